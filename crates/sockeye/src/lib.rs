@@ -1,0 +1,1 @@
+//! UNIX sockets done right.
