@@ -1,0 +1,204 @@
+//! [`Peer`]: who is at the other end of a connection.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use crate::sys;
+
+/// The user, group and process that connected, or (seen from a client) that listens.
+///
+/// The kernel noted them at connect(2) or listen(2) (`SO_PEERCRED`, unix(7)); a process that has
+/// changed its user since, or handed its descriptor on, is still shown as it was. A pid can be
+/// reused: use it for display, and [`pidfd`] where identity matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    uid: u32,
+    gid: u32,
+    pid: Option<Pid>,
+}
+
+/// The answer to "which process is the peer?", see [`pidfd`].
+#[derive(Debug)]
+pub enum PeerPidfd {
+    /// A descriptor of the peer's process, which is still there.
+    Present(OwnedFd),
+    /// The kernel (before Linux 6.5) or this kind of socket has no such answer.
+    Unsupported,
+    /// The process has ended.
+    Gone,
+}
+
+impl Peer {
+    /// Asks the kernel for the peer of a connected socket.
+    ///
+    /// # Errors
+    /// `ENOTCONN` where there is no peer; otherwise as getsockopt(2).
+    pub fn of(socket: impl AsFd) -> io::Result<Self> {
+        let found = sys::peer::credentials(socket.as_fd())?;
+        if found.uid == u32::MAX {
+            return Err(Errno::NOTCONN.into());
+        }
+        Ok(Self {
+            uid: found.uid,
+            gid: found.gid,
+            pid: Pid::from_raw(found.pid),
+        })
+    }
+
+    /// The effective user id at connect or listen.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// The effective group id at connect or listen.
+    #[must_use]
+    pub fn gid(&self) -> u32 {
+        self.gid
+    }
+
+    /// The process id, `None` where it lies outside of our pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
+    /// The command name of the process that has the peer's pid now, for display only: the process
+    /// chose it itself (proc_pid_comm(5)) and it may hold any bytes. `None` where it is gone.
+    #[must_use]
+    pub fn command(&self) -> Option<Vec<u8>> {
+        crate::inspect::procfs::command(self.pid?)
+    }
+}
+
+impl fmt::Display for Peer {
+    /// `pid 4242 uid 1000`, with `?` for a pid that is not known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "pid {} uid {}", pid.as_raw_pid(), self.uid),
+            None => write!(f, "pid ? uid {}", self.uid),
+        }
+    }
+}
+
+/// A descriptor of the peer's process (`SO_PEERPIDFD`, Linux 6.5): it cannot come to mean another
+/// process, as a pid can.
+///
+/// # Errors
+/// As getsockopt(2), for anything but the three answers of [`PeerPidfd`]; `EMFILE` among them.
+pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
+    let found = match sys::peer::pidfd(socket.as_fd()) {
+        Ok(found) => found,
+        Err(error) => {
+            return match Errno::from_io_error(&error) {
+                Some(Errno::NOPROTOOPT | Errno::INVAL | Errno::NODATA) => {
+                    Ok(PeerPidfd::Unsupported)
+                }
+                Some(Errno::SRCH) => Ok(PeerPidfd::Gone),
+                _ => Err(error),
+            };
+        }
+    };
+    // Since Linux 6.16 the kernel answers for an ended process too; a pidfd of one is readable.
+    let now = Timespec::default();
+    let mut ended = [PollFd::new(&found, PollFlags::IN)];
+    Ok(match rustix::event::poll(&mut ended, Some(&now))? {
+        0 => PeerPidfd::Present(found),
+        _ => PeerPidfd::Gone,
+    })
+}
+
+/// The peer's supplementary group ids (`SO_PEERGROUPS`, Linux 4.13), the primary one not among
+/// them unless it is listed twice.
+///
+/// # Errors
+/// As getsockopt(2); `ENODATA` where there is no peer.
+pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
+    sys::peer::groups(socket.as_fd())
+}
+
+/// The peer's security label (`SO_PEERSEC`), `None` where no security module gives one.
+///
+/// # Errors
+/// As getsockopt(2).
+pub fn label(socket: impl AsFd) -> io::Result<Option<Vec<u8>>> {
+    match sys::peer::label(socket.as_fd()) {
+        Ok(label) => Ok(Some(label).filter(|label| !label.is_empty())),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOPROTOOPT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn the_peer_of_a_pair_is_this_process() {
+        let (left, _right) = UnixStream::pair().unwrap();
+        let peer = Peer::of(&left).unwrap();
+        assert_eq!(peer.uid(), rustix::process::geteuid().as_raw());
+        assert_eq!(peer.gid(), rustix::process::getegid().as_raw());
+        assert_eq!(peer.pid(), Some(rustix::process::getpid()));
+        assert!(peer.command().is_some());
+        let mine: Vec<u32> = rustix::process::getgroups()
+            .unwrap()
+            .iter()
+            .map(|gid| gid.as_raw())
+            .collect();
+        assert_eq!(groups(&left).unwrap(), mine);
+        assert!(label(&left).is_ok());
+    }
+
+    #[test]
+    fn an_unconnected_socket_has_no_peer() {
+        let socket = rustix::net::socket(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::STREAM,
+            None,
+        )
+        .unwrap();
+        let error = Peer::of(&socket).unwrap_err();
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::NOTCONN));
+    }
+
+    #[test]
+    fn a_pidfd_tells_a_live_peer_from_one_that_ended() {
+        let (mine, theirs) = UnixStream::pair().unwrap();
+        match pidfd(&mine).unwrap() {
+            PeerPidfd::Present(_) => {}
+            PeerPidfd::Unsupported => return,
+            PeerPidfd::Gone => panic!("this process is alive"),
+        }
+        drop((mine, theirs));
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        #[allow(clippy::disallowed_methods)] // a bare listener is what this test needs
+        let listener = UnixListener::bind(&path).unwrap();
+        let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.recv(1)";
+        let Ok(mut child) = Command::new("python3")
+            .args(["-c", script])
+            .arg(&path)
+            .stdin(Stdio::null())
+            .spawn()
+        else {
+            println!("skipped: python3 is not installed");
+            return;
+        };
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(matches!(pidfd(&stream).unwrap(), PeerPidfd::Present(_)));
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        child.wait().unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        assert!(matches!(pidfd(&stream).unwrap(), PeerPidfd::Gone));
+    }
+}
