@@ -2,9 +2,26 @@
 #![deny(unsafe_code)]
 
 pub mod address;
+pub mod adopt;
+pub mod claim;
+pub mod connect;
+#[cfg(feature = "tokio")]
+pub mod framing;
 pub mod inspect;
+#[cfg(feature = "tokio")]
+pub mod listener;
 pub mod peer;
+#[cfg(feature = "tokio")]
+pub mod server;
+#[cfg(feature = "tokio")]
+pub mod stream;
 mod sys;
 
 pub use address::{Address, AddressError, Kind, Name};
+pub use claim::{Claim, ClaimError, IfExists};
+pub use connect::{ConnectError, Connector};
+#[cfg(feature = "tokio")]
+pub use listener::Listener;
 pub use peer::Peer;
+#[cfg(feature = "tokio")]
+pub use stream::Stream;

@@ -1,0 +1,217 @@
+//! [`ClaimError`]: why an address could not be claimed.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use rustix::fs::FileType;
+use rustix::process::Pid;
+
+use super::place::LOCK_SUFFIX;
+use crate::address::Address;
+
+/// Why an address could not be claimed: what was tried, what was found, what to do.
+#[derive(Debug)]
+pub struct ClaimError {
+    address: Address,
+    kind: ClaimErrorKind,
+    source: Option<io::Error>,
+}
+
+/// What stands in the way of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimErrorKind {
+    /// A live server owns the address.
+    InUse {
+        /// Its process, where that can be known.
+        pid: Option<Pid>,
+    },
+    /// Another process holds the lock file: a server that starts, runs or stops.
+    Locked,
+    /// Something that is not a socket stands at the path.
+    NotASocket(FileType),
+    /// A stale socket file is there, and [`IfExists::Fail`](super::IfExists::Fail) was asked for.
+    Stale,
+    /// A socket file is there, and whether a server uses it cannot be told.
+    Unclear,
+    /// A parent directory does not exist.
+    ParentMissing(PathBuf),
+    /// A parent is something else than a directory.
+    ParentNotADirectory(PathBuf),
+    /// A parent directory may not be entered or written.
+    ParentDenies {
+        /// The directory.
+        directory: PathBuf,
+        /// Its permission bits and its owner's uid, where we may see them.
+        mode_and_owner: Option<(u32, u32)>,
+    },
+    /// The socket may not be given to this owner.
+    OwnerDenied {
+        /// The user id asked for.
+        uid: Option<u32>,
+        /// The group id asked for.
+        gid: Option<u32>,
+    },
+    /// The last part of the path is too long for a lock file beside it.
+    NameTooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The lock file's name belongs to a file that is not ours.
+    ForeignLockFile(FileType),
+    /// `fd:` and `systemd:` addresses name sockets that are bound already.
+    AlreadyBound,
+    /// A system call failed.
+    Io,
+}
+
+impl ClaimError {
+    pub(super) fn new(address: &Address, kind: ClaimErrorKind) -> Self {
+        Self {
+            address: address.clone(),
+            kind,
+            source: None,
+        }
+    }
+
+    pub(super) fn because(mut self, source: impl Into<io::Error>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(super) fn io(address: &Address, source: impl Into<io::Error>) -> Self {
+        Self::new(address, ClaimErrorKind::Io).because(source)
+    }
+
+    /// What stands in the way.
+    #[must_use]
+    pub fn kind(&self) -> &ClaimErrorKind {
+        &self.kind
+    }
+
+    /// The address that was to be claimed.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn reason(&self) -> &dyn fmt::Display {
+        match &self.source {
+            Some(source) => source,
+            None => &"unknown reason",
+        }
+    }
+}
+
+/// A file type in words, with its article.
+pub(crate) fn in_words(file: FileType) -> &'static str {
+    match file {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice => "a character device",
+        FileType::BlockDevice => "a block device",
+        FileType::Unknown => "a file of unknown type",
+    }
+}
+
+impl fmt::Display for ClaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: ", self.address)?;
+        match &self.kind {
+            ClaimErrorKind::InUse { pid: Some(pid) } => write!(
+                f,
+                "a live server owns it (pid {}); stop that one or choose another address",
+                pid.as_raw_pid()
+            ),
+            ClaimErrorKind::InUse { pid: None } => f.write_str(
+                "a live server owns it; stop that one or choose another address",
+            ),
+            ClaimErrorKind::Locked => write!(
+                f,
+                "another process holds its lock file {}{LOCK_SUFFIX}, so a server is starting or stopping there; choose another address or try again later",
+                self.address.path().unwrap_or("".as_ref()).display()
+            ),
+            ClaimErrorKind::NotASocket(FileType::Symlink) => f.write_str(
+                "the path is a symbolic link, which is never followed or replaced; give the path it leads to, or choose another",
+            ),
+            ClaimErrorKind::NotASocket(file) => write!(
+                f,
+                "the path is {}, and only sockets are ever replaced; move it away or choose another path",
+                in_words(*file)
+            ),
+            ClaimErrorKind::Stale => f.write_str(
+                "a socket file is there but nobody listens on it (left behind by a server that was killed); remove it, or allow stale sockets to be replaced",
+            ),
+            ClaimErrorKind::Unclear => write!(
+                f,
+                "a socket file is there, and whether a server still uses it cannot be told ({}); remove it if you know that none does",
+                self.reason()
+            ),
+            ClaimErrorKind::ParentMissing(directory) => write!(
+                f,
+                "the directory {} does not exist; create it first",
+                directory.display()
+            ),
+            ClaimErrorKind::ParentNotADirectory(path) => write!(
+                f,
+                "{} is not a directory; choose another path",
+                path.display()
+            ),
+            ClaimErrorKind::ParentDenies {
+                directory,
+                mode_and_owner,
+            } => {
+                write!(f, "the directory {}", directory.display())?;
+                if let Some((mode, owner)) = mode_and_owner {
+                    write!(f, " (mode {mode:04o}, owner uid {owner})")?;
+                }
+                write!(
+                    f,
+                    " does not let uid {} in to make a file ({}); run as its owner or choose a directory of your own",
+                    rustix::process::geteuid().as_raw(),
+                    self.reason()
+                )
+            }
+            ClaimErrorKind::OwnerDenied { uid, gid } => {
+                f.write_str("the socket may not be given to")?;
+                if let Some(uid) = uid {
+                    write!(f, " uid {uid}")?;
+                }
+                if let Some(gid) = gid {
+                    write!(f, " gid {gid}")?;
+                }
+                write!(
+                    f,
+                    " ({}); run as root, or choose yourself and a group of yours",
+                    self.reason()
+                )
+            }
+            ClaimErrorKind::NameTooLong { length } => write!(
+                f,
+                "the file name has {length} bytes, and with {LOCK_SUFFIX} added to it a directory has no room for more than 255; shorten it to 250",
+            ),
+            ClaimErrorKind::ForeignLockFile(file) => write!(
+                f,
+                "its lock file's place {}{LOCK_SUFFIX} is taken by {} that is not a lock file of ours; move that away or choose another path",
+                self.address.path().unwrap_or("".as_ref()).display(),
+                in_words(*file)
+            ),
+            ClaimErrorKind::AlreadyBound => f.write_str(
+                "it names a socket that is bound already; adopt it as a listener, or give a path",
+            ),
+            ClaimErrorKind::Io => write!(f, "{}", self.reason()),
+        }
+    }
+}
+
+impl std::error::Error for ClaimError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}

@@ -1,0 +1,79 @@
+//! The lock file beside a socket: who holds its flock(2) owns the path.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{
+    FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat,
+};
+use rustix::io::Errno;
+
+use super::error::{ClaimError, ClaimErrorKind};
+use super::place::{FileIdentity, Place};
+use crate::address::Address;
+
+/// How often a lock file that was removed under us is opened anew. Each round another owner has
+/// come and gone, so this is a bound and not a wait.
+const ATTEMPTS: usize = 64;
+
+/// Takes the lock without waiting.
+pub(super) fn take(address: &Address, place: &Place) -> Result<OwnedFd, ClaimError> {
+    for _ in 0..ATTEMPTS {
+        let file = match open(place) {
+            Ok(file) => file,
+            Err(Errno::EXIST | Errno::NOENT) => continue,
+            Err(Errno::LOOP) => return Err(foreign(address, FileType::Symlink)),
+            Err(Errno::ISDIR) => return Err(foreign(address, FileType::Directory)),
+            Err(Errno::NXIO) => return Err(foreign(address, FileType::Socket)),
+            Err(errno) => return Err(place.denies(address, errno)),
+        };
+        let found = fstat(&file).map_err(|errno| ClaimError::io(address, errno))?;
+        // Our lock files are empty. Anything else is somebody's data, which release would remove.
+        let file_type = FileType::from_raw_mode(found.st_mode);
+        if file_type != FileType::RegularFile || found.st_size != 0 {
+            return Err(foreign(address, file_type));
+        }
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(ClaimError::new(address, ClaimErrorKind::Locked));
+            }
+            Err(errno) => return Err(ClaimError::io(address, errno)),
+        }
+        // The owner before us removes the file while holding the lock; then we have locked a file
+        // that nobody else will ever open.
+        let now = place
+            .look_at(&place.lock_base)
+            .map_err(|errno| ClaimError::io(address, errno))?;
+        if now.is_some_and(|now| FileIdentity::of(&now) == FileIdentity::of(&found)) {
+            if found.st_mode & 0o777 != 0o600 {
+                // Best effort: with a strange umask, or where another user made the file.
+                let _ = fchmod(&file, Mode::RUSR | Mode::WUSR);
+            }
+            return Ok(file);
+        }
+    }
+    Err(ClaimError::new(address, ClaimErrorKind::Locked))
+}
+
+/// Opens what is there before making one: `fs.protected_regular` denies `O_CREAT` on another
+/// user's file in a sticky directory even to root.
+fn open(place: &Place) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR
+        | OFlags::NOFOLLOW
+        | OFlags::CLOEXEC
+        | OFlags::NOCTTY
+        | OFlags::NONBLOCK;
+    match openat(&place.directory, &place.lock_base, flags, Mode::empty()) {
+        Err(Errno::NOENT) => openat(
+            &place.directory,
+            &place.lock_base,
+            flags | OFlags::CREATE | OFlags::EXCL,
+            Mode::RUSR | Mode::WUSR,
+        ),
+        other => other,
+    }
+}
+
+fn foreign(address: &Address, file: FileType) -> ClaimError {
+    ClaimError::new(address, ClaimErrorKind::ForeignLockFile(file))
+}

@@ -1,0 +1,340 @@
+//! [`Claim`]: exclusive ownership of a socket address.
+//!
+//! A lock file beside the socket (`PATH.lock`, flock(2)) says who owns the path, so that of many
+//! servers started at once exactly one wins, and no other ever touches its file. Under the lock
+//! the path is probed, a file that a dead server left is replaced, and the socket is bound with its
+//! exact mode; nothing here reads or sets the umask. The socket file is removed while the socket is
+//! still open, and only if it is the one that was bound.
+
+mod error;
+mod lock;
+mod place;
+mod probe;
+mod publish;
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+pub use error::{ClaimError, ClaimErrorKind};
+pub(crate) use error::in_words;
+pub(crate) use place::{Fault, fault_in};
+pub use probe::Probe;
+
+use crate::address::{Address, Kind, Name};
+use place::{FileIdentity, Place};
+
+/// What to do about a stale socket file at the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IfExists {
+    /// Replace it, once it is proven that no socket is bound to it any more.
+    #[default]
+    ReplaceStale,
+    /// Leave it and fail.
+    Fail,
+}
+
+/// How to claim an address; made by [`Claim::options`].
+#[derive(Debug, Clone)]
+pub struct ClaimOptions {
+    mode: u32,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    if_exists: IfExists,
+    backlog: i32,
+}
+
+impl Default for ClaimOptions {
+    fn default() -> Self {
+        Self {
+            mode: 0o600,
+            uid: None,
+            gid: None,
+            if_exists: IfExists::default(),
+            backlog: 4096,
+        }
+    }
+}
+
+impl ClaimOptions {
+    /// The permission bits of the socket file, whatever the umask; default 0600. To connect, a
+    /// client needs write permission (unix(7)).
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode & 0o777;
+        self
+    }
+
+    /// The owner and the group of the socket file; `None` leaves what bind(2) gives.
+    #[must_use]
+    pub fn owner(mut self, uid: Option<u32>, gid: Option<u32>) -> Self {
+        (self.uid, self.gid) = (uid, gid);
+        self
+    }
+
+    /// What to do about a stale socket file; default [`IfExists::ReplaceStale`].
+    #[must_use]
+    pub fn if_exists(mut self, if_exists: IfExists) -> Self {
+        self.if_exists = if_exists;
+        self
+    }
+
+    /// How many connections may wait to be accepted; default 4096. The kernel takes no more than
+    /// `net.core.somaxconn` (listen(2)).
+    #[must_use]
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = i32::try_from(connections).unwrap_or(i32::MAX);
+        self
+    }
+
+    /// Claims `address` and listens on it. Never waits.
+    ///
+    /// # Errors
+    /// [`ClaimError`] says what stands in the way; then everything is as it was before.
+    pub fn claim(&self, address: &Address) -> Result<Claim, ClaimError> {
+        let path = match address.name() {
+            Name::Path(path) => path,
+            Name::Abstract(name) => {
+                let socket = publish::abstract_name(address, self, name)?;
+                return Ok(Claim::new(address, None, socket));
+            }
+            _ => return Err(ClaimError::new(address, ClaimErrorKind::AlreadyBound)),
+        };
+        let place = Place::open(address, path)?;
+        let lock = match lock::take(address, &place) {
+            Ok(lock) => lock,
+            Err(error) => return Err(by_whom(address, &place, error)),
+        };
+        let mut ownership = Ownership {
+            place,
+            lock,
+            file: None,
+        };
+        self.make_room(address, &ownership.place)?;
+        let socket = publish::path(address, self, &mut ownership)?;
+        Ok(Claim::new(address, Some(ownership), socket))
+    }
+
+    /// Sees to it that nothing is at the path. The lock is held.
+    fn make_room(&self, address: &Address, place: &Place) -> Result<(), ClaimError> {
+        let fail = |kind| Err(ClaimError::new(address, kind));
+        match probe::path(place) {
+            (Probe::Absent, _) => Ok(()),
+            (Probe::Stale, Some(dead)) if self.if_exists == IfExists::ReplaceStale => place
+                .unlink(&place.base, dead)
+                .map_err(|errno| place.denies(address, errno)),
+            (Probe::Stale, _) => fail(ClaimErrorKind::Stale),
+            (Probe::Live { pid }, _) => fail(ClaimErrorKind::InUse { pid }),
+            (Probe::NotASocket(file), _) => fail(ClaimErrorKind::NotASocket(file)),
+            (Probe::Unknown(errno), _) => {
+                Err(ClaimError::new(address, ClaimErrorKind::Unclear).because(errno))
+            }
+        }
+    }
+
+    fn changes_owner(&self) -> bool {
+        self.uid.is_some() || self.gid.is_some()
+    }
+}
+
+/// Where the lock could not be had, a server or a file at the path is the better explanation.
+fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
+    let better = match (error.kind(), probe::path(place).0) {
+        (ClaimErrorKind::Locked | ClaimErrorKind::ParentDenies { .. }, Probe::Live { pid }) => {
+            ClaimErrorKind::InUse { pid }
+        }
+        (ClaimErrorKind::ParentDenies { .. }, Probe::NotASocket(file)) => {
+            ClaimErrorKind::NotASocket(file)
+        }
+        _ => return error,
+    };
+    ClaimError::new(address, better)
+}
+
+/// A path of ours: the lock that says so and the file that we bound.
+pub(crate) struct Ownership {
+    place: Place,
+    lock: OwnedFd,
+    file: Option<FileIdentity>,
+}
+
+impl Ownership {
+    /// Removes the socket file; the lock stays ours. The socket must still be open: once it is
+    /// closed its inode number may belong to a successor's file.
+    pub(crate) fn unlink(&mut self) {
+        if let Some(file) = self.file.take() {
+            // Nothing can be done about a failure (a read-only remount), and the file is then a
+            // stale one, which the next server replaces.
+            let _ = self.place.unlink(&self.place.base, file);
+        }
+    }
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        self.unlink();
+        // Before the lock's descriptor closes, so that whoever locks this file next sees that it
+        // has gone and makes a new one.
+        if let Ok(stat) = rustix::fs::fstat(&self.lock) {
+            let _ = self
+                .place
+                .unlink(&self.place.lock_base, FileIdentity::of(&stat));
+        }
+    }
+}
+
+/// Exclusive ownership of a socket address, with the socket that listens on it.
+///
+/// Dropping it releases the address: the socket file is removed if it is still the one that was
+/// bound, then the lock file, then the socket is closed. It is purposely not `Clone`: an address
+/// has one owner.
+///
+/// Turn it into a blocking listener with [`Claim::into_blocking`], or into an asynchronous one with
+/// `Listener::from_claim`.
+///
+/// ```
+/// use sockeye::{Address, Claim};
+///
+/// let dir = tempfile::tempdir()?;
+/// let address = Address::from_path(dir.path().join("app.sock"))?;
+/// let listener = Claim::options().mode(0o660).claim(&address)?.into_blocking()?;
+/// assert!(Claim::options().claim(&address).is_err(), "it has one owner");
+/// drop(listener);
+/// assert!(!dir.path().join("app.sock").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Claim {
+    // Dropped in this order: the path is given up before the socket closes.
+    ownership: Option<Ownership>,
+    socket: OwnedFd,
+    address: Address,
+}
+
+impl Claim {
+    /// The defaults: mode 0600, stale sockets replaced.
+    #[must_use]
+    pub fn options() -> ClaimOptions {
+        ClaimOptions::default()
+    }
+
+    fn new(address: &Address, ownership: Option<Ownership>, socket: OwnedFd) -> Self {
+        Self {
+            ownership,
+            socket,
+            address: address.clone(),
+        }
+    }
+
+    /// The address as it was asked for.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The directory of the socket, if any user may remove or replace files in it: it is writable
+    /// for others and has no sticky bit. Then no lock can protect the path.
+    #[must_use]
+    pub fn unsafe_parent(&self) -> Option<PathBuf> {
+        let (mode, _) = self.ownership.as_ref()?.place.directory_mode().ok()?;
+        (mode & 0o1002 == 0o002).then(|| place::parent_of(&self.address))
+    }
+
+    /// A listener that blocks, for servers without a runtime.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Stream`].
+    pub fn into_blocking(self) -> io::Result<BlockingListener> {
+        if self.address.kind() != Kind::Stream {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(BlockingListener::new(
+            self.ownership,
+            UnixListener::from(self.socket),
+        ))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_ownership(self) -> Option<Ownership> {
+        self.ownership
+    }
+}
+
+impl AsFd for Claim {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("address", &self.address)
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A blocking listener that owns its address; dropping it releases the address.
+pub struct BlockingListener {
+    // Dropped in this order: the path is given up before the socket closes.
+    ownership: Option<Ownership>,
+    listener: UnixListener,
+}
+
+impl BlockingListener {
+    pub(crate) fn new(ownership: Option<Ownership>, listener: UnixListener) -> Self {
+        Self {
+            ownership,
+            listener,
+        }
+    }
+
+    /// Gives the listener away, if it owns no path: adopted or abstract.
+    ///
+    /// # Errors
+    /// Gives it back where it owns one; without the owner nobody would remove the file.
+    pub fn into_std(self) -> Result<UnixListener, Self> {
+        match self.ownership {
+            None => Ok(self.listener),
+            Some(_) => Err(self),
+        }
+    }
+}
+
+impl Deref for BlockingListener {
+    type Target = UnixListener;
+
+    fn deref(&self) -> &UnixListener {
+        &self.listener
+    }
+}
+
+impl fmt::Debug for BlockingListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BlockingListener")
+            .field(&self.listener)
+            .finish()
+    }
+}
+
+/// Looks what is at an address, without changing anything. A stream server that sock_diag(7) does
+/// not show (one of another network namespace) sees a connection that ends at once.
+///
+/// By the time the answer is there it may be outdated; only [`ClaimOptions::claim`] asks under the
+/// lock.
+///
+/// # Errors
+/// [`ClaimError`] where a parent directory is missing or may not be entered, or the address is not
+/// a name.
+pub fn probe(address: &Address) -> Result<Probe, ClaimError> {
+    match address.name() {
+        Name::Path(path) => Ok(probe::path(&Place::open(address, path)?).0),
+        Name::Abstract(name) => Ok(probe::abstract_name(name)),
+        _ => Err(ClaimError::new(address, ClaimErrorKind::AlreadyBound).because(Errno::INVAL)),
+    }
+}

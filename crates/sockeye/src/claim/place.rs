@@ -1,0 +1,186 @@
+//! [`Place`]: a path's directory, held open, and the name in it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, openat, stat, statat, unlinkat};
+use rustix::io::Errno;
+
+use super::error::{ClaimError, ClaimErrorKind};
+use crate::address::{Address, MAX_NAME};
+
+/// What is added to a socket's path to name its lock file.
+pub(crate) const LOCK_SUFFIX: &str = ".lock";
+const NAME_MAX: usize = 255;
+
+/// Where a socket file lives. All that is done to the file goes through the directory's
+/// descriptor, so that a directory renamed or replaced meanwhile cannot lead us elsewhere.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) directory: OwnedFd,
+    pub(super) base: OsString,
+    pub(super) lock_base: OsString,
+    /// The name to bind, if it fits into a socket address.
+    pub(super) bindable: Option<PathBuf>,
+}
+
+/// Device and inode: which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        }
+    }
+}
+
+impl Place {
+    /// Opens the directory of `path`.
+    pub(super) fn open(address: &Address, path: &Path) -> Result<Self, ClaimError> {
+        let base = path.file_name().unwrap_or_default().to_owned();
+        if base.len() + LOCK_SUFFIX.len() > NAME_MAX {
+            let length = base.len();
+            return Err(ClaimError::new(
+                address,
+                ClaimErrorKind::NameTooLong { length },
+            ));
+        }
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, parent, flags, Mode::empty())
+            .map_err(|errno| parent_error(address, parent, errno))?;
+        let mut lock_base = base.clone();
+        lock_base.push(LOCK_SUFFIX);
+        Ok(Self {
+            bindable: bindable(path, parent, &base),
+            directory,
+            base,
+            lock_base,
+        })
+    }
+
+    /// What stands at `base`, without following a symbolic link; `None` for nothing.
+    pub(super) fn look_at(&self, base: &OsStr) -> Result<Option<Stat>, Errno> {
+        match statat(&self.directory, base, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Unlinks `base` if it is still the file that was seen. The lock must be held.
+    pub(super) fn unlink(&self, base: &OsStr, seen: FileIdentity) -> Result<(), Errno> {
+        match self.look_at(base)? {
+            Some(stat) if FileIdentity::of(&stat) == seen => {
+                unlinkat(&self.directory, base, AtFlags::empty())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A path to `base` that leads through the directory's descriptor.
+    pub(super) fn through_descriptor(&self, base: &OsStr) -> PathBuf {
+        Path::new("/proc/self/fd")
+            .join(self.directory.as_raw_fd().to_string())
+            .join(base)
+    }
+
+    /// The permission bits and the owner of the directory.
+    pub(super) fn directory_mode(&self) -> Result<(u32, u32), Errno> {
+        let stat = rustix::fs::fstat(&self.directory)?;
+        Ok((stat.st_mode & 0o7777, stat.st_uid))
+    }
+
+    /// The error for a directory that does not let us make or remove a file.
+    pub(super) fn denies(&self, address: &Address, errno: Errno) -> ClaimError {
+        let kind = match errno {
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => ClaimErrorKind::ParentDenies {
+                directory: parent_of(address),
+                mode_and_owner: self.directory_mode().ok(),
+            },
+            _ => ClaimErrorKind::Io,
+        };
+        ClaimError::new(address, kind).because(errno)
+    }
+}
+
+pub(super) fn parent_of(address: &Address) -> PathBuf {
+    match address.path().and_then(Path::parent) {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The name to give to bind(2): other tools show it, so the path as the user wrote it where that
+/// is absolute, else the real one.
+fn bindable(path: &Path, parent: &Path, base: &OsStr) -> Option<PathBuf> {
+    let name = if path.is_absolute() {
+        path.to_owned()
+    } else {
+        std::fs::canonicalize(parent).ok()?.join(base)
+    };
+    (name.as_os_str().len() <= MAX_NAME).then_some(name)
+}
+
+fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
+    let kind = match fault_in(parent) {
+        Some(Fault::Missing(directory)) => ClaimErrorKind::ParentMissing(directory),
+        Some(Fault::NotADirectory(path)) => ClaimErrorKind::ParentNotADirectory(path),
+        Some(Fault::Denied(directory)) => ClaimErrorKind::ParentDenies {
+            mode_and_owner: stat(&directory)
+                .ok()
+                .map(|stat| (stat.st_mode & 0o7777, stat.st_uid)),
+            directory,
+        },
+        None => ClaimErrorKind::Io,
+    };
+    ClaimError::new(address, kind).because(errno)
+}
+
+/// The part of a path at which the way to it ends.
+pub(crate) enum Fault {
+    Missing(PathBuf),
+    NotADirectory(PathBuf),
+    /// This directory may not be entered.
+    Denied(PathBuf),
+}
+
+/// Walks down to the directory `parent` and finds what is in the way.
+pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
+    let mut walked = PathBuf::new();
+    for part in parent.components() {
+        let above = match part {
+            Component::RootDir => PathBuf::from("/"),
+            _ if walked.as_os_str().is_empty() => PathBuf::from("."),
+            _ => walked.clone(),
+        };
+        walked.push(part);
+        match stat(&walked) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
+            Ok(_) => return Some(Fault::NotADirectory(walked)),
+            Err(Errno::NOENT) => return Some(Fault::Missing(walked)),
+            Err(Errno::ACCESS) => return Some(Fault::Denied(above)),
+            Err(_) => return None,
+        }
+    }
+    let searchable = rustix::fs::accessat(CWD, parent, Access::EXEC_OK, AtFlags::EACCESS);
+    (searchable == Err(Errno::ACCESS)).then(|| Fault::Denied(parent.to_owned()))
+}
+
+/// A name in the same directory that nobody else uses: only for a moment, while a path that is too
+/// long for a socket address is bound.
+pub(super) fn temporary_base(attempt: u32) -> OsString {
+    let pid = rustix::process::getpid().as_raw_pid();
+    OsStr::from_bytes(format!(".sockeye-{pid}-{attempt}").as_bytes()).to_owned()
+}

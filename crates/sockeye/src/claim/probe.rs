@@ -1,0 +1,130 @@
+//! [`Probe`]: is the socket at a path alive?
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, major, minor, openat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::Pid;
+
+use super::place::{FileIdentity, Place};
+use crate::inspect::diag::{self, Entry};
+use crate::inspect::procfs;
+use crate::peer::Peer;
+
+/// What was found at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Probe {
+    /// Nothing.
+    Absent,
+    /// A socket file that no socket is bound to any more: proven dead.
+    Stale,
+    /// A server that listens, is about to, or has too much to do to answer.
+    Live {
+        /// Its process, where that can be known.
+        pid: Option<Pid>,
+    },
+    /// Something else than a socket. A symbolic link is not followed.
+    NotASocket(FileType),
+    /// It cannot be told.
+    Unknown(Errno),
+}
+
+/// Probes a path; for [`Probe::Stale`] the identity of the dead file comes along.
+///
+/// First by inode in sock_diag(7), which the server does not notice, then by a non-blocking
+/// connect(2), which also reaches servers of other network namespaces.
+pub(super) fn path(place: &Place) -> (Probe, Option<FileIdentity>) {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = match openat(&place.directory, &place.base, flags, Mode::empty()) {
+        Ok(file) => rustix::fs::fstat(&file).map(|stat| (file, stat)),
+        Err(Errno::NOENT) => return (Probe::Absent, None),
+        Err(errno) => Err(errno),
+    };
+    match found {
+        Ok((file, stat)) => match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Socket => (socket_file(place, &file, &stat), Some(FileIdentity::of(&stat))),
+            other => (Probe::NotASocket(other), None),
+        },
+        Err(errno) => (Probe::Unknown(errno), None),
+    }
+}
+
+fn socket_file(place: &Place, file: &OwnedFd, stat: &Stat) -> Probe {
+    let table = diag::dump();
+    let owner = table.iter().flatten().find(|entry| {
+        entry.is_reachable() && is_bound_to(entry, stat, place.base.as_encoded_bytes())
+    });
+    if let Some(owner) = owner {
+        let pid = procfs::holder(owner.inode);
+        return Probe::Live { pid };
+    }
+    match (knock(file), table) {
+        // Refused is also what a socket says between bind and listen; that it is not in the table
+        // is the other half of the proof.
+        (Probe::Stale, Err(error)) => {
+            Probe::Unknown(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        }
+        (answer, _) => answer,
+    }
+}
+
+/// Probes an abstract name. Nothing can be left behind there.
+pub(super) fn abstract_name(name: &[u8]) -> Probe {
+    let table = match diag::dump() {
+        Ok(table) => table,
+        Err(error) => return Probe::Unknown(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+    };
+    let owner = table.iter().find(|entry| {
+        entry.is_reachable() && entry.name.as_deref().is_some_and(|n| n.strip_prefix(b"\0") == Some(name))
+    });
+    match owner {
+        Some(owner) => Probe::Live {
+            pid: procfs::holder(owner.inode),
+        },
+        None => Probe::Absent,
+    }
+}
+
+/// Whether the kernel says that `entry` is bound to this file. Where the inode number fits but the
+/// device does not (btrfs and overlayfs show another one to stat(2)), the bound name decides.
+fn is_bound_to(entry: &Entry, stat: &Stat, base: &[u8]) -> bool {
+    let Some(file) = entry.file else {
+        return false;
+    };
+    if file.inode != stat.st_ino as u32 {
+        return false;
+    }
+    let device = (major(stat.st_dev) << 20) | minor(stat.st_dev);
+    let named_alike = || {
+        let name = entry.name.as_deref().unwrap_or_default();
+        name == base || name.strip_suffix(base).is_some_and(|rest| rest.ends_with(b"/"))
+    };
+    file.device == device || named_alike()
+}
+
+/// Connects to the very file behind `file` and hangs up at once.
+fn knock(file: &OwnedFd) -> Probe {
+    let attempt = || -> Result<OwnedFd, Errno> {
+        let socket = socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        let link = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
+        connect(&socket, &SocketAddrUnix::new(&link)?)?;
+        Ok(socket)
+    };
+    match attempt() {
+        Ok(socket) => Probe::Live {
+            pid: Peer::of(&socket).ok().and_then(|peer| peer.pid()),
+        },
+        // A full backlog; another type of socket: somebody is there.
+        Err(Errno::AGAIN | Errno::PROTOTYPE) => Probe::Live { pid: None },
+        Err(Errno::CONNREFUSED) => Probe::Stale,
+        Err(errno) => Probe::Unknown(errno),
+    }
+}

@@ -1,0 +1,173 @@
+//! Making the socket appear at its address, never more open than asked.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chmod, chownat, fchmod, fstat, openat,
+    renameat_with, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+};
+
+use super::error::{ClaimError, ClaimErrorKind};
+use super::place::{FileIdentity, Place, temporary_base};
+use super::{ClaimOptions, Ownership};
+use crate::address::{Address, Kind};
+
+pub(super) fn new_socket(kind: Kind) -> Result<OwnedFd, Errno> {
+    let socket_type = match kind {
+        Kind::Stream => SocketType::STREAM,
+        Kind::SeqPacket => SocketType::SEQPACKET,
+        Kind::Datagram => SocketType::DGRAM,
+    };
+    socket_with(AddressFamily::UNIX, socket_type, SocketFlags::CLOEXEC, None)
+}
+
+/// Binds a new socket to the claimed path, which is free, and gives its file the exact mode and
+/// owner. From the moment that the file exists `ownership` knows it, so that an error on the way
+/// removes it.
+pub(super) fn path(
+    address: &Address,
+    options: &ClaimOptions,
+    ownership: &mut Ownership,
+) -> Result<OwnedFd, ClaimError> {
+    let io = |errno: Errno| ClaimError::io(address, errno);
+    let socket = new_socket(address.kind()).map_err(io)?;
+    // The file is made with this mode less the umask. Before a change of owner the wrong group
+    // would have the right meant for another one, so then our own bits only.
+    let at_first = if options.changes_owner() {
+        options.mode & 0o700
+    } else {
+        options.mode
+    };
+    fchmod(&socket, Mode::from_raw_mode(at_first)).map_err(io)?;
+    let denied = |place: &Place, errno| match errno {
+        Errno::ADDRINUSE | Errno::EXIST => {
+            ClaimError::new(address, ClaimErrorKind::InUse { pid: None }).because(errno)
+        }
+        errno => place.denies(address, errno),
+    };
+    match ownership.place.bindable.clone() {
+        Some(name) => {
+            let name = SocketAddrUnix::new(name).map_err(io)?;
+            bind(&socket, &name).map_err(|errno| denied(&ownership.place, errno))?;
+            let base = ownership.place.base.clone();
+            let file = settle(address, options, &ownership.place, &base, |seen| {
+                ownership.file = Some(seen);
+            })?;
+            drop(file);
+        }
+        None => {
+            let base = bind_temporary(&socket, &ownership.place)
+                .map_err(|errno| denied(&ownership.place, errno))?;
+            let mut seen = None;
+            let settled = settle(address, options, &ownership.place, &base, |s| seen = Some(s))
+                .and_then(|_| {
+                    let place = &ownership.place;
+                    let (from, to) = (&place.directory, &place.base);
+                    renameat_with(from, &base, from, to, RenameFlags::NOREPLACE)
+                        .map_err(|errno| denied(place, errno))
+                });
+            if let Err(error) = settled {
+                // The name was ours alone, and nothing but our socket was ever there.
+                let _ = unlinkat(&ownership.place.directory, &base, AtFlags::empty());
+                return Err(error);
+            }
+            ownership.file = seen;
+        }
+    }
+    if address.kind() != Kind::Datagram {
+        listen(&socket, options.backlog).map_err(io)?;
+    }
+    Ok(socket)
+}
+
+/// Binds under a short name in the same directory, for a path that fits no socket address.
+fn bind_temporary(socket: &OwnedFd, place: &Place) -> Result<std::ffi::OsString, Errno> {
+    let mut attempt = 0;
+    loop {
+        let base = temporary_base(attempt);
+        let name = SocketAddrUnix::new(place.through_descriptor(&base))?;
+        match bind(socket, &name) {
+            Ok(()) => return Ok(base),
+            Err(Errno::ADDRINUSE) if attempt < 100 => attempt += 1,
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Gives the file that bind has just made its owner and its mode, through a descriptor of the file
+/// itself: by name, somebody who may write the directory could put a link in its place.
+fn settle(
+    address: &Address,
+    options: &ClaimOptions,
+    place: &Place,
+    base: &OsStr,
+    saw: impl FnOnce(FileIdentity),
+) -> Result<OwnedFd, ClaimError> {
+    let io = |errno: Errno| ClaimError::io(address, errno);
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&place.directory, base, flags, Mode::empty()).map_err(io)?;
+    let mut stat = fstat(&file).map_err(io)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket
+        || stat.st_uid != rustix::process::geteuid().as_raw()
+    {
+        // Somebody has replaced it already.
+        return Err(ClaimError::new(
+            address,
+            ClaimErrorKind::InUse { pid: None },
+        ));
+    }
+    saw(FileIdentity::of(&stat));
+    if options.changes_owner() {
+        let (uid, gid) = (options.uid, options.gid);
+        chownat(
+            &file,
+            "",
+            uid.map(Uid::from_raw),
+            gid.map(Gid::from_raw),
+            AtFlags::EMPTY_PATH,
+        )
+        .map_err(|errno| match errno {
+            Errno::PERM => {
+                ClaimError::new(address, ClaimErrorKind::OwnerDenied { uid, gid }).because(errno)
+            }
+            errno => io(errno),
+        })?;
+        stat = fstat(&file).map_err(io)?;
+    }
+    if stat.st_mode & 0o7777 != options.mode {
+        let link = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
+        chmod(&link, Mode::from_raw_mode(options.mode)).map_err(io)?;
+    }
+    Ok(file)
+}
+
+/// Binds an abstract name; the kernel lets only one socket have it.
+pub(super) fn abstract_name(
+    address: &Address,
+    options: &ClaimOptions,
+    name: &[u8],
+) -> Result<OwnedFd, ClaimError> {
+    let io = |errno: Errno| ClaimError::io(address, errno);
+    let socket = new_socket(address.kind()).map_err(io)?;
+    let bound = SocketAddrUnix::new_abstract_name(name).map_err(io)?;
+    bind(&socket, &bound).map_err(|errno| match errno {
+        Errno::ADDRINUSE => {
+            let pid = match super::probe::abstract_name(name) {
+                super::Probe::Live { pid } => pid,
+                _ => None,
+            };
+            ClaimError::new(address, ClaimErrorKind::InUse { pid }).because(errno)
+        }
+        errno => io(errno),
+    })?;
+    if address.kind() != Kind::Datagram {
+        listen(&socket, options.backlog).map_err(io)?;
+    }
+    Ok(socket)
+}

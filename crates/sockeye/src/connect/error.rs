@@ -1,0 +1,312 @@
+//! [`ConnectError`]: why there is no connection.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FileType, stat};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use crate::address::{Address, Kind, Name};
+use crate::adopt::AdoptError;
+use crate::claim::{Fault, Probe, fault_in, in_words, probe};
+use crate::inspect::diag;
+
+/// Why there is no connection: what was tried, what was found, what to do.
+#[derive(Debug)]
+pub struct ConnectError {
+    address: Address,
+    kind: ConnectErrorKind,
+    waited: Option<Duration>,
+    source: Option<io::Error>,
+}
+
+/// What was found at the address.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectErrorKind {
+    /// Nothing is there.
+    Absent,
+    /// A directory on the way does not exist.
+    ParentMissing(PathBuf),
+    /// Something on the way is no directory.
+    ParentNotADirectory(PathBuf),
+    /// A socket file that nobody listens on.
+    Stale,
+    /// Nobody has this abstract name.
+    NobodyListens,
+    /// A server has the address but does not listen: not yet, or not any more.
+    NotListening {
+        /// Its process, where that can be known.
+        pid: Option<Pid>,
+    },
+    /// Something else than a socket.
+    NotASocket(FileType),
+    /// A socket of another kind.
+    WrongKind {
+        /// Its kind, where that can be known.
+        actual: Option<Kind>,
+    },
+    /// A directory on the way may not be entered.
+    DirectoryDenies {
+        /// The directory.
+        directory: PathBuf,
+        /// Its permission bits and its owner's uid, where we may see them.
+        mode_and_owner: Option<(u32, u32)>,
+    },
+    /// The socket file may not be written.
+    ModeDenies {
+        /// Its permission bits and its owner's uid, where we may see them.
+        mode_and_owner: Option<(u32, u32)>,
+    },
+    /// A server is there but its backlog stayed full.
+    BacklogFull,
+    /// The address is none of a stream that could be connected to.
+    NotAStreamAddress,
+    /// An inherited descriptor is not a connection.
+    NotAdopted(AdoptError),
+    /// A system call failed.
+    Io,
+}
+
+impl ConnectError {
+    pub(super) fn new(address: &Address, kind: ConnectErrorKind) -> Self {
+        Self {
+            address: address.clone(),
+            kind,
+            waited: None,
+            source: None,
+        }
+    }
+
+    pub(super) fn io(address: &Address, source: io::Error) -> Self {
+        Self {
+            source: Some(source),
+            ..Self::new(address, ConnectErrorKind::Io)
+        }
+    }
+
+    /// Looks at the address to find out why connect(2) failed.
+    pub(super) fn explain(address: &Address, errno: Errno) -> Self {
+        let kind = match (errno, address.name()) {
+            (Errno::AGAIN, _) => ConnectErrorKind::BacklogFull,
+            (Errno::PROTOTYPE, _) => ConnectErrorKind::WrongKind {
+                actual: actual_kind(address),
+            },
+            (Errno::CONNREFUSED, Name::Abstract(_)) => match probe(address) {
+                Ok(Probe::Live { pid }) => ConnectErrorKind::NotListening { pid },
+                _ => ConnectErrorKind::NobodyListens,
+            },
+            (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path),
+            (Errno::NOENT | Errno::ACCESS | Errno::NOTDIR, Name::Path(path)) => {
+                on_the_way(path, errno)
+            }
+            _ => ConnectErrorKind::Io,
+        };
+        Self {
+            source: Some(errno.into()),
+            ..Self::new(address, kind)
+        }
+    }
+
+    pub(super) fn after(mut self, waited: Duration) -> Self {
+        self.waited = Some(waited);
+        self
+    }
+
+    /// Whether a server that starts later would change the answer.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(
+            self.kind,
+            ConnectErrorKind::Absent
+                | ConnectErrorKind::ParentMissing(_)
+                | ConnectErrorKind::Stale
+                | ConnectErrorKind::NobodyListens
+                | ConnectErrorKind::NotListening { .. }
+        )
+    }
+
+    /// What was found at the address.
+    #[must_use]
+    pub fn kind(&self) -> &ConnectErrorKind {
+        &self.kind
+    }
+
+    /// The address that was to be connected to.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How long it was tried in vain, where the time allowed for it ran out.
+    #[must_use]
+    pub fn waited(&self) -> Option<Duration> {
+        self.waited
+    }
+}
+
+/// Refused: not a socket, a dead one, or one that does not listen.
+fn refused(address: &Address, path: &Path) -> ConnectErrorKind {
+    match stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Ok(FileType::Socket) => {}
+        Ok(other) => return ConnectErrorKind::NotASocket(other),
+        Err(_) => return ConnectErrorKind::Absent,
+    }
+    // A link is fine for a client; the claim's probe does not follow it.
+    let target = std::fs::canonicalize(path)
+        .ok()
+        .and_then(|real| Address::from_path(real).ok());
+    match probe(target.as_ref().unwrap_or(address)) {
+        Ok(Probe::Live { pid }) => ConnectErrorKind::NotListening { pid },
+        _ => ConnectErrorKind::Stale,
+    }
+}
+
+fn on_the_way(path: &Path, errno: Errno) -> ConnectErrorKind {
+    let mode_of = |path: &Path| {
+        stat(path)
+            .ok()
+            .map(|stat| (stat.st_mode & 0o7777, stat.st_uid))
+    };
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match fault_in(parent) {
+        Some(Fault::Missing(directory)) => ConnectErrorKind::ParentMissing(directory),
+        Some(Fault::NotADirectory(path)) => ConnectErrorKind::ParentNotADirectory(path),
+        Some(Fault::Denied(directory)) => ConnectErrorKind::DirectoryDenies {
+            mode_and_owner: mode_of(&directory),
+            directory,
+        },
+        None if errno == Errno::ACCESS => ConnectErrorKind::ModeDenies {
+            mode_and_owner: mode_of(path),
+        },
+        None => ConnectErrorKind::Absent,
+    }
+}
+
+/// The kind of the socket that is bound to the address, from the kernel's table.
+fn actual_kind(address: &Address) -> Option<Kind> {
+    let table = diag::dump().ok()?;
+    let mut reachable = table.iter().filter(|entry| entry.is_reachable());
+    let found = match address.name() {
+        Name::Path(path) => {
+            let inode = stat(path).ok()?.st_ino as u32;
+            reachable.find(|entry| entry.file.is_some_and(|file| file.inode == inode))
+        }
+        Name::Abstract(name) => reachable.find(|entry| {
+            let bound = entry.name.as_deref().unwrap_or_default();
+            bound.strip_prefix(b"\0") == Some(name)
+        }),
+        _ => None,
+    };
+    found.map(|entry| entry.kind)
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        write!(f, "cannot connect to {address}: ")?;
+        let (waited, start) = match self.waited {
+            Some(time) => (
+                format!(" after {time:?} of waiting"),
+                "start the server or wait longer",
+            ),
+            None => (String::new(), "start the server or check the name"),
+        };
+        match &self.kind {
+            ConnectErrorKind::Absent => {
+                write!(f, "there is no such file{waited}; {start}")
+            }
+            ConnectErrorKind::ParentMissing(directory) => {
+                let directory = directory.display();
+                write!(f, "the directory {directory} does not exist{waited}; {start}")
+            }
+            ConnectErrorKind::ParentNotADirectory(path) => write!(
+                f,
+                "{} is not a directory; check the path",
+                path.display()
+            ),
+            ConnectErrorKind::Stale => write!(
+                f,
+                "the socket file is there but nobody listens on it{waited} (left behind by a server that was killed); start the server, it will replace the file"
+            ),
+            ConnectErrorKind::NobodyListens => {
+                write!(f, "nobody listens on this name{waited}; {start}")
+            }
+            ConnectErrorKind::NotListening { pid } => {
+                f.write_str("its server")?;
+                if let Some(pid) = pid {
+                    write!(f, " (pid {})", pid.as_raw_pid())?;
+                }
+                write!(
+                    f,
+                    " is there but does not listen, not yet or not any more{waited}; try again, or look at that process"
+                )
+            }
+            ConnectErrorKind::NotASocket(file) => write!(
+                f,
+                "the path is {}, not a socket; give the path of the server's socket",
+                in_words(*file)
+            ),
+            ConnectErrorKind::WrongKind { actual } => {
+                match actual {
+                    Some(kind) => write!(f, "the server there has a {kind} socket")?,
+                    None => f.write_str("the server there has a seqpacket or datagram socket")?,
+                }
+                f.write_str(", not a stream; give the address of a stream socket")
+            }
+            ConnectErrorKind::DirectoryDenies {
+                directory,
+                mode_and_owner,
+            } => {
+                write!(f, "the directory {}", directory.display())?;
+                fmt_mode(f, *mode_and_owner)?;
+                write!(
+                    f,
+                    " does not let uid {} pass, which takes its execute bit (x); ask its owner, or run as another user",
+                    rustix::process::geteuid().as_raw()
+                )
+            }
+            ConnectErrorKind::ModeDenies { mode_and_owner } => {
+                f.write_str("the socket file")?;
+                fmt_mode(f, *mode_and_owner)?;
+                write!(
+                    f,
+                    " gives uid {} no write permission (w), which connecting takes; ask its owner, or run as another user",
+                    rustix::process::geteuid().as_raw()
+                )
+            }
+            ConnectErrorKind::BacklogFull => write!(
+                f,
+                "a server is there but does not accept, its backlog is full{waited}; wait longer, or look at what keeps it busy"
+            ),
+            ConnectErrorKind::NotAStreamAddress => f.write_str(
+                "only stream sockets can be connected to so far; give a path, @name or fd:N",
+            ),
+            ConnectErrorKind::NotAdopted(error) => write!(f, "{error}"),
+            ConnectErrorKind::Io => match &self.source {
+                Some(source) => write!(f, "{source}"),
+                None => f.write_str("unknown error"),
+            },
+        }
+    }
+}
+
+fn fmt_mode(f: &mut fmt::Formatter<'_>, mode_and_owner: Option<(u32, u32)>) -> fmt::Result {
+    match mode_and_owner {
+        Some((mode, owner)) => write!(f, " (mode {mode:04o}, owner uid {owner})"),
+        None => Ok(()),
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}

@@ -1,0 +1,148 @@
+//! [`Listener`]: where connections come from, asynchronous.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener as StdListener;
+
+use rustix::io::Errno;
+use rustix::net::{Shutdown, SocketFlags, accept_with};
+use tokio::net::UnixListener;
+
+use crate::address::Kind;
+use crate::adopt::{self, AdoptError};
+use crate::claim::{BlockingListener, Claim, Ownership};
+use crate::stream::Stream;
+
+/// A listening UNIX stream socket on a tokio runtime, with the address that it owns if it was
+/// claimed. Dropping it releases the address as [`Claim`] does.
+pub struct Listener {
+    // Dropped in this order: the path is given up before the socket closes.
+    ownership: Option<Ownership>,
+    io: UnixListener,
+    /// Whether nobody else listens with the same socket.
+    is_ours: bool,
+}
+
+impl Listener {
+    /// Listens with a claimed socket.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Stream`]; otherwise as
+    /// epoll_ctl(2).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn from_claim(claim: Claim) -> io::Result<Self> {
+        if claim.address().kind() != Kind::Stream {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        rustix::io::ioctl_fionbio(&claim, true)?;
+        // A duplicate, so that the claim is whole until nothing can fail any more.
+        let socket = claim.as_fd().try_clone_to_owned()?;
+        let io = UnixListener::from_std(socket.into())?;
+        Ok(Self {
+            ownership: claim.into_ownership(),
+            io,
+            is_ours: true,
+        })
+    }
+
+    /// Adopts a descriptor that listens: bound by somebody else, who may listen on it too. Its file
+    /// is never removed and the socket never shut down. It is made close-on-exec and non-blocking,
+    /// the latter for all who share it.
+    ///
+    /// # Errors
+    /// [`AdoptError`] says what it is instead.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
+        adopt::listener(fd.as_fd())?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Self {
+            ownership: None,
+            io: UnixListener::from_std(fd.into()).map_err(AdoptError::Io)?,
+            is_ours: false,
+        })
+    }
+
+    /// Adopts a listener of the standard library.
+    ///
+    /// # Errors
+    /// As [`Listener::adopt`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn from_std(listener: StdListener) -> Result<Self, AdoptError> {
+        Self::adopt(listener.into())
+    }
+
+    /// Releases it as a listener that blocks, with the address that it owns; `OwnedFd::from` makes
+    /// a bare descriptor of [`BlockingListener::into_std`].
+    ///
+    /// # Errors
+    /// As ioctl(2) `FIONBIO`.
+    pub fn into_blocking(self) -> io::Result<BlockingListener> {
+        let listener = self.io.into_std()?;
+        listener.set_nonblocking(false)?;
+        Ok(BlockingListener::new(self.ownership, listener))
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// As accept(2).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no connection.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        let (stream, _) = self.io.accept().await?;
+        Ok(Stream::from_tokio(stream))
+    }
+
+    /// A connection that waits already; `None` where none does.
+    ///
+    /// # Errors
+    /// As accept(2).
+    pub fn accept_waiting(&self) -> io::Result<Option<Stream>> {
+        match accept_with(&self.io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok(fd) => Stream::from_nonblocking(fd).map(Some),
+            // Invalid is what a listener that was shut down says when its backlog is empty.
+            Err(Errno::AGAIN | Errno::INVAL) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Keeps newcomers out: the socket file goes, and connect(2) is refused on abstract names and
+    /// old links too. What waits in the backlog can still be accepted, and the lock is still held.
+    ///
+    /// An adopted listener is left as it is; others may listen on it.
+    ///
+    /// # Errors
+    /// As shutdown(2).
+    pub fn refuse_newcomers(&mut self) -> io::Result<()> {
+        if let Some(ownership) = &mut self.ownership {
+            ownership.unlink();
+        }
+        if self.is_ours {
+            rustix::net::shutdown(&self.io, Shutdown::Read)?;
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("io", &self.io)
+            .field("owns_path", &self.ownership.is_some())
+            .finish_non_exhaustive()
+    }
+}

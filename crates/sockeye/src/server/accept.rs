@@ -1,0 +1,232 @@
+//! [`Acceptor`]: permits, accept(2), and what to do when that fails.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connection::Connection;
+use super::log::{self, Throttle};
+use super::tally::{Entered, State, Tally};
+use super::{Authorize, Server, Timeouts};
+use crate::listener::Listener;
+use crate::peer::Peer;
+use crate::stream::Stream;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where connections of one server come in.
+pub(super) struct Acceptor {
+    listener: Listener,
+    tally: Arc<Tally>,
+    permits: Option<Arc<Semaphore>>,
+    max_per_uid: Option<usize>,
+    authorize: Option<Arc<Authorize>>,
+    timeouts: Timeouts,
+    shortage: Option<Shortage>,
+    throttles: Throttles,
+}
+
+pub(super) enum Next {
+    Connection(Connection),
+    /// None this time: it was refused, or accepting failed.
+    Again,
+}
+
+/// Descriptors or memory ran out while this many connections were open.
+struct Shortage {
+    open: usize,
+    pause: Duration,
+}
+
+#[derive(Default)]
+struct Throttles {
+    connection: Throttle,
+    shortage: Throttle,
+    not_allowed: Throttle,
+    too_many: Throttle,
+}
+
+/// What a failed accept(2) means for the next one.
+#[derive(Debug, PartialEq, Eq)]
+enum Failure {
+    /// Of that connection only.
+    Connection,
+    /// Of the process or the system: it passes when something is freed.
+    Shortage,
+    /// For good.
+    Fatal,
+}
+
+impl Acceptor {
+    pub(super) fn new(server: &Server, tally: &Arc<Tally>, listener: Listener) -> Self {
+        let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self {
+            listener,
+            tally: Arc::clone(tally),
+            permits: server.max_connections.map(permits),
+            max_per_uid: server.max_per_uid,
+            authorize: server.authorize.clone(),
+            timeouts: server.timeouts,
+            shortage: None,
+            throttles: Throttles::default(),
+        }
+    }
+
+    /// Waits for a permit and then for a connection. An error ends the server.
+    pub(super) async fn next(&mut self) -> io::Result<Next> {
+        let permit = self.admission().await;
+        match self.listener.accept().await {
+            Ok(stream) => Ok(self.enter(stream, permit)),
+            Err(error) => match self.failed(&error) {
+                Failure::Fatal => Err(error),
+                _ => Ok(Next::Again),
+            },
+        }
+    }
+
+    /// Waits for a permit and takes what is in the backlog; `None` where that is empty.
+    pub(super) async fn next_waiting(&mut self) -> Option<Next> {
+        let permit = self.admission().await;
+        match self.listener.accept_waiting() {
+            Ok(Some(stream)) => Some(self.enter(stream, permit)),
+            Ok(None) => None,
+            Err(error) => match self.failed(&error) {
+                Failure::Fatal => None,
+                _ => Some(Next::Again),
+            },
+        }
+    }
+
+    pub(super) fn refuse_newcomers(&mut self) -> io::Result<()> {
+        self.listener.refuse_newcomers()
+    }
+
+    /// Counts what is still in the backlog, which is about to be closed.
+    pub(super) fn abort_waiting(&mut self) {
+        while let Ok(Some(_)) = self.listener.accept_waiting() {
+            self.tally.abort();
+        }
+    }
+
+    /// Waits until another connection may be accepted: for a permit, and, after a shortage, for a
+    /// connection to close or for the pause to pass.
+    async fn admission(&mut self) -> Option<OwnedSemaphorePermit> {
+        let permit = match &self.permits {
+            // The semaphore is never closed.
+            Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
+            None => None,
+        };
+        if let Some(shortage) = &self.shortage {
+            let pause = tokio::time::sleep(shortage.pause);
+            tokio::pin!(pause);
+            // With as many open as when it failed, another attempt would only fail again.
+            while self.tally.open() >= shortage.open {
+                tokio::select! {
+                    () = self.tally.one_closed() => {}
+                    () = &mut pause => break,
+                }
+            }
+        }
+        permit
+    }
+
+    fn failed(&mut self, error: &io::Error) -> Failure {
+        let failure = classify(error);
+        self.tally.accept_error();
+        match failure {
+            Failure::Connection => {
+                let advice = "the client has gone";
+                log::accept_failed(&mut self.throttles.connection, error, advice);
+            }
+            Failure::Shortage => {
+                let pause = match &self.shortage {
+                    Some(shortage) => (shortage.pause * 2).min(LONGEST_PAUSE),
+                    None => FIRST_PAUSE,
+                };
+                let open = self.tally.open();
+                self.shortage = Some(Shortage { open, pause });
+                let advice = "waiting for a connection to close; raise the limit (ulimit -n) or set a maximum of connections";
+                log::accept_failed(&mut self.throttles.shortage, error, advice);
+            }
+            Failure::Fatal => {}
+        }
+        failure
+    }
+
+    /// Lets a connection in, or closes it without a word.
+    fn enter(&mut self, stream: Stream, permit: Option<OwnedSemaphorePermit>) -> Next {
+        let mut entered = Entered::new(&self.tally, permit);
+        if self
+            .shortage
+            .as_ref()
+            .is_some_and(|shortage| self.tally.open() > shortage.open)
+        {
+            self.shortage = None;
+        }
+        if self.max_per_uid.is_some() || self.authorize.is_some() {
+            let peer = stream.peer();
+            if !self.admits(&stream, peer.as_ref().ok(), &mut entered) {
+                entered.state = State::Refused;
+                return Next::Again;
+            }
+        }
+        Next::Connection(Connection::new(stream, self.timeouts, entered))
+    }
+
+    fn admits(&mut self, stream: &Stream, peer: Option<&Peer>, entered: &mut Entered) -> bool {
+        let Some(peer) = peer else {
+            let why = "its credentials are not known";
+            log::refused(&mut self.throttles.not_allowed, None, why);
+            return false;
+        };
+        if let Some(allow) = &self.authorize
+            && !allow(peer, stream)
+        {
+            log::refused(&mut self.throttles.not_allowed, Some(*peer), "not allowed");
+            return false;
+        }
+        if let Some(most) = self.max_per_uid
+            && !entered.within(peer.uid(), most)
+        {
+            let why = "its user has as many connections as it may";
+            log::refused(&mut self.throttles.too_many, Some(*peer), why);
+            return false;
+        }
+        true
+    }
+}
+
+/// accept(2) lists the errors; a UNIX socket knows few of them.
+fn classify(error: &io::Error) -> Failure {
+    match Errno::from_io_error(error) {
+        Some(Errno::CONNABORTED | Errno::INTR | Errno::PERM | Errno::PROTO) => Failure::Connection,
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
+            Failure::Fatal
+        }
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM, and what nobody knows: not without a pause.
+        _ => Failure::Shortage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart() {
+        let of = |errno: Errno| classify(&errno.into());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert_eq!(of(errno), Failure::Shortage);
+        }
+        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
+            assert_eq!(of(errno), Failure::Fatal);
+        }
+        for errno in [Errno::CONNABORTED, Errno::INTR] {
+            assert_eq!(of(errno), Failure::Connection);
+        }
+    }
+}

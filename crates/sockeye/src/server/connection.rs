@@ -1,0 +1,206 @@
+//! [`Connection`]: a stream in the hands of its handler.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::signal::Signal;
+use super::tally::{Entered, State};
+use crate::peer::Peer;
+use crate::stream::Stream;
+
+/// A connection of a [`Server`](super::Server): a [`Stream`] that holds its place in the limits
+/// until it is dropped, and whose reads and writes end with [`io::ErrorKind::TimedOut`] when one of
+/// the server's timeouts has passed.
+#[derive(Debug)]
+pub struct Connection {
+    // Dropped in this order: the descriptor is free before the place is.
+    stream: Stream,
+    watch: Option<Box<Watch>>,
+    entered: Entered,
+}
+
+/// The timeouts of a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Timeouts {
+    pub(super) first_byte: Option<Duration>,
+    pub(super) idle: Option<Duration>,
+}
+
+/// Watches over the timeouts of one connection.
+#[derive(Debug)]
+struct Watch {
+    timeouts: Timeouts,
+    /// Until the first byte has come.
+    accepted: Option<Instant>,
+    last: Instant,
+    // Set to the earliest time at which something can be over, not moved on each byte.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Watch {
+    fn new(timeouts: Timeouts) -> Option<Box<Self>> {
+        if timeouts.first_byte.is_none() && timeouts.idle.is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        let mut watch = Self {
+            timeouts,
+            accepted: Some(now),
+            last: now,
+            alarm: Box::pin(tokio::time::sleep(Duration::MAX)),
+        };
+        if let Some(deadline) = watch.deadline() {
+            watch.alarm.as_mut().reset(deadline);
+        }
+        Some(Box::new(watch))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let after = |from: Instant, time: Option<Duration>| from.checked_add(time?);
+        let first = self
+            .accepted
+            .and_then(|accepted| after(accepted, self.timeouts.first_byte));
+        let idle = after(self.last, self.timeouts.idle);
+        match (first, idle) {
+            (Some(first), Some(idle)) => Some(first.min(idle)),
+            (first, idle) => first.or(idle),
+        }
+    }
+
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            match self.deadline() {
+                Some(deadline) if deadline > Instant::now() => {
+                    self.alarm.as_mut().reset(deadline);
+                }
+                Some(_) => return Poll::Ready(io::ErrorKind::TimedOut.into()),
+                None => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, timeouts: Timeouts, mut entered: Entered) -> Self {
+        entered.state = State::Busy;
+        Self {
+            stream,
+            watch: Watch::new(timeouts),
+            entered,
+        }
+    }
+
+    /// Who is at the other end.
+    ///
+    /// # Errors
+    /// As [`Peer::of`].
+    pub fn peer(&self) -> io::Result<Peer> {
+        self.stream.peer()
+    }
+
+    /// Cancelled when the server begins to shut down: finish what is begun, then return.
+    #[must_use]
+    pub fn shutdown(&self) -> CancellationToken {
+        self.entered.tally().drain.token().clone()
+    }
+
+    /// Tells the server whether nothing is under way. A connection that is cut off at the end of a
+    /// drain while it is idle counts as drained, not as aborted.
+    pub fn set_idle(&mut self, idle: bool) {
+        self.entered.state = match idle {
+            true => State::Idle,
+            false => State::Busy,
+        };
+    }
+
+    /// Counts as aborted, though it ends in order.
+    pub(super) fn set_broken(&mut self) {
+        self.entered.state = State::Broken;
+    }
+
+    pub(super) fn drain_signal(&self) -> Signal {
+        Signal::new(&self.entered.tally().drain)
+    }
+
+    /// The stream, without the server's timeouts.
+    #[must_use]
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What follows an attempt to read or write: a timeout is looked at only while that waits, and
+    /// begins anew with each byte.
+    fn watched<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>, came: bool) -> Poll<io::Result<T>> {
+        let Some(watch) = &mut self.watch else {
+            return result;
+        };
+        match result {
+            Poll::Pending => watch.poll_over(cx).map(Err),
+            done => {
+                watch.last = Instant::now();
+                if came {
+                    watch.accepted = None;
+                }
+                done
+            }
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.watched(cx, read, true)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watched(cx, written, false)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watched(cx, written, false)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

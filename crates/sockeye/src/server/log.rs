@@ -1,0 +1,53 @@
+//! What a server says through `tracing`, if that feature is on.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::peer::Peer;
+
+/// At most one line of a kind a second.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lets one line a second pass and counts the others.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    last: Option<Instant>,
+    count: u64,
+}
+
+impl Throttle {
+    /// How often it happened since the last line, if another may be written now.
+    fn pass(&mut self) -> Option<u64> {
+        self.count += 1;
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now - last < INTERVAL) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.count))
+    }
+}
+
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn accept_failed(throttle: &mut Throttle, error: &io::Error, advice: &str) {
+    if let Some(count) = throttle.pass() {
+        #[cfg(feature = "tracing")]
+        tracing::warn!("cannot accept a connection: {error} ({count} since the last line); {advice}");
+    }
+}
+
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn refused(throttle: &mut Throttle, peer: Option<Peer>, why: &str) {
+    if let Some(count) = throttle.pass() {
+        #[cfg(feature = "tracing")]
+        match peer {
+            Some(peer) => tracing::warn!("refused {peer}: {why} ({count} since the last line)"),
+            None => tracing::warn!("refused a connection: {why} ({count} since the last line)"),
+        }
+    }
+}
+
+pub(super) fn panicked() {
+    #[cfg(feature = "tracing")]
+    tracing::error!("a handler panicked; its connection is closed, the others go on");
+}

@@ -1,0 +1,228 @@
+//! [`Messages`]: a connection read message by message.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Sleep;
+use tokio_util::codec::Decoder;
+use tokio_util::io::poll_read_buf;
+
+use super::connection::Connection;
+use super::scratch;
+use super::signal::Signal;
+use crate::framing::{Codec, Framing, FramingError, Message};
+
+/// How long a connection on which nothing has come yet may still send during a drain.
+const SILENT: Duration = Duration::from_secs(1);
+/// The room for the rest of a message whose beginning has come.
+const FIRST_ROOM: usize = 4096;
+
+/// Reads the messages of a [`Connection`] and sends answers, and ends at the right moment of a
+/// drain: a message that has begun is waited for; a connection between two messages is closed to
+/// the peer first, and what has come until then is still read; one that has never sent anything
+/// has another second.
+///
+/// No buffer is held while nothing is to be read.
+///
+/// ```no_run
+/// use sockeye::framing::{Framing, FramingError};
+/// use sockeye::server::{Connection, Messages};
+///
+/// async fn handle(connection: Connection) -> Result<(), FramingError> {
+///     let mut messages = Messages::new(connection, Framing::Line, 1 << 20);
+///     while let Some(message) = messages.next().await? {
+///         messages.send(&Framing::Line.encode(&message.payload)?).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+pub struct Messages {
+    connection: Connection,
+    codec: Codec,
+    /// The bytes of a message that has begun; without any it has no capacity either.
+    buffer: BytesMut,
+    read_size: usize,
+    progress: Progress,
+    drain: Signal,
+    /// The time that a silent connection has left in a drain.
+    grace: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nothing has come yet.
+    Silent,
+    Open,
+    /// The peer was told that nothing more is taken; what it sent before is still read.
+    Closing,
+    /// Read to the end.
+    Ended,
+}
+
+/// What the wait for bytes ended with.
+enum Event {
+    Read(usize),
+    Drain,
+}
+
+impl Messages {
+    /// Messages of at most `limit` bytes each.
+    #[must_use]
+    pub fn new(mut connection: Connection, framing: Framing, limit: usize) -> Self {
+        connection.set_idle(true);
+        Self {
+            drain: connection.drain_signal(),
+            connection,
+            codec: Codec::new(framing, limit),
+            buffer: BytesMut::new(),
+            // A raw message is what one read gives, so the read is what has the limit.
+            read_size: match framing {
+                Framing::Raw => limit.clamp(1, scratch::SIZE),
+                _ => scratch::SIZE,
+            },
+            progress: Progress::Silent,
+            grace: None,
+        }
+    }
+
+    /// The next message; `None` at the end of input or where a drain ends the connection.
+    ///
+    /// # Errors
+    /// [`FramingError`]; nothing more can be read then. [`io::ErrorKind::TimedOut`] where one of the
+    /// server's timeouts has passed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Result<Option<Message>, FramingError> {
+        loop {
+            if !self.buffer.is_empty() {
+                let message = match self.progress {
+                    Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
+                    _ => self.codec.decode(&mut self.buffer)?,
+                };
+                if message.is_some() {
+                    return Ok(message);
+                }
+            }
+            self.keep_the_rest();
+            if self.progress == Progress::Ended {
+                return Ok(None);
+            }
+            self.connection.set_idle(self.buffer.is_empty());
+            match poll_fn(|cx| self.poll_event(cx)).await? {
+                Event::Read(0) => self.end(),
+                Event::Read(_) => {
+                    self.connection.set_idle(false);
+                    if self.progress == Progress::Silent {
+                        self.progress = Progress::Open;
+                    }
+                }
+                Event::Drain => self.close_to_peer()?,
+            }
+        }
+    }
+
+    /// Sends bytes as they are; [`Framing::encode`] makes a message of a payload.
+    ///
+    /// # Errors
+    /// As write(2), and [`io::ErrorKind::TimedOut`] where the peer takes nothing for as long as the
+    /// server's idle timeout.
+    ///
+    /// # Cancel safety
+    /// None: part of the bytes may have been sent.
+    pub async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
+        self.connection.write_all(wire).await
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Waits for bytes, or, unless a message has begun, for a drain.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Event>> {
+        if let Poll::Ready(read) = self.poll_read(cx) {
+            return Poll::Ready(read.map(Event::Read));
+        }
+        let may_close = self.buffer.is_empty() && self.progress != Progress::Closing;
+        if !may_close || !self.drain.poll_open(cx) {
+            return Poll::Pending;
+        }
+        // The runtime may not know yet of bytes that are there; it will wake us for them.
+        if rustix::io::ioctl_fionread(&self.connection)? > 0 {
+            return Poll::Pending;
+        }
+        if self.progress == Progress::Silent {
+            let grace = self
+                .grace
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENT)));
+            if grace.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(Event::Drain))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let connection = Pin::new(&mut self.connection);
+        if !self.buffer.is_empty() {
+            // A message has begun: the room for it doubles as it comes.
+            let room = self.buffer.len().clamp(FIRST_ROOM, scratch::SIZE);
+            self.buffer.reserve(room);
+            return poll_read_buf(connection, cx, &mut self.buffer);
+        }
+        let mut buffer = scratch::take(self.read_size);
+        let read = poll_read_buf(connection, cx, &mut (&mut buffer).limit(self.read_size));
+        match read {
+            Poll::Ready(Ok(1..)) => self.buffer = buffer,
+            _ => scratch::put_back(buffer),
+        }
+        read
+    }
+
+    /// Holds no more than what has come of a message.
+    fn keep_the_rest(&mut self) {
+        if self.buffer.capacity() >= self.read_size.max(2 * self.buffer.len()) {
+            let rest = BytesMut::from(&self.buffer[..]);
+            scratch::put_back(std::mem::replace(&mut self.buffer, rest));
+        }
+    }
+
+    /// Ends the peer's sending, so that what it sends from now on fails there instead of being
+    /// lost here. What it has sent until now can still be read.
+    fn close_to_peer(&mut self) -> io::Result<()> {
+        self.progress = Progress::Closing;
+        match rustix::net::shutdown(&self.connection, Shutdown::Read) {
+            // The peer has closed.
+            Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn end(&mut self) {
+        if self.progress == Progress::Closing && !self.buffer.is_empty() {
+            // A message that began in the moment between the last look and the close.
+            self.connection.set_broken();
+            self.buffer.clear();
+        }
+        self.progress = Progress::Ended;
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages")
+            .field("connection", &self.connection)
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,272 @@
+//! [`Server`]: from a listener to connections, within limits, until it is told to stop.
+
+mod accept;
+mod connection;
+mod log;
+mod messages;
+mod scratch;
+mod signal;
+mod tally;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use connection::Connection;
+pub use messages::Messages;
+pub use tally::Report;
+
+use crate::listener::Listener;
+use crate::peer::Peer;
+use crate::stream::Stream;
+use accept::{Acceptor, Next};
+use connection::Timeouts;
+use signal::Signal;
+use tally::Tally;
+
+type Authorize = dyn Fn(&Peer, &Stream) -> bool + Send + Sync;
+
+/// How long a task that was cut off may take to be dropped before `run` returns without it.
+const REAP: Duration = Duration::from_secs(1);
+
+/// Accepts connections, runs a handler for each, and drains at shutdown.
+///
+/// There is no limit and no timeout unless one is set.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use sockeye::server::{Connection, Server};
+/// use sockeye::{Address, Claim, Listener};
+/// use tokio::io::AsyncWriteExt;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let address: Address = "/run/app.sock".parse()?;
+/// let listener = Listener::from_claim(Claim::options().claim(&address)?)?;
+/// let hello = |mut connection: Connection| async move {
+///     let _ = connection.write_all(b"hello\n").await;
+/// };
+/// let report = Server::new()
+///     .max_connections(1000)
+///     .drain(Duration::from_secs(5))
+///     .run(listener, hello, async { tokio::signal::ctrl_c().await.unwrap_or(()) })
+///     .await?;
+/// println!("{report}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    max_connections: Option<usize>,
+    max_per_uid: Option<usize>,
+    authorize: Option<Arc<Authorize>>,
+    timeouts: Timeouts,
+    drain: Duration,
+    cut_off: CancellationToken,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// A server without limits that drains for ten seconds.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            max_connections: None,
+            max_per_uid: None,
+            authorize: None,
+            timeouts: Timeouts::default(),
+            drain: Duration::from_secs(10),
+            cut_off: CancellationToken::new(),
+        }
+    }
+
+    /// Serves at most `connections` at a time; others wait in the backlog.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = Some(connections);
+        self
+    }
+
+    /// Serves at most `connections` of one user at a time; others are closed at once, told
+    /// nothing, and counted as refused.
+    #[must_use]
+    pub fn max_per_uid(mut self, connections: usize) -> Self {
+        self.max_per_uid = Some(connections);
+        self
+    }
+
+    /// Asks `allow` before a connection gets to the handler. Others are closed at once, told
+    /// nothing, and counted as refused. It must not block.
+    #[must_use]
+    pub fn authorize(
+        mut self,
+        allow: impl Fn(&Peer, &Stream) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.authorize = Some(Arc::new(allow));
+        self
+    }
+
+    /// Reading from a connection that has sent nothing for this long since it was accepted fails
+    /// with [`io::ErrorKind::TimedOut`].
+    #[must_use]
+    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.first_byte = Some(timeout);
+        self
+    }
+
+    /// Waiting for a connection on which nothing came or went for this long fails with
+    /// [`io::ErrorKind::TimedOut`].
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.idle = Some(timeout);
+        self
+    }
+
+    /// How long handlers may go on after shutdown has begun; default ten seconds.
+    #[must_use]
+    pub fn drain(mut self, time: Duration) -> Self {
+        self.drain = time;
+        self
+    }
+
+    /// Cancelling `token` ends a drain at once, as if its time were over.
+    #[must_use]
+    pub fn cut_off(mut self, token: CancellationToken) -> Self {
+        self.cut_off = token;
+        self
+    }
+
+    /// Accepts until `shutdown` completes, then drains: newcomers are kept out, what waits in the
+    /// backlog is accepted and served, handlers are told through [`Connection::shutdown`], and
+    /// what is left after the time for draining is dropped.
+    ///
+    /// The listener is closed, and its address released, as soon as the backlog is empty, so that
+    /// a successor may start while this server still drains.
+    ///
+    /// Errors of single connections are passed over. Where descriptors or memory run out, accepting
+    /// pauses until a connection closes, or for 5 ms up to 1 s.
+    ///
+    /// # Errors
+    /// [`ServerError`] where accepting has become impossible (accept(2): `EBADF`, `EINVAL`, …).
+    /// Connections were drained before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future releases the address; handlers that run are not cut off.
+    pub async fn run<H, F>(
+        self,
+        listener: Listener,
+        handler: H,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Report, ServerError>
+    where
+        H: Fn(Connection) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tally = Tally::new();
+        let mut acceptor = Acceptor::new(&self, &tally, listener);
+        let mut shutdown = pin!(shutdown);
+        let fatal = loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break None,
+                next = acceptor.next() => match next {
+                    Ok(Next::Connection(connection)) => spawn(&tally, connection, &handler),
+                    Ok(Next::Again) => {}
+                    Err(error) => break Some(error),
+                },
+            }
+        };
+
+        let deadline = Instant::now().checked_add(self.drain);
+        let cut_off = self.cut_off.clone();
+        let mut time_is_over = pin!(async move {
+            match deadline {
+                Some(deadline) => {
+                    let _ = tokio::time::timeout_at(deadline, cut_off.cancelled()).await;
+                }
+                None => cut_off.cancelled().await,
+            }
+        });
+        tally.drain.open();
+        let refused = acceptor.refuse_newcomers();
+        let fatal = fatal.or(refused.err());
+        // An error before anything was lost is worth reporting, one of draining is not.
+        while fatal.is_none() {
+            tokio::select! {
+                biased;
+                () = &mut time_is_over => {
+                    acceptor.abort_waiting();
+                    break;
+                }
+                next = acceptor.next_waiting() => match next {
+                    Some(Next::Connection(connection)) => spawn(&tally, connection, &handler),
+                    Some(Next::Again) => {}
+                    None => break,
+                },
+            }
+        }
+        drop(acceptor);
+        tokio::select! {
+            () = tally.all_closed() => {}
+            () = time_is_over => {
+                tally.cut.open();
+                let _ = tokio::time::timeout(REAP, tally.all_closed()).await;
+            }
+        }
+        let report = tally.report();
+        match fatal {
+            None => Ok(report),
+            Some(source) => Err(ServerError { source, report }),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("max_connections", &self.max_connections)
+            .field("max_per_uid", &self.max_per_uid)
+            .field("timeouts", &self.timeouts)
+            .field("drain", &self.drain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs the handler in a task of its own, which is dropped when the drain is cut off. A panic ends
+/// that task only.
+fn spawn<F>(tally: &Arc<Tally>, connection: Connection, handler: impl Fn(Connection) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut cut = Signal::new(&tally.cut);
+    let handler = handler(connection);
+    tokio::spawn(async move {
+        let mut handler = pin!(handler);
+        poll_fn(|cx| match cut.poll_open(cx) {
+            true => Poll::Ready(()),
+            false => handler.as_mut().poll(cx),
+        })
+        .await;
+    });
+}
+
+/// Accepting became impossible.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot accept connections any more: {source}")]
+pub struct ServerError {
+    /// What accept(2) or shutdown(2) said.
+    pub source: io::Error,
+    /// What was served before.
+    pub report: Report,
+}

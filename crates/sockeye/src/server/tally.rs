@@ -1,0 +1,188 @@
+//! [`Tally`]: what has become of the connections, counted where they end.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::log;
+use super::signal::Gate;
+
+/// What a server has done, in connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Ended before shutdown began, however they ended.
+    pub served: u64,
+    /// Closed before a handler saw them: by `authorize` or `max_per_uid`.
+    pub refused: u64,
+    /// Were open or in the backlog when shutdown began, and ended in order.
+    pub drained: u64,
+    /// Cut off: at the end of the drain, or by a handler that panicked.
+    pub aborted: u64,
+    /// Failed calls of accept(2).
+    pub accept_errors: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "served {}, refused {}, drained {}, aborted {}, accept errors {}",
+            self.served, self.refused, self.drained, self.aborted, self.accept_errors
+        )
+    }
+}
+
+/// The counters that all connections of a server share.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    served: AtomicU64,
+    refused: AtomicU64,
+    drained: AtomicU64,
+    aborted: AtomicU64,
+    accept_errors: AtomicU64,
+    open: AtomicUsize,
+    per_uid: Mutex<HashMap<u32, usize>>,
+    /// Told whenever a connection has closed.
+    closed: Notify,
+    tracker: TaskTracker,
+    /// Opened when shutdown begins.
+    pub(super) drain: Arc<Gate>,
+    /// Opened when the time for draining is over.
+    pub(super) cut: Arc<Gate>,
+}
+
+impl Tally {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(super) fn abort(&self) {
+        self.aborted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn accept_error(&self) {
+        self.accept_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Completes when a connection has closed since the last call.
+    pub(super) async fn one_closed(&self) {
+        self.closed.notified().await;
+    }
+
+    /// Completes when all connections have closed. Only to be called once no more are accepted.
+    pub(super) async fn all_closed(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Connections that are still open now have outlived their handler, and count as aborted.
+    pub(super) fn report(&self) -> Report {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Report {
+            served: get(&self.served),
+            refused: get(&self.refused),
+            drained: get(&self.drained),
+            aborted: get(&self.aborted) + self.open() as u64,
+            accept_errors: get(&self.accept_errors),
+        }
+    }
+}
+
+/// As what a connection counts if it ends now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// No handler has seen it.
+    Refused,
+    /// Something may be under way.
+    Busy,
+    /// Nothing is under way, so that nothing is lost when it is cut off.
+    Idle,
+    /// The drain has cut a message off.
+    Broken,
+}
+
+/// One connection in the [`Tally`], with what limits it takes up. Held inside of the connection, so
+/// that whichever path drops that frees it all.
+#[derive(Debug)]
+pub(super) struct Entered {
+    tally: Arc<Tally>,
+    pub(super) state: State,
+    uid: Option<u32>,
+    _permit: Option<OwnedSemaphorePermit>,
+    _token: TaskTrackerToken,
+}
+
+impl Entered {
+    pub(super) fn new(tally: &Arc<Tally>, permit: Option<OwnedSemaphorePermit>) -> Self {
+        tally.open.fetch_add(1, Ordering::AcqRel);
+        Self {
+            tally: Arc::clone(tally),
+            state: State::Busy,
+            uid: None,
+            _permit: permit,
+            _token: tally.tracker.token(),
+        }
+    }
+
+    pub(super) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// Counts the connection for its user; `false` where that would be more than `most`.
+    pub(super) fn within(&mut self, uid: u32, most: usize) -> bool {
+        let mut per_uid = lock(&self.tally.per_uid);
+        let count = per_uid.entry(uid).or_default();
+        if *count >= most {
+            return false;
+        }
+        *count += 1;
+        self.uid = Some(uid);
+        true
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(uid) = self.uid
+            && let Entry::Occupied(mut count) = lock(&self.tally.per_uid).entry(uid)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        let tally = &self.tally;
+        let counter = if std::thread::panicking() {
+            log::panicked();
+            &tally.aborted
+        } else {
+            match self.state {
+                State::Refused => &tally.refused,
+                State::Broken => &tally.aborted,
+                State::Busy if tally.cut.is_open() => &tally.aborted,
+                _ if tally.drain.is_open() => &tally.drained,
+                _ => &tally.served,
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.tally.open.fetch_sub(1, Ordering::AcqRel);
+        self.tally.closed.notify_one();
+    }
+}
+
+fn lock(per_uid: &Mutex<HashMap<u32, usize>>) -> std::sync::MutexGuard<'_, HashMap<u32, usize>> {
+    // The map is whole at any point where a panic could be.
+    per_uid.lock().unwrap_or_else(PoisonError::into_inner)
+}
