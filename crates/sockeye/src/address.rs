@@ -419,16 +419,8 @@ mod tests {
                 Name::Path("/run/a.sock".into()),
             ),
             ("unix:a", Kind::Stream, Name::Path("a".into())),
-            (
-                "seqpacket:/x",
-                Kind::SeqPacket,
-                Name::Path("/x".into()),
-            ),
-            (
-                "dgram:@n",
-                Kind::Datagram,
-                Name::Abstract(b"n".to_vec()),
-            ),
+            ("seqpacket:/x", Kind::SeqPacket, Name::Path("/x".into())),
+            ("dgram:@n", Kind::Datagram, Name::Abstract(b"n".to_vec())),
             (
                 "@a\\x00\\x5cb",
                 Kind::Stream,
@@ -441,11 +433,7 @@ mod tests {
         ];
         for (text, kind, name) in cases {
             let address = Address::parse(text).unwrap();
-            assert_eq!(
-                (address.kind(), address.name()),
-                (kind, &name),
-                "{text}"
-            );
+            assert_eq!((address.kind(), address.name()), (kind, &name), "{text}");
             assert_eq!(address.to_string(), text);
         }
     }

@@ -184,7 +184,8 @@ mod tests {
         let path = dir.path().join("s");
         #[allow(clippy::disallowed_methods)] // a bare listener is what this test needs
         let listener = UnixListener::bind(&path).unwrap();
-        let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.recv(1)";
+        let script =
+            "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.recv(1)";
         let Ok(mut child) = Command::new("python3")
             .args(["-c", script])
             .arg(&path)

@@ -2,9 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{
-    FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat,
-};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat};
 use rustix::io::Errno;
 
 use super::error::{ClaimError, ClaimErrorKind};
@@ -58,11 +56,8 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<OwnedFd, ClaimErr
 /// Opens what is there before making one: `fs.protected_regular` denies `O_CREAT` on another
 /// user's file in a sticky directory even to root.
 fn open(place: &Place) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDWR
-        | OFlags::NOFOLLOW
-        | OFlags::CLOEXEC
-        | OFlags::NOCTTY
-        | OFlags::NONBLOCK;
+    let flags =
+        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     match openat(&place.directory, &place.lock_base, flags, Mode::empty()) {
         Err(Errno::NOENT) => openat(
             &place.directory,

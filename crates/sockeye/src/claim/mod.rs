@@ -21,8 +21,8 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-pub use error::{ClaimError, ClaimErrorKind};
 pub(crate) use error::in_words;
+pub use error::{ClaimError, ClaimErrorKind};
 pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
 

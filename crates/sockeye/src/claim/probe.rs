@@ -45,7 +45,10 @@ pub(super) fn path(place: &Place) -> (Probe, Option<FileIdentity>) {
     };
     match found {
         Ok((file, stat)) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Socket => (socket_file(place, &file, &stat), Some(FileIdentity::of(&stat))),
+            FileType::Socket => (
+                socket_file(place, &file, &stat),
+                Some(FileIdentity::of(&stat)),
+            ),
             other => (Probe::NotASocket(other), None),
         },
         Err(errno) => (Probe::Unknown(errno), None),
@@ -78,7 +81,11 @@ pub(super) fn abstract_name(name: &[u8]) -> Probe {
         Err(error) => return Probe::Unknown(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
     };
     let owner = table.iter().find(|entry| {
-        entry.is_reachable() && entry.name.as_deref().is_some_and(|n| n.strip_prefix(b"\0") == Some(name))
+        entry.is_reachable()
+            && entry
+                .name
+                .as_deref()
+                .is_some_and(|n| n.strip_prefix(b"\0") == Some(name))
     });
     match owner {
         Some(owner) => Probe::Live {
@@ -100,7 +107,10 @@ fn is_bound_to(entry: &Entry, stat: &Stat, base: &[u8]) -> bool {
     let device = (major(stat.st_dev) << 20) | minor(stat.st_dev);
     let named_alike = || {
         let name = entry.name.as_deref().unwrap_or_default();
-        name == base || name.strip_suffix(base).is_some_and(|rest| rest.ends_with(b"/"))
+        name == base
+            || name
+                .strip_suffix(base)
+                .is_some_and(|rest| rest.ends_with(b"/"))
     };
     file.device == device || named_alike()
 }

@@ -65,13 +65,15 @@ pub(super) fn path(
             let base = bind_temporary(&socket, &ownership.place)
                 .map_err(|errno| denied(&ownership.place, errno))?;
             let mut seen = None;
-            let settled = settle(address, options, &ownership.place, &base, |s| seen = Some(s))
-                .and_then(|_| {
-                    let place = &ownership.place;
-                    let (from, to) = (&place.directory, &place.base);
-                    renameat_with(from, &base, from, to, RenameFlags::NOREPLACE)
-                        .map_err(|errno| denied(place, errno))
-                });
+            let settled = settle(address, options, &ownership.place, &base, |s| {
+                seen = Some(s)
+            })
+            .and_then(|_| {
+                let place = &ownership.place;
+                let (from, to) = (&place.directory, &place.base);
+                renameat_with(from, &base, from, to, RenameFlags::NOREPLACE)
+                    .map_err(|errno| denied(place, errno))
+            });
             if let Err(error) = settled {
                 // The name was ours alone, and nothing but our socket was ever there.
                 let _ = unlinkat(&ownership.place.directory, &base, AtFlags::empty());

@@ -223,13 +223,14 @@ impl fmt::Display for ConnectError {
             }
             ConnectErrorKind::ParentMissing(directory) => {
                 let directory = directory.display();
-                write!(f, "the directory {directory} does not exist{waited}; {start}")
+                write!(
+                    f,
+                    "the directory {directory} does not exist{waited}; {start}"
+                )
             }
-            ConnectErrorKind::ParentNotADirectory(path) => write!(
-                f,
-                "{} is not a directory; check the path",
-                path.display()
-            ),
+            ConnectErrorKind::ParentNotADirectory(path) => {
+                write!(f, "{} is not a directory; check the path", path.display())
+            }
             ConnectErrorKind::Stale => write!(
                 f,
                 "the socket file is there but nobody listens on it{waited} (left behind by a server that was killed); start the server, it will replace the file"

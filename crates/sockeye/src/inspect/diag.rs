@@ -99,8 +99,7 @@ fn dump_once() -> io::Result<Option<Vec<Entry>>> {
     let mut entries = Vec::new();
     let mut buffer = vec![0; BUFFER];
     loop {
-        let (_, length) =
-            rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC)?;
+        let (_, length) = rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC)?;
         let part = buffer
             .get(..length)
             .ok_or(io::Error::from(io::ErrorKind::InvalidData))?;
@@ -244,8 +243,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     fn bind(path: &std::path::Path) -> impl AsFd {
-        let socket =
-            rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
         let address = rustix::net::SocketAddrUnix::new(path).unwrap();
         rustix::net::bind(&socket, &address).unwrap();
         socket

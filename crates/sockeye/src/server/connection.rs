@@ -139,7 +139,12 @@ impl Connection {
 
     /// What follows an attempt to read or write: a timeout is looked at only while that waits, and
     /// begins anew with each byte.
-    fn watched<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>, came: bool) -> Poll<io::Result<T>> {
+    fn watched<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+        came: bool,
+    ) -> Poll<io::Result<T>> {
         let Some(watch) = &mut self.watch else {
             return result;
         };

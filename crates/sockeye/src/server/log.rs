@@ -32,7 +32,9 @@ impl Throttle {
 pub(super) fn accept_failed(throttle: &mut Throttle, error: &io::Error, advice: &str) {
     if let Some(count) = throttle.pass() {
         #[cfg(feature = "tracing")]
-        tracing::warn!("cannot accept a connection: {error} ({count} since the last line); {advice}");
+        tracing::warn!(
+            "cannot accept a connection: {error} ({count} since the last line); {advice}"
+        );
     }
 }
 

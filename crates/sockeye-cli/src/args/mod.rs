@@ -1,0 +1,63 @@
+//! The command line, parsed into plain values before anything is touched.
+
+mod connect;
+mod demo;
+mod send;
+mod serve;
+pub(crate) mod values;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use connect::Connect;
+pub(crate) use demo::Demo;
+pub(crate) use send::Send;
+pub(crate) use serve::{Answer, Serve};
+
+const ADDRESSES: &str = "\
+Addresses: [kind:]name
+  /run/app.sock, app.sock   a path (./@file for one that begins with @)
+  @name                     an abstract name; \\xNN is a byte that is not text
+  fd:N                      an inherited descriptor
+
+Exit status:
+  0 done                      4 in use, or the path is not a socket
+  1 failed on the way         5 not permitted
+  2 wrong usage               6 out of time
+  3 nothing there             7 done, but something was cut off
+
+Examples:
+  sockeye serve /tmp/app.sock
+  sockeye send /tmp/app.sock Hello UNIX socket!
+  sockeye connect /tmp/app.sock
+  sockeye demo";
+
+/// UNIX sockets done right: serve and call them
+#[derive(Parser)]
+#[command(name = "sockeye", version, after_help = ADDRESSES, max_term_width = 80)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+    Send(Send),
+    Connect(Connect),
+    Demo(Demo),
+}
+
+pub(crate) fn parse() -> Result<Command, clap::Error> {
+    Cli::try_parse().map(|cli| cli.command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,204 @@
+//! The values that options take.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use nix::unistd::{Group, User};
+use sockeye::{Address, AddressError};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Framing {
+    Line,
+    Raw,
+    Length,
+}
+
+impl From<Framing> for sockeye::framing::Framing {
+    fn from(framing: Framing) -> Self {
+        match framing {
+            Framing::Line => Self::Line,
+            Framing::Raw => Self::Raw,
+            Framing::Length => Self::Length,
+        }
+    }
+}
+
+/// What to do about a stale socket file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    ReplaceStale,
+    Fail,
+}
+
+/// Whom a socket file is to belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Owner {
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+}
+
+/// Addresses are raw bytes: a path need not be UTF-8.
+pub(crate) fn address() -> impl TypedValueParser<Value = Address> {
+    OsStringValueParser::new()
+        .try_map(|text| -> Result<Address, AddressError> { Address::parse(text) })
+}
+
+/// `500ms`, `10s`, `2m`; a bare 0 is zero.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text);
+    let millis = match unit {
+        "ms" => 1.0,
+        "s" => 1e3,
+        "m" => 60e3,
+        "h" => 3600e3,
+        "" if number == "0" => 1.0,
+        _ => return Err("write a number and ms, s, m or h, as in 500ms or 10s".to_owned()),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("{number:?} is not a number; write 500ms or 10s"))?;
+    Duration::try_from_secs_f64(number * millis / 1e3)
+        .map_err(|_| "the duration is out of range".to_owned())
+}
+
+/// `64KiB`, `1MiB`, or bytes.
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let (number, unit) = split_unit(text);
+    let factor: usize = match unit {
+        "" | "B" => 1,
+        "KiB" | "K" | "k" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        _ => return Err("write a number of bytes, or KiB, MiB or GiB, as in 64KiB".to_owned()),
+    };
+    let number: usize = number
+        .parse()
+        .map_err(|_| format!("{number:?} is not a whole number; write 64KiB or 1MiB"))?;
+    match number.checked_mul(factor) {
+        Some(0) => Err("the size must be at least 1".to_owned()),
+        Some(size) if u32::try_from(size).is_ok() => Ok(size),
+        _ => Err("the size must be below 4GiB".to_owned()),
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    text.split_at(end)
+}
+
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => {
+            Err("with 0 nobody would be served; leave the option away for no limit".to_owned())
+        }
+        Ok(number) => Ok(number),
+        Err(_) => Err("write a whole number".to_owned()),
+    }
+}
+
+/// Permission bits: `600`, `0600`, `0o600`.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if mode <= 0o777 && !digits.starts_with('+') => Ok(mode),
+        _ => Err("write permission bits in octal, 0000 to 0777, as in 0660".to_owned()),
+    }
+}
+
+/// `USER`, `USER:GROUP`, `:GROUP`; names or numbers.
+pub(crate) fn owner(text: &str) -> Result<Owner, String> {
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    };
+    let owner = Owner {
+        uid: if_given(user).map(uid).transpose()?,
+        gid: group.and_then(if_given).map(gid).transpose()?,
+    };
+    match owner == Owner::default() {
+        true => Err("write USER, USER:GROUP or :GROUP".to_owned()),
+        false => Ok(owner),
+    }
+}
+
+fn if_given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn uid(text: &str) -> Result<u32, String> {
+    match (text.parse(), User::from_name(text)) {
+        (Ok(u32::MAX), _) => Err(format!("{text} is not a user id")),
+        (Ok(uid), _) => Ok(uid),
+        (_, Ok(Some(user))) => Ok(user.uid.as_raw()),
+        (_, Ok(None)) => Err(format!("there is no user {text:?}")),
+        (_, Err(error)) => Err(format!("cannot look up user {text:?}: {error}")),
+    }
+}
+
+fn gid(text: &str) -> Result<u32, String> {
+    match (text.parse(), Group::from_name(text)) {
+        (Ok(u32::MAX), _) => Err(format!("{text} is not a group id")),
+        (Ok(gid), _) => Ok(gid),
+        (_, Ok(Some(group))) => Ok(group.gid.as_raw()),
+        (_, Ok(None)) => Err(format!("there is no group {text:?}")),
+        (_, Err(error)) => Err(format!("cannot look up group {text:?}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        for bad in ["10", "s", "-1s", "1d", "1e999s", ""] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("64KiB"), Ok(65536));
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert_eq!(size("10"), Ok(10));
+        for bad in [
+            "",
+            "1.5MiB",
+            "1TiB",
+            "-1",
+            "0",
+            "4GiB",
+            "99999999999999999999",
+        ] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn modes() {
+        assert_eq!(mode("0660"), Ok(0o660));
+        assert_eq!(mode("0o660"), Ok(0o660));
+        assert_eq!(mode("0"), Ok(0));
+        for bad in ["", "888", "1777", "+660", "rw"] {
+            assert!(mode(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn owners() {
+        let owner_of = |uid, gid| Ok(Owner { uid, gid });
+        assert_eq!(owner("root"), owner_of(Some(0), None));
+        assert_eq!(owner("root:0"), owner_of(Some(0), Some(0)));
+        assert_eq!(owner(":7"), owner_of(None, Some(7)));
+        for bad in ["", ":", "no-such-user-here", "4294967295"] {
+            assert!(owner(bad).is_err(), "{bad}");
+        }
+    }
+}

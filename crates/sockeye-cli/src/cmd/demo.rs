@@ -1,0 +1,211 @@
+//! `sockeye demo`
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
+use sockeye::Address;
+use sockeye::claim::{Probe, probe};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::exchange::to_stdout;
+use crate::exit::{Exit, Failure};
+
+const SOCKET: &str = "app.sock";
+
+pub(crate) fn run() -> anyhow::Result<Exit> {
+    let directory = tempfile::Builder::new()
+        .prefix("sockeye-demo-")
+        .tempdir()
+        .context("cannot make a directory for the demo; set TMPDIR to a place that is writable")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let stopped = || Failure::new(Exit::Failed, "the demo was stopped; nothing of it is left");
+        tokio::select! {
+            result = story(&directory) => result,
+            _ = interrupt.recv() => Err(stopped()),
+            _ = terminate.recv() => Err(stopped()),
+        }
+    });
+    directory.close()?;
+    result.map(|()| Exit::Done)
+}
+
+/// The whole story. Dropped in the middle, it kills the servers that it has started.
+async fn story(directory: &TempDir) -> anyhow::Result<()> {
+    let stage = Stage {
+        sockeye: std::env::current_exe()?,
+        directory: directory.path().to_owned(),
+    };
+    say("UNIX sockets in six steps, in a private directory:")?;
+    say(&format!("  {}", stage.directory.display()))?;
+
+    say("\n1. A server claims a path. Only its owner may connect: mode 0600.")?;
+    let mut server = stage.start_server().await?;
+    let file = std::fs::metadata(stage.socket())?;
+    let mode = file.permissions().mode() & 0o777;
+    say(&format!(
+        "   The file {SOCKET} is a socket with mode {mode:04o}."
+    ))?;
+
+    say("\n2. Who listens there?")?;
+    match probe(&Address::from_path(stage.socket())?)? {
+        Probe::Live { pid: Some(pid) } => say(&format!(
+            "   Process {}, the server that has just been started.",
+            pid.as_raw_pid()
+        ))?,
+        other => anyhow::bail!("the server was not found: {other:?}"),
+    }
+
+    say("\n3. A client sends a message and prints the answer.")?;
+    stage.send("Hello UNIX socket!", 0).await?;
+    if let Some(line) = server.stdout.next_line().await? {
+        say(&format!("   The server says: {line}"))?;
+    }
+
+    say("\n4. A second server cannot have the same path, and harms nothing.")?;
+    stage.run(&["serve", SOCKET], 4).await?;
+
+    say("\n5. The server is killed, and its file stays behind: a stale socket.")?;
+    server.signal(Signal::KILL)?;
+    server.child.wait().await?;
+    stage.send("Is anybody there?", 3).await?;
+    say("   The next server proves that nobody uses the file, and replaces it.")?;
+    let mut server = stage.start_server().await?;
+    stage.send("Hello again!", 0).await?;
+
+    say("\n6. On SIGTERM a server finishes what it has begun and cleans up.")?;
+    server.signal(Signal::TERM)?;
+    let mut report = String::new();
+    while let Some(line) = server.stderr.next_line().await? {
+        report = line;
+    }
+    let status = server.child.wait().await?;
+    say(&format!("   {report}"))?;
+    expect(status, 0)?;
+    let left = std::fs::read_dir(&stage.directory)?.count();
+    say(&format!("   Files left in the directory: {left}."))?;
+    anyhow::ensure!(left == 0, "the server has left files behind");
+    say("\nNow try it yourself: sockeye serve /tmp/app.sock")
+}
+
+/// Where the demo runs.
+struct Stage {
+    sockeye: PathBuf,
+    directory: PathBuf,
+}
+
+struct Server {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Lines<BufReader<ChildStderr>>,
+}
+
+impl Stage {
+    fn socket(&self) -> PathBuf {
+        self.directory.join(Path::new(SOCKET))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.sockeye);
+        command
+            .args(args)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn start_server(&self) -> anyhow::Result<Server> {
+        say(&format!("   $ sockeye serve {SOCKET}"))?;
+        let mut child = self
+            .command(&["serve", SOCKET])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let mut server = Server {
+            child,
+            stdout: BufReader::new(stdout.context("no standard output")?).lines(),
+            stderr: BufReader::new(stderr.context("no standard error")?).lines(),
+        };
+        let line = server.stderr.next_line().await?.unwrap_or_default();
+        say(&format!("   {line}"))?;
+        anyhow::ensure!(line.starts_with("listening"), "the server did not start");
+        Ok(server)
+    }
+
+    async fn send(&self, message: &str, status: i32) -> anyhow::Result<()> {
+        self.run(&["send", SOCKET, message], status).await
+    }
+
+    /// Runs a command to its end and shows all that it prints.
+    async fn run(&self, args: &[&str], status: i32) -> anyhow::Result<()> {
+        let mut shown = vec!["sockeye".to_owned()];
+        shown.extend(args.iter().map(|arg| match arg.contains(' ') {
+            true => format!("'{arg}'"),
+            false => (*arg).to_owned(),
+        }));
+        say(&format!("   $ {}", shown.join(" ")))?;
+        let output = self.command(args).output().await?;
+        for line in [output.stdout, output.stderr]
+            .concat()
+            .split(|&b| b == b'\n')
+        {
+            if !line.is_empty() {
+                say(&format!("   {}", String::from_utf8_lossy(line)))?;
+            }
+        }
+        expect(output.status, status)
+    }
+}
+
+impl Server {
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(kill_process(pid.context("the server has gone")?, signal)?)
+    }
+}
+
+fn expect(status: ExitStatus, wanted: i32) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        status.code() == Some(wanted),
+        "it ended with {status}, not with exit status {wanted}"
+    );
+    say(&format!("   (exit status {wanted})"))
+}
+
+/// Prints text, broken so that it fits into 80 columns.
+fn say(text: &str) -> anyhow::Result<()> {
+    to_stdout(format!("{}\n", wrap(text)).as_bytes())
+}
+
+fn wrap(text: &str) -> String {
+    const WIDTH: usize = 79;
+    let indent = text.len() - text.trim_start_matches(' ').len();
+    let mut wrapped = String::new();
+    let mut column = 0;
+    for word in text.split_inclusive(' ') {
+        if column + word.trim_end().chars().count() > WIDTH && column > indent {
+            wrapped.truncate(wrapped.trim_end_matches(' ').len());
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+            column = indent;
+        }
+        wrapped.push_str(word);
+        column += word.chars().count();
+    }
+    wrapped
+}

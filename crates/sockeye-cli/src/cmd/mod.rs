@@ -1,0 +1,19 @@
+//! The verbs.
+
+mod connect;
+mod demo;
+mod exchange;
+mod send;
+mod serve;
+
+use crate::args::Command;
+use crate::exit::Exit;
+
+pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Connect(args) => connect::run(&args),
+        Command::Demo(_) => demo::run(),
+    }
+}

@@ -1,0 +1,124 @@
+//! Exit codes, and the last word on standard error.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use sockeye::claim::ClaimErrorKind;
+use sockeye::connect::ConnectErrorKind;
+use sockeye::{AddressError, ClaimError, ConnectError};
+
+use crate::output::{self, escape};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    NothingThere = 3,
+    InUse = 4,
+    NotPermitted = 5,
+    TimedOut = 6,
+    Incomplete = 7,
+}
+
+/// A failure of the command itself: what was tried, what was found, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, text: impl Into<String>) -> anyhow::Error {
+        let text = text.into();
+        Self { exit, text }.into()
+    }
+}
+
+/// Reports an error, if there was one, and makes the exit code.
+pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
+    let exit = result.unwrap_or_else(|error| {
+        output::complain(&error.to_string());
+        code_of(&error)
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn code_of(error: &anyhow::Error) -> Exit {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        failure.exit
+    } else if let Some(error) = error.downcast_ref::<ClaimError>() {
+        of_claim(error)
+    } else if let Some(error) = error.downcast_ref::<ConnectError>() {
+        of_connect(error)
+    } else if error.is::<AddressError>() {
+        Exit::Usage
+    } else {
+        Exit::Failed
+    }
+}
+
+fn of_claim(error: &ClaimError) -> Exit {
+    match error.kind() {
+        ClaimErrorKind::InUse { .. }
+        | ClaimErrorKind::Locked
+        | ClaimErrorKind::NotASocket(_)
+        | ClaimErrorKind::Stale
+        | ClaimErrorKind::Unclear
+        | ClaimErrorKind::ForeignLockFile(_) => Exit::InUse,
+        ClaimErrorKind::ParentMissing(_) | ClaimErrorKind::ParentNotADirectory(_) => {
+            Exit::NothingThere
+        }
+        ClaimErrorKind::ParentDenies { .. } | ClaimErrorKind::OwnerDenied { .. } => {
+            Exit::NotPermitted
+        }
+        ClaimErrorKind::NameTooLong { .. } | ClaimErrorKind::AlreadyBound => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_connect(error: &ConnectError) -> Exit {
+    if error.waited().is_some() {
+        return Exit::TimedOut;
+    }
+    match error.kind() {
+        ConnectErrorKind::Absent
+        | ConnectErrorKind::ParentMissing(_)
+        | ConnectErrorKind::ParentNotADirectory(_)
+        | ConnectErrorKind::Stale
+        | ConnectErrorKind::NobodyListens
+        | ConnectErrorKind::NotListening { .. }
+        | ConnectErrorKind::NotASocket(_)
+        | ConnectErrorKind::WrongKind { .. } => Exit::NothingThere,
+        ConnectErrorKind::DirectoryDenies { .. } | ConnectErrorKind::ModeDenies { .. } => {
+            Exit::NotPermitted
+        }
+        ConnectErrorKind::BacklogFull => Exit::TimedOut,
+        ConnectErrorKind::NotAStreamAddress | ConnectErrorKind::NotAdopted(_) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+/// What clap has to say: help on standard output, or what is wrong with the arguments.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Nothing can be done if this fails, and nobody could be told.
+            let _ = error.print();
+        }
+        _ => {
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let words: Vec<&str> = first.split_whitespace().collect();
+            let line = words.join(" ");
+            let line = line.strip_prefix("error: ").unwrap_or(&line);
+            output::complain(&format!("{}; see sockeye --help", escape::text(line)));
+        }
+    }
+    ExitCode::from(error.exit_code() as u8)
+}

@@ -1,0 +1,80 @@
+//! [`Lines`]: standard output for many tasks, a line at a time.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Mutex;
+
+/// What a pipe takes without blocking when poll(2) says that it is writable: one page.
+const PIPE_CHUNK: usize = 4096;
+
+/// Standard output. A reader that does not read holds up the tasks that write, and nothing else:
+/// neither signals nor the deadline of a drain.
+///
+/// Standard output may be shared with other programs, so it cannot be made non-blocking.
+pub(crate) struct Lines {
+    // Locked so that a line that is written in pieces stays together.
+    target: Mutex<Target>,
+}
+
+enum Target {
+    /// A regular file, or a device such as /dev/null: never makes one wait.
+    File(OwnedFd),
+    /// A pipe, a socket or a terminal.
+    Pipe(AsyncFd<OwnedFd>),
+}
+
+impl Lines {
+    // The deprecated constructor is unsound for types whose descriptor is not their own; OwnedFd's
+    // is. Its successor is unsafe, and there is no unsafe code in this crate.
+    #[allow(deprecated)]
+    pub(crate) fn stdout() -> io::Result<Self> {
+        let fd = io::stdout().as_fd().try_clone_to_owned()?;
+        let target = match AsyncFd::try_with_interest(fd, Interest::WRITABLE) {
+            Ok(fd) => Target::Pipe(fd),
+            // epoll_ctl(2): EPERM for a file that does not support it
+            Err(refused) => Target::File(refused.into_parts().0),
+        };
+        Ok(Self {
+            target: Mutex::new(target),
+        })
+    }
+
+    /// Writes a line that ends in its newline.
+    pub(crate) async fn write(&self, line: &[u8]) -> io::Result<()> {
+        let target = self.target.lock().await;
+        let mut rest = line;
+        while !rest.is_empty() {
+            let written = match &*target {
+                Target::File(fd) => rustix::io::write(fd, rest),
+                Target::Pipe(fd) => {
+                    writable(fd).await?;
+                    let chunk = &rest[..rest.len().min(PIPE_CHUNK)];
+                    rustix::io::write(fd.get_ref(), chunk)
+                }
+            };
+            match written {
+                Ok(count) => rest = &rest[count..],
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits until a write of [`PIPE_CHUNK`] does not block, or fails. What the runtime remembers of
+/// readiness only ends with a write that would block, and we make none, so the kernel is asked.
+async fn writable(fd: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    loop {
+        let mut ready = fd.writable().await?;
+        let mut state = [PollFd::new(fd.get_ref(), PollFlags::OUT)];
+        if poll(&mut state, Some(&Timespec::default()))? > 0 {
+            return Ok(());
+        }
+        ready.clear_ready();
+    }
+}

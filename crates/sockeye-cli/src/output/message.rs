@@ -1,0 +1,123 @@
+//! The line that a message makes on standard output.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use sockeye::Peer;
+use sockeye::framing::Message;
+
+use super::escape;
+
+/// Who sent a message; looked up once a connection.
+pub(crate) struct Sender {
+    peer: Option<Peer>,
+    command: Option<Vec<u8>>,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    event: &'static str,
+    bytes: usize,
+    pid: Option<i32>,
+    comm: Option<String>,
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+}
+
+impl Sender {
+    pub(crate) fn new(peer: Option<Peer>) -> Self {
+        Self {
+            peer,
+            command: peer.and_then(|peer| peer.command()),
+        }
+    }
+
+    fn pid(&self) -> Option<i32> {
+        Some(self.peer?.pid()?.as_raw_pid())
+    }
+
+    /// `pid 4242 (nc) uid 1000`
+    pub(crate) fn describe(&self) -> String {
+        let unknown = || "?".to_owned();
+        let pid = self.pid().map_or_else(unknown, |pid| pid.to_string());
+        let uid = self
+            .peer
+            .map_or_else(unknown, |peer| peer.uid().to_string());
+        let command = self.command.as_deref().unwrap_or(b"?");
+        format!("pid {pid} ({}) uid {uid}", escape::bytes(command))
+    }
+}
+
+/// `received 19 bytes from pid 4242 (nc) uid 1000: Hello UNIX socket!` and a newline.
+pub(crate) fn as_text(message: &Message, sender: &Sender) -> Vec<u8> {
+    let mut line = Vec::with_capacity(message.payload.len() + 64);
+    // Writing to a Vec cannot fail.
+    let _ = writeln!(
+        line,
+        "received {} bytes from {}: {}",
+        message.size,
+        sender.describe(),
+        escape::bytes(&message.payload)
+    );
+    line
+}
+
+/// The same as a JSON object.
+pub(crate) fn as_json(message: &Message, sender: &Sender) -> serde_json::Result<Vec<u8>> {
+    let text = str::from_utf8(&message.payload).ok();
+    let comm = sender.command.as_deref();
+    let event = Event {
+        event: "message",
+        bytes: message.size,
+        pid: sender.pid(),
+        comm: comm.map(|comm| String::from_utf8_lossy(comm).into_owned()),
+        uid: sender.peer.map(|peer| peer.uid()),
+        text,
+        data: text.is_none().then(|| STANDARD.encode(&message.payload)),
+    };
+    let mut line = escape::json(&serde_json::to_string(&event)?);
+    line.push('\n');
+    Ok(line.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(payload: &'static [u8]) -> Message {
+        Message {
+            payload: payload.into(),
+            size: payload.len() + 1,
+        }
+    }
+
+    fn nobody(command: &[u8]) -> Sender {
+        Sender {
+            peer: None,
+            command: Some(command.to_vec()),
+        }
+    }
+
+    #[test]
+    fn what_the_peer_chose_is_escaped() {
+        let line = as_text(&message(b"a\x1bb"), &nobody(b"n\x1bc"));
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "received 4 bytes from pid ? (n\\x1bc) uid ?: a\\x1bb\n"
+        );
+    }
+
+    #[test]
+    fn json_has_null_for_unknown_and_base64_for_bytes() {
+        let line = as_json(&message(b"\xff"), &nobody(b"nc")).unwrap();
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "{\"event\":\"message\",\"bytes\":2,\"pid\":null,\"comm\":\"nc\",\"uid\":null,\"data\":\"/w==\"}\n"
+        );
+    }
+}

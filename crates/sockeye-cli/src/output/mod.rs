@@ -1,0 +1,14 @@
+//! What is shown: results on standard output, everything else on standard error.
+
+pub(crate) mod escape;
+pub(crate) mod lines;
+pub(crate) mod log;
+pub(crate) mod message;
+
+use std::io::Write;
+
+/// Writes one line of error to standard error.
+pub(crate) fn complain(text: &str) {
+    // If standard error is gone, there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "sockeye: {}", escape::text(text));
+}
