@@ -1,0 +1,19 @@
+//! The command from outside: the built binary, real sockets in private directories, real peers.
+//!
+//! A test that needs a tool which is not there says `skipped: socat is not installed` and passes;
+//! under `SOCKEYE_REQUIRE_PEERS=1` it fails instead.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the tests play the foreign server and the careless user: bare binds, removed files, odd modes"
+)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails the test by panicking"
+)]
+
+mod support;
+
+mod errors;
+mod framing;
+mod help;
+mod output;
