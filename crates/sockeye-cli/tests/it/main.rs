@@ -13,7 +13,13 @@
 
 mod support;
 
+mod addresses;
+mod claim_races;
 mod errors;
+mod foreign;
 mod framing;
 mod help;
+mod locks;
+mod mode;
 mod output;
+mod permission;
