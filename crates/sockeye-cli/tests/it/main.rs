@@ -15,10 +15,16 @@ mod support;
 
 mod addresses;
 mod claim_races;
+mod descriptors;
+mod drain;
+mod drain_backlog;
 mod errors;
+mod exhaustion;
 mod foreign;
 mod framing;
 mod help;
+mod hostile;
+mod limits;
 mod locks;
 mod mode;
 mod output;
