@@ -1,0 +1,148 @@
+//! Twenty descriptors and forty clients: no spin, no flood, and everybody's turn comes.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::support::{Client, Place, REPLY, Server, eventually, strace};
+
+const CLIENTS: usize = 40;
+
+/// Forty clients, each with a request sent and its connection kept open.
+fn crowd(server: &Server) -> Vec<Client> {
+    (0..CLIENTS)
+        .map(|_| {
+            let mut client = server.client();
+            client.send("hello\n");
+            client
+        })
+        .collect()
+}
+
+/// Takes out those whose answer has come, at least one, and reads it.
+#[track_caller]
+fn answered(clients: &mut Vec<Client>) -> Vec<Client> {
+    let ready: Vec<bool> = {
+        let mut polled: Vec<_> = clients
+            .iter()
+            .map(|client| PollFd::new(client.stream(), PollFlags::IN))
+            .collect();
+        let patience = Timespec::try_from(Duration::from_secs(10)).expect("a short time");
+        let count = poll(&mut polled, Some(&patience)).expect("polled");
+        assert!(count > 0, "nobody is served, {} wait", clients.len());
+        polled.iter().map(|one| !one.revents().is_empty()).collect()
+    };
+    let mut ready = ready.iter();
+    let (mut served, waiting): (Vec<_>, Vec<_>) = clients
+        .drain(..)
+        .partition(|_| *ready.next().expect("as many"));
+    *clients = waiting;
+    for client in &mut served {
+        assert_eq!(client.line(), REPLY);
+    }
+    served
+}
+
+/// Waits until the server has run out of descriptors and returns who was served before.
+fn exhausted(server: &Server, clients: &mut Vec<Client>) -> Vec<Client> {
+    let mut served = answered(clients);
+    eventually("all descriptors are in use", || {
+        let open = fs::read_dir(format!("/proc/{}/fd", server.process.id()));
+        (open.expect("it is there").count() >= 20).then_some(())
+    });
+    // Answers may lag behind the last accepted connection.
+    let free = Timespec::default();
+    loop {
+        let mut polled: Vec<_> = clients
+            .iter()
+            .map(|client| PollFd::new(client.stream(), PollFlags::IN))
+            .collect();
+        if poll(&mut polled, Some(&free)).expect("polled") == 0 {
+            break;
+        }
+        drop(polled);
+        served.extend(answered(clients));
+    }
+    assert!(!clients.is_empty(), "twenty descriptors, forty clients");
+    served
+}
+
+#[test]
+fn out_of_descriptors_costs_next_to_nothing() {
+    let place = Place::new();
+    let mut server = Server::start_after("ulimit -n 20", place.socket(), &[]);
+    let mut clients = crowd(&server);
+    let served = exhausted(&server, &mut clients);
+
+    // The window that is measured.
+    let (from, before) = (Instant::now(), server.process.cpu_ticks());
+    thread::sleep(Duration::from_secs(2));
+    let used = server.process.cpu_ticks() - before;
+    let window = from.elapsed();
+    let share = used as f64 / 100.0 / window.as_secs_f64();
+    assert!(share < 0.05, "{used} ticks in {window:?}: {share}");
+    let log = server.process.stderr.so_far();
+    assert!(log.lines().count() <= 8, "a bounded log: {log}");
+    assert!(log.lines().count() >= 2, "and not in silence: {log}");
+
+    // One leaves, and one of those who wait is served.
+    let mut held = served;
+    let left = Instant::now();
+    drop(held.pop());
+    held.extend(answered(&mut clients));
+    assert!(
+        left.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        left.elapsed()
+    );
+
+    // All who are served leave: in the end, everybody was.
+    drop(held);
+    while !clients.is_empty() {
+        drop(answered(&mut clients));
+    }
+    let ending = server.stop();
+    let report = ending.is_clean();
+    assert_eq!(report.served + report.drained, CLIENTS as u64, "{report:?}");
+}
+
+#[test]
+fn failing_accepts_are_few() {
+    let place = Place::new();
+    let logs = Place::new();
+    let log = logs.at("strace");
+    let Some(tracer) = strace("accept,accept4", log.as_os_str()) else {
+        return;
+    };
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(r#"ulimit -n 20; exec "$@""#)
+        .arg("sh")
+        .args(tracer)
+        .arg(env!("CARGO_BIN_EXE_sockeye"))
+        .arg("serve")
+        .arg(place.socket());
+    let mut server = Server::started_by(&mut command, place.socket());
+    let mut clients = crowd(&server);
+    let served = exhausted(&server, &mut clients);
+    let from = Instant::now();
+    thread::sleep(Duration::from_secs(2));
+    let window = from.elapsed();
+    drop(served);
+    while !clients.is_empty() {
+        drop(answered(&mut clients));
+    }
+    server.stop().is_clean();
+    // All of the trace: standard error ended, and the tracer held it open too.
+    let trace = fs::read(&log).expect("a trace");
+    let trace = String::from_utf8_lossy(&trace);
+    let failed = trace.lines().filter(|line| line.contains("EMFILE")).count();
+    assert!(failed > 0, "it did run out: {trace}");
+    // The short beginning and the rounds after the window count too, so this is strict.
+    let allowed = 50.0 * window.as_secs_f64();
+    assert!((failed as f64) < allowed, "{failed} in {window:?}");
+}

@@ -1,0 +1,117 @@
+//! Help is a result: on standard output, exit 0. Wrong usage is exit 2, on standard error.
+
+use crate::support::{Place, run, sockeye};
+
+#[test]
+fn each_verb_explains_itself_on_standard_output() {
+    for verb in ["serve", "send", "connect", "demo"] {
+        let help = run(sockeye().args([verb, "--help"]));
+        help.succeeds();
+        assert!(help.text().contains("Usage"), "{verb}: {}", help.text());
+    }
+}
+
+#[test]
+fn the_command_names_its_verbs() {
+    let help = run(sockeye().arg("--help"));
+    help.succeeds();
+    for verb in ["serve", "send", "connect", "demo"] {
+        assert!(help.text().contains(verb), "{verb}: {}", help.text());
+    }
+}
+
+#[test]
+fn help_has_the_options_of_the_issue_and_an_example() {
+    let options: [(&str, &[&str]); 2] = [
+        (
+            "serve",
+            &[
+                "--reply",
+                "--echo",
+                "--discard",
+                "--framing",
+                "--max-message",
+                "-m, --mode",
+                "--owner",
+                "--if-exists",
+                "--backlog",
+                "--max-connections",
+                "--max-per-uid",
+                "--first-byte-timeout",
+                "--idle-timeout",
+                "--drain",
+                "--ready-fd",
+                "--json",
+            ],
+        ),
+        (
+            "send",
+            &[
+                "-w, --connect-timeout",
+                "-t, --timeout",
+                "--wait",
+                "--no-shutdown",
+                "--framing",
+            ],
+        ),
+    ];
+    for (verb, options) in options {
+        let help = run(sockeye().args([verb, "--help"])).text();
+        for option in options {
+            assert!(help.contains(option), "{verb} {option}: {help}");
+        }
+        assert!(help.contains("xample"), "{verb} has examples: {help}");
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let version = run(sockeye().arg("--version"));
+    version.succeeds();
+    assert!(version.text().contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_exit_2_and_touches_nothing() {
+    let place = Place::new();
+    let path = place.socket();
+    let path = path.to_str().expect("a plain path");
+    let wrong: &[&[&str]] = &[
+        &[],
+        &["nonsense"],
+        &["serve"],
+        &["send"],
+        &["connect"],
+        &["serve", "--nonsense", path],
+        &["serve", path, path],
+        &["serve", ""],
+        &["serve", "--mode", "0999", path],
+        &["serve", "--mode", "rw", path],
+        &["serve", "--mode", "077777", path],
+        &["serve", "--framing", "morse", path],
+        &["serve", "--if-exists", "perhaps", path],
+        &["serve", "--drain", "soon", path],
+        &["serve", "--drain", "-1s", path],
+        &["serve", "--idle-timeout", "5 parsecs", path],
+        &["serve", "--first-byte-timeout", "x", path],
+        &["serve", "--max-message", "many", path],
+        &["serve", "--max-message", "99999999999999999999999", path],
+        &["serve", "--max-connections", "0x", path],
+        &["serve", "--max-per-uid", "-3", path],
+        &["serve", "--backlog", "deep", path],
+        &["serve", "--ready-fd", "stdout", path],
+        &["serve", "--echo", "--discard", path],
+        &["serve", "--echo", "--reply", "x", path],
+        &["send", "--timeout", "never", path, "x"],
+        &["send", "-w", "?", path, "x"],
+        &["send", "--wait", "", path, "x"],
+        &["send", "--framing", "morse", path, "x"],
+    ];
+    for arguments in wrong {
+        let tried = run(sockeye().args(*arguments));
+        assert_eq!(tried.code, Some(2), "{arguments:?}: {tried:#?}");
+        assert_eq!(tried.text(), "", "{arguments:?}: not on standard output");
+        assert!(!tried.stderr.is_empty(), "{arguments:?}: says why");
+        assert_eq!(place.names().len(), 0, "{arguments:?}: touches nothing");
+    }
+}

@@ -1,0 +1,119 @@
+//! The other tools, and the other user.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::{Place, run};
+
+/// Says why a test does nothing. Goes past the capture of the test harness, so that it is seen.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
+/// Where `tool` is; says `skipped:` where it is missing, and fails if the peers are required.
+#[track_caller]
+pub(crate) fn require_peer(tool: &str) -> Option<PathBuf> {
+    let found = find(tool);
+    assert!(
+        found.is_some() || !peers_required(),
+        "{tool} is not installed, and SOCKEYE_REQUIRE_PEERS is set"
+    );
+    if found.is_none() {
+        skipped(&format!("{tool} is not installed"));
+    }
+    found
+}
+
+/// Where `tool` is; says `skipped:` where it is missing. For what CI does not install either.
+pub(crate) fn optional_peer(tool: &str) -> Option<PathBuf> {
+    let found = find(tool);
+    if found.is_none() {
+        skipped(&format!("{tool} is not installed"));
+    }
+    found
+}
+
+fn peers_required() -> bool {
+    env::var_os("SOCKEYE_REQUIRE_PEERS").is_some_and(|value| value == "1")
+}
+
+fn find(tool: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|dir| dir.join(tool))
+        .find(|path| {
+            path.metadata()
+                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        })
+}
+
+/// `python3 -c SCRIPT`, the interpreter itself rather than a wrapper that is first in PATH.
+#[track_caller]
+pub(crate) fn python(script: &str) -> Option<Command> {
+    static INTERPRETER: OnceLock<PathBuf> = OnceLock::new();
+    let first = require_peer("python3")?;
+    let interpreter = INTERPRETER.get_or_init(|| {
+        let said = run(Command::new(first).args(["-c", "import sys; print(sys.executable)"]));
+        said.text().trim().into()
+    });
+    let mut command = Command::new(interpreter);
+    command.args(["-u", "-c", script]);
+    Some(command)
+}
+
+/// `strace -D -f -o LOG -e trace=CALLS`, the traced process being the child itself.
+#[track_caller]
+pub(crate) fn strace(calls: &str, log: &OsStr) -> Option<Vec<String>> {
+    let strace = require_peer("strace")?;
+    let works = run(Command::new(&strace).args(["-o", "/dev/null", "true"])).code == Some(0);
+    assert!(works || !peers_required(), "strace cannot trace here");
+    if !works {
+        skipped("strace cannot trace here");
+        return None;
+    }
+    let text = |value: &OsStr| value.to_str().expect("a plain path").to_owned();
+    Some(vec![
+        text(strace.as_os_str()),
+        "-D".into(),
+        "-f".into(),
+        "-ttt".into(),
+        "-o".into(),
+        text(log),
+        "-e".into(),
+        format!("trace={calls}"),
+    ])
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A copy of the command that every user can reach: the build directory may be private.
+pub(crate) fn copy_of_sockeye(place: &Place) -> PathBuf {
+    place.set_mode(0o755);
+    let copy = place.at("sockeye");
+    // By a process of its own: were it written by this one, a fork at the wrong moment would
+    // inherit the open descriptor, and the copy could not be executed ("text file busy").
+    let copied = run(Command::new("sh")
+        .args(["-c", r#"ln "$0" "$1" 2>/dev/null || cp "$0" "$1""#])
+        .arg(env!("CARGO_BIN_EXE_sockeye"))
+        .arg(&copy));
+    assert_eq!(copied.code, Some(0), "{copied:?}");
+    copy
+}
+
+/// The command as somebody without privileges: as nobody where the tests run as root.
+pub(crate) fn as_other_user(program: &OsStr) -> Option<Command> {
+    if !is_root() {
+        return Some(Command::new(program));
+    }
+    let mut command = Command::new(optional_peer("setpriv")?);
+    command
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(program);
+    Some(command)
+}
