@@ -49,7 +49,7 @@ func main() {
 		conn, err := listener.Accept()
 		if err != nil {
 			log.Println("accept:", err)
-			continue
+			return
 		}
 		go handle(conn)
 	}

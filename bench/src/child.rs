@@ -2,8 +2,14 @@
 
 use crate::stop::Stop;
 use anyhow::Context;
-use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A program that only tells its version, or that was interrupted, needs no longer.
+const SHORT: Duration = Duration::from_secs(5);
 
 /// Killed and reaped on drop.
 pub(crate) struct Child(std::process::Child);
@@ -17,6 +23,28 @@ impl Child {
         Ok(Self(child))
     }
 
+    /// What a program prints that ends successfully, and soon.
+    pub(crate) fn output(command: &mut Command, stop: &Stop) -> Option<String> {
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = Self::start(command).ok()?;
+        let deadline = Instant::now() + SHORT;
+        let status = loop {
+            if let Some(status) = child.ended().ok()? {
+                break status;
+            }
+            if Instant::now() > deadline {
+                return None;
+            }
+            stop.sleep(Duration::from_millis(5)).ok()?;
+        };
+        let mut text = String::new();
+        child.0.stdout.take()?.read_to_string(&mut text).ok()?;
+        status.success().then_some(text)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
@@ -26,13 +54,22 @@ impl Child {
         Ok(self.0.try_wait()?)
     }
 
-    /// Waits for its end, or until a stop is asked for.
-    pub(crate) fn wait(mut self, stop: &Stop) -> anyhow::Result<ExitStatus> {
+    /// Runs a build tool to its end. A stop interrupts it together with the compilers that it started.
+    pub(crate) fn run_tool(command: &mut Command, stop: &Stop) -> anyhow::Result<ExitStatus> {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut tool = Self::start(command.process_group(0))?;
         loop {
-            if let Some(status) = self.ended()? {
+            if let Some(status) = tool.ended()? {
                 return Ok(status);
             }
-            stop.sleep(Duration::from_millis(20))?;
+            if let Err(stopped) = stop.sleep(Duration::from_millis(20)) {
+                kill_process_group(Pid::from_child(&tool.0), Signal::INT)?;
+                let deadline = Instant::now() + SHORT;
+                while tool.ended()?.is_none() && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                return Err(stopped);
+            }
         }
     }
 }

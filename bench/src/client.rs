@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -49,6 +49,17 @@ pub(crate) fn connect(address: &SocketAddrUnix) -> rustix::io::Result<UnixStream
     Ok(socket.into())
 }
 
+/// Reads what is there, and waits for it if need be; 0 is the end.
+pub(crate) fn read(stream: &mut UnixStream, buffer: &mut [u8]) -> anyhow::Result<usize> {
+    match stream.read(buffer) {
+        Ok(n) => Ok(n),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            bail!("no answer within {PATIENCE:?}")
+        }
+        Err(error) => Err(error).context("no answer"),
+    }
+}
+
 /// Reads one answer from a connection that stays open, and compares it.
 pub(crate) fn read_answer(
     stream: &mut UnixStream,
@@ -63,10 +74,9 @@ pub(crate) fn read_answer(
     let mut buffer = [0; MESSAGE_SIZE + 1];
     let mut filled = 0;
     while filled < expected.len() {
-        match stream.read(&mut buffer[filled..]) {
-            Ok(0) => bail!("the server closed the connection before its answer was complete"),
-            Ok(n) => filled += n,
-            Err(error) => return Err(error).context("no answer"),
+        match read(stream, &mut buffer[filled..])? {
+            0 => bail!("the server closed the connection before its answer was complete"),
+            n => filled += n,
         }
     }
     check_answer(&buffer[..filled], expected)

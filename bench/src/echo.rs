@@ -9,6 +9,7 @@ use crate::server::Server;
 use crate::stop::Stop;
 use anyhow::{Context, bail, ensure};
 use rustix::event::{Timespec, epoll};
+use rustix::net::SocketAddrUnix;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -24,7 +25,7 @@ pub(crate) fn measure(
     duration: Duration,
     stop: &Stop,
 ) -> anyhow::Result<Sample> {
-    let mut load = Load::start(server, connections)?;
+    let mut load = Load::start(server.address(), connections)?;
     load.run(WARM_UP, stop)?;
     let meter = Meter::start(server.pid())?;
     let messages = load.run(duration, stop)?;
@@ -46,14 +47,14 @@ struct Connection {
 
 impl Load {
     /// Connects, and sends the first message on every connection.
-    fn start(server: &Server, count: usize) -> anyhow::Result<Self> {
+    fn start(address: &SocketAddrUnix, count: usize) -> anyhow::Result<Self> {
         let mut load = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             connections: Vec::with_capacity(count),
             events: Vec::with_capacity(count),
         };
         for index in 0..count {
-            let stream = client::connect(server.address()).context("cannot connect")?;
+            let stream = client::connect(address).context("cannot connect")?;
             stream.set_nonblocking(true)?;
             epoll::add(
                 &load.epoll,
@@ -124,5 +125,49 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error).context("cannot read an answer"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Puts some load on a server that answers each read with what `answer` makes of it.
+    fn load(answer: fn(&mut [u8])) -> anyhow::Result<u64> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("s");
+        let runtime = tokio::runtime::Runtime::new()?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::UnixListener::bind(&path)?
+        };
+        runtime.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    // Pieces, not whole messages: those must be put together.
+                    let mut buffer = [0; 40];
+                    while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+                        answer(&mut buffer[..n]);
+                        if stream.write_all(&buffer[..n]).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        let mut load = Load::start(&SocketAddrUnix::new(&path)?, 8)?;
+        load.run(Duration::from_millis(20), &Stop::default())
+    }
+
+    #[test]
+    fn answers_are_counted() {
+        assert!(load(|_| {}).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_wrong_answer_is_noticed() {
+        let error = load(<[u8]>::make_ascii_uppercase).unwrap_err();
+        assert!(error.to_string().contains("wrong answer"), "{error:#}");
     }
 }

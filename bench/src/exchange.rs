@@ -5,7 +5,7 @@ use crate::meter::{Meter, Sample};
 use crate::server::Server;
 use crate::stop::Stop;
 use anyhow::{Context, bail};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ fn converse(server: &Server, message: &[u8; MESSAGE_SIZE], expected: &[u8]) -> a
     let mut buffer = [0; 2 * MESSAGE_SIZE];
     let mut filled = 0;
     loop {
-        match stream.read(&mut buffer[filled..]).context("no answer")? {
+        match client::read(&mut stream, &mut buffer[filled..])? {
             0 if filled == buffer.len() => bail!("the answer has no end"),
             0 => return client::check_answer(&buffer[..filled], expected),
             n => filled += n,

@@ -1,23 +1,25 @@
 //! Where figures come from: the machine and the versions of what ran on it.
 
+use crate::child::Child;
+use crate::stop::Stop;
 use crate::tools::{self, Tools};
 use std::ffi::OsStr;
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// A line for each fact; what cannot be found out is said to be unknown.
-pub(crate) fn describe(tools: &Tools) -> String {
+pub(crate) fn describe(tools: &Tools, stop: &Stop) -> String {
     let unknown = || "unknown".to_owned();
     let cores = std::thread::available_parallelism();
     let facts = [
         ("processor", processor()),
         ("cores", cores.ok().map(|cores| cores.to_string())),
         ("kernel", kernel()),
-        ("sockeye", said_by(&tools.sockeye, &["--version"])),
-        ("commit", commit()),
-        ("rustc", said_by("rustc", &["--version"])),
+        ("sockeye", said_by(&tools.sockeye, &["--version"], stop)),
+        ("commit", commit(stop)),
+        ("rustc", said_by("rustc", &["--version"], stop)),
         ("tokio", locked("tokio")),
-        ("go", said_by("go", &["version"])),
+        ("go", said_by("go", &["version"], stop)),
     ];
     let lines = facts.map(|(name, fact)| format!("{name:<10} {}\n", fact.unwrap_or_else(unknown)));
     lines.concat()
@@ -34,9 +36,13 @@ fn kernel() -> Option<String> {
     Some(format!("Linux {}", release.trim()))
 }
 
-fn commit() -> Option<String> {
+fn commit(stop: &Stop) -> Option<String> {
     let root = tools::workspace().to_str()?;
-    said_by("git", &["-C", root, "describe", "--always", "--dirty"])
+    said_by(
+        "git",
+        &["-C", root, "describe", "--always", "--dirty"],
+        stop,
+    )
 }
 
 /// The version of a package in our lock file.
@@ -49,16 +55,10 @@ fn locked(package: &str) -> Option<String> {
 }
 
 /// The first line that a program prints.
-fn said_by(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
+fn said_by(program: impl AsRef<OsStr>, arguments: &[&str], stop: &Stop) -> Option<String> {
+    let text = Child::output(Command::new(program).args(arguments), stop)?;
     let line = text.lines().next()?.trim();
-    (output.status.success() && !line.is_empty()).then(|| line.to_owned())
+    (!line.is_empty()).then(|| line.to_owned())
 }
 
 #[cfg(test)]

@@ -70,14 +70,14 @@ fn run(args: &Args, stop: &Stop) -> anyhow::Result<()> {
     if args.parts.contains(&Part::Idle) {
         idle::raise_descriptor_limit()?;
     }
-    let tools = Tools::build(args.sockeye.clone(), stop)?;
     let directory = tempfile::tempdir().context("cannot make a directory for sockets")?;
+    let tools = Tools::build(args.sockeye.clone(), directory.path(), stop)?;
     let arena = Arena {
         rounds: args.rounds,
         directory: directory.path(),
         stop,
     };
-    println!("{}\n{}", machine::describe(&tools), table::LEGEND);
+    println!("{}\n{}", machine::describe(&tools, stop), table::LEGEND);
 
     let mut sockeye_is_missing = false;
     for &part in &args.parts {

@@ -5,7 +5,7 @@ use crate::stop::Stop;
 use anyhow::{Context, ensure};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Where the built programs are.
 pub(crate) struct Tools {
@@ -22,8 +22,13 @@ pub(crate) struct Go {
 }
 
 impl Tools {
-    /// Builds what is not up to date. `sockeye`: take this binary as it is.
-    pub(crate) fn build(sockeye: Option<PathBuf>, stop: &Stop) -> anyhow::Result<Self> {
+    /// Builds what is not up to date. `sockeye`: take this binary as it is. `temporary` goes away with us.
+    pub(crate) fn build(
+        sockeye: Option<PathBuf>,
+        temporary: &Path,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        eprintln!("building what is not up to date");
         // Next to ourselves, wherever `cargo run` put that.
         let own = std::env::current_exe()?;
         let profile = own.parent().context("no directory of our own")?;
@@ -41,18 +46,21 @@ impl Tools {
             }
         };
         cargo_build("sockeye-bench", target, stop)?;
+        let go = Go::build(&target.join("bench-peers"), temporary, stop);
+        stop.check()?;
         Ok(Self {
             sockeye,
             tokio_echo: profile.join("tokio_echo"),
-            go: Go::build(&target.join("bench-peers"), stop),
+            go,
         })
     }
 }
 
 impl Go {
     /// An error says why there are no Go peers.
-    fn build(directory: &Path, stop: &Stop) -> Result<Self, String> {
-        let build = |name| go_build(name, directory, stop).map_err(|error| format!("{error:#}"));
+    fn build(directory: &Path, temporary: &Path, stop: &Stop) -> Result<Self, String> {
+        let build =
+            |name| go_build(name, directory, temporary, stop).map_err(|error| format!("{error:#}"));
         Ok(Self {
             echo: build("go_echo")?,
             once: build("go_once")?,
@@ -63,31 +71,36 @@ impl Go {
 
 fn cargo_build(package: &str, target: &Path, stop: &Stop) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let build = Child::start(
+    let status = Child::run_tool(
         Command::new(cargo)
             .args(["build", "--release", "--quiet", "--package", package])
             .arg("--target-dir")
             .arg(target)
-            .current_dir(workspace())
-            .stdout(Stdio::null()),
+            .current_dir(workspace()),
+        stop,
     )?;
-    let status = build.wait(stop)?;
     ensure!(status.success(), "cargo build of {package}: {status}");
     Ok(())
 }
 
-fn go_build(name: &str, directory: &Path, stop: &Stop) -> anyhow::Result<PathBuf> {
+fn go_build(
+    name: &str,
+    directory: &Path,
+    temporary: &Path,
+    stop: &Stop,
+) -> anyhow::Result<PathBuf> {
     let binary = directory.join(name);
-    let build = Child::start(
+    let status = Child::run_tool(
         Command::new("go")
             .args(["build", "-o"])
             .arg(&binary)
             .arg(workspace().join(format!("bench/peers/{name}.go")))
             // Nothing in them needs C, and so none of them needs a C compiler.
             .env("CGO_ENABLED", "0")
-            .stdout(Stdio::null()),
+            // An interrupted build may leave its work directory.
+            .env("GOTMPDIR", temporary),
+        stop,
     )?;
-    let status = build.wait(stop)?;
     ensure!(status.success(), "go build of {name}: {status}");
     Ok(binary)
 }
