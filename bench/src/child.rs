@@ -1,0 +1,83 @@
+//! A process that we started, and that ends with us: killed by its own pid and waited for, whichever way we leave.
+
+use crate::stop::Stop;
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A program that only tells its version, or that was interrupted, needs no longer.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// Killed and reaped on drop.
+pub(crate) struct Child(std::process::Child);
+
+impl Child {
+    pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {program}"))?;
+        Ok(Self(child))
+    }
+
+    /// What a program prints that ends successfully, and soon.
+    pub(crate) fn output(command: &mut Command, stop: &Stop) -> Option<String> {
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = Self::start(command).ok()?;
+        let deadline = Instant::now() + SHORT;
+        let status = loop {
+            if let Some(status) = child.ended().ok()? {
+                break status;
+            }
+            if Instant::now() > deadline {
+                return None;
+            }
+            stop.sleep(Duration::from_millis(5)).ok()?;
+        };
+        let mut text = String::new();
+        child.0.stdout.take()?.read_to_string(&mut text).ok()?;
+        status.success().then_some(text)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
+    /// Runs a build tool to its end. A stop interrupts it together with the compilers that it started.
+    pub(crate) fn run_tool(command: &mut Command, stop: &Stop) -> anyhow::Result<ExitStatus> {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut tool = Self::start(command.process_group(0))?;
+        loop {
+            if let Some(status) = tool.ended()? {
+                return Ok(status);
+            }
+            if let Err(stopped) = stop.sleep(Duration::from_millis(20)) {
+                kill_process_group(Pid::from_child(&tool.0), Signal::INT)?;
+                let deadline = Instant::now() + SHORT;
+                while tool.ended()?.is_none() && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                return Err(stopped);
+            }
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Until it is waited for, the pid is a zombie's at worst: this never kills a stranger.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,112 @@
+//! A connection to a server under test, and what is sent over it.
+
+use anyhow::{Context, bail};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Bytes in every message, the newline at its end included.
+pub(crate) const MESSAGE_SIZE: usize = 64;
+
+/// No server here needs as long for anything; one that does is stuck, and the run ends with an error.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The answer of every server that does not echo; some add a newline.
+pub(crate) const REPLY: &[u8] = b"Message received successfully";
+
+/// What a server does with a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    /// Sends it back.
+    Echo,
+    /// Sends [`REPLY`].
+    Reply,
+}
+
+/// A line that names its connection, so that an answer meant for another one is noticed.
+pub(crate) fn message(connection: usize) -> [u8; MESSAGE_SIZE] {
+    let mut message = [b'.'; MESSAGE_SIZE];
+    let name = format!("connection {connection} ");
+    message[..name.len()].copy_from_slice(name.as_bytes());
+    message[MESSAGE_SIZE - 1] = b'\n';
+    message
+}
+
+/// Connects; no later wait on the stream, and none in here, exceeds [`PATIENCE`]. Two system calls more than the
+/// standard library's connect, but that one waits for ever where a backlog is full.
+pub(crate) fn connect(address: &SocketAddrUnix) -> rustix::io::Result<UnixStream> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    rustix::net::connect(&socket, address)?;
+    Ok(socket.into())
+}
+
+/// Reads what is there, and waits for it if need be; 0 is the end.
+pub(crate) fn read(stream: &mut UnixStream, buffer: &mut [u8]) -> anyhow::Result<usize> {
+    match stream.read(buffer) {
+        Ok(n) => Ok(n),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            bail!("no answer within {PATIENCE:?}")
+        }
+        Err(error) => Err(error).context("no answer"),
+    }
+}
+
+/// Reads one answer from a connection that stays open, and compares it.
+pub(crate) fn read_answer(
+    stream: &mut UnixStream,
+    answer: Answer,
+    message: &[u8; MESSAGE_SIZE],
+) -> anyhow::Result<()> {
+    let expected: &[u8] = match answer {
+        Answer::Echo => message,
+        Answer::Reply => REPLY,
+    };
+    // A newline after the reply may come in the same read: there is room for it, and it is not missed if it does not.
+    let mut buffer = [0; MESSAGE_SIZE + 1];
+    let mut filled = 0;
+    while filled < expected.len() {
+        match read(stream, &mut buffer[filled..])? {
+            0 => bail!("the server closed the connection before its answer was complete"),
+            n => filled += n,
+        }
+    }
+    check_answer(&buffer[..filled], expected)
+}
+
+/// The expected bytes, and at most a newline more.
+pub(crate) fn check_answer(answer: &[u8], expected: &[u8]) -> anyhow::Result<()> {
+    match answer.strip_prefix(expected) {
+        Some(b"" | b"\n") => Ok(()),
+        _ => bail!("wrong answer: {:?}", String::from_utf8_lossy(answer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_and_names_its_connection() {
+        let text = message(9999);
+        assert!(text.starts_with(b"connection 9999 "));
+        assert_eq!(text.iter().position(|&byte| byte == b'\n'), Some(63));
+        assert_ne!(message(1), message(2));
+    }
+
+    #[test]
+    fn only_a_newline_may_follow_an_answer() {
+        assert!(check_answer(REPLY, REPLY).is_ok());
+        assert!(check_answer(b"Message received successfully\n", REPLY).is_ok());
+        assert!(check_answer(b"Message received successfully\n\n", REPLY).is_err());
+        assert!(check_answer(b"Message", REPLY).is_err());
+    }
+}

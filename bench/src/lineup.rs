@@ -1,0 +1,84 @@
+//! Who takes part in which measurement, and who cannot.
+
+use crate::args::Part;
+use crate::client::Answer;
+use crate::contest::Arena;
+use crate::peer::Peer;
+use crate::server::Server;
+use crate::tools::Tools;
+
+pub(crate) struct Lineup {
+    pub(crate) peers: Vec<Peer>,
+    /// Names, and why they are not among the peers.
+    pub(crate) missing: Vec<(String, String)>,
+}
+
+/// Idle connections are to cost less than this, in bytes.
+const IDLE_GOAL: f64 = 2048.0;
+
+impl Lineup {
+    /// Everybody who could take part.
+    pub(crate) fn of(part: Part, tools: &Tools) -> Self {
+        let sockeye_echo =
+            |name| Peer::new(name, &tools.sockeye, Answer::Echo).arguments(&["serve", "--echo"]);
+        let sockeye_reply =
+            |name| Peer::new(name, &tools.sockeye, Answer::Reply).arguments(&["serve"]);
+        let tokio = Peer::new("tokio multi-thread", &tools.tokio_echo, Answer::Echo)
+            .arguments(&["multi-thread"]);
+        let tokio_single = Peer::new("tokio current-thread", &tools.tokio_echo, Answer::Echo)
+            .arguments(&["current-thread"]);
+        let mut missing = Vec::new();
+        let mut peers = match part {
+            Part::Echo => vec![
+                sockeye_echo("sockeye").subject(),
+                tokio.goal(1.0),
+                tokio_single,
+            ],
+            Part::Connect => vec![sockeye_reply("sockeye").subject()],
+            Part::Idle => vec![
+                sockeye_reply("sockeye, default reply")
+                    .subject()
+                    .goal(IDLE_GOAL),
+                sockeye_echo("sockeye --echo").goal(IDLE_GOAL),
+                tokio,
+            ],
+        };
+        match &tools.go {
+            Ok(go) => peers.extend(match part {
+                Part::Echo => vec![Peer::new("go", &go.echo, Answer::Echo).goal(1.3)],
+                Part::Connect => vec![
+                    Peer::new("go, one read", &go.once, Answer::Reply).goal(1.0),
+                    Peer::new("go, thirty lines", &go.thirty_lines, Answer::Reply),
+                ],
+                Part::Idle => vec![Peer::new("go", &go.echo, Answer::Echo)],
+            }),
+            Err(reason) => missing.push(("go".to_owned(), reason.clone())),
+        }
+        if part == Part::Connect {
+            peers.push(sockeye_echo("sockeye --echo"));
+        }
+        Self { peers, missing }
+    }
+
+    /// Drops whoever gives no answer, before anybody's turn.
+    pub(crate) fn try_out(mut self, arena: &Arena<'_>) -> anyhow::Result<Self> {
+        let mut fit = Vec::new();
+        for peer in self.peers {
+            match Server::try_out(&peer, arena.directory, arena.stop) {
+                Ok(()) => fit.push(peer),
+                Err(error) => {
+                    arena.stop.check()?;
+                    let reason = format!("{error:#}");
+                    self.missing.push((peer.name.to_owned(), reason));
+                }
+            }
+        }
+        self.peers = fit;
+        Ok(self)
+    }
+
+    /// Whether the one that all others are compared with takes part.
+    pub(crate) fn has_sockeye(&self) -> bool {
+        self.peers.iter().any(|peer| peer.is_subject)
+    }
+}

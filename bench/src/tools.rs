@@ -1,0 +1,112 @@
+//! The programs that take part, built from this checkout.
+
+use crate::child::Child;
+use crate::stop::Stop;
+use anyhow::{Context, ensure};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the built programs are.
+pub(crate) struct Tools {
+    pub(crate) sockeye: PathBuf,
+    pub(crate) tokio_echo: PathBuf,
+    pub(crate) go: Result<Go, String>,
+}
+
+/// Built from `bench/peers`.
+pub(crate) struct Go {
+    pub(crate) echo: PathBuf,
+    pub(crate) once: PathBuf,
+    pub(crate) thirty_lines: PathBuf,
+}
+
+impl Tools {
+    /// Builds what is not up to date. `sockeye`: take this binary as it is. `temporary` goes away with us.
+    pub(crate) fn build(
+        sockeye: Option<PathBuf>,
+        temporary: &Path,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        eprintln!("building what is not up to date");
+        // Next to ourselves, wherever `cargo run` put that.
+        let own = std::env::current_exe()?;
+        let profile = own.parent().context("no directory of our own")?;
+        let target = profile.parent().context("no target directory")?;
+        // Two builds on purpose: in one, the product would share its dependencies' features with the bench (all of
+        // tokio), and what is measured would not be what is shipped.
+        let sockeye = match sockeye {
+            Some(file) => {
+                ensure!(file.is_file(), "{} is not a file", file.display());
+                std::path::absolute(file)?
+            }
+            None => {
+                cargo_build("sockeye-cli", target, stop)?;
+                profile.join("sockeye")
+            }
+        };
+        cargo_build("sockeye-bench", target, stop)?;
+        let go = Go::build(&target.join("bench-peers"), temporary, stop);
+        stop.check()?;
+        Ok(Self {
+            sockeye,
+            tokio_echo: profile.join("tokio_echo"),
+            go,
+        })
+    }
+}
+
+impl Go {
+    /// An error says why there are no Go peers.
+    fn build(directory: &Path, temporary: &Path, stop: &Stop) -> Result<Self, String> {
+        let build =
+            |name| go_build(name, directory, temporary, stop).map_err(|error| format!("{error:#}"));
+        Ok(Self {
+            echo: build("go_echo")?,
+            once: build("go_once")?,
+            thirty_lines: build("thirty_line_server")?,
+        })
+    }
+}
+
+fn cargo_build(package: &str, target: &Path, stop: &Stop) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let status = Child::run_tool(
+        Command::new(cargo)
+            .args(["build", "--release", "--quiet", "--package", package])
+            .arg("--target-dir")
+            .arg(target)
+            .current_dir(workspace()),
+        stop,
+    )?;
+    ensure!(status.success(), "cargo build of {package}: {status}");
+    Ok(())
+}
+
+fn go_build(
+    name: &str,
+    directory: &Path,
+    temporary: &Path,
+    stop: &Stop,
+) -> anyhow::Result<PathBuf> {
+    let binary = directory.join(name);
+    let status = Child::run_tool(
+        Command::new("go")
+            .args(["build", "-o"])
+            .arg(&binary)
+            .arg(workspace().join(format!("bench/peers/{name}.go")))
+            // Nothing in them needs C, and so none of them needs a C compiler.
+            .env("CGO_ENABLED", "0")
+            // An interrupted build may leave its work directory.
+            .env("GOTMPDIR", temporary),
+        stop,
+    )?;
+    ensure!(status.success(), "go build of {name}: {status}");
+    Ok(binary)
+}
+
+/// The root of the checkout that this was built from.
+pub(crate) fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
