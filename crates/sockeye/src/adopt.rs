@@ -14,8 +14,8 @@ use crate::sys;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// No such descriptor is open.
-    NotOpen(RawFd),
+    /// No such descriptor was inherited.
+    NotInherited(RawFd),
     /// It is something else than a socket.
     NotASocket,
     /// It is a socket of another family.
@@ -35,7 +35,9 @@ pub enum AdoptError {
 impl fmt::Display for AdoptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotOpen(fd) => write!(f, "no descriptor {fd} is open; pass one on"),
+            Self::NotInherited(fd) => {
+                write!(f, "no descriptor {fd} was passed on to this program; pass one on")
+            }
             Self::NotASocket => f.write_str("it is not a socket; pass a UNIX stream socket"),
             Self::NotUnix => f.write_str("it is not a UNIX socket; pass a UNIX stream socket"),
             Self::WrongType => f.write_str("it is not a stream socket; pass a UNIX stream socket"),
@@ -58,19 +60,21 @@ impl From<Errno> for AdoptError {
     }
 }
 
-/// A descriptor of our own for the inherited number `raw`, which stays open as it was.
+/// Takes over the inherited descriptor `raw`; it is close-on-exec from then on. Of the numbers 0, 1
+/// and 2 it makes a duplicate.
 ///
 /// # Errors
-/// [`AdoptError::NotOpen`] where nothing is open under this number.
+/// [`AdoptError::NotInherited`] where nothing is open under this number, or something that this
+/// process has opened or taken itself.
 pub fn inherited(raw: RawFd) -> Result<OwnedFd, AdoptError> {
-    sys::fd::duplicate(raw).map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::BADF) => AdoptError::NotOpen(raw),
+    sys::fd::take_inherited(raw).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::BADF) => AdoptError::NotInherited(raw),
         _ => AdoptError::Io(error),
     })
 }
 
-#[cfg(feature = "tokio")]
 /// Checks that `fd` is a UNIX stream socket that listens, and makes it close-on-exec.
+#[cfg(feature = "tokio")]
 pub(crate) fn listener(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
     stream_type(fd)?;
     match socket_acceptconn(fd)? {

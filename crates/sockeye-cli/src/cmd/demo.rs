@@ -22,7 +22,15 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let directory = tempfile::Builder::new()
         .prefix("sockeye-demo-")
         .tempdir()
-        .context("cannot make a directory for the demo; set TMPDIR to a place that is writable")?;
+        .map_err(|error| {
+            Failure::new(
+                Exit::Failed,
+                format!(
+                    "cannot make a directory for the demo in {}: {error}; set TMPDIR to one that you may write",
+                    std::env::temp_dir().display()
+                ),
+            )
+        })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -177,7 +177,7 @@ impl fmt::Display for ClaimError {
                 )
             }
             ClaimErrorKind::OwnerDenied { uid, gid } => {
-                f.write_str("the socket may not be given to")?;
+                f.write_str("its owner may not be changed to")?;
                 if let Some(uid) = uid {
                     write!(f, " uid {uid}")?;
                 }

@@ -49,6 +49,8 @@ pub struct Messages {
     codec: Codec,
     /// The bytes of a message that has begun; without any it has no capacity either.
     buffer: BytesMut,
+    /// Whether the buffer is the one that the thread lends.
+    holds_scratch: bool,
     read_size: usize,
     progress: Progress,
     drain: Signal,
@@ -83,6 +85,7 @@ impl Messages {
             connection,
             codec: Codec::new(framing, limit),
             buffer: BytesMut::new(),
+            holds_scratch: false,
             // A raw message is what one read gives, so the read is what has the limit.
             read_size: match framing {
                 Framing::Raw => limit.clamp(1, scratch::SIZE),
@@ -183,17 +186,23 @@ impl Messages {
         let mut buffer = scratch::take(self.read_size);
         let read = poll_read_buf(connection, cx, &mut (&mut buffer).limit(self.read_size));
         match read {
-            Poll::Ready(Ok(1..)) => self.buffer = buffer,
+            Poll::Ready(Ok(1..)) => {
+                self.buffer = buffer;
+                self.holds_scratch = true;
+            }
             _ => scratch::put_back(buffer),
         }
         read
     }
 
-    /// Holds no more than what has come of a message.
+    /// Gives the thread's buffer back, and holds no more than what has come of a message.
     fn keep_the_rest(&mut self) {
-        if self.buffer.capacity() >= self.read_size.max(2 * self.buffer.len()) {
+        if self.holds_scratch {
             let rest = BytesMut::from(&self.buffer[..]);
             scratch::put_back(std::mem::replace(&mut self.buffer, rest));
+            self.holds_scratch = false;
+        } else if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
         }
     }
 

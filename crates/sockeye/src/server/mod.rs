@@ -9,11 +9,11 @@ mod signal;
 mod tally;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -190,14 +190,12 @@ impl Server {
 
         let deadline = Instant::now().checked_add(self.drain);
         let cut_off = self.cut_off.clone();
-        let mut time_is_over = pin!(async move {
-            match deadline {
-                Some(deadline) => {
-                    let _ = tokio::time::timeout_at(deadline, cut_off.cancelled()).await;
-                }
-                None => cut_off.cancelled().await,
+        let time_is_over = async || match deadline {
+            Some(deadline) => {
+                let _ = tokio::time::timeout_at(deadline, cut_off.cancelled()).await;
             }
-        });
+            None => cut_off.cancelled().await,
+        };
         tally.drain.open();
         let refused = acceptor.refuse_newcomers();
         let fatal = fatal.or(refused.err());
@@ -205,7 +203,7 @@ impl Server {
         while fatal.is_none() {
             tokio::select! {
                 biased;
-                () = &mut time_is_over => {
+                () = time_is_over() => {
                     acceptor.abort_waiting();
                     break;
                 }
@@ -219,7 +217,7 @@ impl Server {
         drop(acceptor);
         tokio::select! {
             () = tally.all_closed() => {}
-            () = time_is_over => {
+            () = time_is_over() => {
                 tally.cut.open();
                 let _ = tokio::time::timeout(REAP, tally.all_closed()).await;
             }
@@ -243,22 +241,37 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Runs the handler in a task of its own, which is dropped when the drain is cut off. A panic ends
-/// that task only.
+/// Runs the handler in a task of its own. A panic ends that task only.
 fn spawn<F>(tally: &Arc<Tally>, connection: Connection, handler: impl Fn(Connection) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let mut cut = Signal::new(&tally.cut);
-    let handler = handler(connection);
-    tokio::spawn(async move {
-        let mut handler = pin!(handler);
-        poll_fn(|cx| match cut.poll_open(cx) {
-            true => Poll::Ready(()),
-            false => handler.as_mut().poll(cx),
-        })
-        .await;
+    tokio::spawn(UntilCut {
+        cut: Signal::new(&tally.cut),
+        handler: handler(connection),
     });
+}
+
+pin_project_lite::pin_project! {
+    /// A handler that is dropped when the drain is cut off. Not an async block: that would hold the
+    /// handler twice, as what it captures and as what it pins, in every connection.
+    struct UntilCut<F> {
+        cut: Signal,
+        #[pin]
+        handler: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for UntilCut<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match this.cut.poll_open(cx) {
+            true => Poll::Ready(()),
+            false => this.handler.poll(cx),
+        }
+    }
 }
 
 /// Accepting became impossible.
