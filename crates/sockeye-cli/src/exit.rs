@@ -23,19 +23,17 @@ pub(crate) enum Exit {
     Incomplete = 7,
 }
 
-/// A failure of the command itself: what was tried, what was found, what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
-pub(crate) struct Failure {
+struct Failure {
     exit: Exit,
     text: String,
 }
 
-impl Failure {
-    pub(crate) fn new(exit: Exit, text: impl Into<String>) -> anyhow::Error {
-        let text = text.into();
-        Self { exit, text }.into()
-    }
+/// A failure of the command itself: what was tried, what was found, what to do.
+pub(crate) fn failure(exit: Exit, text: impl Into<String>) -> anyhow::Error {
+    let text = text.into();
+    Failure { exit, text }.into()
 }
 
 /// Reports an error, if there was one, and makes the exit code.

@@ -127,19 +127,19 @@ impl Address {
     /// # Errors
     /// As [`Address::parse`]: an empty path, a NUL byte in it, or one that names a directory.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, AddressError> {
-        Self::new(Kind::Stream, Name::Path(path.as_ref().to_owned()))
+        Self::new(Kind::Stream, &Name::Path(path.as_ref().to_owned()))
     }
 
     /// An address from its parts.
     ///
     /// # Errors
     /// As [`Address::parse`], where the name has no written form.
-    pub fn new(kind: Kind, name: Name) -> Result<Self, AddressError> {
+    pub fn new(kind: Kind, name: &Name) -> Result<Self, AddressError> {
         let mut text = match kind {
             Kind::Stream => Vec::new(),
             other => format!("{}:", other.prefix()).into_bytes(),
         };
-        match &name {
+        match name {
             Name::Path(path) => {
                 let bytes = path.as_os_str().as_bytes();
                 let unclear = !matches!(parse_name(bytes), Ok(Name::Path(_)))
@@ -490,14 +490,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_abstract_name_round_trips(kind in kinds(), name in prop::collection::vec(any::<u8>(), 1..=MAX_NAME)) {
-            let address = Address::new(kind, Name::Abstract(name)).unwrap();
+            let address = Address::new(kind, &Name::Abstract(name)).unwrap();
             prop_assert_eq!(&address.to_string().parse::<Address>().unwrap(), &address);
         }
 
         #[test]
         fn any_path_round_trips(kind in kinds(), bytes in prop::collection::vec(1u8.., 1..300)) {
             let path = PathBuf::from(OsStr::from_bytes(&bytes));
-            if let Ok(address) = Address::new(kind, Name::Path(path.clone())) {
+            if let Ok(address) = Address::new(kind, &Name::Path(path.clone())) {
                 let again = Address::parse(address.as_os_str()).unwrap();
                 prop_assert_eq!(&again, &address);
                 let clear = Path::new(".").join(&path);

@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exchange::to_stdout;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, failure};
 
 const SOCKET: &str = "app.sock";
 
@@ -23,7 +23,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         .prefix("sockeye-demo-")
         .tempdir()
         .map_err(|error| {
-            Failure::new(
+            failure(
                 Exit::Failed,
                 format!(
                     "cannot make a directory for the demo in {}: {error}; set TMPDIR to one that you may write",
@@ -37,7 +37,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let result = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let stopped = || Failure::new(Exit::Failed, "the demo was stopped; nothing of it is left");
+        let stopped = || failure(Exit::Failed, "the demo was stopped; nothing of it is left");
         tokio::select! {
             result = story(&directory) => result,
             _ = interrupt.recv() => Err(stopped()),

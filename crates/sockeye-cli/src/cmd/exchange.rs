@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use sockeye::Address;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, failure};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -86,7 +86,7 @@ impl Exchange<'_> {
                 Ok(0) => {
                     let time = self.timeout.unwrap_or_default();
                     let address = self.address;
-                    return Err(Failure::new(
+                    return Err(failure(
                         Exit::TimedOut,
                         format!(
                             "cannot finish with {address}: the answer was not complete after {time:?}; allow more with --timeout, or look at the server"
@@ -108,7 +108,7 @@ impl Exchange<'_> {
             ),
             _ => format!("cannot finish with {address}: {error}"),
         };
-        Failure::new(Exit::Failed, text)
+        failure(Exit::Failed, text)
     }
 }
 
@@ -210,7 +210,7 @@ pub(crate) fn to_stdout(bytes: &[u8]) -> anyhow::Result<()> {
         .write_all(bytes)
         .and_then(|()| stdout.flush())
         .map_err(|error| {
-            Failure::new(
+            failure(
                 Exit::Failed,
                 format!("cannot write to standard output: {error}"),
             )

@@ -9,7 +9,7 @@ use tokio_util::codec::Decoder;
 
 use super::exchange::{Exchange, Input, to_stdout};
 use crate::args::Send;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, failure};
 
 pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     let input = input(args)?;
@@ -59,7 +59,7 @@ fn input(args: &Send) -> anyhow::Result<Input> {
         return Ok(Input::Bytes(line));
     }
     if payload.len() > args.max_message {
-        return Err(Failure::new(
+        return Err(failure(
             Exit::Usage,
             format!(
                 "cannot send to {}: the message has more than {} bytes; --max-message allows longer ones",
@@ -78,7 +78,7 @@ fn unframed(args: &Send, error: &FramingError) -> anyhow::Error {
         _ => "look at the server",
     };
     let address = &args.target.address;
-    Failure::new(
+    failure(
         Exit::Failed,
         format!("cannot read the answer of {address}: {error}; {advice}"),
     )

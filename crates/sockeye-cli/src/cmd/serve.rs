@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::args::{Answer, Serve};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, failure};
 use crate::output::lines::Lines;
 use crate::output::log;
 use crate::output::message::{self, Sender};
@@ -21,7 +21,7 @@ use crate::output::message::{self, Sender};
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     log::init(args.quiet, args.verbose);
     if let (Some(option), false) = (args.file_option(), is_path(args)) {
-        return Err(Failure::new(
+        return Err(failure(
             Exit::Usage,
             format!(
                 "cannot listen on {}: it has no file that {option} could apply to; give a path, or leave {option} away",
@@ -114,12 +114,10 @@ fn listen(args: &Serve) -> anyhow::Result<Listener> {
     if let Name::Fd(raw) = address.name() {
         return adopt::inherited(*raw)
             .and_then(Listener::adopt)
-            .map_err(|error| {
-                Failure::new(Exit::Usage, format!("cannot listen on {address}: {error}"))
-            });
+            .map_err(|error| failure(Exit::Usage, format!("cannot listen on {address}: {error}")));
     }
     if address.kind() != sockeye::Kind::Stream {
-        return Err(Failure::new(
+        return Err(failure(
             Exit::Usage,
             format!(
                 "cannot listen on {address}: {} sockets are not served yet; give the address without its {}: for a stream",
@@ -141,7 +139,7 @@ fn listen(args: &Serve) -> anyhow::Result<Listener> {
 /// The descriptor to write to, checked before anything is done.
 fn ready_fd(raw: i32) -> anyhow::Result<OwnedFd> {
     adopt::inherited(raw)
-        .map_err(|error| Failure::new(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
+        .map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
 }
 
 /// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
@@ -225,7 +223,7 @@ impl Handler {
                     "closed the connection of {sender}: a message of more than {limit} bytes; --max-message allows longer ones"
                 ),
                 FramingError::Incomplete { got } => {
-                    warn!("{sender} broke off after {got} bytes of a message; it was not answered")
+                    warn!("{sender} broke off after {got} bytes of a message; it was not answered");
                 }
                 error => debug!("the connection of {sender} ended: {error}"),
             }

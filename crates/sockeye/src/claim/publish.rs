@@ -66,7 +66,7 @@ pub(super) fn path(
                 .map_err(|errno| denied(&ownership.place, errno))?;
             let mut seen = None;
             let settled = settle(address, options, &ownership.place, &base, |s| {
-                seen = Some(s)
+                seen = Some(s);
             })
             .and_then(|_| {
                 let place = &ownership.place;

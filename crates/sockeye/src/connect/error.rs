@@ -18,7 +18,8 @@ use crate::inspect::diag;
 #[derive(Debug)]
 pub struct ConnectError {
     address: Address,
-    kind: ConnectErrorKind,
+    // Boxed to keep the results of connecting small.
+    kind: Box<ConnectErrorKind>,
     waited: Option<Duration>,
     source: Option<io::Error>,
 }
@@ -75,7 +76,7 @@ impl ConnectError {
     pub(super) fn new(address: &Address, kind: ConnectErrorKind) -> Self {
         Self {
             address: address.clone(),
-            kind,
+            kind: Box::new(kind),
             waited: None,
             source: None,
         }
@@ -119,7 +120,7 @@ impl ConnectError {
     /// Whether a server that starts later would change the answer.
     pub(super) fn may_pass(&self) -> bool {
         matches!(
-            self.kind,
+            *self.kind,
             ConnectErrorKind::Absent
                 | ConnectErrorKind::ParentMissing(_)
                 | ConnectErrorKind::Stale
@@ -217,7 +218,7 @@ impl fmt::Display for ConnectError {
             ),
             None => (String::new(), "start the server or check the name"),
         };
-        match &self.kind {
+        match &*self.kind {
             ConnectErrorKind::Absent => {
                 write!(f, "there is no such file{waited}; {start}")
             }
