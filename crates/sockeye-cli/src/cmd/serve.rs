@@ -216,16 +216,17 @@ impl Handler {
             false => self.answer(&mut messages).await,
         };
         if let Err(error) = result {
-            let sender = Sender::new(messages.connection().peer().ok());
-            let sender = sender.describe();
+            let sender = || Sender::new(messages.connection().peer().ok()).describe();
             match error {
                 FramingError::TooLong { limit } => warn!(
-                    "closed the connection of {sender}: a message of more than {limit} bytes; --max-message allows longer ones"
+                    "closed the connection of {}: a message of more than {limit} bytes; --max-message allows longer ones",
+                    sender()
                 ),
                 FramingError::Incomplete { got } => {
+                    let sender = sender();
                     warn!("{sender} broke off after {got} bytes of a message; it was not answered");
                 }
-                error => debug!("the connection of {sender} ended: {error}"),
+                error => debug!("the connection of {} ended: {error}", sender()),
             }
         }
     }

@@ -1,0 +1,15 @@
+//! Whatever parses as an address is printed back the same.
+#![no_main]
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use sockeye::Address;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(address) = Address::parse(OsStr::from_bytes(bytes)) {
+        assert_eq!(address.as_os_str().as_bytes(), bytes);
+        let again = Address::new(address.kind(), address.name()).expect("it was valid");
+        assert_eq!(Address::parse(again.as_os_str()).expect("it was printed"), again);
+    }
+});
