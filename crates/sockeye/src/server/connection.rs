@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
@@ -137,6 +139,31 @@ impl Connection {
         &self.stream
     }
 
+    /// Reads what is there, asking the kernel and not the runtime: that does not know of the first
+    /// bytes before its next look at epoll(7), and often they came with the connection.
+    pub(super) fn recv_now(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let (_, count) = rustix::net::recv(&self.stream, buffer, RecvFlags::DONTWAIT)?;
+        self.moved(true);
+        Ok(count)
+    }
+
+    /// Sends what there is room for, asking the kernel and not the runtime.
+    pub(super) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let count = rustix::net::send(&self.stream, bytes, flags)?;
+        self.moved(false);
+        Ok(count)
+    }
+
+    fn moved(&mut self, came: bool) {
+        if let Some(watch) = &mut self.watch {
+            watch.last = Instant::now();
+            if came {
+                watch.accepted = None;
+            }
+        }
+    }
+
     /// What follows an attempt to read or write: a timeout is looked at only while that waits, and
     /// begins anew with each byte.
     fn watched<T>(
@@ -145,16 +172,11 @@ impl Connection {
         result: Poll<io::Result<T>>,
         came: bool,
     ) -> Poll<io::Result<T>> {
-        let Some(watch) = &mut self.watch else {
-            return result;
-        };
-        match result {
-            Poll::Pending => watch.poll_over(cx).map(Err),
-            done => {
-                watch.last = Instant::now();
-                if came {
-                    watch.accepted = None;
-                }
+        match (result, &mut self.watch) {
+            (Poll::Pending, Some(watch)) => watch.poll_over(cx).map(Err),
+            (Poll::Pending, None) => Poll::Pending,
+            (done, _) => {
+                self.moved(came);
                 done
             }
         }

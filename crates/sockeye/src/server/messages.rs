@@ -51,6 +51,7 @@ pub struct Messages {
     buffer: BytesMut,
     /// Whether the buffer is the one that the thread lends.
     holds_scratch: bool,
+    eager_reads: u8,
     read_size: usize,
     progress: Progress,
     drain: Signal,
@@ -69,6 +70,10 @@ enum Progress {
     Ended,
 }
 
+/// How often the kernel is asked before the runtime is: for a request, and for the end of input.
+const EAGER_READS: u8 = 2;
+const EAGER_READ: usize = 4096;
+
 /// What the wait for bytes ended with.
 enum Event {
     Read(usize),
@@ -86,6 +91,7 @@ impl Messages {
             codec: Codec::new(framing, limit),
             buffer: BytesMut::new(),
             holds_scratch: false,
+            eager_reads: EAGER_READS,
             // A raw message is what one read gives, so the read is what has the limit.
             read_size: match framing {
                 Framing::Raw => limit.clamp(1, scratch::SIZE),
@@ -142,7 +148,15 @@ impl Messages {
     /// # Cancel safety
     /// None: part of the bytes may have been sent.
     pub async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
-        self.connection.write_all(wire).await
+        let sent = match self.connection.send_now(wire) {
+            Ok(count) => count,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(errno) => return Err(errno.into()),
+        };
+        if sent == wire.len() {
+            return Ok(());
+        }
+        self.connection.write_all(&wire[sent..]).await
     }
 
     /// The connection.
@@ -176,15 +190,20 @@ impl Messages {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let connection = Pin::new(&mut self.connection);
         if !self.buffer.is_empty() {
             // A message has begun: the room for it doubles as it comes.
             let room = self.buffer.len().clamp(FIRST_ROOM, scratch::SIZE);
             self.buffer.reserve(room);
-            return poll_read_buf(connection, cx, &mut self.buffer);
+            return poll_read_buf(Pin::new(&mut self.connection), cx, &mut self.buffer);
         }
         let mut buffer = scratch::take(self.read_size);
-        let read = poll_read_buf(connection, cx, &mut (&mut buffer).limit(self.read_size));
+        let read = match self.read_eagerly(&mut buffer) {
+            Some(count) => Poll::Ready(Ok(count)),
+            None => {
+                let connection = Pin::new(&mut self.connection);
+                poll_read_buf(connection, cx, &mut (&mut buffer).limit(self.read_size))
+            }
+        };
         match read {
             Poll::Ready(Ok(1..)) => {
                 self.buffer = buffer;
@@ -193,6 +212,26 @@ impl Messages {
             _ => scratch::put_back(buffer),
         }
         read
+    }
+
+    /// The first bytes of a connection often come with it, and the end of input right after; then
+    /// there is no need to wait until the runtime has heard of it. Not more often, for the runtime
+    /// could not see to it that other connections have their turn.
+    fn read_eagerly(&mut self, buffer: &mut BytesMut) -> Option<usize> {
+        self.eager_reads = self.eager_reads.checked_sub(1)?;
+        let mut first = [0; EAGER_READ];
+        let size = self.read_size.min(EAGER_READ);
+        match self.connection.recv_now(&mut first[..size]) {
+            Ok(count) => {
+                buffer.extend_from_slice(&first[..count]);
+                Some(count)
+            }
+            // Whatever it is, the runtime's read will meet it too.
+            Err(_) => {
+                self.eager_reads = 0;
+                None
+            }
+        }
     }
 
     /// Gives the thread's buffer back, and holds no more than what has come of a message.
