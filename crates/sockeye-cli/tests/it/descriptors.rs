@@ -1,12 +1,27 @@
 //! What a server holds open: nothing that a program it starts would inherit, nothing it was sent.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
-use crate::support::{Place, Server, eventually, python};
+use crate::support::{Place, Process, Server, eventually, python};
 
+/// Those of a server, less what any child of ours inherits from whoever started the tests.
 fn open_descriptors(server: &Server) -> Vec<u32> {
-    let dir = PathBuf::from(format!("/proc/{}/fd", server.process.id()));
+    let mut control = Process::spawn_piped(&mut Command::new("cat"));
+    let stdin = control.stdin.as_mut().expect("piped");
+    stdin.write_all(b"\n").expect("read");
+    // By now it is `cat`, and holds what any program holds that was started like this.
+    control.stdout.first_lines(1);
+    let inherited = descriptors_of(control.id());
+    let mut own = descriptors_of(server.process.id());
+    own.retain(|number| !inherited.contains(number));
+    own
+}
+
+fn descriptors_of(process: u32) -> Vec<u32> {
+    let dir = PathBuf::from(format!("/proc/{process}/fd"));
     let mut numbers: Vec<u32> = fs::read_dir(dir)
         .expect("the server is there")
         .map(|entry| {
@@ -26,9 +41,6 @@ fn every_descriptor_is_close_on_exec() {
     let mut client = server.client();
     client.converse("one connection");
     for number in open_descriptors(&server) {
-        if number <= 2 {
-            continue;
-        }
         let process = server.process.id();
         let info = fs::read_to_string(format!("/proc/{process}/fdinfo/{number}"))
             .expect("still open: nothing changes meanwhile");
@@ -75,14 +87,13 @@ sys.stdin.read()
     let Some(mut command) = python(CLIENT) else {
         return;
     };
-    let client = crate::support::Process::spawn_piped(command.arg(&server.path));
+    let client = Process::spawn_piped(command.arg(&server.path));
     client.stdout.first_lines(1);
     // The client is still connected, and the server holds that one connection and no more.
     let held = open_descriptors(&server);
     let null = held.iter().filter(|number| {
-        **number > 2
-            && fs::read_link(format!("/proc/{}/fd/{number}", server.process.id()))
-                .is_ok_and(|target| target.as_os_str() == "/dev/null")
+        fs::read_link(format!("/proc/{}/fd/{number}", server.process.id()))
+            .is_ok_and(|target| target.as_os_str() == "/dev/null")
     });
     assert_eq!(null.count(), 0, "{held:?}");
     assert_eq!(server.ask("fine\n"), "ok\n");

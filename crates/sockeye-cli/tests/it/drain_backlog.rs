@@ -135,6 +135,23 @@ fn a_backlog_behind_one_that_never_finishes_is_cut_at_the_deadline() {
 }
 
 #[test]
+fn a_backlog_is_cut_at_once_by_a_second_signal() {
+    let place = Place::new();
+    let options = ["--max-connections", "1", "--drain", "60s"];
+    let mut server = Server::start(place.socket(), &options);
+    let mut first = server.client();
+    first.converse("first");
+    first.send("hal");
+    let clients = waiting(&server);
+    server.begin_drain();
+    let ending = server.stop();
+    ending.was_cut();
+    assert!(ending.took < Duration::from_secs(10), "{:?}", ending.took);
+    first.is_cut();
+    drop(clients);
+}
+
+#[test]
 fn a_backlog_with_silent_ones_between() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--drain", "60s"]);

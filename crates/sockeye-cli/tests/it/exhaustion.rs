@@ -110,6 +110,22 @@ fn out_of_descriptors_costs_next_to_nothing() {
 }
 
 #[test]
+fn a_drain_without_descriptors_serves_all_who_wait() {
+    let place = Place::new();
+    let options = ["--drain", "60s"];
+    let mut server = Server::start_after("ulimit -n 20", place.socket(), &options);
+    let mut clients = crowd(&server);
+    let held = exhausted(&server, &mut clients);
+    server.terminate();
+    for mut client in clients {
+        assert_eq!(client.line(), REPLY);
+        assert_eq!(client.rest(), b"");
+    }
+    drop(held);
+    server.ending().is_clean();
+}
+
+#[test]
 fn failing_accepts_are_few() {
     let place = Place::new();
     let logs = Place::new();

@@ -26,6 +26,7 @@ mod foreign;
 mod framing;
 mod help;
 mod hostile;
+mod inherited;
 mod interop;
 mod limits;
 mod locks;

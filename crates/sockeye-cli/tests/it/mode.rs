@@ -78,8 +78,8 @@ fn check_trace(trace: &str, asked: u32) {
     let mut narrowed = false;
     let mut bound = 0;
     for line in trace.lines() {
-        if line.contains("chmod") {
-            let modes = line
+        if let Some((_, call)) = line.split_once("chmod") {
+            let modes = call
                 .split(|c: char| !c.is_ascii_digit())
                 .filter(|token| token.starts_with('0') && token.len() > 1)
                 .filter_map(|token| u32::from_str_radix(token, 8).ok());

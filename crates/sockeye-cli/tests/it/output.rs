@@ -87,7 +87,7 @@ fn json_has_the_fields_of_the_issue() {
     };
     let parse = |line: &String| serde_json::from_str::<Value>(line).expect("JSON");
     assert_eq!(parse(&lines[0]), event(19, "Hello UNIX socket!"));
-    assert_eq!(parse(&lines[1]), event(14, "h\u{e9} \"quoted\" \\"));
+    assert_eq!(parse(&lines[1]), event(15, "h\u{e9} \"quoted\" \\"));
     assert_eq!(server.stop().is_clean().served, 2);
 }
 

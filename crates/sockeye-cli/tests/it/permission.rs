@@ -82,7 +82,7 @@ fn giving_the_socket_to_another_user() {
         return;
     };
     let tried = run(&mut command);
-    tried.fails(5, &["daemon|owner"]);
+    tried.fails(5, &["daemon|owner|given"]);
     assert_eq!(place.names().len(), 0, "and nothing is left");
 }
 
