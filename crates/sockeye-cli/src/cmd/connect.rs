@@ -11,6 +11,7 @@ pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
         stream: args.target.connector().connect_blocking(address)?,
         half_close: true,
         timeout: None,
+        whole_input: false,
     };
     exchange.run(Input::Stdin, to_stdout)?;
     Ok(Exit::Done)

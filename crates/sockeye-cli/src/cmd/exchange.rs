@@ -31,6 +31,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) half_close: bool,
     /// The time for all of it.
     pub(crate) timeout: Option<Duration>,
+    /// When the peer has closed, still wait for the end of the input: more of it would be lost.
+    pub(crate) whole_input: bool,
 }
 
 /// The sending side, on a thread of its own.
@@ -64,12 +66,13 @@ impl Exchange<'_> {
             }
         }
         // The peer sends no more; it may still read.
-        while !sending.is_over(&self.stream)? {
+        while !sending.has_ended()? && (self.whole_input || !sending.is_stuck(&self.stream)?) {
             let mut fds = [
-                PollFd::new(&self.stream, PollFlags::empty()),
                 PollFd::new(&sending.ended, PollFlags::IN),
+                PollFd::new(&self.stream, PollFlags::empty()),
             ];
-            self.wait(deadline, &mut fds)?;
+            let watched = if self.whole_input { 1 } else { 2 };
+            self.wait(deadline, &mut fds[..watched])?;
         }
         match sending.result() {
             Ok(()) => Ok(()),
@@ -139,12 +142,13 @@ impl Sending {
         })
     }
 
-    /// Whether nothing more will be sent: all is, or the peer has closed and standard input, a
-    /// terminal perhaps, has nothing more for now.
-    fn is_over(&self, stream: &UnixStream) -> io::Result<bool> {
-        if self.thread.is_finished() || has_hung_up(self.ended.as_fd())? {
-            return Ok(true);
-        }
+    fn has_ended(&self) -> io::Result<bool> {
+        has_hung_up(self.ended.as_fd())
+    }
+
+    /// Whether the peer has closed, and standard input, a terminal perhaps, has nothing for now
+    /// that it would not get.
+    fn is_stuck(&self, stream: &UnixStream) -> io::Result<bool> {
         if !self.from_stdin || !has_hung_up(stream.as_fd())? {
             return Ok(false);
         }
@@ -158,8 +162,8 @@ impl Sending {
     }
 
     fn result(self) -> io::Result<()> {
-        // If it has not ended, it waits for a terminal, and has nothing to tell.
-        if !self.thread.is_finished() && !has_hung_up(self.ended.as_fd())? {
+        if !self.has_ended()? {
+            // It waits for more input and has nothing to tell.
             return Ok(());
         }
         match self.thread.join() {

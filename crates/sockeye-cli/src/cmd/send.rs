@@ -1,6 +1,6 @@
 //! `sockeye send`
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 
 use bytes::BytesMut;
@@ -19,6 +19,8 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
         stream: args.target.connector().connect_blocking(address)?,
         half_close: !args.no_shutdown,
         timeout: args.timeout,
+        // At a terminal there may be no more to come.
+        whole_input: !std::io::stdin().is_terminal(),
     };
     if Framing::from(args.framing) != Framing::Length {
         exchange.run(input, to_stdout)?;
