@@ -13,6 +13,7 @@ pub mod listener;
 pub mod peer;
 #[cfg(feature = "tokio")]
 pub mod server;
+mod socket;
 #[cfg(feature = "tokio")]
 pub mod stream;
 mod sys;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::fs::FileType;
 use rustix::process::Pid;
 
-use super::place::LOCK_SUFFIX;
+use super::LOCK_SUFFIX;
 use crate::address::Address;
 
 /// Why an address could not be claimed: what was tried, what was found, what to do.

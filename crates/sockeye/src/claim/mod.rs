@@ -29,6 +29,9 @@ pub use probe::Probe;
 use crate::address::{Address, Kind, Name};
 use place::{FileIdentity, Place};
 
+/// What is added to a socket's path to name its lock file.
+pub const LOCK_SUFFIX: &str = ".lock";
+
 /// What to do about a stale socket file at the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IfExists {

@@ -1,7 +1,7 @@
 //! [`Place`]: a path's directory, held open, and the name in it.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,11 +10,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::LOCK_SUFFIX;
 use super::error::{ClaimError, ClaimErrorKind};
 use crate::address::{Address, MAX_NAME};
+use crate::socket;
 
-/// What is added to a socket's path to name its lock file.
-pub(crate) const LOCK_SUFFIX: &str = ".lock";
 const NAME_MAX: usize = 255;
 
 /// Where a socket file lives. All that is done to the file goes through the directory's
@@ -93,9 +93,7 @@ impl Place {
 
     /// A path to `base` that leads through the directory's descriptor.
     pub(super) fn through_descriptor(&self, base: &OsStr) -> PathBuf {
-        Path::new("/proc/self/fd")
-            .join(self.directory.as_raw_fd().to_string())
-            .join(base)
+        socket::path_of(&self.directory).join(base)
     }
 
     /// The permission bits and the owner of the directory.

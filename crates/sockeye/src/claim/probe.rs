@@ -1,17 +1,18 @@
 //! [`Probe`]: is the socket at a path alive?
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat, major, minor, openat};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
 use super::place::{FileIdentity, Place};
+use crate::address::Kind;
 use crate::inspect::diag::{self, Entry};
 use crate::inspect::procfs;
 use crate::peer::Peer;
+use crate::socket;
 
 /// What was found at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,19 +119,13 @@ fn is_bound_to(entry: &Entry, stat: &Stat, base: &[u8]) -> bool {
 /// Connects to the very file behind `file` and hangs up at once.
 fn knock(file: &OwnedFd) -> Probe {
     let attempt = || -> Result<OwnedFd, Errno> {
-        let socket = socket_with(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            None,
-        )?;
-        let link = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
-        connect(&socket, &SocketAddrUnix::new(&link)?)?;
-        Ok(socket)
+        let client = socket::new(Kind::Stream, SocketFlags::NONBLOCK)?;
+        connect(&client, &SocketAddrUnix::new(socket::path_of(file))?)?;
+        Ok(client)
     };
     match attempt() {
-        Ok(socket) => Probe::Live {
-            pid: Peer::of(&socket).ok().and_then(|peer| peer.pid()),
+        Ok(client) => Probe::Live {
+            pid: Peer::of(&client).ok().and_then(|peer| peer.pid()),
         },
         // A full backlog; another type of socket: somebody is there.
         Err(Errno::AGAIN | Errno::PROTOTYPE) => Probe::Live { pid: None },

@@ -1,31 +1,20 @@
 //! Making the socket appear at its address, never more open than asked.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chmod, chownat, fchmod, fstat, openat,
     renameat_with, unlinkat,
 };
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
-};
+use rustix::net::{SocketAddrUnix, SocketFlags, bind, listen};
 
 use super::error::{ClaimError, ClaimErrorKind};
 use super::place::{FileIdentity, Place, temporary_base};
 use super::{ClaimOptions, Ownership};
 use crate::address::{Address, Kind};
-
-pub(super) fn new_socket(kind: Kind) -> Result<OwnedFd, Errno> {
-    let socket_type = match kind {
-        Kind::Stream => SocketType::STREAM,
-        Kind::SeqPacket => SocketType::SEQPACKET,
-        Kind::Datagram => SocketType::DGRAM,
-    };
-    socket_with(AddressFamily::UNIX, socket_type, SocketFlags::CLOEXEC, None)
-}
+use crate::socket;
 
 /// Binds a new socket to the claimed path, which is free, and gives its file the exact mode and
 /// owner. From the moment that the file exists `ownership` knows it, so that an error on the way
@@ -36,7 +25,7 @@ pub(super) fn path(
     ownership: &mut Ownership,
 ) -> Result<OwnedFd, ClaimError> {
     let io = |errno: Errno| ClaimError::io(address, errno);
-    let socket = new_socket(address.kind()).map_err(io)?;
+    let socket = socket::new(address.kind(), SocketFlags::empty()).map_err(io)?;
     // The file is made with this mode less the umask. Before a change of owner the wrong group
     // would have the right meant for another one, so then our own bits only.
     let at_first = if options.changes_owner() {
@@ -143,8 +132,7 @@ fn settle(
         stat = fstat(&file).map_err(io)?;
     }
     if stat.st_mode & 0o7777 != options.mode {
-        let link = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
-        chmod(&link, Mode::from_raw_mode(options.mode)).map_err(io)?;
+        chmod(socket::path_of(&file), Mode::from_raw_mode(options.mode)).map_err(io)?;
     }
     Ok(file)
 }
@@ -156,7 +144,7 @@ pub(super) fn abstract_name(
     name: &[u8],
 ) -> Result<OwnedFd, ClaimError> {
     let io = |errno: Errno| ClaimError::io(address, errno);
-    let socket = new_socket(address.kind()).map_err(io)?;
+    let socket = socket::new(address.kind(), SocketFlags::empty()).map_err(io)?;
     let bound = SocketAddrUnix::new_abstract_name(name).map_err(io)?;
     bind(&socket, &bound).map_err(|errno| match errno {
         Errno::ADDRINUSE => {

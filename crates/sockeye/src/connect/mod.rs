@@ -3,19 +3,19 @@
 mod error;
 
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 
 pub use error::{ConnectError, ConnectErrorKind};
 
 use crate::address::{Address, Kind, MAX_NAME, Name};
 use crate::adopt;
+use crate::socket;
 
 /// The first pause between two attempts; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -205,8 +205,7 @@ fn attempt(address: &Address) -> Result<OwnedFd, Failure> {
             // Too long for a socket address; a descriptor of the socket file leads there as well.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let file = openat(CWD, path.as_path(), flags, Mode::empty())?;
-            let link = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
-            (SocketAddrUnix::new(&link)?, Some(file))
+            (SocketAddrUnix::new(socket::path_of(&file))?, Some(file))
         }
         Name::Abstract(name) => (SocketAddrUnix::new_abstract_name(name)?, None),
         Name::Fd(raw) => {
@@ -220,12 +219,7 @@ fn attempt(address: &Address) -> Result<OwnedFd, Failure> {
         }
         Name::Systemd(_) => return Err(unsupported(ConnectErrorKind::NotAStreamAddress)),
     };
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )?;
-    connect(&socket, &target)?;
-    Ok(socket)
+    let stream = socket::new(Kind::Stream, SocketFlags::NONBLOCK)?;
+    connect(&stream, &target)?;
+    Ok(stream)
 }
