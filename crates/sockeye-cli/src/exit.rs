@@ -1,8 +1,9 @@
 //! Exit codes, and the last word on standard error.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::ErrorKind as ClapErrorKind;
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
 use sockeye::{AddressError, ClaimError, ConnectError};
@@ -65,17 +66,24 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::Locked
         | ClaimErrorKind::NotASocket(_)
         | ClaimErrorKind::Stale
-        | ClaimErrorKind::Unclear
         | ClaimErrorKind::ForeignLockFile(_) => Exit::InUse,
         ClaimErrorKind::ParentMissing(_) | ClaimErrorKind::ParentNotADirectory(_) => {
             Exit::NothingThere
         }
-        ClaimErrorKind::ParentDenies { .. } | ClaimErrorKind::OwnerDenied { .. } => {
-            Exit::NotPermitted
-        }
+        ClaimErrorKind::ParentDenies { .. }
+        | ClaimErrorKind::LockDenied { .. }
+        | ClaimErrorKind::OwnerDenied { .. } => Exit::NotPermitted,
+        ClaimErrorKind::Unclear if is_denial(error) => Exit::NotPermitted,
+        ClaimErrorKind::Unclear => Exit::InUse,
         ClaimErrorKind::NameTooLong { .. } | ClaimErrorKind::AlreadyBound => Exit::Usage,
         _ => Exit::Failed,
     }
+}
+
+/// Whether a system call was refused for want of permission.
+fn is_denial(error: &dyn std::error::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.is_some_and(|source: &std::io::Error| source.kind() == ErrorKind::PermissionDenied)
 }
 
 fn of_connect(error: &ConnectError) -> Exit {
@@ -103,9 +111,9 @@ fn of_connect(error: &ConnectError) -> Exit {
 /// What clap has to say: help on standard output, or what is wrong with the arguments.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ClapErrorKind::DisplayHelp
+        | ClapErrorKind::DisplayVersion
+        | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // Nothing can be done if this fails, and nobody could be told.
             let _ = error.print();
         }

@@ -64,7 +64,7 @@ impl From<Errno> for AdoptError {
 }
 
 /// Takes over the inherited descriptor `raw`; it is close-on-exec from then on. Of the numbers 0, 1
-/// and 2 it makes a duplicate.
+/// and 2 it makes a duplicate, and standard input is /dev/null afterwards.
 ///
 /// # Errors
 /// [`AdoptError::NotInherited`] where nothing is open under this number, or something that this

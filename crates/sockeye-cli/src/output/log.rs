@@ -20,6 +20,8 @@ pub(crate) fn init(quiet: bool, verbose: u8) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        // It would panic where standard error is a pipe that nobody reads.
+        .log_internal_errors(false)
         .event_format(Plain)
         .init();
 }

@@ -58,6 +58,11 @@ pub enum ClaimErrorKind {
         /// Its length in bytes.
         length: usize,
     },
+    /// The lock file is another user's, who may own the path, or have left both behind.
+    LockDenied {
+        /// That user.
+        owner: u32,
+    },
     /// The lock file's name belongs to a file that is not ours.
     ForeignLockFile(FileType),
     /// `fd:` and `systemd:` addresses name sockets that are bound already.
@@ -171,7 +176,7 @@ impl fmt::Display for ClaimError {
                 }
                 write!(
                     f,
-                    " does not let uid {} in to make a file ({}); run as its owner or choose a directory of your own",
+                    " does not let uid {} make or replace files there ({}); run as its owner or choose a directory of your own",
                     rustix::process::geteuid().as_raw(),
                     self.reason()
                 )
@@ -199,6 +204,12 @@ impl fmt::Display for ClaimError {
                 "its lock file's place {}{LOCK_SUFFIX} is taken by {} that is not a lock file of ours; move that away or choose another path",
                 self.address.path().unwrap_or("".as_ref()).display(),
                 in_words(*file)
+            ),
+            ClaimErrorKind::LockDenied { owner } => write!(
+                f,
+                "its lock file {}{LOCK_SUFFIX} belongs to uid {owner} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
+                self.address.path().unwrap_or("".as_ref()).display(),
+                self.reason()
             ),
             ClaimErrorKind::AlreadyBound => f.write_str(
                 "it names a socket that is bound already; adopt it as a listener, or give a path",

@@ -22,7 +22,7 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<OwnedFd, ClaimErr
             Err(Errno::LOOP) => return Err(foreign(address, FileType::Symlink)),
             Err(Errno::ISDIR) => return Err(foreign(address, FileType::Directory)),
             Err(Errno::NXIO) => return Err(foreign(address, FileType::Socket)),
-            Err(errno) => return Err(place.denies(address, errno)),
+            Err(errno) => return Err(denied(address, place, errno)),
         };
         let found = fstat(&file).map_err(|errno| ClaimError::io(address, errno))?;
         // Our lock files are empty. Anything else is somebody's data, which release would remove.
@@ -66,6 +66,16 @@ fn open(place: &Place) -> Result<OwnedFd, Errno> {
             Mode::RUSR | Mode::WUSR,
         ),
         other => other,
+    }
+}
+
+fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {
+    match place.look_at(&place.lock_base) {
+        Ok(Some(found)) if errno == Errno::ACCESS => {
+            let owner = found.st_uid;
+            ClaimError::new(address, ClaimErrorKind::LockDenied { owner }).because(errno)
+        }
+        _ => place.denies(address, errno),
     }
 }
 

@@ -148,9 +148,12 @@ impl ClaimOptions {
 /// Where the lock could not be had, a server or a file at the path is the better explanation.
 fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
     let better = match (error.kind(), probe::path(place).0) {
-        (ClaimErrorKind::Locked | ClaimErrorKind::ParentDenies { .. }, Probe::Live { pid }) => {
-            ClaimErrorKind::InUse { pid }
-        }
+        (
+            ClaimErrorKind::Locked
+            | ClaimErrorKind::LockDenied { .. }
+            | ClaimErrorKind::ParentDenies { .. },
+            Probe::Live { pid },
+        ) => ClaimErrorKind::InUse { pid },
         (ClaimErrorKind::ParentDenies { .. }, Probe::NotASocket(file)) => {
             ClaimErrorKind::NotASocket(file)
         }

@@ -113,6 +113,8 @@ impl Messages {
     pub async fn next(&mut self) -> Result<Option<Message>, FramingError> {
         loop {
             if !self.buffer.is_empty() {
+                // A buffer can hold thousands of messages; other connections have their turn too.
+                tokio::task::coop::consume_budget().await;
                 let message = match self.progress {
                     Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
                     _ => self.codec.decode(&mut self.buffer)?,

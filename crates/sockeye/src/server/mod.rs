@@ -11,6 +11,7 @@ mod tally;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -241,14 +242,18 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Runs the handler in a task of its own. A panic ends that task only.
+/// Runs the handler in a task of its own. A panic ends its connection only.
 fn spawn<F>(tally: &Arc<Tally>, connection: Connection, handler: impl Fn(Connection) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    // The runtime catches what panics in the task; this is about what runs before its first await.
+    let Ok(handler) = catch_unwind(AssertUnwindSafe(|| handler(connection))) else {
+        return;
+    };
     tokio::spawn(UntilCut {
         cut: Signal::new(&tally.cut),
-        handler: handler(connection),
+        handler,
     });
 }
 

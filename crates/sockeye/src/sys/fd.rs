@@ -4,12 +4,14 @@ use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 
 static TAKING: Mutex<()> = Mutex::new(());
 
 /// Takes over the descriptor `raw`, which this process inherited, and makes it close-on-exec.
-/// Standard input, output and error are duplicated instead: the standard library has them.
+/// Standard input, output and error are duplicated instead, since the standard library has them;
+/// standard input is /dev/null from then on, so that a listener there does not outlive its duplicate.
 ///
 /// # Errors
 /// `EBADF` where nothing is open under this number, or something that this process opened itself:
@@ -23,7 +25,12 @@ pub(crate) fn take_inherited(raw: RawFd) -> io::Result<OwnedFd> {
     // number that is not open; nothing is read, written or closed through it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
     if raw <= 2 {
-        return Ok(fcntl_dupfd_cloexec(borrowed, 3)?);
+        let duplicate = fcntl_dupfd_cloexec(borrowed, 3)?;
+        if raw == 0 {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            rustix::stdio::dup2_stdin(openat(CWD, "/dev/null", flags, Mode::empty())?)?;
+        }
+        return Ok(duplicate);
     }
     let flags = fcntl_getfd(borrowed)?;
     if flags.contains(FdFlags::CLOEXEC) {
