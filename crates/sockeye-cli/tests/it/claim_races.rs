@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
@@ -66,7 +67,7 @@ impl Crowd {
                 .collect();
             let left = end.saturating_duration_since(Instant::now());
             let timeout = Timespec::try_from(left).expect("a short time");
-            let ended = poll(&mut polled, Some(&timeout)).expect("polled");
+            let ended = retry_on_intr(|| poll(&mut polled, Some(&timeout))).expect("polled");
             let still: Vec<String> = running.iter().map(|index| self.log(*index)).collect();
             assert!(ended > 0, "{} still run: {still:#?}", running.len());
             running.retain(|index| {

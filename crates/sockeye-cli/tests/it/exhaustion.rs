@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 use crate::support::{Client, Place, REPLY, Server, eventually, strace};
 
@@ -31,7 +32,7 @@ fn answered(clients: &mut Vec<Client>) -> Vec<Client> {
             .map(|client| PollFd::new(client.stream(), PollFlags::IN))
             .collect();
         let patience = Timespec::try_from(Duration::from_secs(10)).expect("a short time");
-        let count = poll(&mut polled, Some(&patience)).expect("polled");
+        let count = retry_on_intr(|| poll(&mut polled, Some(&patience))).expect("polled");
         assert!(count > 0, "nobody is served, {} wait", clients.len());
         polled.iter().map(|one| !one.revents().is_empty()).collect()
     };
@@ -60,7 +61,7 @@ fn exhausted(server: &Server, clients: &mut Vec<Client>) -> Vec<Client> {
             .iter()
             .map(|client| PollFd::new(client.stream(), PollFlags::IN))
             .collect();
-        if poll(&mut polled, Some(&free)).expect("polled") == 0 {
+        if retry_on_intr(|| poll(&mut polled, Some(&free))).expect("polled") == 0 {
             break;
         }
         drop(polled);

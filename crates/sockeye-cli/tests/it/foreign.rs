@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 
 use crate::support::{
-    Place, Process, Server, is_root, optional_peer, python, require_peer, run, stale_socket,
+    Client, Place, Process, Server, is_root, optional_peer, python, require_peer, run, stale_socket,
 };
 
 /// `serve` refuses with exit 4, says why, and nothing in the directory changes.
@@ -125,13 +125,13 @@ fn socat_is_not_displaced() {
     let mut address = std::ffi::OsString::from("UNIX-LISTEN:");
     address.push(place.socket());
     address.push(",fork");
-    let foreign = Process::spawn(Command::new(socat).arg(address).arg("SYSTEM:echo still me"));
+    let foreign = Process::spawn(Command::new(socat).arg(address).arg("EXEC:cat"));
     crate::support::eventually("it listens", || UnixStream::connect(place.socket()).ok());
     let pid = foreign.id().to_string();
     refused_untouched(&place, &place.socket(), &[&pid]);
-    let stream = UnixStream::connect(place.socket()).expect("still there");
-    let answer = std::io::read_to_string(stream).expect("an orderly end");
-    assert_eq!(answer, "still me\n");
+    let mut client = Client::connect(place.socket());
+    client.send("still you?\n");
+    assert_eq!(client.line(), "still you?");
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn no_shutdown_keeps_the_sending_side_open() {
         stream
             .set_read_timeout(Some(Duration::from_millis(200)))
             .expect("not zero");
-        let early = stream.read(&mut [0; 1]).map_err(|error| error.kind());
+        let early = stream.read_exact(&mut [0; 1]).map_err(|error| error.kind());
         stream.shutdown(Shutdown::Both).expect("closed");
         early
     });
@@ -271,9 +271,20 @@ fn an_answer_before_the_end_of_a_long_message_is_not_lost() {
 #[test]
 fn a_peer_that_breaks_off_is_exit_1() {
     let place = Place::new();
-    let server = serve_once(&place.socket(), drop);
-    // More than the socket buffers, so that something is unread or unwritten at the end.
+    let server = serve_once(&place.socket(), |mut stream| {
+        stream.read_exact(&mut [0; 1]).expect("the beginning");
+        // Dropped with the rest unread.
+    });
     let sent = run_with_input(&mut send(&place.socket(), &[]), noise(4_000_000));
+    sent.fails(1, &[place.socket().to_str().expect("plain")]);
+    server.join().expect("served");
+}
+
+#[test]
+fn a_message_that_nobody_took_is_exit_1() {
+    let place = Place::new();
+    let server = serve_once(&place.socket(), drop);
+    let sent = run(&mut send(&place.socket(), &["hello"]));
     sent.fails(1, &[place.socket().to_str().expect("plain")]);
     server.join().expect("served");
 }

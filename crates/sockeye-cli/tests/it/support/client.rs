@@ -62,6 +62,7 @@ impl Client {
                     stuck += 1;
                     thread::sleep(Duration::from_millis(20));
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("cannot send: {error}"),
             }
         }
@@ -124,9 +125,15 @@ impl Client {
         self.stream()
             .set_read_timeout(Some(time))
             .expect("not zero");
-        match self.0.fill_buf() {
-            Ok(bytes) => panic!("came: {:?}", String::from_utf8_lossy(bytes)),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        loop {
+            match self.0.fill_buf() {
+                Ok(bytes) => panic!("came: {:?}", String::from_utf8_lossy(bytes)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    break;
+                }
+            }
         }
         self.stream()
             .set_read_timeout(Some(PATIENCE))
