@@ -92,6 +92,7 @@ fn of_connect(error: &ConnectError) -> Exit {
     }
     match error.kind() {
         ConnectErrorKind::Absent
+        | ConnectErrorKind::DanglingLink(_)
         | ConnectErrorKind::ParentMissing(_)
         | ConnectErrorKind::ParentNotADirectory(_)
         | ConnectErrorKind::Stale

@@ -8,14 +8,15 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 
+use crate::claim::advice;
 use crate::sys;
 
 /// Why a descriptor is not the socket that it was taken for.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// No such descriptor was inherited.
-    NotInherited(RawFd),
+    /// No such descriptor is open.
+    NotOpen(RawFd),
     /// It is something else than a socket.
     NotASocket,
     /// It is a socket of another family.
@@ -35,19 +36,16 @@ pub enum AdoptError {
 impl fmt::Display for AdoptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotInherited(fd) => {
-                write!(
-                    f,
-                    "no descriptor {fd} was passed on to this program; pass one on"
-                )
-            }
+            Self::NotOpen(fd) => write!(f, "no descriptor {fd} is open; pass one on"),
             Self::NotASocket => f.write_str("it is not a socket; pass a UNIX stream socket"),
             Self::NotUnix => f.write_str("it is not a UNIX socket; pass a UNIX stream socket"),
             Self::WrongType => f.write_str("it is not a stream socket; pass a UNIX stream socket"),
             Self::NotListening => f.write_str("it does not listen; call listen(2) on it first"),
             Self::Listening => f.write_str("it is a listener; pass a connected socket"),
             Self::NotConnected => f.write_str("it is not connected; pass a connected socket"),
-            Self::Io(error) => write!(f, "{error}"),
+            Self::Io(error) => {
+                write!(f, "{error}; {}", advice(Errno::from_io_error(error)))
+            }
         }
     }
 }
@@ -63,21 +61,20 @@ impl From<Errno> for AdoptError {
     }
 }
 
-/// Takes over the inherited descriptor `raw`; it is close-on-exec from then on. Of the numbers 0, 1
-/// and 2 it makes a duplicate, and standard input is /dev/null afterwards.
+/// A close-on-exec duplicate of the inherited descriptor `raw`. The number itself stays open: only
+/// the program can know that nobody else in it uses that.
 ///
 /// # Errors
-/// [`AdoptError::NotInherited`] where nothing is open under this number, or something that this
-/// process has opened or taken itself.
+/// [`AdoptError::NotOpen`] where nothing is open under this number.
 pub fn inherited(raw: RawFd) -> Result<OwnedFd, AdoptError> {
-    sys::fd::take_inherited(raw).map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::BADF) => AdoptError::NotInherited(raw),
+    sys::fd::duplicate(raw).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::BADF) => AdoptError::NotOpen(raw),
         _ => AdoptError::Io(error),
     })
 }
 
-/// Checks that `fd` is a UNIX stream socket that listens, and makes it close-on-exec.
 #[cfg(feature = "tokio")]
+/// Checks that `fd` is a UNIX stream socket that listens, and makes it close-on-exec.
 pub(crate) fn listener(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
     stream_type(fd)?;
     match socket_acceptconn(fd)? {

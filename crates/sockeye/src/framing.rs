@@ -18,6 +18,9 @@ pub enum Framing {
 }
 
 /// A message, without what frames it.
+///
+/// Its payload may be part of a larger read buffer, which stays allocated with it; copy what is to
+/// be kept for long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The bytes of the message, without newline or length.

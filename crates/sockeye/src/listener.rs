@@ -114,6 +114,10 @@ impl Listener {
         }
     }
 
+    pub(crate) fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
     /// Keeps newcomers out: the socket file goes, and connect(2) is refused on abstract names and
     /// old links too. What waits in the backlog can still be accepted, and the lock is still held.
     ///

@@ -66,7 +66,7 @@ async fn story(directory: &TempDir) -> anyhow::Result<()> {
     ))?;
 
     say("\n2. Who listens there?")?;
-    match probe(&Address::from_path(stage.socket())?)? {
+    match probe(&Address::from_path(stage.socket())?) {
         Probe::Live { pid: Some(pid) } => say(&format!(
             "   Process {}, the server that has just been started.",
             pid.as_raw_pid()

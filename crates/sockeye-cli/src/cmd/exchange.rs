@@ -15,6 +15,8 @@ use sockeye::Address;
 use crate::exit::{Exit, failure};
 
 const BUFFER: usize = 64 * 1024;
+/// How long the input may take to end after the peer has closed.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What to send.
 pub(crate) enum Input {
@@ -31,7 +33,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) half_close: bool,
     /// The time for all of it.
     pub(crate) timeout: Option<Duration>,
-    /// When the peer has closed, still wait for the end of the input: more of it would be lost.
+    /// An input that has not ended when the peer has closed is an error: the rest would be lost.
     pub(crate) whole_input: bool,
 }
 
@@ -53,7 +55,9 @@ impl Exchange<'_> {
         input: Input,
         mut receive: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self
+            .timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
         let sending = Sending::start(self.stream.try_clone()?, input, self.half_close)?;
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -66,13 +70,20 @@ impl Exchange<'_> {
             }
         }
         // The peer sends no more; it may still read.
-        while !sending.has_ended()? && (self.whole_input || !sending.is_stuck(&self.stream)?) {
-            let mut fds = [
-                PollFd::new(&sending.ended, PollFlags::IN),
-                PollFd::new(&self.stream, PollFlags::empty()),
-            ];
-            let watched = if self.whole_input { 1 } else { 2 };
-            self.wait(deadline, &mut fds[..watched])?;
+        while !sending.has_ended()? {
+            if !has_hung_up(self.stream.as_fd())? {
+                let mut fds = [
+                    PollFd::new(&self.stream, PollFlags::empty()),
+                    PollFd::new(&sending.ended, PollFlags::IN),
+                ];
+                self.wait(deadline, &mut fds)?;
+            } else if self.whole_input {
+                if !sending.ends_within(GRACE)? {
+                    return Err(self.unsent());
+                }
+            } else if sending.is_idle()? {
+                break;
+            }
         }
         match sending.result() {
             Ok(()) => Ok(()),
@@ -101,6 +112,16 @@ impl Exchange<'_> {
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
         }
+    }
+
+    fn unsent(&self) -> anyhow::Error {
+        let address = self.address;
+        failure(
+            Exit::Failed,
+            format!(
+                "cannot finish with {address}: the server closed the connection before the end of the input; end the input, or look at the server"
+            ),
+        )
     }
 
     fn broken(&self, error: &io::Error) -> anyhow::Error {
@@ -146,19 +167,22 @@ impl Sending {
         has_hung_up(self.ended.as_fd())
     }
 
-    /// Whether the peer has closed, and standard input, a terminal perhaps, has nothing for now
-    /// that it would not get.
-    fn is_stuck(&self, stream: &UnixStream) -> io::Result<bool> {
-        if !self.from_stdin || !has_hung_up(stream.as_fd())? {
-            return Ok(false);
-        }
+    /// Waits for the end of the input, for a server often closes before it has come.
+    fn ends_within(&self, time: Duration) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.ended, PollFlags::IN)];
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        Ok(poll(&mut fds, Some(&time))? > 0)
+    }
+
+    /// Whether standard input, a terminal perhaps, has nothing for now that the peer would not get.
+    fn is_idle(&self) -> io::Result<bool> {
         let stdin = io::stdin();
         // In this order: what was readable is marked as moving before it is read.
         let idle = !is_readable(stdin.as_fd())? && !self.moving.load(Ordering::SeqCst);
         if !idle {
             std::thread::yield_now();
         }
-        Ok(idle)
+        Ok(idle && self.from_stdin)
     }
 
     fn result(self) -> io::Result<()> {

@@ -1,10 +1,11 @@
 //! `sockeye serve`
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use sockeye::adopt::AdoptError;
 use sockeye::framing::{Framing, FramingError};
 use sockeye::server::{Connection, Messages, Server};
 use sockeye::{Listener, Name, adopt};
@@ -15,7 +16,7 @@ use tracing::{debug, info, warn};
 use crate::args::{Answer, Serve};
 use crate::exit::{Exit, failure};
 use crate::output::lines::Lines;
-use crate::output::log;
+use crate::output::log::{self, Throttle};
 use crate::output::message::{self, Sender};
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
@@ -29,23 +30,40 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
             ),
         ));
     }
-    let ready = args.ready_fd.map(ready_fd).transpose()?;
+    // Before anything is opened, so that the numbers are those that were passed on.
+    let passed = Passed {
+        ready: args.ready_fd.map(ready_fd).transpose()?,
+        listener: match args.address.name() {
+            Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
+            _ => None,
+        },
+    };
     allow_many_descriptors();
     // One thread: the work for a message is smaller than handing it to another one.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(serve(args, ready))
+        .build()
+        .map_err(|error| cannot_start(args, &error))?
+        .block_on(serve(args, passed))
 }
 
-async fn serve(args: &Serve, ready: Option<OwnedFd>) -> anyhow::Result<Exit> {
+/// Descriptors that were passed on to us.
+struct Passed {
+    ready: Option<OwnedFd>,
+    listener: Option<OwnedFd>,
+}
+
+async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     // Before the claim, so that no signal can leave a file behind.
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new().map_err(|error| cannot_start(args, &error))?;
     let handler = Arc::new(Handler::new(args)?);
-    let listener = listen(args)?;
+    let listener = match passed.listener {
+        Some(fd) => Listener::adopt(fd).map_err(|error| cannot_listen(args, &error))?,
+        None => listen(args)?,
+    };
 
     info!("listening on {}", args.address);
-    if let Some(ready) = ready {
+    if let Some(ready) = passed.ready {
         // Whoever asked for it may have gone; that does not concern the clients.
         let _ = rustix::io::write(&ready, b"\n");
     }
@@ -57,15 +75,17 @@ async fn serve(args: &Serve, ready: Option<OwnedFd>) -> anyhow::Result<Exit> {
         let drain = args.drain;
         async move {
             tokio::select! {
-                name = signals.next() => info!(
-                    "stopping on {name}: no newcomers, draining for at most {drain:?}; again to cut off"
-                ),
+                name = signals.next() => {
+                    stop.cancel();
+                    info!(
+                        "stopping on {name}: no newcomers, draining for at most {drain:?}; again to cut off"
+                    );
+                }
                 () = stop.cancelled() => {}
             }
-            stop.cancel();
             let name = signals.next().await;
-            info!("cutting off on a second signal ({name})");
             cut_off.cancel();
+            info!("cutting off on a second signal ({name})");
         }
     };
     let watch = tokio::spawn(watch);
@@ -97,6 +117,7 @@ async fn serve(args: &Serve, ready: Option<OwnedFd>) -> anyhow::Result<Exit> {
     if let Err(error) = &result {
         tracing::error!("{error}; stopped");
     }
+    handler.tell_withheld(handler.throttle.rest());
     info!("stopped: {report}");
     Ok(match (result.is_ok(), handler.output_error.get()) {
         (true, None) if report.aborted > 0 => Exit::Incomplete,
@@ -111,10 +132,13 @@ fn is_path(args: &Serve) -> bool {
 
 fn listen(args: &Serve) -> anyhow::Result<Listener> {
     let address = &args.address;
-    if let Name::Fd(raw) = address.name() {
-        return adopt::inherited(*raw)
-            .and_then(Listener::adopt)
-            .map_err(|error| failure(Exit::Usage, format!("cannot listen on {address}: {error}")));
+    if let Name::Systemd(_) = address.name() {
+        return Err(failure(
+            Exit::Usage,
+            format!(
+                "cannot listen on {address}: sockets passed by systemd are not served yet; give a path, @name or fd:N"
+            ),
+        ));
     }
     if address.kind() != sockeye::Kind::Stream {
         return Err(failure(
@@ -137,9 +161,38 @@ fn listen(args: &Serve) -> anyhow::Result<Listener> {
 }
 
 /// The descriptor to write to, checked before anything is done.
-fn ready_fd(raw: i32) -> anyhow::Result<OwnedFd> {
-    adopt::inherited(raw)
-        .map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
+fn ready_fd(raw: RawFd) -> anyhow::Result<OwnedFd> {
+    take(raw).map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
+}
+
+/// Takes a descriptor that was passed on to us. To be called before anything is opened: the number
+/// is closed then, so that the descriptor ends when we are done with it.
+fn take(raw: RawFd) -> Result<OwnedFd, AdoptError> {
+    let fd = adopt::inherited(raw)?;
+    let given_up = match raw {
+        0 => std::fs::File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)),
+        1 | 2 => Ok(()),
+        _ => nix::unistd::close(raw).map_err(std::io::Error::from),
+    };
+    given_up.map_err(AdoptError::Io)?;
+    Ok(fd)
+}
+
+fn cannot_listen(args: &Serve, error: &AdoptError) -> anyhow::Error {
+    failure(
+        Exit::Usage,
+        format!("cannot listen on {}: {error}", args.address),
+    )
+}
+
+fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
+    failure(
+        Exit::Failed,
+        format!(
+            "cannot listen on {}: starting failed: {error}; look at the limits of this process (ulimit -a)",
+            args.address
+        ),
+    )
 }
 
 /// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
@@ -181,6 +234,7 @@ struct Handler {
     /// As it goes over the wire; `None` where nothing is answered.
     reply: Option<Bytes>,
     echo: bool,
+    throttle: Throttle,
     /// Begins the shutdown.
     stop: CancellationToken,
     output_error: OnceLock<std::io::Error>,
@@ -198,12 +252,16 @@ impl Handler {
             Answer::Discard => (None, false),
         };
         Ok(Self {
-            lines: if echo { None } else { Some(Lines::stdout()?) },
+            lines: match echo {
+                true => None,
+                false => Some(Lines::stdout().map_err(|error| cannot_start(args, &error))?),
+            },
             json: args.json,
             framing: if echo { Framing::Raw } else { framing },
             max_message: if echo { usize::MAX } else { args.max_message },
             reply,
             echo,
+            throttle: Throttle::new(),
             stop: CancellationToken::new(),
             output_error: OnceLock::new(),
         })
@@ -216,18 +274,34 @@ impl Handler {
             false => self.answer(&mut messages).await,
         };
         if let Err(error) = result {
-            let sender = || Sender::new(messages.connection().peer().ok()).describe();
-            match error {
-                FramingError::TooLong { limit } => warn!(
-                    "closed the connection of {}: a message of more than {limit} bytes; --max-message allows longer ones",
-                    sender()
-                ),
-                FramingError::Incomplete { got } => {
-                    let sender = sender();
-                    warn!("{sender} broke off after {got} bytes of a message; it was not answered");
-                }
-                error => debug!("the connection of {} ended: {error}", sender()),
+            self.explain(&error, messages.connection());
+        }
+    }
+
+    /// Says why a connection ended before its time.
+    fn explain(&self, error: &FramingError, connection: &Connection) {
+        let sender = || Sender::new(connection.peer().ok()).describe();
+        let text = match error {
+            FramingError::TooLong { limit } => format!(
+                "a message of more than {limit} bytes; its connection is closed, --max-message allows longer ones"
+            ),
+            FramingError::Incomplete { got } => {
+                format!("{got} bytes of a message and then the end; it is not answered")
             }
+            error => {
+                debug!("the connection of {} ended: {error}", sender());
+                return;
+            }
+        };
+        if let Some(withheld) = self.throttle.pass() {
+            self.tell_withheld(withheld);
+            warn!("{} sent {text}", sender());
+        }
+    }
+
+    fn tell_withheld(&self, withheld: u64) {
+        if withheld > 0 {
+            warn!("{withheld} more lines of this kind were withheld");
         }
     }
 

@@ -35,8 +35,11 @@ impl Lines {
         let fd = io::stdout().as_fd().try_clone_to_owned()?;
         let target = match AsyncFd::try_with_interest(fd, Interest::WRITABLE) {
             Ok(fd) => Target::Pipe(fd),
-            // epoll_ctl(2): EPERM for a file that does not support it
-            Err(refused) => Target::File(refused.into_parts().0),
+            Err(refused) => match refused.into_parts() {
+                // epoll_ctl(2): a file that does not support it
+                (fd, error) if error.kind() == io::ErrorKind::PermissionDenied => Target::File(fd),
+                (_, error) => return Err(error),
+            },
         };
         Ok(Self {
             target: Mutex::new(target),

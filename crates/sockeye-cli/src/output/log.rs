@@ -1,7 +1,12 @@
 //! Log lines on standard error.
 
 use std::fmt;
+use std::io::{self, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
@@ -19,7 +24,7 @@ pub(crate) fn init(quiet: bool, verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
         // It would panic where standard error is a pipe that nobody reads.
         .log_internal_errors(false)
         .event_format(Plain)
@@ -47,5 +52,86 @@ where
             _ => "",
         };
         writeln!(writer, "{prefix}{}", escape::text(&text))
+    }
+}
+
+/// Standard error, which loses lines rather than make the server wait for whoever reads it.
+struct Stderr;
+
+/// Lines lost since the last one that was written.
+static LOST: AtomicU64 = AtomicU64::new(0);
+/// What a pipe takes without blocking when poll(2) says that it is writable: one page.
+const PIPE_CHUNK: usize = 4096;
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let stderr = io::stderr();
+        let mut state = [PollFd::new(&stderr, PollFlags::OUT)];
+        if poll(&mut state, Some(&Timespec::default()))? == 0 {
+            LOST.fetch_add(1, Ordering::Relaxed);
+            return Ok(line.len());
+        }
+        let mut text = Vec::new();
+        let lost = LOST.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            writeln!(
+                text,
+                "sockeye: warning: {lost} lines were lost, standard error was full"
+            )?;
+        }
+        text.extend_from_slice(line);
+        if text.len() > PIPE_CHUNK {
+            text.truncate(PIPE_CHUNK - 4);
+            text.extend_from_slice(b"...\n");
+        }
+        stderr.lock().write_all(&text)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets some lines of a kind pass a second and counts the others, so that clients cannot fill a
+/// disk.
+pub(crate) struct Throttle(Mutex<Window>);
+
+struct Window {
+    began: Instant,
+    passed: u32,
+    withheld: u64,
+}
+
+impl Throttle {
+    const LINES: u32 = 10;
+
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Window {
+            began: Instant::now(),
+            passed: 0,
+            withheld: 0,
+        }))
+    }
+
+    /// Whether a line may be written now, and how many were withheld before it.
+    pub(crate) fn pass(&self) -> Option<u64> {
+        let mut window = self.0.lock().ok()?;
+        if window.began.elapsed() >= Duration::from_secs(1) {
+            (window.began, window.passed) = (Instant::now(), 0);
+        }
+        if window.passed == Self::LINES {
+            window.withheld += 1;
+            return None;
+        }
+        window.passed += 1;
+        Some(std::mem::take(&mut window.withheld))
+    }
+
+    /// How many lines were withheld and not told of yet.
+    pub(crate) fn rest(&self) -> u64 {
+        self.0
+            .lock()
+            .map_or(0, |mut window| std::mem::take(&mut window.withheld))
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use rustix::fs::FileType;
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::LOCK_SUFFIX;
@@ -27,7 +28,7 @@ pub enum ClaimErrorKind {
         /// Its process, where that can be known.
         pid: Option<Pid>,
     },
-    /// Another process holds the lock file: a server that starts, runs or stops.
+    /// Another process holds the lock file: a server that is starting or stopping there.
     Locked,
     /// Something that is not a socket stands at the path.
     NotASocket(FileType),
@@ -101,11 +102,27 @@ impl ClaimError {
         &self.address
     }
 
+    pub(super) fn errno(&self) -> Option<Errno> {
+        Errno::from_io_error(self.source.as_ref()?)
+    }
+
     fn reason(&self) -> &dyn fmt::Display {
         match &self.source {
             Some(source) => source,
             None => &"unknown reason",
         }
+    }
+}
+
+/// What to do about a system call that failed.
+pub(crate) fn advice(errno: Option<Errno>) -> &'static str {
+    match errno {
+        Some(Errno::MFILE) => "allow more open files (ulimit -n)",
+        Some(Errno::NFILE) => "the whole system has too many files open",
+        Some(Errno::NOSPC | Errno::DQUOT) => "make room on that file system",
+        Some(Errno::LOOP) => "look at the symbolic links on the way",
+        Some(Errno::NAMETOOLONG) => "shorten the path",
+        _ => "look at the path, or at what the system has left",
     }
 }
 
@@ -214,7 +231,7 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::AlreadyBound => f.write_str(
                 "it names a socket that is bound already; adopt it as a listener, or give a path",
             ),
-            ClaimErrorKind::Io => write!(f, "{}", self.reason()),
+            ClaimErrorKind::Io => write!(f, "{}; {}", self.reason(), advice(self.errno())),
         }
     }
 }

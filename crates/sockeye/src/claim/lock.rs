@@ -6,7 +6,7 @@ use rustix::fs::{FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, o
 use rustix::io::Errno;
 
 use super::error::{ClaimError, ClaimErrorKind};
-use super::place::{FileIdentity, Place};
+use super::place::{FileIdentity, Place, parent_of};
 use crate::address::Address;
 
 /// How often a lock file that was removed under us is opened anew. Each round another owner has
@@ -18,7 +18,11 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<OwnedFd, ClaimErr
     for _ in 0..ATTEMPTS {
         let file = match open(place) {
             Ok(file) => file,
-            Err(Errno::EXIST | Errno::NOENT) => continue,
+            Err(Errno::EXIST) => continue,
+            Err(Errno::NOENT) => {
+                let kind = ClaimErrorKind::ParentMissing(parent_of(address));
+                return Err(ClaimError::new(address, kind).because(Errno::NOENT));
+            }
             Err(Errno::LOOP) => return Err(foreign(address, FileType::Symlink)),
             Err(Errno::ISDIR) => return Err(foreign(address, FileType::Directory)),
             Err(Errno::NXIO) => return Err(foreign(address, FileType::Socket)),

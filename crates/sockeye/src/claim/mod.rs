@@ -19,14 +19,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
+use rustix::fs::fstat;
 use rustix::io::Errno;
+use rustix::net::SocketFlags;
 
-pub(crate) use error::in_words;
 pub use error::{ClaimError, ClaimErrorKind};
+pub(crate) use error::{advice, in_words};
 pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
+pub(crate) use probe::is_bound_to;
 
 use crate::address::{Address, Kind, Name};
+use crate::socket;
 use place::{FileIdentity, Place};
 
 /// What is added to a socket's path to name its lock file.
@@ -109,6 +113,9 @@ impl ClaimOptions {
             _ => return Err(ClaimError::new(address, ClaimErrorKind::AlreadyBound)),
         };
         let place = Place::open(address, path)?;
+        // Before the ownership, so that on an error the file goes first and then the socket.
+        let socket = socket::new(address.kind(), SocketFlags::empty())
+            .map_err(|errno| ClaimError::io(address, errno))?;
         let lock = match lock::take(address, &place) {
             Ok(lock) => lock,
             Err(error) => return Err(by_whom(address, &place, error)),
@@ -119,7 +126,7 @@ impl ClaimOptions {
             file: None,
         };
         self.make_room(address, &ownership.place)?;
-        let socket = publish::path(address, self, &mut ownership)?;
+        publish::path(address, self, &socket, &mut ownership)?;
         Ok(Claim::new(address, Some(ownership), socket))
     }
 
@@ -128,8 +135,10 @@ impl ClaimOptions {
         let fail = |kind| Err(ClaimError::new(address, kind));
         match probe::path(place) {
             (Probe::Absent, _) => Ok(()),
-            (Probe::Stale, Some(dead)) if self.if_exists == IfExists::ReplaceStale => place
-                .unlink(&place.base, dead)
+            // The descriptor is held until the file is gone: a file system could give its inode
+            // number to the next one.
+            (Probe::Stale, Some(dead)) if self.if_exists == IfExists::ReplaceStale => fstat(&dead)
+                .and_then(|stat| place.unlink(&place.base, FileIdentity::of(&stat)))
                 .map_err(|errno| place.denies(address, errno)),
             (Probe::Stale, _) => fail(ClaimErrorKind::Stale),
             (Probe::Live { pid }, _) => fail(ClaimErrorKind::InUse { pid }),
@@ -186,7 +195,7 @@ impl Drop for Ownership {
         self.unlink();
         // Before the lock's descriptor closes, so that whoever locks this file next sees that it
         // has gone and makes a new one.
-        if let Ok(stat) = rustix::fs::fstat(&self.lock) {
+        if let Ok(stat) = fstat(&self.lock) {
             let _ = self
                 .place
                 .unlink(&self.place.lock_base, FileIdentity::of(&stat));
@@ -332,15 +341,18 @@ impl fmt::Debug for BlockingListener {
 /// not show (one of another network namespace) sees a connection that ends at once.
 ///
 /// By the time the answer is there it may be outdated; only [`ClaimOptions::claim`] asks under the
-/// lock.
-///
-/// # Errors
-/// [`ClaimError`] where a parent directory is missing or may not be entered, or the address is not
-/// a name.
-pub fn probe(address: &Address) -> Result<Probe, ClaimError> {
+/// lock. Of an `fd:` or `systemd:` address nothing can be told.
+#[must_use]
+pub fn probe(address: &Address) -> Probe {
     match address.name() {
-        Name::Path(path) => Ok(probe::path(&Place::open(address, path)?).0),
-        Name::Abstract(name) => Ok(probe::abstract_name(name)),
-        _ => Err(ClaimError::new(address, ClaimErrorKind::AlreadyBound).because(Errno::INVAL)),
+        Name::Path(path) => match Place::open(address, path) {
+            Ok(place) => probe::path(&place).0,
+            Err(error) => match error.kind() {
+                ClaimErrorKind::ParentMissing(_) => Probe::Absent,
+                _ => Probe::Unknown(error.errno().unwrap_or(Errno::INVAL)),
+            },
+        },
+        Name::Abstract(name) => probe::abstract_name(name),
+        _ => Probe::Unknown(Errno::INVAL),
     }
 }

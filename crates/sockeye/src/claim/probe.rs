@@ -1,13 +1,14 @@
 //! [`Probe`]: is the socket at a path alive?
 
-use std::os::fd::OwnedFd;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat, major, minor, openat};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
-use super::place::{FileIdentity, Place};
+use super::place::Place;
 use crate::address::Kind;
 use crate::inspect::diag::{self, Entry};
 use crate::inspect::procfs;
@@ -33,11 +34,11 @@ pub enum Probe {
     Unknown(Errno),
 }
 
-/// Probes a path; for [`Probe::Stale`] the identity of the dead file comes along.
+/// Probes a path; a descriptor of the socket file comes along, whatever its state.
 ///
 /// First by inode in sock_diag(7), which the server does not notice, then by a non-blocking
 /// connect(2), which also reaches servers of other network namespaces.
-pub(super) fn path(place: &Place) -> (Probe, Option<FileIdentity>) {
+pub(super) fn path(place: &Place) -> (Probe, Option<OwnedFd>) {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = match openat(&place.directory, &place.base, flags, Mode::empty()) {
         Ok(file) => rustix::fs::fstat(&file).map(|stat| (file, stat)),
@@ -46,10 +47,7 @@ pub(super) fn path(place: &Place) -> (Probe, Option<FileIdentity>) {
     };
     match found {
         Ok((file, stat)) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Socket => (
-                socket_file(place, &file, &stat),
-                Some(FileIdentity::of(&stat)),
-            ),
+            FileType::Socket => (socket_file(place, &file, &stat), Some(file)),
             other => (Probe::NotASocket(other), None),
         },
         Err(errno) => (Probe::Unknown(errno), None),
@@ -58,9 +56,10 @@ pub(super) fn path(place: &Place) -> (Probe, Option<FileIdentity>) {
 
 fn socket_file(place: &Place, file: &OwnedFd, stat: &Stat) -> Probe {
     let table = diag::dump();
-    let owner = table.iter().flatten().find(|entry| {
-        entry.is_reachable() && is_bound_to(entry, stat, place.base.as_encoded_bytes())
-    });
+    let owner = table
+        .iter()
+        .flatten()
+        .find(|entry| entry.is_reachable() && is_bound_to(entry, file, stat, &place.base));
     if let Some(owner) = owner {
         let pid = procfs::holder(owner.inode);
         return Probe::Live { pid };
@@ -96,24 +95,29 @@ pub(super) fn abstract_name(name: &[u8]) -> Probe {
     }
 }
 
-/// Whether the kernel says that `entry` is bound to this file. Where the inode number fits but the
-/// device does not (btrfs and overlayfs show another one to stat(2)), the bound name decides.
-fn is_bound_to(entry: &Entry, stat: &Stat, base: &[u8]) -> bool {
-    let Some(file) = entry.file else {
+/// Whether the kernel says that `entry` is bound to this file. On a file system that shows other
+/// devices to stat(2) than its own, the bound name decides beside the inode number.
+pub(crate) fn is_bound_to(entry: &Entry, file: impl AsFd, stat: &Stat, base: &OsStr) -> bool {
+    let Some(bound) = entry.file else {
         return false;
     };
-    if file.inode != stat.st_ino as u32 {
+    if bound.inode != stat.st_ino as u32 {
         return false;
     }
-    let device = (major(stat.st_dev) << 20) | minor(stat.st_dev);
-    let named_alike = || {
-        let name = entry.name.as_deref().unwrap_or_default();
-        name == base
-            || name
-                .strip_suffix(base)
-                .is_some_and(|rest| rest.ends_with(b"/"))
-    };
-    file.device == device || named_alike()
+    if bound.device == (major(stat.st_dev) << 20) | minor(stat.st_dev) {
+        return true;
+    }
+    let base = base.as_encoded_bytes();
+    let name = entry.name.as_deref().unwrap_or_default();
+    let named_alike = name == base || name.strip_suffix(base).is_some_and(|d| d.ends_with(b"/"));
+    named_alike && hides_its_device(file)
+}
+
+/// Whether stat(2) shows another device than the file system's own.
+fn hides_its_device(file: impl AsFd) -> bool {
+    // linux/magic.h: BTRFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, BCACHEFS_STATFS_MAGIC
+    const SUCH: [u32; 3] = [0x9123_683e, 0x794c_7630, 0xca45_1a4e];
+    rustix::fs::fstatfs(file).is_ok_and(|found| SUCH.contains(&(found.f_type as u32)))
 }
 
 /// Connects to the very file behind `file` and hangs up at once.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chmod, chownat, fchmod, fstat, openat,
-    renameat_with, unlinkat,
+    renameat_with,
 };
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, bind, listen};
@@ -16,16 +16,16 @@ use super::{ClaimOptions, Ownership};
 use crate::address::{Address, Kind};
 use crate::socket;
 
-/// Binds a new socket to the claimed path, which is free, and gives its file the exact mode and
-/// owner. From the moment that the file exists `ownership` knows it, so that an error on the way
+/// Binds `socket` to the claimed path, which is free, gives its file the exact mode and owner, and
+/// listens. From the moment that the file exists `ownership` knows it, so that an error on the way
 /// removes it.
 pub(super) fn path(
     address: &Address,
     options: &ClaimOptions,
+    socket: &OwnedFd,
     ownership: &mut Ownership,
-) -> Result<OwnedFd, ClaimError> {
+) -> Result<(), ClaimError> {
     let io = |errno: Errno| ClaimError::io(address, errno);
-    let socket = socket::new(address.kind(), SocketFlags::empty()).map_err(io)?;
     // The file is made with this mode less the umask. Before a change of owner the wrong group
     // would have the right meant for another one, so then our own bits only.
     let at_first = if options.changes_owner() {
@@ -33,48 +33,57 @@ pub(super) fn path(
     } else {
         options.mode
     };
-    fchmod(&socket, Mode::from_raw_mode(at_first)).map_err(io)?;
+    fchmod(socket, Mode::from_raw_mode(at_first)).map_err(io)?;
     let denied = |place: &Place, errno| match errno {
         Errno::ADDRINUSE | Errno::EXIST => {
             ClaimError::new(address, ClaimErrorKind::InUse { pid: None }).because(errno)
         }
         errno => place.denies(address, errno),
     };
-    match ownership.place.bindable.clone() {
-        Some(name) => {
-            let name = SocketAddrUnix::new(name).map_err(io)?;
-            bind(&socket, &name).map_err(|errno| denied(&ownership.place, errno))?;
-            let base = ownership.place.base.clone();
-            let file = settle(address, options, &ownership.place, &base, |seen| {
-                ownership.file = Some(seen);
-            })?;
-            drop(file);
+    if let Some(name) = ownership.place.bindable.clone() {
+        let name = SocketAddrUnix::new(name).map_err(io)?;
+        bind(socket, &name).map_err(|errno| denied(&ownership.place, errno))?;
+        let base = ownership.place.base.clone();
+        let bound = bound_file(address, &ownership.place, &base)?;
+        ownership.file = Some(bound);
+        settle(address, options, &ownership.place, &base, bound)?;
+    } else {
+        let place = &ownership.place;
+        let base = bind_temporary(socket, place).map_err(|errno| denied(place, errno))?;
+        let bound = bound_file(address, place, &base)?;
+        let settled = settle(address, options, place, &base, bound).and_then(|()| {
+            let (from, to) = (&place.directory, &place.base);
+            renameat_with(from, &base, from, to, RenameFlags::NOREPLACE)
+                .map_err(|errno| denied(place, errno))
+        });
+        if let Err(error) = settled {
+            let _ = place.unlink(&base, bound);
+            return Err(error);
         }
-        None => {
-            let base = bind_temporary(&socket, &ownership.place)
-                .map_err(|errno| denied(&ownership.place, errno))?;
-            let mut seen = None;
-            let settled = settle(address, options, &ownership.place, &base, |s| {
-                seen = Some(s);
-            })
-            .and_then(|_| {
-                let place = &ownership.place;
-                let (from, to) = (&place.directory, &place.base);
-                renameat_with(from, &base, from, to, RenameFlags::NOREPLACE)
-                    .map_err(|errno| denied(place, errno))
-            });
-            if let Err(error) = settled {
-                // The name was ours alone, and nothing but our socket was ever there.
-                let _ = unlinkat(&ownership.place.directory, &base, AtFlags::empty());
-                return Err(error);
-            }
-            ownership.file = seen;
-        }
+        ownership.file = Some(bound);
     }
     if address.kind() != Kind::Datagram {
-        listen(&socket, options.backlog).map_err(io)?;
+        listen(socket, options.backlog).map_err(io)?;
     }
-    Ok(socket)
+    Ok(())
+}
+
+/// The file that bind has just made, unless somebody has replaced it already. Looked up without a
+/// descriptor, of which there may be none left.
+fn bound_file(address: &Address, place: &Place, base: &OsStr) -> Result<FileIdentity, ClaimError> {
+    match place.look_at(base) {
+        Ok(Some(stat))
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Socket
+                && stat.st_uid == rustix::process::geteuid().as_raw() =>
+        {
+            Ok(FileIdentity::of(&stat))
+        }
+        Ok(_) => {
+            let kind = ClaimErrorKind::InUse { pid: None };
+            Err(ClaimError::new(address, kind))
+        }
+        Err(errno) => Err(ClaimError::io(address, errno)),
+    }
 }
 
 /// Binds under a short name in the same directory, for a path that fits no socket address.
@@ -98,22 +107,16 @@ fn settle(
     options: &ClaimOptions,
     place: &Place,
     base: &OsStr,
-    saw: impl FnOnce(FileIdentity),
-) -> Result<OwnedFd, ClaimError> {
+    bound: FileIdentity,
+) -> Result<(), ClaimError> {
     let io = |errno: Errno| ClaimError::io(address, errno);
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(&place.directory, base, flags, Mode::empty()).map_err(io)?;
     let mut stat = fstat(&file).map_err(io)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket
-        || stat.st_uid != rustix::process::geteuid().as_raw()
-    {
-        // Somebody has replaced it already.
-        return Err(ClaimError::new(
-            address,
-            ClaimErrorKind::InUse { pid: None },
-        ));
+    if FileIdentity::of(&stat) != bound {
+        let kind = ClaimErrorKind::InUse { pid: None };
+        return Err(ClaimError::new(address, kind));
     }
-    saw(FileIdentity::of(&stat));
     if options.changes_owner() {
         let (uid, gid) = (options.uid, options.gid);
         chownat(
@@ -134,7 +137,7 @@ fn settle(
     if stat.st_mode & 0o7777 != options.mode {
         chmod(socket::path_of(&file), Mode::from_raw_mode(options.mode)).map_err(io)?;
     }
-    Ok(file)
+    Ok(())
 }
 
 /// Binds an abstract name; the kernel lets only one socket have it.

@@ -1,17 +1,19 @@
 //! [`ConnectError`]: why there is no connection.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FileType, stat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, readlink, stat};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::address::{Address, Kind, Name};
 use crate::adopt::AdoptError;
-use crate::claim::{Fault, Probe, fault_in, in_words, probe};
+use crate::claim::{Fault, Probe, advice, fault_in, in_words, is_bound_to, probe};
 use crate::inspect::diag;
 
 /// Why there is no connection: what was tried, what was found, what to do.
@@ -30,6 +32,8 @@ pub struct ConnectError {
 pub enum ConnectErrorKind {
     /// Nothing is there.
     Absent,
+    /// A symbolic link to this path, where nothing is.
+    DanglingLink(PathBuf),
     /// A directory on the way does not exist.
     ParentMissing(PathBuf),
     /// Something on the way is no directory.
@@ -97,12 +101,12 @@ impl ConnectError {
                 actual: actual_kind(address),
             },
             (Errno::CONNREFUSED, Name::Abstract(_)) => match probe(address) {
-                Ok(Probe::Live { pid }) => ConnectErrorKind::NotListening { pid },
+                Probe::Live { pid } => ConnectErrorKind::NotListening { pid },
                 _ => ConnectErrorKind::NobodyListens,
             },
             (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path),
             (Errno::NOENT | Errno::ACCESS | Errno::NOTDIR, Name::Path(path)) => {
-                on_the_way(path, errno)
+                on_the_way(path, LINKS)
             }
             _ => ConnectErrorKind::Io,
         };
@@ -115,18 +119,6 @@ impl ConnectError {
     pub(super) fn after(mut self, waited: Duration) -> Self {
         self.waited = Some(waited);
         self
-    }
-
-    /// Whether a server that starts later would change the answer.
-    pub(super) fn may_pass(&self) -> bool {
-        matches!(
-            *self.kind,
-            ConnectErrorKind::Absent
-                | ConnectErrorKind::ParentMissing(_)
-                | ConnectErrorKind::Stale
-                | ConnectErrorKind::NobodyListens
-                | ConnectErrorKind::NotListening { .. }
-        )
     }
 
     /// What was found at the address.
@@ -160,12 +152,15 @@ fn refused(address: &Address, path: &Path) -> ConnectErrorKind {
         .ok()
         .and_then(|real| Address::from_path(real).ok());
     match probe(target.as_ref().unwrap_or(address)) {
-        Ok(Probe::Live { pid }) => ConnectErrorKind::NotListening { pid },
+        Probe::Live { pid } => ConnectErrorKind::NotListening { pid },
         _ => ConnectErrorKind::Stale,
     }
 }
 
-fn on_the_way(path: &Path, errno: Errno) -> ConnectErrorKind {
+/// As many symbolic links as the kernel follows.
+const LINKS: u32 = 40;
+
+fn on_the_way(path: &Path, links: u32) -> ConnectErrorKind {
     let mode_of = |path: &Path| {
         stat(path)
             .ok()
@@ -176,16 +171,32 @@ fn on_the_way(path: &Path, errno: Errno) -> ConnectErrorKind {
         _ => Path::new("."),
     };
     match fault_in(parent) {
-        Some(Fault::Missing(directory)) => ConnectErrorKind::ParentMissing(directory),
-        Some(Fault::NotADirectory(path)) => ConnectErrorKind::ParentNotADirectory(path),
-        Some(Fault::Denied(directory)) => ConnectErrorKind::DirectoryDenies {
-            mode_and_owner: mode_of(&directory),
-            directory,
-        },
-        None if errno == Errno::ACCESS => ConnectErrorKind::ModeDenies {
+        Some(Fault::Missing(directory)) => return ConnectErrorKind::ParentMissing(directory),
+        Some(Fault::NotADirectory(path)) => return ConnectErrorKind::ParentNotADirectory(path),
+        Some(Fault::Denied(directory)) => {
+            return ConnectErrorKind::DirectoryDenies {
+                mode_and_owner: mode_of(&directory),
+                directory,
+            };
+        }
+        None => {}
+    }
+    match stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        // The kernel looks at the mode first, and only then at what it is.
+        Ok(FileType::Socket) => ConnectErrorKind::ModeDenies {
             mode_and_owner: mode_of(path),
         },
-        None => ConnectErrorKind::Absent,
+        Ok(other) => ConnectErrorKind::NotASocket(other),
+        Err(_) => match readlink(path, Vec::new()) {
+            Ok(target) if links > 0 => {
+                let target = parent.join(OsStr::from_bytes(target.as_bytes()));
+                match on_the_way(&target, links - 1) {
+                    ConnectErrorKind::Absent => ConnectErrorKind::DanglingLink(target),
+                    other => other,
+                }
+            }
+            _ => ConnectErrorKind::Absent,
+        },
     }
 }
 
@@ -195,8 +206,12 @@ fn actual_kind(address: &Address) -> Option<Kind> {
     let mut reachable = table.iter().filter(|entry| entry.is_reachable());
     let found = match address.name() {
         Name::Path(path) => {
-            let inode = stat(path).ok()?.st_ino as u32;
-            reachable.find(|entry| entry.file.is_some_and(|file| file.inode == inode))
+            let real = std::fs::canonicalize(path).ok()?;
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let file = openat(CWD, &real, flags, Mode::empty()).ok()?;
+            let found = fstat(&file).ok()?;
+            let base = real.file_name()?;
+            reachable.find(|entry| is_bound_to(entry, &file, &found, base))
         }
         Name::Abstract(name) => reachable.find(|entry| {
             let bound = entry.name.as_deref().unwrap_or_default();
@@ -221,6 +236,13 @@ impl fmt::Display for ConnectError {
         match &*self.kind {
             ConnectErrorKind::Absent => {
                 write!(f, "there is no such file{waited}; {start}")
+            }
+            ConnectErrorKind::DanglingLink(target) => {
+                let target = target.display();
+                write!(
+                    f,
+                    "it is a symbolic link to {target}, which does not exist{waited}; {start}"
+                )
             }
             ConnectErrorKind::ParentMissing(directory) => {
                 let directory = directory.display();
@@ -291,7 +313,9 @@ impl fmt::Display for ConnectError {
             ),
             ConnectErrorKind::NotAdopted(error) => write!(f, "{error}"),
             ConnectErrorKind::Io => match &self.source {
-                Some(source) => write!(f, "{source}"),
+                Some(source) => {
+                    write!(f, "{source}; {}", advice(Errno::from_io_error(source)))
+                }
                 None => f.write_str("unknown error"),
             },
         }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, openat, stat};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 
@@ -159,24 +159,31 @@ impl<'a> Attempts<'a> {
         } else {
             (self.started, self.connector.wait_for)
         };
-        let error = || ConnectError::explain(self.address, errno);
         let left = allowed.saturating_sub(now - began);
-        let worth_waiting = match errno {
-            Errno::AGAIN => true,
-            Errno::NOENT | Errno::CONNREFUSED if !allowed.is_zero() => error().may_pass(),
-            _ => false,
-        };
-        if !worth_waiting {
-            return Err(error());
+        if allowed.is_zero() || !may_pass(self.address, errno) {
+            return Err(ConnectError::explain(self.address, errno));
         }
         if left.is_zero() {
-            return Err(error().after(allowed));
+            return Err(ConnectError::explain(self.address, errno).after(allowed));
         }
         // Between half and all of the pause, so that many clients do not come at the same moment.
         let share = 500 + self.random.hash_one(now) % 501;
         let pause = self.pause.mul_f64(share as f64 / 1000.0);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(Step::Pause(pause.min(left)))
+    }
+}
+
+/// Whether a server that starts later, or that accepts, would change the answer. Asked at each
+/// attempt, so it costs one stat(2) at most.
+fn may_pass(address: &Address, errno: Errno) -> bool {
+    match (errno, address.path()) {
+        (Errno::AGAIN | Errno::NOENT, _) | (Errno::CONNREFUSED, None) => true,
+        (Errno::CONNREFUSED, Some(path)) => {
+            let found = stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode));
+            !matches!(found, Ok(other) if other != FileType::Socket)
+        }
+        _ => false,
     }
 }
 

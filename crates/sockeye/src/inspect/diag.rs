@@ -150,21 +150,27 @@ pub fn decode(mut datagram: &[u8], entries: &mut Vec<Entry>) -> io::Result<Progr
         }
         match u16_at(datagram, 4)? {
             NLMSG_DONE => {
+                // The status of the whole dump.
+                if u32_at(message, 0).is_ok_and(|status| status.cast_signed() < 0) {
+                    return Err(error_in(message)?);
+                }
                 return Ok(match progress {
                     Progress::More => Progress::Done,
                     other => other,
                 });
             }
-            NLMSG_ERROR => {
-                let errno = u32_at(message, 0)?.cast_signed();
-                return Err(io::Error::from_raw_os_error(errno.saturating_neg()));
-            }
+            NLMSG_ERROR => return Err(error_in(message)?),
             SOCK_DIAG_BY_FAMILY => entries.extend(entry(message)?),
             _ => {}
         }
         datagram = datagram.get(aligned(length)..).unwrap_or_default();
     }
     Ok(progress)
+}
+
+fn error_in(message: &[u8]) -> io::Result<io::Error> {
+    let errno = u32_at(message, 0)?.cast_signed();
+    Ok(io::Error::from_raw_os_error(errno.saturating_neg()))
 }
 
 /// Decodes a `unix_diag_msg` and its attributes; `None` for a type of socket that we do not know.

@@ -1,11 +1,13 @@
 //! [`Acceptor`]: permits, accept(2), and what to do when that fails.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::log::{self, Throttle};
@@ -17,6 +19,9 @@ use crate::stream::Stream;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// What a drain takes of the backlog of an adopted listener, which newcomers still enter: as many
+/// as can have waited when it began, by the kernel's default for `net.core.somaxconn`.
+const ADOPTED_BACKLOG: usize = 4096;
 
 /// Where connections of one server come in.
 pub(super) struct Acceptor {
@@ -28,6 +33,8 @@ pub(super) struct Acceptor {
     timeouts: Timeouts,
     shortage: Option<Shortage>,
     throttles: Throttles,
+    /// How many may still be accepted in the drain.
+    waiting_at_most: usize,
 }
 
 pub(super) enum Next {
@@ -39,6 +46,7 @@ pub(super) enum Next {
 /// Descriptors or memory ran out while this many connections were open.
 struct Shortage {
     open: usize,
+    since: Instant,
     pause: Duration,
 }
 
@@ -65,7 +73,6 @@ impl Acceptor {
     pub(super) fn new(server: &Server, tally: &Arc<Tally>, listener: Listener) -> Self {
         let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self {
-            listener,
             tally: Arc::clone(tally),
             permits: server.max_connections.map(permits),
             max_per_uid: server.max_per_uid,
@@ -73,6 +80,11 @@ impl Acceptor {
             timeouts: server.timeouts,
             shortage: None,
             throttles: Throttles::default(),
+            waiting_at_most: match listener.is_ours() {
+                true => usize::MAX,
+                false => ADOPTED_BACKLOG,
+            },
+            listener,
         }
     }
 
@@ -90,6 +102,8 @@ impl Acceptor {
 
     /// Waits for a permit and takes what is in the backlog; `None` where that is empty.
     pub(super) async fn next_waiting(&mut self) -> Option<Next> {
+        self.waiting_at_most = self.waiting_at_most.checked_sub(1)?;
+        tokio::task::coop::consume_budget().await;
         let permit = self.admission().await;
         match self.listener.accept_waiting() {
             Ok(Some(stream)) => Some(self.enter(stream, permit)),
@@ -105,10 +119,19 @@ impl Acceptor {
         self.listener.refuse_newcomers()
     }
 
-    /// Counts what is still in the backlog, which is about to be closed.
+    /// Counts what is still in the backlog, which is about to be closed. That of an adopted listener
+    /// may be served by its other owners.
     pub(super) fn abort_waiting(&mut self) {
-        while let Ok(Some(_)) = self.listener.accept_waiting() {
-            self.tally.abort();
+        while self.listener.is_ours() {
+            match self.listener.accept_waiting() {
+                Ok(Some(_)) => self.tally.abort(),
+                Ok(None) => break,
+                Err(_) => {
+                    // How many more there are cannot be told, but there is one.
+                    self.tally.abort();
+                    break;
+                }
+            }
         }
     }
 
@@ -121,7 +144,7 @@ impl Acceptor {
             None => None,
         };
         if let Some(shortage) = &self.shortage {
-            let pause = tokio::time::sleep(shortage.pause);
+            let pause = tokio::time::sleep_until(shortage.since + shortage.pause);
             tokio::pin!(pause);
             // With as many open as when it failed, another attempt would only fail again.
             while self.tally.open() >= shortage.open {
@@ -148,7 +171,8 @@ impl Acceptor {
                     None => FIRST_PAUSE,
                 };
                 let open = self.tally.open();
-                self.shortage = Some(Shortage { open, pause });
+                let since = Instant::now();
+                self.shortage = Some(Shortage { open, since, pause });
                 let advice = "waiting for a connection to close; raise the limit (ulimit -n) or set a maximum of connections";
                 log::accept_failed(&mut self.throttles.shortage, error, advice);
             }
@@ -184,7 +208,7 @@ impl Acceptor {
             return false;
         };
         if let Some(allow) = &self.authorize
-            && !allow(peer, stream)
+            && !catch_unwind(AssertUnwindSafe(|| allow(peer, stream))).unwrap_or(false)
         {
             log::refused(&mut self.throttles.not_allowed, Some(*peer), "not allowed");
             return false;

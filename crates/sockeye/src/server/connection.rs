@@ -43,8 +43,15 @@ struct Watch {
     /// Until the first byte has come.
     accepted: Option<Instant>,
     last: Instant,
-    // Set to the earliest time at which something can be over, not moved on each byte.
-    alarm: Pin<Box<Sleep>>,
+    // One for each direction: two tasks may wait, and each has a waker. Set to the earliest time at
+    // which something can be over, and not moved on each byte.
+    alarms: [Pin<Box<Sleep>>; 2],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Read,
+    Write,
 }
 
 impl Watch {
@@ -57,18 +64,21 @@ impl Watch {
             timeouts,
             accepted: Some(now),
             last: now,
-            alarm: Box::pin(tokio::time::sleep(Duration::MAX)),
+            alarms: [(); 2].map(|()| Box::pin(tokio::time::sleep(Duration::MAX))),
         };
-        if let Some(deadline) = watch.deadline() {
-            watch.alarm.as_mut().reset(deadline);
+        for direction in [Direction::Read, Direction::Write] {
+            if let Some(deadline) = watch.deadline(direction) {
+                watch.alarms[direction as usize].as_mut().reset(deadline);
+            }
         }
         Some(Box::new(watch))
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, direction: Direction) -> Option<Instant> {
         let after = |from: Instant, time: Option<Duration>| from.checked_add(time?);
         let first = self
             .accepted
+            .filter(|_| direction == Direction::Read)
             .and_then(|accepted| after(accepted, self.timeouts.first_byte));
         let idle = after(self.last, self.timeouts.idle);
         match (first, idle) {
@@ -77,12 +87,19 @@ impl Watch {
         }
     }
 
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    fn moved(&mut self, direction: Direction) {
+        self.last = Instant::now();
+        if direction == Direction::Read {
+            self.accepted = None;
+        }
+    }
+
+    fn poll_over(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
         loop {
-            ready!(self.alarm.as_mut().poll(cx));
-            match self.deadline() {
+            ready!(self.alarms[direction as usize].as_mut().poll(cx));
+            match self.deadline(direction) {
                 Some(deadline) if deadline > Instant::now() => {
-                    self.alarm.as_mut().reset(deadline);
+                    self.alarms[direction as usize].as_mut().reset(deadline);
                 }
                 Some(_) => return Poll::Ready(io::ErrorKind::TimedOut.into()),
                 None => return Poll::Pending,
@@ -112,7 +129,8 @@ impl Connection {
     /// Cancelled when the server begins to shut down: finish what is begun, then return.
     #[must_use]
     pub fn shutdown(&self) -> CancellationToken {
-        self.entered.tally().drain.token().clone()
+        // A child: cancelling it must not look like a shutdown to other connections.
+        self.entered.tally().drain.token().child_token()
     }
 
     /// Tells the server whether nothing is under way. A connection that is cut off at the end of a
@@ -143,7 +161,7 @@ impl Connection {
     /// bytes before its next look at epoll(7), and often they came with the connection.
     pub(super) fn recv_now(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let (_, count) = rustix::net::recv(&self.stream, buffer, RecvFlags::DONTWAIT)?;
-        self.moved(true);
+        self.moved(Direction::Read);
         Ok(count)
     }
 
@@ -151,16 +169,13 @@ impl Connection {
     pub(super) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let count = rustix::net::send(&self.stream, bytes, flags)?;
-        self.moved(false);
+        self.moved(Direction::Write);
         Ok(count)
     }
 
-    fn moved(&mut self, came: bool) {
+    fn moved(&mut self, direction: Direction) {
         if let Some(watch) = &mut self.watch {
-            watch.last = Instant::now();
-            if came {
-                watch.accepted = None;
-            }
+            watch.moved(direction);
         }
     }
 
@@ -169,14 +184,14 @@ impl Connection {
     fn watched<T>(
         &mut self,
         cx: &mut Context<'_>,
+        direction: Direction,
         result: Poll<io::Result<T>>,
-        came: bool,
     ) -> Poll<io::Result<T>> {
         match (result, &mut self.watch) {
-            (Poll::Pending, Some(watch)) => watch.poll_over(cx).map(Err),
+            (Poll::Pending, Some(watch)) => watch.poll_over(cx, direction).map(Err),
             (Poll::Pending, None) => Poll::Pending,
             (done, _) => {
-                self.moved(came);
+                self.moved(direction);
                 done
             }
         }
@@ -196,7 +211,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.watched(cx, read, true)
+        self.watched(cx, Direction::Read, read)
     }
 }
 
@@ -207,7 +222,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watched(cx, written, false)
+        self.watched(cx, Direction::Write, written)
     }
 
     fn poll_write_vectored(
@@ -216,7 +231,7 @@ impl AsyncWrite for Connection {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watched(cx, written, false)
+        self.watched(cx, Direction::Write, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -120,6 +120,9 @@ impl Messages {
                     _ => self.codec.decode(&mut self.buffer)?,
                 };
                 if message.is_some() {
+                    if self.buffer.is_empty() {
+                        self.keep_the_rest();
+                    }
                     return Ok(message);
                 }
             }

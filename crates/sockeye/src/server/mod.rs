@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use connection::Connection;
 pub use messages::Messages;
@@ -108,7 +109,7 @@ impl Server {
     }
 
     /// Asks `allow` before a connection gets to the handler. Others are closed at once, told
-    /// nothing, and counted as refused. It must not block.
+    /// nothing, and counted as refused; so are they if `allow` panics. It must not block.
     #[must_use]
     pub fn authorize(
         mut self,
@@ -200,12 +201,13 @@ impl Server {
         tally.drain.open();
         let refused = acceptor.refuse_newcomers();
         let fatal = fatal.or(refused.err());
+        let mut in_time = true;
         // An error before anything was lost is worth reporting, one of draining is not.
         while fatal.is_none() {
             tokio::select! {
                 biased;
                 () = time_is_over() => {
-                    acceptor.abort_waiting();
+                    in_time = false;
                     break;
                 }
                 next = acceptor.next_waiting() => match next {
@@ -215,13 +217,17 @@ impl Server {
                 },
             }
         }
-        drop(acceptor);
-        tokio::select! {
-            () = tally.all_closed() => {}
-            () = time_is_over() => {
-                tally.cut.open();
-                let _ = tokio::time::timeout(REAP, tally.all_closed()).await;
+        if in_time {
+            drop(acceptor);
+            tokio::select! {
+                () = tally.all_closed() => {}
+                () = time_is_over() => tally.cut_off(REAP).await,
             }
+        } else {
+            // In this order: what is cut off frees the descriptors that the others need in order to
+            // be counted.
+            tally.cut_off(REAP).await;
+            acceptor.abort_waiting();
         }
         let report = tally.report();
         match fatal {
@@ -254,6 +260,7 @@ where
     tokio::spawn(UntilCut {
         cut: Signal::new(&tally.cut),
         handler,
+        running: tally.running(),
     });
 }
 
@@ -264,6 +271,8 @@ pin_project_lite::pin_project! {
         cut: Signal,
         #[pin]
         handler: F,
+        // A handler may have work left when its connection has closed.
+        running: TaskTrackerToken,
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::task::TaskTracker;
@@ -51,6 +52,7 @@ pub(super) struct Tally {
     per_uid: Mutex<HashMap<u32, usize>>,
     /// Told whenever a connection has closed.
     closed: Notify,
+    /// Of connections and of running handlers.
     tracker: TaskTracker,
     /// Opened when shutdown begins.
     pub(super) drain: Arc<Gate>,
@@ -81,10 +83,23 @@ impl Tally {
         self.closed.notified().await;
     }
 
-    /// Completes when all connections have closed. Only to be called once no more are accepted.
+    /// Held by a handler while it runs.
+    pub(super) fn running(&self) -> TaskTrackerToken {
+        self.tracker.token()
+    }
+
+    /// Completes when all connections have closed and all handlers have returned. Only to be called
+    /// once no more are accepted.
     pub(super) async fn all_closed(&self) {
         self.tracker.close();
         self.tracker.wait().await;
+    }
+
+    /// Has the tasks of all handlers dropped, and waits until that is done, for `reap` at most: a
+    /// handler that blocks its thread cannot be dropped.
+    pub(super) async fn cut_off(&self, reap: Duration) {
+        self.cut.open();
+        let _ = tokio::time::timeout(reap, self.all_closed()).await;
     }
 
     /// Connections that are still open now have outlived their handler, and count as aborted.
@@ -143,11 +158,11 @@ impl Entered {
     /// Counts the connection for its user; `false` where that would be more than `most`.
     pub(super) fn within(&mut self, uid: u32, most: usize) -> bool {
         let mut per_uid = lock(&self.tally.per_uid);
-        let count = per_uid.entry(uid).or_default();
-        if *count >= most {
+        let count = per_uid.get(&uid).copied().unwrap_or_default();
+        if count >= most {
             return false;
         }
-        *count += 1;
+        per_uid.insert(uid, count + 1);
         self.uid = Some(uid);
         true
     }
