@@ -63,7 +63,7 @@ fn code_of(error: &anyhow::Error) -> Exit {
 fn of_claim(error: &ClaimError) -> Exit {
     match error.kind() {
         ClaimErrorKind::InUse { .. }
-        | ClaimErrorKind::Locked
+        | ClaimErrorKind::Locked { .. }
         | ClaimErrorKind::NotASocket(_)
         | ClaimErrorKind::Stale
         | ClaimErrorKind::ForeignLockFile(_) => Exit::InUse,

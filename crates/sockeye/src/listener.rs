@@ -124,15 +124,17 @@ impl Listener {
     /// An adopted listener is left as it is; others may listen on it.
     ///
     /// # Errors
-    /// As shutdown(2).
+    /// As unlink(2), where the file could not be removed; newcomers are refused all the same. As
+    /// shutdown(2).
     pub fn refuse_newcomers(&mut self) -> io::Result<()> {
-        if let Some(ownership) = &mut self.ownership {
-            ownership.unlink();
-        }
+        let unlinked = match &mut self.ownership {
+            Some(ownership) => ownership.unlink(),
+            None => Ok(()),
+        };
         if self.is_ours {
             rustix::net::shutdown(&self.io, Shutdown::Read)?;
         }
-        Ok(())
+        Ok(unlinked?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sockeye serve`
 
+use std::io::ErrorKind;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 
@@ -65,7 +66,9 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     info!("listening on {}", args.address);
     if let Some(ready) = passed.ready {
         // Whoever asked for it may have gone; that does not concern the clients.
-        let _ = rustix::io::write(&ready, b"\n");
+        if let Err(error) = rustix::io::write(&ready, b"\n") {
+            warn!("cannot write to the descriptor of --ready-fd: {error}; nobody was told");
+        }
     }
 
     let stop = handler.stop.clone();
@@ -274,19 +277,27 @@ impl Handler {
             false => self.answer(&mut messages).await,
         };
         if let Err(error) = result {
-            self.explain(&error, messages.connection());
+            self.explain(&error, &messages);
         }
     }
 
     /// Says why a connection ended before its time.
-    fn explain(&self, error: &FramingError, connection: &Connection) {
-        let sender = || Sender::new(connection.peer().ok()).describe();
+    fn explain(&self, error: &FramingError, messages: &Messages) {
+        let sender = || Sender::new(messages.connection().peer().ok()).describe();
         let text = match error {
             FramingError::TooLong { limit } => format!(
                 "a message of more than {limit} bytes; its connection is closed, --max-message allows longer ones"
             ),
             FramingError::Incomplete { got } => {
                 format!("{got} bytes of a message and then the end; it is not answered")
+            }
+            FramingError::Io(error)
+                if error.kind() == ErrorKind::TimedOut && messages.begun() > 0 =>
+            {
+                format!(
+                    "{} bytes of a message and then nothing; its connection is closed, it was not answered",
+                    messages.begun()
+                )
             }
             error => {
                 debug!("the connection of {} ended: {error}", sender());
@@ -307,6 +318,7 @@ impl Handler {
 
     async fn answer(&self, messages: &mut Messages) -> Result<(), FramingError> {
         let mut sender = None;
+        let mut listens = true;
         while let Some(message) = messages.next().await? {
             let sender =
                 sender.get_or_insert_with(|| Sender::new(messages.connection().peer().ok()));
@@ -316,8 +328,13 @@ impl Handler {
             };
             drop(message);
             self.print(&line).await;
-            if let Some(reply) = &self.reply {
-                messages.send(reply).await?;
+            if let Some(reply) = self.reply.as_ref().filter(|_| listens) {
+                match messages.send(reply).await {
+                    Ok(()) => {}
+                    // The peer has gone, but what it sent before has come all the same.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => listens = false,
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())

@@ -28,8 +28,12 @@ pub enum ClaimErrorKind {
         /// Its process, where that can be known.
         pid: Option<Pid>,
     },
-    /// Another process holds the lock file: a server that is starting or stopping there.
-    Locked,
+    /// Another process holds the lock file, and no server can be seen: it is starting or stopping,
+    /// or its socket file was removed.
+    Locked {
+        /// That process, where it can be known.
+        pid: Option<Pid>,
+    },
     /// Something that is not a socket stands at the path.
     NotASocket(FileType),
     /// A stale socket file is there, and [`IfExists::Fail`](super::IfExists::Fail) was asked for.
@@ -152,11 +156,17 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::InUse { pid: None } => f.write_str(
                 "a live server owns it; stop that one or choose another address",
             ),
-            ClaimErrorKind::Locked => write!(
-                f,
-                "another process holds its lock file {}{LOCK_SUFFIX}, so a server is starting or stopping there; choose another address or try again later",
-                self.address.path().unwrap_or("".as_ref()).display()
-            ),
+            ClaimErrorKind::Locked { pid } => {
+                f.write_str("another process")?;
+                if let Some(pid) = pid {
+                    write!(f, " (pid {})", pid.as_raw_pid())?;
+                }
+                write!(
+                    f,
+                    " holds its lock file {}{LOCK_SUFFIX}: a server that is starting or stopping, or whose socket file was removed; stop that one or choose another address",
+                    self.address.path().unwrap_or("".as_ref()).display()
+                )
+            }
             ClaimErrorKind::NotASocket(FileType::Symlink) => f.write_str(
                 "the path is a symbolic link, which is never followed or replaced; give the path it leads to, or choose another",
             ),

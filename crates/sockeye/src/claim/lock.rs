@@ -8,13 +8,37 @@ use rustix::io::Errno;
 use super::error::{ClaimError, ClaimErrorKind};
 use super::place::{FileIdentity, Place, parent_of};
 use crate::address::Address;
+use crate::inspect::procfs;
 
 /// How often a lock file that was removed under us is opened anew. Each round another owner has
 /// come and gone, so this is a bound and not a wait.
 const ATTEMPTS: usize = 64;
 
+const LOCK_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// The lock of a path, held until it is dropped.
+pub(super) struct Lock {
+    // The lock lasts as long as this is open.
+    _file: OwnedFd,
+    identity: FileIdentity,
+    /// Whether the file looks like one that we make. Another one serves as well, but is left as it
+    /// is.
+    is_ours: bool,
+}
+
+impl Lock {
+    /// Removes the lock file. Before its descriptor closes, so that whoever locks that file next
+    /// sees that it has gone and makes a new one.
+    pub(super) fn remove(&self, place: &Place) {
+        if self.is_ours {
+            // If that fails, the file is there for the next owner.
+            let _ = place.unlink(&place.lock_base, self.identity);
+        }
+    }
+}
+
 /// Takes the lock without waiting.
-pub(super) fn take(address: &Address, place: &Place) -> Result<OwnedFd, ClaimError> {
+pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError> {
     for _ in 0..ATTEMPTS {
         let file = match open(place) {
             Ok(file) => file,
@@ -29,7 +53,7 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<OwnedFd, ClaimErr
             Err(errno) => return Err(denied(address, place, errno)),
         };
         let found = fstat(&file).map_err(|errno| ClaimError::io(address, errno))?;
-        // Our lock files are empty. Anything else is somebody's data, which release would remove.
+        // Our lock files are empty. Anything else is somebody's data.
         let file_type = FileType::from_raw_mode(found.st_mode);
         if file_type != FileType::RegularFile || found.st_size != 0 {
             return Err(foreign(address, file_type));
@@ -37,7 +61,8 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<OwnedFd, ClaimErr
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                return Err(ClaimError::new(address, ClaimErrorKind::Locked));
+                let pid = procfs::lock_holder(&found);
+                return Err(ClaimError::new(address, ClaimErrorKind::Locked { pid }));
             }
             Err(errno) => return Err(ClaimError::io(address, errno)),
         }
@@ -47,14 +72,24 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<OwnedFd, ClaimErr
             .look_at(&place.lock_base)
             .map_err(|errno| ClaimError::io(address, errno))?;
         if now.is_some_and(|now| FileIdentity::of(&now) == FileIdentity::of(&found)) {
-            if found.st_mode & 0o777 != 0o600 {
-                // Best effort: with a strange umask, or where another user made the file.
-                let _ = fchmod(&file, Mode::RUSR | Mode::WUSR);
+            // Left behind by a server of this user that was killed, or just made.
+            let is_ours =
+                found.st_nlink == 1 && found.st_uid == rustix::process::geteuid().as_raw();
+            if is_ours && found.st_mode & 0o777 != 0o600 {
+                // The umask has taken something away, or it was made by hand.
+                fchmod(&file, LOCK_MODE).map_err(|errno| ClaimError::io(address, errno))?;
             }
-            return Ok(file);
+            return Ok(Lock {
+                identity: FileIdentity::of(&found),
+                is_ours,
+                _file: file,
+            });
         }
     }
-    Err(ClaimError::new(address, ClaimErrorKind::Locked))
+    Err(ClaimError::new(
+        address,
+        ClaimErrorKind::Locked { pid: None },
+    ))
 }
 
 /// Opens what is there before making one: `fs.protected_regular` denies `O_CREAT` on another
@@ -63,14 +98,11 @@ fn open(place: &Place) -> Result<OwnedFd, Errno> {
     let flags =
         OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     match openat(&place.directory, &place.lock_base, flags, Mode::empty()) {
-        Err(Errno::NOENT) => openat(
-            &place.directory,
-            &place.lock_base,
-            flags | OFlags::CREATE | OFlags::EXCL,
-            Mode::RUSR | Mode::WUSR,
-        ),
-        other => other,
+        Err(Errno::NOENT) => {}
+        other => return other,
     }
+    let flags = flags | OFlags::CREATE | OFlags::EXCL;
+    openat(&place.directory, &place.lock_base, flags, LOCK_MODE)
 }
 
 fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {

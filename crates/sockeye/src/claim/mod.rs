@@ -31,6 +31,7 @@ pub(crate) use probe::is_bound_to;
 
 use crate::address::{Address, Kind, Name};
 use crate::socket;
+use lock::Lock;
 use place::{FileIdentity, Place};
 
 /// What is added to a socket's path to name its lock file.
@@ -158,7 +159,7 @@ impl ClaimOptions {
 fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
     let better = match (error.kind(), probe::path(place).0) {
         (
-            ClaimErrorKind::Locked
+            ClaimErrorKind::Locked { .. }
             | ClaimErrorKind::LockDenied { .. }
             | ClaimErrorKind::ParentDenies { .. },
             Probe::Live { pid },
@@ -174,32 +175,27 @@ fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
 /// A path of ours: the lock that says so and the file that we bound.
 pub(crate) struct Ownership {
     place: Place,
-    lock: OwnedFd,
+    lock: Lock,
     file: Option<FileIdentity>,
 }
 
 impl Ownership {
     /// Removes the socket file; the lock stays ours. The socket must still be open: once it is
     /// closed its inode number may belong to a successor's file.
-    pub(crate) fn unlink(&mut self) {
-        if let Some(file) = self.file.take() {
-            // Nothing can be done about a failure (a read-only remount), and the file is then a
-            // stale one, which the next server replaces.
-            let _ = self.place.unlink(&self.place.base, file);
+    pub(crate) fn unlink(&mut self) -> Result<(), Errno> {
+        match self.file.take() {
+            Some(file) => self.place.unlink(&self.place.base, file),
+            None => Ok(()),
         }
     }
 }
 
 impl Drop for Ownership {
     fn drop(&mut self) {
-        self.unlink();
-        // Before the lock's descriptor closes, so that whoever locks this file next sees that it
-        // has gone and makes a new one.
-        if let Ok(stat) = fstat(&self.lock) {
-            let _ = self
-                .place
-                .unlink(&self.place.lock_base, FileIdentity::of(&stat));
-        }
+        // Nobody can be told of a failure here (a file system that was remounted read-only); what
+        // is left is a stale file, which the next server replaces.
+        let _ = self.unlink();
+        self.lock.remove(&self.place);
     }
 }
 
@@ -313,10 +309,10 @@ impl BlockingListener {
     ///
     /// # Errors
     /// Gives it back where it owns one; without the owner nobody would remove the file.
-    pub fn into_std(self) -> Result<UnixListener, Self> {
+    pub fn into_std(self) -> Result<UnixListener, Box<Self>> {
         match self.ownership {
             None => Ok(self.listener),
-            Some(_) => Err(self),
+            Some(_) => Err(Box::new(self)),
         }
     }
 }
@@ -352,7 +348,7 @@ pub fn probe(address: &Address) -> Probe {
                 _ => Probe::Unknown(error.errno().unwrap_or(Errno::INVAL)),
             },
         },
-        Name::Abstract(name) => probe::abstract_name(name),
+        Name::Abstract(name) => probe::abstract_name(address.kind(), name),
         _ => Probe::Unknown(Errno::INVAL),
     }
 }

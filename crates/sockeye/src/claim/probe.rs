@@ -75,13 +75,15 @@ fn socket_file(place: &Place, file: &OwnedFd, stat: &Stat) -> Probe {
 }
 
 /// Probes an abstract name. Nothing can be left behind there.
-pub(super) fn abstract_name(name: &[u8]) -> Probe {
+pub(super) fn abstract_name(kind: Kind, name: &[u8]) -> Probe {
     let table = match diag::dump() {
         Ok(table) => table,
         Err(error) => return Probe::Unknown(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
     };
+    // Each kind has names of its own.
     let owner = table.iter().find(|entry| {
-        entry.is_reachable()
+        entry.kind == kind
+            && entry.is_reachable()
             && entry
                 .name
                 .as_deref()

@@ -151,7 +151,7 @@ pub(super) fn abstract_name(
     let bound = SocketAddrUnix::new_abstract_name(name).map_err(io)?;
     bind(&socket, &bound).map_err(|errno| match errno {
         Errno::ADDRINUSE => {
-            let pid = match super::probe::abstract_name(name) {
+            let pid = match super::probe::abstract_name(address.kind(), name) {
                 super::Probe::Live { pid } => pid,
                 _ => None,
             };

@@ -100,9 +100,11 @@ impl ConnectError {
             (Errno::PROTOTYPE, _) => ConnectErrorKind::WrongKind {
                 actual: actual_kind(address),
             },
-            (Errno::CONNREFUSED, Name::Abstract(_)) => match probe(address) {
-                Probe::Live { pid } => ConnectErrorKind::NotListening { pid },
-                _ => ConnectErrorKind::NobodyListens,
+            (Errno::CONNREFUSED, Name::Abstract(_)) => match (probe(address), actual_kind(address))
+            {
+                (Probe::Live { pid }, _) => ConnectErrorKind::NotListening { pid },
+                (_, None) => ConnectErrorKind::NobodyListens,
+                (_, actual) => ConnectErrorKind::WrongKind { actual },
             },
             (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path),
             (Errno::NOENT | Errno::ACCESS | Errno::NOTDIR, Name::Path(path)) => {

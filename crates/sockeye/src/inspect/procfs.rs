@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{CWD, Dir, Mode, OFlags, RawDir, openat, readlinkat_raw};
+use rustix::fs::{CWD, Dir, Mode, OFlags, RawDir, Stat, major, minor, openat, readlinkat_raw};
 use rustix::process::Pid;
 
 /// The command name of a process, without its newline (proc_pid_comm(5)); `None` where there is
@@ -38,6 +38,18 @@ pub(crate) fn holder(inode: u32) -> Option<Pid> {
         }
     }
     None
+}
+
+/// The process that took the flock(2) on this file, from `/proc/locks` (proc_locks(5)).
+pub(crate) fn lock_holder(file: &Stat) -> Option<Pid> {
+    let (device, inode) = (file.st_dev, file.st_ino);
+    let id = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let lines = locks.lines().map(|line| line.split_whitespace().collect());
+    lines
+        .filter(|fields: &Vec<&str>| fields.get(1) == Some(&"FLOCK"))
+        .find(|fields| fields.get(5) == Some(&id.as_str()))
+        .and_then(|fields| Pid::from_raw(fields.get(4)?.parse().ok()?))
 }
 
 fn open_dir(at: impl std::os::fd::AsFd, path: &CStr) -> Option<OwnedFd> {

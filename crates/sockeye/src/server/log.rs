@@ -49,6 +49,14 @@ pub(super) fn refused(throttle: &mut Throttle, peer: Option<Peer>, why: &str) {
     }
 }
 
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn cannot_clean_up(error: &io::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        "cannot remove the socket file: {error}; remove it, or let the next server replace it"
+    );
+}
+
 pub(super) fn panicked() {
     #[cfg(feature = "tracing")]
     tracing::error!("a handler panicked; its connection is closed, the others go on");

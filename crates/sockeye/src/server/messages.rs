@@ -164,6 +164,12 @@ impl Messages {
         self.connection.write_all(&wire[sent..]).await
     }
 
+    /// How many bytes have come of a message that is not complete.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The connection.
     #[must_use]
     pub fn connection(&self) -> &Connection {
@@ -194,7 +200,7 @@ impl Messages {
         Poll::Ready(Ok(Event::Drain))
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.buffer.is_empty() {
             // A message has begun: the room for it doubles as it comes.
             let room = self.buffer.len().clamp(FIRST_ROOM, scratch::SIZE);
@@ -217,6 +223,15 @@ impl Messages {
             _ => scratch::put_back(buffer),
         }
         read
+    }
+
+    /// As [`Self::poll_read_some`]; a reset is an end of input too. The kernel reports it after the
+    /// last byte, where the peer has closed without taking all answers.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_read_some(cx).map(|read| match read {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+            other => other,
+        })
     }
 
     /// The first bytes of a connection often come with it, and the end of input right after; then

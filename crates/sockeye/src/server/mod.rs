@@ -199,8 +199,9 @@ impl Server {
             None => cut_off.cancelled().await,
         };
         tally.drain.open();
-        let refused = acceptor.refuse_newcomers();
-        let fatal = fatal.or(refused.err());
+        if let Err(error) = acceptor.refuse_newcomers() {
+            log::cannot_clean_up(&error);
+        }
         let mut in_time = true;
         // An error before anything was lost is worth reporting, one of draining is not.
         while fatal.is_none() {
