@@ -43,10 +43,6 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
         let file = match open(place) {
             Ok(file) => file,
             Err(Errno::EXIST) => continue,
-            Err(Errno::NOENT) => {
-                let kind = ClaimErrorKind::ParentMissing(parent_of(address));
-                return Err(ClaimError::new(address, kind).because(Errno::NOENT));
-            }
             Err(Errno::LOOP) => return Err(foreign(address, FileType::Symlink)),
             Err(Errno::ISDIR) => return Err(foreign(address, FileType::Directory)),
             Err(Errno::NXIO) => return Err(foreign(address, FileType::Socket)),
@@ -110,6 +106,11 @@ fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {
         Ok(Some(found)) if errno == Errno::ACCESS => {
             let owner = found.st_uid;
             ClaimError::new(address, ClaimErrorKind::LockDenied { owner }).because(errno)
+        }
+        // Removed since it was opened.
+        _ if place.is_removed() => {
+            let kind = ClaimErrorKind::ParentMissing(parent_of(address));
+            ClaimError::new(address, kind).because(errno)
         }
         _ => place.denies(address, errno),
     }

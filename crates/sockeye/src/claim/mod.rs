@@ -144,6 +144,9 @@ impl ClaimOptions {
             (Probe::Stale, _) => fail(ClaimErrorKind::Stale),
             (Probe::Live { pid }, _) => fail(ClaimErrorKind::InUse { pid }),
             (Probe::NotASocket(file), _) => fail(ClaimErrorKind::NotASocket(file)),
+            (Probe::Unknown(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)), _) => {
+                Err(ClaimError::io(address, errno))
+            }
             (Probe::Unknown(errno), _) => {
                 Err(ClaimError::new(address, ClaimErrorKind::Unclear).because(errno))
             }

@@ -102,13 +102,20 @@ impl Place {
         Ok((stat.st_mode & 0o7777, stat.st_uid))
     }
 
+    pub(super) fn is_removed(&self) -> bool {
+        rustix::fs::fstat(&self.directory).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
     /// The error for a directory that does not let us make or remove a file.
     pub(super) fn denies(&self, address: &Address, errno: Errno) -> ClaimError {
         let kind = match errno {
-            Errno::ACCESS | Errno::PERM | Errno::ROFS => ClaimErrorKind::ParentDenies {
-                directory: parent_of(address),
-                mode_and_owner: self.directory_mode().ok(),
-            },
+            // What /proc and its like say.
+            Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT => {
+                ClaimErrorKind::ParentDenies {
+                    directory: parent_of(address),
+                    mode_and_owner: self.directory_mode().ok(),
+                }
+            }
             _ => ClaimErrorKind::Io,
         };
         ClaimError::new(address, kind).because(errno)
