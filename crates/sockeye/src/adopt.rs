@@ -36,7 +36,10 @@ impl fmt::Display for AdoptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotInherited(fd) => {
-                write!(f, "no descriptor {fd} was passed on to this program; pass one on")
+                write!(
+                    f,
+                    "no descriptor {fd} was passed on to this program; pass one on"
+                )
             }
             Self::NotASocket => f.write_str("it is not a socket; pass a UNIX stream socket"),
             Self::NotUnix => f.write_str("it is not a UNIX socket; pass a UNIX stream socket"),
