@@ -1,0 +1,30 @@
+//! The library from outside: real sockets in private directories.
+//!
+//! Servers that know nothing of our locks, other users and other network namespaces are played by
+//! threads of this process, so that nothing is ever forked while a descriptor is being closed.
+//! Where the clock matters it is tokio's paused one: it stands while anything is to be done, and
+//! then jumps to the next timer.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the tests play the foreign server and the careless user: bare binds, removed files, odd modes"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a helper of a test fails the test by panicking, and says what it skips"
+)]
+
+mod support;
+
+#[cfg(feature = "tokio")]
+mod adopt;
+mod claim;
+mod connect;
+#[cfg(feature = "tokio")]
+mod drain;
+mod errors;
+#[cfg(feature = "tokio")]
+mod messages;
+mod peer;
+#[cfg(feature = "tokio")]
+mod server;

@@ -1,0 +1,477 @@
+//! [`Server`]: limits, permissions, timeouts, and what it does about trouble.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::net::Shutdown;
+use sockeye::server::{Connection, Server};
+use sockeye::{Peer, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use crate::support::serving::{
+    Client, Clock, Running, claimed, counted, echo_lines, in_time, settled,
+};
+use crate::support::{NOBODY, PATIENCE, Place, as_nobody};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_are_served() {
+    let place = Place::new();
+    let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
+    let clients: Vec<_> = (0..200)
+        .map(|id| {
+            let address = place.address();
+            tokio::spawn(async move {
+                let mut client = Client::connect(&address).await;
+                for round in 0..10 {
+                    let text = format!("{id} {round}");
+                    assert_eq!(client.ask(&text).await, text);
+                }
+                client.half_close().await;
+                assert_eq!(client.rest().await, b"");
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    let report = server.report().await;
+    assert_eq!(report.served + report.drained, 200, "{report}");
+    assert_eq!((report.refused, report.aborted), (0, 0), "{report}");
+    assert_eq!(report.accept_errors, 0);
+    place.assert_empty();
+}
+
+/// How many handlers run, and how many ran at most.
+#[derive(Clone, Default)]
+struct Gauge(Arc<(AtomicUsize, AtomicUsize)>);
+
+impl Gauge {
+    async fn measure(self, connection: Connection) {
+        let now = self.0.0.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.1.fetch_max(now, Ordering::SeqCst);
+        echo_lines(connection).await;
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn most(&self) -> usize {
+        self.0.1.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn above_the_maximum_they_wait_in_the_backlog() {
+    let place = Place::new();
+    let gauge = Gauge::default();
+    let server = Running::start(
+        Server::new().max_connections(3),
+        claimed(&place.address()),
+        {
+            let gauge = gauge.clone();
+            move |connection| gauge.clone().measure(connection)
+        },
+    );
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = Client::connect(&place.address()).await;
+        client.send("hello\n").await;
+        clients.push(client);
+    }
+    settled().await;
+    for client in &clients[3..] {
+        client.assert_nothing_came();
+    }
+    // Each that leaves lets one in, in the order in which they came.
+    for mut client in clients {
+        assert_eq!(client.line().await, "hello");
+    }
+    assert_eq!(gauge.most(), 3);
+    settled().await;
+    assert_eq!(server.report().await, counted(8, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_place_is_free_when_the_connection_is_dropped_though_its_handler_goes_on() {
+    let place = Place::new();
+    let server = Running::start(
+        Server::new().max_connections(1),
+        claimed(&place.address()),
+        |connection: Connection| async move {
+            let shutdown = connection.shutdown();
+            drop(connection);
+            shutdown.cancelled().await;
+        },
+    );
+    for _ in 0..3 {
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.rest().await, b"");
+    }
+    assert_eq!(server.report().await, counted(3, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_user_above_his_maximum_is_refused() {
+    let place = Place::new();
+    place.open_to_all();
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let server = Running::start(
+        Server::new().max_per_uid(2),
+        claimed(&place.address()),
+        move |connection| {
+            let ended = ended.clone();
+            async move {
+                echo_lines(connection).await;
+                ended.send(()).unwrap();
+            }
+        },
+    );
+    let mut one = Client::connect(&place.address()).await;
+    let mut two = Client::connect(&place.address()).await;
+    assert_eq!(one.ask("1").await, "1");
+    assert_eq!(two.ask("2").await, "2");
+    for _ in 0..3 {
+        let mut refused = Client::connect(&place.address()).await;
+        assert_eq!(refused.rest().await, b"", "told nothing");
+    }
+    // The limit is each user's own.
+    let path = place.socket();
+    let others =
+        as_nobody(|| [(); 3].map(|()| std::os::unix::net::UnixStream::connect(&path).unwrap()));
+    let (mut others_served, mut others_refused) = (0, 0);
+    if let Some(others) = others {
+        let mut others = others.map(|other| Client::from(Stream::from_std(other).unwrap()));
+        assert_eq!(others[0].ask("3").await, "3");
+        assert_eq!(others[1].ask("4").await, "4");
+        assert_eq!(others[2].rest().await, b"");
+        drop(others);
+        in_time(ends.recv()).await.unwrap();
+        in_time(ends.recv()).await.unwrap();
+        (others_served, others_refused) = (2, 1);
+    }
+    // Who leaves makes room.
+    drop(one);
+    in_time(ends.recv()).await.unwrap();
+    let mut three = Client::connect(&place.address()).await;
+    assert_eq!(three.ask("5").await, "5");
+    assert_eq!(two.ask("6").await, "6");
+    assert_eq!(
+        server.report().await,
+        counted(1 + others_served, 3 + others_refused, 2, 0)
+    );
+}
+
+#[tokio::test]
+async fn who_is_not_authorized_never_gets_to_the_handler() {
+    let place = Place::new();
+    place.open_to_all();
+    let server = Server::new().authorize(|peer: &Peer, stream: &Stream| {
+        assert_eq!(&stream.peer().unwrap(), peer);
+        peer.uid() == NOBODY
+    });
+    let (started, mut starts) = mpsc::unbounded_channel();
+    let server = Running::start(server, claimed(&place.address()), move |connection| {
+        started.send(connection.peer().unwrap().uid()).unwrap();
+        echo_lines(connection)
+    });
+    for _ in 0..3 {
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.rest().await, b"", "told nothing");
+    }
+    starts.try_recv().unwrap_err();
+    let path = place.socket();
+    let allowed = as_nobody(|| std::os::unix::net::UnixStream::connect(&path).unwrap());
+    let mut drained = 0;
+    if let Some(allowed) = allowed {
+        let mut client = Client::from(Stream::from_std(allowed).unwrap());
+        assert_eq!(client.ask("hello").await, "hello");
+        assert_eq!(starts.recv().await, Some(NOBODY));
+        drained = 1;
+        assert_eq!(server.report().await, counted(0, 3, drained, 0));
+    } else {
+        assert_eq!(server.report().await, counted(0, 3, drained, 0));
+    }
+}
+
+/// Those who are refused take no place from those who are not.
+#[tokio::test]
+async fn the_refused_leave_the_maximum_alone() {
+    let place = Place::new();
+    let server = Server::new().max_connections(1).authorize(|_, _| false);
+    let server = Running::start(server, claimed(&place.address()), echo_lines);
+    for _ in 0..10 {
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.rest().await, b"");
+    }
+    assert_eq!(server.report().await, counted(0, 10, 0, 0));
+}
+
+#[tokio::test]
+async fn a_panic_takes_down_its_connection_only() {
+    let place = Place::new();
+    let server = Running::start(
+        Server::new().max_connections(2),
+        claimed(&place.address()),
+        |mut connection: Connection| async move {
+            let mut byte = [0];
+            while connection.read(&mut byte).await.unwrap() > 0 {
+                assert_ne!(byte, *b"!", "asked to panic");
+                connection.write_all(&byte).await.unwrap();
+            }
+        },
+    );
+    let mut other = Client::connect(&place.address()).await;
+    assert_eq!(other.ask("a").await, "a");
+    for _ in 0..3 {
+        let mut client = Client::connect(&place.address()).await;
+        client.send("!").await;
+        assert_eq!(client.rest().await, b"");
+        assert_eq!(other.ask("b").await, "b");
+    }
+    drop(other);
+    settled().await;
+    assert_eq!(server.report().await, counted(1, 0, 0, 3));
+}
+
+#[tokio::test]
+async fn a_panic_before_the_handlers_future_is_made_is_no_other() {
+    let place = Place::new();
+    let first = AtomicUsize::new(0);
+    let server = Running::start(
+        Server::new(),
+        claimed(&place.address()),
+        move |connection| {
+            assert_ne!(
+                first.fetch_add(1, Ordering::SeqCst),
+                0,
+                "the first one panics"
+            );
+            echo_lines(connection)
+        },
+    );
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.rest().await, b"");
+    assert!(!server.is_over().await);
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("a").await, "a");
+    assert_eq!(server.report().await, counted(0, 0, 1, 1));
+}
+
+/// Reads until the end or an error, and tells which.
+fn reader(
+    told: mpsc::UnboundedSender<std::io::Result<()>>,
+) -> impl Fn(Connection) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send {
+    move |mut connection| {
+        let told = told.clone();
+        Box::pin(async move {
+            let mut buffer = [0; 64];
+            let end = loop {
+                match connection.read(&mut buffer).await {
+                    Ok(0) => break Ok(()),
+                    Ok(_) => {}
+                    Err(error) => break Err(error),
+                }
+            };
+            told.send(end).unwrap();
+        })
+    }
+}
+
+#[tokio::test]
+async fn who_sends_nothing_at_all_is_out_of_time() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let time = Duration::from_secs(5);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Server::new().first_byte_timeout(time);
+    let server = Running::start(server, claimed(&place.address()), reader(tell));
+    let mut silent = Client::connect(&place.address()).await;
+    let mut talks = Client::connect(&place.address()).await;
+    settled().await;
+    talks.send("x").await;
+    clock.pass(time - MILLISECOND).await;
+    told.try_recv().unwrap_err();
+    clock.pass(2 * MILLISECOND).await;
+    let error = told.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(silent.rest().await, b"");
+
+    // The first byte is all that this one asks for.
+    clock.pass(100 * time).await;
+    told.try_recv().unwrap_err();
+    talks.half_close().await;
+    in_time(told.recv()).await.unwrap().unwrap();
+    settled().await;
+    assert_eq!(server.report().await, counted(2, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn who_pauses_for_too_long_is_out_of_time() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let time = Duration::from_secs(5);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Server::new().idle_timeout(time);
+    let server = Running::start(server, claimed(&place.address()), reader(tell));
+    let mut client = Client::connect(&place.address()).await;
+    for _ in 0..4 {
+        clock.pass(time - MILLISECOND).await;
+        told.try_recv().unwrap_err();
+        client.send("x").await;
+    }
+    clock.pass(time - MILLISECOND).await;
+    told.try_recv().unwrap_err();
+    clock.pass(2 * MILLISECOND).await;
+    let error = told.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(client.rest().await, b"");
+    settled().await;
+    assert_eq!(server.report().await, counted(1, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn who_takes_no_answer_is_out_of_time() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let time = Duration::from_secs(5);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Running::start(
+        Server::new().idle_timeout(time),
+        claimed(&place.address()),
+        move |mut connection: Connection| {
+            let tell = tell.clone();
+            async move {
+                let end = connection.write_all(&[0; 1 << 24]).await;
+                tell.send(end).unwrap();
+            }
+        },
+    );
+    let mut client = Client::connect(&place.address()).await;
+    clock.pass(time - MILLISECOND).await;
+    told.try_recv().unwrap_err();
+    // As long as something goes, it goes on.
+    in_time(client.0.read_exact(&mut [0; 1 << 18]))
+        .await
+        .unwrap();
+    clock.pass(time - MILLISECOND).await;
+    told.try_recv().unwrap_err();
+    clock.pass(2 * MILLISECOND).await;
+    let error = told.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    drop(server);
+}
+
+#[tokio::test]
+async fn without_timeouts_a_connection_may_wait_for_ever() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
+    let mut client = Client::connect(&place.address()).await;
+    clock.pass(Duration::from_secs(1_000_000)).await;
+    assert_eq!(client.ask("still here").await, "still here");
+    clock.pass(Duration::from_secs(1_000_000)).await;
+    assert_eq!(client.ask("again").await, "again");
+    drop(client);
+    settled().await;
+    assert_eq!(server.report().await, counted(1, 0, 0, 0));
+}
+
+/// The two halves of a connection may belong to two tasks, and the timeout to both.
+#[tokio::test]
+async fn a_timeout_reaches_the_half_that_waits() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let time = Duration::from_secs(5);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Running::start(
+        Server::new().idle_timeout(time),
+        claimed(&place.address()),
+        move |connection: Connection| {
+            let tell = tell.clone();
+            async move {
+                let (mut reader, mut writer) = tokio::io::split(connection);
+                let reading = tokio::spawn(async move { reader.read(&mut [0]).await });
+                settled().await;
+                // More than the kernel holds, so that this task waits too, and later than the other.
+                writer.write_all(&[0; 1 << 20]).await.unwrap();
+                tell.send(reading.await.unwrap().map(drop)).unwrap();
+            }
+        },
+    );
+    let mut client = Client::connect(&place.address()).await;
+    settled().await;
+    let mut answer = vec![0; 1 << 20];
+    in_time(client.0.read_exact(&mut answer)).await.unwrap();
+    clock.pass(time + MILLISECOND).await;
+    clock.pass(time + MILLISECOND).await;
+    let end = told.try_recv().expect("the reader was never woken");
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    drop(server);
+}
+
+/// Somebody else who has the listener can end it for all. To accept(2) that looks like an empty
+/// backlog and to epoll(7) like a full one, so this runs where a spinning server stops nobody.
+#[test]
+fn a_listener_that_is_gone_ends_the_server() {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(serve_until_it_is_gone());
+        tell.send(()).unwrap();
+    });
+    told.recv_timeout(PATIENCE).expect("it ends, and in order");
+}
+
+async fn serve_until_it_is_gone() {
+    let place = Place::new();
+    let listener = claimed(&place.address());
+    let other = listener.as_fd().try_clone_to_owned().unwrap();
+    let server = Running::start(Server::new(), listener, echo_lines);
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("a").await, "a");
+    client.send("begun").await;
+    settled().await;
+    rustix::net::shutdown(&other, Shutdown::Read).unwrap();
+    settled().await;
+    place.assert_empty();
+    // What is open is drained first.
+    assert_eq!(client.ask(" and ended").await, "begun and ended");
+    drop(client);
+    let error = server.result().await.unwrap_err();
+    assert_eq!(error.report.drained, 1, "{}", error.report);
+    assert_eq!(error.report.aborted, 0, "{}", error.report);
+}
+
+#[tokio::test]
+async fn a_connection_that_outlives_its_handler_is_counted() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let time = Duration::from_secs(5);
+    let (give, mut given) = mpsc::unbounded_channel();
+    let server = Running::start(
+        Server::new().drain(time),
+        claimed(&place.address()),
+        move |connection: Connection| {
+            let give = give.clone();
+            async move { give.send(connection).unwrap() }
+        },
+    );
+    let mut client = Client::connect(&place.address()).await;
+    let mut connection = in_time(given.recv()).await.unwrap();
+    connection.write_all(b"still served\n").await.unwrap();
+    assert_eq!(client.line().await, "still served");
+    server.stop();
+    clock.pass(time - MILLISECOND).await;
+    assert!(!server.is_over().await);
+    // The end of the drain, and a moment for what was cut off to go.
+    clock.pass(2 * MILLISECOND).await;
+    clock.pass(Duration::from_secs(1) + MILLISECOND).await;
+    assert_eq!(server.report().await, counted(0, 0, 0, 1));
+    drop(connection);
+}

@@ -1,0 +1,25 @@
+//! What the tests share: private directories, foreign sockets, threads that are somebody else.
+
+mod place;
+mod raw;
+#[cfg(feature = "tokio")]
+pub(crate) mod serving;
+mod threads;
+
+use std::time::Duration;
+
+pub(crate) use place::{Place, identity, mode_of, set_mode};
+#[cfg(feature = "tokio")]
+pub(crate) use raw::is_nonblocking;
+pub(crate) use raw::{
+    bound, fill_backlog, holds, inherit, is_close_on_exec, leave_stale, listening,
+};
+pub(crate) use threads::{NOBODY, Task, as_nobody, in_own_directory, in_own_network, is_root};
+
+/// How long anything may take that ought to happen at once. Only a failing test waits this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Says why a test looked at nothing.
+pub(crate) fn skipped(why: &str) {
+    println!("skipped: {why}");
+}
