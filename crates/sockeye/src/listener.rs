@@ -7,7 +7,8 @@ use std::os::unix::net::UnixListener as StdListener;
 
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with};
-use tokio::net::UnixListener;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
@@ -19,7 +20,7 @@ use crate::stream::Stream;
 pub struct Listener {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,
-    io: UnixListener,
+    io: AsyncFd<OwnedFd>,
     /// Whether nobody else listens with the same socket.
     is_ours: bool,
 }
@@ -40,7 +41,7 @@ impl Listener {
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim is whole until nothing can fail any more.
         let socket = claim.as_fd().try_clone_to_owned()?;
-        let io = UnixListener::from_std(socket.into())?;
+        let io = register(socket)?;
         Ok(Self {
             ownership: claim.into_ownership(),
             io,
@@ -62,7 +63,7 @@ impl Listener {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Self {
             ownership: None,
-            io: UnixListener::from_std(fd.into()).map_err(AdoptError::Io)?,
+            io: register(fd).map_err(AdoptError::Io)?,
             is_ours: false,
         })
     }
@@ -84,7 +85,7 @@ impl Listener {
     /// # Errors
     /// As ioctl(2) `FIONBIO`.
     pub fn into_blocking(self) -> io::Result<BlockingListener> {
-        let listener = self.io.into_std()?;
+        let listener = StdListener::from(self.io.into_inner());
         listener.set_nonblocking(false)?;
         Ok(BlockingListener::new(self.ownership, listener))
     }
@@ -92,13 +93,23 @@ impl Listener {
     /// The next connection.
     ///
     /// # Errors
-    /// As accept(2).
+    /// As accept(2). `EINVAL` where the socket was shut down, which accept(2) itself does not tell
+    /// of a socket that does not block: a loop that trusted its `EAGAIN` would spin.
     ///
     /// # Cancel safety
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<Stream> {
-        let (stream, _) = self.io.accept().await?;
-        Ok(Stream::from_tokio(stream))
+        loop {
+            let mut ready = self.io.readable().await?;
+            match self.accept_now() {
+                Ok(fd) => return Stream::from_nonblocking(fd),
+                Err(Errno::AGAIN) if ready.ready().is_read_closed() => {
+                    return Err(Errno::INVAL.into());
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
     }
 
     /// A connection that waits already; `None` where none does.
@@ -106,12 +117,15 @@ impl Listener {
     /// # Errors
     /// As accept(2).
     pub fn accept_waiting(&self) -> io::Result<Option<Stream>> {
-        match accept_with(&self.io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        match self.accept_now() {
             Ok(fd) => Stream::from_nonblocking(fd).map(Some),
-            // Invalid is what a listener that was shut down says when its backlog is empty.
-            Err(Errno::AGAIN | Errno::INVAL) => Ok(None),
+            Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn accept_now(&self) -> Result<OwnedFd, Errno> {
+        accept_with(&self.io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
     }
 
     pub(crate) fn is_ours(&self) -> bool {
@@ -136,6 +150,12 @@ impl Listener {
         }
         Ok(unlinked?)
     }
+}
+
+// The deprecated constructor is unsound for types whose descriptor is not their own; OwnedFd's is.
+#[allow(deprecated)]
+fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::READABLE)
 }
 
 impl AsFd for Listener {

@@ -54,10 +54,6 @@ impl Stream {
         })
     }
 
-    pub(crate) fn from_tokio(io: UnixStream) -> Self {
-        Self { io }
-    }
-
     /// Releases it as a blocking stream of the standard library; `OwnedFd::from` makes a bare
     /// descriptor of that.
     ///

@@ -160,11 +160,14 @@ impl<'a> Attempts<'a> {
             (self.started, self.connector.wait_for)
         };
         let left = allowed.saturating_sub(now - began);
-        if allowed.is_zero() || !may_pass(self.address, errno) {
-            return Err(ConnectError::explain(self.address, errno));
+        let error = || ConnectError::explain(self.address, errno);
+        let may_pass = errno == Errno::AGAIN
+            || (!allowed.is_zero() && a_server_would_help(self.address, errno));
+        if !may_pass {
+            return Err(error());
         }
         if left.is_zero() {
-            return Err(ConnectError::explain(self.address, errno).after(allowed));
+            return Err(error().after(allowed));
         }
         // Between half and all of the pause, so that many clients do not come at the same moment.
         let share = 500 + self.random.hash_one(now) % 501;
@@ -174,11 +177,11 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Whether a server that starts later, or that accepts, would change the answer. Asked at each
-/// attempt, so it costs one stat(2) at most.
-fn may_pass(address: &Address, errno: Errno) -> bool {
+/// Whether a server that starts later would change the answer. Asked at each attempt, so it costs
+/// one stat(2) at most.
+fn a_server_would_help(address: &Address, errno: Errno) -> bool {
     match (errno, address.path()) {
-        (Errno::AGAIN | Errno::NOENT, _) | (Errno::CONNREFUSED, None) => true,
+        (Errno::NOENT, _) | (Errno::CONNREFUSED, None) => true,
         (Errno::CONNREFUSED, Some(path)) => {
             let found = stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode));
             !matches!(found, Ok(other) if other != FileType::Socket)

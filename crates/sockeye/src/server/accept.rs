@@ -90,9 +90,14 @@ impl Acceptor {
 
     /// Waits for a permit and then for a connection. An error ends the server.
     pub(super) async fn next(&mut self) -> io::Result<Next> {
-        let permit = self.admission().await;
+        let permit = self.permit().await;
+        self.relief().await;
         match self.listener.accept().await {
-            Ok(stream) => Ok(self.enter(stream, permit)),
+            Ok(stream) => {
+                let mut entered = Entered::new(&self.tally);
+                entered.permit = permit;
+                Ok(self.enter(stream, entered))
+            }
             Err(error) => match self.failed(&error) {
                 Failure::Fatal => Err(error),
                 _ => Ok(Next::Again),
@@ -100,13 +105,20 @@ impl Acceptor {
         }
     }
 
-    /// Waits for a permit and takes what is in the backlog; `None` where that is empty.
+    /// Takes what is in the backlog, and waits for a permit; `None` where nothing is. In this order,
+    /// so that with all permits taken an empty backlog keeps no successor waiting.
     pub(super) async fn next_waiting(&mut self) -> Option<Next> {
         self.waiting_at_most = self.waiting_at_most.checked_sub(1)?;
         tokio::task::coop::consume_budget().await;
-        let permit = self.admission().await;
+        self.relief().await;
         match self.listener.accept_waiting() {
-            Ok(Some(stream)) => Some(self.enter(stream, permit)),
+            Ok(Some(stream)) => {
+                let mut entered = Entered::new(&self.tally);
+                // If the time is over while it waits here.
+                entered.state = State::Broken;
+                entered.permit = self.permit().await;
+                Some(self.enter(stream, entered))
+            }
             Ok(None) => None,
             Err(error) => match self.failed(&error) {
                 Failure::Fatal => None,
@@ -135,26 +147,26 @@ impl Acceptor {
         }
     }
 
-    /// Waits until another connection may be accepted: for a permit, and, after a shortage, for a
-    /// connection to close or for the pause to pass.
-    async fn admission(&mut self) -> Option<OwnedSemaphorePermit> {
-        let permit = match &self.permits {
-            // The semaphore is never closed.
-            Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
-            None => None,
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permits = Arc::clone(self.permits.as_ref()?);
+        // The semaphore is never closed.
+        permits.acquire_owned().await.ok()
+    }
+
+    /// After a shortage, waits for a connection to close or for the pause to pass.
+    async fn relief(&self) {
+        let Some(shortage) = &self.shortage else {
+            return;
         };
-        if let Some(shortage) = &self.shortage {
-            let pause = tokio::time::sleep_until(shortage.since + shortage.pause);
-            tokio::pin!(pause);
-            // With as many open as when it failed, another attempt would only fail again.
-            while self.tally.open() >= shortage.open {
-                tokio::select! {
-                    () = self.tally.one_closed() => {}
-                    () = &mut pause => break,
-                }
+        let pause = tokio::time::sleep_until(shortage.since + shortage.pause);
+        tokio::pin!(pause);
+        // With as many open as when it failed, another attempt would only fail again.
+        while self.tally.open() >= shortage.open {
+            tokio::select! {
+                () = self.tally.one_closed() => {}
+                () = &mut pause => break,
             }
         }
-        permit
     }
 
     fn failed(&mut self, error: &io::Error) -> Failure {
@@ -182,8 +194,7 @@ impl Acceptor {
     }
 
     /// Lets a connection in, or closes it without a word.
-    fn enter(&mut self, stream: Stream, permit: Option<OwnedSemaphorePermit>) -> Next {
-        let mut entered = Entered::new(&self.tally, permit);
+    fn enter(&mut self, stream: Stream, mut entered: Entered) -> Next {
         if self
             .shortage
             .as_ref()

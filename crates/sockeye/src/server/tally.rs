@@ -135,18 +135,18 @@ pub(super) struct Entered {
     tally: Arc<Tally>,
     pub(super) state: State,
     uid: Option<u32>,
-    _permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
     _token: TaskTrackerToken,
 }
 
 impl Entered {
-    pub(super) fn new(tally: &Arc<Tally>, permit: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(tally: &Arc<Tally>) -> Self {
         tally.open.fetch_add(1, Ordering::AcqRel);
         Self {
             tally: Arc::clone(tally),
             state: State::Busy,
             uid: None,
-            _permit: permit,
+            permit: None,
             _token: tally.tracker.token(),
         }
     }

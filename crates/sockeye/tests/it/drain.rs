@@ -77,7 +77,8 @@ async fn the_backlog_behind_a_maximum_is_served_in_turn() {
     // While it takes in its backlog nobody else may have the address, and nobody new comes.
     assert_eq!(place.names(), ["app.sock.lock"]);
     let error = Claim::options().claim(&place.address()).unwrap_err();
-    assert_eq!(error.kind(), &ClaimErrorKind::Locked);
+    let pid = Some(rustix::process::getpid());
+    assert_eq!(error.kind(), &ClaimErrorKind::Locked { pid });
     assert_eq!(first.ask("").await, "begun");
     for (id, client) in waiting.iter_mut().enumerate() {
         assert_eq!(client.line().await, id.to_string());

@@ -63,7 +63,7 @@ fn of_many_at_once_one_wins() {
                             let kind = error.kind();
                             bad |= !matches!(
                                 kind,
-                                ClaimErrorKind::InUse { .. } | ClaimErrorKind::Locked
+                                ClaimErrorKind::InUse { .. } | ClaimErrorKind::Locked { .. }
                             );
                         }
                     }
@@ -106,7 +106,7 @@ fn a_release_never_removes_the_successors_file() {
                         Err(error) => assert!(
                             matches!(
                                 error.kind(),
-                                ClaimErrorKind::InUse { .. } | ClaimErrorKind::Locked
+                                ClaimErrorKind::InUse { .. } | ClaimErrorKind::Locked { .. }
                             ),
                             "{error}"
                         ),
@@ -166,7 +166,7 @@ fn each_kind_has_its_abstract_names_to_itself() {
     let mut claims = Vec::new();
     for kind in kinds {
         let address = place.abstract_address(kind);
-        assert_eq!(probe(&address).unwrap(), Probe::Absent, "{kind}");
+        assert_eq!(probe(&address), Probe::Absent, "{kind}");
         claims.push(Claim::options().claim(&address).unwrap());
     }
 }

@@ -47,7 +47,8 @@ fn who_holds_it_owns_the_path() {
     flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
     leave_stale(&place.socket());
     let before = (identity(&place.socket()), identity(&place.lock()));
-    assert_eq!(denied(&place.address()), ClaimErrorKind::Locked);
+    let pid = Some(rustix::process::getpid());
+    assert_eq!(denied(&place.address()), ClaimErrorKind::Locked { pid });
     assert_eq!((identity(&place.socket()), identity(&place.lock())), before);
     drop(lock);
     drop(Claim::options().claim(&place.address()).unwrap());

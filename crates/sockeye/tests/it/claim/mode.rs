@@ -23,7 +23,7 @@ fn the_mode_is_exact_whatever_the_umask() {
             for mode in [0o777, 0o666, 0o660, 0o620, 0o606, 0o100, 0o000] {
                 let place = Place::new();
                 let path = place.at(name);
-                let address = Address::new(kind, sockeye::Name::Path(path.clone())).unwrap();
+                let address = Address::new(kind, &sockeye::Name::Path(path.clone())).unwrap();
                 let _claim = Claim::options().mode(mode).claim(&address).unwrap();
                 assert_eq!(mode_of(&path), mode, "{mode:o}");
             }

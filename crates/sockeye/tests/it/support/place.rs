@@ -39,13 +39,13 @@ impl Place {
     }
 
     pub(crate) fn address_of(&self, kind: Kind) -> Address {
-        Address::new(kind, Name::Path(self.socket())).unwrap()
+        Address::new(kind, &Name::Path(self.socket())).unwrap()
     }
 
     /// An abstract name that nobody else has, since nobody else has the directory.
     pub(crate) fn abstract_address(&self, kind: Kind) -> Address {
         let name = self.socket().into_os_string().into_encoded_bytes();
-        Address::new(kind, Name::Abstract(name)).unwrap()
+        Address::new(kind, &Name::Abstract(name)).unwrap()
     }
 
     /// The names in it, sorted.

@@ -1,11 +1,11 @@
 //! Sockets as others make them, and what can be seen of descriptors.
 
 use std::fs;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_getfd};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
@@ -61,13 +61,6 @@ pub(crate) fn is_close_on_exec(fd: impl AsFd) -> bool {
 pub(crate) fn is_nonblocking(fd: impl AsFd) -> bool {
     let flags = rustix::fs::fcntl_getfl(fd).unwrap();
     flags.contains(rustix::fs::OFlags::NONBLOCK)
-}
-
-/// Makes a descriptor look as if it had come through exec; its number.
-pub(crate) fn inherit(fd: impl Into<OwnedFd>) -> RawFd {
-    let fd = fd.into();
-    fcntl_setfd(&fd, FdFlags::empty()).unwrap();
-    fd.into_raw_fd()
 }
 
 /// Whether this process has `path` open, and if so, whether all such descriptors are close-on-exec.
