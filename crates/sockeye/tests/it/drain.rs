@@ -247,6 +247,22 @@ async fn bytes_that_wait_in_a_connection_are_served() {
     assert_eq!(server.report().await, counted(0, 0, 2, 0));
 }
 
+#[tokio::test]
+async fn a_message_that_has_begun_unseen_is_waited_for() {
+    let place = Place::new();
+    let _clock = Clock::stop();
+    let server = serve(&place.address());
+    let mut idle = Client::connect(&place.address()).await;
+    assert_eq!(idle.ask("one").await, "one");
+    settled().await;
+    idle.send("tw").await;
+    server.stop();
+    settled().await;
+    assert_eq!(idle.ask("o").await, "two");
+    assert_eq!(idle.rest().await, b"");
+    assert_eq!(server.report().await, counted(0, 0, 1, 0));
+}
+
 /// As above, with a signal that comes at any moment of a client's work: what was sent without an
 /// error is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

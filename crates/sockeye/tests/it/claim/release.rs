@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
@@ -81,6 +83,44 @@ fn a_duplicate_of_the_socket_keeps_no_address() {
     drop(Claim::options().claim(&place.address()).unwrap());
     drop(socket);
     place.assert_empty();
+}
+
+/// A server without our lock removes a file that refuses, and its own may then get the same inode
+/// number; so there must be no moment at which the file is there and its socket is not.
+#[test]
+fn the_file_never_outlives_its_socket() {
+    const ROUNDS: usize = 2000;
+    let place = Place::new();
+    // Odd while a release goes on.
+    let phase = AtomicUsize::new(0);
+    let over = AtomicBool::new(false);
+    let outlived = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut outlived = 0;
+            while !over.load(Ordering::SeqCst) {
+                let began = phase.load(Ordering::SeqCst);
+                let before = identity(&place.socket());
+                let refused = UnixStream::connect(place.socket())
+                    .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+                // The same file before and after, so it was there when it refused.
+                let still = before.is_some() && identity(&place.socket()) == before;
+                if began % 2 == 1 && refused && still && phase.load(Ordering::SeqCst) == began {
+                    outlived += 1;
+                }
+            }
+            outlived
+        });
+        for _ in 0..ROUNDS {
+            let claim = Claim::options().claim(&place.address()).unwrap();
+            let listener = claim.into_blocking().unwrap();
+            phase.fetch_add(1, Ordering::SeqCst);
+            drop(listener);
+            phase.fetch_add(1, Ordering::SeqCst);
+        }
+        over.store(true, Ordering::SeqCst);
+        watcher.join().unwrap()
+    });
+    assert_eq!(outlived, 0);
 }
 
 #[test]
