@@ -106,17 +106,20 @@ impl Acceptor {
     }
 
     /// Takes what is in the backlog, and waits for a permit; `None` where nothing is. In this order,
-    /// so that with all permits taken an empty backlog keeps no successor waiting.
+    /// so that with all permits taken an empty backlog keeps no successor waiting. What waits at an
+    /// adopted listener, however, is left to its other owners until it can be served.
     pub(super) async fn next_waiting(&mut self) -> Option<Next> {
         self.waiting_at_most = self.waiting_at_most.checked_sub(1)?;
         tokio::task::coop::consume_budget().await;
+        let is_ours = self.listener.is_ours();
+        let early = if is_ours { None } else { self.permit().await };
         self.relief().await;
         match self.listener.accept_waiting() {
             Ok(Some(stream)) => {
                 let mut entered = Entered::new(&self.tally);
                 // If the time is over while it waits here.
                 entered.state = State::Broken;
-                entered.permit = self.permit().await;
+                entered.permit = if is_ours { self.permit().await } else { early };
                 Some(self.enter(stream, entered))
             }
             Ok(None) => None,
