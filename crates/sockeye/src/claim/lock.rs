@@ -62,12 +62,8 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
             }
             Err(errno) => return Err(ClaimError::io(address, errno)),
         }
-        // The owner before us removes the file while holding the lock; then we have locked a file
-        // that nobody else will ever open.
-        let now = place
-            .look_at(&place.lock_base)
-            .map_err(|errno| ClaimError::io(address, errno))?;
-        if now.is_some_and(|now| FileIdentity::of(&now) == FileIdentity::of(&found)) {
+        let identity = FileIdentity::of(&found);
+        if is_current(place, identity).map_err(|errno| ClaimError::io(address, errno))? {
             // Left behind by a server of this user that was killed, or just made.
             let is_ours =
                 found.st_nlink == 1 && found.st_uid == rustix::process::geteuid().as_raw();
@@ -76,7 +72,7 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
                 fchmod(&file, LOCK_MODE).map_err(|errno| ClaimError::io(address, errno))?;
             }
             return Ok(Lock {
-                identity: FileIdentity::of(&found),
+                identity,
                 is_ours,
                 _file: file,
             });
@@ -86,6 +82,13 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
         address,
         ClaimErrorKind::Locked { pid: None },
     ))
+}
+
+/// Whether the locked file still has the name. The owner before us removes it while holding the
+/// lock; then we have locked a file that nobody else will ever open.
+fn is_current(place: &Place, locked: FileIdentity) -> Result<bool, Errno> {
+    let now = place.look_at(&place.lock_base)?;
+    Ok(now.is_some_and(|now| FileIdentity::of(&now) == locked))
 }
 
 /// Opens what is there before making one: `fs.protected_regular` denies `O_CREAT` on another
@@ -118,4 +121,25 @@ fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {
 
 fn foreign(address: &Address, file: FileType) -> ClaimError {
     ClaimError::new(address, ClaimErrorKind::ForeignLockFile(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_that_was_removed_in_between_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = Address::from_path(dir.path().join("s")).unwrap();
+        let place = Place::open(&address, address.path().unwrap()).unwrap();
+        let file = open(&place).unwrap();
+        let opened = FileIdentity::of(&fstat(&file).unwrap());
+        assert!(is_current(&place, opened).unwrap());
+        // As the owner before us does, between our open and our flock.
+        place.unlink(&place.lock_base, opened).unwrap();
+        assert!(!is_current(&place, opened).unwrap());
+        let lock = take(&address, &place).unwrap();
+        assert_ne!(lock.identity, opened);
+        assert!(is_current(&place, lock.identity).unwrap());
+    }
 }
