@@ -1,4 +1,25 @@
-//! Which sockets exist and whose they are: one dump of the kernel's table, one look into `/proc`.
+//! Which UNIX sockets exist, whose they are, and who is at the other end.
+//!
+//! A [`Snapshot`] joins the kernel's table, one dump of sock_diag(7) for each network namespace,
+//! with one walk over `/proc/*/fd`.
+//!
+//! ```no_run
+//! use sockeye::inspect::{Options, Snapshot};
+//!
+//! let snapshot = Snapshot::take(Options::default())?;
+//! for connection in snapshot.connections() {
+//!     println!("{:?} talks to {:?}", connection.client.holders, connection.server.holders);
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 pub mod diag;
+mod file;
+mod namespace;
 pub(crate) mod procfs;
+mod snapshot;
+mod socket;
+
+pub(crate) use file::is_bound_to;
+pub use snapshot::{Connection, Hidden, Namespaces, Options, Snapshot};
+pub use socket::{BoundName, FileState, Holder, Process, Socket, SocketFile, State};
