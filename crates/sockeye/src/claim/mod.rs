@@ -27,7 +27,6 @@ pub use error::{ClaimError, ClaimErrorKind};
 pub(crate) use error::{advice, in_words};
 pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
-pub(crate) use probe::is_bound_to;
 
 use crate::address::{Address, Kind, Name};
 use crate::socket;

@@ -1,17 +1,15 @@
 //! [`Probe`]: is the socket at a path alive?
 
-use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, major, minor, openat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, openat};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
 use super::place::Place;
 use crate::address::Kind;
-use crate::inspect::diag::{self, Entry};
-use crate::inspect::procfs;
+use crate::inspect::{diag, is_bound_to, procfs};
 use crate::peer::Peer;
 use crate::socket;
 
@@ -95,31 +93,6 @@ pub(super) fn abstract_name(kind: Kind, name: &[u8]) -> Probe {
         },
         None => Probe::Absent,
     }
-}
-
-/// Whether the kernel says that `entry` is bound to this file. On a file system that shows other
-/// devices to stat(2) than its own, the bound name decides beside the inode number.
-pub(crate) fn is_bound_to(entry: &Entry, file: impl AsFd, stat: &Stat, base: &OsStr) -> bool {
-    let Some(bound) = entry.file else {
-        return false;
-    };
-    if bound.inode != stat.st_ino as u32 {
-        return false;
-    }
-    if bound.device == (major(stat.st_dev) << 20) | minor(stat.st_dev) {
-        return true;
-    }
-    let base = base.as_encoded_bytes();
-    let name = entry.name.as_deref().unwrap_or_default();
-    let named_alike = name == base || name.strip_suffix(base).is_some_and(|d| d.ends_with(b"/"));
-    named_alike && hides_its_device(file)
-}
-
-/// Whether stat(2) shows another device than the file system's own.
-fn hides_its_device(file: impl AsFd) -> bool {
-    // linux/magic.h: BTRFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, BCACHEFS_STATFS_MAGIC
-    const SUCH: [u32; 3] = [0x9123_683e, 0x794c_7630, 0xca45_1a4e];
-    rustix::fs::fstatfs(file).is_ok_and(|found| SUCH.contains(&(found.f_type as u32)))
 }
 
 /// Connects to the very file behind `file` and hangs up at once.

@@ -13,8 +13,8 @@ use rustix::process::Pid;
 
 use crate::address::{Address, Kind, Name};
 use crate::adopt::AdoptError;
-use crate::claim::{Fault, Probe, advice, fault_in, in_words, is_bound_to, probe};
-use crate::inspect::diag;
+use crate::claim::{Fault, Probe, advice, fault_in, in_words, probe};
+use crate::inspect::{diag, is_bound_to};
 
 /// Why there is no connection: what was tried, what was found, what to do.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 
 use std::io;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 use crate::address::Kind;
@@ -15,10 +16,15 @@ const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const UDIAG_SHOW_NAME: u32 = 1;
-const UDIAG_SHOW_VFS: u32 = 2;
+/// Name, file, peer, waiting connections, queues, owner.
+const UDIAG_SHOW: u32 = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x40;
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_VFS: u16 = 1;
+const UNIX_DIAG_PEER: u16 = 2;
+const UNIX_DIAG_ICONS: u16 = 3;
+const UNIX_DIAG_RQLEN: u16 = 4;
+const UNIX_DIAG_SHUTDOWN: u16 = 6;
+const UNIX_DIAG_UID: u16 = 7;
 const TCP_ESTABLISHED: u8 = 1;
 const TCP_LISTEN: u8 = 10;
 
@@ -53,6 +59,20 @@ pub struct Entry {
     pub name: Option<Vec<u8>>,
     /// The socket file it was bound to. An accepted socket has that of its listener.
     pub file: Option<FileId>,
+    /// The inode number of the socket at the other end; 0 for one that nobody has open: not
+    /// accepted yet, or closed.
+    pub peer: Option<u32>,
+    /// Of a listener the inode numbers of the sockets that wait to be accepted, 0 for one that was
+    /// closed meanwhile.
+    pub waiting: Vec<u32>,
+    /// Bytes to be read; of a listener the connections that wait.
+    pub recv_queue: Option<u32>,
+    /// Bytes sent and not yet read; of a listener its backlog limit.
+    pub send_queue: Option<u32>,
+    /// Bit 0: reading was shut down; bit 1: writing.
+    pub shutdown: Option<u8>,
+    /// The user who made the socket (Linux 5.3).
+    pub uid: Option<u32>,
 }
 
 /// A socket file as sock_diag(7) names it.
@@ -81,11 +101,14 @@ impl Entry {
 /// where it was built without `unix_diag`. `EAGAIN` where the table changed under every attempt.
 pub fn dump() -> io::Result<Vec<Entry>> {
     for _ in 0..ATTEMPTS {
-        if let Some(entries) = dump_once()? {
-            return Ok(entries);
+        match dump_once() {
+            Ok(Some(entries)) => return Ok(entries),
+            Ok(None) => {}
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {}
+            Err(error) => return Err(error),
         }
     }
-    Err(rustix::io::Errno::AGAIN.into())
+    Err(Errno::AGAIN.into())
 }
 
 fn dump_once() -> io::Result<Option<Vec<Entry>>> {
@@ -100,9 +123,10 @@ fn dump_once() -> io::Result<Option<Vec<Entry>>> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let (_, length) = rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC)?;
-        let part = buffer
-            .get(..length)
-            .ok_or(io::Error::from(io::ErrorKind::InvalidData))?;
+        // One that did not fit has lost its end.
+        let Some(part) = buffer.get(..length) else {
+            return Ok(None);
+        };
         match decode(part, &mut entries)? {
             Progress::More => {}
             Progress::Done => return Ok(Some(entries)),
@@ -119,7 +143,7 @@ fn request() -> [u8; HEADER + 24] {
     message[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
     message[16] = AddressFamily::UNIX.as_raw() as u8;
     message[20..24].copy_from_slice(&u32::MAX.to_ne_bytes()); // every state
-    message[28..32].copy_from_slice(&(UDIAG_SHOW_NAME | UDIAG_SHOW_VFS).to_ne_bytes());
+    message[28..32].copy_from_slice(&UDIAG_SHOW.to_ne_bytes());
     message
 }
 
@@ -194,6 +218,12 @@ fn entry(message: &[u8]) -> io::Result<Option<Entry>> {
         inode: u32_at(message, 4)?,
         name: None,
         file: None,
+        peer: None,
+        waiting: Vec::new(),
+        recv_queue: None,
+        send_queue: None,
+        shutdown: None,
+        uid: None,
     };
     let mut rest = message.get(16..).ok_or_else(malformed)?;
     while !rest.is_empty() {
@@ -207,6 +237,19 @@ fn entry(message: &[u8]) -> io::Result<Option<Entry>> {
                     device: u32_at(value, 4)?,
                 });
             }
+            UNIX_DIAG_PEER => entry.peer = Some(u32_at(value, 0)?),
+            UNIX_DIAG_ICONS => {
+                let inodes = value.chunks_exact(size_of::<u32>());
+                entry.waiting = inodes
+                    .map(|inode| u32_at(inode, 0))
+                    .collect::<Result<_, _>>()?;
+            }
+            UNIX_DIAG_RQLEN => {
+                entry.recv_queue = Some(u32_at(value, 0)?);
+                entry.send_queue = Some(u32_at(value, 4)?);
+            }
+            UNIX_DIAG_SHUTDOWN => entry.shutdown = value.first().copied(),
+            UNIX_DIAG_UID => entry.uid = Some(u32_at(value, 0)?),
             _ => {}
         }
         rest = rest.get(aligned(length)..).unwrap_or_default();

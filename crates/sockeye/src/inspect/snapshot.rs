@@ -1,11 +1,22 @@
 //! [`Snapshot`]: the table and the processes, joined.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::address::{Address, Kind};
+use rustix::fs::stat;
+use rustix::io::Errno;
+use rustix::process::Pid;
 
-use super::socket::Socket;
+use super::diag::{self, Entry, FileId};
+use super::file::{Files, absolute};
+use super::socket::{BoundName, FileState, Holder, Process, Socket, State};
+use super::{namespace, procfs};
+use crate::address::{Address, Kind, Name};
 
 /// Which network namespaces to look into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,7 +31,6 @@ pub enum Namespaces {
 
 /// How to take a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
 pub struct Options {
     /// Which network namespaces to look into.
     pub namespaces: Namespaces,
@@ -42,6 +52,8 @@ pub struct Hidden {
 #[derive(Debug)]
 pub struct Snapshot {
     sockets: Vec<Socket>,
+    /// The file of each socket, as the kernel names it.
+    files: Vec<Option<FileId>>,
     by_inode: HashMap<u32, usize>,
     hidden: Hidden,
 }
@@ -62,8 +74,88 @@ impl Snapshot {
     /// # Errors
     /// As socket(2) for `AF_NETLINK` and what sock_diag(7) answers, for the current namespace.
     pub fn take(options: Options) -> io::Result<Self> {
-        let _ = options;
-        todo!()
+        let mut hidden = Hidden::default();
+        let current = namespace::current();
+        let mut entries: Vec<(Entry, Option<namespace::Id>)> = match diag::dump() {
+            Ok(table) => table.into_iter().map(|entry| (entry, current)).collect(),
+            Err(error) => return Err(error),
+        };
+        if options.namespaces == Namespaces::All {
+            let mut others = namespace::all(procfs::pids().into_iter());
+            others.retain(|&id, _| Some(id) != current);
+            for (id, path) in others {
+                match namespace::dump(&path) {
+                    Ok(table) => {
+                        entries.extend(table.into_iter().map(|entry| (entry, Some(id))));
+                    }
+                    Err(error) => match Errno::from_io_error(&error) {
+                        // The last process in it has ended.
+                        Some(Errno::NOENT | Errno::SRCH) => {}
+                        Some(Errno::AGAIN) => hidden.tables += 1,
+                        _ => hidden.namespaces += 1,
+                    },
+                }
+            }
+        }
+        Ok(Self::join(entries, hidden))
+    }
+
+    fn join(mut entries: Vec<(Entry, Option<namespace::Id>)>, mut hidden: Hidden) -> Self {
+        entries.sort_unstable_by_key(|(entry, _)| entry.inode);
+        entries.dedup_by_key(|(entry, _)| entry.inode);
+        let by_inode: HashMap<u32, usize> = entries
+            .iter()
+            .enumerate()
+            .map(|(at, (entry, _))| (entry.inode, at))
+            .collect();
+
+        let mut waits_at: HashMap<u32, u32> = HashMap::new();
+        for (entry, _) in &entries {
+            for &client in entry.waiting.iter().filter(|&&client| client != 0) {
+                waits_at.insert(client, entry.inode);
+            }
+        }
+        let mut holders = find_holders(&by_inode, &mut hidden);
+
+        let mut placed = Files::default();
+        let mut files = Vec::with_capacity(entries.len());
+        let mut sockets = Vec::with_capacity(entries.len());
+        for (at, (entry, namespace)) in entries.into_iter().enumerate() {
+            let found = std::mem::take(&mut holders[at]);
+            // Nobody is only certain if everybody could be asked.
+            let holders = (!found.is_empty() || hidden.processes == 0).then_some(found);
+            let waits_at = waits_at.get(&entry.inode).copied();
+            let file = match (&entry.file, entry.name.as_deref()) {
+                (Some(id), Some(name)) => Some(placed.place(name, *id, holders.as_deref())),
+                _ => None,
+            };
+            files.push(entry.file);
+            sockets.push(Socket {
+                kind: entry.kind,
+                state: state_of(&entry, waits_at.is_some()),
+                name: entry.name.map(|name| match name.strip_prefix(b"\0") {
+                    Some(name) => BoundName::Abstract(name.to_vec()),
+                    None => BoundName::Path(name),
+                }),
+                inode: entry.inode,
+                file,
+                uid: entry.uid,
+                recv_queue: entry.recv_queue,
+                send_queue: entry.send_queue,
+                shut_read: entry.shutdown.map(|bits| bits & 1 != 0),
+                shut_write: entry.shutdown.map(|bits| bits & 2 != 0),
+                holders,
+                namespace,
+                peer: entry.peer.filter(|&peer| peer != 0),
+                waits_at,
+            });
+        }
+        Self {
+            sockets,
+            files,
+            by_inode,
+            hidden,
+        }
     }
 
     /// All sockets, by inode number.
@@ -92,15 +184,127 @@ impl Snapshot {
 
     /// All connections, each once.
     pub fn connections(&self) -> impl Iterator<Item = Connection<'_>> {
-        std::iter::empty()
+        let listening: HashSet<(Kind, &BoundName)> = self
+            .sockets
+            .iter()
+            .filter(|socket| socket.state == State::Listening)
+            .filter_map(|socket| Some((socket.kind, socket.name.as_ref()?)))
+            .collect();
+        self.sockets.iter().filter_map(move |socket| {
+            let other = self.peer_of(socket)?;
+            // An accepted socket bears the name of its listener.
+            let is_accepted = |socket: &Socket| {
+                let name = socket.name.as_ref();
+                name.is_some_and(|name| listening.contains(&(socket.kind, name)))
+            };
+            let one_way = socket.state == State::Pending || other.peer != Some(socket.inode);
+            if !one_way && socket.inode > other.inode {
+                return None;
+            }
+            let rank = |socket: &Socket| (is_accepted(socket), socket.name.is_some());
+            let (client, server) = match !one_way && rank(socket) > rank(other) {
+                true => (other, socket),
+                false => (socket, other),
+            };
+            Some(Connection { client, server })
+        })
     }
 
     /// The sockets at an address, by the identity of the file: a relative path, a symbolic or hard
     /// link, a renamed or bind-mounted file lead to the same ones. Also those that were bound to
     /// this path while another file is there now, or none; and accepted ones with their listener.
     /// The address's kind is not looked at.
+    #[must_use]
     pub fn select(&self, address: &Address) -> Vec<&Socket> {
-        let _ = (address, Kind::Stream);
-        Vec::new()
+        match address.name() {
+            Name::Path(path) => self.select_path(path),
+            Name::Abstract(name) => {
+                let is_it = |socket: &&Socket| matches!(&socket.name, Some(BoundName::Abstract(n)) if n == name);
+                self.sockets.iter().filter(is_it).collect()
+            }
+            _ => Vec::new(),
+        }
     }
+
+    fn select_path(&self, path: &Path) -> Vec<&Socket> {
+        let file = stat(path).ok();
+        // The path as it is, and as the links in it lead.
+        let places: Vec<PathBuf> = [absolute(path), std::fs::canonicalize(path).ok()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut parents: HashMap<PathBuf, Option<PathBuf>> = HashMap::new();
+        let mut was_bound_here = |socket: &Socket| {
+            let Some(BoundName::Path(name)) = &socket.name else {
+                return None;
+            };
+            let name = Path::new(OsStr::from_bytes(name));
+            let base = name.file_name()?;
+            if name.is_relative() || !places.iter().any(|p| p.file_name() == Some(base)) {
+                return None;
+            }
+            // What is present elsewhere, in another mount namespace, only has the same name.
+            if socket
+                .file
+                .is_some_and(|f| f.state == Some(FileState::Present))
+            {
+                return None;
+            }
+            let parent = parents
+                .entry(name.parent()?.to_owned())
+                .or_insert_with(|| std::fs::canonicalize(name.parent()?).ok());
+            let placed = parent.as_ref()?.join(base);
+            places.contains(&placed).then_some(())
+        };
+        let chosen = self.sockets.iter().zip(&self.files).filter(|(socket, id)| {
+            let is_it = file.as_ref().zip(id.as_ref());
+            is_it.is_some_and(|(file, id)| id.is_at(path, file)) || was_bound_here(socket).is_some()
+        });
+        chosen.map(|(socket, _)| socket).collect()
+    }
+}
+
+fn state_of(entry: &Entry, waits: bool) -> State {
+    match entry.state {
+        diag::State::Listening => State::Listening,
+        diag::State::Unconnected if entry.name.is_some() => State::Bound,
+        diag::State::Unconnected => State::Unconnected,
+        diag::State::Connected if waits => State::Pending,
+        diag::State::Connected => match (entry.peer.unwrap_or(0), entry.shutdown) {
+            (1.., _) => State::Connected,
+            // A connection whose listener is in a table that we could not read: the other end of
+            // a closed one has shut both directions down.
+            (0, Some(0..=2)) if entry.kind != Kind::Datagram => State::Pending,
+            _ => State::Closed,
+        },
+    }
+}
+
+/// Who has the sockets of the table open, by their place in it.
+fn find_holders(by_inode: &HashMap<u32, usize>, hidden: &mut Hidden) -> Vec<Vec<Holder>> {
+    let mut holders = vec![Vec::new(); by_inode.len()];
+    let mut last: Option<Arc<Process>> = None;
+    hidden.processes = procfs::walk(|pid, fd, inode| {
+        let Some(&at) = by_inode.get(&inode) else {
+            return ControlFlow::Continue(());
+        };
+        let process = match &last {
+            Some(process) if process.pid == pid => Arc::clone(process),
+            _ => {
+                let id = Pid::from_raw(pid);
+                let process = Arc::new(Process {
+                    pid,
+                    command: id.and_then(procfs::command),
+                    uid: id.and_then(procfs::uid),
+                });
+                last.insert(process).clone()
+            }
+        };
+        holders[at].push(Holder { process, fd });
+        ControlFlow::Continue(())
+    });
+    for of_one in &mut holders {
+        of_one.sort_by_key(|holder: &Holder| (holder.process.pid, holder.fd));
+    }
+    holders
 }

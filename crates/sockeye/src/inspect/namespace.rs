@@ -1,0 +1,55 @@
+//! Network namespaces: which there are, and the table of each.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat, stat};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::diag::{self, Entry};
+
+/// The inode number of a namespace, which is what identifies it.
+pub(super) type Id = u64;
+
+/// The namespace of this thread.
+pub(super) fn current() -> Option<Id> {
+    id_of(Path::new("/proc/thread-self/ns/net"))
+}
+
+/// All namespaces that a process that we may look at is in, or that `ip netns` has named, each with
+/// a file that leads to it.
+pub(super) fn all(pids: impl Iterator<Item = i32>) -> BTreeMap<Id, PathBuf> {
+    let of_processes = pids.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
+    let named = std::fs::read_dir("/run/netns").into_iter().flatten();
+    let named = named.flatten().map(|entry| entry.path());
+    let mut found = BTreeMap::new();
+    for path in of_processes.chain(named) {
+        if let Some(id) = id_of(&path) {
+            found.entry(id).or_insert(path);
+        }
+    }
+    found
+}
+
+fn id_of(path: &Path) -> Option<Id> {
+    stat(path).ok().map(|stat| stat.st_ino)
+}
+
+/// The table of the namespace that `path` leads to. A thread of its own enters it, so that this one
+/// stays where it is (setns(2)).
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN` there; as [`diag::dump`].
+pub(super) fn dump(path: &Path) -> io::Result<Vec<Entry>> {
+    let namespace = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let enter = move || {
+        use std::os::fd::AsFd;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        diag::dump()
+    };
+    let thread = std::thread::Builder::new().spawn(enter)?;
+    thread
+        .join()
+        .map_err(|_| io::Error::other("the thread that entered a namespace panicked"))?
+}
