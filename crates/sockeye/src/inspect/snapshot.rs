@@ -265,18 +265,27 @@ impl Snapshot {
 }
 
 fn state_of(entry: &Entry, waits: bool) -> State {
+    let apart = match entry.name {
+        Some(_) => State::Bound,
+        None => State::Unconnected,
+    };
+    let peer = match entry.peer {
+        Some(0) => Some(State::Closed),
+        Some(_) => Some(State::Connected),
+        None => None,
+    };
     match entry.state {
+        // The kernel marks a datagram socket as connected when another one has connected to it.
+        _ if entry.kind == Kind::Datagram => peer.unwrap_or(apart),
         diag::State::Listening => State::Listening,
-        diag::State::Unconnected if entry.name.is_some() => State::Bound,
-        diag::State::Unconnected => State::Unconnected,
+        diag::State::Unconnected => apart,
         diag::State::Connected if waits => State::Pending,
-        diag::State::Connected => match (entry.peer.unwrap_or(0), entry.shutdown) {
-            (1.., _) => State::Connected,
-            // A connection whose listener is in a table that we could not read: the other end of
-            // a closed one has shut both directions down.
-            (0, Some(0..=2)) if entry.kind != Kind::Datagram => State::Pending,
-            _ => State::Closed,
-        },
+        // Its listener is in a table that we could not read, for the other end of a closed
+        // connection has shut both directions down.
+        diag::State::Connected if entry.peer == Some(0) && entry.shutdown < Some(3) => {
+            State::Pending
+        }
+        diag::State::Connected => peer.unwrap_or(State::Closed),
     }
 }
 

@@ -23,6 +23,7 @@ mod connect;
 #[cfg(feature = "tokio")]
 mod drain;
 mod errors;
+mod inspect;
 #[cfg(feature = "tokio")]
 mod messages;
 mod peer;

@@ -11,7 +11,9 @@ use std::time::Duration;
 pub(crate) use place::{Place, identity, mode_of, set_mode};
 #[cfg(feature = "tokio")]
 pub(crate) use raw::is_nonblocking;
-pub(crate) use raw::{bound, fill_backlog, holds, is_close_on_exec, leave_stale, listening};
+pub(crate) use raw::{
+    bound, connected, fill_backlog, holds, is_close_on_exec, leave_stale, listening,
+};
 pub(crate) use threads::{NOBODY, Task, as_nobody, in_own_directory, in_own_network, is_root};
 
 /// How long anything may take that ought to happen at once. Only a failing test waits this long.

@@ -34,6 +34,12 @@ pub(crate) fn listening(kind: Kind, path: &Path, backlog: i32) -> OwnedFd {
     socket
 }
 
+pub(crate) fn connected(kind: Kind, path: &Path) -> OwnedFd {
+    let socket = new_socket(kind, SocketFlags::empty());
+    connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    socket
+}
+
 /// The socket file of a server that was killed.
 pub(crate) fn leave_stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
