@@ -9,7 +9,8 @@ use rustix::process::Pid;
 
 use super::place::Place;
 use crate::address::Kind;
-use crate::inspect::{diag, is_bound_to, procfs};
+use crate::inspect::diag::{self, Entry};
+use crate::inspect::{is_bound_to, namespace, procfs};
 use crate::peer::Peer;
 use crate::socket;
 
@@ -53,21 +54,25 @@ pub(super) fn path(place: &Place) -> (Probe, Option<OwnedFd>) {
 }
 
 fn socket_file(place: &Place, file: &OwnedFd, stat: &Stat) -> Probe {
+    let is_owner =
+        |entry: &Entry| entry.is_reachable() && is_bound_to(entry, file, stat, &place.base);
+    let live = |owner: &Entry| Probe::Live {
+        pid: procfs::holder(owner.inode),
+    };
     let table = diag::dump();
-    let owner = table
-        .iter()
-        .flatten()
-        .find(|entry| entry.is_reachable() && is_bound_to(entry, file, stat, &place.base));
-    if let Some(owner) = owner {
-        let pid = procfs::holder(owner.inode);
-        return Probe::Live { pid };
+    if let Some(owner) = table.iter().flatten().find(|entry| is_owner(entry)) {
+        return live(owner);
     }
+    // Refused is also what a socket says between bind and listen; that it is not in any table that
+    // we may read is the other half of the proof.
     match (knock(file), table) {
-        // Refused is also what a socket says between bind and listen; that it is not in the table
-        // is the other half of the proof.
         (Probe::Stale, Err(error)) => {
             Probe::Unknown(Errno::from_io_error(&error).unwrap_or(Errno::IO))
         }
+        (Probe::Stale, Ok(_)) => match namespace::find_elsewhere(is_owner) {
+            Some(owner) => live(&owner),
+            None => Probe::Stale,
+        },
         (answer, _) => answer,
     }
 }

@@ -15,7 +15,7 @@
 
 pub mod diag;
 mod file;
-mod namespace;
+pub(crate) mod namespace;
 pub(crate) mod procfs;
 mod snapshot;
 mod socket;

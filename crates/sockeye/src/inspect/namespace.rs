@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat, stat};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::diag::{self, Entry};
+use super::procfs;
 
 /// The inode number of a namespace, which is what identifies it.
 pub(super) type Id = u64;
@@ -17,19 +19,27 @@ pub(super) fn current() -> Option<Id> {
     id_of(Path::new("/proc/thread-self/ns/net"))
 }
 
-/// All namespaces that a process that we may look at is in, or that `ip netns` has named, each with
-/// a file that leads to it.
-pub(super) fn all(pids: impl Iterator<Item = i32>) -> BTreeMap<Id, PathBuf> {
+/// All other namespaces that a process that we may look at is in, or that `ip netns` has named,
+/// each with a file that leads to it.
+pub(super) fn others() -> BTreeMap<Id, PathBuf> {
+    let pids = procfs::pids().into_iter();
     let of_processes = pids.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
     let named = std::fs::read_dir("/run/netns").into_iter().flatten();
     let named = named.flatten().map(|entry| entry.path());
+    let current = current();
     let mut found = BTreeMap::new();
     for path in of_processes.chain(named) {
-        if let Some(id) = id_of(&path) {
+        if let Some(id) = id_of(&path).filter(|&id| Some(id) != current) {
             found.entry(id).or_insert(path);
         }
     }
     found
+}
+
+/// A socket of another namespace, of those that we may enter.
+pub(crate) fn find_elsewhere(is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    let tables = others().into_values().filter_map(|path| dump(&path).ok());
+    tables.flatten().find(is_it)
 }
 
 fn id_of(path: &Path) -> Option<Id> {
@@ -44,7 +54,6 @@ fn id_of(path: &Path) -> Option<Id> {
 pub(super) fn dump(path: &Path) -> io::Result<Vec<Entry>> {
     let namespace = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let enter = move || {
-        use std::os::fd::AsFd;
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
         diag::dump()
     };

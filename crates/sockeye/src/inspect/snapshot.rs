@@ -75,29 +75,25 @@ impl Snapshot {
     /// As socket(2) for `AF_NETLINK` and what sock_diag(7) answers, for the current namespace.
     pub fn take(options: Options) -> io::Result<Self> {
         let mut hidden = Hidden::default();
-        let current = namespace::current();
-        let mut entries: Vec<(Entry, Option<namespace::Id>)> = match diag::dump() {
-            Ok(table) => table.into_iter().map(|entry| (entry, current)).collect(),
-            Err(error) => return Err(error),
-        };
-        if options.namespaces == Namespaces::All {
-            let mut others = namespace::all(procfs::pids().into_iter());
-            others.retain(|&id, _| Some(id) != current);
-            for (id, path) in others {
-                match namespace::dump(&path) {
-                    Ok(table) => {
-                        entries.extend(table.into_iter().map(|entry| (entry, Some(id))));
-                    }
-                    Err(error) => match Errno::from_io_error(&error) {
-                        // The last process in it has ended.
-                        Some(Errno::NOENT | Errno::SRCH) => {}
-                        Some(Errno::AGAIN) => hidden.tables += 1,
-                        _ => hidden.namespaces += 1,
-                    },
-                }
-            }
+        let entries = tables(options, &mut hidden)?;
+        let mut snapshot = Self::join(entries, hidden);
+        // A socket that nobody has may be on its way in a message, or have been closed before its
+        // process was looked into.
+        if snapshot.sockets.iter().any(Socket::is_abandoned) {
+            let now = tables(options, &mut Hidden::default())?;
+            let now: HashSet<u32> = now.iter().map(|(entry, _)| entry.inode).collect();
+            snapshot.retain(|socket| !socket.is_abandoned() || now.contains(&socket.inode));
         }
-        Ok(Self::join(entries, hidden))
+        Ok(snapshot)
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Socket) -> bool) {
+        let both = std::mem::take(&mut self.sockets)
+            .into_iter()
+            .zip(std::mem::take(&mut self.files));
+        (self.sockets, self.files) = both.filter(|(socket, _)| keep(socket)).unzip();
+        let numbered = self.sockets.iter().enumerate();
+        self.by_inode = numbered.map(|(at, socket)| (socket.inode, at)).collect();
     }
 
     fn join(mut entries: Vec<(Entry, Option<namespace::Id>)>, mut hidden: Hidden) -> Self {
@@ -262,6 +258,31 @@ impl Snapshot {
         });
         chosen.map(|(socket, _)| socket).collect()
     }
+}
+
+/// The tables of the namespaces asked for.
+fn tables(
+    options: Options,
+    hidden: &mut Hidden,
+) -> io::Result<Vec<(Entry, Option<namespace::Id>)>> {
+    let current = namespace::current();
+    let table = diag::dump()?;
+    let mut entries: Vec<_> = table.into_iter().map(|entry| (entry, current)).collect();
+    if options.namespaces == Namespaces::Current {
+        return Ok(entries);
+    }
+    for (id, path) in namespace::others() {
+        match namespace::dump(&path) {
+            Ok(table) => entries.extend(table.into_iter().map(|entry| (entry, Some(id)))),
+            Err(error) => match Errno::from_io_error(&error) {
+                // The last process in it has ended.
+                Some(Errno::NOENT | Errno::SRCH) => {}
+                Some(Errno::AGAIN) => hidden.tables += 1,
+                _ => hidden.namespaces += 1,
+            },
+        }
+    }
+    Ok(entries)
 }
 
 fn state_of(entry: &Entry, waits: bool) -> State {

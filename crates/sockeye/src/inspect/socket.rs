@@ -108,3 +108,9 @@ pub struct Socket {
     /// Of a pending connection, the listener that it waits at.
     pub waits_at: Option<u32>,
 }
+
+impl Socket {
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.holders.as_ref().is_some_and(Vec::is_empty)
+    }
+}
