@@ -13,14 +13,14 @@ Usage: cargo run --release -p sockeye-bench -- [OPTIONS]
 
   --rounds N       rounds; in each, every server has one turn [5]
   --seconds S      length of one turn [2]
-  --only PART      echo, connect or idle; may be given more than once [all]
+  --only PART      echo, connect, idle or inspect; may be given more than once [all]
   --sockeye FILE   compare this binary instead of building the workspace's
   -h, --help       print this
 
 Tables go to standard output, progress and each single figure to standard error.
 ";
 
-/// One of the measurements.
+/// One of the contests of servers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Part {
     /// Messages on connections that stay.
@@ -41,6 +41,8 @@ pub(crate) struct Args {
     pub(crate) rounds: usize,
     pub(crate) turn: Duration,
     pub(crate) parts: Vec<Part>,
+    /// Whether to list sockets, too.
+    pub(crate) inspect: bool,
     pub(crate) sockeye: Option<PathBuf>,
 }
 
@@ -53,6 +55,7 @@ impl Args {
             rounds: 5,
             turn: Duration::from_secs(2),
             parts: Vec::new(),
+            inspect: false,
             sockeye: None,
         };
         let mut arguments = arguments.into_iter();
@@ -79,17 +82,19 @@ impl Args {
                     );
                     args.turn = Duration::from_secs_f64(seconds);
                 }
-                "--only" => args.parts.push(match &*value()?.to_string_lossy() {
-                    "echo" => Part::Echo,
-                    "connect" => Part::Connect,
-                    "idle" => Part::Idle,
-                    other => bail!("--only knows echo, connect and idle, not {other}"),
-                }),
+                "--only" => match &*value()?.to_string_lossy() {
+                    "echo" => args.parts.push(Part::Echo),
+                    "connect" => args.parts.push(Part::Connect),
+                    "idle" => args.parts.push(Part::Idle),
+                    "inspect" => args.inspect = true,
+                    other => bail!("--only knows echo, connect, idle and inspect, not {other}"),
+                },
                 other => bail!("unknown option {other}; try --help"),
             }
         }
-        if args.parts.is_empty() {
+        if args.parts.is_empty() && !args.inspect {
             args.parts = Part::ALL.to_vec();
+            args.inspect = true;
         }
         Ok(Some(args))
     }

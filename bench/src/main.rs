@@ -15,6 +15,7 @@ mod contest;
 mod echo;
 mod exchange;
 mod idle;
+mod inspect;
 mod lineup;
 mod machine;
 mod meter;
@@ -67,7 +68,7 @@ fn run(args: &Args, stop: &Stop) -> anyhow::Result<()> {
         !cfg!(debug_assertions),
         "a slow build of the load generator would measure itself; use cargo run --release"
     );
-    if args.parts.contains(&Part::Idle) {
+    if args.parts.contains(&Part::Idle) || args.inspect {
         idle::raise_descriptor_limit()?;
     }
     let directory = tempfile::tempdir().context("cannot make a directory for sockets")?;
@@ -120,6 +121,12 @@ fn run(args: &Args, stop: &Stop) -> anyhow::Result<()> {
                 )?;
                 println!("{}", table::of_costs(&title, &entries));
             }
+        }
+    }
+    if args.inspect {
+        for spread in inspect::SPREADS {
+            let table = inspect::measure(&tools.sockeye, spread, args.rounds, stop)?;
+            println!("{table}");
         }
     }
     ensure!(!sockeye_is_missing, "sockeye itself did not take part");
