@@ -1,7 +1,9 @@
 //! `sockeye why`
 
+mod access;
 mod knock;
 mod listener;
+mod lost;
 mod path;
 mod permission;
 mod process;
@@ -72,10 +74,10 @@ fn explain_path(address: &Address, path: &Path, user: &User, report: &mut Report
             verdict::at_file(address, path, stat, &Sight::take(), report);
         }
         End::NotASocket { path, file } => {
-            verdict::not_a_socket(address, path, *file, &Sight::take(), report);
+            lost::not_a_socket(address, path, *file, &Sight::take(), report);
         }
         End::Missing { path, what } => {
-            verdict::missing(address, path, *what, &Sight::take(), report);
+            lost::missing(address, path, *what, &Sight::take(), report);
         }
         End::Stopped => {}
     }

@@ -8,15 +8,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, fstatfs, getxattr, openat,
-    readlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, fstatfs, openat, readlinkat,
 };
 use rustix::io::Errno;
 
-use super::permission::{self, Guard, Rule, Want};
+use super::access::{Access, guard_of};
+use super::permission::{self, Want};
 use super::report::{Check, Report, Verdict};
 use super::through;
-use super::user::{User, owner};
+use super::user::User;
 use crate::exit::Exit;
 use crate::output::escape;
 
@@ -132,15 +132,20 @@ impl Walk<'_> {
         if !self.told.insert((stat.st_dev, stat.st_ino)) {
             return None;
         }
-        let asked = accessat(&self.directory, ".", Access::EXEC_OK, AtFlags::EACCESS);
-        let sentence = Sentence {
+        let asked = accessat(
+            &self.directory,
+            ".",
+            rustix::fs::Access::EXEC_OK,
+            AtFlags::EACCESS,
+        );
+        let access = Access {
             check: Check::Directory,
             want: Want::Search,
             cause: "directory",
             path: &self.shown,
             subject: shown(&self.shown).to_string(),
         };
-        let allowed = sentence.tell(self.user, self.report, &stat, &self.directory, asked);
+        let allowed = access.tell(self.user, self.report, &stat, &self.directory, asked);
         if asked != Err(Errno::ACCESS) {
             return None;
         }
@@ -219,15 +224,20 @@ impl Walk<'_> {
     fn socket(&mut self, name: &OsStr, path: &Path, file: &OwnedFd, stat: &Stat) {
         let text = format!("{} is a socket file", shown(path));
         self.report.ok(Check::File, text);
-        let asked = accessat(&self.directory, name, Access::WRITE_OK, AtFlags::EACCESS);
-        let sentence = Sentence {
+        let asked = accessat(
+            &self.directory,
+            name,
+            rustix::fs::Access::WRITE_OK,
+            AtFlags::EACCESS,
+        );
+        let access = Access {
             check: Check::Permission,
             want: Want::Write,
             cause: "permission",
             path,
             subject: "the socket file".to_owned(),
         };
-        sentence.tell(self.user, self.report, stat, file, asked);
+        access.tell(self.user, self.report, stat, file, asked);
     }
 
     fn follow(&mut self, name: &OsStr, path: &Path, file: &OwnedFd, stat: &Stat) -> Option<End> {
@@ -320,127 +330,6 @@ impl Walk<'_> {
         let directory = fstat(&self.directory).map(|stat| guard_of(&stat));
         !is_on || directory.is_ok_and(|d| permission::may_follow(self.user.uid, link.st_uid, d))
     }
-}
-
-/// What is said of a permission.
-struct Sentence<'a> {
-    check: Check,
-    want: Want,
-    cause: &'static str,
-    path: &'a Path,
-    subject: String,
-}
-
-impl Sentence<'_> {
-    /// Reports whether the user has the permission, and returns it. For who runs this command the
-    /// kernel has `asked`, which knows more than the bits; for others the bits are all there is.
-    fn tell(
-        &self,
-        user: &User,
-        report: &mut Report,
-        stat: &Stat,
-        file: &OwnedFd,
-        asked: Result<(), Errno>,
-    ) -> bool {
-        let guard = guard_of(stat);
-        let list = access_list(file);
-        let (by_bits, rule) = permission::judge(user, guard, list.as_deref(), self.want);
-        let allowed = match (user.is_caller, asked) {
-            (true, Ok(())) => true,
-            (true, Err(Errno::ACCESS)) => false,
-            _ => by_bits,
-        };
-        let mode = format!(
-            "mode {:04o}, {}",
-            guard.mode & 0o7777,
-            owner(guard.uid, guard.gid)
-        );
-        let subject = &self.subject;
-        let done = match self.want {
-            Want::Search => "searched",
-            Want::Write => "written",
-        };
-        let letter = self.want.letter();
-        if allowed {
-            let why = match (by_bits, rule) {
-                (true, Rule::AccessList) => format!("{mode}, and an access list"),
-                (true, Rule::Capability) => format!("{mode}; root may do without {letter}"),
-                _ => mode,
-            };
-            report.ok(self.check, format!("{subject} may be {done} ({why})"));
-            return true;
-        }
-        let why = match by_bits {
-            true => format!(
-                "{mode}: the bits permit it, but a security module or a user namespace does not"
-            ),
-            false => format!("{mode}: no {letter} for {}", rule.in_words()),
-        };
-        let text = format!("{subject} may not be {done} by {user} ({why})");
-        let verdict = match self.want {
-            Want::Search => format!("{user} may not pass the directory {subject} ({why})"),
-            Want::Write => {
-                format!("{user} may not write {subject}, which connecting takes ({why})")
-            }
-        };
-        let verdict = Verdict::new(
-            Exit::NotPermitted,
-            self.cause,
-            verdict,
-            self.advice(rule, by_bits, user, guard),
-        );
-        report.no(self.check, text, verdict);
-        false
-    }
-
-    fn advice(&self, rule: Rule, by_bits: bool, user: &User, guard: Guard) -> String {
-        let letter = self.want.letter();
-        let path = shown(self.path);
-        match (by_bits, rule) {
-            (true, _) => "look for a denial in the audit log, or ask the administrator".to_owned(),
-            (_, Rule::Owner) => format!("chmod u+{letter} {path}"),
-            (_, Rule::Group) => format!("let its owner chmod g+{letter} {path}"),
-            (_, Rule::AccessList) => {
-                format!("let its owner change the access list: setfacl on {path}")
-            }
-            // Opening it to everybody would be worse advice than a group.
-            _ if guard.mode & (0o10 | 0o20) & (self.want_bits() << 3) != 0 => format!(
-                "add {user} to the group of {path} ({})",
-                owner(guard.uid, guard.gid)
-            ),
-            _ => match self.want {
-                Want::Search => {
-                    format!("give the directory to a group of {user} and chmod g+x {path}")
-                }
-                Want::Write => format!(
-                    "let the server make the socket for a group of {user}: sockeye serve --mode 0660 --owner :GROUP"
-                ),
-            },
-        }
-    }
-
-    fn want_bits(&self) -> u32 {
-        match self.want {
-            Want::Search => 1,
-            Want::Write => 2,
-        }
-    }
-}
-
-fn guard_of(stat: &Stat) -> Guard {
-    Guard {
-        mode: stat.st_mode,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-    }
-}
-
-fn access_list(file: &OwnedFd) -> Option<Vec<permission::Entry>> {
-    // XATTR_SIZE_MAX is 64 KiB; a list that long is nobody's.
-    let mut attribute = [0; 4096];
-    let name = "system.posix_acl_access";
-    let length = getxattr(through(file), name, &mut attribute[..]).ok()?;
-    permission::decode(&attribute[..length])
 }
 
 fn open(at: impl std::os::fd::AsFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {

@@ -4,14 +4,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{FileType, Stat, stat};
-use sockeye::inspect::{BoundName, FileState, Socket, State};
+use rustix::fs::Stat;
+use sockeye::inspect::{Socket, State};
 use sockeye::{Address, Kind, Name};
 
 use super::listener::{Listener, Standing, is_reachable, queue, standing, who};
-use super::path::{Missing, shown};
+use super::lost::{elsewhere, replaced};
 use super::report::{Check, Report, Status, Verdict};
-use super::sight::{Sight, is_present};
+use super::sight::Sight;
 use crate::exit::Exit;
 use crate::output::escape;
 
@@ -40,7 +40,7 @@ pub(super) fn at_file(
         }
     }
     replaced(path, &old, report);
-    let same_name = elsewhere(path, sight, &here);
+    let same_name = elsewhere(address, path, sight, &here);
     if let Some(other) = same_name {
         report.note(
             Check::Namespace,
@@ -57,71 +57,6 @@ fn is_at(socket: &Socket, file: &Stat) -> bool {
     // Of a file that is not present at the bound path the lower half is all that is known.
     let inode = socket.file.map(|bound| bound.inode as u32);
     inode == Some(file.st_ino as u32)
-}
-
-/// Reports on a path where something else than a socket is.
-pub(super) fn not_a_socket(
-    address: &Address,
-    path: &Path,
-    file: FileType,
-    sight: &Sight,
-    report: &mut Report,
-) {
-    let is = match file {
-        FileType::RegularFile => "a regular file",
-        FileType::Directory => "a directory",
-        FileType::Fifo => "a FIFO (named pipe)",
-        FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "of an unknown type",
-    };
-    let path = shown(path);
-    let text = format!("{path} is {is}, not a socket");
-    let advice = "give the path of the server's socket";
-    let verdict = Verdict::new(Exit::NothingThere, "not-a-socket", &text, advice);
-    report.no(Check::File, text, verdict);
-    lost_servers(address, sight, report);
-}
-
-/// Reports on a path where nothing is.
-pub(super) fn missing(
-    address: &Address,
-    path: &Path,
-    what: Missing,
-    sight: &Sight,
-    report: &mut Report,
-) {
-    let (cause, advice) = match what {
-        Missing::File => ("missing", "start the server, or check the name"),
-        Missing::Directory => ("directory-missing", "start the server, or check the path"),
-        Missing::Target => ("dangling-link", "start the server, or set the link right"),
-    };
-    let thing = match what {
-        Missing::File => "file",
-        Missing::Directory => "directory",
-        Missing::Target => "target of the symbolic link",
-    };
-    let text = match what {
-        Missing::Target => format!("{}, the {thing}, does not exist", shown(path)),
-        _ => format!("the {thing} {} does not exist", shown(path)),
-    };
-    // A server that lost its file, or has it elsewhere, is the better explanation.
-    report.step(Check::File, Status::No, &text);
-    lost_servers(address, sight, report);
-    if let Some(other) = elsewhere(path, sight, &[]) {
-        let text = format!(
-            "{} has a socket at this path in another mount namespace or root directory",
-            who(other)
-        );
-        report.set_listener(Listener::from(other));
-        let verdict = Verdict::new(
-            Exit::NothingThere,
-            "mount-namespace",
-            format!("nothing is there for you: {text}"),
-            "share the socket's directory (a volume, a bind mount), or run the client where the server is (nsenter -m -t PID)",
-        );
-        report.no(Check::Namespace, text, verdict);
-    }
-    report.conclude(Verdict::new(Exit::NothingThere, cause, text, advice));
 }
 
 /// Reports on an abstract name.
@@ -316,77 +251,6 @@ fn nobody_seen(blind: &str, report: &mut Report) {
     );
     let text = format!("nobody that I can see listens; {blind}");
     report.unknown(Check::Listener, text, verdict);
-}
-
-/// Servers that had this path before, and live.
-fn replaced(path: &Path, old: &[&Socket], report: &mut Report) {
-    for socket in old.iter().filter(|socket| is_reachable(socket)) {
-        report.note(
-            Check::Listener,
-            format!(
-                "an older server still lives, {}: its file at {} was replaced, nobody can reach it any more",
-                who(socket),
-                shown(path)
-            ),
-        );
-    }
-}
-
-/// Servers that had this path, where no socket is any more.
-fn lost_servers(address: &Address, sight: &Sight, report: &mut Report) {
-    let bound = address.path().map(|path| path.as_os_str().as_bytes());
-    let mut lost: Vec<&Socket> = sight
-        .snapshot
-        .iter()
-        .flat_map(|all| all.select(address))
-        .collect();
-    // A directory that is gone as well cannot be compared but by name.
-    let by_name = sight.sockets().iter().filter(|socket| {
-        let state = socket.file.and_then(|file| file.state);
-        state == Some(FileState::Removed) && path_of(socket) == bound
-    });
-    lost.extend(by_name);
-    lost.sort_by_key(|socket| socket.inode);
-    lost.dedup_by_key(|socket| socket.inode);
-    for socket in lost.into_iter().filter(|socket| is_reachable(socket)) {
-        let text = format!(
-            "the server still lives, {}, but its socket file is gone",
-            who(socket)
-        );
-        report.set_listener(Listener::from(socket));
-        let verdict = Verdict::new(
-            Exit::NothingThere,
-            "removed",
-            format!("{text}: it was removed or replaced under it"),
-            "restart that server, it makes the file anew; find out what removes files there",
-        );
-        report.step(Check::Listener, Status::Note, text);
-        report.overrule(verdict);
-    }
-}
-
-/// A living socket whose own file has this very path, in another mount namespace or root directory.
-fn elsewhere<'a>(path: &Path, sight: &'a Sight, here: &[&Socket]) -> Option<&'a Socket> {
-    let name = path.as_os_str().as_bytes();
-    let file = stat(path).ok();
-    sight.sockets().iter().find(|socket| {
-        let other_file = socket.file.is_some_and(|bound| {
-            file.as_ref()
-                .is_none_or(|file| (file.st_dev, file.st_ino) != (bound.device, bound.inode))
-        });
-        is_reachable(socket)
-            && is_present(socket)
-            && other_file
-            && path_of(socket) == Some(name)
-            && !here.iter().any(|known| known.inode == socket.inode)
-    })
-}
-
-fn path_of(socket: &Socket) -> Option<&[u8]> {
-    match &socket.name {
-        Some(BoundName::Path(name)) => Some(name),
-        _ => None,
-    }
 }
 
 /// The address with another kind, as it is written.
