@@ -12,7 +12,7 @@ Examples:
 
 Exit status:
   0 a connect would succeed   5 not permitted
-  1 a symbolic link loops     6 the backlog is full
+  1 links loop, or I/O fails   6 the backlog is full
   3 nobody listens, or no     7 nobody that you may see listens;
     socket of this kind         --connect settles it";
 
