@@ -5,6 +5,7 @@ mod demo;
 mod send;
 mod serve;
 pub(crate) mod values;
+mod why;
 
 use clap::{Parser, Subcommand};
 
@@ -12,6 +13,7 @@ pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
 pub(crate) use send::Send;
 pub(crate) use serve::{Answer, Serve};
+pub(crate) use why::Why;
 
 const ADDRESSES: &str = "\
 Addresses: [kind:]name
@@ -29,6 +31,7 @@ Examples:
   sockeye serve /tmp/app.sock
   sockeye send /tmp/app.sock Hello UNIX socket!
   sockeye connect /tmp/app.sock
+  sockeye why /tmp/app.sock
   sockeye demo";
 
 /// UNIX sockets done right: serve and call them
@@ -44,6 +47,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Send(Send),
     Connect(Connect),
+    Why(Why),
     Demo(Demo),
 }
 

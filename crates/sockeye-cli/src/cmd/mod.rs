@@ -5,6 +5,7 @@ mod demo;
 mod exchange;
 mod send;
 mod serve;
+mod why;
 
 use crate::args::Command;
 use crate::exit::Exit;
@@ -14,6 +15,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Connect(args) => connect::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Demo(_) => demo::run(),
     }
 }

@@ -34,3 +34,4 @@ mod mode;
 mod output;
 mod permission;
 mod send;
+mod why;

@@ -1,0 +1,44 @@
+use clap::Args;
+use sockeye::Address;
+
+use super::values::{address, uid};
+
+const EXAMPLES: &str = "\
+Examples:
+  sockeye why /run/app.sock
+  sockeye why --user www-data /run/app.sock
+  sockeye why --connect @name
+  sockeye why --json seqpacket:/run/app.sock
+
+Exit status:
+  0 a connect would succeed   5 not permitted
+  1 links loop, or I/O fails   6 the backlog is full
+  3 nobody listens, or no     7 nobody that you may see listens;
+    socket of this kind         --connect settles it";
+
+/// Explain why a connect works, or does not
+///
+/// Walks the way to the address as the kernel does and says what works and what
+/// does not: directories, links, permissions, the kind of socket, who listens
+/// and whether it accepts. Ends in one verdict and one piece of advice. Nothing
+/// is changed, and nobody is connected to unless you ask for that.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Why {
+    /// Where the server should listen: a path or @name
+    #[arg(value_parser = address())]
+    pub(crate) address: Address,
+
+    /// Look at the permissions of USER (a name or a number) and of its groups
+    #[arg(short, long, value_name = "USER", value_parser = uid)]
+    pub(crate) user: Option<u32>,
+
+    /// Connect once, as yourself, and hang up: the server sees an empty
+    /// connection
+    #[arg(short, long)]
+    pub(crate) connect: bool,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}

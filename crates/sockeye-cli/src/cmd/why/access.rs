@@ -1,0 +1,135 @@
+//! [`Access`]: what is said of a permission on the way.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{Stat, getxattr};
+use rustix::io::Errno;
+
+use super::path::shown;
+use super::permission::{self, Guard, Rule, Want};
+use super::report::{Check, Report, Verdict};
+use super::through;
+use super::user::{User, owner};
+use crate::exit::Exit;
+
+/// What is said of a permission.
+pub(super) struct Access<'a> {
+    pub(super) check: Check,
+    pub(super) want: Want,
+    pub(super) cause: &'static str,
+    pub(super) path: &'a Path,
+    pub(super) subject: String,
+}
+
+impl Access<'_> {
+    /// Reports whether the user has the permission, and returns it. For who runs this command the
+    /// kernel has `asked`, which knows more than the bits; for others the bits are all there is.
+    pub(super) fn tell(
+        &self,
+        user: &User,
+        report: &mut Report,
+        stat: &Stat,
+        file: &OwnedFd,
+        asked: Result<(), Errno>,
+    ) -> bool {
+        let guard = guard_of(stat);
+        let list = access_list(file);
+        let (by_bits, rule) = permission::judge(user, guard, list.as_deref(), self.want);
+        let allowed = match (user.is_caller, asked) {
+            (true, Ok(())) => true,
+            (true, Err(Errno::ACCESS)) => false,
+            _ => by_bits,
+        };
+        let mode = format!(
+            "mode {:04o}, {}",
+            guard.mode & 0o7777,
+            owner(guard.uid, guard.gid)
+        );
+        let subject = &self.subject;
+        let done = match self.want {
+            Want::Search => "searched",
+            Want::Write => "written",
+        };
+        let letter = self.want.letter();
+        if allowed {
+            let why = match (by_bits, rule) {
+                (true, Rule::AccessList) => format!("{mode}, and an access list"),
+                (true, Rule::Capability) => format!("{mode}; root may do without {letter}"),
+                _ => mode,
+            };
+            report.ok(self.check, format!("{subject} may be {done} ({why})"));
+            return true;
+        }
+        let why = match by_bits {
+            true => format!(
+                "{mode}: the bits permit it, but a security module or a user namespace does not"
+            ),
+            false => format!("{mode}: no {letter} for {}", rule.in_words()),
+        };
+        let text = format!("{subject} may not be {done} by {user} ({why})");
+        let verdict = match self.want {
+            Want::Search => format!("{user} may not pass the directory {subject} ({why})"),
+            Want::Write => {
+                format!("{user} may not write {subject}, which connecting takes ({why})")
+            }
+        };
+        let verdict = Verdict::new(
+            Exit::NotPermitted,
+            self.cause,
+            verdict,
+            self.advice(rule, by_bits, user, guard),
+        );
+        report.no(self.check, text, verdict);
+        false
+    }
+
+    fn advice(&self, rule: Rule, by_bits: bool, user: &User, guard: Guard) -> String {
+        let letter = self.want.letter();
+        let path = shown(self.path);
+        match (by_bits, rule) {
+            (true, _) => "look for a denial in the audit log, or ask the administrator".to_owned(),
+            (_, Rule::Owner) => format!("chmod u+{letter} {path}"),
+            (_, Rule::Group) => format!("let its owner chmod g+{letter} {path}"),
+            (_, Rule::AccessList) => {
+                format!("let its owner change the access list: setfacl on {path}")
+            }
+            // Opening it to everybody would be worse advice than a group.
+            _ if guard.mode & (0o10 | 0o20) & (self.want_bits() << 3) != 0 => format!(
+                "add {user} to the group of {path} ({})",
+                owner(guard.uid, guard.gid)
+            ),
+            _ => match self.want {
+                Want::Search => {
+                    format!("give the directory to a group of {user} and chmod g+x {path}")
+                }
+                Want::Write => format!(
+                    "let the server make the socket for a group of {user}: sockeye serve --mode 0660 --owner :GROUP"
+                ),
+            },
+        }
+    }
+
+    fn want_bits(&self) -> u32 {
+        match self.want {
+            Want::Search => 1,
+            Want::Write => 2,
+        }
+    }
+}
+
+pub(super) fn guard_of(stat: &Stat) -> Guard {
+    Guard {
+        mode: stat.st_mode,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+    }
+}
+
+fn access_list(file: &OwnedFd) -> Option<Vec<permission::Entry>> {
+    // XATTR_SIZE_MAX is 64 KiB; a list that long is nobody's.
+    let mut attribute = [0; 4096];
+    let name = "system.posix_acl_access";
+    let length = getxattr(through(file), name, &mut attribute[..]).ok()?;
+    permission::decode(&attribute[..length])
+}

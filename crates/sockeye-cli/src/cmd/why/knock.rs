@@ -1,0 +1,127 @@
+//! The one connect of `--connect`, which settles what could not be seen.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use sockeye::address::MAX_NAME;
+use sockeye::{Address, Kind, Name, Peer};
+
+use super::report::{Check, Report, Status, Verdict};
+use super::user::User;
+use super::verdict::stale;
+use crate::exit::Exit;
+use crate::output::escape;
+
+/// Connects once and hangs up. What the kernel says overrules what was concluded before.
+pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
+    let exit = report.verdict().map_or(Exit::Done, |verdict| verdict.exit);
+    if !user.is_caller && exit == Exit::NotPermitted {
+        let text = format!("not tried: it would be you who connects, not {user}");
+        return report.note(Check::Connect, text);
+    }
+    let errno = match attempt(address) {
+        Ok(peer) => {
+            let text = format!("connected{peer}, and hung up");
+            report.ok(Check::Connect, text);
+            if exit != Exit::Done {
+                report.overrule(Verdict::new(
+                    Exit::Done,
+                    "none",
+                    format!("a connect succeeds{peer}"),
+                    "nothing is in the way",
+                ));
+            }
+            return;
+        }
+        Err(errno) => errno,
+    };
+    let error = std::io::Error::from(errno);
+    report.step(
+        Check::Connect,
+        Status::No,
+        format!("connect(2) says: {error}"),
+    );
+    let verdict = match (errno, exit) {
+        (Errno::CONNREFUSED, Exit::Done | Exit::Incomplete) if address.path().is_some() => stale(),
+        (Errno::CONNREFUSED, Exit::Done | Exit::Incomplete) => Verdict::new(
+            Exit::NothingThere,
+            "nobody",
+            "nobody listens on this name",
+            "start the server, or check the name",
+        ),
+        (Errno::PROTOTYPE, Exit::Done | Exit::Incomplete) => Verdict::new(
+            Exit::NothingThere,
+            "kind",
+            format!(
+                "the socket there is not a {} one, which is refused",
+                address.kind()
+            ),
+            "use another kind of client: try unix:, seqpacket: or dgram: before the name",
+        ),
+        (Errno::AGAIN, Exit::Done | Exit::Incomplete) => Verdict::new(
+            Exit::TimedOut,
+            "full",
+            "a server is there and does not accept: its backlog is full",
+            "look at what keeps the server busy, or wait",
+        ),
+        (Errno::ACCESS | Errno::PERM, Exit::Done | Exit::Incomplete) => Verdict::new(
+            Exit::NotPermitted,
+            "denied",
+            format!("connect(2) says {error}, though all that can be looked at permits it"),
+            "look for a denial by a security module in the audit log, or ask the administrator",
+        ),
+        (_, Exit::Done | Exit::Incomplete) => Verdict::new(
+            Exit::Failed,
+            "io",
+            format!("connect(2) says: {error}"),
+            "try again; it may have changed just now",
+        ),
+        _ => return,
+    };
+    report.overrule(verdict);
+}
+
+/// Connects without blocking. Returns whom to, in words.
+fn attempt(address: &Address) -> Result<String, Errno> {
+    let (target, _held) = target(address)?;
+    let socket_type = match address.kind() {
+        Kind::Stream => SocketType::STREAM,
+        Kind::SeqPacket => SocketType::SEQPACKET,
+        Kind::Datagram => SocketType::DGRAM,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, socket_type, flags, None)?;
+    connect(&socket, &target)?;
+    let peer = Peer::of(&socket)
+        .ok()
+        .filter(|_| address.kind() != Kind::Datagram);
+    let words = peer.and_then(|peer| {
+        let pid = peer.pid()?.as_raw_pid();
+        let command = peer.command().unwrap_or_else(|| b"?".to_vec());
+        Some(format!(" to pid {pid} ({})", escape::bytes(&command)))
+    });
+    Ok(words.unwrap_or_default())
+}
+
+fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Errno> {
+    match address.name() {
+        Name::Path(path) if path.as_os_str().len() <= MAX_NAME => {
+            Ok((SocketAddrUnix::new(path.as_path())?, None))
+        }
+        Name::Path(path) => {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let file = openat(CWD, path.as_path(), flags, Mode::empty())?;
+            Ok((SocketAddrUnix::new(through(&file))?, Some(file)))
+        }
+        Name::Abstract(name) => Ok((SocketAddrUnix::new_abstract_name(name)?, None)),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// A path that leads to an open file (proc_pid_fd(5)).
+pub(super) fn through(file: impl AsFd) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()).into()
+}

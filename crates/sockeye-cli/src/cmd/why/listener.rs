@@ -1,0 +1,168 @@
+//! Who listens at an address, and whether a connect would be let in.
+
+use serde::Serialize;
+use sockeye::Kind;
+use sockeye::inspect::{Holder, Socket, State};
+
+use super::process;
+use crate::output::escape;
+
+/// What a connect of some kind meets, of all the sockets that are bound to an address.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing<'a> {
+    /// It would be let in.
+    Open(&'a Socket),
+    /// More wait than the limit.
+    Full(&'a Socket),
+    /// It listened, and lets nobody in any more.
+    ShutDown(&'a Socket),
+    /// It is bound and does not listen.
+    Deaf(&'a Socket),
+    /// A datagram socket that only takes what its peer sends.
+    Reserved(&'a Socket),
+    /// Only a socket of another kind is there.
+    OtherKind(&'a Socket),
+    Nobody,
+}
+
+/// `bound` are sockets with the address's name, accepted ones too.
+pub(super) fn standing<'a>(kind: Kind, bound: &[&'a Socket]) -> Standing<'a> {
+    let reachable = |socket: &&&Socket| is_reachable(socket);
+    let mut same = bound.iter().filter(reachable).filter(|s| s.kind == kind);
+    // One that listens comes before one that does not.
+    let listening = same.clone().find(|socket| socket.state == State::Listening);
+    let Some(socket) = listening.or_else(|| same.next()) else {
+        return match bound.iter().find(reachable) {
+            Some(other) => Standing::OtherKind(other),
+            None => Standing::Nobody,
+        };
+    };
+    match (socket.kind, socket.state) {
+        (Kind::Datagram, State::Connected | State::Closed) => Standing::Reserved(socket),
+        (Kind::Datagram, _) => Standing::Open(socket),
+        (_, State::Listening) if socket.shut_read == Some(true) => Standing::ShutDown(socket),
+        (_, State::Listening) if is_full(socket) => Standing::Full(socket),
+        (_, State::Listening) => Standing::Open(socket),
+        _ => Standing::Deaf(socket),
+    }
+}
+
+/// Whether it is the socket that was bound, rather than one that was accepted and bears its name.
+pub(super) fn is_reachable(socket: &Socket) -> bool {
+    socket.kind == Kind::Datagram || matches!(socket.state, State::Listening | State::Bound)
+}
+
+/// listen(2) admits one more than its limit.
+fn is_full(socket: &Socket) -> bool {
+    let queues = socket.recv_queue.zip(socket.send_queue);
+    queues.is_some_and(|(waiting, limit)| waiting > limit)
+}
+
+/// `3 waiting, limit 2, full`
+pub(super) fn queue(socket: &Socket) -> Option<String> {
+    let (waiting, limit) = socket.recv_queue.zip(socket.send_queue)?;
+    let full = if waiting > limit { ", full" } else { "" };
+    Some(format!("{waiting} waiting, limit {limit}{full}"))
+}
+
+/// `pid 4242 (nginx), since 2026-02-03T04:05:06Z`, and how many more.
+pub(super) fn who(socket: &Socket) -> String {
+    let holders = match socket.holders.as_deref() {
+        None => {
+            return match socket.uid {
+                Some(uid) => format!("a process of uid {uid} that you may not see (root may)"),
+                None => "a process that you may not see (root may)".to_owned(),
+            };
+        }
+        Some([]) => return "no process: the socket is on its way in a message".to_owned(),
+        Some(holders) => holders,
+    };
+    let mut pids: Vec<i32> = Vec::new();
+    let mut named: Vec<String> = Vec::new();
+    for holder in holders {
+        if !pids.contains(&holder.process.pid) {
+            pids.push(holder.process.pid);
+            if named.len() < 3 {
+                named.push(name(holder));
+            }
+        }
+    }
+    let more = pids.len() - named.len();
+    let named = named.join(" and ");
+    match more {
+        0 => named,
+        _ => format!("{named} and {more} more"),
+    }
+}
+
+fn name(holder: &Holder) -> String {
+    let process = &holder.process;
+    let command = process.command.as_deref().unwrap_or(b"?");
+    let since = process::started(process.pid).and_then(process::rfc3339);
+    let since = since.map_or_else(String::new, |since| format!(", since {since}"));
+    format!("pid {} ({}{since})", process.pid, escape::bytes(command))
+}
+
+/// The same for programs.
+#[derive(Debug, Serialize)]
+pub(super) struct Listener {
+    kind: &'static str,
+    state: &'static str,
+    inode: u32,
+    uid: Option<u32>,
+    waiting: Option<u32>,
+    limit: Option<u32>,
+    netns: Option<u64>,
+    holders: Option<Vec<ShownHolder>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownHolder {
+    pid: i32,
+    comm: Option<String>,
+    uid: Option<u32>,
+    fd: i32,
+    since: Option<String>,
+}
+
+impl From<&Socket> for Listener {
+    fn from(socket: &Socket) -> Self {
+        let is_listening = socket.state == State::Listening;
+        let holders = socket.holders.as_deref();
+        Self {
+            kind: match socket.kind {
+                Kind::Stream => "stream",
+                Kind::SeqPacket => "seqpacket",
+                Kind::Datagram => "dgram",
+            },
+            state: match socket.state {
+                State::Listening => "listening",
+                State::Connected => "connected",
+                State::Pending => "pending",
+                State::Bound => "bound",
+                State::Unconnected => "unconnected",
+                State::Closed => "closed",
+            },
+            inode: socket.inode,
+            uid: socket.uid,
+            waiting: socket.recv_queue.filter(|_| is_listening),
+            limit: socket.send_queue.filter(|_| is_listening),
+            netns: socket.namespace,
+            holders: holders.map(|holders| holders.iter().map(ShownHolder::from).collect()),
+        }
+    }
+}
+
+impl From<&Holder> for ShownHolder {
+    fn from(holder: &Holder) -> Self {
+        let process = &holder.process;
+        let comm = process.command.as_deref();
+        Self {
+            pid: process.pid,
+            comm: comm.map(|comm| String::from_utf8_lossy(comm).into_owned()),
+            uid: process.uid,
+            fd: holder.fd,
+            since: process::started(process.pid).and_then(process::rfc3339),
+        }
+    }
+}

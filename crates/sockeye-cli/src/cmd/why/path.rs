@@ -1,0 +1,363 @@
+//! The way to a socket file, walked as the kernel walks it (path_resolution(7)), a name at a time.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, fstatfs, openat, readlinkat,
+};
+use rustix::io::Errno;
+
+use super::access::{Access, guard_of};
+use super::permission::{self, Want};
+use super::report::{Check, Report, Verdict};
+use super::through;
+use super::user::User;
+use crate::exit::Exit;
+use crate::output::escape;
+
+/// As many symbolic links as the kernel follows.
+const LINKS: u32 = 40;
+/// linux/magic.h: its links may lead to what has no path.
+const PROC_SUPER_MAGIC: u32 = 0x9fa0;
+
+/// Where the way ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// At a socket file.
+    Socket { path: PathBuf, stat: Stat },
+    /// At something else.
+    NotASocket { path: PathBuf, file: FileType },
+    /// At a name that does not exist.
+    Missing { path: PathBuf, what: Missing },
+    /// At what the report says.
+    Stopped,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    File,
+    Directory,
+    /// Of a symbolic link.
+    Target,
+}
+
+/// Walks from `/`, or from here for a relative path, and reports each step.
+pub(super) fn walk(path: &Path, user: &User, report: &mut Report) -> End {
+    let here = std::env::current_dir().unwrap_or_default();
+    // Another user would start elsewhere.
+    let path = match user.is_caller || path.is_absolute() {
+        true => path.to_owned(),
+        false => here.join(path),
+    };
+    let (start, shown) = match path.is_absolute() {
+        true => ("/", PathBuf::from("/")),
+        false => (".", here),
+    };
+    let directory = match open(CWD, OsStr::new(start), OFlags::DIRECTORY) {
+        Ok(directory) => directory,
+        Err(errno) => return stop(report, &shown, errno),
+    };
+    let mut walk = Walk {
+        user,
+        report,
+        rest: Vec::new(),
+        directory,
+        shown,
+        told: HashSet::new(),
+        links: 0,
+        linked: false,
+    };
+    walk.push(path.as_os_str());
+    walk.run()
+}
+
+struct Walk<'a> {
+    user: &'a User,
+    report: &'a mut Report,
+    /// The names to come, the next one last.
+    rest: Vec<OsString>,
+    directory: OwnedFd,
+    shown: PathBuf,
+    /// Directories and links that were reported.
+    told: HashSet<(u64, u64)>,
+    links: u32,
+    /// Whether the last name came from a link.
+    linked: bool,
+}
+
+impl Walk<'_> {
+    fn push(&mut self, path: &OsStr) {
+        let names = path.as_bytes().split(|&byte| byte == b'/');
+        let is_directory = path.as_bytes().ends_with(b"/");
+        if is_directory {
+            self.rest.push(".".into());
+        }
+        let names = names.filter(|name| !name.is_empty() && *name != b".");
+        let names = names.map(|name| OsStr::from_bytes(name).to_owned());
+        self.rest
+            .extend(names.collect::<Vec<_>>().into_iter().rev());
+    }
+
+    fn run(mut self) -> End {
+        while let Some(name) = self.rest.pop() {
+            if let Some(end) = self.search() {
+                return end;
+            }
+            let end = match name.as_bytes() {
+                b"." => None,
+                b".." => self.ascend(),
+                _ => self.descend(&name),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+        End::NotASocket {
+            path: self.shown,
+            file: FileType::Directory,
+        }
+    }
+
+    /// Reports whether the directory may be searched, once.
+    fn search(&mut self) -> Option<End> {
+        let stat = match fstat(&self.directory) {
+            Ok(stat) => stat,
+            Err(errno) => return Some(stop(self.report, &self.shown, errno)),
+        };
+        if !self.told.insert((stat.st_dev, stat.st_ino)) {
+            return None;
+        }
+        let asked = accessat(
+            &self.directory,
+            ".",
+            rustix::fs::Access::EXEC_OK,
+            AtFlags::EACCESS,
+        );
+        let access = Access {
+            check: Check::Directory,
+            want: Want::Search,
+            cause: "directory",
+            path: &self.shown,
+            subject: shown(&self.shown).to_string(),
+        };
+        let allowed = access.tell(self.user, self.report, &stat, &self.directory, asked);
+        if asked != Err(Errno::ACCESS) {
+            return None;
+        }
+        if allowed {
+            let path = shown(&self.shown);
+            let verdict = Verdict::new(
+                Exit::Incomplete,
+                "unseen",
+                format!("it cannot be told: you may not look beyond {path} yourself"),
+                format!("run this as root, or as {}", self.user),
+            );
+            let text = format!("what lies beyond {path} cannot be seen by you");
+            self.report.unknown(Check::Directory, text, verdict);
+        }
+        Some(End::Stopped)
+    }
+
+    fn ascend(&mut self) -> Option<End> {
+        match open(&self.directory, OsStr::new(".."), OFlags::DIRECTORY) {
+            Ok(directory) => {
+                self.directory = directory;
+                self.shown.pop();
+                None
+            }
+            Err(errno) => Some(stop(self.report, &self.shown, errno)),
+        }
+    }
+
+    fn descend(&mut self, name: &OsStr) -> Option<End> {
+        let path = self.shown.join(name);
+        let is_last = self.rest.is_empty();
+        let file = match open(&self.directory, name, OFlags::NOFOLLOW) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => {
+                let what = match (is_last, self.linked) {
+                    (true, true) => Missing::Target,
+                    (true, false) => Missing::File,
+                    (false, _) => Missing::Directory,
+                };
+                return Some(End::Missing { path, what });
+            }
+            Err(errno) => return Some(stop(self.report, &path, errno)),
+        };
+        let stat = match fstat(&file) {
+            Ok(stat) => stat,
+            Err(errno) => return Some(stop(self.report, &path, errno)),
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => return self.follow(name, &path, &file, &stat),
+            FileType::Directory => {
+                (self.directory, self.shown) = (file, path);
+                return None;
+            }
+            _ if !is_last => self.no_directory(&path),
+            FileType::Socket => {
+                self.socket(name, &path, &file, &stat);
+                return Some(End::Socket { path, stat });
+            }
+            file => return Some(End::NotASocket { path, file }),
+        }
+        Some(End::Stopped)
+    }
+
+    fn no_directory(&mut self, path: &Path) {
+        let text = format!("{} is not a directory", shown(path));
+        let verdict = Verdict::new(
+            Exit::NothingThere,
+            "not-a-directory",
+            format!("{text}, so nothing can be below it"),
+            "check the path",
+        );
+        self.report.no(Check::Directory, text, verdict);
+    }
+
+    /// Reports the type of the file, and whether it may be written.
+    fn socket(&mut self, name: &OsStr, path: &Path, file: &OwnedFd, stat: &Stat) {
+        let text = format!("{} is a socket file", shown(path));
+        self.report.ok(Check::File, text);
+        let asked = accessat(
+            &self.directory,
+            name,
+            rustix::fs::Access::WRITE_OK,
+            AtFlags::EACCESS,
+        );
+        let access = Access {
+            check: Check::Permission,
+            want: Want::Write,
+            cause: "permission",
+            path,
+            subject: "the socket file".to_owned(),
+        };
+        access.tell(self.user, self.report, stat, file, asked);
+    }
+
+    fn follow(&mut self, name: &OsStr, path: &Path, file: &OwnedFd, stat: &Stat) -> Option<End> {
+        self.links += 1;
+        let is_new = self.told.insert((stat.st_dev, stat.st_ino));
+        let target = match readlinkat(file, "", Vec::new()) {
+            Ok(target) => OsStr::from_bytes(target.as_bytes()).to_owned(),
+            Err(errno) => return Some(stop(self.report, path, errno)),
+        };
+        let text = format!(
+            "{} is a symbolic link to {}",
+            shown(path),
+            shown(Path::new(&target))
+        );
+        if self.links > LINKS {
+            let verdict = Verdict::new(
+                Exit::Failed,
+                "loop",
+                format!("the symbolic links lead in a circle: after {LINKS} of them, {text}"),
+                "remove the wrong link, or give the path of the socket itself",
+            );
+            let step = format!("more than {LINKS} symbolic links: they lead in a circle");
+            self.report.no(Check::Link, step, verdict);
+            return Some(End::Stopped);
+        }
+        // The kernel looks at this only for the last name.
+        if self.rest.is_empty() && !self.may_follow(stat) {
+            let verdict = Verdict::new(
+                Exit::NotPermitted,
+                "protected-link",
+                format!(
+                    "the kernel does not follow {}: a link of another user in a directory that all may write",
+                    shown(path)
+                ),
+                "give the path of the socket itself, or let the directory's owner make the link \
+                 (fs.protected_symlinks)",
+            );
+            let step = format!("{text}, of another user in a sticky directory that all may write");
+            self.report.no(Check::Link, step, verdict);
+        } else if is_new {
+            self.report.ok(Check::Link, text);
+        }
+        self.linked = self.rest.is_empty() || self.linked;
+        if fstatfs(file).is_ok_and(|found| found.f_type as u32 == PROC_SUPER_MAGIC) {
+            return self.jump(name, path);
+        }
+        if target.as_bytes().starts_with(b"/") {
+            match open(CWD, OsStr::new("/"), OFlags::DIRECTORY) {
+                Ok(root) => (self.directory, self.shown) = (root, PathBuf::from("/")),
+                Err(errno) => return Some(stop(self.report, Path::new("/"), errno)),
+            }
+        }
+        self.push(&target);
+        None
+    }
+
+    /// Lets the kernel follow a link of /proc.
+    fn jump(&mut self, name: &OsStr, path: &Path) -> Option<End> {
+        let found = open(&self.directory, name, OFlags::empty()).and_then(|file| {
+            let stat = fstat(&file)?;
+            Ok((file, stat))
+        });
+        let (file, stat) = match found {
+            Ok(found) => found,
+            Err(Errno::NOENT) => {
+                let (path, what) = (path.to_owned(), Missing::Target);
+                return Some(End::Missing { path, what });
+            }
+            Err(errno) => return Some(stop(self.report, path, errno)),
+        };
+        let real = std::fs::read_link(through(&file)).unwrap_or_else(|_| path.to_owned());
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                (self.directory, self.shown) = (file, real);
+                return None;
+            }
+            _ if !self.rest.is_empty() => self.no_directory(&real),
+            FileType::Socket => {
+                self.socket(name, &real, &file, &stat);
+                return Some(End::Socket { path: real, stat });
+            }
+            file => return Some(End::NotASocket { path: real, file }),
+        }
+        Some(End::Stopped)
+    }
+
+    fn may_follow(&self, link: &Stat) -> bool {
+        let protected = std::fs::read_to_string("/proc/sys/fs/protected_symlinks");
+        let is_on = protected.is_ok_and(|value| value.trim() == "1");
+        let directory = fstat(&self.directory).map(|stat| guard_of(&stat));
+        !is_on || directory.is_ok_and(|d| permission::may_follow(self.user.uid, link.st_uid, d))
+    }
+}
+
+fn open(at: impl std::os::fd::AsFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    openat(
+        at,
+        name,
+        OFlags::PATH | OFlags::CLOEXEC | flags,
+        Mode::empty(),
+    )
+}
+
+/// A system call that failed for no reason that is known here.
+fn stop(report: &mut Report, path: &Path, errno: Errno) -> End {
+    let error = std::io::Error::from(errno);
+    let text = format!("{}: {error}", shown(path));
+    let (exit, advice) = match errno {
+        Errno::ACCESS | Errno::PERM => (
+            Exit::NotPermitted,
+            "look for a denial in the audit log, or ask the administrator",
+        ),
+        Errno::NAMETOOLONG => (Exit::Failed, "give a shorter name, or a shorter path"),
+        _ => (Exit::Failed, "look at the file system, and at dmesg"),
+    };
+    let verdict = Verdict::new(exit, "io", format!("the way ends at {text}"), advice);
+    report.no(Check::File, text, verdict);
+    End::Stopped
+}
+
+pub(super) fn shown(path: &Path) -> impl Display {
+    escape::bytes(path.as_os_str().as_bytes())
+}

@@ -1,0 +1,275 @@
+//! Whether permission bits and access lists let a user search a directory or write a file, as the
+//! kernel decides it (path_resolution(7), acl(5)).
+
+use super::user::User;
+
+/// What is wanted of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// To pass a directory on the way.
+    Search,
+    /// To write a socket, which connecting takes.
+    Write,
+}
+
+impl Want {
+    fn bit(self) -> u32 {
+        match self {
+            Self::Search => 1,
+            Self::Write => 2,
+        }
+    }
+
+    pub(super) fn letter(self) -> char {
+        match self {
+            Self::Search => 'x',
+            Self::Write => 'w',
+        }
+    }
+}
+
+/// Mode and owner of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guard {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// Which rule decides for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    Owner,
+    Group,
+    Others,
+    AccessList,
+    /// A capability (root's) that stands above the bits.
+    Capability,
+}
+
+impl Rule {
+    /// Whom the bits are for.
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::Owner => "its owner",
+            Self::Group => "its group",
+            Self::Others => "others",
+            Self::AccessList => "this user by its access list",
+            Self::Capability => "root",
+        }
+    }
+}
+
+/// Whether `user` may do what it wants, and what decides.
+pub(super) fn judge(user: &User, guard: Guard, list: Option<&[Entry]>, want: Want) -> (bool, Rule) {
+    let (bits, rule) = bits_for(user, guard, list, want);
+    let capable = match want {
+        Want::Search => user.searches,
+        Want::Write => user.overrides,
+    };
+    match bits & want.bit() != 0 {
+        true => (true, rule),
+        false if capable => (true, Rule::Capability),
+        false => (false, rule),
+    }
+}
+
+fn bits_for(user: &User, guard: Guard, list: Option<&[Entry]>, want: Want) -> (u32, Rule) {
+    if user.uid == guard.uid {
+        return (guard.mode >> 6, Rule::Owner);
+    }
+    let Some(list) = list else {
+        return match user.groups.contains(&guard.gid) {
+            true => (guard.mode >> 3, Rule::Group),
+            false => (guard.mode, Rule::Others),
+        };
+    };
+    let of = |wanted: Tag| list.iter().find(move |entry| entry.tag == wanted);
+    let mask = of(Tag::Mask).map_or(7, |entry| entry.bits);
+    if let Some(entry) = of(Tag::User(user.uid)) {
+        return (entry.bits & mask, Rule::AccessList);
+    }
+    let mut groups = list.iter().filter_map(|entry| match entry.tag {
+        Tag::OwningGroup if user.groups.contains(&guard.gid) => Some((entry.bits, Rule::Group)),
+        Tag::Group(gid) if user.groups.contains(&gid) => Some((entry.bits, Rule::AccessList)),
+        _ => None,
+    });
+    // One group that grants it is enough; a user of any group that is listed is not "others".
+    let mut listed = groups.next();
+    for group in groups {
+        if listed.is_some_and(|(bits, _)| bits & mask & want.bit() == 0) {
+            listed = Some(group);
+        }
+    }
+    match listed {
+        Some((bits, rule)) => (bits & mask, rule),
+        None => (guard.mode, Rule::Others),
+    }
+}
+
+/// Whom an entry of an access list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    Owner,
+    User(u32),
+    OwningGroup,
+    Group(u32),
+    Mask,
+    Others,
+}
+
+/// An entry of an access list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    tag: Tag,
+    bits: u32,
+}
+
+/// Decodes the attribute `system.posix_acl_access` (linux/posix_acl_xattr.h); `None` for what is
+/// none.
+pub(super) fn decode(attribute: &[u8]) -> Option<Vec<Entry>> {
+    let (version, entries) = attribute.split_first_chunk()?;
+    if u32::from_le_bytes(*version) != 2 || entries.len() % 8 != 0 {
+        return None;
+    }
+    let decode_one = |entry: &[u8]| {
+        let half = |at: usize| Some(u16::from_le_bytes(*entry.get(at..)?.first_chunk()?));
+        let id = u32::from_le_bytes(*entry.last_chunk()?);
+        let tag = match half(0)? {
+            0x01 => Tag::Owner,
+            0x02 => Tag::User(id),
+            0x04 => Tag::OwningGroup,
+            0x08 => Tag::Group(id),
+            0x10 => Tag::Mask,
+            0x20 => Tag::Others,
+            _ => return None,
+        };
+        let bits = u32::from(half(2)?);
+        Some(Entry { tag, bits })
+    };
+    entries.chunks(8).map(decode_one).collect()
+}
+
+/// Whether `fs.protected_symlinks` lets `uid` follow a link: in a sticky directory that everybody
+/// may write, only its own links and those of the directory's owner. Root is no exception.
+pub(super) fn may_follow(uid: u32, link_owner: u32, directory: Guard) -> bool {
+    let open_to_all = directory.mode & 0o1002 == 0o1002;
+    !open_to_all || link_owner == uid || link_owner == directory.uid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(uid: u32, groups: &[u32]) -> User {
+        User {
+            uid,
+            groups: groups.to_vec(),
+            ..User::default()
+        }
+    }
+
+    fn guard(mode: u32) -> Guard {
+        Guard {
+            mode,
+            uid: 10,
+            gid: 20,
+        }
+    }
+
+    #[test]
+    fn the_first_class_that_fits_decides() {
+        let write = |user: &User, mode| judge(user, guard(mode), None, Want::Write);
+        let (owner, member, other) = (user(10, &[20]), user(11, &[5, 20]), user(11, &[5]));
+        assert_eq!(write(&owner, 0o600), (true, Rule::Owner));
+        // The owner is not saved by what the group may.
+        assert_eq!(write(&owner, 0o066), (false, Rule::Owner));
+        assert_eq!(write(&member, 0o660), (true, Rule::Group));
+        assert_eq!(write(&member, 0o606), (false, Rule::Group));
+        assert_eq!(write(&other, 0o602), (true, Rule::Others));
+        assert_eq!(write(&other, 0o660), (false, Rule::Others));
+        assert_eq!(write(&other, 0o775), (false, Rule::Others));
+    }
+
+    #[test]
+    fn searching_takes_x_and_writing_takes_w() {
+        let owner = user(10, &[]);
+        assert!(judge(&owner, guard(0o100), None, Want::Search).0);
+        assert!(!judge(&owner, guard(0o600), None, Want::Search).0);
+        assert!(!judge(&owner, guard(0o100), None, Want::Write).0);
+    }
+
+    #[test]
+    fn capabilities_stand_above_the_bits() {
+        let root = User {
+            overrides: true,
+            searches: true,
+            ..user(0, &[0])
+        };
+        let verdict = judge(&root, guard(0), None, Want::Write);
+        assert_eq!(verdict, (true, Rule::Capability));
+        let reader = User {
+            searches: true,
+            ..user(1, &[])
+        };
+        assert!(judge(&reader, guard(0), None, Want::Search).0);
+        assert!(!judge(&reader, guard(0), None, Want::Write).0);
+    }
+
+    fn list(entries: &[(Tag, u32)]) -> Vec<Entry> {
+        entries
+            .iter()
+            .map(|&(tag, bits)| Entry { tag, bits })
+            .collect()
+    }
+
+    #[test]
+    fn access_lists() {
+        let list = list(&[
+            (Tag::Owner, 6),
+            (Tag::User(30), 6),
+            (Tag::User(31), 0),
+            (Tag::OwningGroup, 0),
+            (Tag::Group(40), 6),
+            (Tag::Mask, 6),
+            (Tag::Others, 0),
+        ]);
+        let write = |user: &User| judge(user, guard(0o660), Some(&list), Want::Write);
+        assert_eq!(write(&user(10, &[])), (true, Rule::Owner));
+        assert_eq!(write(&user(30, &[])), (true, Rule::AccessList));
+        assert_eq!(write(&user(31, &[40])), (false, Rule::AccessList));
+        // The mode's middle digit is the mask, not what the group may.
+        assert_eq!(write(&user(11, &[20])), (false, Rule::Group));
+        assert_eq!(write(&user(11, &[20, 40])), (true, Rule::AccessList));
+        assert_eq!(write(&user(11, &[])), (false, Rule::Others));
+    }
+
+    #[test]
+    fn the_mask_limits_entries() {
+        let list = list(&[(Tag::User(30), 7), (Tag::Mask, 4), (Tag::Others, 7)]);
+        let verdict = judge(&user(30, &[]), guard(0o647), Some(&list), Want::Write);
+        assert_eq!(verdict, (false, Rule::AccessList));
+    }
+
+    #[test]
+    fn an_attribute_is_decoded() {
+        let attribute = [
+            2, 0, 0, 0, 2, 0, 6, 0, 30, 0, 0, 0, 0x10, 0, 4, 0, 255, 255, 255, 255,
+        ];
+        let expected = list(&[(Tag::User(30), 6), (Tag::Mask, 4)]);
+        assert_eq!(decode(&attribute), Some(expected));
+        assert_eq!(decode(&attribute[..19]), None);
+        assert_eq!(decode(&[1, 0, 0, 0]), None);
+        assert_eq!(decode(&[]), None);
+    }
+
+    #[test]
+    fn links_in_open_sticky_directories() {
+        assert!(may_follow(5, 6, guard(0o755)));
+        assert!(may_follow(5, 6, guard(0o777)));
+        assert!(may_follow(5, 5, guard(0o1777)));
+        assert!(may_follow(5, 10, guard(0o1777)));
+        assert!(!may_follow(5, 6, guard(0o1777)));
+        assert!(!may_follow(0, 6, guard(0o1777)));
+    }
+}

@@ -1,0 +1,202 @@
+//! [`Report`]: the steps of the way, the verdict and the advice.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use sockeye::Address;
+
+use super::listener::Listener;
+use super::user::User;
+use crate::exit::Exit;
+use crate::output::escape;
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Check {
+    Length,
+    Directory,
+    Link,
+    File,
+    Permission,
+    Kind,
+    Listener,
+    Backlog,
+    Namespace,
+    Connect,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Status {
+    /// It is as it must be.
+    Ok,
+    /// It is in the way.
+    No,
+    /// It matters, and is not in the way.
+    Note,
+    /// It could not be seen.
+    Unknown,
+}
+
+#[derive(Debug, Serialize)]
+struct Step {
+    check: Check,
+    status: Status,
+    text: String,
+}
+
+/// What would come of a connect, and what to do.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) exit: Exit,
+    /// One word for programs, which stays the same.
+    pub(super) cause: &'static str,
+    pub(super) text: String,
+    pub(super) advice: String,
+}
+
+impl Verdict {
+    pub(super) fn new(
+        exit: Exit,
+        cause: &'static str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            exit,
+            cause,
+            text: text.into(),
+            advice: advice.into(),
+        }
+    }
+}
+
+/// All that was found. The texts are safe to be shown.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    steps: Vec<Step>,
+    verdict: Option<Verdict>,
+    listener: Option<Listener>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_base64: Option<String>,
+    uid: u32,
+    user: Option<&'a str>,
+    steps: &'a [Step],
+    listener: Option<&'a Listener>,
+    cause: &'a str,
+    verdict: &'a str,
+    advice: &'a str,
+    exit: u8,
+}
+
+impl Report {
+    pub(super) fn step(&mut self, check: Check, status: Status, text: impl Into<String>) {
+        self.steps.push(Step {
+            check,
+            status,
+            text: text.into(),
+        });
+    }
+
+    pub(super) fn ok(&mut self, check: Check, text: impl Into<String>) {
+        self.step(check, Status::Ok, text);
+    }
+
+    pub(super) fn note(&mut self, check: Check, text: impl Into<String>) {
+        self.step(check, Status::Note, text);
+    }
+
+    /// What is in the way. The first such thing is what the kernel would stop at, so it decides.
+    pub(super) fn no(&mut self, check: Check, text: impl Into<String>, verdict: Verdict) {
+        self.step(check, Status::No, text);
+        self.conclude(verdict);
+    }
+
+    pub(super) fn unknown(&mut self, check: Check, text: impl Into<String>, verdict: Verdict) {
+        self.step(check, Status::Unknown, text);
+        self.conclude(verdict);
+    }
+
+    /// Sets the verdict, unless there is one.
+    pub(super) fn conclude(&mut self, verdict: Verdict) {
+        self.verdict.get_or_insert(verdict);
+    }
+
+    /// Sets the verdict, whatever it was before: there is better evidence.
+    pub(super) fn overrule(&mut self, verdict: Verdict) {
+        self.verdict = Some(verdict);
+    }
+
+    pub(super) fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    pub(super) fn set_listener(&mut self, listener: Listener) {
+        self.listener = Some(listener);
+    }
+
+    /// The verdict, once all is looked at.
+    pub(super) fn finish(&mut self, address: &Address) -> Exit {
+        let verdict = self.verdict.get_or_insert_with(|| {
+            let address = escape::text(&address.to_string()).to_string();
+            Verdict::new(
+                Exit::Done,
+                "none",
+                "a connect would succeed",
+                format!(
+                    "nothing is in the way of {address}; if a client fails, look at the client"
+                ),
+            )
+        });
+        verdict.exit
+    }
+
+    pub(super) fn as_text(&self, address: &Address) -> String {
+        let mut text = format!("{}\n", escape::text(&address.to_string()));
+        // Writing to a String cannot fail.
+        for step in &self.steps {
+            let mark = match step.status {
+                Status::Ok => "ok",
+                Status::No => "NO",
+                Status::Note => "--",
+                Status::Unknown => "??",
+            };
+            let _ = writeln!(text, "  {mark}  {}", step.text);
+        }
+        if let Some(verdict) = &self.verdict {
+            let _ = writeln!(text, "verdict: {}", verdict.text);
+            let _ = writeln!(text, "advice: {}", verdict.advice);
+        }
+        text
+    }
+
+    pub(super) fn as_json(&self, address: &Address, user: &User) -> serde_json::Result<String> {
+        let raw = address.as_os_str();
+        let verdict = self.verdict.as_ref();
+        let shown = Shown {
+            address: raw.to_string_lossy().into_owned(),
+            address_base64: raw
+                .to_str()
+                .is_none()
+                .then(|| STANDARD.encode(raw.as_encoded_bytes())),
+            uid: user.uid,
+            user: user.name.as_deref(),
+            steps: &self.steps,
+            listener: self.listener.as_ref(),
+            cause: verdict.map_or("", |verdict| verdict.cause),
+            verdict: verdict.map_or("", |verdict| &verdict.text),
+            advice: verdict.map_or("", |verdict| &verdict.advice),
+            exit: verdict.map_or(Exit::Done, |verdict| verdict.exit) as u8,
+        };
+        Ok(escape::json(&serde_json::to_string(&shown)?) + "\n")
+    }
+}

@@ -1,0 +1,106 @@
+//! [`User`]: on whose behalf the way is walked.
+
+use std::ffi::CString;
+use std::fmt;
+
+use nix::unistd::{self, Gid, Group, Uid};
+
+use crate::output::escape;
+
+/// capabilities(7)
+const CAP_DAC_OVERRIDE: u32 = 1;
+const CAP_DAC_READ_SEARCH: u32 = 2;
+const CAP_SYS_PTRACE: u32 = 19;
+
+/// A user with its groups.
+#[derive(Debug, Clone, Default)]
+pub(super) struct User {
+    pub(super) uid: u32,
+    /// All of them, the primary one too.
+    pub(super) groups: Vec<u32>,
+    pub(super) name: Option<String>,
+    /// May write every file.
+    pub(super) overrides: bool,
+    /// May search every directory.
+    pub(super) searches: bool,
+    /// Whether it is the one who runs this command, so that the kernel can be asked.
+    pub(super) is_caller: bool,
+}
+
+impl User {
+    /// Who runs this command.
+    pub(super) fn caller() -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let mut groups = vec![rustix::process::getegid().as_raw()];
+        let more = rustix::process::getgroups().unwrap_or_default();
+        groups.extend(more.into_iter().map(rustix::process::Gid::as_raw));
+        Self {
+            uid,
+            groups,
+            name: name_of(uid),
+            overrides: has_capability(CAP_DAC_OVERRIDE),
+            searches: has_capability(CAP_DAC_OVERRIDE) || has_capability(CAP_DAC_READ_SEARCH),
+            is_caller: true,
+        }
+    }
+
+    /// Another user, with the groups that a login gives.
+    pub(super) fn other(uid: u32) -> Self {
+        let entry = unistd::User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        let mut groups = Vec::new();
+        if let Some(entry) = &entry {
+            groups.push(entry.gid.as_raw());
+            if let Ok(name) = CString::new(entry.name.as_str()) {
+                let more = unistd::getgrouplist(&name, entry.gid).unwrap_or_default();
+                groups.extend(more.into_iter().map(Gid::as_raw));
+            }
+        }
+        Self {
+            uid,
+            groups,
+            name: entry.map(|entry| entry.name),
+            overrides: uid == 0,
+            searches: uid == 0,
+            is_caller: false,
+        }
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "user {}", escape::text(name)),
+            None => write!(f, "uid {}", self.uid),
+        }
+    }
+}
+
+/// Whether this process has the capability that opens all of `/proc`.
+pub(super) fn may_look_into_all() -> bool {
+    has_capability(CAP_SYS_PTRACE)
+}
+
+fn has_capability(number: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bits = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    match bits {
+        Some(bits) => bits >> number & 1 == 1,
+        None => rustix::process::geteuid().is_root(),
+    }
+}
+
+/// `root:adm`, in numbers where there are no names.
+pub(super) fn owner(uid: u32, gid: u32) -> String {
+    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+    let group = group.map_or_else(|| gid.to_string(), |group| group.name);
+    let user = name_of(uid).unwrap_or_else(|| uid.to_string());
+    format!("{}:{}", escape::text(&user), escape::text(&group))
+}
+
+fn name_of(uid: u32) -> Option<String> {
+    let entry = unistd::User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    entry.map(|entry| entry.name)
+}

@@ -1,0 +1,268 @@
+//! What a connect to a socket would meet, and the verdict on it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::Stat;
+use sockeye::inspect::{Socket, State};
+use sockeye::{Address, Kind, Name};
+
+use super::listener::{Listener, Standing, is_reachable, queue, standing, who};
+use super::lost::{elsewhere, replaced};
+use super::report::{Check, Report, Status, Verdict};
+use super::sight::Sight;
+use crate::exit::Exit;
+use crate::output::escape;
+
+/// Reports on the sockets that are bound to a socket file.
+pub(super) fn at_file(
+    address: &Address,
+    path: &Path,
+    file: &Stat,
+    sight: &Sight,
+    report: &mut Report,
+) {
+    let selected = sight.snapshot.as_ref().map(|all| all.select(address));
+    let (here, old): (Vec<&Socket>, Vec<&Socket>) = selected
+        .unwrap_or_default()
+        .into_iter()
+        .partition(|socket| is_at(socket, file));
+    let kind = address.kind();
+    match standing(kind, &here) {
+        Standing::Nobody => {
+            let connections = here.iter().filter(|s| s.state == State::Connected).count();
+            nobody_at(sight, connections, report);
+        }
+        found => {
+            meets(address, &found, report);
+            across(&found, sight, report);
+        }
+    }
+    replaced(path, &old, report);
+    let same_name = elsewhere(address, path, sight, &here);
+    if let Some(other) = same_name {
+        report.note(
+            Check::Namespace,
+            format!(
+                "another file has this path for {}, in another mount namespace or root directory",
+                who(other)
+            ),
+        );
+    }
+}
+
+/// Whether a selected socket is bound to the file itself; the others only were bound to its path.
+fn is_at(socket: &Socket, file: &Stat) -> bool {
+    // Of a file that is not present at the bound path the lower half is all that is known.
+    let inode = socket.file.map(|bound| bound.inode as u32);
+    inode == Some(file.st_ino as u32)
+}
+
+/// Reports on an abstract name.
+pub(super) fn abstract_name(address: &Address, sight: &Sight, report: &mut Report) {
+    let all = sight.snapshot.as_ref().map(|all| all.select(address));
+    let (here, other): (Vec<&Socket>, Vec<&Socket>) = all
+        .unwrap_or_default()
+        .into_iter()
+        .partition(|socket| socket.namespace == sight.namespace);
+    report.note(
+        Check::File,
+        "an abstract name: no file, no permissions, and only for this network namespace",
+    );
+    let found = standing(address.kind(), &here);
+    if found != Standing::Nobody {
+        return meets(address, &found, report);
+    }
+    if sight.snapshot.is_none() {
+        return nobody_seen(sight.blind.as_deref().unwrap_or_default(), report);
+    }
+    report.step(
+        Check::Listener,
+        Status::No,
+        "nobody in this network namespace has the name",
+    );
+    match other.iter().find(|socket| is_reachable(socket)) {
+        Some(socket) => {
+            let text = format!(
+                "{} has the name in another network namespace{}",
+                who(socket),
+                number(socket.namespace)
+            );
+            report.set_listener(Listener::from(*socket));
+            let verdict = Verdict::new(
+                Exit::NothingThere,
+                "network-namespace",
+                format!("nobody listens here: {text}, and abstract names do not reach across"),
+                "run the client in the server's network namespace (nsenter -n -t PID), or use a socket file",
+            );
+            report.no(Check::Namespace, text, verdict);
+        }
+        None => {
+            if let Some(blind) = &sight.blind {
+                let text = format!(
+                    "other network namespaces may have the name, not that it helped: {blind}"
+                );
+                report.note(Check::Namespace, text);
+            }
+            report.conclude(Verdict::new(
+                Exit::NothingThere,
+                "nobody",
+                "nobody listens on this name",
+                "start the server, or check the name",
+            ));
+        }
+    }
+}
+
+fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
+    let (Standing::Open(socket)
+    | Standing::Full(socket)
+    | Standing::ShutDown(socket)
+    | Standing::Deaf(socket)
+    | Standing::Reserved(socket)
+    | Standing::OtherKind(socket)) = found
+    else {
+        return;
+    };
+    report.set_listener(Listener::from(*socket));
+    let (who, kind) = (who(socket), socket.kind);
+    let refused = |cause, text, advice: &str| Verdict::new(Exit::NothingThere, cause, text, advice);
+    if let Standing::OtherKind(_) = found {
+        let text = format!(
+            "the socket is a {kind} socket, not a {} one",
+            address.kind()
+        );
+        report.no(
+            Check::Kind,
+            format!("{text}; it is that of {who}"),
+            refused(
+                "kind",
+                format!("{text}, which is refused"),
+                &format!(
+                    "use a client for {kind} sockets: {}",
+                    with_kind(address, kind)
+                ),
+            ),
+        );
+        return;
+    }
+    report.ok(Check::Kind, format!("it is a {kind} socket"));
+    match found {
+        Standing::ShutDown(_) => {
+            let text = format!("{who} lets no newcomers in any more: its listener is shut down");
+            let verdict = refused(
+                "shut-down",
+                text.clone(),
+                "wait until that server has ended and its successor listens",
+            );
+            report.no(Check::Listener, text, verdict);
+        }
+        Standing::Deaf(_) => {
+            let text = format!("{who} has the socket but does not listen, not yet or not any more");
+            let verdict = refused(
+                "not-listening",
+                text.clone(),
+                "try again, or look at that process",
+            );
+            report.no(Check::Listener, text, verdict);
+        }
+        Standing::Reserved(_) => {
+            let text = format!(
+                "{who} has connected the socket to another one, and takes nothing from others"
+            );
+            let verdict = Verdict::new(
+                Exit::NotPermitted,
+                "reserved",
+                &text,
+                "look at that process: a server must not connect its datagram socket",
+            );
+            report.no(Check::Listener, text, verdict);
+        }
+        _ if kind == Kind::Datagram => report.ok(Check::Listener, format!("{who} receives")),
+        Standing::Full(_) => {
+            report.ok(Check::Listener, format!("{who} listens"));
+            let queue = queue(socket).unwrap_or_default();
+            let verdict = Verdict::new(
+                Exit::TimedOut,
+                "full",
+                format!(
+                    "{who} does not accept: {queue}; a connect would wait, or fail with EAGAIN"
+                ),
+                "look at what keeps that process busy, or wait; a larger backlog only makes the line longer",
+            );
+            report.no(Check::Backlog, queue, verdict);
+        }
+        _ => {
+            report.ok(Check::Listener, format!("{who} listens"));
+            match queue(socket) {
+                Some(queue) => report.ok(Check::Backlog, queue),
+                None => report.step(Check::Backlog, Status::Unknown, "how many wait is not told"),
+            }
+        }
+    }
+}
+
+/// A path leads to servers of other network namespaces, which most tools do not show.
+fn across(found: &Standing<'_>, sight: &Sight, report: &mut Report) {
+    let (Standing::Open(socket) | Standing::Full(socket)) = found else {
+        return;
+    };
+    if socket.namespace.is_some() && socket.namespace != sight.namespace {
+        let number = number(socket.namespace);
+        report.note(
+            Check::Namespace,
+            format!("it is in another network namespace{number}, which is no obstacle for a path"),
+        );
+    }
+}
+
+fn nobody_at(sight: &Sight, connections: usize, report: &mut Report) {
+    if connections > 0 {
+        report.note(
+            Check::Listener,
+            format!("{connections} older connections still live; who accepted them has closed its listener"),
+        );
+    }
+    match &sight.blind {
+        Some(blind) => nobody_seen(blind, report),
+        None => {
+            let text = "nobody listens on the socket file: its server is gone";
+            report.no(Check::Listener, text, stale());
+        }
+    }
+}
+
+pub(super) fn stale() -> Verdict {
+    Verdict::new(
+        Exit::NothingThere,
+        "stale",
+        "the socket file is stale: nobody listens on it, its server ended without removing it",
+        "start the server; sockeye serve replaces such a file, others may want it removed first",
+    )
+}
+
+fn nobody_seen(blind: &str, report: &mut Report) {
+    let verdict = Verdict::new(
+        Exit::Incomplete,
+        "nobody-seen",
+        "nobody that I can see listens on it",
+        "ask again with --connect, which settles it, or as root",
+    );
+    let text = format!("nobody that I can see listens; {blind}");
+    report.unknown(Check::Listener, text, verdict);
+}
+
+/// The address with another kind, as it is written.
+fn with_kind(address: &Address, kind: Kind) -> String {
+    let name = match address.name() {
+        Name::Path(path) => Name::Path(OsStr::from_bytes(path.as_os_str().as_bytes()).into()),
+        other => other.clone(),
+    };
+    let written = Address::new(kind, &name).map(|address| address.to_string());
+    escape::text(&written.unwrap_or_default()).to_string()
+}
+
+fn number(namespace: Option<u64>) -> String {
+    namespace.map_or_else(String::new, |inode| format!(" (net:[{inode}])"))
+}
