@@ -128,7 +128,8 @@ fn if_given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn uid(text: &str) -> Result<u32, String> {
+/// A user, by name or number.
+pub(crate) fn uid(text: &str) -> Result<u32, String> {
     match (text.parse(), User::from_name(text)) {
         (Ok(u32::MAX), _) => Err(format!("{text} is not a user id")),
         (Ok(uid), _) => Ok(uid),
