@@ -2,6 +2,7 @@
 
 mod connect;
 mod demo;
+mod ls;
 mod send;
 mod serve;
 pub(crate) mod values;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
+pub(crate) use ls::{Column, Ls, Netns, Target};
 pub(crate) use send::Send;
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use why::Why;
@@ -25,16 +27,18 @@ Exit status:
   0 done                      4 in use, or the path is not a socket
   1 failed on the way         5 not permitted
   2 wrong usage               6 out of time
-  3 nothing there             7 done, but something was cut off
+  3 nothing there             7 done, but incomplete: something was cut off,
+                                or permissions hid a part
 
 Examples:
   sockeye serve /tmp/app.sock
   sockeye send /tmp/app.sock Hello UNIX socket!
   sockeye connect /tmp/app.sock
+  sockeye ls /tmp/app.sock
   sockeye why /tmp/app.sock
   sockeye demo";
 
-/// UNIX sockets done right: serve and call them
+/// UNIX sockets done right: serve, call and list them
 #[derive(Parser)]
 #[command(name = "sockeye", version, after_help = ADDRESSES, max_term_width = 80)]
 struct Cli {
@@ -47,6 +51,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Send(Send),
     Connect(Connect),
+    Ls(Ls),
     Why(Why),
     Demo(Demo),
 }

@@ -3,6 +3,7 @@
 mod connect;
 mod demo;
 mod exchange;
+mod ls;
 mod send;
 mod serve;
 mod why;
@@ -15,6 +16,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Connect(args) => connect::run(&args),
+        Command::Ls(args) => ls::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Demo(_) => demo::run(),
     }

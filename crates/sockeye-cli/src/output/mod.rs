@@ -1,9 +1,13 @@
 //! What is shown: results on standard output, everything else on standard error.
 
 pub(crate) mod escape;
+pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod message;
+pub(crate) mod socket;
+pub(crate) mod table;
+pub(crate) mod users;
 
 use std::io::Write;
 

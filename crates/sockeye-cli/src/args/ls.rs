@@ -1,0 +1,309 @@
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use sockeye::inspect::Namespaces;
+use sockeye::{Address, AddressError, Kind, Name};
+
+use super::values::{duration, uid};
+
+const EXAMPLES: &str = "\
+In text, ? is what is not known and - is what there is not. In JSON the first
+is null; holders is [] only if it is certain that nobody has the socket open.
+
+Columns of -o: kind state address recv-q send-q user pid fd peer inode
+peer-inode file netns; with --connections: kind state address netns client
+client-user client-fd client-inode client-q server server-user server-fd
+server-inode server-q
+
+Exit status: 0 something was found, 3 nothing was, 7 a part of the answer is
+not known because processes or namespaces could not be read.
+
+Examples:
+  sockeye ls
+  sockeye ls /run/app.sock
+  sockeye ls --user root --kind dgram
+  sockeye ls --json --pid 1
+  sockeye ls --connections -o client,server,address
+  sockeye ls --stale --in /tmp
+  sockeye ls --watch 1s /run/app.sock";
+
+/// List sockets, whose they are, and who is at the other end
+///
+/// Without arguments: every listener, and under it its connections with the
+/// process at the other end. A path is looked up by the identity of the file,
+/// so that a relative, linked, renamed or bind-mounted one finds its socket.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Ls {
+    /// Only the sockets here, and their connections: a path or @name; of one
+    /// kind if it is written in front (dgram:/dev/log)
+    #[arg(value_name = "ADDRESS", value_parser = target())]
+    addresses: Vec<Target>,
+
+    /// Every socket, unnamed ones too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+
+    /// Listeners only, without their connections
+    #[arg(short, long)]
+    pub(crate) listening: bool,
+
+    /// One row a connection, with both ends
+    #[arg(long, conflicts_with_all = ["listening", "all"])]
+    pub(crate) connections: bool,
+
+    /// Of all sockets, those that process P has open; may be repeated
+    #[arg(long = "pid", value_name = "P", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) pids: Vec<i32>,
+
+    /// Of all sockets, those of user U; may be repeated
+    #[arg(long = "user", value_name = "U", value_parser = uid)]
+    pub(crate) users: Vec<u32>,
+
+    /// Of all sockets, the one with inode number N; may be repeated
+    #[arg(long = "inode", value_name = "N")]
+    pub(crate) inodes: Vec<u32>,
+
+    /// Of all sockets, those of this kind; may be repeated
+    #[arg(long = "kind", value_enum, value_name = "KIND")]
+    kinds: Vec<KindName>,
+
+    /// Socket files that no living socket owns
+    #[arg(long, conflicts_with_all = ["addresses", "all", "listening", "connections", "pids", "inodes", "kinds"])]
+    pub(crate) stale: bool,
+
+    /// With --stale, look into DIR, not below it; may be repeated [default:
+    /// $XDG_RUNTIME_DIR and /run]
+    #[arg(long = "in", value_name = "DIR", requires = "stale")]
+    pub(crate) dirs: Vec<PathBuf>,
+
+    /// Which network namespaces to look into [default: all, where permitted]
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Netns::All, hide_default_value = true)]
+    pub(crate) netns: Netns,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print no header
+    #[arg(short = 'H', long)]
+    pub(crate) no_header: bool,
+
+    /// Print these columns (or, with --json, fields), separated by commas
+    #[arg(
+        short = 'o',
+        long = "columns",
+        value_name = "LIST",
+        value_enum,
+        value_delimiter = ',',
+        ignore_case = true,
+        hide_possible_values = true
+    )]
+    pub(crate) columns: Vec<Column>,
+
+    /// Print it anew every D [default: 2s]
+    #[arg(long, value_name = "D", num_args = 0..=1, default_missing_value = "2s", value_parser = watch())]
+    watch: Option<Watch>,
+}
+
+impl Ls {
+    /// The addresses, with the one that `--watch` took for its own.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Target> {
+        let swallowed = match &self.watch {
+            Some(Watch::Address(target)) => Some(target),
+            _ => None,
+        };
+        self.addresses.iter().chain(swallowed)
+    }
+
+    /// How long to wait between two listings.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        match self.watch.as_ref()? {
+            Watch::Every(interval) => Some(*interval),
+            Watch::Address(_) => Some(Watch::DEFAULT),
+        }
+    }
+
+    /// Whether a socket of this kind is wanted.
+    pub(crate) fn wants_kind(&self, kind: Kind) -> bool {
+        self.kinds.is_empty() || self.kinds.iter().any(|&name| Kind::from(name) == kind)
+    }
+
+    /// Whether one of the options that select among all sockets is given.
+    pub(crate) fn has_filter(&self) -> bool {
+        !self.kinds.is_empty() || self.has_narrow_filter()
+    }
+
+    /// Whether one is given that only a part of the sockets can match, wherever they are.
+    pub(crate) fn has_narrow_filter(&self) -> bool {
+        !(self.pids.is_empty() && self.users.is_empty() && self.inodes.is_empty())
+    }
+}
+
+/// An address to list.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) address: Address,
+    /// The kind, where it was written.
+    pub(crate) kind: Option<Kind>,
+}
+
+impl Target {
+    fn parse(text: OsString) -> Result<Self, AddressError> {
+        let address = Address::parse(&text)?;
+        if matches!(address.name(), Name::Fd(_) | Name::Systemd(_)) {
+            return Err(AddressError {
+                text,
+                problem: "there is neither a path nor an abstract name".to_owned(),
+                hint: "write a path or @name, or look for it with --inode or --pid",
+            });
+        }
+        let kind = address.kind();
+        let written = text.as_bytes().strip_prefix(kind.prefix().as_bytes());
+        let written = written.is_some_and(|rest| rest.starts_with(b":"));
+        Ok(Self {
+            address,
+            kind: written.then_some(kind),
+        })
+    }
+}
+
+fn target() -> impl TypedValueParser<Value = Target> {
+    OsStringValueParser::new().try_map(Target::parse)
+}
+
+/// What stands after `--watch`: an address there is not its interval.
+#[derive(Debug, Clone)]
+pub(crate) enum Watch {
+    Every(Duration),
+    Address(Target),
+}
+
+impl Watch {
+    const DEFAULT: Duration = Duration::from_secs(2);
+    /// A listing costs some milliseconds of everybody's time.
+    const SHORTEST: Duration = Duration::from_millis(50);
+
+    fn parse(text: OsString) -> Result<Self, String> {
+        let bytes = text.as_bytes();
+        let kinds = [Kind::Stream, Kind::SeqPacket, Kind::Datagram];
+        let has_kind = kinds.iter().any(|kind| {
+            let rest = bytes.strip_prefix(kind.prefix().as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b":"))
+        });
+        if has_kind || bytes.starts_with(b"@") || bytes.contains(&b'/') {
+            return Target::parse(text)
+                .map(Self::Address)
+                .map_err(|error| error.to_string());
+        }
+        let text = text
+            .to_str()
+            .ok_or("write a duration, as in 500ms or 10s")?;
+        match duration(text)? {
+            interval if interval < Self::SHORTEST => Err("write 50ms or more".to_owned()),
+            interval => Ok(Self::Every(interval)),
+        }
+    }
+}
+
+fn watch() -> impl TypedValueParser<Value = Watch> {
+    OsStringValueParser::new().try_map(Watch::parse)
+}
+
+/// Which network namespaces to look into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Netns {
+    Current,
+    All,
+}
+
+impl From<Netns> for Namespaces {
+    fn from(netns: Netns) -> Self {
+        match netns {
+            Netns::Current => Self::Current,
+            Netns::All => Self::All,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KindName {
+    Stream,
+    Dgram,
+    Seqpacket,
+}
+
+impl From<KindName> for Kind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Stream => Self::Stream,
+            KindName::Dgram => Self::Datagram,
+            KindName::Seqpacket => Self::SeqPacket,
+        }
+    }
+}
+
+/// A column of the listing, by its name on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Column {
+    Kind,
+    State,
+    #[value(alias = "address_base64")]
+    Address,
+    #[value(alias = "recv_queue")]
+    RecvQ,
+    #[value(alias = "send_queue")]
+    SendQ,
+    #[value(alias = "uid")]
+    User,
+    #[value(name = "pid", aliases = ["pid/command", "command", "process", "holders"])]
+    Process,
+    Fd,
+    Peer,
+    Inode,
+    PeerInode,
+    File,
+    Netns,
+    Client,
+    ClientUser,
+    ClientFd,
+    ClientInode,
+    ClientQ,
+    Server,
+    ServerUser,
+    ServerFd,
+    ServerInode,
+    ServerQ,
+}
+
+impl Column {
+    /// Whether `--connections` has it.
+    pub(crate) fn is_of_connections(self) -> bool {
+        self.is_of_both() || !self.is_of_sockets()
+    }
+
+    /// Whether the other listings have it.
+    pub(crate) fn is_of_sockets(self) -> bool {
+        !matches!(
+            self,
+            Self::Client
+                | Self::ClientUser
+                | Self::ClientFd
+                | Self::ClientInode
+                | Self::ClientQ
+                | Self::Server
+                | Self::ServerUser
+                | Self::ServerFd
+                | Self::ServerInode
+                | Self::ServerQ
+        )
+    }
+
+    fn is_of_both(self) -> bool {
+        matches!(self, Self::Kind | Self::State | Self::Address | Self::Netns)
+    }
+}

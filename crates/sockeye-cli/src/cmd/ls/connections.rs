@@ -1,0 +1,118 @@
+//! One row a connection.
+
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+use sockeye::inspect::{Connection, Snapshot};
+
+use super::gaps::Gaps;
+use super::listing::{self, Form, Row};
+use super::rows::number;
+use super::{Answer, selection};
+use crate::args::{Column, Ls};
+use crate::output::json;
+use crate::output::socket::{self, Record, write_address, write_fds, write_processes};
+use crate::output::users::Users;
+
+const COLUMNS: [Column; 7] = [
+    Column::Kind,
+    Column::State,
+    Column::Address,
+    Column::Client,
+    Column::ClientFd,
+    Column::Server,
+    Column::ServerFd,
+];
+
+#[derive(Serialize)]
+struct Pair<'a> {
+    state: &'static str,
+    client: Record<'a>,
+    server: Record<'a>,
+}
+
+pub(super) fn list(
+    args: &Ls,
+    snapshot: &Snapshot,
+    users: &Users,
+    out: &mut Vec<u8>,
+) -> anyhow::Result<Answer> {
+    let at_addresses: Option<std::collections::HashSet<u32>> = args.addresses().next().map(|_| {
+        let found = args
+            .addresses()
+            .flat_map(|target| selection::at(target, snapshot));
+        found.map(|socket| socket.inode).collect()
+    });
+    let is_meant = |connection: &Connection<'_>| {
+        let ends = [connection.client, connection.server];
+        let at_address = at_addresses
+            .as_ref()
+            .is_none_or(|inodes| ends.iter().any(|end| inodes.contains(&end.inode)));
+        at_address && ends.iter().any(|end| selection::passes(args, end))
+    };
+    let mut connections: Vec<Connection> = snapshot.connections().filter(is_meant).collect();
+    connections.sort_by_cached_key(|connection| {
+        let named = connection
+            .server
+            .name
+            .as_ref()
+            .or(connection.client.name.as_ref());
+        (
+            named.is_none(),
+            named.map(socket::address),
+            connection.server.inode,
+        )
+    });
+
+    let mut gaps = Gaps::new(args, snapshot);
+    for connection in &connections {
+        gaps.look_at_pair(connection);
+    }
+    if args.json {
+        for connection in &connections {
+            let pair = Pair {
+                state: socket::state(connection.client.state),
+                client: Record::of(connection.client, snapshot),
+                server: Record::of(connection.server, snapshot),
+            };
+            json::line(out, &pair)?;
+        }
+    } else if !connections.is_empty() {
+        let rows: Vec<PairRow> = connections
+            .iter()
+            .map(|pair| PairRow { pair, users })
+            .collect();
+        listing::write(args, &COLUMNS, &rows, out)?;
+    }
+    Ok(gaps.answer(!connections.is_empty()))
+}
+
+struct PairRow<'a> {
+    pair: &'a Connection<'a>,
+    users: &'a Users,
+}
+
+impl Row for PairRow<'_> {
+    fn write(&self, cell: &mut String, column: Column, form: Form) -> fmt::Result {
+        let (client, server) = (self.pair.client, self.pair.server);
+        let brief = form == Form::Brief;
+        match column {
+            Column::Kind => cell.write_str(socket::kind(server.kind)),
+            Column::State => cell.write_str(socket::state(client.state)),
+            Column::Address if server.name.is_some() => write_address(cell, server),
+            Column::Address => write_address(cell, client),
+            Column::Netns => number(cell, client.namespace),
+            Column::Client => write_processes(cell, client.holders.as_deref(), brief),
+            Column::ClientUser => self.users.write(cell, client.uid),
+            Column::ClientFd => write_fds(cell, client.holders.as_deref(), brief),
+            Column::ClientInode => number(cell, Some(client.inode)),
+            Column::ClientQ => number(cell, client.recv_queue),
+            Column::Server => write_processes(cell, server.holders.as_deref(), brief),
+            Column::ServerUser => self.users.write(cell, server.uid),
+            Column::ServerFd => write_fds(cell, server.holders.as_deref(), brief),
+            Column::ServerInode => number(cell, Some(server.inode)),
+            Column::ServerQ => number(cell, server.recv_queue),
+            _ => cell.write_char('-'),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `sockeye ls`
+
+mod connections;
+mod gaps;
+mod listing;
+mod rows;
+mod selection;
+mod stale;
+mod watch;
+
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+
+use sockeye::inspect::{Options, Snapshot};
+
+use crate::args::{Column, Ls};
+use crate::exit::{Exit, failure};
+use crate::output;
+use crate::output::users::Users;
+
+pub(crate) fn run(args: &Ls) -> anyhow::Result<Exit> {
+    check_columns(args)?;
+    let users = Users::default();
+    match args.interval() {
+        Some(interval) => watch::run(args, &users, interval),
+        None => {
+            let mut out = Vec::new();
+            let answer = answer(args, &users, &mut out)?;
+            let wanted = print(&out)?;
+            if let (Some(words), true) = (&answer.words, wanted) {
+                output::complain(words);
+            }
+            Ok(answer.exit)
+        }
+    }
+}
+
+/// What one look came to, beside what it printed.
+struct Answer {
+    exit: Exit,
+    /// For standard error.
+    words: Option<String>,
+}
+
+/// Takes a look and writes it to `out`.
+fn answer(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer> {
+    if args.stale {
+        return stale::list(args, users, out);
+    }
+    let snapshot = snapshot(args)?;
+    match args.connections {
+        true => connections::list(args, &snapshot, users, out),
+        false => rows::list(args, &snapshot, users, out),
+    }
+}
+
+fn snapshot(args: &Ls) -> anyhow::Result<Snapshot> {
+    let options = Options {
+        namespaces: args.netns.into(),
+    };
+    Snapshot::take(options).map_err(|error| {
+        let (exit, advice) = match error.kind() {
+            ErrorKind::PermissionDenied => (
+                Exit::NotPermitted,
+                "something forbids netlink sockets (a sandbox?); try outside of it",
+            ),
+            ErrorKind::NotFound => (Exit::Failed, "the kernel lacks unix_diag; load the module"),
+            ErrorKind::WouldBlock => (Exit::Incomplete, "too much is coming and going; try again"),
+            _ => (Exit::Failed, "look at sock_diag(7)"),
+        };
+        failure(
+            exit,
+            format!("cannot read the kernel's table of sockets: {error}; {advice}"),
+        )
+    })
+}
+
+/// A column of another kind of listing is wrong usage.
+fn check_columns(args: &Ls) -> anyhow::Result<()> {
+    let fits = match args.connections {
+        true => Column::is_of_connections,
+        false => Column::is_of_sockets,
+    };
+    let text = match (
+        args.columns.iter().all(|&column| fits(column)),
+        args.connections,
+    ) {
+        (_, true) if args.json && !args.columns.is_empty() => {
+            "with --connections --json each end has all fields; leave -o away"
+        }
+        (true, _) => return Ok(()),
+        (false, true) => {
+            "with --connections a column says which end it is of, as client-fd; sockeye ls --help has them"
+        }
+        (false, false) => {
+            "columns of a client and a server are those of --connections; add that, or see sockeye ls --help"
+        }
+    };
+    Err(failure(
+        Exit::Usage,
+        format!("cannot list these columns: {text}"),
+    ))
+}
+
+/// Writes to standard output; whether somebody still reads it.
+fn print(bytes: &[u8]) -> anyhow::Result<bool> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        // Such as head(1), which has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(failure(
+            Exit::Failed,
+            format!("cannot write to standard output: {error}"),
+        )),
+    }
+}
+
+/// The columns and lines of the terminal on standard output, if it is one.
+fn terminal() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout().as_fd()).ok()?;
+    // A terminal that does not know its size says 0.
+    let size = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (size.0 > 0).then_some(size)
+}

@@ -1,0 +1,147 @@
+//! One row a socket.
+
+use std::fmt::{self, Write};
+
+use sockeye::inspect::{Snapshot, Socket};
+
+use super::Answer;
+use super::gaps::Gaps;
+use super::listing::{self, Form, Row};
+use super::selection::{self, Item};
+use crate::args::{Column, Ls};
+use crate::output::json;
+use crate::output::socket::{self, OtherEnd, Record, write_address, write_fds, write_processes};
+use crate::output::users::Users;
+
+const COLUMNS: [Column; 9] = [
+    Column::Kind,
+    Column::State,
+    Column::Address,
+    Column::RecvQ,
+    Column::SendQ,
+    Column::User,
+    Column::Process,
+    Column::Fd,
+    Column::Peer,
+];
+
+pub(super) fn list(
+    args: &Ls,
+    snapshot: &Snapshot,
+    users: &Users,
+    out: &mut Vec<u8>,
+) -> anyhow::Result<Answer> {
+    let items = selection::select(args, snapshot);
+    let mut gaps = Gaps::new(args, snapshot);
+    for item in &items {
+        gaps.look_at(item.socket);
+    }
+    if args.json {
+        for item in &items {
+            json::line(out, &record(args, item.socket, snapshot))?;
+        }
+    } else if !items.is_empty() {
+        let row = |item| SocketRow {
+            item,
+            snapshot,
+            users,
+        };
+        let rows: Vec<SocketRow> = items.iter().map(row).collect();
+        listing::write(args, &COLUMNS, &rows, out)?;
+    }
+    Ok(gaps.answer(!items.is_empty()))
+}
+
+/// Without the fields that were not asked for.
+fn record<'a>(args: &Ls, socket: &'a Socket, snapshot: &'a Snapshot) -> Record<'a> {
+    let mut record = Record::of(socket, snapshot);
+    record.keep(&args.columns);
+    record
+}
+
+struct SocketRow<'a> {
+    item: &'a Item<'a>,
+    snapshot: &'a Snapshot,
+    users: &'a Users,
+}
+
+impl Row for SocketRow<'_> {
+    fn write(&self, cell: &mut String, column: Column, form: Form) -> fmt::Result {
+        match self.item.server() {
+            Some(server) => self.write_caller(cell, server, column, form),
+            None => self.write_own(cell, column, form),
+        }
+    }
+
+    fn is_nested(&self) -> bool {
+        self.item.under.is_some()
+    }
+}
+
+impl SocketRow<'_> {
+    fn write_own(&self, cell: &mut String, column: Column, form: Form) -> fmt::Result {
+        let socket = self.item.socket;
+        let brief = form == Form::Brief;
+        match column {
+            Column::Kind => cell.write_str(socket::kind(socket.kind)),
+            Column::State => cell.write_str(socket::state(socket.state)),
+            Column::Address => write_address(cell, socket),
+            Column::RecvQ => number(cell, socket.recv_queue),
+            Column::SendQ => number(cell, socket.send_queue),
+            Column::User => self.users.write(cell, socket.uid),
+            Column::Process => write_processes(cell, socket.holders.as_deref(), brief),
+            Column::Fd => write_fds(cell, socket.holders.as_deref(), brief),
+            Column::Peer => peer(cell, OtherEnd::of(socket, self.snapshot), form),
+            Column::Inode => number(cell, Some(socket.inode)),
+            Column::PeerInode => match OtherEnd::of(socket, self.snapshot) {
+                OtherEnd::Nothing | OtherEnd::Backlog(_) => cell.write_char('-'),
+                end => number(cell, end.inode()),
+            },
+            Column::File => match socket.file.map(|file| file.state) {
+                None => cell.write_char('-'),
+                Some(state) => cell.write_str(state.map_or("?", socket::file_state)),
+            },
+            Column::Netns => number(cell, socket.namespace),
+            _ => Ok(()),
+        }
+    }
+
+    /// A client whose other end is the server's own socket, as the server would see it: there is
+    /// no socket on the server's side to tell of, but its address, and who calls.
+    fn write_caller(
+        &self,
+        cell: &mut String,
+        server: &Socket,
+        column: Column,
+        form: Form,
+    ) -> fmt::Result {
+        let client = self.item.socket;
+        match column {
+            Column::Kind | Column::State | Column::Netns => self.write_own(cell, column, form),
+            Column::Address => write_address(cell, server),
+            Column::Peer => peer(cell, OtherEnd::Socket(client), form),
+            Column::PeerInode => number(cell, Some(client.inode)),
+            _ => cell.write_char('-'),
+        }
+    }
+}
+
+/// The process at the other end; where that is not known, the inode number.
+fn peer(cell: &mut String, end: OtherEnd<'_>, form: Form) -> fmt::Result {
+    if let OtherEnd::Nothing = end {
+        return cell.write_char('-');
+    }
+    let holders = end.socket().and_then(|socket| socket.holders.as_deref());
+    write_processes(cell, holders, form == Form::Brief)?;
+    match (holders, end.inode()) {
+        (None | Some([]), Some(inode)) => write!(cell, " (inode {inode})"),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn number(cell: &mut String, value: Option<impl fmt::Display>) -> fmt::Result {
+    match value {
+        Some(value) => write!(cell, "{value}"),
+        None => cell.write_char('?'),
+    }
+}

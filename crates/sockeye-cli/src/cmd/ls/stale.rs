@@ -1,0 +1,208 @@
+//! Socket files that no living socket owns.
+
+use std::collections::HashSet;
+use std::env;
+use std::fmt::{self, Write};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use sockeye::Address;
+use sockeye::inspect::Snapshot;
+
+use super::gaps::{incomplete, namespaces_are_uncertain};
+use super::listing::{self, Form, Row};
+use super::{Answer, snapshot};
+use crate::args::{Column, Ls};
+use crate::exit::{Exit, failure};
+use crate::output::socket::{FileRecord, Holders, Record, path_address};
+use crate::output::users::Users;
+use crate::output::{escape, json};
+
+const COLUMNS: [Column; 3] = [Column::State, Column::Address, Column::User];
+
+pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer> {
+    // The files first: one that appears after the table was read would look abandoned.
+    let mut files = Vec::new();
+    let dirs = dirs(args);
+    for dir in &dirs {
+        let looked = socket_files(dir, &mut files);
+        looked.or_else(|error| forgive(args, dir, &error))?;
+    }
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    files.dedup_by(|a, b| a.path == b.path);
+    let snapshot = snapshot(args)?;
+    let hidden = snapshot.hidden();
+    let certain = !namespaces_are_uncertain(args, hidden) && hidden.tables == 0;
+
+    let owned: HashSet<u32> = snapshot
+        .sockets()
+        .iter()
+        .filter_map(|s| Some(s.file?.inode as u32))
+        .collect();
+    files.retain(|file| !(owned.contains(&(file.inode as u32)) && file.is_owned(&snapshot)));
+    files.retain(SocketFile::is_unchanged);
+    files.retain(|file| args.users.is_empty() || args.users.contains(&file.uid));
+
+    if args.json {
+        for file in &files {
+            let mut record = file.record(certain);
+            record.keep(&args.columns);
+            json::line(out, &record)?;
+        }
+    } else if !files.is_empty() {
+        let rows: Vec<StaleRow> = files
+            .iter()
+            .map(|file| StaleRow {
+                file,
+                certain,
+                users,
+            })
+            .collect();
+        listing::write(args, &COLUMNS, &rows, out)?;
+    }
+    let matched = !files.is_empty();
+    if (matched && !certain) || hidden.tables > 0 {
+        return Ok(incomplete(hidden, matched));
+    }
+    let shown: Vec<String> = dirs
+        .iter()
+        .map(|dir| escape::bytes(dir.as_os_str().as_bytes()).to_string())
+        .collect();
+    Ok(match matched {
+        true => Answer {
+            exit: Exit::Done,
+            words: None,
+        },
+        false => Answer {
+            exit: Exit::NothingThere,
+            words: Some(format!(
+                "nothing to list: no socket file in {} is without its socket; --in DIR looks elsewhere",
+                shown.join(" or ")
+            )),
+        },
+    })
+}
+
+fn dirs(args: &Ls) -> Vec<PathBuf> {
+    if !args.dirs.is_empty() {
+        return args.dirs.clone();
+    }
+    let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    runtime
+        .into_iter()
+        .map(PathBuf::from)
+        .chain([PathBuf::from("/run")])
+        .collect()
+}
+
+/// Nobody has promised that the usual directories exist; one that was asked for has to.
+fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
+    let (exit, advice) = match error.kind() {
+        io::ErrorKind::NotFound if args.dirs.is_empty() => return Ok(()),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            (Exit::NothingThere, "give a directory that exists")
+        }
+        io::ErrorKind::PermissionDenied => (Exit::NotPermitted, "ask its owner, or root"),
+        _ => (Exit::Failed, "look at the file system"),
+    };
+    Err(failure(
+        exit,
+        format!(
+            "cannot look for socket files in {}: {error}; {advice}",
+            dir.display()
+        ),
+    ))
+}
+
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    uid: u32,
+    changed: (i64, i64),
+}
+
+/// The socket files of a directory itself.
+fn socket_files(dir: &Path, files: &mut Vec<SocketFile>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !entry.file_type().is_ok_and(|kind| kind.is_socket()) {
+            continue;
+        }
+        match entry.metadata() {
+            Ok(found) => files.push(SocketFile {
+                path: entry.path(),
+                device: found.dev(),
+                inode: found.ino(),
+                uid: found.uid(),
+                changed: (found.ctime(), found.ctime_nsec()),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl SocketFile {
+    /// Whether a socket is bound to this file, under whatever name.
+    fn is_owned(&self, snapshot: &Snapshot) -> bool {
+        let Ok(address) = Address::from_path(&self.path) else {
+            return true;
+        };
+        let owners = snapshot.select(&address);
+        // Others were bound to this path once, and to another file.
+        owners.iter().any(|socket| {
+            socket
+                .file
+                .is_some_and(|file| file.inode as u32 == self.inode as u32)
+        })
+    }
+
+    /// Whether the path still leads to the file that was looked at: a server may have come.
+    fn is_unchanged(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|now| {
+            (now.dev(), now.ino(), (now.ctime(), now.ctime_nsec()))
+                == (self.device, self.inode, self.changed)
+        })
+    }
+
+    fn record(&self, certain: bool) -> Record<'_> {
+        let path = self.path.as_os_str().as_bytes();
+        let mut record = Record::of_path(path);
+        record.state = Some(certain.then_some("stale"));
+        record.file = Some(Some(FileRecord {
+            dev: self.device,
+            ino: self.inode,
+            state: Some("present"),
+        }));
+        record.uid = Some(Some(self.uid));
+        record.holders = Some(certain.then_some(Holders(&[])));
+        record
+    }
+}
+
+struct StaleRow<'a> {
+    file: &'a SocketFile,
+    certain: bool,
+    users: &'a Users,
+}
+
+impl Row for StaleRow<'_> {
+    fn write(&self, cell: &mut String, column: Column, _: Form) -> fmt::Result {
+        match column {
+            Column::State => cell.write_str(if self.certain { "stale" } else { "?" }),
+            Column::Address => {
+                let path = self.file.path.as_os_str().as_bytes();
+                write!(cell, "{}", escape::text(&path_address(path)))
+            }
+            Column::User => self.users.write(cell, Some(self.file.uid)),
+            Column::File => cell.write_str("present"),
+            Column::Kind => cell.write_char('?'),
+            _ => cell.write_char(if self.certain { '-' } else { '?' }),
+        }
+    }
+}

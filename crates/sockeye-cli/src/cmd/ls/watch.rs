@@ -1,0 +1,91 @@
+//! The listing again and again.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Answer, answer, print, terminal};
+use crate::args::Ls;
+use crate::exit::Exit;
+use crate::output;
+use crate::output::users::Users;
+
+/// To the upper left corner, and everything gone.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
+
+/// Until a signal ends it, or nobody reads it any more.
+pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Result<Exit> {
+    let mut said = None;
+    let mut out = Vec::new();
+    for round in 0_u64.. {
+        out.clear();
+        let screen = terminal().filter(|_| !args.json);
+        if screen.is_some() {
+            out.extend_from_slice(CLEAR);
+        } else if round > 0 && !args.json {
+            out.push(b'\n');
+        }
+        let Answer { words, .. } = answer(args, users, &mut out)?;
+        if let Some((_, lines)) = screen {
+            // The last line stays free for the cursor, the one before for a word of ours.
+            cut(&mut out, lines.saturating_sub(2).max(1));
+        }
+        if !print(&out)? {
+            break;
+        }
+        // On a screen it was cleared away; elsewhere once is enough.
+        if screen.is_some() || said != words {
+            if let Some(words) = &words {
+                output::complain(words);
+            }
+            said = words;
+        }
+        if is_abandoned_within(interval)? {
+            break;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Leaves the first `lines` lines.
+fn cut(text: &mut Vec<u8>, lines: usize) {
+    let ends = text.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
+    if let Some((at, _)) = ends.map(|(at, byte)| (at, *byte)).nth(lines - 1) {
+        text.truncate(at + 1);
+    }
+}
+
+/// Waits, but not for a reader that is gone.
+fn is_abandoned_within(interval: Duration) -> io::Result<bool> {
+    let stdout = io::stdout();
+    let end = Instant::now() + interval;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        // No event is asked for: an error is told all the same.
+        match poll(&mut [PollFd::new(&stdout, PollFlags::empty())], Some(&left)) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_takes_so_many_lines() {
+        let left = |lines| {
+            let mut text = b"a\nb\nc\n".to_vec();
+            cut(&mut text, lines);
+            text
+        };
+        assert_eq!(left(2), b"a\nb\n");
+        assert_eq!(left(3), b"a\nb\nc\n");
+        assert_eq!(left(9), b"a\nb\nc\n");
+    }
+}

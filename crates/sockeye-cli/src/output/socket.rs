@@ -1,0 +1,418 @@
+//! A socket in words, and as JSON.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use sockeye::inspect::{BoundName, FileState, Holder, Snapshot, Socket, State};
+use sockeye::{Address, Kind, Name};
+
+use super::escape;
+use crate::args::Column;
+
+/// As `--kind` takes it.
+pub(crate) fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Stream => "stream",
+        Kind::SeqPacket => "seqpacket",
+        Kind::Datagram => "dgram",
+    }
+}
+
+pub(crate) fn state(state: State) -> &'static str {
+    match state {
+        State::Listening => "listening",
+        State::Connected => "connected",
+        State::Pending => "pending",
+        State::Bound => "bound",
+        State::Unconnected => "unconnected",
+        State::Closed => "closed",
+    }
+}
+
+pub(crate) fn file_state(state: FileState) -> &'static str {
+    match state {
+        FileState::Present => "present",
+        FileState::Replaced => "replaced",
+        FileState::Removed => "removed",
+    }
+}
+
+/// A name as an [`Address`] has it, without the kind.
+pub(crate) fn address(name: &BoundName) -> Cow<'_, str> {
+    match name {
+        BoundName::Path(path) => path_address(path),
+        BoundName::Abstract(name) => {
+            match Address::new(Kind::Stream, &Name::Abstract(name.clone())) {
+                Ok(address) => address.to_string().into(),
+                // The kernel allows the empty name, which an address cannot have.
+                Err(_) => "@".into(),
+            }
+        }
+    }
+}
+
+/// As [`address`], for a path.
+pub(crate) fn path_address(path: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(path) {
+        Ok(path) if path.starts_with('/') => path.into(),
+        _ => match Address::from_path(OsStr::from_bytes(path)) {
+            Ok(address) => address.to_string().into(),
+            Err(_) => String::from_utf8_lossy(path),
+        },
+    }
+}
+
+/// The bytes of a name as bind(2) took them, where they are not UTF-8.
+fn not_utf8(name: &BoundName) -> Option<String> {
+    let (lead, bytes): (&[u8], _) = match name {
+        BoundName::Path(path) => (b"", path),
+        BoundName::Abstract(name) => (b"\0", name),
+    };
+    let encode = |_| STANDARD.encode([lead, bytes].concat());
+    str::from_utf8(bytes).err().map(encode)
+}
+
+/// `/run/app.sock (replaced)`
+pub(crate) fn write_address(out: &mut impl Write, socket: &Socket) -> fmt::Result {
+    let Some(name) = &socket.name else {
+        return out.write_char('-');
+    };
+    write!(out, "{}", escape::text(&address(name)))?;
+    match socket.file.map(|file| file.state) {
+        None | Some(Some(FileState::Present)) => Ok(()),
+        Some(Some(state)) => write!(out, " ({})", file_state(state)),
+        Some(None) => out.write_str(" (?)"),
+    }
+}
+
+/// More holders than this are told by their number, that no row runs away.
+const FEW: usize = 4;
+
+/// `4242/appd`, or `4242/appd,4250/worker`; with `brief` `4242/appd +1`.
+pub(crate) fn write_processes(
+    out: &mut impl Write,
+    holders: Option<&[Holder]>,
+    brief: bool,
+) -> fmt::Result {
+    write_holders(
+        out,
+        holders,
+        brief,
+        |holders| distinct(holders),
+        |out, holder| {
+            write!(out, "{}/", holder.process.pid)?;
+            match &holder.process.command {
+                Some(command) => write!(out, "{}", escape::bytes(command)),
+                None => out.write_char('?'),
+            }
+        },
+    )
+}
+
+/// The descriptors, in the order of [`write_processes`] where each process has one.
+pub(crate) fn write_fds(
+    out: &mut impl Write,
+    holders: Option<&[Holder]>,
+    brief: bool,
+) -> fmt::Result {
+    write_holders(out, holders, brief, <[Holder]>::len, |out, holder| {
+        write!(out, "{}", holder.fd)
+    })
+}
+
+fn distinct(holders: &[Holder]) -> usize {
+    // They are sorted by process.
+    holders
+        .chunk_by(|a, b| a.process.pid == b.process.pid)
+        .count()
+}
+
+fn write_holders<W: Write>(
+    out: &mut W,
+    holders: Option<&[Holder]>,
+    brief: bool,
+    count: impl Fn(&[Holder]) -> usize,
+    write: impl Fn(&mut W, &Holder) -> fmt::Result,
+) -> fmt::Result {
+    let Some(holders) = holders else {
+        return out.write_char('?');
+    };
+    let Some(first) = holders.first() else {
+        return out.write_char('-');
+    };
+    let count = count(holders);
+    write(out, first)?;
+    if count == 1 {
+        return Ok(());
+    }
+    if brief || holders.len() > FEW {
+        return write!(out, " +{}", count - 1);
+    }
+    for holder in &holders[1..] {
+        out.write_char(',')?;
+        write(out, holder)?;
+    }
+    Ok(())
+}
+
+/// What is at the other end of a socket.
+#[derive(Clone, Copy)]
+pub(crate) enum OtherEnd<'a> {
+    Nothing,
+    /// Something that the snapshot does not show.
+    Unknown(Option<u32>),
+    Socket(&'a Socket),
+    /// The listener that a connection waits at: the socket that it will have is none yet.
+    Backlog(&'a Socket),
+}
+
+impl<'a> OtherEnd<'a> {
+    pub(crate) fn of(socket: &Socket, snapshot: &'a Snapshot) -> Self {
+        if let Some(inode) = socket.peer {
+            let found = snapshot.by_inode(inode);
+            return found.map_or(Self::Unknown(Some(inode)), Self::Socket);
+        }
+        if let Some(listener) = socket.waits_at.and_then(|inode| snapshot.by_inode(inode)) {
+            return Self::Backlog(listener);
+        }
+        match socket.state {
+            State::Connected | State::Pending => Self::Unknown(None),
+            _ => Self::Nothing,
+        }
+    }
+
+    pub(crate) fn socket(self) -> Option<&'a Socket> {
+        match self {
+            Self::Socket(socket) | Self::Backlog(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn inode(self) -> Option<u32> {
+        match self {
+            Self::Unknown(inode) => inode,
+            Self::Socket(socket) => Some(socket.inode),
+            _ => None,
+        }
+    }
+}
+
+/// The fields of a socket in JSON. Their names are a promise.
+#[derive(Debug, Serialize)]
+pub(crate) struct Record<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Field<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Field<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Field<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) inode: Field<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Field<FileRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Field<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recv_queue: Field<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) send_queue: Field<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) netns: Field<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) holders: Field<Holders<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Field<PeerRecord<'a>>,
+}
+
+/// A field that may be left out, and whose value may be null.
+pub(crate) type Field<T> = Option<Option<T>>;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct FileRecord {
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+    pub(crate) state: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PeerRecord<'a> {
+    inode: Option<u32>,
+    address: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_base64: Option<String>,
+    holders: Option<Holders<'a>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Holders<'a>(pub(crate) &'a [Holder]);
+
+#[derive(Serialize)]
+struct HolderRecord<'a> {
+    pid: i32,
+    comm: Option<Cow<'a, str>>,
+    uid: Option<u32>,
+    fd: i32,
+}
+
+impl Serialize for Holders<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|holder| {
+            let process = &holder.process;
+            HolderRecord {
+                pid: process.pid,
+                comm: process.command.as_deref().map(String::from_utf8_lossy),
+                uid: process.uid,
+                fd: holder.fd,
+            }
+        }))
+    }
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn of(socket: &'a Socket, snapshot: &'a Snapshot) -> Self {
+        Self {
+            kind: Some(Some(kind(socket.kind))),
+            state: Some(Some(state(socket.state))),
+            address: Some(socket.name.as_ref().map(address)),
+            address_base64: socket.name.as_ref().and_then(not_utf8),
+            inode: Some(Some(socket.inode)),
+            file: Some(socket.file.map(|file| FileRecord {
+                dev: file.device,
+                ino: file.inode,
+                state: file.state.map(file_state),
+            })),
+            uid: Some(socket.uid),
+            recv_queue: Some(socket.recv_queue),
+            send_queue: Some(socket.send_queue),
+            netns: Some(socket.namespace),
+            holders: Some(socket.holders.as_deref().map(Holders)),
+            peer: Some(PeerRecord::of(OtherEnd::of(socket, snapshot))),
+        }
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Of a socket file; what else there is to know is not.
+    pub(crate) fn of_path(path: &'a [u8]) -> Self {
+        Self {
+            kind: Some(None),
+            state: Some(None),
+            address: Some(Some(path_address(path))),
+            address_base64: not_utf8(&BoundName::Path(path.to_vec())),
+            inode: Some(None),
+            file: Some(None),
+            uid: Some(None),
+            recv_queue: Some(None),
+            send_queue: Some(None),
+            netns: Some(None),
+            holders: Some(None),
+            peer: Some(None),
+        }
+    }
+
+    /// Leaves the fields out that are not among these columns; without any it leaves all.
+    pub(crate) fn keep(&mut self, columns: &[Column]) {
+        fn retain<T>(field: &mut Option<T>, columns: &[Column], of: &[Column]) {
+            *field = field
+                .take()
+                .filter(|_| columns.iter().any(|column| of.contains(column)));
+        }
+        if columns.is_empty() {
+            return;
+        }
+        retain(&mut self.kind, columns, &[Column::Kind]);
+        retain(&mut self.state, columns, &[Column::State]);
+        retain(&mut self.address, columns, &[Column::Address]);
+        retain(&mut self.address_base64, columns, &[Column::Address]);
+        retain(&mut self.inode, columns, &[Column::Inode]);
+        retain(&mut self.file, columns, &[Column::File]);
+        retain(&mut self.uid, columns, &[Column::User]);
+        retain(&mut self.recv_queue, columns, &[Column::RecvQ]);
+        retain(&mut self.send_queue, columns, &[Column::SendQ]);
+        retain(&mut self.netns, columns, &[Column::Netns]);
+        retain(&mut self.holders, columns, &[Column::Process, Column::Fd]);
+        retain(&mut self.peer, columns, &[Column::Peer, Column::PeerInode]);
+    }
+}
+
+impl<'a> PeerRecord<'a> {
+    fn of(end: OtherEnd<'a>) -> Option<Self> {
+        if let OtherEnd::Nothing = end {
+            return None;
+        }
+        let socket = end.socket();
+        let name = socket.and_then(|socket| socket.name.as_ref());
+        Some(Self {
+            inode: end.inode(),
+            address: name.map(address),
+            address_base64: name.and_then(not_utf8),
+            holders: socket.and_then(|s| s.holders.as_deref()).map(Holders),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockeye::inspect::Process;
+    use std::sync::Arc;
+
+    fn holders(of: &[(i32, i32)]) -> Vec<Holder> {
+        let holder = |&(pid, fd)| Holder {
+            process: Arc::new(Process {
+                pid,
+                command: Some(b"a\x1b".to_vec()),
+                uid: Some(0),
+            }),
+            fd,
+        };
+        of.iter().map(holder).collect()
+    }
+
+    fn shown(of: &[(i32, i32)], brief: bool) -> [String; 2] {
+        let holders = holders(of);
+        let mut texts = [String::new(), String::new()];
+        write_processes(&mut texts[0], Some(&holders), brief).unwrap();
+        write_fds(&mut texts[1], Some(&holders), brief).unwrap();
+        texts
+    }
+
+    #[test]
+    fn holders_in_words() {
+        assert_eq!(shown(&[], false), ["-", "-"]);
+        assert_eq!(shown(&[(1, 3)], false), ["1/a\\x1b", "3"]);
+        assert_eq!(shown(&[(1, 3), (1, 5)], false), ["1/a\\x1b", "3,5"]);
+        assert_eq!(
+            shown(&[(1, 3), (2, 4)], false),
+            ["1/a\\x1b,2/a\\x1b", "3,4"]
+        );
+        assert_eq!(shown(&[(1, 3), (2, 4)], true), ["1/a\\x1b +1", "3 +1"]);
+        let many: Vec<_> = (1..=5).map(|pid| (pid, 3)).collect();
+        assert_eq!(shown(&many, false), ["1/a\\x1b +4", "3 +4"]);
+        let mut text = String::new();
+        write_processes(&mut text, None, false).unwrap();
+        assert_eq!(text, "?");
+    }
+
+    #[test]
+    fn addresses_parse_back() {
+        let path = |path: &[u8]| BoundName::Path(path.to_vec());
+        assert_eq!(address(&path(b"/run/a b\nc")), "/run/a b\nc");
+        assert_eq!(address(&path(b"app.sock")), "app.sock");
+        assert_eq!(address(&path(b"@x")), "./@x");
+        assert_eq!(address(&path(b"/\xff")), "/\\xff");
+        assert_eq!(
+            address(&BoundName::Abstract(b"a\0\xff".to_vec())),
+            "@a\\x00\\xff"
+        );
+        assert_eq!(not_utf8(&path(b"/\xff")).as_deref(), Some("L/8="));
+        assert_eq!(not_utf8(&path("/é".as_bytes())), None);
+    }
+}
