@@ -10,6 +10,8 @@ pub(crate) struct Layout {
     pub(crate) right: bool,
     /// A cell may be elided down to this width; `None` if it may not.
     pub(crate) least: Option<usize>,
+    /// Of an elided cell, more of the end than of the beginning stays, which says more of a path.
+    pub(crate) keep_end: bool,
     /// Where room is short, columns go from the highest rank on; 0 stays.
     pub(crate) rank: u8,
 }
@@ -150,7 +152,7 @@ impl Table {
                         line.push_str(text);
                         natural
                     }
-                    false => elide(line, text, room),
+                    false => elide(line, text, room, column.keep_end),
                 };
                 used += lead + shown;
                 pending = width.saturating_sub(before + shown) + GAP;
@@ -168,11 +170,13 @@ fn total(widths: &[Option<usize>]) -> usize {
     kept.sum::<usize>() + GAP * count.saturating_sub(1)
 }
 
-/// Leaves the middle out. More of the end than of the beginning stays: it says more of a path.
-/// Returns the width of what is left.
-fn elide(line: &mut String, text: &str, room: usize) -> usize {
+/// Leaves the middle out. Returns the width of what is left.
+fn elide(line: &mut String, text: &str, room: usize, keep_end: bool) -> usize {
     let keep = room.saturating_sub(1);
-    let (head, used) = prefix(text.chars(), keep / 3);
+    let (head, used) = prefix(
+        text.chars(),
+        if keep_end { keep / 3 } else { keep - keep / 3 },
+    );
     let (tail, more) = prefix(text.chars().rev(), keep - used);
     line.push_str(&text[..head]);
     line.push('…');
@@ -227,12 +231,14 @@ mod tests {
         title: "NAME",
         right: false,
         least: Some(9),
+        keep_end: true,
         rank: 0,
     };
     const COUNT: Layout = Layout {
         title: "COUNT",
         right: true,
         least: None,
+        keep_end: false,
         rank: 1,
     };
 
@@ -265,11 +271,19 @@ mod tests {
         let rows = [["/run/user/1000/app.sock", "1"]];
         assert_eq!(
             shown(&rows, [NAME, COUNT], Some(20)),
-            "NAME           COUNT\n/run…/app.sock      1\n".replace("      1", "     1")
+            "NAME           COUNT\n/run…app.sock      1\n"
         );
         assert_eq!(
             shown(&rows, [NAME, COUNT], Some(12)),
-            "NAME\n/ru…pp.sock\n".replace("/ru…pp.sock", "/ru…app.sock")
+            "NAME\n/ru…app.sock\n"
+        );
+        let name = Layout {
+            keep_end: false,
+            ..NAME
+        };
+        assert_eq!(
+            shown(&rows, [name, COUNT], Some(12)),
+            "NAME\n/run/use…ock\n"
         );
     }
 

@@ -64,7 +64,7 @@ fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: Form) -> Table 
 }
 
 fn layout(column: Column) -> Layout {
-    const TEXT: Option<usize> = Some(14);
+    const TEXT: Option<usize> = Some(16);
     let (title, right, least, rank) = match column {
         Column::Kind => ("KIND", false, None, 4),
         Column::State => ("STATE", false, None, 0),
@@ -94,6 +94,7 @@ fn layout(column: Column) -> Layout {
         title,
         right,
         least,
+        keep_end: column == Column::Address,
         rank,
     }
 }

@@ -82,10 +82,9 @@ fn at_addresses<'a>(args: &Ls, snapshot: &'a Snapshot) -> Vec<&'a Socket> {
 
 /// Every named listener and its connections.
 fn served(snapshot: &Snapshot) -> Vec<&Socket> {
-    let servers = Servers::among(snapshot.sockets().iter());
-    let is_served = |socket: &&Socket| {
-        socket.state == State::Listening && socket.name.is_some() || servers.of(socket).is_some()
-    };
+    let is_listener = |socket: &&Socket| socket.state == State::Listening && socket.name.is_some();
+    let servers = Servers::among(snapshot.sockets().iter().filter(is_listener));
+    let is_served = |socket: &&Socket| is_listener(socket) || servers.of(socket).is_some();
     snapshot.sockets().iter().filter(is_served).collect()
 }
 
