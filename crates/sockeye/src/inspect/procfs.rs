@@ -1,19 +1,27 @@
 //! What `/proc` says of processes.
 
-use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, Stat, major, minor, openat, readlinkat_raw};
 use rustix::io::Errno;
+use rustix::path::DecInt;
 use rustix::process::Pid;
+
+use super::socket::Process;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
 /// Room for some hundred entries a call of getdents64(2).
 const ENTRIES: usize = 32 * 1024;
+/// More threads than this only wait for one another in the kernel.
+const MOST_THREADS: usize = 4;
+/// As many descriptors of one process are worth a thread of their own.
+const WORTH_SHARING: usize = 2048;
 
 /// The command name of a process, without its newline (proc_pid_comm(5)); `None` where there is
 /// no such process.
@@ -61,15 +69,9 @@ fn read<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
 
 /// A process that has the socket with this inode open, of those whose descriptors we may read.
 pub(crate) fn holder(inode: u32) -> Option<Pid> {
-    let mut found = None;
-    walk(|pid, _, socket| {
-        if socket != inode {
-            return ControlFlow::Continue(());
-        }
-        found = Pid::from_raw(pid);
-        ControlFlow::Break(())
-    });
-    found
+    let found = walk().found;
+    let open = found.iter().find(|open| open.inode == inode)?;
+    Pid::from_raw(open.process.pid)
 }
 
 /// The process that took the flock(2) on this file, from `/proc/locks` (proc_locks(5)).
@@ -87,53 +89,103 @@ pub(crate) fn lock_holder(file: &Stat) -> Option<Pid> {
 /// The ids of all processes.
 pub(super) fn pids() -> Vec<i32> {
     let mut pids = Vec::new();
-    if let Ok(proc) = open_dir(CWD, c"/proc") {
+    if let Ok(proc) = openat(CWD, "/proc", DIRECTORY, Mode::empty()) {
         let mut buffer = Vec::with_capacity(ENTRIES);
-        let _ = for_each_number(&proc, buffer.spare_capacity_mut(), |_, pid| {
-            pids.push(pid);
-            ControlFlow::Continue(())
-        });
+        // What cannot be read is not seen, as if it had ended.
+        let _ = for_each_number(&proc, buffer.spare_capacity_mut(), |pid| pids.push(pid));
     }
     pids
 }
 
-/// Calls `visit` with pid, descriptor and inode for each socket of each process, until it breaks
-/// off. Returns how many processes may not be looked into; those that end meanwhile do not count.
-pub(super) fn walk(mut visit: impl FnMut(i32, i32, u32) -> ControlFlow<()>) -> usize {
-    let mut denied = 0;
-    let Ok(proc) = open_dir(CWD, c"/proc") else {
-        return denied;
-    };
-    let (mut outer, mut inner) = (Vec::with_capacity(ENTRIES), Vec::with_capacity(ENTRIES));
-    let _ = for_each_number(&proc, outer.spare_capacity_mut(), |name, pid| {
-        let path = [name.to_bytes(), b"/fd"].concat();
-        let visited = openat(&proc, path, DIRECTORY, Mode::empty()).and_then(|fds| {
-            for_each_number(
-                &fds,
-                inner.spare_capacity_mut(),
-                |name, fd| match socket_inode(&fds, name) {
-                    Some(inode) => visit(pid, fd, inode),
-                    None => ControlFlow::Continue(()),
-                },
-            )
-        });
-        match visited {
-            Ok(flow) => flow,
-            Err(Errno::ACCESS | Errno::PERM) if !is_kernel_thread(pid) => {
-                denied += 1;
-                ControlFlow::Continue(())
+/// A socket that a process has open.
+pub(super) struct Open {
+    pub(super) process: Arc<Process>,
+    pub(super) fd: i32,
+    pub(super) inode: u32,
+}
+
+/// What a walk over all processes has found.
+#[derive(Default)]
+pub(super) struct Walk {
+    pub(super) found: Vec<Open>,
+    /// How many processes may not be looked into; those that ended meanwhile do not count.
+    pub(super) denied: usize,
+}
+
+/// Finds the sockets, of any family, that all processes have open. Nearly all of the time goes into
+/// one readlinkat(2) for each descriptor, so it is shared by some threads.
+pub(super) fn walk() -> Walk {
+    let pids = pids();
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut walk = Walk::default();
+        let mut buffer = Vec::with_capacity(ENTRIES);
+        while let Some(&pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match look_into(pid, threads, buffer.spare_capacity_mut()) {
+                Ok(found) => walk.found.extend(found),
+                Err(Errno::ACCESS | Errno::PERM) if !is_kernel_thread(pid) => walk.denied += 1,
+                Err(_) => {}
             }
-            Err(_) => ControlFlow::Continue(()),
         }
+        walk
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        for other in others {
+            // It cannot panic; and if it did, its share would be missing and not wrong.
+            let Walk { found, denied } = other.join().unwrap_or_default();
+            all.found.extend(found);
+            all.denied += denied;
+        }
+        all
+    })
+}
+
+/// The sockets that one process has open.
+fn look_into(pid: i32, threads: usize, buffer: &mut [MaybeUninit<u8>]) -> Result<Vec<Open>, Errno> {
+    let directory = openat(CWD, format!("/proc/{pid}/fd"), DIRECTORY, Mode::empty())?;
+    let mut fds = Vec::new();
+    for_each_number(&directory, buffer, |fd| fds.push(fd))?;
+    let sockets_of = |fds: &[i32]| -> Vec<(i32, u32)> {
+        let inode = |&fd: &i32| Some((fd, socket_inode(&directory, fd)?));
+        fds.iter().filter_map(inode).collect()
+    };
+    let sockets = if fds.len() < WORTH_SHARING {
+        sockets_of(&fds)
+    } else {
+        std::thread::scope(|scope| {
+            let shares = fds.chunks(fds.len().div_ceil(threads));
+            let shares: Vec<_> = shares
+                .map(|share| scope.spawn(|| sockets_of(share)))
+                .collect();
+            let joined = shares.into_iter().map(ScopedJoinHandle::join);
+            joined.flat_map(Result::unwrap_or_default).collect()
+        })
+    };
+    if sockets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let id = Pid::from_raw(pid);
+    let process = Arc::new(Process {
+        pid,
+        command: id.and_then(command),
+        uid: id.and_then(uid),
     });
-    denied
+    let open = |(fd, inode)| Open {
+        process: Arc::clone(&process),
+        fd,
+        inode,
+    };
+    Ok(sockets.into_iter().map(open).collect())
 }
 
 /// The inode number behind a link of `/proc/PID/fd`, if that is `socket:[N]`.
-fn socket_inode(fds: &OwnedFd, name: &CStr) -> Option<u32> {
+fn socket_inode(directory: &OwnedFd, fd: i32) -> Option<u32> {
     // A longer link is cut, and is no socket.
     let mut link = [MaybeUninit::uninit(); 32];
-    let (link, _) = readlinkat_raw(fds, name, &mut link[..]).ok()?;
+    let (link, _) = readlinkat_raw(directory, DecInt::new(fd), &mut link[..]).ok()?;
     let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     number.iter().try_fold(0u32, |value, digit| {
         value
@@ -146,24 +198,15 @@ fn socket_inode(fds: &OwnedFd, name: &CStr) -> Option<u32> {
 fn for_each_number(
     directory: &OwnedFd,
     buffer: &mut [MaybeUninit<u8>],
-    mut visit: impl FnMut(&CStr, i32) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, Errno> {
+    mut visit: impl FnMut(i32),
+) -> Result<(), Errno> {
     let mut entries = RawDir::new(directory, buffer);
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        let name = entry.file_name();
-        let number = str::from_utf8(name.to_bytes())
-            .ok()
-            .and_then(|n| n.parse().ok());
-        if let Some(number) = number
-            && visit(name, number).is_break()
-        {
-            return Ok(ControlFlow::Break(()));
+        let name = str::from_utf8(entry.file_name().to_bytes());
+        if let Some(number) = name.ok().and_then(|name| name.parse().ok()) {
+            visit(number);
         }
     }
-    Ok(ControlFlow::Continue(()))
-}
-
-fn open_dir(at: impl AsFd, path: &CStr) -> Result<OwnedFd, Errno> {
-    openat(at, path, DIRECTORY, Mode::empty())
+    Ok(())
 }

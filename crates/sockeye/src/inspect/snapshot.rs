@@ -3,19 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
-use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::fs::stat;
 use rustix::io::Errno;
-use rustix::process::Pid;
 
 use super::diag::{self, Entry, FileId};
 use super::file::{Files, absolute};
-use super::socket::{BoundName, FileState, Holder, Process, Socket, State};
-use super::{namespace, procfs};
+use super::namespace;
+use super::procfs::{self, Open, Walk};
+use super::socket::{BoundName, FileState, Holder, Socket, State};
 use crate::address::{Address, Kind, Name};
 
 /// Which network namespaces to look into.
@@ -75,8 +73,14 @@ impl Snapshot {
     /// As socket(2) for `AF_NETLINK` and what sock_diag(7) answers, for the current namespace.
     pub fn take(options: Options) -> io::Result<Self> {
         let mut hidden = Hidden::default();
-        let entries = tables(options, &mut hidden)?;
-        let mut snapshot = Self::join(entries, hidden);
+        // At the same time; what changes in between is the same for both orders.
+        let (entries, walk) = std::thread::scope(|scope| {
+            let walk = scope.spawn(procfs::walk);
+            let entries = tables(options, &mut hidden);
+            (entries, walk.join().unwrap_or_default())
+        });
+        hidden.processes = walk.denied;
+        let mut snapshot = Self::join(entries?, walk, hidden);
         // A socket that nobody has may be on its way in a message, or have been closed before its
         // process was looked into.
         if snapshot.sockets.iter().any(Socket::is_abandoned) {
@@ -96,7 +100,7 @@ impl Snapshot {
         self.by_inode = numbered.map(|(at, socket)| (socket.inode, at)).collect();
     }
 
-    fn join(mut entries: Vec<(Entry, Option<namespace::Id>)>, mut hidden: Hidden) -> Self {
+    fn join(mut entries: Vec<(Entry, Option<namespace::Id>)>, walk: Walk, hidden: Hidden) -> Self {
         entries.sort_unstable_by_key(|(entry, _)| entry.inode);
         entries.dedup_by_key(|(entry, _)| entry.inode);
         let by_inode: HashMap<u32, usize> = entries
@@ -111,7 +115,7 @@ impl Snapshot {
                 waits_at.insert(client, entry.inode);
             }
         }
-        let mut holders = find_holders(&by_inode, &mut hidden);
+        let mut holders = holders_of(walk, &by_inode);
 
         let mut placed = Files::default();
         let mut files = Vec::with_capacity(entries.len());
@@ -311,30 +315,15 @@ fn state_of(entry: &Entry, waits: bool) -> State {
 }
 
 /// Who has the sockets of the table open, by their place in it.
-fn find_holders(by_inode: &HashMap<u32, usize>, hidden: &mut Hidden) -> Vec<Vec<Holder>> {
+fn holders_of(walk: Walk, by_inode: &HashMap<u32, usize>) -> Vec<Vec<Holder>> {
     let mut holders = vec![Vec::new(); by_inode.len()];
-    let mut last: Option<Arc<Process>> = None;
-    hidden.processes = procfs::walk(|pid, fd, inode| {
-        let Some(&at) = by_inode.get(&inode) else {
-            return ControlFlow::Continue(());
-        };
-        let process = match &last {
-            Some(process) if process.pid == pid => Arc::clone(process),
-            _ => {
-                let id = Pid::from_raw(pid);
-                let process = Arc::new(Process {
-                    pid,
-                    command: id.and_then(procfs::command),
-                    uid: id.and_then(procfs::uid),
-                });
-                last.insert(process).clone()
-            }
-        };
-        holders[at].push(Holder { process, fd });
-        ControlFlow::Continue(())
-    });
+    for Open { process, fd, inode } in walk.found {
+        if let Some(&at) = by_inode.get(&inode) {
+            holders[at].push(Holder { process, fd });
+        }
+    }
     for of_one in &mut holders {
-        of_one.sort_by_key(|holder: &Holder| (holder.process.pid, holder.fd));
+        of_one.sort_unstable_by_key(|holder: &Holder| (holder.process.pid, holder.fd));
     }
     holders
 }
