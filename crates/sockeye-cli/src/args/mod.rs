@@ -1,5 +1,6 @@
 //! The command line, parsed into plain values before anything is touched.
 
+mod column;
 mod connect;
 mod demo;
 mod ls;
@@ -10,9 +11,10 @@ mod why;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use column::Column;
 pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
-pub(crate) use ls::{Column, Ls, Netns, Target};
+pub(crate) use ls::{Ls, Netns, Target};
 pub(crate) use send::Send;
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use why::Why;

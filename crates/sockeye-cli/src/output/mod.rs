@@ -5,6 +5,7 @@ pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod message;
+pub(crate) mod record;
 pub(crate) mod socket;
 pub(crate) mod table;
 pub(crate) mod users;

@@ -1,4 +1,4 @@
-//! A socket in words, and as JSON.
+//! A socket in words.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -7,12 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use sockeye::inspect::{BoundName, FileState, Holder, Snapshot, Socket, State};
 use sockeye::{Address, Kind, Name};
 
 use super::escape;
-use crate::args::Column;
 
 /// As `--kind` takes it.
 pub(crate) fn kind(kind: Kind) -> &'static str {
@@ -68,7 +66,7 @@ pub(crate) fn path_address(path: &[u8]) -> Cow<'_, str> {
 }
 
 /// The bytes of a name as bind(2) took them, where they are not UTF-8.
-fn not_utf8(name: &BoundName) -> Option<String> {
+pub(crate) fn not_utf8(name: &BoundName) -> Option<String> {
     let (lead, bytes): (&[u8], _) = match name {
         BoundName::Path(path) => (b"", path),
         BoundName::Abstract(name) => (b"\0", name),
@@ -99,19 +97,13 @@ pub(crate) fn write_processes(
     holders: Option<&[Holder]>,
     brief: bool,
 ) -> fmt::Result {
-    write_holders(
-        out,
-        holders,
-        brief,
-        |holders| distinct(holders),
-        |out, holder| {
-            write!(out, "{}/", holder.process.pid)?;
-            match &holder.process.command {
-                Some(command) => write!(out, "{}", escape::bytes(command)),
-                None => out.write_char('?'),
-            }
-        },
-    )
+    write_holders(out, holders, brief, distinct, |out, holder| {
+        write!(out, "{}/", holder.process.pid)?;
+        match &holder.process.command {
+            Some(command) => write!(out, "{}", escape::bytes(command)),
+            None => out.write_char('?'),
+        }
+    })
 }
 
 /// The descriptors, in the order of [`write_processes`] where each process has one.
@@ -199,162 +191,6 @@ impl<'a> OtherEnd<'a> {
             Self::Socket(socket) => Some(socket.inode),
             _ => None,
         }
-    }
-}
-
-/// The fields of a socket in JSON. Their names are a promise.
-#[derive(Debug, Serialize)]
-pub(crate) struct Record<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) kind: Field<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) state: Field<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) address: Field<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) address_base64: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) inode: Field<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) file: Field<FileRecord>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) uid: Field<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) recv_queue: Field<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) send_queue: Field<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) netns: Field<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) holders: Field<Holders<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) peer: Field<PeerRecord<'a>>,
-}
-
-/// A field that may be left out, and whose value may be null.
-pub(crate) type Field<T> = Option<Option<T>>;
-
-#[derive(Debug, Serialize)]
-pub(crate) struct FileRecord {
-    pub(crate) dev: u64,
-    pub(crate) ino: u64,
-    pub(crate) state: Option<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct PeerRecord<'a> {
-    inode: Option<u32>,
-    address: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address_base64: Option<String>,
-    holders: Option<Holders<'a>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Holders<'a>(pub(crate) &'a [Holder]);
-
-#[derive(Serialize)]
-struct HolderRecord<'a> {
-    pid: i32,
-    comm: Option<Cow<'a, str>>,
-    uid: Option<u32>,
-    fd: i32,
-}
-
-impl Serialize for Holders<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|holder| {
-            let process = &holder.process;
-            HolderRecord {
-                pid: process.pid,
-                comm: process.command.as_deref().map(String::from_utf8_lossy),
-                uid: process.uid,
-                fd: holder.fd,
-            }
-        }))
-    }
-}
-
-impl<'a> Record<'a> {
-    pub(crate) fn of(socket: &'a Socket, snapshot: &'a Snapshot) -> Self {
-        Self {
-            kind: Some(Some(kind(socket.kind))),
-            state: Some(Some(state(socket.state))),
-            address: Some(socket.name.as_ref().map(address)),
-            address_base64: socket.name.as_ref().and_then(not_utf8),
-            inode: Some(Some(socket.inode)),
-            file: Some(socket.file.map(|file| FileRecord {
-                dev: file.device,
-                ino: file.inode,
-                state: file.state.map(file_state),
-            })),
-            uid: Some(socket.uid),
-            recv_queue: Some(socket.recv_queue),
-            send_queue: Some(socket.send_queue),
-            netns: Some(socket.namespace),
-            holders: Some(socket.holders.as_deref().map(Holders)),
-            peer: Some(PeerRecord::of(OtherEnd::of(socket, snapshot))),
-        }
-    }
-}
-
-impl<'a> Record<'a> {
-    /// Of a socket file; what else there is to know is not.
-    pub(crate) fn of_path(path: &'a [u8]) -> Self {
-        Self {
-            kind: Some(None),
-            state: Some(None),
-            address: Some(Some(path_address(path))),
-            address_base64: not_utf8(&BoundName::Path(path.to_vec())),
-            inode: Some(None),
-            file: Some(None),
-            uid: Some(None),
-            recv_queue: Some(None),
-            send_queue: Some(None),
-            netns: Some(None),
-            holders: Some(None),
-            peer: Some(None),
-        }
-    }
-
-    /// Leaves the fields out that are not among these columns; without any it leaves all.
-    pub(crate) fn keep(&mut self, columns: &[Column]) {
-        fn retain<T>(field: &mut Option<T>, columns: &[Column], of: &[Column]) {
-            *field = field
-                .take()
-                .filter(|_| columns.iter().any(|column| of.contains(column)));
-        }
-        if columns.is_empty() {
-            return;
-        }
-        retain(&mut self.kind, columns, &[Column::Kind]);
-        retain(&mut self.state, columns, &[Column::State]);
-        retain(&mut self.address, columns, &[Column::Address]);
-        retain(&mut self.address_base64, columns, &[Column::Address]);
-        retain(&mut self.inode, columns, &[Column::Inode]);
-        retain(&mut self.file, columns, &[Column::File]);
-        retain(&mut self.uid, columns, &[Column::User]);
-        retain(&mut self.recv_queue, columns, &[Column::RecvQ]);
-        retain(&mut self.send_queue, columns, &[Column::SendQ]);
-        retain(&mut self.netns, columns, &[Column::Netns]);
-        retain(&mut self.holders, columns, &[Column::Process, Column::Fd]);
-        retain(&mut self.peer, columns, &[Column::Peer, Column::PeerInode]);
-    }
-}
-
-impl<'a> PeerRecord<'a> {
-    fn of(end: OtherEnd<'a>) -> Option<Self> {
-        if let OtherEnd::Nothing = end {
-            return None;
-        }
-        let socket = end.socket();
-        let name = socket.and_then(|socket| socket.name.as_ref());
-        Some(Self {
-            inode: end.inode(),
-            address: name.map(address),
-            address_base64: name.and_then(not_utf8),
-            holders: socket.and_then(|s| s.holders.as_deref()).map(Holders),
-        })
     }
 }
 

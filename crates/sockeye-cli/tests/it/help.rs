@@ -4,7 +4,7 @@ use crate::support::{Place, run, sockeye};
 
 #[test]
 fn each_verb_explains_itself_on_standard_output() {
-    for verb in ["serve", "send", "connect", "why", "demo"] {
+    for verb in ["serve", "send", "connect", "ls", "why", "demo"] {
         let help = run(sockeye().args([verb, "--help"]));
         help.succeeds();
         assert!(help.text().contains("Usage"), "{verb}: {}", help.text());
@@ -15,14 +15,14 @@ fn each_verb_explains_itself_on_standard_output() {
 fn the_command_names_its_verbs() {
     let help = run(sockeye().arg("--help"));
     help.succeeds();
-    for verb in ["serve", "send", "connect", "why", "demo"] {
+    for verb in ["serve", "send", "connect", "ls", "why", "demo"] {
         assert!(help.text().contains(verb), "{verb}: {}", help.text());
     }
 }
 
 #[test]
 fn help_has_the_options_of_the_issue_and_an_example() {
-    let options: [(&str, &[&str]); 2] = [
+    let options: [(&str, &[&str]); 3] = [
         (
             "serve",
             &[
@@ -52,6 +52,25 @@ fn help_has_the_options_of_the_issue_and_an_example() {
                 "--wait",
                 "--no-shutdown",
                 "--framing",
+            ],
+        ),
+        (
+            "ls",
+            &[
+                "-a, --all",
+                "-l, --listening",
+                "--connections",
+                "--pid",
+                "--user",
+                "--inode",
+                "--kind",
+                "--stale",
+                "--in",
+                "--netns",
+                "--json",
+                "-H, --no-header",
+                "-o, --columns",
+                "--watch",
             ],
         ),
     ];
@@ -106,6 +125,18 @@ fn wrong_usage_is_exit_2_and_touches_nothing() {
         &["send", "-w", "?", path, "x"],
         &["send", "--wait", "", path, "x"],
         &["send", "--framing", "morse", path, "x"],
+        &["ls", "--pid", "0"],
+        &["ls", "--user", "no-such-user-here"],
+        &["ls", "--kind", "raw"],
+        &["ls", "--inode", "-1"],
+        &["ls", "--in", path],
+        &["ls", "--stale", path],
+        &["ls", "--watch", "soon"],
+        &["ls", "--watch", "0"],
+        &["ls", "-o", "kind,nonsense"],
+        &["ls", "-o", "client"],
+        &["ls", "--netns", "some"],
+        &["ls", "fd:3"],
     ];
     for arguments in wrong {
         let tried = run(sockeye().args(*arguments));

@@ -30,6 +30,7 @@ mod inherited;
 mod interop;
 mod limits;
 mod locks;
+mod ls;
 mod mode;
 mod output;
 mod permission;

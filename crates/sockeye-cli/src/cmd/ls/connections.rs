@@ -11,7 +11,8 @@ use super::rows::number;
 use super::{Answer, selection};
 use crate::args::{Column, Ls};
 use crate::output::json;
-use crate::output::socket::{self, Record, write_address, write_fds, write_processes};
+use crate::output::record::Record;
+use crate::output::socket::{self, write_address, write_fds, write_processes};
 use crate::output::users::Users;
 
 const COLUMNS: [Column; 7] = [

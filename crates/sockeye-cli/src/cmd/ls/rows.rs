@@ -10,7 +10,8 @@ use super::listing::{self, Form, Row};
 use super::selection::{self, Item};
 use crate::args::{Column, Ls};
 use crate::output::json;
-use crate::output::socket::{self, OtherEnd, Record, write_address, write_fds, write_processes};
+use crate::output::record::Record;
+use crate::output::socket::{self, OtherEnd, write_address, write_fds, write_processes};
 use crate::output::users::Users;
 
 const COLUMNS: [Column; 9] = [

@@ -34,11 +34,11 @@ pub(super) fn select<'a>(args: &Ls, snapshot: &'a Snapshot) -> Vec<Item<'a>> {
     } else {
         served(snapshot)
     };
-    let chosen = chosen
+    let chosen: Vec<&Socket> = chosen
         .into_iter()
         .filter(|socket| passes(args, socket))
         .collect();
-    arrange(chosen, !args.has_filter() && !args.all)
+    arrange(&chosen, !args.has_filter() && !args.all)
 }
 
 /// Whether the filters let a socket pass: one value of each that is given.
@@ -165,7 +165,7 @@ impl<'a> Servers<'a> {
 
 /// Sorts by name, and puts what belongs to a server under it: accepted sockets, and with
 /// `clients` those that have called it too.
-fn arrange(chosen: Vec<&Socket>, clients: bool) -> Vec<Item<'_>> {
+fn arrange<'a>(chosen: &[&'a Socket], clients: bool) -> Vec<Item<'a>> {
     let servers = Servers::among(chosen.iter().copied());
     let mut items: Vec<Item> = chosen
         .iter()

@@ -17,7 +17,8 @@ use super::listing::{self, Form, Row};
 use super::{Answer, snapshot};
 use crate::args::{Column, Ls};
 use crate::exit::{Exit, failure};
-use crate::output::socket::{FileRecord, Holders, Record, path_address};
+use crate::output::record::{FileRecord, Holders, Record};
+use crate::output::socket::path_address;
 use crate::output::users::Users;
 use crate::output::{escape, json};
 

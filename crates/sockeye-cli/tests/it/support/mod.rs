@@ -15,7 +15,7 @@ pub(crate) use files::{Place, set_mode, stale_socket};
 pub(crate) use peers::{
     as_other_user, copy_of_sockeye, is_root, optional_peer, python, require_peer, skipped, strace,
 };
-pub(crate) use process::{Process, run, run_with_input};
+pub(crate) use process::{Finished, Process, run, run_with_input};
 pub(crate) use report::Report;
 pub(crate) use server::{Server, lock_path, serve_once, sockeye};
 

@@ -1,0 +1,70 @@
+//! `sockeye ls`: which sockets exist, whose they are, who is at the other end.
+
+mod rows;
+mod select;
+mod stale;
+mod terminal;
+mod unseen;
+
+use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::process::{Command, id};
+
+use serde_json::Value;
+
+use crate::support::{Finished, run, sockeye};
+
+/// `sockeye ls ARGUMENTS`
+fn ls(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = sockeye();
+    command.arg("ls").args(arguments);
+    command
+}
+
+/// The objects of `sockeye ls --json ARGUMENTS`, which succeeds.
+#[track_caller]
+fn json(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Vec<Value> {
+    let listed = run(ls(["--json"]).args(arguments.into_iter().map(|a| a.as_ref().to_owned())));
+    assert_eq!(listed.code, Some(0), "{listed:#?}");
+    objects(&listed)
+}
+
+#[track_caller]
+fn objects(listed: &Finished) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str(line).expect("an object a line");
+    listed.text().lines().map(parse).collect()
+}
+
+/// The inode number of a socket of ours.
+fn inode(socket: impl std::os::fd::AsFd) -> u64 {
+    rustix::fs::fstat(socket).expect("open").st_ino
+}
+
+fn fd(socket: &impl std::os::fd::AsRawFd) -> i64 {
+    socket.as_raw_fd().into()
+}
+
+/// Whether `holders` is this process with this descriptor, and nobody else.
+#[track_caller]
+fn is_ours(holders: &Value, descriptor: i64) {
+    assert_eq!(holders.as_array().map(Vec::len), Some(1), "{holders}");
+    assert_eq!(holders[0]["pid"], id(), "{holders}");
+    assert_eq!(holders[0]["fd"], descriptor, "{holders}");
+    assert_eq!(holders[0]["uid"], rustix::process::geteuid().as_raw());
+    assert!(holders[0]["comm"].is_string());
+}
+
+/// A listener on an abstract name.
+fn listen_abstract(name: &[u8]) -> UnixListener {
+    let address = SocketAddr::from_abstract_name(name).expect("short");
+    UnixListener::bind_addr(&address).expect("nobody else has it")
+}
+
+/// A connection and what the listener made of it.
+fn connected(listener: &UnixListener) -> (UnixStream, UnixStream) {
+    let address = listener.local_addr().expect("bound");
+    let client = UnixStream::connect_addr(&address).expect("it listens");
+    let (accepted, _) = listener.accept().expect("one waits");
+    (client, accepted)
+}

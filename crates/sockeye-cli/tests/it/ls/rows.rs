@@ -1,0 +1,231 @@
+//! What is told of a socket.
+
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::id;
+
+use super::{connected, fd, inode, is_ours, json, ls};
+use crate::support::{Place, run};
+
+#[test]
+fn a_listener_its_connections_and_who_waits() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (client, accepted) = connected(&listener);
+    let waiting = UnixStream::connect(place.socket()).expect("the backlog has room");
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+
+    let found = json([path]);
+    let [first, rest @ ..] = &*found else {
+        panic!("{found:#?}");
+    };
+    assert_eq!(first["kind"], "stream");
+    assert_eq!(first["state"], "listening");
+    assert_eq!(first["address"], path);
+    assert_eq!(first["inode"], inode(&listener));
+    let file = rustix::fs::stat(path).expect("bound");
+    assert_eq!(
+        first["file"],
+        serde_json::json!({"dev": file.st_dev, "ino": file.st_ino, "state": "present"})
+    );
+    assert_eq!(first["uid"], rustix::process::geteuid().as_raw());
+    assert_eq!(first["recv_queue"], 1, "one waits");
+    assert!(first["send_queue"].is_u64());
+    let namespace = rustix::fs::stat("/proc/self/ns/net").expect("there");
+    assert_eq!(first["netns"], namespace.st_ino);
+    assert!(first["peer"].is_null());
+    is_ours(&first["holders"], fd(&listener));
+    let keys: Vec<&String> = first.as_object().expect("an object").keys().collect();
+    assert_eq!(
+        keys.len(),
+        11,
+        "no address_base64 where it is text: {keys:?}"
+    );
+
+    assert_eq!(rest.len(), 2, "{rest:#?}");
+    let of = |state: &str| rest.iter().find(|row| row["state"] == state).expect(state);
+    let row = of("connected");
+    assert_eq!(row["inode"], inode(&accepted));
+    assert_eq!(row["address"], path);
+    is_ours(&row["holders"], fd(&accepted));
+    assert_eq!(row["peer"]["inode"], inode(&client));
+    assert!(row["peer"]["address"].is_null(), "it has none");
+    is_ours(&row["peer"]["holders"], fd(&client));
+    let row = of("pending");
+    assert_eq!(row["inode"], inode(&waiting));
+    assert!(row["address"].is_null());
+    assert!(row["peer"]["inode"].is_null(), "it is none yet");
+    assert_eq!(row["peer"]["address"], path);
+    is_ours(&row["peer"]["holders"], fd(&listener));
+}
+
+#[test]
+fn text_names_the_process_at_the_other_end() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let _pair = connected(&listener);
+    let _waiting = UnixStream::connect(place.socket()).expect("the backlog has room");
+    let listed = run(ls([&place.socket()]).env("LC_ALL", "C"));
+    listed.succeeds();
+    let text = listed.text();
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut lines = text.lines();
+    assert_eq!(
+        lines.next().map(words).expect("a header"),
+        [
+            "KIND",
+            "STATE",
+            "ADDRESS",
+            "RECV-Q",
+            "SEND-Q",
+            "USER",
+            "PID/COMMAND",
+            "FD",
+            "PEER"
+        ]
+    );
+    let ours = format!("{}/", id());
+    let first = lines.next().expect("the listener");
+    assert!(first.starts_with("stream  "), "{text}");
+    assert!(words(first)[6].starts_with(&ours), "{text}");
+    assert_eq!(words(first).last().expect("PEER"), "-", "{text}");
+    for line in lines.clone() {
+        assert!(line.starts_with("  stream  "), "under it: {text}");
+        let peer = line.rsplit("  ").next().expect("PEER").trim();
+        assert!(peer.starts_with(&ours), "{text}");
+    }
+    let states: Vec<String> = lines.map(|line| words(line)[1].clone()).collect();
+    assert_eq!(states.len(), 2, "{text}");
+    assert!(states.contains(&"pending".to_owned()), "{text}");
+    assert!(states.contains(&"connected".to_owned()), "{text}");
+}
+
+#[test]
+fn without_arguments_every_named_listener_and_its_connections() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (client, accepted) = connected(&listener);
+    // Somebody else's may be incomplete.
+    let listed = run(&mut ls(["--json"]));
+    assert!(matches!(listed.code, Some(0 | 7)), "{listed:#?}");
+    let found = super::objects(&listed);
+    let at = |inode: u64| found.iter().position(|row| row["inode"] == inode);
+    let listener_at = at(inode(&listener)).expect("the listener");
+    assert_eq!(at(inode(&accepted)), Some(listener_at + 1));
+    assert_eq!(at(inode(&client)), None, "it stands in peer");
+}
+
+#[test]
+fn a_connection_that_ended_has_no_peer() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (client, accepted) = connected(&listener);
+    drop(client);
+    let found = json(["--inode", &inode(&accepted).to_string()]);
+    assert_eq!(found[0]["state"], "closed");
+    assert!(found[0]["peer"].is_null());
+}
+
+#[test]
+fn a_shared_socket_has_several_holders() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let again = ours.try_clone().expect("a descriptor");
+    let found = json(["--inode", &inode(&ours).to_string()]);
+    let holders = found[0]["holders"].as_array().expect("known");
+    let mut fds: Vec<i64> = holders.iter().filter_map(|h| h["fd"].as_i64()).collect();
+    fds.sort_unstable();
+    let mut expected = [fd(&ours), fd(&again)];
+    expected.sort_unstable();
+    assert_eq!(fds, expected);
+    assert_eq!(found[0]["peer"]["inode"], inode(&theirs));
+}
+
+#[test]
+fn connections_have_both_ends() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (client, accepted) = connected(&listener);
+    let waiting = UnixStream::connect(place.socket()).expect("the backlog has room");
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    let found = json(["--connections", path]);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for pair in found {
+        assert_eq!(pair.as_object().expect("an object").len(), 3);
+        assert_eq!(pair["server"]["address"], path);
+        let (client_is, server_is) = match pair["state"].as_str() {
+            Some("connected") => (inode(&client), inode(&accepted)),
+            Some("pending") => (inode(&waiting), inode(&listener)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(pair["client"]["inode"], client_is);
+        assert_eq!(pair["server"]["inode"], server_is);
+    }
+    let text = run(&mut ls(["--connections", path])).text();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.contains("CLIENT"), "{text}");
+}
+
+#[test]
+fn who_sends_to_a_datagram_socket() {
+    let place = Place::new();
+    let server = UnixDatagram::bind(place.socket()).expect("a fresh path");
+    let client = UnixDatagram::unbound().expect("a socket");
+    client.connect(place.socket()).expect("bound");
+    let found = json([&place.socket()]);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!(found[0]["kind"], "dgram");
+    assert_eq!(found[0]["inode"], inode(&server));
+    assert_eq!(found[0]["state"], "bound");
+    assert_eq!(found[1]["inode"], inode(&client));
+    assert_eq!(found[1]["peer"]["inode"], inode(&server));
+    let text = run(&mut ls([&place.socket()])).text();
+    let last = text.lines().last().expect("a row");
+    assert!(last.starts_with("  dgram"), "{text}");
+    assert!(last.contains(&format!("{}/", id())), "{text}");
+}
+
+#[test]
+fn columns_and_fields_can_be_chosen() {
+    let (ours, _theirs) = UnixStream::pair().expect("a pair");
+    let inode = inode(&ours).to_string();
+    let listed = run(&mut ls([
+        "--inode",
+        &inode,
+        "-H",
+        "-o",
+        "inode,KIND,Recv-Q",
+    ]));
+    listed.succeeds();
+    assert_eq!(listed.text(), format!("{inode}  stream  0\n"));
+    let found = json(["--inode", &inode, "--columns", "kind,recv_queue"]);
+    assert_eq!(found[0].to_string(), r#"{"kind":"stream","recv_queue":0}"#);
+    run(&mut ls(["-o", "client"])).fails(2, &["--connections"]);
+    run(&mut ls(["--connections", "-o", "peer"])).fails(2, &["client-fd"]);
+    run(&mut ls(["--connections", "--json", "-o", "kind"])).fails(2, &["-o"]);
+}
+
+#[test]
+fn watched_until_nobody_reads() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    // The address may stand where the interval could.
+    let mut watching = ls(["--json", "--watch", "50ms", path]);
+    let watching = crate::support::Process::spawn(&mut watching);
+    watching.stdout.first_lines(2);
+    let _pair = connected(&listener);
+    let connected = |line: &str| line.contains("\"connected\"");
+    watching.stdout.line("the connection", connected);
+    drop(watching);
+    let mut head = std::process::Command::new("sh");
+    head.args(["-c", "\"$0\" ls -H --watch \"$1\" | head -n 1"]);
+    let seen = run(head.arg(env!("CARGO_BIN_EXE_sockeye")).arg(path));
+    seen.succeeds();
+    assert!(seen.text().contains("listening"), "{}", seen.text());
+}

@@ -1,0 +1,65 @@
+//! Socket files that nobody owns.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+
+use super::{json, ls};
+use crate::support::{Place, run, stale_socket};
+
+#[test]
+fn only_what_no_socket_owns() {
+    let place = Place::new();
+    let _listener = UnixListener::bind(place.at("live")).expect("a fresh path");
+    let _moved = UnixListener::bind(place.at("old")).expect("a fresh path");
+    fs::rename(place.at("old"), place.at("moved")).expect("our own place");
+    let _datagram = UnixDatagram::bind(place.at("datagram")).expect("a fresh path");
+    fs::write(place.at("file"), "").expect("our own place");
+    fs::create_dir(place.at("below")).expect("our own place");
+    stale_socket(&place.at("below/deep"));
+    symlink("below/deep", place.at("link")).expect("our own place");
+    let dir = place.dir().to_str().expect("plain");
+    run(&mut ls(["--stale", "--in", dir])).fails(3, &[dir]);
+
+    stale_socket(&place.at("left behind"));
+    let before = place.snapshot();
+    let found = json(["--stale", "--in", dir]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let row = &found[0];
+    assert_eq!(
+        row["address"],
+        place.at("left behind").to_str().expect("plain")
+    );
+    assert_eq!(row["state"], "stale");
+    let file = rustix::fs::stat(place.at("left behind")).expect("there");
+    assert_eq!(row["file"]["ino"], file.st_ino);
+    assert!(row["kind"].is_null() && row["inode"].is_null() && row["peer"].is_null());
+    assert_eq!(row["holders"], serde_json::json!([]));
+    let below = place.at("below");
+    let both = [
+        "--stale",
+        "--in",
+        dir,
+        "--in",
+        below.to_str().expect("plain"),
+        "-H",
+        "-o",
+        "address",
+    ];
+    let text = run(&mut ls(both)).text();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert_eq!(place.snapshot(), before, "nothing is touched");
+}
+
+#[test]
+fn a_directory_that_was_asked_for_has_to_be_there() {
+    let place = Place::new();
+    let missing = place.at("missing");
+    let missing = missing.to_str().expect("plain");
+    run(&mut ls(["--stale", "--in", missing])).fails(3, &[missing, "give"]);
+    let listed = run(ls(["--stale"]).env("XDG_RUNTIME_DIR", missing));
+    assert!(matches!(listed.code, Some(0 | 3 | 7)), "{listed:#?}");
+    stale_socket(&place.socket());
+    let listed = run(ls(["--stale"]).env("XDG_RUNTIME_DIR", place.dir()));
+    assert!(listed.text().contains("app.sock"), "{listed:#?}");
+}
