@@ -35,4 +35,5 @@ mod mode;
 mod output;
 mod permission;
 mod send;
+mod topology;
 mod why;
