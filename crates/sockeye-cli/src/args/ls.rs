@@ -74,7 +74,7 @@ pub(crate) struct Ls {
     kinds: Vec<KindName>,
 
     /// Socket files that no living socket owns
-    #[arg(long, conflicts_with_all = ["addresses", "all", "listening", "connections", "pids", "inodes", "kinds"])]
+    #[arg(long, conflicts_with_all = ["addresses", "all", "listening", "connections", "pids", "inodes", "kinds", "netns"])]
     pub(crate) stale: bool,
 
     /// With --stale, look into DIR, not below it; may be repeated [default:

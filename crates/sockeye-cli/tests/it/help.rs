@@ -131,6 +131,7 @@ fn wrong_usage_is_exit_2_and_touches_nothing() {
         &["ls", "--inode", "-1"],
         &["ls", "--in", path],
         &["ls", "--stale", path],
+        &["ls", "--stale", "--netns", "current"],
         &["ls", "--watch", "soon"],
         &["ls", "--watch", "0"],
         &["ls", "-o", "kind,nonsense"],

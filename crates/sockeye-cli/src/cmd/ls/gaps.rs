@@ -1,7 +1,7 @@
 //! What of an answer is not known, and the word that says so.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 
 use rustix::process::geteuid;
@@ -9,6 +9,7 @@ use sockeye::inspect::{Connection, Hidden, Snapshot, Socket};
 
 use super::{Answer, selection};
 use crate::args::{Column, Ls, Netns, Target};
+use crate::cmd::why::blind;
 use crate::exit::Exit;
 use crate::output::socket::OtherEnd;
 
@@ -86,7 +87,11 @@ impl<'a> Gaps<'a> {
             || missed.iter().any(|target| self.may_be_hidden(target))
             || self.args.pids.iter().any(|&pid| is_closed_to_us(pid));
         if gap {
-            return incomplete(self.hidden(), matched);
+            let lead = match matched {
+                true => "the list is incomplete",
+                false => "nothing found, but that is not certain",
+            };
+            return incomplete(lead, self.snapshot);
         }
         let names: Vec<String> = missed.iter().map(|t| t.address.to_string()).collect();
         let names = names.join(" or ");
@@ -113,28 +118,29 @@ impl<'a> Gaps<'a> {
         hidden.namespaces > 0
             // The file says that there was a socket once, and the namespaces of those processes
             // are not even counted.
-            || namespaces_are_uncertain(self.args, hidden)
+            || self.args.netns == Netns::All
+                && blind(self.snapshot).is_some()
                 && target.address.path().is_some_and(|path| {
                     fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
                 })
     }
 }
 
-/// Whether sockets may live where we were not allowed to look. Root is denied single processes at
-/// most (pid 1 of a sandbox).
-pub(super) fn namespaces_are_uncertain(args: &Ls, hidden: Hidden) -> bool {
-    args.netns == Netns::All
-        && (hidden.namespaces > 0 || hidden.processes > 0 && !geteuid().is_root())
-}
-
-/// A process whose descriptors we may not read.
+/// A process whose descriptors we may not read; some let themselves be counted, and no more.
 fn is_closed_to_us(pid: i32) -> bool {
-    fs::read_dir(format!("/proc/{pid}/fd"))
-        .is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    let denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
+    match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(mut fds) => fds.next().is_some_and(|fd| {
+            let link = fd.and_then(|fd| fs::read_link(fd.path()));
+            link.is_err_and(|error| denied(&error))
+        }),
+        Err(error) => denied(&error),
+    }
 }
 
 /// Exit 7, and who was in the way.
-pub(super) fn incomplete(hidden: Hidden, matched: bool) -> Answer {
+pub(super) fn incomplete(lead: &str, snapshot: &Snapshot) -> Answer {
+    let hidden = snapshot.hidden();
     let counted = |number: usize, one: &str, many: &str| match number {
         0 => None,
         1 => Some(format!("1 {one}")),
@@ -144,26 +150,22 @@ pub(super) fn incomplete(hidden: Hidden, matched: bool) -> Answer {
         counted(hidden.processes, "process", "processes"),
         counted(hidden.namespaces, "network namespace", "network namespaces"),
     ];
-    let changing = counted(hidden.tables, "changing table", "changing tables");
-    let parts: Vec<String> = denied.into_iter().flatten().collect();
-    let (parts, denied) = match parts.is_empty() {
-        true => (changing.into_iter().collect(), false),
-        false => (parts, true),
-    };
-    let lead = match matched {
-        true => "the list is incomplete",
-        false => "nothing found, but that is not certain",
-    };
-    let advice = match (denied, geteuid().is_root()) {
-        (true, false) => "; root would see them",
-        (true, true) => "",
-        (false, _) => "; try again",
+    let denied: Vec<String> = denied.into_iter().flatten().collect();
+    let why = if let Some(tables) = counted(hidden.tables, "table", "tables")
+        && denied.is_empty()
+    {
+        format!("{tables} of sockets changed while being read; try again")
+    } else if denied.is_empty() {
+        blind(snapshot).unwrap_or_else(|| "a process could not be read".to_owned())
+    } else {
+        let advice = match geteuid().is_root() {
+            true => "",
+            false => "; root would see them",
+        };
+        format!("{} could not be read{advice}", denied.join(" and "))
     };
     Answer {
         exit: Exit::Incomplete,
-        words: Some(format!(
-            "{lead}: {} could not be read{advice}",
-            parts.join(" and ")
-        )),
+        words: Some(format!("{lead}: {why}")),
     }
 }

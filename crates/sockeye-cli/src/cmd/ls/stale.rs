@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use sockeye::Address;
 use sockeye::inspect::Snapshot;
 
-use super::gaps::{incomplete, namespaces_are_uncertain};
+use super::gaps::incomplete;
 use super::listing::{self, Form, Row};
 use super::{Answer, snapshot};
 use crate::args::{Column, Ls};
+use crate::cmd::why::blind;
 use crate::exit::{Exit, failure};
 use crate::output::record::{FileRecord, Holders, Record};
 use crate::output::socket::path_address;
@@ -35,8 +36,7 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
     let snapshot = snapshot(args)?;
-    let hidden = snapshot.hidden();
-    let certain = !namespaces_are_uncertain(args, hidden) && hidden.tables == 0;
+    let certain = blind(&snapshot).is_none();
 
     let owned: HashSet<u32> = snapshot
         .sockets()
@@ -65,8 +65,11 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
         listing::write(args, &COLUMNS, &rows, out)?;
     }
     let matched = !files.is_empty();
-    if (matched && !certain) || hidden.tables > 0 {
-        return Ok(incomplete(hidden, matched));
+    if matched && !certain {
+        return Ok(incomplete(
+            "whoever owns these sockets, if anybody, is not seen",
+            &snapshot,
+        ));
     }
     let shown: Vec<String> = dirs
         .iter()

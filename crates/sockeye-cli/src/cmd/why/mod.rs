@@ -25,6 +25,7 @@ use knock::through;
 use path::End;
 use report::{Check, Report};
 use sight::Sight;
+pub(super) use sight::blind;
 use user::User;
 
 pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {

@@ -43,7 +43,8 @@ impl Sight {
     }
 }
 
-fn blind(snapshot: &Snapshot) -> Option<String> {
+/// Why a socket may exist that is not in the snapshot.
+pub(in crate::cmd) fn blind(snapshot: &Snapshot) -> Option<String> {
     let hidden = snapshot.hidden();
     if hidden.namespaces > 0 {
         let count = hidden.namespaces;

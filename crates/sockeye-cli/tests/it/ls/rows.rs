@@ -3,7 +3,7 @@
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::id;
 
-use super::{connected, fd, inode, is_ours, json, ls};
+use super::{connected, fd, inode, is_ours, json, ls, our_fds};
 use crate::support::{Place, run};
 
 #[test]
@@ -135,8 +135,7 @@ fn a_shared_socket_has_several_holders() {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let again = ours.try_clone().expect("a descriptor");
     let found = json(["--inode", &inode(&ours).to_string()]);
-    let holders = found[0]["holders"].as_array().expect("known");
-    let mut fds: Vec<i64> = holders.iter().filter_map(|h| h["fd"].as_i64()).collect();
+    let mut fds = our_fds(&found[0]["holders"]);
     fds.sort_unstable();
     let mut expected = [fd(&ours), fd(&again)];
     expected.sort_unstable();
