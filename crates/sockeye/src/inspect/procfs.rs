@@ -4,9 +4,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::ScopedJoinHandle;
 
-use rustix::fs::{CWD, Mode, OFlags, RawDir, Stat, major, minor, openat, readlinkat_raw};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, Stat, major, minor, openat, readlinkat_raw, stat};
 use rustix::io::Errno;
 use rustix::path::DecInt;
 use rustix::process::Pid;
@@ -45,8 +44,8 @@ pub(super) fn uid(pid: Pid) -> Option<u32> {
 /// Whether it is a thread of the kernel's, which has no descriptors.
 fn is_kernel_thread(pid: i32) -> bool {
     const PF_KTHREAD: u32 = 0x0020_0000; // linux/sched.h
-    let mut stat = [0; 512];
-    let flags = read(&format!("/proc/{pid}/stat"), &mut stat).and_then(|stat| {
+    let mut line = [0; 512];
+    let flags = read(&format!("/proc/{pid}/stat"), &mut line).and_then(|stat| {
         // The name in parentheses may hold anything.
         let after = stat.rsplit(|&byte| byte == b')').next()?;
         str::from_utf8(after)
@@ -148,21 +147,33 @@ fn look_into(pid: i32, threads: usize, buffer: &mut [MaybeUninit<u8>]) -> Result
     let directory = openat(CWD, format!("/proc/{pid}/fd"), DIRECTORY, Mode::empty())?;
     let mut fds = Vec::new();
     for_each_number(&directory, buffer, |fd| fds.push(fd))?;
-    let sockets_of = |fds: &[i32]| -> Vec<(i32, u32)> {
-        let inode = |&fd: &i32| Some((fd, socket_inode(&directory, fd)?));
-        fds.iter().filter_map(inode).collect()
+    // The directory may be open to us and the links in it not.
+    let sockets_of = |fds: &[i32]| -> Result<Vec<(i32, u32)>, Errno> {
+        let mut sockets = Vec::new();
+        for &fd in fds {
+            match socket_inode(&directory, fd) {
+                Ok(Some(inode)) => sockets.push((fd, inode)),
+                Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err(errno),
+                // Something else, or closed meanwhile.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        Ok(sockets)
     };
     let sockets = if fds.len() < WORTH_SHARING {
-        sockets_of(&fds)
+        sockets_of(&fds)?
     } else {
         std::thread::scope(|scope| {
             let shares = fds.chunks(fds.len().div_ceil(threads));
             let shares: Vec<_> = shares
                 .map(|share| scope.spawn(|| sockets_of(share)))
                 .collect();
-            let joined = shares.into_iter().map(ScopedJoinHandle::join);
-            joined.flat_map(Result::unwrap_or_default).collect()
-        })
+            let mut sockets = Vec::new();
+            for share in shares {
+                sockets.extend(share.join().unwrap_or(Err(Errno::SRCH))?);
+            }
+            Ok::<_, Errno>(sockets)
+        })?
     };
     if sockets.is_empty() {
         return Ok(Vec::new());
@@ -182,16 +193,21 @@ fn look_into(pid: i32, threads: usize, buffer: &mut [MaybeUninit<u8>]) -> Result
 }
 
 /// The inode number behind a link of `/proc/PID/fd`, if that is `socket:[N]`.
-fn socket_inode(directory: &OwnedFd, fd: i32) -> Option<u32> {
+fn socket_inode(directory: &OwnedFd, fd: i32) -> Result<Option<u32>, Errno> {
     // A longer link is cut, and is no socket.
     let mut link = [MaybeUninit::uninit(); 32];
-    let (link, _) = readlinkat_raw(directory, DecInt::new(fd), &mut link[..]).ok()?;
-    let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
-    number.iter().try_fold(0u32, |value, digit| {
-        value
-            .checked_mul(10)?
-            .checked_add(u32::from(digit.checked_sub(b'0')?))
-    })
+    let (link, _) = readlinkat_raw(directory, DecInt::new(fd), &mut link[..])?;
+    let number = link
+        .strip_prefix(b"socket:[")
+        .and_then(|rest| rest.strip_suffix(b"]"));
+    Ok(number.and_then(|number| str::from_utf8(number).ok()?.parse().ok()))
+}
+
+/// Whether no process is kept from our sight: by a pid namespace, or by `hidepid` of the mount.
+pub(super) fn shows_everybody() -> bool {
+    const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc; // PROC_PID_INIT_INO of linux/proc_ns.h
+    let namespace = stat("/proc/self/ns/pid").map(|stat| stat.st_ino);
+    namespace == Ok(INITIAL_PID_NAMESPACE) && stat("/proc/1").is_ok()
 }
 
 /// Visits the entries of a directory whose names are numbers.

@@ -117,13 +117,14 @@ impl Snapshot {
         }
         let mut holders = holders_of(walk, &by_inode);
 
+        let everybody = hidden.processes == 0 && procfs::shows_everybody();
         let mut placed = Files::default();
         let mut files = Vec::with_capacity(entries.len());
         let mut sockets = Vec::with_capacity(entries.len());
         for (at, (entry, namespace)) in entries.into_iter().enumerate() {
             let found = std::mem::take(&mut holders[at]);
             // Nobody is only certain if everybody could be asked.
-            let holders = (!found.is_empty() || hidden.processes == 0).then_some(found);
+            let holders = (!found.is_empty() || everybody).then_some(found);
             let waits_at = waits_at.get(&entry.inode).copied();
             let file = match (&entry.file, entry.name.as_deref()) {
                 (Some(id), Some(name)) => Some(placed.place(name, *id, holders.as_deref())),
