@@ -321,6 +321,53 @@ mod tests {
         assert_eq!(find().state, State::Listening);
     }
 
+    /// Taken on Linux 6.18 in a network namespace of its own: a listener `app.sock` with a limit of
+    /// 5, a client of it that has shut writing down and has 5 bytes to read, the accepted end, a
+    /// client that waits, a datagram socket `@jobs`, an unbound seqpacket socket.
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn a_captured_dump_is_decoded() {
+        let dump = include_bytes!("../../tests/data/unix_diag.bin");
+        let mut entries = Vec::new();
+        assert_eq!(decode(dump, &mut entries).unwrap(), Progress::Done);
+        entries.sort_by_key(|entry| entry.inode);
+        let [listener, client, accepted, waiting, jobs, unbound] = &entries[..] else {
+            panic!("{entries:?}");
+        };
+        assert_eq!(listener.state, State::Listening);
+        assert_eq!(listener.name.as_deref(), Some(&b"app.sock"[..]));
+        assert_eq!(listener.waiting, [waiting.inode]);
+        assert_eq!(
+            (listener.recv_queue, listener.send_queue),
+            (Some(1), Some(5))
+        );
+        assert_eq!((listener.uid, listener.peer), (Some(0), None));
+        assert_eq!(accepted.file, listener.file);
+        assert_eq!(accepted.name, listener.name);
+        assert_eq!(
+            (client.state, client.peer),
+            (State::Connected, Some(accepted.inode))
+        );
+        assert_eq!(
+            (accepted.peer, accepted.shutdown),
+            (Some(client.inode), Some(1))
+        );
+        assert_eq!((client.recv_queue, client.shutdown), (Some(5), Some(2)));
+        assert_eq!((waiting.state, waiting.peer), (State::Connected, Some(0)));
+        assert_eq!(
+            (jobs.kind, jobs.state),
+            (Kind::Datagram, State::Unconnected)
+        );
+        assert_eq!(jobs.name.as_deref(), Some(&b"\0jobs"[..]));
+        assert_eq!((unbound.kind, &unbound.name), (Kind::SeqPacket, &None));
+        // Cut anywhere, it is refused or incomplete, and never more than it was.
+        for length in 0..dump.len() {
+            let mut part = Vec::new();
+            let _ = decode(&dump[..length], &mut part);
+            assert!(part.len() <= entries.len());
+        }
+    }
+
     #[test]
     fn an_error_of_the_kernel_is_an_error() {
         let mut message = vec![20, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
