@@ -258,7 +258,11 @@ fn a_stale_file_whose_connections_live() {
     drop(listener);
     let told = why(place.socket(), &[]);
     is_stale(&told);
-    assert!(told.text.contains("1 older connections"), "{}", told.text);
+    assert!(
+        told.text.contains("older connections that still live: 1"),
+        "{}",
+        told.text
+    );
 }
 
 #[test]

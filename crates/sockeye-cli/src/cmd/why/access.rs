@@ -6,9 +6,8 @@ use std::path::Path;
 use rustix::fs::{Stat, getxattr};
 use rustix::io::Errno;
 
-use super::path::shown;
 use super::permission::{self, Guard, Rule, Want};
-use super::report::{Check, Report, Verdict};
+use super::report::{Check, Report, Verdict, shown};
 use super::through;
 use super::user::{User, owner};
 use crate::exit::Exit;

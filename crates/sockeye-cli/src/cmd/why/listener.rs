@@ -74,7 +74,7 @@ pub(super) fn who(socket: &Socket) -> String {
                 None => "a process that you may not see (root may)".to_owned(),
             };
         }
-        Some([]) => return "no process: the socket is on its way in a message".to_owned(),
+        Some([]) => return "somebody who has it only in a message on its way".to_owned(),
         Some(holders) => holders,
     };
     let mut pids: Vec<i32> = Vec::new();

@@ -9,8 +9,8 @@ use sockeye::Address;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
 use super::listener::{Listener, is_reachable, who};
-use super::path::{Missing, shown};
-use super::report::{Check, Report, Status, Verdict};
+use super::path::Missing;
+use super::report::{Check, Report, Status, Verdict, shown};
 use super::sight::{Sight, is_present};
 use crate::exit::Exit;
 
@@ -90,7 +90,7 @@ pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut Report) {
         report.note(
             Check::Listener,
             format!(
-                "an older server still lives, {}: its file at {} was replaced, nobody can reach it any more",
+                "an older server still lives, {}: another file stands at {} now, so this path no longer leads to it",
                 who(socket),
                 shown(path)
             ),

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,11 +13,10 @@ use rustix::io::Errno;
 
 use super::access::{Access, guard_of};
 use super::permission::{self, Want};
-use super::report::{Check, Report, Verdict};
+use super::report::{Check, Report, Verdict, shown};
 use super::through;
 use super::user::User;
 use crate::exit::Exit;
-use crate::output::escape;
 
 /// As many symbolic links as the kernel follows.
 const LINKS: u32 = 40;
@@ -356,8 +354,4 @@ fn stop(report: &mut Report, path: &Path, errno: Errno) -> End {
     let verdict = Verdict::new(exit, "io", format!("the way ends at {text}"), advice);
     report.no(Check::File, text, verdict);
     End::Stopped
-}
-
-pub(super) fn shown(path: &Path) -> impl Display {
-    escape::bytes(path.as_os_str().as_bytes())
 }

@@ -1,6 +1,8 @@
 //! [`Report`]: the steps of the way, the verdict and the advice.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -199,4 +201,9 @@ impl Report {
         };
         Ok(escape::json(&serde_json::to_string(&shown)?) + "\n")
     }
+}
+
+/// A path in a line of the report.
+pub(super) fn shown(path: &Path) -> impl Display {
+    escape::bytes(path.as_os_str().as_bytes())
 }

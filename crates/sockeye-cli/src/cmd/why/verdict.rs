@@ -219,9 +219,13 @@ fn across(found: &Standing<'_>, sight: &Sight, report: &mut Report) {
 
 fn nobody_at(sight: &Sight, connections: usize, report: &mut Report) {
     if connections > 0 {
+        let closed = match sight.blind {
+            Some(_) => "who accepted them cannot be seen to listen",
+            None => "who accepted them has closed its listener",
+        };
         report.note(
             Check::Listener,
-            format!("{connections} older connections still live; who accepted them has closed its listener"),
+            format!("older connections that still live: {connections}; {closed}"),
         );
     }
     match &sight.blind {
