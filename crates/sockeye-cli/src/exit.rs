@@ -104,7 +104,9 @@ fn of_connect(error: &ConnectError) -> Exit {
             Exit::NotPermitted
         }
         ConnectErrorKind::BacklogFull => Exit::TimedOut,
-        ConnectErrorKind::NotAStreamAddress | ConnectErrorKind::NotAdopted(_) => Exit::Usage,
+        ConnectErrorKind::WrongAddressKind { .. }
+        | ConnectErrorKind::NotAnAddressToCall
+        | ConnectErrorKind::NotAdopted(_) => Exit::Usage,
         _ => Exit::Failed,
     }
 }

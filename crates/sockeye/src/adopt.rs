@@ -8,6 +8,7 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 
+use crate::address::Kind;
 use crate::claim::advice;
 use crate::sys;
 
@@ -21,8 +22,13 @@ pub enum AdoptError {
     NotASocket,
     /// It is a socket of another family.
     NotUnix,
-    /// It is a UNIX socket of another type than a stream.
-    WrongType,
+    /// It is a UNIX socket of another kind than the one asked for.
+    WrongKind {
+        /// What it is; `None` where the type is none that UNIX sockets have.
+        actual: Option<Kind>,
+        /// What was asked for.
+        wanted: Kind,
+    },
     /// A listener was asked for, and this one does not listen.
     NotListening,
     /// A connection was asked for, and this one listens.
@@ -37,9 +43,17 @@ impl fmt::Display for AdoptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOpen(fd) => write!(f, "no descriptor {fd} is open; pass one on"),
-            Self::NotASocket => f.write_str("it is not a socket; pass a UNIX stream socket"),
-            Self::NotUnix => f.write_str("it is not a UNIX socket; pass a UNIX stream socket"),
-            Self::WrongType => f.write_str("it is not a stream socket; pass a UNIX stream socket"),
+            Self::NotASocket => f.write_str("it is not a socket; pass a UNIX socket"),
+            Self::NotUnix => f.write_str("it is not a UNIX socket; pass a UNIX socket"),
+            Self::WrongKind { actual, wanted } => match actual {
+                Some(actual) => {
+                    write!(f, "it is a {actual} socket; pass a UNIX {wanted} socket")
+                }
+                None => write!(
+                    f,
+                    "it is of no type known here; pass a UNIX {wanted} socket"
+                ),
+            },
             Self::NotListening => f.write_str("it does not listen; call listen(2) on it first"),
             Self::Listening => f.write_str("it is a listener; pass a connected socket"),
             Self::NotConnected => f.write_str("it is not connected; pass a connected socket"),
@@ -73,19 +87,36 @@ pub fn inherited(raw: RawFd) -> Result<OwnedFd, AdoptError> {
     })
 }
 
+/// The kind of a UNIX socket.
+///
+/// # Errors
+/// [`AdoptError`] where it is none.
+pub fn kind(fd: impl AsFd) -> Result<Option<Kind>, AdoptError> {
+    let fd = fd.as_fd();
+    if socket_domain(fd)? != AddressFamily::UNIX {
+        return Err(AdoptError::NotUnix);
+    }
+    Ok(match socket_type(fd)? {
+        SocketType::STREAM => Some(Kind::Stream),
+        SocketType::SEQPACKET => Some(Kind::SeqPacket),
+        SocketType::DGRAM => Some(Kind::Datagram),
+        _ => None,
+    })
+}
+
 #[cfg(feature = "tokio")]
-/// Checks that `fd` is a UNIX stream socket that listens, and makes it close-on-exec.
-pub(crate) fn listener(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
-    stream_type(fd)?;
+/// Checks that `fd` is a UNIX socket of that kind that listens, and makes it close-on-exec.
+pub(crate) fn listener(fd: BorrowedFd<'_>, kind: Kind) -> Result<(), AdoptError> {
+    of_kind(fd, kind)?;
     match socket_acceptconn(fd)? {
         true => Ok(()),
         false => Err(AdoptError::NotListening),
     }
 }
 
-/// Checks that `fd` is a connected UNIX stream socket, and makes it close-on-exec.
-pub(crate) fn stream(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
-    stream_type(fd)?;
+/// Checks that `fd` is a connected UNIX socket of that kind, and makes it close-on-exec.
+pub(crate) fn connected(fd: BorrowedFd<'_>, kind: Kind) -> Result<(), AdoptError> {
+    of_kind(fd, kind)?;
     if socket_acceptconn(fd)? {
         return Err(AdoptError::Listening);
     }
@@ -96,12 +127,11 @@ pub(crate) fn stream(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
     }
 }
 
-fn stream_type(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
-    if socket_domain(fd)? != AddressFamily::UNIX {
-        return Err(AdoptError::NotUnix);
-    }
-    if socket_type(fd.as_fd())? != SocketType::STREAM {
-        return Err(AdoptError::WrongType);
+/// Checks that `fd` is a UNIX socket of that kind, and makes it close-on-exec.
+pub(crate) fn of_kind(fd: BorrowedFd<'_>, wanted: Kind) -> Result<(), AdoptError> {
+    let actual = kind(fd)?;
+    if actual != Some(wanted) {
+        return Err(AdoptError::WrongKind { actual, wanted });
     }
     fcntl_setfd(fd, FdFlags::CLOEXEC)?;
     Ok(())

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod adopt;
+pub mod ancillary;
 pub mod claim;
 pub mod connect;
 #[cfg(feature = "tokio")]
@@ -10,6 +11,7 @@ pub mod framing;
 pub mod inspect;
 #[cfg(feature = "tokio")]
 pub mod listener;
+pub mod packet;
 pub mod peer;
 #[cfg(feature = "tokio")]
 pub mod server;
@@ -22,7 +24,9 @@ pub use address::{Address, AddressError, Kind, Name};
 pub use claim::{Claim, ClaimError, IfExists};
 pub use connect::{ConnectError, Connector};
 #[cfg(feature = "tokio")]
-pub use listener::Listener;
+pub use listener::{Listener, SeqPacketListener};
+#[cfg(feature = "tokio")]
+pub use packet::{Datagram, SeqPacket};
 pub use peer::Peer;
 #[cfg(feature = "tokio")]
 pub use stream::Stream;

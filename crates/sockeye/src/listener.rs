@@ -1,7 +1,8 @@
-//! [`Listener`]: where connections come from, asynchronous.
+//! [`Listener`] and [`SeqPacketListener`]: where connections come from, asynchronous.
 
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 
@@ -13,39 +14,83 @@ use tokio::io::unix::AsyncFd;
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::claim::{BlockingListener, Claim, Ownership};
+use crate::packet::SeqPacket;
+use crate::socket;
 use crate::stream::Stream;
 
-/// A listening UNIX stream socket on a tokio runtime, with the address that it owns if it was
-/// claimed. Dropping it releases the address as [`Claim`] does.
-pub struct Listener {
+/// A listener for streams.
+pub type Listener = Listening<Stream>;
+/// A listener for connections that keep the boundaries of records.
+pub type SeqPacketListener = Listening<SeqPacket>;
+
+/// What a listener accepts: [`Stream`] or [`SeqPacket`].
+pub trait Accepted: AsFd + Sized + Send + 'static + sealed::FromAccepted {
+    /// The kind of the sockets.
+    const KIND: Kind;
+}
+
+mod sealed {
+    pub trait FromAccepted {
+        /// From a new, non-blocking descriptor that accept(2) has given.
+        fn from_accepted(fd: std::os::fd::OwnedFd) -> std::io::Result<Self>
+        where
+            Self: Sized;
+    }
+}
+
+impl Accepted for Stream {
+    const KIND: Kind = Kind::Stream;
+}
+
+impl sealed::FromAccepted for Stream {
+    fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
+        Self::from_nonblocking(fd)
+    }
+}
+
+impl Accepted for SeqPacket {
+    const KIND: Kind = Kind::SeqPacket;
+}
+
+impl sealed::FromAccepted for SeqPacket {
+    fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
+        Self::from_nonblocking(fd)
+    }
+}
+
+/// A listening UNIX socket on a tokio runtime, with the address that it owns if it was claimed.
+/// Dropping it releases the address as [`Claim`] does.
+pub struct Listening<S> {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,
     io: AsyncFd<OwnedFd>,
     /// Whether nobody else listens with the same socket.
     is_ours: bool,
+    accepts: PhantomData<fn() -> S>,
 }
 
-impl Listener {
+impl<S: Accepted> Listening<S> {
     /// Listens with a claimed socket.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Stream`]; otherwise as
+    /// [`io::ErrorKind::Unsupported`] where the address is of another kind; otherwise as
     /// epoll_ctl(2).
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
-        if claim.address().kind() != Kind::Stream {
+        if claim.address().kind() != S::KIND {
             return Err(io::ErrorKind::Unsupported.into());
         }
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim is whole until nothing can fail any more.
         let socket = claim.as_fd().try_clone_to_owned()?;
-        let io = register(socket)?;
+        let io = socket::register(socket, Interest::READABLE)?;
         Ok(Self {
             ownership: claim.into_ownership(),
             io,
             is_ours: true,
+            accepts: PhantomData,
         })
     }
 
@@ -59,35 +104,14 @@ impl Listener {
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
-        adopt::listener(fd.as_fd())?;
+        adopt::listener(fd.as_fd(), S::KIND)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Self {
             ownership: None,
-            io: register(fd).map_err(AdoptError::Io)?,
+            io: socket::register(fd, Interest::READABLE).map_err(AdoptError::Io)?,
             is_ours: false,
+            accepts: PhantomData,
         })
-    }
-
-    /// Adopts a listener of the standard library.
-    ///
-    /// # Errors
-    /// As [`Listener::adopt`].
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime with I/O enabled.
-    pub fn from_std(listener: StdListener) -> Result<Self, AdoptError> {
-        Self::adopt(listener.into())
-    }
-
-    /// Releases it as a listener that blocks, with the address that it owns; `OwnedFd::from` makes
-    /// a bare descriptor of [`BlockingListener::into_std`].
-    ///
-    /// # Errors
-    /// As ioctl(2) `FIONBIO`.
-    pub fn into_blocking(self) -> io::Result<BlockingListener> {
-        let listener = StdListener::from(self.io.into_inner());
-        listener.set_nonblocking(false)?;
-        Ok(BlockingListener::new(self.ownership, listener))
     }
 
     /// The next connection.
@@ -98,11 +122,11 @@ impl Listener {
     ///
     /// # Cancel safety
     /// Dropping the future loses no connection.
-    pub async fn accept(&self) -> io::Result<Stream> {
+    pub async fn accept(&self) -> io::Result<S> {
         loop {
             let mut ready = self.io.readable().await?;
             match self.accept_now() {
-                Ok(fd) => return Stream::from_nonblocking(fd),
+                Ok(fd) => return S::from_accepted(fd),
                 Err(Errno::AGAIN) if ready.ready().is_read_closed() => {
                     return Err(Errno::INVAL.into());
                 }
@@ -116,9 +140,9 @@ impl Listener {
     ///
     /// # Errors
     /// As accept(2).
-    pub fn accept_waiting(&self) -> io::Result<Option<Stream>> {
+    pub fn accept_waiting(&self) -> io::Result<Option<S>> {
         match self.accept_now() {
-            Ok(fd) => Stream::from_nonblocking(fd).map(Some),
+            Ok(fd) => S::from_accepted(fd).map(Some),
             Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
@@ -152,21 +176,39 @@ impl Listener {
     }
 }
 
-// The deprecated constructor is unsound for types whose descriptor is not their own; OwnedFd's is.
-#[allow(deprecated)]
-fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
+impl Listening<Stream> {
+    /// Adopts a listener of the standard library.
+    ///
+    /// # Errors
+    /// As [`Listener::adopt`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn from_std(listener: StdListener) -> Result<Self, AdoptError> {
+        Self::adopt(listener.into())
+    }
+
+    /// Releases it as a listener that blocks, with the address that it owns; `OwnedFd::from` makes
+    /// a bare descriptor of [`BlockingListener::into_std`].
+    ///
+    /// # Errors
+    /// As ioctl(2) `FIONBIO`.
+    pub fn into_blocking(self) -> io::Result<BlockingListener> {
+        let listener = StdListener::from(self.io.into_inner());
+        listener.set_nonblocking(false)?;
+        Ok(BlockingListener::new(self.ownership, listener))
+    }
 }
 
-impl AsFd for Listener {
+impl<S> AsFd for Listening<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
     }
 }
 
-impl fmt::Debug for Listener {
+impl<S> fmt::Debug for Listening<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener")
+        f.debug_struct("Listening")
             .field("io", &self.io)
             .field("owns_path", &self.ownership.is_some())
             .finish_non_exhaustive()

@@ -40,10 +40,12 @@ impl Peer {
     /// `ENOTCONN` where there is no peer; otherwise as getsockopt(2).
     pub fn of(socket: impl AsFd) -> io::Result<Self> {
         let found = sys::peer::credentials(socket.as_fd())?;
-        if found.uid == u32::MAX {
-            return Err(Errno::NOTCONN.into());
-        }
-        Ok(Self {
+        Self::from_credentials(found).ok_or_else(|| Errno::NOTCONN.into())
+    }
+
+    /// `None` where the kernel knows nobody.
+    pub(crate) fn from_credentials(found: libc::ucred) -> Option<Self> {
+        (found.uid != u32::MAX).then(|| Self {
             uid: found.uid,
             gid: found.gid,
             pid: Pid::from_raw(found.pid),

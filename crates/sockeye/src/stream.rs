@@ -4,14 +4,19 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::BytesMut;
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 
+use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
+use crate::ancillary::{Received, RecvError, SendError, received, recv_once, send_once};
 use crate::peer::Peer;
+use crate::sys;
 
 /// A connected UNIX stream socket on a tokio runtime.
 ///
@@ -32,7 +37,7 @@ impl Stream {
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
-        adopt::stream(fd.as_fd())?;
+        adopt::connected(fd.as_fd(), Kind::Stream)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
         Self::from_nonblocking(fd).map_err(AdoptError::Io)
     }
@@ -71,6 +76,60 @@ impl Stream {
     /// As [`Peer::of`].
     pub fn peer(&self) -> io::Result<Peer> {
         Peer::of(self)
+    }
+
+    /// Sends all bytes and duplicates of `descriptors`, which go with the first byte.
+    ///
+    /// # Errors
+    /// [`SendError`]; before anything was sent, except that the connection may break in between.
+    ///
+    /// # Cancel safety
+    /// None: part of the bytes may have been sent, with the descriptors.
+    pub async fn send_with(
+        &mut self,
+        bytes: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        let send = || {
+            let flags = SendFlags::DONTWAIT;
+            SendError::apart(send_once(self.io.as_fd(), bytes, descriptors, None, flags))
+        };
+        let sent = self.io.async_io(Interest::WRITABLE, send).await??;
+        Ok(self.io.write_all(&bytes[sent..]).await?)
+    }
+
+    /// Receives into `buffer` what is there, with the descriptors that came along; `None` at the end
+    /// of input. Plain reads close such descriptors.
+    ///
+    /// # Errors
+    /// [`RecvError`]
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn recv_with(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        let receive = || RecvError::apart(recv_once(self.io.as_fd(), buffer, RecvFlags::DONTWAIT));
+        self.io.async_io(Interest::READABLE, receive).await?
+    }
+
+    /// Receives at most `limit` bytes to the free room of `buffer`, with what came along.
+    pub(crate) fn poll_recv_with(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<Result<Option<Received>, RecvError>> {
+        loop {
+            ready!(self.io.poll_read_ready(cx))?;
+            let receive = || {
+                let flags = RecvFlags::DONTWAIT;
+                let message = sys::message::receive_to_end(self.io.as_fd(), buffer, limit, flags)?;
+                Ok(received(message, limit))
+            };
+            match self.io.try_io(Interest::READABLE, receive) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done?),
+            }
+        }
     }
 
     /// Halves that borrow the stream, for reading and writing in one task.

@@ -192,6 +192,15 @@ impl Ownership {
     }
 }
 
+impl fmt::Debug for Ownership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Ownership");
+        shown
+            .field("base", &self.place.base)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Ownership {
     fn drop(&mut self) {
         // Nobody can be told of a failure here (a file system that was remounted read-only); what
@@ -262,13 +271,17 @@ impl Claim {
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Stream`].
     pub fn into_blocking(self) -> io::Result<BlockingListener> {
-        if self.address.kind() != Kind::Stream {
-            return Err(io::ErrorKind::Unsupported.into());
+        let (socket, ownership) = self.into_parts(Kind::Stream)?;
+        Ok(BlockingListener::new(ownership, socket.into()))
+    }
+
+    /// Its parts, if the address is of that kind. The ownership must be dropped first, as variables
+    /// in this order are.
+    pub(crate) fn into_parts(self, kind: Kind) -> io::Result<(OwnedFd, Option<Ownership>)> {
+        match self.address.kind() == kind {
+            true => Ok((self.socket, self.ownership)),
+            false => Err(io::ErrorKind::Unsupported.into()),
         }
-        Ok(BlockingListener::new(
-            self.ownership,
-            UnixListener::from(self.socket),
-        ))
     }
 
     #[cfg(feature = "tokio")]

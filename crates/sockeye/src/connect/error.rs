@@ -68,8 +68,13 @@ pub enum ConnectErrorKind {
     },
     /// A server is there but its backlog stayed full.
     BacklogFull,
-    /// The address is none of a stream that could be connected to.
-    NotAStreamAddress,
+    /// The address is of another kind than the connection asked for.
+    WrongAddressKind {
+        /// What was asked for.
+        wanted: Kind,
+    },
+    /// The address names a socket of this process, and not one to connect to.
+    NotAnAddressToCall,
     /// An inherited descriptor is not a connection.
     NotAdopted(AdoptError),
     /// A system call failed.
@@ -279,11 +284,18 @@ impl fmt::Display for ConnectError {
                 in_words(*file)
             ),
             ConnectErrorKind::WrongKind { actual } => {
+                let wanted = address.kind();
                 match actual {
-                    Some(kind) => write!(f, "the server there has a {kind} socket")?,
-                    None => f.write_str("the server there has a seqpacket or datagram socket")?,
+                    Some(kind) => write!(
+                        f,
+                        "the server there has a {kind} socket, not a {wanted} one; give the address as {}",
+                        with_kind(address, *kind)
+                    ),
+                    None => write!(
+                        f,
+                        "the server there has a socket of another kind, not a {wanted} one; look with sockeye why {address}"
+                    ),
                 }
-                f.write_str(", not a stream; give the address of a stream socket")
             }
             ConnectErrorKind::DirectoryDenies {
                 directory,
@@ -310,9 +322,15 @@ impl fmt::Display for ConnectError {
                 f,
                 "a server is there but does not accept, its backlog is full{waited}; wait longer, or look at what keeps it busy"
             ),
-            ConnectErrorKind::NotAStreamAddress => f.write_str(
-                "only stream sockets can be connected to so far; give a path, @name or fd:N",
+            ConnectErrorKind::WrongAddressKind { wanted } => write!(
+                f,
+                "it is the address of a {} socket, and a {wanted} socket is to be connected; give the address as {}",
+                address.kind(),
+                with_kind(address, *wanted)
             ),
+            ConnectErrorKind::NotAnAddressToCall => {
+                f.write_str("nobody can be called there; give a path or @name")
+            }
             ConnectErrorKind::NotAdopted(error) => write!(f, "{error}"),
             ConnectErrorKind::Io => match &self.source {
                 Some(source) => {
@@ -322,6 +340,12 @@ impl fmt::Display for ConnectError {
             },
         }
     }
+}
+
+/// The address, with another kind.
+fn with_kind(address: &Address, kind: Kind) -> String {
+    let other = Address::new(kind, address.name());
+    other.map_or_else(|_| kind.to_string(), |other| other.to_string())
 }
 
 fn fmt_mode(f: &mut fmt::Formatter<'_>, mode_and_owner: Option<(u32, u32)>) -> fmt::Result {

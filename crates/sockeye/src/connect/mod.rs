@@ -3,7 +3,7 @@
 mod error;
 
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 pub use error::{ConnectError, ConnectErrorKind};
 
 use crate::address::{Address, Kind, MAX_NAME, Name};
-use crate::adopt;
+use crate::adopt::{self, AdoptError};
+use crate::packet::{BlockingDatagram, BlockingSeqPacket};
 use crate::socket;
 
 /// The first pause between two attempts; each is twice as long as the one before.
@@ -76,42 +77,111 @@ impl Connector {
         self
     }
 
-    /// Connects and blocks the thread meanwhile.
+    /// Connects a stream and blocks the thread meanwhile.
     ///
     /// # Errors
     /// [`ConnectError`] says what was found at the address.
     pub fn connect_blocking(&self, address: &Address) -> Result<UnixStream, ConnectError> {
+        Ok(self.wait_for_socket(address, Kind::Stream)?.into())
+    }
+
+    /// Connects a seqpacket socket and blocks the thread meanwhile.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what was found at the address.
+    pub fn connect_seqpacket_blocking(
+        &self,
+        address: &Address,
+    ) -> Result<BlockingSeqPacket, ConnectError> {
+        let socket = self.wait_for_socket(address, Kind::SeqPacket)?;
+        BlockingSeqPacket::from_connected(socket).map_err(|error| ConnectError::io(address, error))
+    }
+
+    /// Has `socket` send to `address` from now on, and receive from nobody else; blocks the thread
+    /// while it waits for a server.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what was found at the address.
+    pub fn connect_datagram_blocking(
+        &self,
+        socket: &BlockingDatagram,
+        address: &Address,
+    ) -> Result<(), ConnectError> {
+        let mut attempts = Attempts::new(self, address);
+        while let Some(pause) = attempts.pause_after(send_to(socket.as_fd(), address))? {
+            std::thread::sleep(pause);
+        }
+        Ok(())
+    }
+
+    fn wait_for_socket(&self, address: &Address, kind: Kind) -> Result<OwnedFd, ConnectError> {
         let mut attempts = Attempts::new(self, address);
         loop {
-            match attempts.next()? {
+            match attempts.next(kind)? {
                 Step::Connected(socket) => {
-                    let stream = UnixStream::from(socket);
-                    stream
-                        .set_nonblocking(false)
-                        .map_err(|error| ConnectError::io(address, error))?;
-                    return Ok(stream);
+                    rustix::io::ioctl_fionbio(&socket, false)
+                        .map_err(|errno| ConnectError::io(address, errno.into()))?;
+                    return Ok(socket);
                 }
                 Step::Pause(time) => std::thread::sleep(time),
             }
         }
     }
+}
 
-    /// Connects on a tokio runtime.
+#[cfg(feature = "tokio")]
+impl Connector {
+    /// Connects a stream on a tokio runtime.
     ///
     /// # Errors
-    /// As [`Connector::connect_blocking`].
+    /// [`ConnectError`] says what was found at the address.
     ///
     /// # Cancel safety
     /// Dropping the future gives up; a connection is either returned or was never made.
-    #[cfg(feature = "tokio")]
     pub async fn connect(&self, address: &Address) -> Result<crate::Stream, ConnectError> {
+        let socket = self.socket(address, Kind::Stream).await?;
+        crate::Stream::from_nonblocking(socket).map_err(|error| ConnectError::io(address, error))
+    }
+
+    /// Connects a seqpacket socket on a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what was found at the address.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up; a connection is either returned or was never made.
+    pub async fn connect_seqpacket(
+        &self,
+        address: &Address,
+    ) -> Result<crate::SeqPacket, ConnectError> {
+        let socket = self.socket(address, Kind::SeqPacket).await?;
+        crate::SeqPacket::from_nonblocking(socket).map_err(|error| ConnectError::io(address, error))
+    }
+
+    /// Has `socket` send to `address` from now on, and receive from nobody else.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what was found at the address.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up.
+    pub async fn connect_datagram(
+        &self,
+        socket: &crate::Datagram,
+        address: &Address,
+    ) -> Result<(), ConnectError> {
+        let mut attempts = Attempts::new(self, address);
+        while let Some(pause) = attempts.pause_after(send_to(socket.as_fd(), address))? {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
+    }
+
+    async fn socket(&self, address: &Address, kind: Kind) -> Result<OwnedFd, ConnectError> {
         let mut attempts = Attempts::new(self, address);
         loop {
-            match attempts.next()? {
-                Step::Connected(socket) => {
-                    return crate::Stream::from_nonblocking(socket)
-                        .map_err(|error| ConnectError::io(address, error));
-                }
+            match attempts.next(kind)? {
+                Step::Connected(socket) => return Ok(socket),
                 Step::Pause(time) => tokio::time::sleep(time).await,
             }
         }
@@ -146,11 +216,29 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    fn next(&mut self) -> Result<Step, ConnectError> {
-        let errno = match attempt(self.address) {
-            Ok(socket) => return Ok(Step::Connected(socket)),
-            Err(Failure::Final(error)) => return Err(*error),
-            Err(Failure::Errno(errno)) => errno,
+    fn next(&mut self, kind: Kind) -> Result<Step, ConnectError> {
+        match attempt(self.address, kind) {
+            Ok(socket) => Ok(Step::Connected(socket)),
+            Err(failure) => self.failed(failure).map(Step::Pause),
+        }
+    }
+
+    /// The pause before another attempt, if that is needed.
+    fn pause_after(
+        &mut self,
+        attempt: Result<(), Failure>,
+    ) -> Result<Option<Duration>, ConnectError> {
+        match attempt {
+            Ok(()) => Ok(None),
+            Err(failure) => self.failed(failure).map(Some),
+        }
+    }
+
+    /// The pause after an attempt that failed, if another one makes sense.
+    fn failed(&mut self, failure: Failure) -> Result<Duration, ConnectError> {
+        let errno = match failure {
+            Failure::Final(error) => return Err(*error),
+            Failure::Errno(errno) => errno,
         };
         let now = Instant::now();
         let (began, allowed) = if errno == Errno::AGAIN {
@@ -173,7 +261,7 @@ impl<'a> Attempts<'a> {
         let share = 500 + self.random.hash_one(now) % 501;
         let pause = self.pause.mul_f64(share as f64 / 1000.0);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        Ok(Step::Pause(pause.min(left)))
+        Ok(pause.min(left))
     }
 }
 
@@ -202,12 +290,46 @@ impl From<Errno> for Failure {
 }
 
 /// One connect(2) that does not block; the socket stays non-blocking.
-fn attempt(address: &Address) -> Result<OwnedFd, Failure> {
-    let unsupported = |kind| Failure::Final(Box::new(ConnectError::new(address, kind)));
-    if address.kind() != Kind::Stream {
-        return Err(unsupported(ConnectErrorKind::NotAStreamAddress));
+fn attempt(address: &Address, kind: Kind) -> Result<OwnedFd, Failure> {
+    if address.kind() != kind {
+        let wrong = ConnectErrorKind::WrongAddressKind { wanted: kind };
+        return Err(refuse(address, wrong));
     }
-    let (target, _held) = match address.name() {
+    if let Name::Fd(raw) = address.name() {
+        return adopted(*raw, kind)
+            .map_err(|error| refuse(address, ConnectErrorKind::NotAdopted(error)));
+    }
+    let (target, _held) = target(address)?;
+    let socket = socket::new(kind, SocketFlags::NONBLOCK)?;
+    connect(&socket, &target)?;
+    Ok(socket)
+}
+
+fn adopted(raw: RawFd, kind: Kind) -> Result<OwnedFd, AdoptError> {
+    let fd = adopt::inherited(raw)?;
+    adopt::connected(fd.as_fd(), kind)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    Ok(fd)
+}
+
+/// connect(2) of a datagram socket, which never blocks.
+fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Failure> {
+    let wanted = Kind::Datagram;
+    if address.kind() != wanted {
+        let wrong = ConnectErrorKind::WrongAddressKind { wanted };
+        return Err(refuse(address, wrong));
+    }
+    let (target, _held) = target(address)?;
+    Ok(connect(socket, &target)?)
+}
+
+fn refuse(address: &Address, kind: ConnectErrorKind) -> Failure {
+    Failure::Final(Box::new(ConnectError::new(address, kind)))
+}
+
+/// What to give to connect(2), and what must stay open until then.
+fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Failure> {
+    Ok(match address.name() {
         Name::Path(path) if path.as_os_str().len() <= MAX_NAME => {
             (SocketAddrUnix::new(path.as_path())?, None)
         }
@@ -218,18 +340,8 @@ fn attempt(address: &Address) -> Result<OwnedFd, Failure> {
             (SocketAddrUnix::new(socket::path_of(&file))?, Some(file))
         }
         Name::Abstract(name) => (SocketAddrUnix::new_abstract_name(name)?, None),
-        Name::Fd(raw) => {
-            return adopt::inherited(*raw)
-                .and_then(|fd| {
-                    adopt::stream(std::os::fd::AsFd::as_fd(&fd))?;
-                    rustix::io::ioctl_fionbio(&fd, true)?;
-                    Ok(fd)
-                })
-                .map_err(|error| unsupported(ConnectErrorKind::NotAdopted(error)));
+        Name::Fd(_) | Name::Systemd(_) => {
+            return Err(refuse(address, ConnectErrorKind::NotAnAddressToCall));
         }
-        Name::Systemd(_) => return Err(unsupported(ConnectErrorKind::NotAStreamAddress)),
-    };
-    let stream = socket::new(Kind::Stream, SocketFlags::NONBLOCK)?;
-    connect(&stream, &target)?;
-    Ok(stream)
+    })
 }

@@ -1,6 +1,7 @@
 //! [`Acceptor`]: permits, accept(2), and what to do when that fails.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +14,8 @@ use super::connection::Connection;
 use super::log::{self, Throttle};
 use super::tally::{Entered, State, Tally};
 use super::{Authorize, Server, Timeouts};
-use crate::listener::Listener;
+use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
-use crate::stream::Stream;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -24,8 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const ADOPTED_BACKLOG: usize = 4096;
 
 /// Where connections of one server come in.
-pub(super) struct Acceptor {
-    listener: Listener,
+pub(super) struct Acceptor<S> {
+    listener: Listening<S>,
     tally: Arc<Tally>,
     permits: Option<Arc<Semaphore>>,
     max_per_uid: Option<usize>,
@@ -37,8 +37,8 @@ pub(super) struct Acceptor {
     waiting_at_most: usize,
 }
 
-pub(super) enum Next {
-    Connection(Connection),
+pub(super) enum Next<S> {
+    Connection(Connection<S>),
     /// None this time: it was refused, or accepting failed.
     Again,
 }
@@ -69,8 +69,8 @@ enum Failure {
     Fatal,
 }
 
-impl Acceptor {
-    pub(super) fn new(server: &Server, tally: &Arc<Tally>, listener: Listener) -> Self {
+impl<S: Accepted> Acceptor<S> {
+    pub(super) fn new(server: &Server, tally: &Arc<Tally>, listener: Listening<S>) -> Self {
         let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self {
             tally: Arc::clone(tally),
@@ -89,7 +89,7 @@ impl Acceptor {
     }
 
     /// Waits for a permit and then for a connection. An error ends the server.
-    pub(super) async fn next(&mut self) -> io::Result<Next> {
+    pub(super) async fn next(&mut self) -> io::Result<Next<S>> {
         let permit = self.permit().await;
         self.relief().await;
         match self.listener.accept().await {
@@ -108,7 +108,7 @@ impl Acceptor {
     /// Takes what is in the backlog, and waits for a permit; `None` where nothing is. In this order,
     /// so that with all permits taken an empty backlog keeps no successor waiting. What waits at an
     /// adopted listener, however, is left to its other owners until it can be served.
-    pub(super) async fn next_waiting(&mut self) -> Option<Next> {
+    pub(super) async fn next_waiting(&mut self) -> Option<Next<S>> {
         self.waiting_at_most = self.waiting_at_most.checked_sub(1)?;
         tokio::task::coop::consume_budget().await;
         let is_ours = self.listener.is_ours();
@@ -197,7 +197,7 @@ impl Acceptor {
     }
 
     /// Lets a connection in, or closes it without a word.
-    fn enter(&mut self, stream: Stream, mut entered: Entered) -> Next {
+    fn enter(&mut self, stream: S, mut entered: Entered) -> Next<S> {
         if self
             .shortage
             .as_ref()
@@ -206,8 +206,8 @@ impl Acceptor {
             self.shortage = None;
         }
         if self.max_per_uid.is_some() || self.authorize.is_some() {
-            let peer = stream.peer();
-            if !self.admits(&stream, peer.as_ref().ok(), &mut entered) {
+            let peer = Peer::of(&stream);
+            if !self.admits(stream.as_fd(), peer.as_ref().ok(), &mut entered) {
                 entered.state = State::Refused;
                 return Next::Again;
             }
@@ -215,14 +215,19 @@ impl Acceptor {
         Next::Connection(Connection::new(stream, self.timeouts, entered))
     }
 
-    fn admits(&mut self, stream: &Stream, peer: Option<&Peer>, entered: &mut Entered) -> bool {
+    fn admits(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        peer: Option<&Peer>,
+        entered: &mut Entered,
+    ) -> bool {
         let Some(peer) = peer else {
             let why = "its credentials are not known";
             log::refused(&mut self.throttles.not_allowed, None, why);
             return false;
         };
         if let Some(allow) = &self.authorize
-            && !catch_unwind(AssertUnwindSafe(|| allow(peer, stream))).unwrap_or(false)
+            && !catch_unwind(AssertUnwindSafe(|| allow(peer, socket))).unwrap_or(false)
         {
             log::refused(&mut self.throttles.not_allowed, Some(*peer), "not allowed");
             return false;

@@ -1,12 +1,13 @@
 //! [`Connection`]: a stream in the hands of its handler.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,16 +16,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::signal::Signal;
 use super::tally::{Entered, State};
+use crate::ancillary::{Received, RecvError, SendError, recv_once};
+use crate::listener::Accepted;
+use crate::packet::SeqPacket;
 use crate::peer::Peer;
 use crate::stream::Stream;
 
-/// A connection of a [`Server`](super::Server): a [`Stream`] that holds its place in the limits
-/// until it is dropped, and whose reads and writes end with [`io::ErrorKind::TimedOut`] when one of
-/// the server's timeouts has passed.
+/// A connection of a [`Server`](super::Server): a [`Stream`] or a [`SeqPacket`] that holds its place
+/// in the limits until it is dropped, and whose reads and writes end with
+/// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Connection<S = Stream> {
     // Dropped in this order: the descriptor is free before the place is.
-    stream: Stream,
+    socket: S,
     watch: Option<Box<Watch>>,
     entered: Entered,
 }
@@ -108,11 +112,11 @@ impl Watch {
     }
 }
 
-impl Connection {
-    pub(super) fn new(stream: Stream, timeouts: Timeouts, mut entered: Entered) -> Self {
+impl<S: Accepted> Connection<S> {
+    pub(super) fn new(socket: S, timeouts: Timeouts, mut entered: Entered) -> Self {
         entered.state = State::Busy;
         Self {
-            stream,
+            socket,
             watch: Watch::new(timeouts),
             entered,
         }
@@ -123,7 +127,7 @@ impl Connection {
     /// # Errors
     /// As [`Peer::of`].
     pub fn peer(&self) -> io::Result<Peer> {
-        self.stream.peer()
+        Peer::of(self)
     }
 
     /// Cancelled when the server begins to shut down: finish what is begun, then return.
@@ -151,26 +155,10 @@ impl Connection {
         Signal::new(&self.entered.tally().drain)
     }
 
-    /// The stream, without the server's timeouts.
+    /// The socket, without the server's timeouts.
     #[must_use]
-    pub fn stream(&self) -> &Stream {
-        &self.stream
-    }
-
-    /// Reads what is there, asking the kernel and not the runtime: that does not know of the first
-    /// bytes before its next look at epoll(7), and often they came with the connection.
-    pub(super) fn recv_now(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let (_, count) = rustix::net::recv(&self.stream, buffer, RecvFlags::DONTWAIT)?;
-        self.moved(Direction::Read);
-        Ok(count)
-    }
-
-    /// Sends what there is room for, asking the kernel and not the runtime.
-    pub(super) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let count = rustix::net::send(&self.stream, bytes, flags)?;
-        self.moved(Direction::Write);
-        Ok(count)
+    pub fn socket(&self) -> &S {
+        &self.socket
     }
 
     fn moved(&mut self, direction: Direction) {
@@ -198,9 +186,101 @@ impl Connection {
     }
 }
 
-impl AsFd for Connection {
+impl Connection {
+    /// Reads what is there, asking the kernel and not the runtime: that does not know of the first
+    /// bytes before its next look at epoll(7), and often they came with the connection.
+    pub(super) fn recv_now(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let (_, count) = rustix::net::recv(&self.socket, buffer, RecvFlags::DONTWAIT)?;
+        self.moved(Direction::Read);
+        Ok(count)
+    }
+
+    /// As [`Self::recv_now`], with the descriptors that come along.
+    pub(super) fn recv_with_now(
+        &mut self,
+        buffer: &mut [u8],
+    ) -> Result<Option<Received>, RecvError> {
+        let received = recv_once(self.socket.as_fd(), buffer, RecvFlags::DONTWAIT)?;
+        self.moved(Direction::Read);
+        Ok(received)
+    }
+
+    /// Reads at most `limit` bytes to the free room of `buffer`, with the descriptors that come
+    /// along.
+    pub(super) fn poll_recv_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<Result<Option<Received>, RecvError>> {
+        let received = self.socket.poll_recv_with(cx, buffer, limit).map(Ok);
+        self.watched(cx, Direction::Read, received)
+            .map(|received| received?)
+    }
+
+    /// Sends what there is room for, asking the kernel and not the runtime.
+    pub(super) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let count = rustix::net::send(&self.socket, bytes, flags)?;
+        self.moved(Direction::Write);
+        Ok(count)
+    }
+}
+
+impl Connection<SeqPacket> {
+    /// Receives one record with what came along, as [`SeqPacket::recv_with`] does.
+    ///
+    /// # Errors
+    /// [`RecvError`], and [`io::ErrorKind::TimedOut`] where one of the server's timeouts has passed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn recv_with(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        let received = self.socket.recv_with(buffer);
+        in_time(&mut self.watch, Direction::Read, received).await?
+    }
+
+    /// Sends one record and duplicates of `descriptors`.
+    ///
+    /// # Errors
+    /// [`SendError`], and [`io::ErrorKind::TimedOut`] where the peer takes nothing for as long as
+    /// the server's idle timeout; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// A dropped future has sent nothing.
+    pub async fn send_with(
+        &mut self,
+        record: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        let sent = self.socket.send_with(record, descriptors);
+        in_time(&mut self.watch, Direction::Write, sent).await?
+    }
+}
+
+/// Waits for `done`, unless one of the timeouts passes before.
+async fn in_time<T>(
+    watch: &mut Option<Box<Watch>>,
+    direction: Direction,
+    done: impl Future<Output = T>,
+) -> io::Result<T> {
+    let mut done = pin!(done);
+    poll_fn(|cx| match (done.as_mut().poll(cx), watch.as_mut()) {
+        (Poll::Ready(done), watch) => {
+            if let Some(watch) = watch {
+                watch.moved(direction);
+            }
+            Poll::Ready(Ok(done))
+        }
+        (Poll::Pending, Some(watch)) => watch.poll_over(cx, direction).map(Err),
+        (Poll::Pending, None) => Poll::Pending,
+    })
+    .await
+}
+
+impl<S: AsFd> AsFd for Connection<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -210,7 +290,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         self.watched(cx, Direction::Read, read)
     }
 }
@@ -221,7 +301,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.watched(cx, Direction::Write, written)
     }
 
@@ -230,19 +310,19 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         self.watched(cx, Direction::Write, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -18,6 +19,7 @@ use tokio_util::io::poll_read_buf;
 use super::connection::Connection;
 use super::scratch;
 use super::signal::Signal;
+use crate::ancillary::{MAX_DESCRIPTORS, Received, RecvError};
 use crate::framing::{Codec, Framing, FramingError, Message};
 
 /// How long a connection on which nothing has come yet may still send during a drain.
@@ -55,6 +57,8 @@ pub struct Messages {
     read_size: usize,
     progress: Progress,
     drain: Signal,
+    /// Where descriptors are taken.
+    arrivals: Option<Box<Arrivals>>,
     /// The time that a silent connection has left in a drain.
     grace: Option<Pin<Box<Sleep>>>,
 }
@@ -73,6 +77,48 @@ enum Progress {
 /// How often the kernel is asked before the runtime is: for a request, and for the end of input.
 const EAGER_READS: u8 = 2;
 const EAGER_READ: usize = 4096;
+
+/// Descriptors on the way to the message that they belong to.
+#[derive(Default)]
+struct Arrivals {
+    /// Of a message that is not complete.
+    waiting: Vec<OwnedFd>,
+    /// Up to where in the buffer the read went that brought the last of them.
+    end: usize,
+    of_message: Vec<OwnedFd>,
+}
+
+impl Arrivals {
+    /// Takes what was received; the buffer has `length` bytes now.
+    fn received(
+        &mut self,
+        received: Result<Option<Received>, RecvError>,
+        length: usize,
+    ) -> io::Result<usize> {
+        let Some(received) = received? else {
+            return Ok(0);
+        };
+        if !received.descriptors.is_empty() {
+            self.waiting.extend(received.descriptors);
+            self.end = length;
+        }
+        if self.waiting.len() > MAX_DESCRIPTORS {
+            return Err(RecvError::TooManyDescriptors.into());
+        }
+        Ok(received.bytes)
+    }
+
+    /// The decoder has used `count` bytes, up to the end of a message or not.
+    fn decoded(&mut self, count: usize, is_message: bool) {
+        self.end = self.end.saturating_sub(count);
+        if is_message {
+            self.of_message.clear();
+            if self.end == 0 {
+                std::mem::swap(&mut self.of_message, &mut self.waiting);
+            }
+        }
+    }
+}
 
 /// What the wait for bytes ended with.
 enum Event {
@@ -98,8 +144,30 @@ impl Messages {
                 _ => scratch::SIZE,
             },
             progress: Progress::Silent,
+            arrivals: None,
             grace: None,
         }
+    }
+
+    /// Takes the descriptors that come along, for [`Messages::descriptors`]; otherwise the kernel
+    /// closes them.
+    #[must_use]
+    pub fn take_descriptors(mut self) -> Self {
+        self.arrivals = Some(Box::default());
+        self
+    }
+
+    /// The descriptors that came with the message that [`Messages::next`] has returned last, once.
+    ///
+    /// A stream does not keep the boundaries of what was sent, and descriptors are attached to a
+    /// write, not to a message: they are counted to the last message that the read which brought
+    /// them has touched.
+    #[must_use]
+    pub fn descriptors(&mut self) -> Vec<OwnedFd> {
+        let arrivals = self.arrivals.as_mut();
+        arrivals.map_or_else(Vec::new, |arrivals| {
+            std::mem::take(&mut arrivals.of_message)
+        })
     }
 
     /// The next message; `None` at the end of input or where a drain ends the connection.
@@ -115,10 +183,14 @@ impl Messages {
             if !self.buffer.is_empty() {
                 // A buffer can hold thousands of messages; other connections have their turn too.
                 tokio::task::coop::consume_budget().await;
+                let length = self.buffer.len();
                 let message = match self.progress {
                     Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
                     _ => self.codec.decode(&mut self.buffer)?,
                 };
+                if let Some(arrivals) = &mut self.arrivals {
+                    arrivals.decoded(length - self.buffer.len(), message.is_some());
+                }
                 if message.is_some() {
                     if self.buffer.is_empty() {
                         self.keep_the_rest();
@@ -205,15 +277,15 @@ impl Messages {
             // A message has begun: the room for it doubles as it comes.
             let room = self.buffer.len().clamp(FIRST_ROOM, scratch::SIZE);
             self.buffer.reserve(room);
-            return poll_read_buf(Pin::new(&mut self.connection), cx, &mut self.buffer);
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let read = self.poll_receive(cx, &mut buffer, usize::MAX);
+            self.buffer = buffer;
+            return read;
         }
         let mut buffer = scratch::take(self.read_size);
         let read = match self.read_eagerly(&mut buffer) {
-            Some(count) => Poll::Ready(Ok(count)),
-            None => {
-                let connection = Pin::new(&mut self.connection);
-                poll_read_buf(connection, cx, &mut (&mut buffer).limit(self.read_size))
-            }
+            Some(read) => Poll::Ready(read),
+            None => self.poll_receive(cx, &mut buffer, self.read_size),
         };
         match read {
             Poll::Ready(Ok(1..)) => {
@@ -223,6 +295,21 @@ impl Messages {
             _ => scratch::put_back(buffer),
         }
         read
+    }
+
+    /// Reads at most `limit` bytes to the free room of `buffer`.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        let Some(arrivals) = &mut self.arrivals else {
+            let connection = Pin::new(&mut self.connection);
+            return poll_read_buf(connection, cx, &mut buffer.limit(limit));
+        };
+        let received = ready!(self.connection.poll_recv_with(cx, buffer, limit));
+        Poll::Ready(arrivals.received(received, buffer.len()))
     }
 
     /// As [`Self::poll_read_some`]; a reset is an end of input too. The kernel reports it after the
@@ -237,20 +324,29 @@ impl Messages {
     /// The first bytes of a connection often come with it, and the end of input right after; then
     /// there is no need to wait until the runtime has heard of it. Not more often, for the runtime
     /// could not see to it that other connections have their turn.
-    fn read_eagerly(&mut self, buffer: &mut BytesMut) -> Option<usize> {
+    fn read_eagerly(&mut self, buffer: &mut BytesMut) -> Option<io::Result<usize>> {
         self.eager_reads = self.eager_reads.checked_sub(1)?;
         let mut first = [0; EAGER_READ];
-        let size = self.read_size.min(EAGER_READ);
-        match self.connection.recv_now(&mut first[..size]) {
+        let first = &mut first[..self.read_size.min(EAGER_READ)];
+        let read = match &mut self.arrivals {
+            None => self.connection.recv_now(first).map_err(io::Error::from),
+            Some(arrivals) => {
+                let received = self.connection.recv_with_now(first);
+                let bytes = received.as_ref().ok().and_then(Option::as_ref);
+                let length = bytes.map_or(0, |received| received.bytes);
+                arrivals.received(received, length)
+            }
+        };
+        match read {
             Ok(count) => {
                 buffer.extend_from_slice(&first[..count]);
-                Some(count)
+                Some(Ok(count))
             }
-            // Whatever it is, the runtime's read will meet it too.
-            Err(_) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.eager_reads = 0;
                 None
             }
+            Err(error) => Some(Err(error)),
         }
     }
 

@@ -11,6 +11,7 @@ mod tally;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -25,20 +26,19 @@ pub use connection::Connection;
 pub use messages::Messages;
 pub use tally::Report;
 
-use crate::listener::Listener;
+use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
-use crate::stream::Stream;
 use accept::{Acceptor, Next};
 use connection::Timeouts;
 use signal::Signal;
 use tally::Tally;
 
-type Authorize = dyn Fn(&Peer, &Stream) -> bool + Send + Sync;
+type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
 
 /// How long a task that was cut off may take to be dropped before `run` returns without it.
 const REAP: Duration = Duration::from_secs(1);
 
-/// Accepts connections, runs a handler for each, and drains at shutdown.
+/// Accepts connections, streams or seqpacket ones, runs a handler for each, and drains at shutdown.
 ///
 /// There is no limit and no timeout unless one is set.
 ///
@@ -108,12 +108,13 @@ impl Server {
         self
     }
 
-    /// Asks `allow` before a connection gets to the handler. Others are closed at once, told
+    /// Asks `allow` before a connection gets to the handler, with its peer and its socket (for
+    /// [`peer::groups`](crate::peer::groups), say). Others are closed at once, told
     /// nothing, and counted as refused; so are they if `allow` panics. It must not block.
     #[must_use]
     pub fn authorize(
         mut self,
-        allow: impl Fn(&Peer, &Stream) -> bool + Send + Sync + 'static,
+        allow: impl Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.authorize = Some(Arc::new(allow));
         self
@@ -165,14 +166,15 @@ impl Server {
     ///
     /// # Cancel safety
     /// Dropping the future releases the address; handlers that run are not cut off.
-    pub async fn run<H, F>(
+    pub async fn run<S, H, F>(
         self,
-        listener: Listener,
+        listener: Listening<S>,
         handler: H,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Report, ServerError>
     where
-        H: Fn(Connection) -> F,
+        S: Accepted,
+        H: Fn(Connection<S>) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
         let tally = Tally::new();
@@ -250,7 +252,7 @@ impl fmt::Debug for Server {
 }
 
 /// Runs the handler in a task of its own. A panic ends its connection only.
-fn spawn<F>(tally: &Arc<Tally>, connection: Connection, handler: impl Fn(Connection) -> F)
+fn spawn<S, F>(tally: &Arc<Tally>, connection: Connection<S>, handler: impl Fn(Connection<S>) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

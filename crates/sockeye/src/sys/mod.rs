@@ -2,4 +2,5 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod fd;
+pub(crate) mod message;
 pub(crate) mod peer;

@@ -70,8 +70,11 @@ async fn what_is_no_listener_is_not_adopted() {
     assert!(matches!(refused(tcp.into()), AdoptError::NotUnix));
     assert!(matches!(refused(pipe.into()), AdoptError::NotASocket));
     assert!(matches!(refused(file.into()), AdoptError::NotASocket));
-    assert!(matches!(refused(packets), AdoptError::WrongType));
-    assert!(matches!(refused(datagrams.into()), AdoptError::WrongType));
+    assert!(matches!(refused(packets), AdoptError::WrongKind { .. }));
+    assert!(matches!(
+        refused(datagrams.into()),
+        AdoptError::WrongKind { .. }
+    ));
     assert!(matches!(refused(fresh), AdoptError::NotListening));
     assert!(matches!(refused(left.into()), AdoptError::NotListening));
 }
@@ -95,8 +98,11 @@ async fn what_is_no_connection_is_not_adopted() {
     let refused = |fd: OwnedFd| Stream::adopt(fd).unwrap_err();
     assert!(matches!(refused(tcp.into()), AdoptError::NotUnix));
     assert!(matches!(refused(pipe.into()), AdoptError::NotASocket));
-    assert!(matches!(refused(packets), AdoptError::WrongType));
-    assert!(matches!(refused(datagrams.into()), AdoptError::WrongType));
+    assert!(matches!(refused(packets), AdoptError::WrongKind { .. }));
+    assert!(matches!(
+        refused(datagrams.into()),
+        AdoptError::WrongKind { .. }
+    ));
     assert!(matches!(refused(fresh), AdoptError::NotConnected));
     assert!(matches!(refused(listener), AdoptError::Listening));
 }

@@ -323,12 +323,18 @@ fn what_permissions_stand_in_the_way_is_told() {
 }
 
 #[test]
-fn only_streams_are_connected_to() {
-    for text in ["seqpacket:/tmp/x", "dgram:@x", "systemd:web"] {
-        assert_fails(&patient(), &text.parse().unwrap(), |found| {
-            matches!(found, ConnectErrorKind::NotAStreamAddress)
-        });
+fn a_stream_connects_to_a_stream_address_only() {
+    for text in ["seqpacket:/tmp/x", "dgram:@x"] {
+        let wanted = Kind::Stream;
+        assert_fails(
+            &patient(),
+            &text.parse().unwrap(),
+            |found| matches!(found, ConnectErrorKind::WrongAddressKind { wanted: w } if *w == wanted),
+        );
     }
+    assert_fails(&patient(), &"systemd:web".parse().unwrap(), |found| {
+        matches!(found, ConnectErrorKind::NotAnAddressToCall)
+    });
 }
 
 fn fd_address(number: i32) -> Address {
@@ -368,7 +374,7 @@ fn an_inherited_connection_is_duplicated() {
         let fresh = bound(Kind::Stream, &place.at("bound"));
         refused(fresh, |why| matches!(why, AdoptError::NotConnected));
         let packets = listening(Kind::SeqPacket, &place.at("packets"), 1);
-        refused(packets, |why| matches!(why, AdoptError::WrongType));
+        refused(packets, |why| matches!(why, AdoptError::WrongKind { .. }));
     }
     assert_fails(&patient(), &fd_address(1_000_000), is_not_open);
 }

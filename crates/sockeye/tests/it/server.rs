@@ -1,6 +1,7 @@
 //! [`Server`]: limits, permissions, timeouts, and what it does about trouble.
 
 use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -168,8 +169,8 @@ async fn a_user_above_his_maximum_is_refused() {
 async fn who_is_not_authorized_never_gets_to_the_handler() {
     let place = Place::new();
     place.open_to_all();
-    let server = Server::new().authorize(|peer: &Peer, stream: &Stream| {
-        assert_eq!(&stream.peer().unwrap(), peer);
+    let server = Server::new().authorize(|peer: &Peer, socket: BorrowedFd<'_>| {
+        assert_eq!(&Peer::of(socket).unwrap(), peer);
         peer.uid() == NOBODY
     });
     let (started, mut starts) = mpsc::unbounded_channel();

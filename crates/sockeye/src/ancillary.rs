@@ -1,0 +1,288 @@
+//! What travels with a message beside its bytes: descriptors and credentials (unix(7), cmsg(3)).
+//!
+//! The functions here take any UNIX socket and block if that does. The asynchronous types have
+//! methods of the same names.
+//!
+//! ```
+//! use std::os::fd::AsFd;
+//! use std::os::unix::net::UnixStream;
+//! use sockeye::ancillary::{recv_with, send_with};
+//!
+//! let (left, right) = UnixStream::pair()?;
+//! let file = std::fs::File::open("/dev/null")?;
+//! send_with(&left, b"here it is", &[file.as_fd()])?;
+//! let mut buffer = [0; 64];
+//! let received = recv_with(&right, &mut buffer)?.expect("not at the end");
+//! assert_eq!(&buffer[..received.bytes], b"here it is");
+//! assert_eq!(received.descriptors.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType,
+    sendmsg, sendmsg_addr, sockopt,
+};
+
+use crate::peer::Peer;
+use crate::sys::{self, message::Message};
+
+/// As many descriptors as the kernel takes in one message (`SCM_MAX_FD`, unix(7)).
+pub const MAX_DESCRIPTORS: usize = 253;
+
+/// What was received with one call.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Received {
+    /// How many bytes of the buffer were filled. A record may have none.
+    pub bytes: usize,
+    /// The descriptors that came along, close-on-exec. On a stream they belong to the last of the
+    /// bytes: the kernel does not read on beyond a write that had descriptors, but it may put
+    /// earlier writes in front.
+    pub descriptors: Vec<OwnedFd>,
+    /// Who sent it, where [`pass_credentials`] has asked for that.
+    pub credentials: Option<Peer>,
+    /// The address of a datagram's sender, if that is bound to one.
+    pub sender: Option<SocketAddrUnix>,
+}
+
+/// Why nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// More descriptors than [`MAX_DESCRIPTORS`].
+    #[error("{0} descriptors, and a message takes {MAX_DESCRIPTORS}; send several messages")]
+    TooManyDescriptors(usize),
+    /// Descriptors on a stream travel with bytes, and without any they would be lost.
+    #[error("descriptors without a byte, and a stream only carries them with one; send a byte")]
+    NoBytes,
+    /// The record is larger than the kernel takes at once.
+    #[error(
+        "a record of {size} bytes, and the socket's send buffer has {buffer}; send less, or raise SO_SNDBUF"
+    )]
+    TooLong {
+        /// The size of the record in bytes.
+        size: usize,
+        /// `SO_SNDBUF` in bytes. The kernel needs a little of it itself.
+        buffer: usize,
+    },
+    /// A system call failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why nothing was received.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// A record larger than the buffer. The kernel has discarded the rest of it.
+    #[error("a record of {size} bytes, and there is room for {limit}")]
+    TooLong {
+        /// The size of the record in bytes.
+        size: usize,
+        /// The size of the buffer in bytes.
+        limit: usize,
+    },
+    /// Not all descriptors of the message could be taken, by `RLIMIT_NOFILE` most likely. Those
+    /// that could were closed.
+    #[error("not all descriptors of a message could be taken; raise the limit (ulimit -n)")]
+    DescriptorsLost,
+    /// More descriptors than [`MAX_DESCRIPTORS`] with one message of a stream, in several pieces.
+    #[error("more than {MAX_DESCRIPTORS} descriptors with one message; send several messages")]
+    TooManyDescriptors,
+    /// A system call failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+#[cfg(feature = "tokio")]
+impl SendError {
+    /// Sets apart that it would have blocked, which is for the runtime, from what is for the
+    /// caller.
+    pub(crate) fn apart<T>(result: Result<T, Self>) -> io::Result<Result<T, Self>> {
+        match result {
+            Err(Self::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            other => Ok(other),
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl RecvError {
+    /// As [`SendError::apart`].
+    pub(crate) fn apart<T>(result: Result<T, Self>) -> io::Result<Result<T, Self>> {
+        match result {
+            Err(Self::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            other => Ok(other),
+        }
+    }
+}
+
+impl From<Errno> for SendError {
+    fn from(errno: Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+impl From<Errno> for RecvError {
+    fn from(errno: Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Io(error) => error,
+            other => Self::new(io::ErrorKind::InvalidInput, other),
+        }
+    }
+}
+
+impl From<RecvError> for io::Error {
+    fn from(error: RecvError) -> Self {
+        match error {
+            RecvError::Io(error) => error,
+            other => Self::new(io::ErrorKind::InvalidData, other),
+        }
+    }
+}
+
+/// Sends `bytes` and duplicates of `descriptors` to the peer of a connected socket: all bytes of a
+/// stream, or one record.
+///
+/// # Errors
+/// [`SendError`]; before anything was sent, except that a stream's connection may break in between.
+pub fn send_with(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), SendError> {
+    let socket = socket.as_fd();
+    let mut rest = bytes;
+    let mut descriptors = descriptors;
+    loop {
+        match send_once(socket, rest, descriptors, None, SendFlags::empty()) {
+            Ok(count) if count == rest.len() => return Ok(()),
+            Ok(count) => {
+                // They have gone with the first bytes.
+                descriptors = &[];
+                rest = &rest[count..];
+            }
+            Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Receives into `buffer`: from a stream what is there, otherwise one record. `None` at the end of
+/// input, which an empty record is not; to tell these apart, the socket must be one that a type of
+/// this crate has made or adopted.
+///
+/// # Errors
+/// [`RecvError`]. A record that does not fit is lost, with its descriptors.
+pub fn recv_with(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+    let socket = socket.as_fd();
+    loop {
+        match recv_once(socket, buffer, RecvFlags::empty()) {
+            Err(RecvError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// Has the kernel tell with each message who sent it (`SO_PASSCRED`, unix(7)); messages that wait
+/// already may come without. A client that has no name is bound to an abstract one when it sends.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn pass_credentials(socket: impl AsFd, on: bool) -> io::Result<()> {
+    Ok(sockopt::set_socket_passcred(socket, on)?)
+}
+
+/// One sendmsg(2), after what can be known to fail was looked at. Returns how many bytes went.
+pub(crate) fn send_once(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    to: Option<&SocketAddrUnix>,
+    flags: SendFlags,
+) -> Result<usize, SendError> {
+    let flags = flags | SendFlags::NOSIGNAL;
+    let sent = match (descriptors, to) {
+        ([], None) => rustix::net::send(socket, bytes, flags),
+        ([], Some(to)) => rustix::net::sendto(socket, bytes, flags, to),
+        _ => {
+            if descriptors.len() > MAX_DESCRIPTORS {
+                return Err(SendError::TooManyDescriptors(descriptors.len()));
+            }
+            if bytes.is_empty() && sockopt::socket_type(socket)? == SocketType::STREAM {
+                return Err(SendError::NoBytes);
+            }
+            let mut space =
+                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            // There is room for as many as were let through.
+            control.push(SendAncillaryMessage::ScmRights(descriptors));
+            let bytes = [IoSlice::new(bytes)];
+            match to {
+                None => sendmsg(socket, &bytes, &mut control, flags),
+                Some(to) => sendmsg_addr(socket, to, &bytes, &mut control, flags),
+            }
+        }
+    };
+    sent.map_err(|errno| match errno {
+        Errno::MSGSIZE => match sockopt::socket_send_buffer_size(socket) {
+            Ok(buffer) => SendError::TooLong {
+                size: bytes.len(),
+                buffer,
+            },
+            Err(errno) => errno.into(),
+        },
+        errno => errno.into(),
+    })
+}
+
+/// One recvmsg(2).
+pub(crate) fn recv_once(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<Option<Received>, RecvError> {
+    let message = sys::message::receive(socket, buffer, flags)?;
+    received(message, buffer.len())
+}
+
+/// Makes sense of what the kernel has given for a buffer of `limit` bytes.
+pub(crate) fn received(message: Message, limit: usize) -> Result<Option<Received>, RecvError> {
+    if message.length > limit {
+        let size = message.length;
+        return Err(RecvError::TooLong { size, limit });
+    }
+    if message.is_control_truncated {
+        return Err(RecvError::DescriptorsLost);
+    }
+    if message.length == 0 && !message.has_control {
+        return Ok(None);
+    }
+    Ok(Some(Received {
+        bytes: message.length,
+        descriptors: message.descriptors,
+        credentials: message
+            .credentials
+            .filter(is_known)
+            .and_then(Peer::from_credentials),
+        sender: message.sender,
+    }))
+}
+
+/// A message that was sent before anybody asked for credentials comes with those of nobody: pid 0,
+/// and the ids that the kernel gives for what it cannot express (`fs.overflowuid`).
+fn is_known(found: &libc::ucred) -> bool {
+    const OVERFLOW: u32 = 65534;
+    (found.pid, found.uid, found.gid) != (0, OVERFLOW, OVERFLOW)
+}

@@ -1,0 +1,259 @@
+//! Packet sockets that block, for programs without a runtime.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{SendFlags, Shutdown, SocketAddrUnix, SocketFlags, accept_with};
+
+use crate::address::Kind;
+use crate::adopt::{self, AdoptError};
+use crate::ancillary::{self, Received, RecvError, SendError, send_once};
+use crate::claim::{Claim, Ownership};
+use crate::peer::Peer;
+use crate::{socket, sys};
+
+/// A listening UNIX seqpacket socket; dropping it releases the address that it owns.
+#[derive(Debug)]
+pub struct BlockingSeqPacketListener {
+    // Dropped in this order: the path is given up before the socket closes.
+    _ownership: Option<Ownership>,
+    socket: OwnedFd,
+}
+
+impl BlockingSeqPacketListener {
+    /// Listens with a claimed socket.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::SeqPacket`].
+    pub fn from_claim(claim: Claim) -> io::Result<Self> {
+        let (socket, ownership) = claim.into_parts(Kind::SeqPacket)?;
+        Ok(Self {
+            _ownership: ownership,
+            socket,
+        })
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// As accept(2).
+    pub fn accept(&self) -> io::Result<BlockingSeqPacket> {
+        loop {
+            match accept_with(&self.socket, SocketFlags::CLOEXEC) {
+                Ok(fd) => return BlockingSeqPacket::from_connected(fd),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for BlockingSeqPacketListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A connected UNIX seqpacket socket.
+#[derive(Debug)]
+pub struct BlockingSeqPacket {
+    socket: OwnedFd,
+}
+
+impl BlockingSeqPacket {
+    /// Two that are connected to each other (socketpair(2)).
+    ///
+    /// # Errors
+    /// As socketpair(2).
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (left, right) = socket::pair(Kind::SeqPacket, SocketFlags::empty())?;
+        Ok((Self::from_connected(left)?, Self::from_connected(right)?))
+    }
+
+    /// Adopts a descriptor: a connected UNIX seqpacket socket. It is made close-on-exec.
+    ///
+    /// # Errors
+    /// [`AdoptError`] says what it is instead.
+    pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
+        adopt::connected(fd.as_fd(), Kind::SeqPacket)?;
+        Self::from_connected(fd).map_err(AdoptError::Io)
+    }
+
+    pub(crate) fn from_connected(socket: OwnedFd) -> io::Result<Self> {
+        sys::message::mark_records(socket.as_fd())?;
+        Ok(Self { socket })
+    }
+
+    /// Who is at the other end.
+    ///
+    /// # Errors
+    /// As [`Peer::of`].
+    pub fn peer(&self) -> io::Result<Peer> {
+        Peer::of(self)
+    }
+
+    /// Sends one record.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    pub fn send(&self, record: &[u8]) -> Result<(), SendError> {
+        self.send_with(record, &[])
+    }
+
+    /// Sends one record and duplicates of `descriptors`.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    pub fn send_with(
+        &self,
+        record: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        ancillary::send_with(self, record, descriptors)
+    }
+
+    /// Receives one record, and returns its size; `None` at the end of input. Descriptors that come
+    /// along are closed.
+    ///
+    /// # Errors
+    /// [`RecvError`]; a record that does not fit is lost.
+    pub fn recv(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
+        Ok(self.recv_with(buffer)?.map(|received| received.bytes))
+    }
+
+    /// Receives one record with what came along; `None` at the end of input.
+    ///
+    /// # Errors
+    /// [`RecvError`]; a record that does not fit is lost.
+    pub fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        ancillary::recv_with(self, buffer)
+    }
+
+    /// Half-closes: [`Shutdown::Write`] ends the peer's input, and it can still answer.
+    ///
+    /// # Errors
+    /// As shutdown(2).
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        Ok(rustix::net::shutdown(self, how)?)
+    }
+}
+
+impl AsFd for BlockingSeqPacket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A UNIX datagram socket; dropping it releases the address that it owns.
+#[derive(Debug)]
+pub struct BlockingDatagram {
+    // Dropped in this order: the path is given up before the socket closes.
+    _ownership: Option<Ownership>,
+    socket: OwnedFd,
+}
+
+impl BlockingDatagram {
+    /// Receives at a claimed address.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Datagram`].
+    pub fn from_claim(claim: Claim) -> io::Result<Self> {
+        let (socket, ownership) = claim.into_parts(Kind::Datagram)?;
+        Self::new(socket, ownership)
+    }
+
+    /// A socket with an abstract name that the kernel chooses, so that it can be answered.
+    ///
+    /// # Errors
+    /// As socket(2) and bind(2).
+    pub fn unclaimed() -> io::Result<Self> {
+        Self::new(socket::autobound(SocketFlags::empty())?, None)
+    }
+
+    /// Two that are connected to each other (socketpair(2)).
+    ///
+    /// # Errors
+    /// As socketpair(2).
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (left, right) = socket::pair(Kind::Datagram, SocketFlags::empty())?;
+        Ok((Self::new(left, None)?, Self::new(right, None)?))
+    }
+
+    /// Adopts a descriptor: a UNIX datagram socket. Its file is never removed. It is made
+    /// close-on-exec.
+    ///
+    /// # Errors
+    /// [`AdoptError`] says what it is instead.
+    pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
+        adopt::of_kind(fd.as_fd(), Kind::Datagram)?;
+        Self::new(fd, None).map_err(AdoptError::Io)
+    }
+
+    // In this order: arguments are dropped from the last to the first.
+    fn new(socket: OwnedFd, ownership: Option<Ownership>) -> io::Result<Self> {
+        sys::message::mark_records(socket.as_fd())?;
+        Ok(Self {
+            _ownership: ownership,
+            socket,
+        })
+    }
+
+    /// How long a send may wait for room in the receiver's queue; `None`, the default, is without
+    /// end. Then it fails with [`io::ErrorKind::WouldBlock`] (socket(7), `SO_SNDTIMEO`).
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn set_send_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        Ok(set_socket_timeout(&self.socket, Timeout::Send, timeout)?)
+    }
+
+    /// Sends a datagram and duplicates of `descriptors` to the address that the socket is connected
+    /// to.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    pub fn send_with(
+        &self,
+        datagram: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        ancillary::send_with(self, datagram, descriptors)
+    }
+
+    /// Sends a datagram and duplicates of `descriptors` to an address, such as
+    /// [`Received::sender`].
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    pub fn send_to_with(
+        &self,
+        datagram: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+        to: &SocketAddrUnix,
+    ) -> Result<(), SendError> {
+        let (socket, flags) = (self.as_fd(), SendFlags::empty());
+        loop {
+            match send_once(socket, datagram, descriptors, Some(to), flags) {
+                Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done.map(|_| ()),
+            }
+        }
+    }
+
+    /// Receives one datagram with what came along; `None` where receiving was shut down.
+    ///
+    /// # Errors
+    /// [`RecvError`]; a datagram that does not fit is lost.
+    pub fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        ancillary::recv_with(self, buffer)
+    }
+}
+
+impl AsFd for BlockingDatagram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

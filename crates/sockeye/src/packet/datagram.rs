@@ -1,0 +1,227 @@
+//! [`Datagram`]: messages without a connection, asynchronous.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+
+use crate::address::Kind;
+use crate::adopt::{self, AdoptError};
+use crate::ancillary::{Received, RecvError, SendError, recv_once, send_once};
+use crate::claim::{Claim, Ownership};
+use crate::{socket, sys};
+
+/// The first pause of a sender whose receiver has no room; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A UNIX datagram socket on a tokio runtime, with the address that it owns if it was claimed.
+/// Dropping it releases the address as [`Claim`] does.
+///
+/// A datagram to a receiver whose queue is full (`net.unix.max_dgram_qlen`) waits. The kernel
+/// gives no trustworthy sign when there is room again (poll(2) looks at the socket's own buffer,
+/// not at each receiver's queue), so sending is tried again on a timer, until a deadline.
+#[derive(Debug)]
+pub struct Datagram {
+    // Dropped in this order: the path is given up before the socket closes.
+    ownership: Option<Ownership>,
+    io: AsyncFd<OwnedFd>,
+    send_timeout: Duration,
+    /// Whether nobody else receives with the same socket.
+    is_ours: bool,
+}
+
+impl Datagram {
+    /// Receives at a claimed address.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Datagram`]; otherwise as
+    /// epoll_ctl(2).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn from_claim(claim: Claim) -> io::Result<Self> {
+        if claim.address().kind() != Kind::Datagram {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        rustix::io::ioctl_fionbio(&claim, true)?;
+        // A duplicate, so that the claim is whole until nothing can fail any more.
+        let mut datagram = Self::new(claim.as_fd().try_clone_to_owned()?, true)?;
+        datagram.ownership = claim.into_ownership();
+        Ok(datagram)
+    }
+
+    /// A socket with an abstract name that the kernel chooses, so that it can be answered.
+    ///
+    /// # Errors
+    /// As socket(2) and bind(2).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn unclaimed() -> io::Result<Self> {
+        Self::new(socket::autobound(SocketFlags::NONBLOCK)?, true)
+    }
+
+    /// Two that are connected to each other (socketpair(2)).
+    ///
+    /// # Errors
+    /// As socketpair(2).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (left, right) = socket::pair(Kind::Datagram, SocketFlags::NONBLOCK)?;
+        Ok((Self::new(left, true)?, Self::new(right, true)?))
+    }
+
+    /// Adopts a descriptor: a UNIX datagram socket, bound by somebody else, who may receive with it
+    /// too. Its file is never removed and the socket never shut down. It is made close-on-exec and
+    /// non-blocking, the latter for all who share it.
+    ///
+    /// # Errors
+    /// [`AdoptError`] says what it is instead.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
+        adopt::of_kind(fd.as_fd(), Kind::Datagram)?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Self::new(fd, false).map_err(AdoptError::Io)
+    }
+
+    fn new(socket: OwnedFd, is_ours: bool) -> io::Result<Self> {
+        sys::message::mark_records(socket.as_fd())?;
+        Ok(Self {
+            ownership: None,
+            io: socket::register(socket, Interest::READABLE)?,
+            send_timeout: SEND_TIMEOUT,
+            is_ours,
+        })
+    }
+
+    /// How long a send may wait for room in the receiver's queue; ten seconds by default. Then it
+    /// fails with [`io::ErrorKind::TimedOut`].
+    pub fn set_send_timeout(&mut self, timeout: Duration) {
+        self.send_timeout = timeout;
+    }
+
+    /// Sends a datagram and duplicates of `descriptors` to the address that the socket is connected
+    /// to.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// A dropped future has sent nothing.
+    pub async fn send_with(
+        &self,
+        datagram: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        self.send_in_time(datagram, descriptors, None).await
+    }
+
+    /// Sends a datagram and duplicates of `descriptors` to an address, such as
+    /// [`Received::sender`].
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// A dropped future has sent nothing.
+    pub async fn send_to_with(
+        &self,
+        datagram: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+        to: &SocketAddrUnix,
+    ) -> Result<(), SendError> {
+        self.send_in_time(datagram, descriptors, Some(to)).await
+    }
+
+    async fn send_in_time(
+        &self,
+        datagram: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+        to: Option<&SocketAddrUnix>,
+    ) -> Result<(), SendError> {
+        let mut pause = FIRST_PAUSE;
+        let mut waits_since = None;
+        loop {
+            let flags = SendFlags::DONTWAIT;
+            match send_once(self.as_fd(), datagram, descriptors, to, flags) {
+                Err(SendError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done.map(|_| ()),
+            }
+            let left = self
+                .send_timeout
+                .saturating_sub(waits_since.get_or_insert_with(Instant::now).elapsed());
+            if left.is_zero() {
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            }
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Receives one datagram with what came along.
+    ///
+    /// # Errors
+    /// [`RecvError`]; a datagram that does not fit is lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn recv_with(&self, buffer: &mut [u8]) -> Result<Received, RecvError> {
+        let receive = |fd: &OwnedFd| {
+            let received = recv_once(fd.as_fd(), buffer, RecvFlags::DONTWAIT);
+            RecvError::apart(received.and_then(some))
+        };
+        self.io.async_io(Interest::READABLE, receive).await?
+    }
+
+    /// Receives a datagram that waits already; `None` where none does.
+    ///
+    /// # Errors
+    /// [`RecvError`]; a datagram that does not fit is lost.
+    pub fn recv_waiting(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        match RecvError::apart(recv_once(self.as_fd(), buffer, RecvFlags::DONTWAIT)) {
+            Ok(received) => received,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Keeps newcomers out: the socket file goes, and whoever has connected already can send no
+    /// more (`EPIPE`). What waits in the queue can still be received, and answered.
+    ///
+    /// An adopted socket is left as it is; others may receive with it.
+    ///
+    /// # Errors
+    /// As unlink(2), where the file could not be removed; newcomers are refused all the same. As
+    /// shutdown(2).
+    pub fn refuse_newcomers(&mut self) -> io::Result<()> {
+        let unlinked = match &mut self.ownership {
+            Some(ownership) => ownership.unlink(),
+            None => Ok(()),
+        };
+        if self.is_ours {
+            rustix::net::shutdown(&self.io, Shutdown::Read)?;
+        }
+        Ok(unlinked?)
+    }
+}
+
+/// The end of input of a socket without a connection is that it was shut down, which is waited for
+/// by nobody.
+fn some(received: Option<Received>) -> Result<Received, RecvError> {
+    received.ok_or_else(|| RecvError::Io(io::ErrorKind::UnexpectedEof.into()))
+}
+
+impl AsFd for Datagram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}

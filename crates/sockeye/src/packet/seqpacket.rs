@@ -1,0 +1,163 @@
+//! [`SeqPacket`]: one connection of records, asynchronous.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::blocking::BlockingSeqPacket;
+use crate::address::Kind;
+use crate::adopt::{self, AdoptError};
+use crate::ancillary::{Received, RecvError, SendError, recv_once, send_once};
+use crate::peer::Peer;
+use crate::{socket, sys};
+
+/// A connected UNIX seqpacket socket on a tokio runtime.
+///
+/// ```
+/// # use sockeye::packet::SeqPacket;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (left, right) = SeqPacket::pair()?;
+/// left.send(b"one").await?;
+/// left.send(b"").await?;
+/// drop(left);
+/// let mut buffer = [0; 1024];
+/// assert_eq!(right.recv(&mut buffer).await?, Some(3));
+/// assert_eq!(right.recv(&mut buffer).await?, Some(0), "an empty record");
+/// assert_eq!(right.recv(&mut buffer).await?, None, "the end");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SeqPacket {
+    io: AsyncFd<OwnedFd>,
+}
+
+impl SeqPacket {
+    /// Two that are connected to each other (socketpair(2)).
+    ///
+    /// # Errors
+    /// As socketpair(2).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (left, right) = socket::pair(Kind::SeqPacket, SocketFlags::NONBLOCK)?;
+        Ok((
+            Self::from_nonblocking(left)?,
+            Self::from_nonblocking(right)?,
+        ))
+    }
+
+    /// Adopts a descriptor: a connected UNIX seqpacket socket. It is made close-on-exec and
+    /// non-blocking, the latter for all who share it.
+    ///
+    /// # Errors
+    /// [`AdoptError`] says what it is instead.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
+        adopt::connected(fd.as_fd(), Kind::SeqPacket)?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Self::from_nonblocking(fd).map_err(AdoptError::Io)
+    }
+
+    pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
+        sys::message::mark_records(fd.as_fd())?;
+        let io = socket::register(fd, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self { io })
+    }
+
+    /// Releases it as a socket that blocks.
+    ///
+    /// # Errors
+    /// As ioctl(2) `FIONBIO`.
+    pub fn into_blocking(self) -> io::Result<BlockingSeqPacket> {
+        let fd = self.io.into_inner();
+        rustix::io::ioctl_fionbio(&fd, false)?;
+        BlockingSeqPacket::from_connected(fd)
+    }
+
+    /// Who is at the other end.
+    ///
+    /// # Errors
+    /// As [`Peer::of`].
+    pub fn peer(&self) -> io::Result<Peer> {
+        Peer::of(self)
+    }
+
+    /// Sends one record.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// A dropped future has sent nothing.
+    pub async fn send(&self, record: &[u8]) -> Result<(), SendError> {
+        self.send_with(record, &[]).await
+    }
+
+    /// Sends one record and duplicates of `descriptors`.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// A dropped future has sent nothing.
+    pub async fn send_with(
+        &self,
+        record: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        let send = |fd: &OwnedFd| {
+            let flags = SendFlags::DONTWAIT;
+            SendError::apart(send_once(fd.as_fd(), record, descriptors, None, flags))
+        };
+        self.io.async_io(Interest::WRITABLE, send).await??;
+        Ok(())
+    }
+
+    /// Receives one record, and returns its size; `None` at the end of input. Descriptors that come
+    /// along are closed.
+    ///
+    /// # Errors
+    /// [`RecvError`]; a record that does not fit is lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn recv(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
+        let received = self.recv_with(buffer).await?;
+        Ok(received.map(|received| received.bytes))
+    }
+
+    /// Receives one record with what came along; `None` at the end of input.
+    ///
+    /// # Errors
+    /// [`RecvError`]; a record that does not fit is lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        let receive =
+            |fd: &OwnedFd| RecvError::apart(recv_once(fd.as_fd(), buffer, RecvFlags::DONTWAIT));
+        self.io.async_io(Interest::READABLE, receive).await?
+    }
+
+    /// Half-closes: [`Shutdown::Write`] ends the peer's input, and it can still answer.
+    ///
+    /// # Errors
+    /// As shutdown(2).
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        Ok(rustix::net::shutdown(self, how)?)
+    }
+}
+
+impl AsFd for SeqPacket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}

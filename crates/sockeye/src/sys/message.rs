@@ -1,0 +1,204 @@
+//! recvmsg(2) with all that can come beside the bytes. rustix's own wrapper passes over control
+//! messages that it does not know, and a descriptor in one of those would stay open for good.
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem::{MaybeUninit, offset_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::net::{RecvFlags, SocketAddrUnix};
+
+// Linux 6.5; the libc crate does not have it everywhere.
+const SCM_PIDFD: libc::c_int = 4;
+
+/// Room for the control messages: 253 descriptors take 1032 bytes, credentials 32, a pidfd 24, a
+/// time 32; the rest is for a security label.
+const CONTROL: usize = 2048;
+
+/// What recvmsg(2) has filled in.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// The length that the kernel says: with `MSG_TRUNC` of a record, that is more than there was
+    /// room for.
+    pub(crate) length: usize,
+    /// `MSG_CTRUNC`: not all descriptors could be taken.
+    pub(crate) is_control_truncated: bool,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    pub(crate) credentials: Option<libc::ucred>,
+    /// Whether any control message came.
+    pub(crate) has_control: bool,
+    /// The address of a datagram's sender, if that is bound.
+    pub(crate) sender: Option<SocketAddrUnix>,
+}
+
+/// Receives into `buffer`; descriptors are close-on-exec from the start.
+///
+/// # Errors
+/// As recvmsg(2).
+pub(crate) fn receive(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<Message> {
+    // SAFETY: a u8 has the layout of a MaybeUninit<u8>, and recvmsg(2) writes no uninitialized
+    // bytes there.
+    let buffer = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
+    receive_uninit(fd, buffer, flags)
+}
+
+/// As [`receive`], to the free room of `buffer`, whose length grows by what has come.
+///
+/// # Errors
+/// As recvmsg(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn receive_to_end(
+    fd: BorrowedFd<'_>,
+    buffer: &mut bytes::BytesMut,
+    limit: usize,
+    flags: RecvFlags,
+) -> io::Result<Message> {
+    let room = buffer.spare_capacity_mut();
+    let size = room.len().min(limit);
+    let message = receive_uninit(fd, &mut room[..size], flags)?;
+    let length = buffer.len() + message.length.min(size);
+    // SAFETY: the kernel has written the bytes up to there.
+    unsafe { buffer.set_len(length) };
+    Ok(message)
+}
+
+fn receive_uninit(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [MaybeUninit<u8>],
+    flags: RecvFlags,
+) -> io::Result<Message> {
+    let mut control =
+        [MaybeUninit::<libc::cmsghdr>::uninit(); CONTROL / size_of::<libc::cmsghdr>()];
+    let mut name = MaybeUninit::<libc::sockaddr_un>::uninit();
+    let mut bytes = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: msghdr is a plain C structure, for which all zeros mean "nothing".
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_name = name.as_mut_ptr().cast();
+    header.msg_namelen = size_of_val(&name) as libc::socklen_t;
+    header.msg_iov = &raw mut bytes;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control) as _;
+    let flags = flags.bits() as libc::c_int | libc::MSG_CMSG_CLOEXEC | libc::MSG_TRUNC;
+    // On a stream MSG_TRUNC would discard the bytes instead of telling their number (recv(2)), but
+    // not on UNIX ones, which do not know it.
+    // SAFETY: every pointer in the header is to memory of the length beside it, which outlives the
+    // call.
+    let length = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
+    let Ok(length) = usize::try_from(length) else {
+        return Err(io::Error::last_os_error());
+    };
+    let mut message = Message {
+        length,
+        is_control_truncated: header.msg_flags & libc::MSG_CTRUNC != 0,
+        descriptors: Vec::new(),
+        credentials: None,
+        has_control: header.msg_controllen > 0,
+        sender: None,
+    };
+    // SAFETY: the header is as the kernel left it after a successful call, and `control` lives.
+    unsafe { take_control(&header, &mut message) };
+    let name_length = (header.msg_namelen as usize).min(size_of_val(&name));
+    // SAFETY: the kernel has written the first `name_length` bytes of `name`.
+    let name = unsafe { std::slice::from_raw_parts(name.as_ptr().cast::<u8>(), name_length) };
+    message.sender = name
+        .get(offset_of!(libc::sockaddr_un, sun_path)..)
+        .and_then(address);
+    Ok(message)
+}
+
+/// Takes over everything in the control messages of `header`.
+///
+/// # Safety
+/// `header` must be what a successful recvmsg(2) has left, with its buffers alive, and must not be
+/// given here twice.
+unsafe fn take_control(header: &libc::msghdr, message: &mut Message) {
+    // SAFETY: as the caller guarantees, msg_control has msg_controllen valid bytes, which the
+    // kernel has laid out as the CMSG macros expect.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: the macros return a null pointer or one to a whole header within the buffer.
+    while let Some(head) = unsafe { next.as_ref() } {
+        // SAFETY: `head` is within the buffer.
+        let data = unsafe { libc::CMSG_DATA(head) };
+        // The type of the field differs between C libraries.
+        #[allow(clippy::unnecessary_cast)]
+        let length = head.cmsg_len as usize - (data as usize - std::ptr::from_ref(head) as usize);
+        if head.cmsg_level == libc::SOL_SOCKET {
+            match head.cmsg_type {
+                libc::SCM_RIGHTS => {
+                    let count = length / size_of::<RawFd>();
+                    message.descriptors.reserve(count);
+                    for at in 0..count {
+                        // SAFETY: the kernel has put `count` descriptors here and has just
+                        // installed each for us alone.
+                        let fd = unsafe {
+                            OwnedFd::from_raw_fd(data.cast::<RawFd>().add(at).read_unaligned())
+                        };
+                        message.descriptors.push(fd);
+                    }
+                }
+                SCM_PIDFD if length >= size_of::<RawFd>() => {
+                    // SAFETY: as above; a negative number stands for a failure.
+                    let raw = unsafe { data.cast::<RawFd>().read_unaligned() };
+                    if raw >= 0 {
+                        // Somebody has set SO_PASSPIDFD on the socket. We have not asked.
+                        // SAFETY: the kernel has just installed it for us alone.
+                        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+                    }
+                }
+                libc::SCM_CREDENTIALS if length >= size_of::<libc::ucred>() => {
+                    // SAFETY: the kernel has put a ucred here.
+                    let found = unsafe { data.cast::<libc::ucred>().read_unaligned() };
+                    message.credentials = Some(found);
+                }
+                _ => {}
+            }
+        }
+        // SAFETY: as for CMSG_FIRSTHDR; `next` is a header of this buffer.
+        next = unsafe { libc::CMSG_NXTHDR(header, next) };
+    }
+}
+
+/// The address in `sun_path`; `None` for an unnamed socket.
+fn address(path: &[u8]) -> Option<SocketAddrUnix> {
+    match path {
+        [] => None,
+        [0, name @ ..] => SocketAddrUnix::new_abstract_name(name).ok(),
+        _ => {
+            let end = path.iter().position(|&byte| byte == 0);
+            SocketAddrUnix::new(OsStr::from_bytes(&path[..end.unwrap_or(path.len())])).ok()
+        }
+    }
+}
+
+/// `SO_TIMESTAMPNS`: a control message with each record, so that an empty one differs from the end
+/// of input. On UNIX sockets it costs a look at the clock; unlike `SO_PASSCRED`, which would tell
+/// them apart too, it does not make the kernel bind a client to a name.
+///
+/// # Errors
+/// As setsockopt(2).
+pub(crate) fn mark_records(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the pointer and the length describe `on`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
