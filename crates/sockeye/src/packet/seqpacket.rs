@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, ready};
 
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags};
 use tokio::io::Interest;
@@ -145,6 +146,20 @@ impl SeqPacket {
         let receive =
             |fd: &OwnedFd| RecvError::apart(recv_once(fd.as_fd(), buffer, RecvFlags::DONTWAIT));
         self.io.async_io(Interest::READABLE, receive).await?
+    }
+
+    pub(crate) fn poll_recv_with(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<Option<Received>, RecvError>> {
+        loop {
+            let mut ready = ready!(self.io.poll_read_ready(cx))?;
+            match RecvError::apart(recv_once(self.as_fd(), buffer, RecvFlags::DONTWAIT)) {
+                Ok(received) => return Poll::Ready(received),
+                Err(_) => ready.clear_ready(),
+            }
+        }
     }
 
     /// Half-closes: [`Shutdown::Write`] ends the peer's input, and it can still answer.

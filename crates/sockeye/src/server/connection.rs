@@ -167,22 +167,13 @@ impl<S: Accepted> Connection<S> {
         }
     }
 
-    /// What follows an attempt to read or write: a timeout is looked at only while that waits, and
-    /// begins anew with each byte.
     fn watched<T>(
         &mut self,
         cx: &mut Context<'_>,
         direction: Direction,
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        match (result, &mut self.watch) {
-            (Poll::Pending, Some(watch)) => watch.poll_over(cx, direction).map(Err),
-            (Poll::Pending, None) => Poll::Pending,
-            (done, _) => {
-                self.moved(direction);
-                done
-            }
-        }
+        watched(&mut self.watch, cx, direction, result)
     }
 }
 
@@ -236,8 +227,17 @@ impl Connection<SeqPacket> {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv_with(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        let received = self.socket.recv_with(buffer);
-        in_time(&mut self.watch, Direction::Read, received).await?
+        poll_fn(|cx| self.poll_recv_with(cx, buffer)).await
+    }
+
+    pub(super) fn poll_recv_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<Option<Received>, RecvError>> {
+        let received = self.socket.poll_recv_with(cx, buffer).map(Ok);
+        self.watched(cx, Direction::Read, received)
+            .map(|received| received?)
     }
 
     /// Sends one record and duplicates of `descriptors`.
@@ -253,29 +253,32 @@ impl Connection<SeqPacket> {
         record: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        let sent = self.socket.send_with(record, descriptors);
-        in_time(&mut self.watch, Direction::Write, sent).await?
+        let Self { socket, watch, .. } = self;
+        let mut sent = pin!(socket.send_with(record, descriptors));
+        poll_fn(|cx| {
+            let sent = sent.as_mut().poll(cx).map(Ok);
+            watched(watch, cx, Direction::Write, sent).map(|sent| sent?)
+        })
+        .await
     }
 }
 
-/// Waits for `done`, unless one of the timeouts passes before.
-async fn in_time<T>(
+/// What follows an attempt to read or write: a timeout is looked at only while that waits, and
+/// begins anew with each byte.
+fn watched<T>(
     watch: &mut Option<Box<Watch>>,
+    cx: &mut Context<'_>,
     direction: Direction,
-    done: impl Future<Output = T>,
-) -> io::Result<T> {
-    let mut done = pin!(done);
-    poll_fn(|cx| match (done.as_mut().poll(cx), watch.as_mut()) {
-        (Poll::Ready(done), watch) => {
-            if let Some(watch) = watch {
-                watch.moved(direction);
-            }
-            Poll::Ready(Ok(done))
-        }
+    result: Poll<io::Result<T>>,
+) -> Poll<io::Result<T>> {
+    match (result, watch) {
         (Poll::Pending, Some(watch)) => watch.poll_over(cx, direction).map(Err),
-        (Poll::Pending, None) => Poll::Pending,
-    })
-    .await
+        (done, Some(watch)) => {
+            watch.moved(direction);
+            done
+        }
+        (result, None) => result,
+    }
 }
 
 impl<S: AsFd> AsFd for Connection<S> {

@@ -1,29 +1,24 @@
 //! [`Messages`]: a connection read message by message.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
-use rustix::net::Shutdown;
 use tokio::io::AsyncWriteExt;
-use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 use tokio_util::io::poll_read_buf;
 
 use super::connection::Connection;
+use super::ending::{Ending, Progress};
 use super::scratch;
-use super::signal::Signal;
 use crate::ancillary::{MAX_DESCRIPTORS, Received, RecvError};
 use crate::framing::{Codec, Framing, FramingError, Message};
 
-/// How long a connection on which nothing has come yet may still send during a drain.
-const SILENT: Duration = Duration::from_secs(1);
 /// The room for the rest of a message whose beginning has come.
 const FIRST_ROOM: usize = 4096;
 
@@ -55,23 +50,9 @@ pub struct Messages {
     holds_scratch: bool,
     eager_reads: u8,
     read_size: usize,
-    progress: Progress,
-    drain: Signal,
+    ending: Ending,
     /// Where descriptors are taken.
     arrivals: Option<Box<Arrivals>>,
-    /// The time that a silent connection has left in a drain.
-    grace: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// Nothing has come yet.
-    Silent,
-    Open,
-    /// The peer was told that nothing more is taken; what it sent before is still read.
-    Closing,
-    /// Read to the end.
-    Ended,
 }
 
 /// How often the kernel is asked before the runtime is: for a request, and for the end of input.
@@ -132,7 +113,7 @@ impl Messages {
     pub fn new(mut connection: Connection, framing: Framing, limit: usize) -> Self {
         connection.set_idle(true);
         Self {
-            drain: connection.drain_signal(),
+            ending: Ending::new(connection.drain_signal()),
             connection,
             codec: Codec::new(framing, limit),
             buffer: BytesMut::new(),
@@ -143,9 +124,7 @@ impl Messages {
                 Framing::Raw => limit.clamp(1, scratch::SIZE),
                 _ => scratch::SIZE,
             },
-            progress: Progress::Silent,
             arrivals: None,
-            grace: None,
         }
     }
 
@@ -184,7 +163,7 @@ impl Messages {
                 // A buffer can hold thousands of messages; other connections have their turn too.
                 tokio::task::coop::consume_budget().await;
                 let length = self.buffer.len();
-                let message = match self.progress {
+                let message = match self.ending.progress() {
                     Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
                     _ => self.codec.decode(&mut self.buffer)?,
                 };
@@ -199,7 +178,7 @@ impl Messages {
                 }
             }
             self.keep_the_rest();
-            if self.progress == Progress::Ended {
+            if self.ending.progress() == Progress::Ended {
                 return Ok(None);
             }
             self.connection.set_idle(self.buffer.is_empty());
@@ -207,11 +186,9 @@ impl Messages {
                 Event::Read(0) => self.end(),
                 Event::Read(_) => {
                     self.connection.set_idle(false);
-                    if self.progress == Progress::Silent {
-                        self.progress = Progress::Open;
-                    }
+                    self.ending.came();
                 }
-                Event::Drain => self.close_to_peer()?,
+                Event::Drain => self.ending.close_to_peer(self.connection.as_fd())?,
             }
         }
     }
@@ -253,23 +230,13 @@ impl Messages {
         if let Poll::Ready(read) = self.poll_read(cx) {
             return Poll::Ready(read.map(Event::Read));
         }
-        let may_close = self.buffer.is_empty() && self.progress != Progress::Closing;
-        if !may_close || !self.drain.poll_open(cx) {
-            return Poll::Pending;
-        }
-        // The runtime may not know yet of bytes that are there; it will wake us for them.
-        if rustix::io::ioctl_fionread(&self.connection)? > 0 {
-            return Poll::Pending;
-        }
-        if self.progress == Progress::Silent {
-            let grace = self
-                .grace
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENT)));
-            if grace.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
+        match self.buffer.is_empty() {
+            true => {
+                let due = self.ending.poll_due(cx, self.connection.as_fd());
+                due.map_ok(|()| Event::Drain)
             }
+            false => Poll::Pending,
         }
-        Poll::Ready(Ok(Event::Drain))
     }
 
     fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -361,24 +328,13 @@ impl Messages {
         }
     }
 
-    /// Ends the peer's sending, so that what it sends from now on fails there instead of being
-    /// lost here. What it has sent until now can still be read.
-    fn close_to_peer(&mut self) -> io::Result<()> {
-        self.progress = Progress::Closing;
-        match rustix::net::shutdown(&self.connection, Shutdown::Read) {
-            // The peer has closed.
-            Ok(()) | Err(Errno::NOTCONN) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
     fn end(&mut self) {
-        if self.progress == Progress::Closing && !self.buffer.is_empty() {
+        if self.ending.progress() == Progress::Closing && !self.buffer.is_empty() {
             // A message that began in the moment between the last look and the close.
             self.connection.set_broken();
             self.buffer.clear();
         }
-        self.progress = Progress::Ended;
+        self.ending.ended();
     }
 }
 

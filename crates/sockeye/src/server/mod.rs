@@ -2,8 +2,10 @@
 
 mod accept;
 mod connection;
+mod ending;
 mod log;
 mod messages;
+mod records;
 mod scratch;
 mod signal;
 mod tally;
@@ -24,6 +26,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use connection::Connection;
 pub use messages::Messages;
+pub use records::{Record, Records};
 pub use tally::Report;
 
 use crate::listener::{Accepted, Listening};

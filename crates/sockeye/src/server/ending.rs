@@ -1,0 +1,95 @@
+//! [`Ending`]: when a connection between two messages ends in a drain.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+use tokio::time::Sleep;
+
+use super::signal::Signal;
+
+/// How long a connection on which nothing has come yet may still send during a drain.
+const SILENT: Duration = Duration::from_secs(1);
+
+pub(super) struct Ending {
+    progress: Progress,
+    drain: Signal,
+    /// The time that a silent connection has left in a drain.
+    grace: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing has come yet.
+    Silent,
+    Open,
+    /// The peer was told that nothing more is taken; what it sent before is still read.
+    Closing,
+    /// Read to the end.
+    Ended,
+}
+
+impl Ending {
+    pub(super) fn new(drain: Signal) -> Self {
+        Self {
+            progress: Progress::Silent,
+            drain,
+            grace: None,
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Something has come.
+    pub(super) fn came(&mut self) {
+        if self.progress == Progress::Silent {
+            self.progress = Progress::Open;
+        }
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.progress = Progress::Ended;
+    }
+
+    /// Ready when a drain should close the connection to the peer, on which nothing is under way.
+    pub(super) fn poll_due(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: BorrowedFd<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.progress == Progress::Closing || !self.drain.poll_open(cx) {
+            return Poll::Pending;
+        }
+        // The runtime may not know yet of what is there; it will wake us for that.
+        let mut state = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+        if poll(&mut state, Some(&Timespec::default()))? > 0 {
+            return Poll::Pending;
+        }
+        if self.progress == Progress::Silent {
+            let grace = self
+                .grace
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENT)));
+            ready!(grace.as_mut().poll(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the peer's sending, so that what it sends from now on fails there instead of being
+    /// lost here. What it has sent until now can still be read.
+    pub(super) fn close_to_peer(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.progress = Progress::Closing;
+        match rustix::net::shutdown(socket, Shutdown::Read) {
+            // The peer has closed.
+            Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! [`Records`]: a seqpacket connection read record by record.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::poll_fn;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::connection::Connection;
+use super::ending::{Ending, Progress};
+use crate::ancillary::{RecvError, SendError};
+use crate::packet::SeqPacket;
+
+thread_local! {
+    /// One buffer a thread, borrowed while a record is received, so that idle connections hold none.
+    static SPARE: Cell<Vec<u8>> = Cell::default();
+}
+
+/// Receives the records of a [`Connection`], and ends at the right moment of a drain: the peer is
+/// closed to first, and what has come until then is still received; a connection that has never
+/// sent anything has another second.
+pub struct Records {
+    connection: Connection<SeqPacket>,
+    limit: usize,
+    ending: Ending,
+}
+
+/// A record and the descriptors that came along.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Record {
+    /// Its bytes; there may be none.
+    pub payload: Bytes,
+    /// What came along, close-on-exec.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+enum Event {
+    Record(Record),
+    End,
+    Drain,
+}
+
+impl Records {
+    /// Records of at most `limit` bytes each.
+    #[must_use]
+    pub fn new(mut connection: Connection<SeqPacket>, limit: usize) -> Self {
+        connection.set_idle(true);
+        Self {
+            ending: Ending::new(connection.drain_signal()),
+            connection,
+            limit,
+        }
+    }
+
+    /// The next record; `None` at the end of input or where a drain ends the connection.
+    ///
+    /// # Errors
+    /// [`RecvError`]; after [`RecvError::TooLong`], whose record is lost, the next one could be
+    /// received, but the peer cannot know. [`std::io::ErrorKind::TimedOut`] where one of the server's
+    /// timeouts has passed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Result<Option<Record>, RecvError> {
+        while self.ending.progress() != Progress::Ended {
+            self.connection.set_idle(true);
+            match poll_fn(|cx| self.poll_event(cx)).await? {
+                Event::Record(record) => {
+                    self.connection.set_idle(false);
+                    self.ending.came();
+                    return Ok(Some(record));
+                }
+                Event::End => self.ending.ended(),
+                Event::Drain => self.ending.close_to_peer(self.connection.as_fd())?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends one record and duplicates of `descriptors`.
+    ///
+    /// # Errors
+    /// As [`Connection::send_with`].
+    ///
+    /// # Cancel safety
+    /// A dropped future has sent nothing.
+    pub async fn send(
+        &mut self,
+        record: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        self.connection.send_with(record, descriptors).await
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn connection(&self) -> &Connection<SeqPacket> {
+        &self.connection
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
+        let mut buffer = SPARE.take();
+        if buffer.len() < self.limit {
+            // Memory that was never written to takes no room.
+            buffer = vec![0; self.limit];
+        }
+        let received = self
+            .connection
+            .poll_recv_with(cx, &mut buffer[..self.limit]);
+        let event = match received {
+            Poll::Ready(received) => Poll::Ready(received.map(|received| match received {
+                Some(received) => Event::Record(Record {
+                    payload: Bytes::copy_from_slice(&buffer[..received.bytes]),
+                    descriptors: received.descriptors,
+                }),
+                None => Event::End,
+            })),
+            Poll::Pending => {
+                let due = self.ending.poll_due(cx, self.connection.as_fd());
+                due.map(|due| Ok(due.map(|()| Event::Drain)?))
+            }
+        };
+        SPARE.set(buffer);
+        event
+    }
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("connection", &self.connection)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
