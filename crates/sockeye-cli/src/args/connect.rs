@@ -1,6 +1,7 @@
 use clap::Args;
 
 use super::send::Target;
+use super::values::size;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -11,10 +12,17 @@ Examples:
 /// Join standard input and output to a socket
 ///
 /// The end of standard input half-closes the connection; the command ends when
-/// both directions have, or when the server closes the connection.
+/// both directions have, or when the server closes the connection. For
+/// seqpacket: and dgram: addresses each line is a record, and each record that
+/// comes is printed as a line; with dgram: the command ends when the input has
+/// ended and nothing has come for a second.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Connect {
     #[command(flatten)]
     pub(crate) target: Target,
+
+    /// The longest record to take
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub(crate) max_message: usize,
 }

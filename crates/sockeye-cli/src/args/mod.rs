@@ -15,7 +15,7 @@ pub(crate) use column::Column;
 pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
 pub(crate) use ls::{Ls, Netns, Target};
-pub(crate) use send::Send;
+pub(crate) use send::{Send, Target as ConnectTarget};
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use why::Why;
 
@@ -24,6 +24,7 @@ Addresses: [kind:]name
   /run/app.sock, app.sock   a path (./@file for one that begins with @)
   @name                     an abstract name; \\xNN is a byte that is not text
   fd:N                      an inherited descriptor
+Kinds: unix (a stream, the default), seqpacket, dgram
 
 Exit status:
   0 done                      4 in use, or the path is not a socket

@@ -1,23 +1,32 @@
 use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use sockeye::{Address, Connector};
+use sockeye::ancillary::MAX_DESCRIPTORS;
+use sockeye::{Address, Connector, Kind};
 
 use super::values::{Framing, address, duration, size};
+use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
 Examples:
   sockeye send /tmp/app.sock Hello UNIX socket!
   sockeye send /tmp/app.sock < request.txt
   sockeye send --wait 5s --timeout 30s /tmp/app.sock status
+  sockeye send --fd /etc/hosts /tmp/app.sock here is a file
+  sockeye send dgram:/run/notify --no-answer READY=1
   sockeye send /tmp/app.sock -- -v is sent, not an option";
 
 /// Send a message and print the answer
 ///
 /// The words are joined with spaces and end in a newline. Without words, or
 /// with -, standard input is sent as it is. Then the connection is half-closed
-/// and what comes back is printed until the server closes it.
+/// and what comes back is printed until the server closes it. For seqpacket:
+/// and dgram: addresses the message is one record, without a newline, and each
+/// record that comes is printed as a line; after a datagram one is waited for.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
@@ -37,16 +46,74 @@ pub(crate) struct Send {
     pub(crate) no_shutdown: bool,
 
     /// With length, send the message as one frame (its length as u32,
-    /// big-endian, in front) and print the payloads of the answers
-    #[arg(long, value_enum, default_value_t = Framing::Line)]
-    pub(crate) framing: Framing,
+    /// big-endian, in front) and print the payloads of the answers; with raw,
+    /// print records as they are and not as lines [default: line]
+    #[arg(long, value_enum)]
+    framing: Option<Framing>,
 
-    /// With --framing length, the longest message to send or take
+    /// Pass this open file along (opened for reading); repeatable
+    #[arg(long = "fd", value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Do not wait for an answer to a datagram
+    #[arg(long)]
+    pub(crate) no_answer: bool,
+
+    /// With --framing length and for records, the longest message to send or
+    /// take
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     pub(crate) max_message: usize,
 }
 
 impl Send {
+    pub(crate) fn framing(&self) -> sockeye::framing::Framing {
+        self.framing.unwrap_or(Framing::Line).into()
+    }
+
+    /// Options that this kind of socket has no use for are wrong usage.
+    pub(crate) fn check_kind(&self) -> anyhow::Result<()> {
+        let kind = self.target.address.kind();
+        let (option, why) = if self.no_answer && kind != Kind::Datagram {
+            (
+                "--no-answer",
+                "the server ends the connection when it has answered",
+            )
+        } else if self.framing == Some(Framing::Length) && kind != Kind::Stream {
+            ("--framing length", "a record needs no length")
+        } else {
+            return Ok(());
+        };
+        let address = &self.target.address;
+        Err(failure(
+            Exit::Usage,
+            format!("cannot send to {address} with {option}: {why}; leave {option} away"),
+        ))
+    }
+
+    /// The files to pass along.
+    pub(crate) fn open_files(&self) -> anyhow::Result<Vec<OwnedFd>> {
+        let count = self.files.len();
+        if count > MAX_DESCRIPTORS {
+            return Err(failure(
+                Exit::Usage,
+                format!(
+                    "cannot send to {}: {count} files, and a message takes {MAX_DESCRIPTORS}; send several messages",
+                    self.target.address
+                ),
+            ));
+        }
+        let open = |path: &PathBuf| {
+            File::open(path).map(OwnedFd::from).map_err(|error| {
+                let path = path.display();
+                failure(
+                    Exit::Failed,
+                    format!("cannot open {path}: {error}; nothing was sent"),
+                )
+            })
+        };
+        self.files.iter().map(open).collect()
+    }
+
     /// The words joined with spaces; `None` for standard input.
     pub(crate) fn message(&self) -> Option<OsString> {
         match &*self.words {
@@ -60,7 +127,8 @@ impl Send {
 /// Whom to connect to, and how long to try.
 #[derive(Args)]
 pub(crate) struct Target {
-    /// Where the server listens: a path, @name or fd:N
+    /// Where the server listens: a path, @name or fd:N; seqpacket: or dgram: in
+    /// front for another kind than a stream
     #[arg(value_parser = address())]
     pub(crate) address: Address,
 
@@ -71,9 +139,33 @@ pub(crate) struct Target {
     /// Wait up to D for a server to appear
     #[arg(long, value_name = "D", default_value = "0s", hide_default_value = true, value_parser = duration)]
     wait: Duration,
+
+    /// The address to be answered at, for dgram: a path or @name; without it
+    /// the kernel chooses an abstract name
+    #[arg(long, value_name = "ADDRESS", value_parser = address())]
+    bind: Option<Address>,
 }
 
 impl Target {
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// The address to be answered at, if one was given.
+    pub(crate) fn bind(&self) -> anyhow::Result<Option<Address>> {
+        let Some(local) = &self.bind else {
+            return Ok(None);
+        };
+        if self.address.kind() != Kind::Datagram {
+            let text = format!(
+                "cannot call {} from {local}: a connection is answered without an address; leave --bind away",
+                self.address
+            );
+            return Err(failure(Exit::Usage, text));
+        }
+        Ok(Some(Address::new(Kind::Datagram, local.name())?))
+    }
+
     pub(crate) fn connector(&self) -> Connector {
         Connector::new()
             .connect_timeout(self.connect_timeout)

@@ -2,15 +2,19 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Args};
-use sockeye::{Address, IfExists};
+use sockeye::{Address, IfExists, Kind};
 
-use super::values::{Framing, Owner, Policy, address, count, duration, mode, owner, size};
+use super::values::{
+    Framing, Owner, Policy, address, count, duration, gid, mode, owner, size, uid,
+};
+use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
 Examples:
   sockeye serve /tmp/app.sock
   sockeye serve --mode 0660 --owner :users /tmp/app.sock
   sockeye serve --echo @echo
+  sockeye serve seqpacket:/tmp/records.sock
   sockeye serve --json --framing length --reply ok /tmp/app.sock
 
 SIGINT and SIGTERM drain: no newcomer is let in, requests that have begun are
@@ -20,11 +24,13 @@ answered, for at most the time of --drain. A second signal cuts them off.";
 ///
 /// The socket file is made with exactly the mode asked for, a file that a dead
 /// server left is replaced, a live server is never displaced, and at the end
-/// the file is removed. One line is printed for each message.
+/// the file is removed. One line is printed for each message, and an indented
+/// one for descriptors that came with it.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("answer"))]
 pub(crate) struct Serve {
-    /// Where to listen: a path, @name or fd:N
+    /// Where to listen: a path, @name or fd:N; seqpacket: or dgram: in front
+    /// for another kind than a stream
     #[arg(value_parser = address())]
     pub(crate) address: Address,
 
@@ -46,11 +52,11 @@ pub(crate) struct Serve {
     discard: bool,
 
     /// Where a message ends: at a newline, with each read, or after a length
-    /// (u32, big-endian, in front of it)
-    #[arg(long, value_enum, default_value_t = Framing::Line)]
-    pub(crate) framing: Framing,
+    /// (u32, big-endian, in front of it) [default: line]; a record is a message
+    #[arg(long, value_enum)]
+    framing: Option<Framing>,
 
-    /// Close a connection whose message is longer
+    /// Refuse a longer message: its connection is closed, a datagram dropped
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     pub(crate) max_message: usize,
 
@@ -78,6 +84,15 @@ pub(crate) struct Serve {
     /// Serve at most N connections of one user at a time; others are closed
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_per_uid: Option<usize>,
+
+    /// Serve processes of this user only, and those of --allow-group; others
+    /// are closed and told nothing. Our own user is always allowed
+    #[arg(long = "allow-user", value_name = "U", value_parser = uid)]
+    pub(crate) allow_users: Vec<u32>,
+
+    /// Serve processes that are in this group, also as a supplementary one
+    #[arg(long = "allow-group", value_name = "G", value_parser = gid)]
+    pub(crate) allow_groups: Vec<u32>,
 
     /// Close a connection that has sent nothing for D since it was accepted
     #[arg(long, value_name = "D", value_parser = duration)]
@@ -121,6 +136,48 @@ impl Serve {
             (true, _) => Answer::Echo,
             (_, true) => Answer::Discard,
             _ => Answer::Reply(self.reply.clone()),
+        }
+    }
+
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing.unwrap_or(Framing::Line)
+    }
+
+    /// Options that this kind of socket has no use for are wrong usage.
+    pub(crate) fn check_kind(&self) -> anyhow::Result<()> {
+        let kind = self.address.kind();
+        let unused = [
+            ("--framing", self.framing.is_some() && kind != Kind::Stream),
+            (
+                "--max-connections",
+                self.max_connections.is_some() && kind == Kind::Datagram,
+            ),
+            (
+                "--max-per-uid",
+                self.max_per_uid.is_some() && kind == Kind::Datagram,
+            ),
+            (
+                "--first-byte-timeout",
+                self.first_byte_timeout.is_some() && kind == Kind::Datagram,
+            ),
+            (
+                "--idle-timeout",
+                self.idle_timeout.is_some() && kind == Kind::Datagram,
+            ),
+        ];
+        match unused.iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let why = match kind {
+                    Kind::Datagram => "datagrams come without a connection",
+                    _ => "a record is a message",
+                };
+                let address = &self.address;
+                Err(failure(
+                    Exit::Usage,
+                    format!("cannot listen on {address} with {option}: {why}; leave {option} away"),
+                ))
+            }
         }
     }
 

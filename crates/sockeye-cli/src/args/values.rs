@@ -139,7 +139,8 @@ pub(crate) fn uid(text: &str) -> Result<u32, String> {
     }
 }
 
-fn gid(text: &str) -> Result<u32, String> {
+/// A group, by name or number.
+pub(crate) fn gid(text: &str) -> Result<u32, String> {
     match (text.parse(), Group::from_name(text)) {
         (Ok(u32::MAX), _) => Err(format!("{text} is not a group id")),
         (Ok(gid), _) => Ok(gid),

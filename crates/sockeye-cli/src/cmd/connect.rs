@@ -1,18 +1,32 @@
 //! `sockeye connect`
 
-use super::exchange::{Exchange, Input, to_stdout};
+use std::time::Duration;
+
+use sockeye::Kind;
+
+use super::exchange::{Answers, Exchange, Input, line_to_stdout, to_stdout};
 use crate::args::Connect;
 use crate::exit::Exit;
 
+/// How long answers of a datagram server are waited for after the end of the input.
+const QUIET: Duration = Duration::from_secs(1);
+
 pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
-    let address = &args.target.address;
+    let is_datagram = args.target.address.kind() == Kind::Datagram;
     let exchange = Exchange {
-        address,
-        stream: args.target.connector().connect_blocking(address)?,
+        target: &args.target,
         half_close: true,
         timeout: None,
         whole_input: false,
+        answers: match is_datagram {
+            true => Answers::UntilQuiet(QUIET),
+            false => Answers::ToTheEnd,
+        },
+        max_message: args.max_message,
     };
-    exchange.run(Input::Stdin, to_stdout)?;
+    match args.target.address.kind() {
+        Kind::Stream => exchange.run(Input::Stdin, Vec::new(), to_stdout)?,
+        _ => exchange.run(Input::Stdin, Vec::new(), line_to_stdout)?,
+    }
     Ok(Exit::Done)
 }

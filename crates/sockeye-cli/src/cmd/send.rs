@@ -2,34 +2,53 @@
 
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 use bytes::BytesMut;
+use sockeye::Kind;
 use sockeye::framing::{Codec, Framing, FramingError};
 use tokio_util::codec::Decoder;
 
-use super::exchange::{Exchange, Input, to_stdout};
+use super::exchange::{Answers, Exchange, Input, line_to_stdout, to_stdout};
 use crate::args::Send;
 use crate::exit::{Exit, failure};
 
+/// How long the answer to a datagram is waited for; there is no connection that could end.
+const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(10);
+
 pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
+    args.check_kind()?;
+    let kind = args.target.address.kind();
+    let descriptors = args.open_files()?;
     let input = input(args)?;
-    let address = &args.target.address;
     let exchange = Exchange {
-        address,
-        stream: args.target.connector().connect_blocking(address)?,
+        target: &args.target,
         half_close: !args.no_shutdown,
-        timeout: args.timeout,
+        timeout: match kind {
+            Kind::Datagram => args.timeout.or(Some(DATAGRAM_TIMEOUT)),
+            _ => args.timeout,
+        },
         // At a terminal there may be no more to come.
         whole_input: !std::io::stdin().is_terminal(),
+        answers: match kind {
+            Kind::Datagram if args.no_answer => Answers::None,
+            Kind::Datagram => Answers::One,
+            _ => Answers::ToTheEnd,
+        },
+        max_message: args.max_message,
     };
-    if Framing::from(args.framing) != Framing::Length {
-        exchange.run(input, to_stdout)?;
+    let framing = args.framing();
+    if framing != Framing::Length {
+        match (kind, framing) {
+            (Kind::Stream, _) | (_, Framing::Raw) => exchange.run(input, descriptors, to_stdout)?,
+            _ => exchange.run(input, descriptors, line_to_stdout)?,
+        }
         return Ok(Exit::Done);
     }
 
     let mut codec = Codec::new(Framing::Length, args.max_message);
     let mut came = BytesMut::new();
-    exchange.run(input, |bytes| {
+    exchange.run(input, descriptors, |bytes| {
         came.extend_from_slice(bytes);
         while let Some(frame) = codec.decode(&mut came).map_err(|e| unframed(args, &e))? {
             to_stdout(&frame.payload)?;
@@ -42,11 +61,13 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     }
 }
 
-/// What to send. A frame needs its length first, so standard input is read to the end for one.
+/// What to send. A frame needs its length first, and a record is sent at once, so for these standard
+/// input is read to the end.
 fn input(args: &Send) -> anyhow::Result<Input> {
-    let framing = Framing::from(args.framing);
+    let framing = args.framing();
+    let is_stream = args.target.address.kind() == Kind::Stream;
     let payload = match args.message() {
-        None if framing != Framing::Length => return Ok(Input::Stdin),
+        None if is_stream && framing != Framing::Length => return Ok(Input::Stdin),
         None => {
             let mut payload = Vec::new();
             let limit = args.max_message as u64 + 1;
@@ -55,7 +76,7 @@ fn input(args: &Send) -> anyhow::Result<Input> {
         }
         Some(message) => message.into_vec(),
     };
-    if framing != Framing::Length {
+    if is_stream && framing != Framing::Length {
         let mut line = payload;
         line.push(b'\n');
         return Ok(Input::Bytes(line));
@@ -69,7 +90,10 @@ fn input(args: &Send) -> anyhow::Result<Input> {
             ),
         ));
     }
-    Ok(Input::Bytes(framing.encode(&payload)?.into()))
+    Ok(Input::Bytes(match is_stream {
+        true => framing.encode(&payload)?.into(),
+        false => payload,
+    }))
 }
 
 fn unframed(args: &Send, error: &FramingError) -> anyhow::Error {

@@ -1,13 +1,14 @@
 //! The line that a message makes on standard output.
 
 use std::io::Write;
+use std::os::fd::OwnedFd;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sockeye::Peer;
-use sockeye::framing::Message;
 
+use super::descriptor::Descriptor;
 use super::escape;
 
 /// Who sent a message; looked up once a connection.
@@ -27,6 +28,16 @@ struct Event<'a> {
     text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    descriptors: Vec<Descriptor>,
+}
+
+/// What came.
+pub(crate) struct Received<'a> {
+    pub(crate) payload: &'a [u8],
+    /// In bytes, with its framing.
+    pub(crate) size: usize,
+    pub(crate) descriptors: &'a [OwnedFd],
 }
 
 impl Sender {
@@ -53,8 +64,9 @@ impl Sender {
     }
 }
 
-/// `received 19 bytes from pid 4242 (nc) uid 1000: Hello UNIX socket!` and a newline.
-pub(crate) fn as_text(message: &Message, sender: &Sender) -> Vec<u8> {
+/// `received 19 bytes from pid 4242 (nc) uid 1000: Hello UNIX socket!` and a newline; descriptors
+/// make an indented line of their own, which no payload can counterfeit.
+pub(crate) fn as_text(message: &Received<'_>, sender: &Sender) -> Vec<u8> {
     let mut line = Vec::with_capacity(message.payload.len() + 64);
     // Writing to a Vec cannot fail.
     let _ = writeln!(
@@ -62,14 +74,25 @@ pub(crate) fn as_text(message: &Message, sender: &Sender) -> Vec<u8> {
         "received {} bytes from {}: {}",
         message.size,
         sender.describe(),
-        escape::bytes(&message.payload)
+        escape::bytes(message.payload)
     );
+    let noun = match message.descriptors.len() {
+        0 => return line,
+        1 => "descriptor",
+        _ => "descriptors",
+    };
+    let shown: Vec<String> = message
+        .descriptors
+        .iter()
+        .map(|fd| Descriptor::of(fd).to_string())
+        .collect();
+    let _ = writeln!(line, "  with {} {noun}: {}", shown.len(), shown.join(", "));
     line
 }
 
 /// The same as a JSON object.
-pub(crate) fn as_json(message: &Message, sender: &Sender) -> serde_json::Result<Vec<u8>> {
-    let text = str::from_utf8(&message.payload).ok();
+pub(crate) fn as_json(message: &Received<'_>, sender: &Sender) -> serde_json::Result<Vec<u8>> {
+    let text = str::from_utf8(message.payload).ok();
     let comm = sender.command.as_deref();
     let event = Event {
         event: "message",
@@ -78,7 +101,8 @@ pub(crate) fn as_json(message: &Message, sender: &Sender) -> serde_json::Result<
         comm: comm.map(|comm| String::from_utf8_lossy(comm).into_owned()),
         uid: sender.peer.map(|peer| peer.uid()),
         text,
-        data: text.is_none().then(|| STANDARD.encode(&message.payload)),
+        data: text.is_none().then(|| STANDARD.encode(message.payload)),
+        descriptors: message.descriptors.iter().map(Descriptor::of).collect(),
     };
     let mut line = escape::json(&serde_json::to_string(&event)?);
     line.push('\n');
@@ -89,10 +113,11 @@ pub(crate) fn as_json(message: &Message, sender: &Sender) -> serde_json::Result<
 mod tests {
     use super::*;
 
-    fn message(payload: &'static [u8]) -> Message {
-        Message {
-            payload: payload.into(),
+    fn message(payload: &[u8]) -> Received<'_> {
+        Received {
+            payload,
             size: payload.len() + 1,
+            descriptors: &[],
         }
     }
 

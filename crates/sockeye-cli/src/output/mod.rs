@@ -1,5 +1,6 @@
 //! What is shown: results on standard output, everything else on standard error.
 
+pub(crate) mod descriptor;
 pub(crate) mod escape;
 pub(crate) mod json;
 pub(crate) mod lines;

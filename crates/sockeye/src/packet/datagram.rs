@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags};
@@ -29,7 +30,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Datagram {
     // Dropped in this order: the path is given up before the socket closes.
-    ownership: Option<Ownership>,
+    ownership: Option<Mutex<Ownership>>,
     io: AsyncFd<OwnedFd>,
     send_timeout: Duration,
     /// Whether nobody else receives with the same socket.
@@ -52,7 +53,7 @@ impl Datagram {
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim is whole until nothing can fail any more.
         let mut datagram = Self::new(claim.as_fd().try_clone_to_owned()?, true)?;
-        datagram.ownership = claim.into_ownership();
+        datagram.ownership = claim.into_ownership().map(Mutex::new);
         Ok(datagram)
     }
 
@@ -108,6 +109,12 @@ impl Datagram {
     /// fails with [`io::ErrorKind::TimedOut`].
     pub fn set_send_timeout(&mut self, timeout: Duration) {
         self.send_timeout = timeout;
+    }
+
+    /// Whether others may receive with the same socket.
+    #[must_use]
+    pub fn is_adopted(&self) -> bool {
+        !self.is_ours
     }
 
     /// Sends a datagram and duplicates of `descriptors` to the address that the socket is connected
@@ -202,9 +209,9 @@ impl Datagram {
     /// # Errors
     /// As unlink(2), where the file could not be removed; newcomers are refused all the same. As
     /// shutdown(2).
-    pub fn refuse_newcomers(&mut self) -> io::Result<()> {
-        let unlinked = match &mut self.ownership {
-            Some(ownership) => ownership.unlink(),
+    pub fn refuse_newcomers(&self) -> io::Result<()> {
+        let unlinked = match &self.ownership {
+            Some(ownership) => lock(ownership).unlink(),
             None => Ok(()),
         };
         if self.is_ours {
@@ -212,6 +219,11 @@ impl Datagram {
         }
         Ok(unlinked?)
     }
+}
+
+fn lock(ownership: &Mutex<Ownership>) -> MutexGuard<'_, Ownership> {
+    // Nothing in there can be half done.
+    ownership.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The end of input of a socket without a connection is that it was shut down, which is waited for

@@ -296,7 +296,7 @@ impl<F: Future<Output = ()>> Future for UntilCut<F> {
 
 /// Accepting became impossible.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot accept connections any more: {source}")]
+#[error("cannot take anything from clients any more: {source}")]
 pub struct ServerError {
     /// What accept(2) or shutdown(2) said.
     pub source: io::Error,

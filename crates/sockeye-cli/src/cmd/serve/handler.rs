@@ -1,0 +1,179 @@
+//! [`Handler`]: what is done with what comes.
+
+use std::io::ErrorKind;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use sockeye::Peer;
+use sockeye::framing::{Framing, FramingError};
+use sockeye::server::{Connection, Messages};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::cannot_start;
+use crate::args::{Answer, Serve};
+use crate::output::lines::Lines;
+use crate::output::log::Throttle;
+use crate::output::message::{self, Received, Sender};
+
+pub(super) struct Handler {
+    lines: Option<Lines>,
+    json: bool,
+    framing: Framing,
+    pub(super) max_message: usize,
+    answer: Answer,
+    /// The reply as it goes over a stream.
+    framed: Bytes,
+    throttle: Throttle,
+    /// Begins the shutdown.
+    pub(super) stop: CancellationToken,
+    pub(super) output_error: OnceLock<std::io::Error>,
+}
+
+impl Handler {
+    pub(super) fn new(args: &Serve) -> anyhow::Result<Self> {
+        let framing = Framing::from(args.framing());
+        let answer = args.answer();
+        let framed = match &answer {
+            Answer::Reply(text) if framing == Framing::Length => framing.encode(text.as_bytes())?,
+            Answer::Reply(text) => Bytes::from(format!("{text}\n")),
+            Answer::Echo | Answer::Discard => Bytes::new(),
+        };
+        let lines = match answer {
+            Answer::Echo => None,
+            _ => Some(Lines::stdout().map_err(|error| cannot_start(args, &error))?),
+        };
+        Ok(Self {
+            lines,
+            json: args.json,
+            framing,
+            max_message: args.max_message,
+            answer,
+            framed,
+            throttle: Throttle::new(),
+            stop: CancellationToken::new(),
+            output_error: OnceLock::new(),
+        })
+    }
+
+    /// What a record is answered with.
+    pub(super) fn answer_to<'a>(&'a self, record: &'a [u8]) -> Option<&'a [u8]> {
+        match &self.answer {
+            Answer::Reply(text) => Some(text.as_bytes()),
+            Answer::Echo => Some(record),
+            Answer::Discard => None,
+        }
+    }
+
+    pub(super) async fn handle(self: Arc<Self>, connection: Connection) {
+        let echoes = matches!(self.answer, Answer::Echo);
+        let mut messages = match echoes {
+            true => Messages::new(connection, Framing::Raw, usize::MAX),
+            false => Messages::new(connection, self.framing, self.max_message).take_descriptors(),
+        };
+        let result = match echoes {
+            true => echo(&mut messages).await,
+            false => self.converse(&mut messages).await,
+        };
+        if let Err(error) = result {
+            self.explain(&error, &messages);
+        }
+    }
+
+    /// Says why a connection ended before its time.
+    fn explain(&self, error: &FramingError, messages: &Messages) {
+        let peer = || messages.connection().peer().ok();
+        let text = match error {
+            FramingError::TooLong { limit } => format!(
+                "a message of more than {limit} bytes; its connection is closed, --max-message allows longer ones"
+            ),
+            FramingError::Incomplete { got } => {
+                format!("{got} bytes of a message and then the end; it is not answered")
+            }
+            FramingError::Io(error)
+                if error.kind() == ErrorKind::TimedOut && messages.begun() > 0 =>
+            {
+                format!(
+                    "{} bytes of a message and then nothing; its connection is closed, it was not answered",
+                    messages.begun()
+                )
+            }
+            error => {
+                let sender = Sender::new(peer());
+                debug!("the connection of {} ended: {error}", sender.describe());
+                return;
+            }
+        };
+        self.complain(peer, &format!("sent {text}"));
+    }
+
+    /// Writes a line about a client to the log, unless there are too many of them.
+    pub(super) fn complain(&self, peer: impl FnOnce() -> Option<Peer>, text: &str) {
+        if let Some(withheld) = self.throttle.pass() {
+            tell_withheld(withheld);
+            warn!("{} {text}", Sender::new(peer()).describe());
+        }
+    }
+
+    /// Tells of lines that [`Self::complain`] has kept back.
+    pub(super) fn tell_rest(&self) {
+        tell_withheld(self.throttle.rest());
+    }
+
+    async fn converse(&self, messages: &mut Messages) -> Result<(), FramingError> {
+        let mut sender = None;
+        let mut listens = true;
+        while let Some(message) = messages.next().await? {
+            let sender =
+                sender.get_or_insert_with(|| Sender::new(messages.connection().peer().ok()));
+            let descriptors = messages.descriptors();
+            let received = Received {
+                payload: &message.payload,
+                size: message.size,
+                descriptors: &descriptors,
+            };
+            self.show(&received, sender).await;
+            drop((message, descriptors));
+            if listens && !self.framed.is_empty() {
+                match messages.send(&self.framed).await {
+                    Ok(()) => {}
+                    // The peer has gone, but what it sent before has come all the same.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => listens = false,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what came; if that fails for good, the server stops: its work could not be seen.
+    pub(super) async fn show(&self, received: &Received<'_>, sender: &Sender) {
+        let Some(lines) = &self.lines else {
+            return;
+        };
+        let written = match self.json {
+            true => match message::as_json(received, sender) {
+                Ok(line) => lines.write(&line).await,
+                Err(error) => Err(error.into()),
+            },
+            false => lines.write(&message::as_text(received, sender)).await,
+        };
+        if let Err(error) = written {
+            let _ = self.output_error.set(error);
+            self.stop.cancel();
+        }
+    }
+}
+
+fn tell_withheld(withheld: u64) {
+    if withheld > 0 {
+        warn!("{withheld} more lines of this kind were withheld");
+    }
+}
+
+async fn echo(messages: &mut Messages) -> Result<(), FramingError> {
+    while let Some(message) = messages.next().await? {
+        messages.send(&message.payload).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! `sockeye serve`
+
+mod allowed;
+mod datagrams;
+mod handler;
+mod records;
+mod signals;
+
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sockeye::adopt::AdoptError;
+use sockeye::server::Server;
+use sockeye::{Claim, Datagram, Kind, Listener, Name, SeqPacketListener, adopt, peer};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::args::Serve;
+use crate::exit::{Exit, failure};
+use crate::output::log;
+use allowed::Allowed;
+use handler::Handler;
+use signals::Signals;
+
+pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
+    log::init(args.quiet, args.verbose);
+    if let (Some(option), false) = (args.file_option(), is_path(args)) {
+        return Err(failure(
+            Exit::Usage,
+            format!(
+                "cannot listen on {}: it has no file that {option} could apply to; give a path, or leave {option} away",
+                args.address
+            ),
+        ));
+    }
+    args.check_kind()?;
+    // Before anything is opened, so that the numbers are those that were passed on.
+    let passed = Passed {
+        ready: args.ready_fd.map(ready_fd).transpose()?,
+        listener: match args.address.name() {
+            Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
+            _ => None,
+        },
+    };
+    allow_many_descriptors();
+    // One thread: the work for a message is smaller than handing it to another one.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| cannot_start(args, &error))?
+        .block_on(serve(args, passed))
+}
+
+/// Descriptors that were passed on to us.
+struct Passed {
+    ready: Option<OwnedFd>,
+    listener: Option<OwnedFd>,
+}
+
+async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
+    // Before the claim, so that no signal can leave a file behind.
+    let mut signals = Signals::new().map_err(|error| cannot_start(args, &error))?;
+    let handler = Arc::new(Handler::new(args)?);
+    let socket = match passed.listener {
+        Some(fd) => {
+            Socket::adopt(fd, args.address.kind()).map_err(|error| cannot_listen(args, &error))?
+        }
+        None => listen(args)?,
+    };
+
+    info!("listening on {}", args.address);
+    if let Some(ready) = passed.ready {
+        // Whoever asked for it may have gone; that does not concern the clients.
+        if let Err(error) = rustix::io::write(&ready, b"\n") {
+            warn!("cannot write to the descriptor of --ready-fd: {error}; nobody was told");
+        }
+    }
+
+    let stop = handler.stop.clone();
+    let cut_off = CancellationToken::new();
+    let watch = {
+        let (stop, cut_off) = (stop.clone(), cut_off.clone());
+        let drain = args.drain;
+        async move {
+            tokio::select! {
+                name = signals.next() => {
+                    stop.cancel();
+                    info!(
+                        "stopping on {name}: no newcomers, draining for at most {drain:?}; again to cut off"
+                    );
+                }
+                () = stop.cancelled() => {}
+            }
+            let name = signals.next().await;
+            cut_off.cancel();
+            info!("cutting off on a second signal ({name})");
+        }
+    };
+    let watch = tokio::spawn(watch);
+
+    let allowed = Allowed::new(&args.allow_users, &args.allow_groups);
+    let server = || server(args, allowed.clone()).cut_off(cut_off.clone());
+    let stopped = || stop.cancelled();
+    let result = match socket {
+        Socket::Stream(listener) => {
+            let handle = |connection| Arc::clone(&handler).handle(connection);
+            server().run(listener, handle, stopped()).await
+        }
+        Socket::SeqPacket(listener) => {
+            let handle = |connection| records::handle(Arc::clone(&handler), connection);
+            server().run(listener, handle, stopped()).await
+        }
+        Socket::Datagram(socket) => {
+            let server = datagrams::Server {
+                handler: Arc::clone(&handler),
+                allowed,
+                drain: args.drain,
+                cut_off,
+            };
+            server.run(socket).await
+        }
+    };
+    watch.abort();
+
+    let report = match &result {
+        Ok(report) => *report,
+        Err(error) => error.report,
+    };
+    if let Some(error) = handler.output_error.get() {
+        tracing::error!("cannot write to standard output: {error}; stopped");
+    }
+    if let Err(error) = &result {
+        tracing::error!("{error}; stopped");
+    }
+    handler.tell_rest();
+    info!("stopped: {report}");
+    Ok(match (result.is_ok(), handler.output_error.get()) {
+        (true, None) if report.aborted > 0 => Exit::Incomplete,
+        (true, None) => Exit::Done,
+        _ => Exit::Failed,
+    })
+}
+
+/// The server of connections that the arguments ask for.
+fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
+    let mut server = Server::new().drain(args.drain);
+    if let Some(most) = args.max_connections {
+        server = server.max_connections(most);
+    }
+    if let Some(most) = args.max_per_uid {
+        server = server.max_per_uid(most);
+    }
+    if let Some(timeout) = args.first_byte_timeout {
+        server = server.first_byte_timeout(timeout);
+    }
+    if let Some(timeout) = args.idle_timeout {
+        server = server.idle_timeout(timeout);
+    }
+    match allowed {
+        Some(allowed) => server.authorize(move |peer, socket| {
+            // Unknown groups are no groups that are allowed.
+            let groups = match allowed.has_groups() {
+                true => peer::groups(socket).unwrap_or_default(),
+                false => Vec::new(),
+            };
+            allowed.admits(peer, &groups)
+        }),
+        None => server,
+    }
+}
+
+/// Where clients come in.
+enum Socket {
+    Stream(Listener),
+    SeqPacket(SeqPacketListener),
+    Datagram(Datagram),
+}
+
+impl Socket {
+    fn from_claim(claim: Claim) -> std::io::Result<Self> {
+        Ok(match claim.address().kind() {
+            Kind::Stream => Self::Stream(Listener::from_claim(claim)?),
+            Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::from_claim(claim)?),
+            Kind::Datagram => Self::Datagram(Datagram::from_claim(claim)?),
+        })
+    }
+
+    fn adopt(fd: OwnedFd, kind: Kind) -> Result<Self, AdoptError> {
+        Ok(match kind {
+            Kind::Stream => Self::Stream(Listener::adopt(fd)?),
+            Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::adopt(fd)?),
+            Kind::Datagram => Self::Datagram(Datagram::adopt(fd)?),
+        })
+    }
+}
+
+fn is_path(args: &Serve) -> bool {
+    args.address.path().is_some()
+}
+
+fn listen(args: &Serve) -> anyhow::Result<Socket> {
+    let address = &args.address;
+    if let Name::Systemd(_) = address.name() {
+        return Err(failure(
+            Exit::Usage,
+            format!(
+                "cannot listen on {address}: sockets passed by systemd are not served yet; give a path, @name or fd:N"
+            ),
+        ));
+    }
+    let claim = args.claim().claim(address)?;
+    if let Some(directory) = claim.unsafe_parent() {
+        warn!(
+            "any user may replace files in {} (writable for others, no sticky bit); move the socket, or chmod o-w the directory",
+            directory.display()
+        );
+    }
+    Ok(Socket::from_claim(claim)?)
+}
+
+/// The descriptor to write to, checked before anything is done.
+fn ready_fd(raw: RawFd) -> anyhow::Result<OwnedFd> {
+    take(raw).map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
+}
+
+/// Takes a descriptor that was passed on to us. To be called before anything is opened: the number
+/// is closed then, so that the descriptor ends when we are done with it.
+fn take(raw: RawFd) -> Result<OwnedFd, AdoptError> {
+    let fd = adopt::inherited(raw)?;
+    let given_up = match raw {
+        0 => std::fs::File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)),
+        1 | 2 => Ok(()),
+        _ => nix::unistd::close(raw).map_err(std::io::Error::from),
+    };
+    given_up.map_err(AdoptError::Io)?;
+    Ok(fd)
+}
+
+fn cannot_listen(args: &Serve, error: &AdoptError) -> anyhow::Error {
+    failure(
+        Exit::Usage,
+        format!("cannot listen on {}: {error}", args.address),
+    )
+}
+
+fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
+    failure(
+        Exit::Failed,
+        format!(
+            "cannot listen on {}: starting failed: {error}; look at the limits of this process (ulimit -a)",
+            args.address
+        ),
+    )
+}
+
+/// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
+/// select(2).
+fn allow_many_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without it the limit is just lower.
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,64 @@
+//! Connections of records.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use sockeye::SeqPacket;
+use sockeye::ancillary::{RecvError, SendError};
+use sockeye::server::{Connection, Records};
+use tracing::debug;
+
+use super::handler::Handler;
+use crate::output::message::{Received, Sender};
+
+pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPacket>) {
+    let mut records = Records::new(connection, handler.max_message);
+    if let Err(error) = converse(&handler, &mut records).await {
+        let peer = || records.connection().peer().ok();
+        match told(&error) {
+            Some(text) => handler.complain(peer, &format!("{text}; its connection is closed")),
+            None => {
+                let sender = Sender::new(peer());
+                debug!("the connection of {} ended: {error}", sender.describe());
+            }
+        }
+    }
+}
+
+async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvError> {
+    let mut sender = None;
+    let mut listens = true;
+    while let Some(record) = records.next().await? {
+        let sender = sender.get_or_insert_with(|| Sender::new(records.connection().peer().ok()));
+        let received = Received {
+            payload: &record.payload,
+            size: record.payload.len(),
+            descriptors: &record.descriptors,
+        };
+        handler.show(&received, sender).await;
+        if let Some(answer) = handler.answer_to(&record.payload).filter(|_| listens) {
+            match records.send(answer, &[]).await {
+                Ok(()) => {}
+                // The peer has gone, but what it sent before has come all the same.
+                Err(SendError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => {
+                    listens = false;
+                }
+                Err(error) => return Err(RecvError::Io(error.into())),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What to say of a record that could not be taken; `None` where that is nothing special.
+pub(super) fn told(error: &RecvError) -> Option<String> {
+    match error {
+        RecvError::TooLong { size, limit } => Some(format!(
+            "sent a record of {size} bytes, and --max-message allows {limit}"
+        )),
+        RecvError::DescriptorsLost => {
+            Some("sent more descriptors than this process may still open (ulimit -n)".to_owned())
+        }
+        _ => None,
+    }
+}
