@@ -93,8 +93,7 @@ impl Snapshot {
         hidden.sockets = inodes.len();
         let unlisted: Vec<Holder> = unlisted.into_iter().map(Open::holder).collect();
         let mut snapshot = Self::join(tables, walk, hidden, unlisted);
-        // A socket that nobody has may be on its way in a message, or have been closed before its
-        // process was looked into.
+        // A socket that nobody has may be on its way in a message, or have been closed meanwhile.
         if snapshot.sockets.iter().any(Socket::is_abandoned) {
             let now = Tables::read(options, &mut Hidden::default())?;
             snapshot.retain(|socket| {
@@ -122,8 +121,17 @@ impl Snapshot {
             }
         }
         let mut holders = holders_of(walk, &by_inode);
-
-        let everybody = hidden.processes == 0 && procfs::shows_everybody();
+        let mut everybody = hidden.processes == 0 && procfs::shows_everybody();
+        if everybody && holders.iter().any(Vec::is_empty) {
+            // Many of those were made after their process was looked into.
+            let again = procfs::walk();
+            everybody = again.denied == 0;
+            for (found, again) in holders.iter_mut().zip(holders_of(again, &by_inode)) {
+                if found.is_empty() {
+                    *found = again;
+                }
+            }
+        }
         let mut placed = Files::default();
         let mut files = Vec::with_capacity(entries.len());
         let mut sockets = Vec::with_capacity(entries.len());
