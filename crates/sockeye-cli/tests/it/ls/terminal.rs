@@ -85,3 +85,22 @@ fn rows_fit_the_terminal() {
     }
     assert!(text.contains(path.to_str().expect("plain")), "{text}");
 }
+
+#[test]
+fn many_descriptors_are_a_number_or_left_out() {
+    let place = Place::new();
+    let path = place.at("a rather long name of an application.sock");
+    let listener = UnixListener::bind(&path).expect("a fresh path");
+    let again = || listener.try_clone().expect("a descriptor");
+    let _shared: Vec<UnixListener> = (0..60).map(|_| again()).collect();
+    let mut seen = 0;
+    for width in 60..=160 {
+        let text = on_terminal(&mut ls([&path]), width);
+        let (header, row) = text.split_once('\n').expect("two lines");
+        if header.contains(" FD ") {
+            assert!(row.contains(" +60 "), "{width}: {text}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "there is room at last");
+}
