@@ -14,6 +14,11 @@ use super::values::{duration, uid};
 const EXAMPLES: &str = "\
 In text, ? is what is not known and - is what there is not. In JSON the first
 is null; holders is [] only if it is certain that nobody has the socket open.
+(removed) and (replaced) tell what became of a socket's file. (elsewhere) is a
+path of another mount namespace or root directory.
+
+A terminal that is too narrow is shown fewer columns; -o has those you name.
+With --watch --json each round begins with {\"time\":...}.
 
 Columns of -o: kind state address recv-q send-q user pid fd peer inode
 peer-inode file netns; with --connections: kind state address netns client

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sockeye::inspect::{BoundName, FileState, Holder, Snapshot, Socket, State};
+use sockeye::inspect::{BoundName, FileState, Holder, Snapshot, Socket, SocketFile, State};
 use sockeye::{Address, Kind, Name};
 
 use super::escape;
@@ -81,10 +81,24 @@ pub(crate) fn write_address(out: &mut impl Write, socket: &Socket) -> fmt::Resul
         return out.write_char('-');
     };
     write!(out, "{}", escape::text(&address(name)))?;
-    match socket.file.map(|file| file.state) {
-        None | Some(Some(FileState::Present)) => Ok(()),
-        Some(Some(state)) => write!(out, " ({})", file_state(state)),
-        Some(None) => out.write_str(" (?)"),
+    match socket.file {
+        None => Ok(()),
+        Some(file) if file.state != Some(FileState::Present) => {
+            write!(out, " (")?;
+            write_file(out, &file)?;
+            out.write_char(')')
+        }
+        Some(file) if file.elsewhere => out.write_str(" (elsewhere)"),
+        Some(_) => Ok(()),
+    }
+}
+
+/// `removed`, or `removed elsewhere`: in another mount namespace or root directory.
+pub(crate) fn write_file(out: &mut impl Write, file: &SocketFile) -> fmt::Result {
+    out.write_str(file.state.map_or("?", file_state))?;
+    match file.elsewhere {
+        true => out.write_str(" elsewhere"),
+        false => Ok(()),
     }
 }
 

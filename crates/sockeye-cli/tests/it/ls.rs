@@ -1,5 +1,6 @@
 //! `sockeye ls`: which sockets exist, whose they are, who is at the other end.
 
+mod elsewhere;
 mod rows;
 mod select;
 mod stale;

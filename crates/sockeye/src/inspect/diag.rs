@@ -100,18 +100,39 @@ impl Entry {
 /// As socket(2) for `AF_NETLINK` (a sandbox may forbid it), and what the kernel answers: `ENOENT`
 /// where it was built without `unix_diag`. `EAGAIN` where the table changed under every attempt.
 pub fn dump() -> io::Result<Vec<Entry>> {
-    for _ in 0..ATTEMPTS {
-        match dump_once() {
-            Ok(Some(entries)) => return Ok(entries),
-            Ok(None) => {}
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {}
-            Err(error) => return Err(error),
-        }
+    let table = read_table()?;
+    match table.is_whole {
+        true => Ok(table.entries),
+        false => Err(Errno::AGAIN.into()),
     }
-    Err(Errno::AGAIN.into())
 }
 
-fn dump_once() -> io::Result<Option<Vec<Entry>>> {
+/// The sockets of a network namespace, as far as they could be read.
+pub(super) struct Table {
+    pub(super) entries: Vec<Entry>,
+    /// `false` where the table changed under every attempt: these are those of the last one.
+    pub(super) is_whole: bool,
+}
+
+/// As [`dump`], for those to whom a part is better than nothing.
+pub(super) fn read_table() -> io::Result<Table> {
+    let mut entries = Vec::new();
+    let mut is_whole = false;
+    for _ in 0..ATTEMPTS {
+        entries.clear();
+        is_whole = match dump_once(&mut entries) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => false,
+            done => done?,
+        };
+        if is_whole {
+            break;
+        }
+    }
+    Ok(Table { entries, is_whole })
+}
+
+/// Whether these are all.
+fn dump_once(entries: &mut Vec<Entry>) -> io::Result<bool> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -119,18 +140,17 @@ fn dump_once() -> io::Result<Option<Vec<Entry>>> {
         Some(netlink::SOCK_DIAG),
     )?;
     rustix::net::send(&socket, &request(), SendFlags::empty())?;
-    let mut entries = Vec::new();
     let mut buffer = vec![0; BUFFER];
     loop {
         let (_, length) = rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC)?;
         // One that did not fit has lost its end.
         let Some(part) = buffer.get(..length) else {
-            return Ok(None);
+            return Ok(false);
         };
-        match decode(part, &mut entries)? {
+        match decode(part, entries)? {
             Progress::More => {}
-            Progress::Done => return Ok(Some(entries)),
-            Progress::Interrupted => return Ok(None),
+            Progress::Done => return Ok(true),
+            Progress::Interrupted => return Ok(false),
         }
     }
 }

@@ -77,11 +77,13 @@ impl Files {
             device: makedev(id.device >> 20, id.device & 0xf_ffff),
             inode: u64::from(id.inode),
             state,
+            elsewhere: false,
         };
         let present = |stat: &Stat| SocketFile {
             device: stat.st_dev,
             inode: stat.st_ino,
             state: Some(FileState::Present),
+            elsewhere: false,
         };
         let held = holders.unwrap_or_default();
         if path.is_relative() {
@@ -111,12 +113,31 @@ impl Files {
             (None, Some(_)) => (path.to_owned(), ours),
             (None, None) => return unplaced(None),
         };
-        match found {
-            Ok(stat) if id.is_at(&path, &stat) => present(&stat),
+        let placed = match found {
+            Ok(stat) if id.is_at(&path, &stat) => {
+                return SocketFile {
+                    elsewhere: true,
+                    ..present(&stat)
+                };
+            }
             Ok(_) => unplaced(Some(FileState::Replaced)),
             Err(Errno::NOENT | Errno::NOTDIR) => unplaced(Some(FileState::Removed)),
             Err(_) => unplaced(None),
+        };
+        SocketFile {
+            elsewhere: self.is_elsewhere(name, &path),
+            ..placed
         }
+    }
+
+    /// Whether these two paths are in different directories.
+    fn is_elsewhere(&mut self, name: &[u8], theirs: &Path) -> bool {
+        let ours = Path::new(OsStr::from_bytes(name));
+        let (Some(ours), Some(theirs)) = (ours.parent(), theirs.parent()) else {
+            return false;
+        };
+        let id = |found: Result<Stat, Errno>| found.ok().map(|stat| (stat.st_dev, stat.st_ino));
+        id(self.stat(theirs)).is_some_and(|theirs| id(self.stat(ours)) != Some(theirs))
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod namespace;
 pub(crate) mod procfs;
 mod snapshot;
 mod socket;
+mod tables;
 
 pub(crate) use file::is_bound_to;
 pub use snapshot::{Connection, Hidden, Namespaces, Options, Snapshot};

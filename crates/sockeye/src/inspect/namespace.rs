@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat, stat};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat, stat};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::diag::{self, Entry};
-use super::procfs;
+use super::diag::{self, Entry, Table};
+use super::procfs::{self, Open};
+use crate::sys;
 
 /// The inode number of a namespace, which is what identifies it.
 pub(super) type Id = u64;
@@ -39,23 +42,47 @@ pub(super) fn others() -> BTreeMap<Id, PathBuf> {
 /// A socket of another namespace, of those that we may enter.
 pub(crate) fn find_elsewhere(is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
     let tables = others().into_values().filter_map(|path| dump(&path).ok());
-    tables.flatten().find(is_it)
+    tables.flat_map(|table| table.entries).find(is_it)
 }
 
 fn id_of(path: &Path) -> Option<Id> {
     stat(path).ok().map(|stat| stat.st_ino)
 }
 
-/// The table of the namespace that `path` leads to. A thread of its own enters it, so that this one
-/// stays where it is (setns(2)).
+/// The table of the namespace that `path` leads to.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SYS_ADMIN` there; as [`diag::dump`].
-pub(super) fn dump(path: &Path) -> io::Result<Vec<Entry>> {
-    let namespace = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+pub(super) fn dump(path: &Path) -> io::Result<Table> {
+    dump_in(openat(
+        CWD,
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+/// The namespace of a socket that a process has open: no process may be in it any more.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_PTRACE` there, or without `CAP_NET_ADMIN` in the namespace; `ESTALE`
+/// where the descriptor is another one by now.
+pub(super) fn of_socket(open: &Open) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(open.process.pid).ok_or(Errno::SRCH)?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    let socket = pidfd_getfd(process, open.fd, PidfdGetfdFlags::empty())?;
+    if fstat(&socket)?.st_ino != u64::from(open.inode) {
+        return Err(Errno::STALE.into());
+    }
+    sys::socket::network_namespace(socket.as_fd())
+}
+
+/// The table of a namespace. A thread of its own enters it, so that this one stays where it is
+/// (setns(2)).
+pub(super) fn dump_in(namespace: OwnedFd) -> io::Result<Table> {
     let enter = move || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-        diag::dump()
+        diag::read_table()
     };
     let thread = std::thread::Builder::new().spawn(enter)?;
     thread

@@ -5,12 +5,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::{CWD, Mode, OFlags, RawDir, Stat, major, minor, openat, readlinkat_raw, stat};
+use rustix::fs::{
+    CWD, Mode, OFlags, RawDir, Stat, getxattr, major, minor, openat, readlinkat_raw, stat,
+};
 use rustix::io::Errno;
 use rustix::path::DecInt;
 use rustix::process::Pid;
 
-use super::socket::Process;
+use super::socket::{Holder, Process};
+use crate::sys;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -99,8 +102,28 @@ pub(super) fn pids() -> Vec<i32> {
 /// A socket that a process has open.
 pub(super) struct Open {
     pub(super) process: Arc<Process>,
+    /// The thread whose descriptor it is, which is nearly always that of the process.
+    task: i32,
     pub(super) fd: i32,
     pub(super) inode: u32,
+}
+
+impl Open {
+    pub(super) fn holder(&self) -> Holder {
+        Holder {
+            process: Arc::clone(&self.process),
+            fd: self.fd,
+        }
+    }
+
+    /// Whether it is still open, and a UNIX socket (xattr(7): the name of the protocol).
+    pub(super) fn is_unix(&self) -> bool {
+        let path = format!("/proc/{}/fd/{}", self.task, self.fd);
+        let mut name = [0; 32];
+        getxattr(&path, "system.sockprotoname", &mut name).is_ok()
+            && name.starts_with(b"UNIX")
+            && stat(&path).is_ok_and(|stat| stat.st_ino == u64::from(self.inode))
+    }
 }
 
 /// What a walk over all processes has found.
@@ -144,11 +167,42 @@ pub(super) fn walk() -> Walk {
 
 /// The sockets that one process has open.
 fn look_into(pid: i32, threads: usize, buffer: &mut [MaybeUninit<u8>]) -> Result<Vec<Open>, Errno> {
-    let directory = openat(CWD, format!("/proc/{pid}/fd"), DIRECTORY, Mode::empty())?;
+    let mut sockets = sockets_of(pid, pid, threads, buffer)?;
+    for task in apart(pid, buffer) {
+        // It may have ended.
+        let more = sockets_of(pid, task, threads, buffer).unwrap_or_default();
+        sockets.extend(more);
+    }
+    Ok(sockets)
+}
+
+/// The threads of a process that have descriptors of their own: after unshare(2) with
+/// `CLONE_FILES`, or because the first thread has ended.
+fn apart(pid: i32, buffer: &mut [MaybeUninit<u8>]) -> Vec<i32> {
+    let path = format!("/proc/{pid}/task");
+    let mut tasks = Vec::new();
+    // It has a link for each thread, beside the usual two.
+    let has_more = stat(&path).is_ok_and(|stat| stat.st_nlink > 3);
+    if has_more && let Ok(directory) = openat(CWD, path, DIRECTORY, Mode::empty()) {
+        // What cannot be read is not seen, as if it had ended.
+        let _ = for_each_number(&directory, buffer, |task| tasks.push(task));
+        tasks.retain(|&task| task != pid && sys::task::share_descriptors(pid, task) != Some(true));
+    }
+    tasks
+}
+
+/// The sockets that one thread of a process has open.
+fn sockets_of(
+    pid: i32,
+    task: i32,
+    threads: usize,
+    buffer: &mut [MaybeUninit<u8>],
+) -> Result<Vec<Open>, Errno> {
+    let directory = openat(CWD, format!("/proc/{task}/fd"), DIRECTORY, Mode::empty())?;
     let mut fds = Vec::new();
     for_each_number(&directory, buffer, |fd| fds.push(fd))?;
     // The directory may be open to us and the links in it not.
-    let sockets_of = |fds: &[i32]| -> Result<Vec<(i32, u32)>, Errno> {
+    let sockets_among = |fds: &[i32]| -> Result<Vec<(i32, u32)>, Errno> {
         let mut sockets = Vec::new();
         for &fd in fds {
             match socket_inode(&directory, fd) {
@@ -161,12 +215,12 @@ fn look_into(pid: i32, threads: usize, buffer: &mut [MaybeUninit<u8>]) -> Result
         Ok(sockets)
     };
     let sockets = if fds.len() < WORTH_SHARING {
-        sockets_of(&fds)?
+        sockets_among(&fds)?
     } else {
         std::thread::scope(|scope| {
             let shares = fds.chunks(fds.len().div_ceil(threads));
             let shares: Vec<_> = shares
-                .map(|share| scope.spawn(|| sockets_of(share)))
+                .map(|share| scope.spawn(|| sockets_among(share)))
                 .collect();
             let mut sockets = Vec::new();
             for share in shares {
@@ -186,6 +240,7 @@ fn look_into(pid: i32, threads: usize, buffer: &mut [MaybeUninit<u8>]) -> Result
     });
     let open = |(fd, inode)| Open {
         process: Arc::clone(&process),
+        task,
         fd,
         inode,
     };

@@ -7,13 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::stat;
-use rustix::io::Errno;
 
 use super::diag::{self, Entry, FileId};
 use super::file::{Files, absolute};
-use super::namespace;
 use super::procfs::{self, Open, Walk};
-use super::socket::{BoundName, FileState, Holder, Socket, State};
+use super::socket::{BoundName, FileState, Holder, Socket, SocketFile, State};
+use super::tables::Tables;
 use crate::address::{Address, Kind, Name};
 
 /// Which network namespaces to look into.
@@ -44,6 +43,9 @@ pub struct Hidden {
     pub namespaces: usize,
     /// Tables that changed under every attempt to read them, so that sockets may be missing.
     pub tables: usize,
+    /// Sockets of namespaces that may not be entered, which some process has open: see
+    /// [`Snapshot::unlisted`].
+    pub sockets: usize,
 }
 
 /// All UNIX sockets, as they were within some milliseconds.
@@ -54,6 +56,7 @@ pub struct Snapshot {
     files: Vec<Option<FileId>>,
     by_inode: HashMap<u32, usize>,
     hidden: Hidden,
+    unlisted: Vec<Holder>,
 }
 
 /// Two sockets that are joined, or that will be when the server accepts.
@@ -74,19 +77,28 @@ impl Snapshot {
     pub fn take(options: Options) -> io::Result<Self> {
         let mut hidden = Hidden::default();
         // At the same time; what changes in between is the same for both orders.
-        let (entries, walk) = std::thread::scope(|scope| {
+        let (tables, walk) = std::thread::scope(|scope| {
             let walk = scope.spawn(procfs::walk);
-            let entries = tables(options, &mut hidden);
-            (entries, walk.join().unwrap_or_default())
+            let tables = Tables::read(options, &mut hidden);
+            (tables, walk.join().unwrap_or_default())
         });
+        let mut tables = tables?;
         hidden.processes = walk.denied;
-        let mut snapshot = Self::join(entries?, walk, hidden);
-        // A socket that nobody has may be on its way in a message, or have been closed before its
-        // process was looked into.
+        let unlisted = match options.namespaces {
+            Namespaces::All => tables.complete(&walk, options, &mut hidden)?,
+            // Those of other namespaces are not asked for.
+            Namespaces::Current => Vec::new(),
+        };
+        let inodes: HashSet<u32> = unlisted.iter().map(|open| open.inode).collect();
+        hidden.sockets = inodes.len();
+        let unlisted: Vec<Holder> = unlisted.into_iter().map(Open::holder).collect();
+        let mut snapshot = Self::join(tables, walk, hidden, unlisted);
+        // A socket that nobody has may be on its way in a message, or have been closed meanwhile.
         if snapshot.sockets.iter().any(Socket::is_abandoned) {
-            let now = tables(options, &mut Hidden::default())?;
-            let now: HashSet<u32> = now.iter().map(|(entry, _)| entry.inode).collect();
-            snapshot.retain(|socket| !socket.is_abandoned() || now.contains(&socket.inode));
+            let now = Tables::read(options, &mut Hidden::default())?;
+            snapshot.retain(|socket| {
+                !socket.is_abandoned() || now.by_inode.contains_key(&socket.inode)
+            });
         }
         Ok(snapshot)
     }
@@ -100,15 +112,8 @@ impl Snapshot {
         self.by_inode = numbered.map(|(at, socket)| (socket.inode, at)).collect();
     }
 
-    fn join(mut entries: Vec<(Entry, Option<namespace::Id>)>, walk: Walk, hidden: Hidden) -> Self {
-        entries.sort_unstable_by_key(|(entry, _)| entry.inode);
-        entries.dedup_by_key(|(entry, _)| entry.inode);
-        let by_inode: HashMap<u32, usize> = entries
-            .iter()
-            .enumerate()
-            .map(|(at, (entry, _))| (entry.inode, at))
-            .collect();
-
+    fn join(tables: Tables, walk: Walk, hidden: Hidden, unlisted: Vec<Holder>) -> Self {
+        let Tables { entries, by_inode } = tables;
         let mut waits_at: HashMap<u32, u32> = HashMap::new();
         for (entry, _) in &entries {
             for &client in entry.waiting.iter().filter(|&&client| client != 0) {
@@ -116,8 +121,17 @@ impl Snapshot {
             }
         }
         let mut holders = holders_of(walk, &by_inode);
-
-        let everybody = hidden.processes == 0 && procfs::shows_everybody();
+        let mut everybody = hidden.processes == 0 && procfs::shows_everybody();
+        if everybody && holders.iter().any(Vec::is_empty) {
+            // Many of those were made after their process was looked into.
+            let again = procfs::walk();
+            everybody = again.denied == 0;
+            for (found, again) in holders.iter_mut().zip(holders_of(again, &by_inode)) {
+                if found.is_empty() {
+                    *found = again;
+                }
+            }
+        }
         let mut placed = Files::default();
         let mut files = Vec::with_capacity(entries.len());
         let mut sockets = Vec::with_capacity(entries.len());
@@ -156,6 +170,7 @@ impl Snapshot {
             files,
             by_inode,
             hidden,
+            unlisted,
         }
     }
 
@@ -175,6 +190,13 @@ impl Snapshot {
     #[must_use]
     pub fn hidden(&self) -> Hidden {
         self.hidden
+    }
+
+    /// Who has sockets open that are in none of the tables that could be read. Only looked for with
+    /// [`Namespaces::All`].
+    #[must_use]
+    pub fn unlisted(&self) -> &[Holder] {
+        &self.unlisted
     }
 
     /// The other end of a socket; of a pending connection the listener.
@@ -244,11 +266,10 @@ impl Snapshot {
             if name.is_relative() || !places.iter().any(|p| p.file_name() == Some(base)) {
                 return None;
             }
-            // What is present elsewhere, in another mount namespace, only has the same name.
-            if socket
-                .file
-                .is_some_and(|f| f.state == Some(FileState::Present))
-            {
+            // What is present has been found by its file; what is elsewhere only has the same name.
+            let is_other =
+                |file: SocketFile| file.elsewhere || file.state == Some(FileState::Present);
+            if socket.file.is_some_and(is_other) {
                 return None;
             }
             let parent = parents
@@ -263,31 +284,6 @@ impl Snapshot {
         });
         chosen.map(|(socket, _)| socket).collect()
     }
-}
-
-/// The tables of the namespaces asked for.
-fn tables(
-    options: Options,
-    hidden: &mut Hidden,
-) -> io::Result<Vec<(Entry, Option<namespace::Id>)>> {
-    let current = namespace::current();
-    let table = diag::dump()?;
-    let mut entries: Vec<_> = table.into_iter().map(|entry| (entry, current)).collect();
-    if options.namespaces == Namespaces::Current {
-        return Ok(entries);
-    }
-    for (id, path) in namespace::others() {
-        match namespace::dump(&path) {
-            Ok(table) => entries.extend(table.into_iter().map(|entry| (entry, Some(id)))),
-            Err(error) => match Errno::from_io_error(&error) {
-                // The last process in it has ended.
-                Some(Errno::NOENT | Errno::SRCH) => {}
-                Some(Errno::AGAIN) => hidden.tables += 1,
-                _ => hidden.namespaces += 1,
-            },
-        }
-    }
-    Ok(entries)
 }
 
 fn state_of(entry: &Entry, waits: bool) -> State {
@@ -318,13 +314,15 @@ fn state_of(entry: &Entry, waits: bool) -> State {
 /// Who has the sockets of the table open, by their place in it.
 fn holders_of(walk: Walk, by_inode: &HashMap<u32, usize>) -> Vec<Vec<Holder>> {
     let mut holders = vec![Vec::new(); by_inode.len()];
-    for Open { process, fd, inode } in walk.found {
-        if let Some(&at) = by_inode.get(&inode) {
-            holders[at].push(Holder { process, fd });
+    for open in walk.found {
+        if let Some(&at) = by_inode.get(&open.inode) {
+            holders[at].push(open.holder());
         }
     }
     for of_one in &mut holders {
         of_one.sort_unstable_by_key(|holder: &Holder| (holder.process.pid, holder.fd));
+        // Some threads of a process may share a table that is not that of the process.
+        of_one.dedup_by_key(|holder| (holder.process.pid, holder.fd));
     }
     holders
 }

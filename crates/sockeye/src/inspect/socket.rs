@@ -51,6 +51,9 @@ pub struct SocketFile {
     /// `None` where the bound path cannot be placed: a relative one, or one of a mount namespace
     /// that may not be looked into.
     pub state: Option<FileState>,
+    /// Whether the bound path leads to another directory or file for its holder than for us, in
+    /// another mount namespace or root directory: the state is what is there.
+    pub elsewhere: bool,
 }
 
 /// A process that has a socket open.

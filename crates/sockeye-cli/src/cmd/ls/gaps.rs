@@ -1,16 +1,19 @@
 //! What of an answer is not known, and the word that says so.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 
 use rustix::process::geteuid;
-use sockeye::inspect::{Connection, Hidden, Snapshot, Socket};
+use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
-use super::{Answer, selection};
+use super::{Answer, absent, selection};
 use crate::args::{Column, Ls, Netns, Target};
 use crate::cmd::why::blind;
 use crate::exit::Exit;
+use crate::output::escape;
 use crate::output::socket::OtherEnd;
 
 /// Looks for what is missing in what is shown.
@@ -21,6 +24,8 @@ pub(super) struct Gaps<'a> {
     shows_holders: bool,
     shows_peer: bool,
     found: bool,
+    /// The processes that have open what is shown.
+    holders: HashSet<i32>,
 }
 
 impl<'a> Gaps<'a> {
@@ -34,13 +39,16 @@ impl<'a> Gaps<'a> {
             shows_holders: shows(&[Column::Process, Column::Fd]),
             shows_peer: shows(&[Column::Peer, Column::PeerInode]),
             found: snapshot.hidden().tables > 0,
+            holders: HashSet::new(),
         }
     }
 
     /// A socket that is shown, with its other end.
     pub(super) fn look_at(&mut self, socket: &Socket) {
-        let holders = self.shows_holders && self.lacks_holders(socket);
-        self.found |= holders || self.shows_peer && self.lacks_peer(socket);
+        self.found = self.found
+            || self.shows_holders && socket.holders.is_none()
+            || self.shows_peer && self.lacks_peer(socket);
+        self.note_holders(socket);
     }
 
     /// A connection that is shown.
@@ -48,20 +56,29 @@ impl<'a> Gaps<'a> {
         let shows = |columns: [Column; 2]| {
             self.args.columns.is_empty() || columns.iter().any(|c| self.args.columns.contains(c))
         };
-        let client = shows([Column::Client, Column::ClientFd]) && self.lacks_holders(pair.client);
-        let server = shows([Column::Server, Column::ServerFd]) && self.lacks_holders(pair.server);
+        let client = shows([Column::Client, Column::ClientFd]) && pair.client.holders.is_none();
+        let server = shows([Column::Server, Column::ServerFd]) && pair.server.holders.is_none();
         self.found |= client || server;
+        self.note_holders(pair.client);
+        self.note_holders(pair.server);
     }
 
-    fn lacks_holders(&self, socket: &Socket) -> bool {
-        socket.holders.is_none() && self.hidden().processes > 0
+    fn note_holders(&mut self, socket: &Socket) {
+        if self.hidden().sockets > 0 {
+            let holders = socket.holders.iter().flatten();
+            self.holders
+                .extend(holders.map(|holder| holder.process.pid));
+        }
     }
 
     fn lacks_peer(&self, socket: &Socket) -> bool {
         match OtherEnd::of(socket, self.snapshot) {
             OtherEnd::Nothing => false,
-            OtherEnd::Socket(peer) | OtherEnd::Backlog(peer) => self.lacks_holders(peer),
-            OtherEnd::Unknown(_) => self.hidden() != Hidden::default(),
+            OtherEnd::Socket(peer) | OtherEnd::Backlog(peer) => peer.holders.is_none(),
+            OtherEnd::Unknown(_) => {
+                self.hidden() != Hidden::default()
+                    || self.args.netns == Netns::All && blind(self.snapshot).is_some()
+            }
         }
     }
 
@@ -83,39 +100,65 @@ impl<'a> Gaps<'a> {
         let asked_for_all =
             self.args.addresses().next().is_none() && !self.args.has_narrow_filter();
         let gap = self.found
-            || (asked_for_all || !matched) && self.hidden().namespaces > 0
+            || (asked_for_all || !matched)
+                && (self.hidden().namespaces > 0 || self.hidden().sockets > 0)
+            || self
+                .snapshot
+                .unlisted()
+                .iter()
+                .any(|holder| self.is_asked_for(holder))
             || missed.iter().any(|target| self.may_be_hidden(target))
             || self.args.pids.iter().any(|&pid| is_closed_to_us(pid));
+        let lead = match matched {
+            true => "the list is incomplete",
+            false => "nothing found, but that is not certain",
+        };
         if gap {
-            let lead = match matched {
-                true => "the list is incomplete",
-                false => "nothing found, but that is not certain",
-            };
             return incomplete(lead, self.snapshot);
         }
-        let names: Vec<String> = missed.iter().map(|t| t.address.to_string()).collect();
-        let names = names.join(" or ");
+        if let Some(path) = missed
+            .iter()
+            .find_map(|target| absent::closed_to_us(target))
+        {
+            let path = escape::bytes(path.as_os_str().as_bytes());
+            return Answer {
+                exit: Exit::Incomplete,
+                words: Some(format!(
+                    "{lead}: {path} may not be looked at{}",
+                    or_root("may")
+                )),
+            };
+        }
+        let missing = (!missed.is_empty()).then(|| absent::words(&missed, self.snapshot));
         if matched {
             return Answer {
                 exit: Exit::Done,
-                words: (!missed.is_empty()).then(|| format!("no socket has the address {names}")),
+                words: missing,
             };
         }
-        let what = match (missed.is_empty(), self.args.has_filter()) {
-            (false, _) => format!("no socket has the address {names}; sockeye ls --all shows all"),
-            (true, true) => "no socket is like that; leave an option away".to_owned(),
-            (true, false) => "there is no such socket; sockeye ls --all shows all".to_owned(),
-        };
+        let what = missing.unwrap_or_else(|| match self.args.has_filter() {
+            true => "no socket is like that; leave an option away".to_owned(),
+            false => "there is no such socket; sockeye ls --all shows all".to_owned(),
+        });
         Answer {
             exit: Exit::NothingThere,
             words: Some(format!("nothing to list: {what}")),
         }
     }
 
+    /// Whether a descriptor of a socket that is not listed belongs to what was asked for.
+    fn is_asked_for(&self, holder: &Holder) -> bool {
+        let Process { pid, uid, .. } = *holder.process;
+        self.args.pids.contains(&pid)
+            || uid.is_some_and(|uid| self.args.users.contains(&uid))
+            || self.args.addresses().next().is_some() && self.holders.contains(&pid)
+    }
+
     /// Whether a socket that was not found may be in a namespace that was not looked into.
     fn may_be_hidden(&self, target: &Target) -> bool {
         let hidden = self.hidden();
         hidden.namespaces > 0
+            || hidden.sockets > 0
             // The file says that there was a socket once, and the namespaces of those processes
             // are not even counted.
             || self.args.netns == Netns::All
@@ -146,26 +189,40 @@ pub(super) fn incomplete(lead: &str, snapshot: &Snapshot) -> Answer {
         1 => Some(format!("1 {one}")),
         _ => Some(format!("{number} {many}")),
     };
-    let denied = [
+    let missing = [
         counted(hidden.processes, "process", "processes"),
         counted(hidden.namespaces, "network namespace", "network namespaces"),
+        counted(
+            hidden.sockets,
+            "socket of another network namespace",
+            "sockets of other network namespaces",
+        ),
+        counted(
+            hidden.tables,
+            "table of sockets that kept changing",
+            "tables of sockets that kept changing",
+        ),
     ];
-    let denied: Vec<String> = denied.into_iter().flatten().collect();
-    let why = if let Some(tables) = counted(hidden.tables, "table", "tables")
-        && denied.is_empty()
-    {
-        format!("{tables} of sockets changed while being read; try again")
-    } else if denied.is_empty() {
+    let missing: Vec<String> = missing.into_iter().flatten().collect();
+    let why = if missing.is_empty() {
         blind(snapshot).unwrap_or_else(|| "a process could not be read".to_owned())
     } else {
-        let advice = match geteuid().is_root() {
-            true => "",
-            false => "; root would see them",
+        let advice = match hidden.tables {
+            0 => or_root("would see them"),
+            _ => "; try again".to_owned(),
         };
-        format!("{} could not be read{advice}", denied.join(" and "))
+        format!("{} could not be read{advice}", missing.join(" and "))
     };
     Answer {
         exit: Exit::Incomplete,
         words: Some(format!("{lead}: {why}")),
+    }
+}
+
+/// What root could do about it, for everybody else.
+fn or_root(does: &str) -> String {
+    match geteuid().is_root() {
+        true => String::new(),
+        false => format!("; root {does}"),
     }
 }

@@ -73,7 +73,7 @@ fn layout(column: Column) -> Layout {
         Column::SendQ => ("SEND-Q", true, None, 8),
         Column::User => ("USER", false, Some(8), 5),
         Column::Process => ("PID/COMMAND", false, TEXT, 0),
-        Column::Fd => ("FD", true, Some(4), 6),
+        Column::Fd => ("FD", true, None, 6),
         Column::Peer => ("PEER", false, TEXT, 0),
         Column::Inode => ("INODE", true, None, 0),
         Column::PeerInode => ("PEER-INODE", true, None, 0),

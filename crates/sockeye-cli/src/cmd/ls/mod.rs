@@ -1,5 +1,6 @@
 //! `sockeye ls`
 
+mod absent;
 mod connections;
 mod gaps;
 mod listing;
@@ -65,7 +66,6 @@ fn snapshot(args: &Ls) -> anyhow::Result<Snapshot> {
                 "something forbids netlink sockets (a sandbox?); try outside of it",
             ),
             ErrorKind::NotFound => (Exit::Failed, "the kernel lacks unix_diag; load the module"),
-            ErrorKind::WouldBlock => (Exit::Incomplete, "too much is coming and going; try again"),
             _ => (Exit::Failed, "look at sock_diag(7)"),
         };
         failure(

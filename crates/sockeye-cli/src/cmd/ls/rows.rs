@@ -98,9 +98,9 @@ impl SocketRow<'_> {
                 OtherEnd::Nothing | OtherEnd::Backlog(_) => cell.write_char('-'),
                 end => number(cell, end.inode()),
             },
-            Column::File => match socket.file.map(|file| file.state) {
+            Column::File => match &socket.file {
                 None => cell.write_char('-'),
-                Some(state) => cell.write_str(state.map_or("?", socket::file_state)),
+                Some(file) => socket::write_file(cell, file),
             },
             Column::Netns => number(cell, socket.namespace),
             _ => Ok(()),

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use sockeye::Address;
 use sockeye::inspect::Snapshot;
 
@@ -108,6 +109,9 @@ fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
         io::ErrorKind::NotFound if args.dirs.is_empty() => return Ok(()),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             (Exit::NothingThere, "give a directory that exists")
+        }
+        io::ErrorKind::PermissionDenied if geteuid().is_root() => {
+            (Exit::NotPermitted, "give root its capabilities")
         }
         io::ErrorKind::PermissionDenied => (Exit::NotPermitted, "ask its owner, or root"),
         _ => (Exit::Failed, "look at the file system"),

@@ -1,18 +1,27 @@
 //! The listing again and again.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
 
 use super::{Answer, answer, print, terminal};
 use crate::args::Ls;
+use crate::cmd::why::rfc3339;
 use crate::exit::Exit;
 use crate::output;
+use crate::output::json;
 use crate::output::users::Users;
 
 /// To the upper left corner, and everything gone.
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
+
+/// What stands before the objects of each round.
+#[derive(Serialize)]
+struct Round {
+    time: Option<String>,
+}
 
 /// Until a signal ends it, or nobody reads it any more.
 pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Result<Exit> {
@@ -20,6 +29,10 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
     let mut out = Vec::new();
     for round in 0_u64.. {
         out.clear();
+        if args.json {
+            let time = rfc3339(SystemTime::now());
+            json::line(&mut out, &Round { time })?;
+        }
         let screen = terminal().filter(|_| !args.json);
         if screen.is_some() {
             out.extend_from_slice(CLEAR);

@@ -23,6 +23,7 @@ use crate::exit::{Exit, failure};
 use crate::output::escape;
 use knock::through;
 use path::End;
+pub(super) use process::rfc3339;
 use report::{Check, Report};
 use sight::Sight;
 pub(super) use sight::blind;

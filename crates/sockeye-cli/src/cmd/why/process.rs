@@ -25,7 +25,7 @@ fn boot_time(stat: &str) -> Option<u64> {
 }
 
 /// `2026-02-03T04:05:06Z` (RFC 3339).
-pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
+pub(in crate::cmd) fn rfc3339(time: SystemTime) -> Option<String> {
     let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
     let (days, rest) = (seconds / 86400, seconds % 86400);
     let (year, month, day) = date(days);

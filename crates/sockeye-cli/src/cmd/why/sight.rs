@@ -54,6 +54,13 @@ pub(in crate::cmd) fn blind(snapshot: &Snapshot) -> Option<String> {
     } else if hidden.tables > 0 {
         let count = hidden.tables;
         Some(format!("tables of sockets that could not be read: {count}"))
+    } else if hidden.sockets > 0 {
+        let count = hidden.sockets;
+        Some(format!(
+            "sockets of network namespaces that may not be entered: {count}"
+        ))
+    } else if stat("/proc/self").is_err() {
+        Some("/proc is not mounted, so no process can be seen".to_owned())
     } else if !is_first("pid", FIRST_PID_NAMESPACE) {
         Some("this is a container, and processes outside of it cannot be seen".to_owned())
     } else if !may_look_into_all() || !is_first("user", FIRST_USER_NAMESPACE) {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::Stat;
-use sockeye::inspect::{Socket, State};
+use sockeye::inspect::{Snapshot, Socket, State};
 use sockeye::{Address, Kind, Name};
 
 use super::listener::{Listener, Standing, is_reachable, queue, standing, who};
@@ -74,7 +74,8 @@ pub(super) fn abstract_name(address: &Address, sight: &Sight, report: &mut Repor
     if found != Standing::Nobody {
         return meets(address, &found, report);
     }
-    if sight.snapshot.is_none() {
+    let table_is_whole = |all: &Snapshot| all.hidden().tables == 0;
+    if !sight.snapshot.as_ref().is_some_and(table_is_whole) {
         return nobody_seen(sight.blind.as_deref().unwrap_or_default(), report);
     }
     report.step(

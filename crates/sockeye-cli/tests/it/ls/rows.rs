@@ -217,7 +217,15 @@ fn watched_until_nobody_reads() {
     // The address may stand where the interval could.
     let mut watching = ls(["--json", "--watch", "50ms", path]);
     let watching = crate::support::Process::spawn(&mut watching);
-    watching.stdout.first_lines(2);
+    let lines = watching.stdout.first_lines(4);
+    let round = |line: &String| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("an object");
+        line["time"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z'))
+    };
+    let rounds: Vec<bool> = lines.iter().map(round).collect();
+    assert_eq!(rounds, [true, false, true, false], "{lines:#?}");
     let _pair = connected(&listener);
     let connected = |line: &str| line.contains("\"connected\"");
     watching.stdout.line("the connection", connected);
@@ -227,4 +235,68 @@ fn watched_until_nobody_reads() {
     let seen = run(head.arg(env!("CARGO_BIN_EXE_sockeye")).arg(path));
     seen.succeeds();
     assert!(seen.text().contains("listening"), "{}", seen.text());
+}
+
+#[test]
+fn a_thread_may_have_descriptors_of_its_own() {
+    let script = "import ctypes, os, socket, sys, threading
+def own():
+    assert ctypes.CDLL(None).unshare(0x400) == 0  # CLONE_FILES
+    global left, right
+    left, right = socket.socketpair()
+    print(os.stat(left.fileno()).st_ino, left.fileno())
+    ready.wait()
+ready = threading.Event()
+threading.Thread(target=own, daemon=True).start()
+sys.stdin.read()";
+    let Some(mut script) = crate::support::python(script) else {
+        return;
+    };
+    let process = crate::support::Process::spawn_piped(&mut script);
+    let line = process.stdout.line("a socket", |_| true);
+    let (inode, fd) = line.split_once(' ').expect("two numbers");
+    let found = json(["--inode", inode]);
+    let holder = &found[0]["holders"][0];
+    assert_eq!(holder["pid"], process.id());
+    assert_eq!(holder["fd"].to_string(), fd);
+}
+
+#[test]
+fn a_table_that_keeps_changing_is_told() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    // Of every dump the first part is let through, and the rest is said to be lost.
+    let log = place.at("strace");
+    let Some(strace) = crate::support::strace("recvfrom", log.as_os_str()) else {
+        return;
+    };
+    let interrupted = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&strace[0]);
+        command.args(&strace[1..]);
+        command.args(["-e", "inject=recvfrom:error=ENOBUFS:when=2+"]);
+        command.arg(env!("CARGO_BIN_EXE_sockeye")).args(arguments);
+        run(&mut command)
+    };
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    let dir = place.dir().to_str().expect("plain");
+    for arguments in [
+        &["ls", path][..],
+        &["ls", "--json", path],
+        &["ls", "--connections", path],
+        &["ls", "--pid", "1"],
+        &["why", "@sockeye-test-nobody"],
+    ] {
+        let listed = interrupted(arguments);
+        assert_eq!(listed.code, Some(7), "{arguments:?}: {listed:#?}");
+        let said = listed.text() + &listed.stderr;
+        assert!(said.contains("table"), "{arguments:?}: {said}");
+    }
+    crate::support::stale_socket(&place.at("left behind"));
+    let listed = interrupted(&["ls", "--json", "--stale", "--in", dir]);
+    assert_eq!(listed.code, Some(7), "{listed:#?}");
+    for row in super::objects(&listed) {
+        assert!(row["state"].is_null(), "not proven: {row}");
+    }
+    drop(listener);
 }

@@ -167,7 +167,15 @@ fn filters_select_among_all_sockets() {
 fn nothing_there_is_exit_3_and_a_part_of_it_is_told() {
     let place = Place::new();
     let path = place.at("none");
-    run(&mut ls([&path])).fails(3, &[path.to_str().expect("plain")]);
+    let shown = path.to_str().expect("plain");
+    run(&mut ls([&path])).fails(3, &[shown, "nothing is there", "sockeye why"]);
+    fs::write(place.at("file"), "").expect("our own place");
+    run(&mut ls([&place.at("file")])).fails(3, &["regular file"]);
+    symlink("circle", place.at("circle")).expect("our own place");
+    run(&mut ls([&place.at("circle")])).fails(3, &["circle"]);
+    symlink("nowhere", place.at("dangling")).expect("our own place");
+    run(&mut ls([&place.at("dangling")])).fails(3, &["link to nothing"]);
+    run(&mut ls([&place.at("file/below")])).fails(3, &["not a directory"]);
     run(&mut ls(["--json".as_ref(), path.as_os_str()])).fails(3, &[]);
     run(&mut ls(["@sockeye-test-nobody"])).fails(3, &["@sockeye-test-nobody"]);
     let _listener = UnixListener::bind(place.socket()).expect("a fresh path");
@@ -200,10 +208,11 @@ fn a_client_in_another_network_namespace() {
         place.socket().to_str().expect("plain"),
     ]));
     assert_eq!(objects(&here).len(), 1, "{here:#?}");
-    // The namespace goes with its last process.
+    // Only the accepted end leads to the namespace then.
     drop(client);
     eventually("the client is gone", || {
-        let row = json([&place.socket()]);
-        (row.iter().all(|row| row["state"] != "connected")).then_some(())
+        let found = json([&place.socket()]);
+        let row = found.iter().find(|row| row["inode"] == inode(&accepted));
+        (row.expect("the accepted side")["state"] == "closed").then_some(())
     });
 }

@@ -11,7 +11,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::{connected, ls};
-use crate::support::Place;
+use crate::support::{Place, Process, python};
 
 /// What a terminal of this width is given.
 fn on_terminal(command: &mut Command, width: u16) -> String {
@@ -84,4 +84,29 @@ fn rows_fit_the_terminal() {
         assert!(text.contains(column), "{text}");
     }
     assert!(text.contains(path.to_str().expect("plain")), "{text}");
+}
+
+#[test]
+fn many_descriptors_are_a_number_or_left_out() {
+    let place = Place::new();
+    let path = place.at("a rather long name of an application.sock");
+    // A process of its own: what we hold, a child of another test may hold for a moment.
+    let script = "import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+again = [os.dup(s.fileno()) for _ in range(60)]; print('ready'); sys.stdin.read()";
+    let Some(mut server) = python(script) else {
+        return;
+    };
+    let server = Process::spawn_piped(server.arg(&path));
+    server.stdout.line("ready", |line| line == "ready");
+    let mut seen = 0;
+    for width in 60..=160 {
+        let text = on_terminal(&mut ls([&path]), width);
+        let (header, row) = text.split_once('\n').expect("two lines");
+        if header.contains(" FD ") {
+            assert!(row.contains(" +60 "), "{width}: {text}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "there is room at last");
 }

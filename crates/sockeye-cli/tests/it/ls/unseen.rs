@@ -1,13 +1,13 @@
 //! What permissions hide is not told as a fact.
 
+use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::{connected, objects};
 use crate::support::{
-    Client, Place, Process, Server, as_other_user, copy_of_sockeye, eventually, is_root, run,
-    set_mode, skipped,
+    Client, Place, Process, Server, as_other_user, copy_of_sockeye, is_root, run, set_mode, skipped,
 };
 
 /// Somebody who may not look into the processes of this user.
@@ -100,6 +100,14 @@ fn what_is_not_found_may_be_hidden() {
     assert!(objects(&listed)[0]["holders"].is_null());
 }
 
+/// Waits until the server, which echoes, has the connection of `sockeye connect`.
+#[track_caller]
+fn accepted(client: &mut Process) {
+    let stdin = client.stdin.as_mut().expect("piped");
+    stdin.write_all(b"accepted\n").expect("it reads");
+    client.stdout.line("the echo", |line| line == "accepted");
+}
+
 #[test]
 fn what_is_all_ones_own_is_whole() {
     let place = Place::new();
@@ -109,11 +117,9 @@ fn what_is_all_ones_own_is_whole() {
     set_mode(place.dir(), 0o777);
     let path = place.socket();
     let server = Server::started_by(nobody.sockeye().args(["serve", "--echo"]).arg(&path), &path);
-    let client = Process::spawn_piped(nobody.sockeye().arg("connect").arg(&path));
-    let seen = eventually("the connection", || {
-        let listed = run(nobody.ls().arg("--json").arg(&path));
-        listed.text().contains("\"connected\"").then_some(listed)
-    });
+    let mut client = Process::spawn_piped(nobody.sockeye().arg("connect").arg(&path));
+    accepted(&mut client);
+    let seen = run(nobody.ls().arg("--json").arg(&path));
     seen.succeeds();
     let found = objects(&seen);
     assert_eq!(found[1]["holders"][0]["pid"], server.process.id());
@@ -125,4 +131,123 @@ fn what_is_all_ones_own_is_whole() {
     stranger.line();
     let listed = run(nobody.ls().arg(&path));
     assert_eq!(listed.code, Some(7), "{listed:#?}");
+}
+
+#[test]
+fn an_accepted_connection_of_a_hidden_namespace() {
+    let place = Place::new();
+    let Some(Nobody(copy)) = Nobody::new(&place) else {
+        return;
+    };
+    if run(Command::new("unshare").args(["-n", "true"])).code != Some(0) {
+        return skipped("unshare -n is not permitted");
+    }
+    set_mode(place.dir(), 0o777);
+    // A user of its own: what it cannot see would be missing for those of the other tests as well.
+    let stranger = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65533", "--regid", "65533", "--clear-groups"]);
+        command.arg(&copy);
+        command
+    };
+    let ls = || {
+        let mut command = stranger();
+        command.arg("ls");
+        command
+    };
+    let path = place.socket();
+    let server = Server::started_by(stranger().args(["serve", "--echo"]).arg(&path), &path);
+    run(ls().arg(&path)).succeeds();
+    // Accepted, it belongs to the namespace of its client.
+    let mut client = Command::new("unshare");
+    client.args(["-n", env!("CARGO_BIN_EXE_sockeye"), "connect"]);
+    let mut client = Process::spawn_piped(client.arg(&path));
+    accepted(&mut client);
+    for options in [
+        &[][..],
+        &["--json"],
+        &["--listening"],
+        &["--user", "65533"],
+        &["--pid", &server.process.id().to_string()],
+    ] {
+        let listed = run(ls().args(options).arg(&path));
+        assert_eq!(listed.code, Some(7), "{options:?}: {listed:#?}");
+        listed.explains(&["1 socket of another network namespace", "root"]);
+    }
+    let listed = run(ls().arg("--connections").arg(&path));
+    listed.fails(7, &["1 socket of another network namespace", "root"]);
+    // Its own listener somewhere else, of which it cannot even know.
+    let listed = run(ls().args(["-l", "--user", "65533"]));
+    assert_eq!(listed.code, Some(7), "{listed:#?}");
+    let listed = run(super::ls(["--json"]).arg(&path));
+    listed.succeeds();
+    assert_eq!(
+        objects(&listed)[1]["peer"]["holders"][0]["pid"],
+        client.id()
+    );
+}
+
+#[test]
+fn what_may_not_be_looked_at_may_be_there() {
+    let place = Place::new();
+    let Some(nobody) = Nobody::new(&place) else {
+        return;
+    };
+    let below = place.at("closed/below");
+    std::fs::create_dir_all(&below).expect("our own place");
+    set_mode(&place.at("closed"), 0o600);
+    let shown = below.to_str().expect("plain");
+    run(nobody.ls().arg(below.join("app.sock"))).fails(7, &[shown, "root may"]);
+
+    // The same for root, who is not sent to root.
+    std::os::unix::fs::chown(place.at("closed"), Some(65534), None).expect("we are root");
+    let listed = run(powerless().arg(below.join("app.sock")));
+    listed.fails(7, &[shown]);
+    assert!(!listed.stderr.contains("root"), "{listed:#?}");
+    set_mode(&place.at("closed"), 0o700);
+}
+
+/// `sockeye ls` as root without any capability.
+fn powerless() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        "--ambient-caps=-all",
+    ]);
+    command.args([env!("CARGO_BIN_EXE_sockeye"), "ls"]);
+    command
+}
+
+#[test]
+fn descriptors_may_be_counted_and_not_read() {
+    let place = Place::new();
+    if Nobody::new(&place).is_none() {
+        return;
+    }
+    let _listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let listed = run(powerless().arg("--json").arg(place.socket()));
+    assert_eq!(listed.code, Some(7), "{listed:#?}");
+    listed.explains(&["process"]);
+    assert!(!listed.stderr.contains("root"), "{listed:#?}");
+    assert!(objects(&listed)[0]["holders"].is_null(), "{listed:#?}");
+}
+
+#[test]
+fn processes_hidden_by_the_mount_of_proc() {
+    let place = Place::new();
+    if Nobody::new(&place).is_none() {
+        return;
+    }
+    let _listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let script = r#"
+        mount -t proc -o hidepid=invisible proc /proc
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups "$1/sockeye" ls --json "$1/app.sock""#;
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-e", "-c", script, "sh"]);
+    let listed = run(command.arg(place.dir()));
+    assert_eq!(listed.code, Some(7), "{listed:#?}");
+    // Of other users; or one of this user that is just ending.
+    listed.explains(&["process"]);
+    assert!(objects(&listed)[0]["holders"].is_null(), "{listed:#?}");
 }

@@ -1,0 +1,90 @@
+//! What is at an address where no socket was found.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use sockeye::inspect::{BoundName, Snapshot};
+
+use crate::args::Target;
+use crate::output::socket::{kind, write_processes};
+
+/// The first part of a path that permissions keep from our sight.
+pub(super) fn closed_to_us(target: &Target) -> Option<PathBuf> {
+    let path = target.address.path()?;
+    let is_denied = |path: &&Path| {
+        let found = fs::metadata(path);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let denied = path.ancestors().take_while(is_denied).last()?;
+    Some(denied.to_owned())
+}
+
+/// `no socket at /run/app.sock (a regular file is there); sockeye why /run/app.sock says more`
+pub(super) fn words(missed: &[&Target], snapshot: &Snapshot) -> String {
+    let each = missed
+        .iter()
+        .map(|target| format!("{} ({})", target.address, found_instead(target, snapshot)));
+    let each: Vec<String> = each.collect();
+    let asked = match missed {
+        [one] => one.address.to_string(),
+        _ => "ADDRESS".to_owned(),
+    };
+    format!(
+        "no socket at {}; sockeye why {asked} says more",
+        each.join(", nor at ")
+    )
+}
+
+fn found_instead(target: &Target, snapshot: &Snapshot) -> String {
+    let others = snapshot.select(&target.address);
+    if let Some(other) = others.first() {
+        return format!("a {} socket is there", kind(other.kind));
+    }
+    let Some(path) = target.address.path() else {
+        return "nobody has that name".to_owned();
+    };
+    let here = file_at(path);
+    match holder_elsewhere(path, snapshot) {
+        Some(who) => format!(
+            "{here}; {who} has one of that path in another mount namespace or root directory"
+        ),
+        None => here.to_owned(),
+    }
+}
+
+fn file_at(path: &Path) -> &'static str {
+    match fs::metadata(path) {
+        Ok(found) if found.file_type().is_socket() => "a socket file that no socket here owns",
+        Ok(found) if found.is_file() => "a regular file is there",
+        Ok(found) if found.is_dir() => "a directory is there",
+        Ok(found) if found.file_type().is_fifo() => "a FIFO is there",
+        Ok(_) => "a device is there",
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::LOOP) => "symbolic links lead in a circle",
+            Some(Errno::NOENT) if fs::symlink_metadata(path).is_ok() => {
+                "a symbolic link to nothing is there"
+            }
+            Some(Errno::NOENT) => "nothing is there",
+            Some(Errno::NOTDIR) => "a part of the path is not a directory",
+            _ => "it cannot be looked at",
+        },
+    }
+}
+
+/// Who has a socket that was bound to this very path where it leads elsewhere.
+fn holder_elsewhere(path: &Path, snapshot: &Snapshot) -> Option<String> {
+    let path = std::path::absolute(path).ok()?;
+    let path = path.as_os_str().as_bytes();
+    let other = snapshot.sockets().iter().find(|socket| {
+        socket.file.is_some_and(|file| file.elsewhere)
+            && matches!(&socket.name, Some(BoundName::Path(name)) if name == path)
+    })?;
+    let mut who = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_processes(&mut who, other.holders.as_deref(), true);
+    Some(who)
+}
