@@ -122,7 +122,7 @@ fn servers_of(address: &Address, path: &Path, found: &str, sight: &Sight, report
         let verdict = Verdict::new(
             Exit::NothingThere,
             "removed",
-            format!("{text}: its file was removed, renamed or replaced"),
+            format!("{text}: it was removed, renamed or replaced"),
             "give the file's new path if it was renamed; else restart that server, which makes \
              the file anew, and find out what removes files there",
         );
@@ -143,7 +143,7 @@ fn servers_of(address: &Address, path: &Path, found: &str, sight: &Sight, report
             Exit::Incomplete,
             UNPLACED,
             format!("{found}; {text}"),
-            format!("ask again {}: that tells which", seer()),
+            format!("ask again {}, to know which", seer()),
         );
         report.unknown(Check::Listener, text, verdict);
     }

@@ -153,7 +153,10 @@ impl Walk<'_> {
                 Exit::Incomplete,
                 "unseen",
                 format!("it cannot be told: you may not look beyond {path} yourself"),
-                format!("run this {}, or as {}", user::seer(), self.user),
+                match self.user.uid {
+                    0 => format!("run this {}", user::seer()),
+                    _ => format!("run this {}, or as {}", user::seer(), self.user),
+                },
             );
             let text = format!("what lies beyond {path} cannot be seen by you");
             self.report.unknown(Check::Directory, text, verdict);

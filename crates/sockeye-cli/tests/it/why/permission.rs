@@ -155,6 +155,17 @@ fn another_user_is_judged_by_the_bits_and_its_groups() {
     };
     daemon(0, 0, 0o600).is(5, "permission", &["by user daemon", "no w for others"]);
     daemon(0, 0, 0o602).is(0, "none", &[]);
+    // Nobody should join root's group.
+    daemon(0, 0, 0o660).is(
+        5,
+        "permission",
+        &["make the socket for a group of user daemon"],
+    );
+    daemon(0, 2, 0o660).is(
+        5,
+        "permission",
+        &["add user daemon to the group of", "root:bin"],
+    );
     // daemon's own group is 1.
     daemon(0, 1, 0o660).is(0, "none", &[]);
     daemon(0, 1, 0o606).is(5, "permission", &["no w for its group"]);
@@ -195,7 +206,9 @@ fn an_access_list() {
         return skipped("the file system has no access lists");
     }
     why(&path, &["--user", "65534"]).is(0, "none", &["access list"]);
-    why(&path, &["--user", "65533"]).is(5, "permission", &["no w for others"]);
+    let advice = format!("setfacl -m u:65533:rw {}", path.display());
+    let words = ["no w for others", &advice];
+    why(&path, &["--user", "65533"]).is(5, "permission", &words);
 }
 
 #[test]
