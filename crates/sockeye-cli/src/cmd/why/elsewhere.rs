@@ -1,6 +1,7 @@
 //! [`Elsewhere`]: the server has this path in another mount namespace or root directory.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -99,7 +100,7 @@ impl<'a> Elsewhere<'a> {
     /// Its path from here, if only the root directory differs.
     fn outer_path(&self) -> Option<PathBuf> {
         let pid = self.holder?;
-        if mount_namespace(pid)? != mount_namespace(std::process::id().cast_signed())? {
+        if mount_namespace(pid)? != mount_namespace("self")? {
             return None;
         }
         let Some(BoundName::Path(name)) = &self.socket.name else {
@@ -113,8 +114,8 @@ impl<'a> Elsewhere<'a> {
     }
 }
 
-fn mount_namespace(pid: i32) -> Option<u64> {
-    stat(format!("/proc/{pid}/ns/mnt"))
+fn mount_namespace(process: impl Display) -> Option<u64> {
+    stat(format!("/proc/{process}/ns/mnt"))
         .ok()
         .map(|found| found.st_ino)
 }
