@@ -77,24 +77,32 @@ impl Access<'_> {
             Exit::NotPermitted,
             self.cause,
             verdict,
-            self.advice(rule, by_bits, user, guard),
+            self.advice(rule, by_bits, list.is_some(), user, guard),
         );
         report.no(self.check, text, verdict);
         false
     }
 
-    fn advice(&self, rule: Rule, by_bits: bool, user: &User, guard: Guard) -> String {
+    fn advice(&self, rule: Rule, by_bits: bool, listed: bool, user: &User, guard: Guard) -> String {
         let letter = self.want.letter();
         let path = shown(self.path);
-        match (by_bits, rule) {
-            (true, _) => "look for a denial in the audit log, or ask the administrator".to_owned(),
-            (_, Rule::Owner) => format!("chmod u+{letter} {path}"),
-            (_, Rule::Group) => format!("let its owner chmod g+{letter} {path}"),
-            (_, Rule::AccessList) => {
-                format!("let its owner change the access list: setfacl on {path}")
+        match rule {
+            _ if by_bits => {
+                "look for a denial in the audit log, or ask the administrator".to_owned()
             }
-            // Opening it to everybody would be worse advice than a group.
-            _ if guard.mode & (0o10 | 0o20) & (self.want_bits() << 3) != 0 => format!(
+            Rule::Owner => format!("chmod u+{letter} {path}"),
+            // The group's bits are the mask of the list then.
+            _ if listed => format!(
+                "let its owner add {user} to the access list: setfacl -m u:{}:{} {path}",
+                user.uid,
+                match self.want {
+                    Want::Search => "x",
+                    Want::Write => "rw",
+                }
+            ),
+            Rule::Group => format!("let its owner chmod g+{letter} {path}"),
+            // Opening it to everybody would be worse advice than a group, and root's the worst.
+            _ if guard.gid != 0 && guard.mode & (self.want_bits() << 3) != 0 => format!(
                 "add {user} to the group of {path} ({})",
                 owner(guard.uid, guard.gid)
             ),

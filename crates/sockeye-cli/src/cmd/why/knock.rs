@@ -9,6 +9,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use sockeye::address::MAX_NAME;
 use sockeye::{Address, Kind, Name, Peer};
 
+use super::lost::UNPLACED;
 use super::report::{Check, Report, Status, Verdict};
 use super::user::User;
 use super::verdict::stale;
@@ -17,7 +18,9 @@ use crate::output::escape;
 
 /// Connects once and hangs up. What the kernel says overrules what was concluded before.
 pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
-    let exit = report.verdict().map_or(Exit::Done, |verdict| verdict.exit);
+    let (exit, cause) = report
+        .verdict()
+        .map_or((Exit::Done, ""), |verdict| (verdict.exit, verdict.cause));
     if !user.is_caller && exit == Exit::NotPermitted {
         let text = format!("not tried: it would be you who connects, not {user}");
         return report.note(Check::Connect, text);
@@ -44,15 +47,19 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
         Status::No,
         format!("connect(2) says: {error}"),
     );
-    let verdict = match (errno, exit) {
-        (Errno::CONNREFUSED, Exit::Done | Exit::Incomplete) if address.path().is_some() => stale(),
-        (Errno::CONNREFUSED, Exit::Done | Exit::Incomplete) => Verdict::new(
+    // Not to be overruled: what is known to be in the way, and who it is that is missing.
+    if !matches!(exit, Exit::Done | Exit::Incomplete) || cause == UNPLACED {
+        return;
+    }
+    let verdict = match errno {
+        Errno::CONNREFUSED if address.path().is_some() => stale(),
+        Errno::CONNREFUSED => Verdict::new(
             Exit::NothingThere,
             "nobody",
             "nobody listens on this name",
             "start the server, or check the name",
         ),
-        (Errno::PROTOTYPE, Exit::Done | Exit::Incomplete) => Verdict::new(
+        Errno::PROTOTYPE => Verdict::new(
             Exit::NothingThere,
             "kind",
             format!(
@@ -61,25 +68,26 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
             ),
             "use another kind of client: try unix:, seqpacket: or dgram: before the name",
         ),
-        (Errno::AGAIN, Exit::Done | Exit::Incomplete) => Verdict::new(
+        Errno::AGAIN => Verdict::new(
             Exit::TimedOut,
             "full",
             "a server is there and does not accept: its backlog is full",
             "look at what keeps the server busy, or wait",
         ),
-        (Errno::ACCESS | Errno::PERM, Exit::Done | Exit::Incomplete) => Verdict::new(
+        // It tells nothing of the other user.
+        Errno::ACCESS | Errno::PERM if !user.is_caller => return,
+        Errno::ACCESS | Errno::PERM => Verdict::new(
             Exit::NotPermitted,
             "denied",
             format!("connect(2) says {error}, though all that can be looked at permits it"),
             "look for a denial by a security module in the audit log, or ask the administrator",
         ),
-        (_, Exit::Done | Exit::Incomplete) => Verdict::new(
+        _ => Verdict::new(
             Exit::Failed,
             "io",
             format!("connect(2) says: {error}"),
             "try again; it may have changed just now",
         ),
-        _ => return,
     };
     report.overrule(verdict);
 }

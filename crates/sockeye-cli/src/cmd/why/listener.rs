@@ -1,11 +1,14 @@
 //! Who listens at an address, and whether a connect would be let in.
 
+use std::fmt;
+
 use serde::Serialize;
 use sockeye::Kind;
 use sockeye::inspect::{Holder, Socket, State};
 
-use super::process;
+use super::{process, user};
 use crate::output::escape;
+use crate::output::socket::{kind, state};
 
 /// What a connect of some kind meets, of all the sockets that are bound to an address.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,33 +68,52 @@ pub(super) fn queue(socket: &Socket) -> Option<String> {
     Some(format!("{waiting} waiting, limit {limit}{full}"))
 }
 
-/// `pid 4242 (nginx), since 2026-02-03T04:05:06Z`, and how many more.
-pub(super) fn who(socket: &Socket) -> String {
-    let holders = match socket.holders.as_deref() {
-        None => {
-            return match socket.uid {
-                Some(uid) => format!("a process of uid {uid} that you may not see (root may)"),
-                None => "a process that you may not see (root may)".to_owned(),
-            };
-        }
-        Some([]) => return "somebody who has it only in a message on its way".to_owned(),
-        Some(holders) => holders,
-    };
-    let mut pids: Vec<i32> = Vec::new();
-    let mut named: Vec<String> = Vec::new();
-    for holder in holders {
-        if !pids.contains(&holder.process.pid) {
-            pids.push(holder.process.pid);
-            if named.len() < 3 {
-                named.push(name(holder));
+/// Who has a socket, in words: `pid 4242 (nginx, since 2026-02-03T04:05:06Z)`, or several.
+pub(super) struct Who {
+    names: String,
+    several: bool,
+}
+
+impl Who {
+    pub(super) fn of(socket: &Socket) -> Self {
+        let one = |names| Self {
+            names,
+            several: false,
+        };
+        let mut holders: Vec<&Holder> = match socket.holders.as_deref() {
+            None => {
+                let of = socket.uid.map(|uid| format!(" of uid {uid}"));
+                let of = of.unwrap_or_default();
+                return one(format!("a process{of} that {}", user::hidden()));
             }
+            Some([]) => return one("somebody who has it only in a message on its way".to_owned()),
+            Some(holders) => holders.iter().collect(),
+        };
+        // They are sorted by process.
+        holders.dedup_by_key(|holder| holder.process.pid);
+        let mut names: Vec<String> = holders.iter().take(3).map(|holder| name(holder)).collect();
+        if holders.len() > names.len() {
+            names.push(format!("{} more", holders.len() - names.len()));
+        }
+        let last = names.pop().unwrap_or_default();
+        match names.is_empty() {
+            true => one(last),
+            false => Self {
+                names: format!("{} and {last}", names.join(", ")),
+                several: true,
+            },
         }
     }
-    let more = pids.len() - named.len();
-    let named = named.join(" and ");
-    match more {
-        0 => named,
-        _ => format!("{named} and {more} more"),
+
+    /// The form of a verb that fits.
+    pub(super) fn does(&self, one: &'static str, several: &'static str) -> &'static str {
+        if self.several { several } else { one }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names)
     }
 }
 
@@ -130,19 +152,8 @@ impl From<&Socket> for Listener {
         let is_listening = socket.state == State::Listening;
         let holders = socket.holders.as_deref();
         Self {
-            kind: match socket.kind {
-                Kind::Stream => "stream",
-                Kind::SeqPacket => "seqpacket",
-                Kind::Datagram => "dgram",
-            },
-            state: match socket.state {
-                State::Listening => "listening",
-                State::Connected => "connected",
-                State::Pending => "pending",
-                State::Bound => "bound",
-                State::Unconnected => "unconnected",
-                State::Closed => "closed",
-            },
+            kind: kind(socket.kind),
+            state: state(socket.state),
             inode: socket.inode,
             uid: socket.uid,
             waiting: socket.recv_queue.filter(|_| is_listening),

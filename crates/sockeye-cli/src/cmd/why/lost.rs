@@ -1,18 +1,22 @@
-//! Servers that live, but not behind what is at the path: their file was removed or replaced, or it
-//! is in another mount namespace.
+//! Servers that live, but not behind what is at the path.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{FileType, stat};
+use rustix::fs::FileType;
 use sockeye::Address;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
-use super::listener::{Listener, is_reachable, who};
+use super::elsewhere::Elsewhere;
+use super::listener::{Listener, Who, is_reachable};
 use super::path::Missing;
 use super::report::{Check, Report, Status, Verdict, shown};
-use super::sight::{Sight, is_present};
+use super::sight::Sight;
+use super::user::seer;
 use crate::exit::Exit;
+
+/// The cause where a server may have lost its file or have it elsewhere.
+pub(super) const UNPLACED: &str = "unplaced";
 
 /// Reports on a path where something else than a socket is.
 pub(super) fn not_a_socket(
@@ -29,11 +33,10 @@ pub(super) fn not_a_socket(
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         _ => "of an unknown type",
     };
-    let path = shown(path);
-    let text = format!("{path} is {is}, not a socket");
+    let text = format!("{} is {is}, not a socket", shown(path));
     let advice = "give the path of the server's socket";
     report.step(Check::File, Status::No, &text);
-    lost_servers(address, sight, report);
+    servers_of(address, path, &text, sight, report);
     report.conclude(Verdict::new(
         Exit::NothingThere,
         "not-a-socket",
@@ -64,42 +67,33 @@ pub(super) fn missing(
         Missing::Target => format!("{}, the {thing}, does not exist", shown(path)),
         _ => format!("the {thing} {} does not exist", shown(path)),
     };
-    // A server that lost its file, or has it elsewhere, is the better explanation.
     report.step(Check::File, Status::No, &text);
-    lost_servers(address, sight, report);
-    if let Some(other) = elsewhere(address, path, sight, &[]) {
-        let text = format!(
-            "{} has a socket at this path in another mount namespace or root directory",
-            who(other)
-        );
-        report.set_listener(Listener::from(other));
-        let verdict = Verdict::new(
-            Exit::NothingThere,
-            "mount-namespace",
-            format!("nothing is there for you: {text}"),
-            "share the socket's directory (a volume, a bind mount), or run the client where the server is (nsenter -m -t PID)",
-        );
-        report.no(Check::Namespace, text, verdict);
-    }
+    // A server that lost its file, or has it elsewhere, is the better explanation.
+    servers_of(address, path, &text, sight, report);
     report.conclude(Verdict::new(Exit::NothingThere, cause, text, advice));
 }
 
 /// Servers that had this path before, and live.
 pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut Report) {
+    let path = shown(path);
     for socket in old.iter().filter(|socket| is_reachable(socket)) {
-        report.note(
-            Check::Listener,
-            format!(
-                "an older server still lives, {}: another file stands at {} now, so this path no longer leads to it",
-                who(socket),
-                shown(path)
+        let who = Who::of(socket);
+        let text = match state_of(socket) {
+            None => format!(
+                "another server that was bound to this path lives, {who}: {path} was replaced since, \
+                 or the server is in another mount namespace"
             ),
-        );
+            Some(_) => format!(
+                "an older server still lives, {who}: another file stands at {path} now, \
+                 so this path no longer leads to it"
+            ),
+        };
+        report.note(Check::Listener, text);
     }
 }
 
-/// Servers that had this path, where no socket is any more.
-fn lost_servers(address: &Address, sight: &Sight, report: &mut Report) {
+/// Reports on living servers that were bound to this path, where `found` is now.
+fn servers_of(address: &Address, path: &Path, found: &str, sight: &Sight, report: &mut Report) {
     let mut lost: Vec<&Socket> = sight
         .snapshot
         .iter()
@@ -107,52 +101,60 @@ fn lost_servers(address: &Address, sight: &Sight, report: &mut Report) {
         .collect();
     // A directory that is gone as well cannot be compared but by name.
     let by_name = sight.sockets().iter().filter(|socket| {
-        let state = socket.file.and_then(|file| file.state);
-        state == Some(FileState::Removed) && is_named(socket, address.path())
+        !matches!(
+            state_of(socket),
+            Some(FileState::Present | FileState::Replaced)
+        ) && is_named(socket, address.path())
     });
     lost.extend(by_name);
     lost.sort_by_key(|socket| socket.inode);
     lost.dedup_by_key(|socket| socket.inode);
-    for socket in lost.into_iter().filter(|socket| is_reachable(socket)) {
+    lost.retain(|socket| is_reachable(socket));
+    let (unplaced, lost): (Vec<&Socket>, Vec<&Socket>) = lost
+        .into_iter()
+        .partition(|socket| state_of(socket).is_none());
+    for socket in lost {
         let text = format!(
-            "the server still lives, {}, but its socket file is gone",
-            who(socket)
+            "the server still lives, {}, but no file at this path leads to it any more",
+            Who::of(socket)
         );
         report.set_listener(Listener::from(socket));
         let verdict = Verdict::new(
             Exit::NothingThere,
             "removed",
-            format!("{text}: it was removed or replaced under it"),
-            "restart that server, it makes the file anew; find out what removes files there",
+            format!("{text}: it was removed, renamed or replaced"),
+            "give the file's new path if it was renamed; else restart that server, which makes \
+             the file anew, and find out what removes files there",
         );
         report.step(Check::Listener, Status::Note, text);
         report.conclude(verdict);
     }
+    if let Some(other) = Elsewhere::find(address, path, sight, &[]) {
+        other.conclude(found, report);
+    }
+    for socket in unplaced {
+        let text = format!(
+            "a server that was bound to this path lives, {}: its file was removed or renamed, \
+             or is in another mount namespace",
+            Who::of(socket)
+        );
+        report.set_listener(Listener::from(socket));
+        let verdict = Verdict::new(
+            Exit::Incomplete,
+            UNPLACED,
+            format!("{found}; {text}"),
+            format!("ask again {}, to know which", seer()),
+        );
+        report.unknown(Check::Listener, text, verdict);
+    }
 }
 
-/// A living socket whose own file has this very path, in another mount namespace or root directory.
-pub(super) fn elsewhere<'a>(
-    address: &Address,
-    path: &Path,
-    sight: &'a Sight,
-    here: &[&Socket],
-) -> Option<&'a Socket> {
-    let file = stat(path).ok();
-    sight.sockets().iter().find(|socket| {
-        let other_file = socket.file.is_some_and(|bound| {
-            file.as_ref()
-                .is_none_or(|file| (file.st_dev, file.st_ino) != (bound.device, bound.inode))
-        });
-        is_reachable(socket)
-            && is_present(socket)
-            && other_file
-            && (is_named(socket, Some(path)) || is_named(socket, address.path()))
-            && !here.iter().any(|known| known.inode == socket.inode)
-    })
+pub(super) fn state_of(socket: &Socket) -> Option<FileState> {
+    socket.file.and_then(|file| file.state)
 }
 
 /// Whether a socket was bound to this very path.
-fn is_named(socket: &Socket, path: Option<&Path>) -> bool {
+pub(super) fn is_named(socket: &Socket, path: Option<&Path>) -> bool {
     let path = path.and_then(|path| std::path::absolute(path).ok());
     let wanted = path.as_ref().map(|path| path.as_os_str().as_bytes());
     matches!(&socket.name, Some(BoundName::Path(name)) if wanted == Some(name))

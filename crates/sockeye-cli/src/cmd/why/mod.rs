@@ -1,6 +1,7 @@
 //! `sockeye why`
 
 mod access;
+mod elsewhere;
 mod knock;
 mod listener;
 mod lost;
@@ -53,9 +54,9 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     let exit = report.finish(address);
     let shown = match args.json {
         true => report.as_json(address, &user)?,
-        false => report.as_text(address),
+        false => report.as_text(address).into_bytes(),
     };
-    std::io::stdout().write_all(shown.as_bytes())?;
+    std::io::stdout().write_all(&shown)?;
     Ok(exit)
 }
 

@@ -14,8 +14,8 @@ use rustix::io::Errno;
 use super::access::{Access, guard_of};
 use super::permission::{self, Want};
 use super::report::{Check, Report, Verdict, shown};
-use super::through;
 use super::user::User;
+use super::{through, user};
 use crate::exit::Exit;
 
 /// As many symbolic links as the kernel follows.
@@ -153,7 +153,10 @@ impl Walk<'_> {
                 Exit::Incomplete,
                 "unseen",
                 format!("it cannot be told: you may not look beyond {path} yourself"),
-                format!("run this as root, or as {}", self.user),
+                match self.user.uid {
+                    0 => format!("run this {}", user::seer()),
+                    _ => format!("run this {}, or as {}", user::seer(), self.user),
+                },
             );
             let text = format!("what lies beyond {path} cannot be seen by you");
             self.report.unknown(Check::Directory, text, verdict);

@@ -1,18 +1,19 @@
 //! [`Report`]: the steps of the way, the verdict and the advice.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use sockeye::Address;
+use sockeye::inspect::BoundName;
+use sockeye::{Address, Name};
 
 use super::listener::Listener;
 use super::user::User;
 use crate::exit::Exit;
-use crate::output::escape;
+use crate::output::{escape, json, socket};
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -87,7 +88,8 @@ pub(super) struct Report {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    address: String,
+    kind: &'static str,
+    address: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     address_base64: Option<String>,
     uid: u32,
@@ -181,15 +183,18 @@ impl Report {
         text
     }
 
-    pub(super) fn as_json(&self, address: &Address, user: &User) -> serde_json::Result<String> {
-        let raw = address.as_os_str();
+    pub(super) fn as_json(&self, address: &Address, user: &User) -> io::Result<Vec<u8>> {
+        let name = match address.name() {
+            Name::Path(path) => Some(BoundName::Path(path.as_os_str().as_bytes().to_vec())),
+            Name::Abstract(name) => Some(BoundName::Abstract(name.clone())),
+            // No way leads to a descriptor.
+            _ => None,
+        };
         let verdict = self.verdict.as_ref();
         let shown = Shown {
-            address: raw.to_string_lossy().into_owned(),
-            address_base64: raw
-                .to_str()
-                .is_none()
-                .then(|| STANDARD.encode(raw.as_encoded_bytes())),
+            kind: socket::kind(address.kind()),
+            address: name.as_ref().map(socket::address),
+            address_base64: name.as_ref().and_then(socket::not_utf8),
             uid: user.uid,
             user: user.name.as_deref(),
             steps: &self.steps,
@@ -199,7 +204,9 @@ impl Report {
             advice: verdict.map_or("", |verdict| &verdict.advice),
             exit: verdict.map_or(Exit::Done, |verdict| verdict.exit) as u8,
         };
-        Ok(escape::json(&serde_json::to_string(&shown)?) + "\n")
+        let mut line = Vec::new();
+        json::line(&mut line, &shown)?;
+        Ok(line)
     }
 }
 

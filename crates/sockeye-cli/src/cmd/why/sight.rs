@@ -1,7 +1,7 @@
 //! [`Sight`]: the sockets that exist, and how far that can be relied on.
 
 use rustix::fs::stat;
-use sockeye::inspect::{FileState, Options, Snapshot, Socket};
+use sockeye::inspect::{Options, Snapshot, Socket};
 
 use super::user::may_look_into_all;
 
@@ -75,10 +75,4 @@ pub(in crate::cmd) fn blind(snapshot: &Snapshot) -> Option<String> {
 
 fn is_first(namespace: &str, inode: u64) -> bool {
     stat(format!("/proc/self/ns/{namespace}")).is_ok_and(|found| found.st_ino == inode)
-}
-
-/// Whether a socket's own file is present somewhere, at the path that it was bound to.
-pub(super) fn is_present(socket: &Socket) -> bool {
-    let state = socket.file.and_then(|file| file.state);
-    state == Some(FileState::Present)
 }

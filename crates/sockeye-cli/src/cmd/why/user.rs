@@ -80,6 +80,22 @@ pub(super) fn may_look_into_all() -> bool {
     has_capability(CAP_SYS_PTRACE)
 }
 
+/// What keeps a process from our sight, as the end of "a process that".
+pub(super) fn hidden() -> &'static str {
+    match rustix::process::geteuid().is_root() {
+        true => "cannot be seen from here",
+        false => "you may not see (root may)",
+    }
+}
+
+/// Who sees what we may not. It may be root who asks: in a container, or without capabilities.
+pub(super) fn seer() -> &'static str {
+    match rustix::process::geteuid().is_root() {
+        true => "outside of any container, with all of root's capabilities",
+        false => "as root",
+    }
+}
+
 fn has_capability(number: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status

@@ -5,13 +5,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::Stat;
-use sockeye::inspect::{Snapshot, Socket, State};
+use sockeye::inspect::{BoundName, Snapshot, Socket, State};
 use sockeye::{Address, Kind, Name};
 
-use super::listener::{Listener, Standing, is_reachable, queue, standing, who};
-use super::lost::{elsewhere, replaced};
+use super::elsewhere::Elsewhere;
+use super::listener::{Listener, Standing, Who, is_reachable, queue, standing};
+use super::lost::replaced;
 use super::report::{Check, Report, Status, Verdict};
 use super::sight::Sight;
+use super::user::seer;
 use crate::exit::Exit;
 use crate::output::escape;
 
@@ -28,35 +30,35 @@ pub(super) fn at_file(
         .unwrap_or_default()
         .into_iter()
         .partition(|socket| is_at(socket, file));
-    let kind = address.kind();
-    match standing(kind, &here) {
+    let other = Elsewhere::find(address, path, sight, &here);
+    match standing(address.kind(), &here) {
         Standing::Nobody => {
             let connections = here.iter().filter(|s| s.state == State::Connected).count();
-            nobody_at(sight, connections, report);
+            nobody_at(sight, connections, other, report);
         }
         found => {
             meets(address, &found, report);
             across(&found, sight, report);
+            if let Some(other) = other {
+                other.note(report);
+            }
         }
     }
     replaced(path, &old, report);
-    let same_name = elsewhere(address, path, sight, &here);
-    if let Some(other) = same_name {
-        report.note(
-            Check::Namespace,
-            format!(
-                "another file has this path for {}, in another mount namespace or root directory",
-                who(other)
-            ),
-        );
-    }
 }
 
 /// Whether a selected socket is bound to the file itself; the others only were bound to its path.
 fn is_at(socket: &Socket, file: &Stat) -> bool {
+    let Some(bound) = socket.file else {
+        return false;
+    };
     // Of a file that is not present at the bound path the lower half is all that is known.
-    let inode = socket.file.map(|bound| bound.inode as u32);
-    inode == Some(file.st_ino as u32)
+    if bound.inode as u32 != file.st_ino as u32 {
+        return false;
+    }
+    // One that may be in another mount namespace can have the same number on another device.
+    let is_absolute = matches!(&socket.name, Some(BoundName::Path(name)) if name.starts_with(b"/"));
+    bound.state.is_some() || !is_absolute || bound.device == file.st_dev
 }
 
 /// Reports on an abstract name.
@@ -85,9 +87,10 @@ pub(super) fn abstract_name(address: &Address, sight: &Sight, report: &mut Repor
     );
     match other.iter().find(|socket| is_reachable(socket)) {
         Some(socket) => {
+            let who = Who::of(socket);
             let text = format!(
-                "{} has the name in another network namespace{}",
-                who(socket),
+                "{who} {} the name in another network namespace{}",
+                who.does("has", "have"),
                 number(socket.namespace)
             );
             report.set_listener(Listener::from(*socket));
@@ -127,7 +130,7 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
         return;
     };
     report.set_listener(Listener::from(*socket));
-    let (who, kind) = (who(socket), socket.kind);
+    let (who, kind) = (Who::of(socket), socket.kind);
     let refused = |cause, text, advice: &str| Verdict::new(Exit::NothingThere, cause, text, advice);
     if let Standing::OtherKind(_) = found {
         let text = format!(
@@ -149,9 +152,13 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
         return;
     }
     report.ok(Check::Kind, format!("it is a {kind} socket"));
+    let listens = who.does("listens", "listen");
     match found {
         Standing::ShutDown(_) => {
-            let text = format!("{who} lets no newcomers in any more: its listener is shut down");
+            let text = format!(
+                "{who} {} no newcomers in any more: the listener is shut down",
+                who.does("lets", "let")
+            );
             let verdict = refused(
                 "shut-down",
                 text.clone(),
@@ -160,7 +167,11 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
             report.no(Check::Listener, text, verdict);
         }
         Standing::Deaf(_) => {
-            let text = format!("{who} has the socket but does not listen, not yet or not any more");
+            let text = format!(
+                "{who} {} the socket but {} not listen, not yet or not any more",
+                who.does("has", "have"),
+                who.does("does", "do")
+            );
             let verdict = refused(
                 "not-listening",
                 text.clone(),
@@ -170,7 +181,8 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
         }
         Standing::Reserved(_) => {
             let text = format!(
-                "{who} has connected the socket to another one, and takes nothing from others"
+                "{who} {} connected the socket to another one, so it takes nothing from others",
+                who.does("has", "have")
             );
             let verdict = Verdict::new(
                 Exit::NotPermitted,
@@ -180,22 +192,26 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
             );
             report.no(Check::Listener, text, verdict);
         }
-        _ if kind == Kind::Datagram => report.ok(Check::Listener, format!("{who} receives")),
+        _ if kind == Kind::Datagram => {
+            let receives = who.does("receives", "receive");
+            report.ok(Check::Listener, format!("{who} {receives}"));
+        }
         Standing::Full(_) => {
-            report.ok(Check::Listener, format!("{who} listens"));
+            report.ok(Check::Listener, format!("{who} {listens}"));
             let queue = queue(socket).unwrap_or_default();
             let verdict = Verdict::new(
                 Exit::TimedOut,
                 "full",
                 format!(
-                    "{who} does not accept: {queue}; a connect would wait, or fail with EAGAIN"
+                    "{who} {} not accept: {queue}; a connect would wait, or fail with EAGAIN",
+                    who.does("does", "do")
                 ),
-                "look at what keeps that process busy, or wait; a larger backlog only makes the line longer",
+                "look at what keeps the server busy, or wait; a larger backlog only makes the line longer",
             );
             report.no(Check::Backlog, queue, verdict);
         }
         _ => {
-            report.ok(Check::Listener, format!("{who} listens"));
+            report.ok(Check::Listener, format!("{who} {listens}"));
             match queue(socket) {
                 Some(queue) => report.ok(Check::Backlog, queue),
                 None => report.step(Check::Backlog, Status::Unknown, "how many wait is not told"),
@@ -218,7 +234,7 @@ fn across(found: &Standing<'_>, sight: &Sight, report: &mut Report) {
     }
 }
 
-fn nobody_at(sight: &Sight, connections: usize, report: &mut Report) {
+fn nobody_at(sight: &Sight, connections: usize, other: Option<Elsewhere<'_>>, report: &mut Report) {
     if connections > 0 {
         let closed = match sight.blind {
             Some(_) => "who accepted them cannot be seen to listen",
@@ -229,9 +245,19 @@ fn nobody_at(sight: &Sight, connections: usize, report: &mut Report) {
             format!("older connections that still live: {connections}; {closed}"),
         );
     }
-    match &sight.blind {
-        Some(blind) => nobody_seen(blind, report),
-        None => {
+    match (&sight.blind, other) {
+        (Some(blind), other) => {
+            nobody_seen(blind, report);
+            if let Some(other) = other {
+                other.note(report);
+            }
+        }
+        (None, Some(other)) => {
+            let text = "nobody listens on the socket file that is here";
+            report.step(Check::Listener, Status::No, text);
+            other.conclude(text, report);
+        }
+        (None, None) => {
             let text = "nobody listens on the socket file: its server is gone";
             report.no(Check::Listener, text, stale());
         }
@@ -252,7 +278,7 @@ fn nobody_seen(blind: &str, report: &mut Report) {
         Exit::Incomplete,
         "nobody-seen",
         "nobody that I can see listens on it",
-        "ask again with --connect, which settles it, or as root",
+        format!("ask again with --connect, which settles it, or {}", seer()),
     );
     let text = format!("nobody that I can see listens; {blind}");
     report.unknown(Check::Listener, text, verdict);

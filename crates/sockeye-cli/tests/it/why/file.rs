@@ -1,0 +1,84 @@
+//! Socket files and servers that have lost one another.
+
+use std::fs;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use super::{Told, listening, own_pid, why};
+use crate::support::{Place, Server, is_root, stale_socket};
+
+/// Without root nobody knows what other users' processes have open.
+#[track_caller]
+fn is_stale(told: &Told) {
+    match is_root() {
+        true => told.is(3, "stale", &["stale"]),
+        false => told.is(7, "nobody-seen", &["nobody that I can see", "--connect"]),
+    };
+}
+
+#[test]
+fn a_stale_file() {
+    let place = Place::new();
+    stale_socket(&place.socket());
+    is_stale(&why(place.socket(), &[]));
+    why(place.socket(), &["--connect"]).is(3, "stale", &["refused"]);
+}
+
+#[test]
+fn a_stale_file_whose_connections_live() {
+    let (place, listener) = listening();
+    let _client = UnixStream::connect(place.socket()).expect("listening");
+    let _accepted = listener.accept().expect("waiting");
+    drop(listener);
+    let told = why(place.socket(), &[]);
+    is_stale(&told);
+    assert!(
+        told.text.contains("older connections that still live: 1"),
+        "{}",
+        told.text
+    );
+}
+
+#[test]
+fn a_file_that_was_removed_under_its_server() {
+    let (place, _listener) = listening();
+    fs::remove_file(place.socket()).expect("our own place");
+    why(place.socket(), &[]).is(3, "removed", &[&own_pid(), "still lives"]);
+    fs::write(place.socket(), "").expect("our own place");
+    why(place.socket(), &[]).is(3, "removed", &["regular file", "still lives"]);
+}
+
+#[test]
+fn a_file_that_was_renamed_may_still_be_there() {
+    let (place, _listener) = listening();
+    fs::rename(place.socket(), place.at("after")).expect("our own place");
+    let words = [&*own_pid(), "no file at this path leads to it", "renamed"];
+    let told = why(place.socket(), &[]);
+    told.is(3, "removed", &words);
+    assert!(!told.text.contains("gone"), "{}", told.text);
+    why(place.at("after"), &[]).is(0, "none", &[&own_pid()]);
+}
+
+#[test]
+fn a_directory_that_was_removed_under_its_server() {
+    let place = Place::new();
+    fs::create_dir(place.at("run")).expect("our own place");
+    let _listener = UnixListener::bind(place.at("run/app.sock")).expect("a fresh path");
+    fs::remove_dir_all(place.at("run")).expect("our own place");
+    why(place.at("run/app.sock"), &[]).is(3, "removed", &[&own_pid(), "/run does not exist"]);
+}
+
+#[test]
+fn a_path_that_replaced_an_older_servers() {
+    let (place, _old) = listening();
+    fs::remove_file(place.socket()).expect("our own place");
+    let server = Server::start(place.socket(), &[]);
+    let old = format!("an older server still lives, {}", own_pid());
+    let new = format!("pid {} (sockeye", server.process.id());
+    why(place.socket(), &[]).is(0, "none", &[&old, &new]);
+    drop(server);
+    fs::remove_file(place.socket()).ok();
+    stale_socket(&place.socket());
+    let told = why(place.socket(), &[]);
+    is_stale(&told);
+    assert!(told.text.contains(&old), "{}", told.text);
+}

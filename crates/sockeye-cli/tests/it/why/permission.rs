@@ -1,0 +1,228 @@
+//! What a user may search and write.
+
+use std::fs;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{chown, lchown, symlink};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+
+use rustix::fs::{XattrFlags, setxattr};
+
+use super::{Nobody, Told, listening, why};
+use crate::support::{
+    Place, as_other_user, is_root, optional_peer, python, run, set_mode, skipped,
+};
+
+#[test]
+fn a_directory_without_the_search_bit() {
+    let place = Place::new();
+    place.set_mode(0o755);
+    let dir = place.at("closed");
+    fs::create_dir(&dir).expect("our own place");
+    let path = dir.join("app.sock");
+    let _listener = UnixListener::bind(&path).expect("a fresh path");
+    set_mode(&dir, 0o600);
+    let told = Nobody::new().map(|nobody| nobody.why(&path, &[]));
+    let for_other = is_root().then(|| why(&path, &["--user", "65534"]));
+    set_mode(&dir, 0o700);
+    for told in told.iter().chain(&for_other) {
+        told.is(
+            5,
+            "directory",
+            &["closed may not be searched", "mode 0600", "no x for"],
+        );
+    }
+    // Root sees what lies behind, and says what else is in the way.
+    if let Some(told) = for_other {
+        assert_eq!(told.steps("permission"), ["no"], "{}", told.text);
+        assert_eq!(told.steps("listener"), ["ok"], "{}", told.text);
+    }
+}
+
+#[test]
+fn a_socket_without_the_write_bit() {
+    let (place, _listener) = listening();
+    set_mode(&place.socket(), 0o400);
+    let Some(nobody) = Nobody::new() else {
+        return;
+    };
+    let told = nobody.why(place.socket(), &[]);
+    told.is(
+        5,
+        "permission",
+        &["may not be written", "mode 0400", "no w for"],
+    );
+    assert_eq!(told.steps("permission"), ["no"]);
+}
+
+/// What the asker may not look at is not judged for another user, even if that one may.
+#[test]
+fn a_directory_that_only_the_other_user_may_search() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let (place, _listener) = listening();
+    let Some(nobody) = Nobody::new() else {
+        return;
+    };
+    place.set_mode(0o700);
+    let shown = place.dir().to_str().expect("plain");
+    let words = ["you may not look beyond", shown, "run this as root"];
+    for options in [
+        &["--user", "root"] as &[&str],
+        &["--user", "root", "--connect"],
+    ] {
+        let told = nobody.why(place.socket(), options);
+        told.is(7, "unseen", &words);
+    }
+}
+
+/// A sandbox that says nothing of itself: the bits permit it, and nothing else can be looked at.
+#[test]
+fn a_connect_that_a_security_module_denies() {
+    const SANDBOX: &str = "
+import ctypes, os, struct, sys
+kernel = ctypes.CDLL(None)
+scoped = struct.pack('QQQ', 0, 0, 1)  # LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
+ruleset = kernel.syscall(444, scoped, len(scoped), 0)  # landlock_create_ruleset(2)
+if ruleset < 0: sys.exit(77)
+kernel.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+if kernel.syscall(446, ruleset, 0) != 0: sys.exit(77)  # landlock_restrict_self(2)
+os.execv(sys.argv[1], sys.argv[1:])
+";
+    let Some(python) = python(SANDBOX) else {
+        return;
+    };
+    let sandboxed = |program: &str| {
+        let mut command = Command::new(python.get_program());
+        command.args(python.get_args()).arg(program);
+        command
+    };
+    if run(&mut sandboxed("/bin/true")).code == Some(77) {
+        return skipped("Landlock does not scope abstract names here (Linux 6.12)");
+    }
+    let name = format!("sockeye-test-{}-denied", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("short");
+    let _listener = UnixListener::bind_addr(&address).expect("a fresh name");
+    let told = Told::by(|| {
+        let mut command = sandboxed(env!("CARGO_BIN_EXE_sockeye"));
+        command.args(["why", "--connect"]).arg(format!("@{name}"));
+        command
+    });
+    told.is(5, "denied", &["Operation not permitted", "security module"]);
+    assert_eq!(told.steps("connect"), ["no"]);
+}
+
+/// There an unmapped owner looks like oneself.
+#[test]
+fn bits_that_permit_what_a_user_namespace_does_not() {
+    let Some(unshare) = optional_peer("unshare").filter(|_| is_root()) else {
+        return skipped("not root, or no unshare");
+    };
+    let (place, _listener) = listening();
+    set_mode(&place.socket(), 0o600);
+    let Some(nobody) = Nobody::new() else {
+        return;
+    };
+    let inside = |program: &Path| {
+        let mut command = as_other_user(unshare.as_os_str()).expect("as before");
+        command.arg("-U").arg(program);
+        command
+    };
+    if run(&mut inside("/bin/true".as_ref())).code != Some(0) {
+        return skipped("user namespaces are not permitted");
+    }
+    let told = Told::by(|| {
+        let mut command = inside(&nobody.copy);
+        command.arg("why").arg(place.socket());
+        command
+    });
+    told.is(5, "permission", &["the bits permit it", "user namespace"]);
+}
+
+#[test]
+fn another_user_is_judged_by_the_bits_and_its_groups() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let (place, _listener) = listening();
+    let path = place.socket();
+    let daemon = |owner, group, mode| {
+        chown(&path, Some(owner), Some(group)).expect("we are root");
+        set_mode(&path, mode);
+        why(&path, &["--user", "daemon"])
+    };
+    daemon(0, 0, 0o600).is(5, "permission", &["by user daemon", "no w for others"]);
+    daemon(0, 0, 0o602).is(0, "none", &[]);
+    // Nobody should join root's group.
+    daemon(0, 0, 0o660).is(
+        5,
+        "permission",
+        &["make the socket for a group of user daemon"],
+    );
+    daemon(0, 2, 0o660).is(
+        5,
+        "permission",
+        &["add user daemon to the group of", "root:bin"],
+    );
+    // daemon's own group is 1.
+    daemon(0, 1, 0o660).is(0, "none", &[]);
+    daemon(0, 1, 0o606).is(5, "permission", &["no w for its group"]);
+    daemon(1, 1, 0o060).is(5, "permission", &["no w for its owner"]);
+    why(&path, &["--user", "root"]).is(0, "none", &["root may do without w"]);
+    // Connecting would tell nothing of the other user.
+    let told = why(&path, &["--user", "daemon", "--connect"]);
+    assert_eq!(told.is(5, "permission", &[]).steps("connect"), ["note"]);
+}
+
+#[test]
+fn an_access_list() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let (place, _listener) = listening();
+    let path = place.socket();
+    let entry = |tag: u16, bits: u16, id: u32| {
+        [
+            &tag.to_le_bytes()[..],
+            &bits.to_le_bytes(),
+            &id.to_le_bytes(),
+        ]
+        .concat()
+    };
+    let none = u32::MAX;
+    let list = [
+        vec![2, 0, 0, 0],
+        entry(1, 6, none),
+        entry(2, 6, 65534),
+        entry(4, 0, none),
+        entry(0x10, 6, none),
+        entry(0x20, 0, none),
+    ]
+    .concat();
+    let name = "system.posix_acl_access";
+    if setxattr(&path, name, &list, XattrFlags::empty()).is_err() {
+        return skipped("the file system has no access lists");
+    }
+    why(&path, &["--user", "65534"]).is(0, "none", &["access list"]);
+    let advice = format!("setfacl -m u:65533:rw {}", path.display());
+    let words = ["no w for others", &advice];
+    why(&path, &["--user", "65533"]).is(5, "permission", &words);
+}
+
+#[test]
+fn a_link_of_somebody_else_in_an_open_sticky_directory() {
+    let protected = fs::read_to_string("/proc/sys/fs/protected_symlinks");
+    if !is_root() || !protected.is_ok_and(|value| value.trim() == "1") {
+        return skipped("not root, or fs.protected_symlinks is off");
+    }
+    let (place, _listener) = listening();
+    fs::create_dir(place.at("open")).expect("our own place");
+    set_mode(&place.at("open"), 0o1777);
+    symlink(place.socket(), place.at("open/link")).expect("a fresh path");
+    lchown(place.at("open/link"), Some(65534), None).expect("we are root");
+    UnixStream::connect(place.at("open/link")).expect_err("the kernel does not follow");
+    let told = why(place.at("open/link"), &["--connect"]);
+    told.is(5, "protected-link", &["sticky"]);
+}
