@@ -9,7 +9,6 @@ use rustix::fs::{fstat, fstatfs};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::adopt::{self, AdoptError};
-use crate::sys;
 
 /// What a service manager tells this process alone. A program that it starts must not find them:
 /// it would take our sockets for its own, or speak to the manager for us.
@@ -97,21 +96,22 @@ pub fn passed() -> Result<Vec<Passed>, ActivationError> {
         return Ok(Vec::new());
     };
     let sockets = announced.count;
-    let mut names = announced.names.into_iter();
-    let mut passed = Vec::new();
-    for number in (FIRST..).take(sockets) {
-        let take = || {
-            let fd = adopt::inherited(number)?;
-            sys::fd::set_close_on_exec(number)?;
-            Ok(fd)
-        };
-        passed.push(Passed {
-            fd: take().map_err(|source| ActivationError::Descriptor { sockets, source })?,
-            name: names.next().unwrap_or_else(|| NO_NAME.to_owned()),
-            number,
-        });
+    let failed = |source| ActivationError::Descriptor { sockets, source };
+    let numbers = || (FIRST..).take(sockets);
+    // Before the first duplicate, which would get the number of one that is missing.
+    for number in numbers() {
+        adopt::keep_from_children(number).map_err(failed)?;
     }
-    Ok(passed)
+    let mut names = announced.names.into_iter();
+    numbers()
+        .map(|number| {
+            Ok(Passed {
+                name: names.next().unwrap_or_else(|| NO_NAME.to_owned()),
+                number,
+                fd: adopt::inherited(number).map_err(failed)?,
+            })
+        })
+        .collect()
 }
 
 /// What the variables say.

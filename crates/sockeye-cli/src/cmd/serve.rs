@@ -1,7 +1,10 @@
 //! `sockeye serve`
 
+mod notify;
+mod systemd;
+
 use std::io::ErrorKind;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -9,11 +12,12 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sockeye::adopt::AdoptError;
 use sockeye::framing::{Framing, FramingError};
 use sockeye::server::{Connection, Messages, Server};
-use sockeye::{Listener, Name, adopt};
+use sockeye::{Kind, Listener, Name, adopt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::notify::Notify;
 use crate::args::{Answer, Serve};
 use crate::exit::{Exit, failure};
 use crate::output::lines::Lines;
@@ -32,12 +36,15 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
         ));
     }
     // Before anything is opened, so that the numbers are those that were passed on.
+    let listener = match args.address.name() {
+        Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
+        Name::Systemd(name) => Some(systemd::take(&args.address, name)?),
+        _ => None,
+    };
+    let ready = args.ready_fd.map(|raw| ready_fd(raw, listener.as_ref()));
     let passed = Passed {
-        ready: args.ready_fd.map(ready_fd).transpose()?,
-        listener: match args.address.name() {
-            Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
-            _ => None,
-        },
+        ready: ready.transpose()?,
+        listener,
     };
     allow_many_descriptors();
     // One thread: the work for a message is smaller than handing it to another one.
@@ -59,11 +66,14 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().map_err(|error| cannot_start(args, &error))?;
     let handler = Arc::new(Handler::new(args)?);
     let listener = match passed.listener {
-        Some(fd) => Listener::adopt(fd).map_err(|error| cannot_listen(args, &error))?,
+        Some(fd) => adopt(args, fd)?,
         None => listen(args)?,
     };
 
+    let notify = Arc::new(Notify::from_environment());
+    tokio::spawn(Arc::clone(&notify).keep_alive());
     info!("listening on {}", args.address);
+    notify.ready(&args.address);
     if let Some(ready) = passed.ready {
         // Whoever asked for it may have gone; that does not concern the clients.
         if let Err(error) = rustix::io::write(&ready, b"\n") {
@@ -75,6 +85,7 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     let cut_off = CancellationToken::new();
     let watch = {
         let (stop, cut_off) = (stop.clone(), cut_off.clone());
+        let notify = Arc::clone(&notify);
         let drain = args.drain;
         async move {
             tokio::select! {
@@ -86,6 +97,7 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
                 }
                 () = stop.cancelled() => {}
             }
+            notify.stopping();
             let name = signals.next().await;
             cut_off.cancel();
             info!("cutting off on a second signal ({name})");
@@ -135,23 +147,8 @@ fn is_path(args: &Serve) -> bool {
 
 fn listen(args: &Serve) -> anyhow::Result<Listener> {
     let address = &args.address;
-    if let Name::Systemd(_) = address.name() {
-        return Err(failure(
-            Exit::Usage,
-            format!(
-                "cannot listen on {address}: sockets passed by systemd are not served yet; give a path, @name or fd:N"
-            ),
-        ));
-    }
-    if address.kind() != sockeye::Kind::Stream {
-        return Err(failure(
-            Exit::Usage,
-            format!(
-                "cannot listen on {address}: {} sockets are not served yet; give the address without its {}: for a stream",
-                address.kind(),
-                address.kind().prefix()
-            ),
-        ));
+    if address.kind() != Kind::Stream {
+        return Err(not_served_yet(args, address.kind()));
     }
     let claim = args.claim().claim(address)?;
     if let Some(directory) = claim.unsafe_parent() {
@@ -163,9 +160,37 @@ fn listen(args: &Serve) -> anyhow::Result<Listener> {
     Ok(Listener::from_claim(claim)?)
 }
 
+/// Serves a socket that was passed on to us.
+fn adopt(args: &Serve, fd: OwnedFd) -> anyhow::Result<Listener> {
+    let kind = match args.address.name() {
+        Name::Systemd(_) => systemd::kind(&args.address, &fd),
+        _ => Ok(args.address.kind()),
+    };
+    match kind.map_err(|error| cannot_listen(args, &error))? {
+        Kind::Stream => Listener::adopt(fd).map_err(|error| cannot_listen(args, &error)),
+        kind => Err(not_served_yet(args, kind)),
+    }
+}
+
+fn not_served_yet(args: &Serve, kind: Kind) -> anyhow::Error {
+    failure(
+        Exit::Usage,
+        format!(
+            "cannot listen on {}: {kind} sockets are not served yet; give the address of a stream",
+            args.address
+        ),
+    )
+}
+
 /// The descriptor to write to, checked before anything is done.
-fn ready_fd(raw: RawFd) -> anyhow::Result<OwnedFd> {
-    take(raw).map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
+fn ready_fd(raw: RawFd, listener: Option<&OwnedFd>) -> anyhow::Result<OwnedFd> {
+    // What we have duplicated got a number that was free.
+    let is_ours = listener.is_some_and(|listener| listener.as_raw_fd() == raw);
+    let taken = match is_ours {
+        true => Err(AdoptError::NotOpen(raw)),
+        false => take(raw),
+    };
+    taken.map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
 }
 
 /// Takes a descriptor that was passed on to us. To be called before anything is opened: the number

@@ -1,6 +1,5 @@
 //! Descriptors known by their number only.
 
-use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
@@ -12,8 +11,8 @@ use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 ///
 /// # Errors
 /// `EBADF` where nothing is open under this number.
-pub(crate) fn duplicate(raw: RawFd) -> io::Result<OwnedFd> {
-    Ok(with(raw, |fd| fcntl_dupfd_cloexec(fd, 3))?)
+pub(crate) fn duplicate(raw: RawFd) -> Result<OwnedFd, Errno> {
+    with(raw, |fd| fcntl_dupfd_cloexec(fd, 3))
 }
 
 /// Keeps the descriptor `raw` from programs that this process starts (fcntl(2), `F_SETFD`).
