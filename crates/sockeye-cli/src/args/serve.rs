@@ -12,9 +12,13 @@ Examples:
   sockeye serve --mode 0660 --owner :users /tmp/app.sock
   sockeye serve --echo @echo
   sockeye serve --json --framing length --reply ok /tmp/app.sock
+  systemd-socket-activate -l /tmp/app.sock sockeye serve systemd:
 
 SIGINT and SIGTERM drain: no newcomer is let in, requests that have begun are
-answered, for at most the time of --drain. A second signal cuts them off.";
+answered, for at most the time of --drain. A second signal cuts them off.
+
+Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
+systemd: the only one. Type=notify and WatchdogSec= work at any address.";
 
 /// Listen on an address and answer messages
 ///
@@ -24,7 +28,7 @@ answered, for at most the time of --drain. A second signal cuts them off.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("answer"))]
 pub(crate) struct Serve {
-    /// Where to listen: a path, @name or fd:N
+    /// Where to listen: a path, @name, fd:N or systemd:NAME
     #[arg(value_parser = address())]
     pub(crate) address: Address,
 

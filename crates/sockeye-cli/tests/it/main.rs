@@ -38,4 +38,5 @@ mod permission;
 mod send;
 mod systemd;
 mod topology;
+mod units;
 mod why;

@@ -29,14 +29,11 @@ impl Manager {
     }
 }
 
-/// `sockeye serve OPTIONS PATH` that is to tell `notify_socket`; the variables of a watchdog that
-/// may be around are not for it.
-fn told(place: &Place, options: &[&str], notify_socket: &str) -> Command {
-    let mut command = Server::command(options);
+/// `sockeye serve` that is to tell `notify_socket`.
+fn told(place: &Place, notify_socket: &str) -> Command {
+    let mut command = Server::command(&[]);
     command.arg(place.socket());
     command.env("NOTIFY_SOCKET", notify_socket);
-    command.env_remove("WATCHDOG_PID");
-    command.env_remove("WATCHDOG_USEC");
     command
 }
 
@@ -53,7 +50,7 @@ fn the_manager_is_told_of_the_start_and_of_the_drain() {
     let address = SocketAddr::from_abstract_name(&name).expect("a short name");
     let by_name = (Manager::at(&address), format!("@{name}"));
     for (manager, socket) in [at_path(&place), by_name] {
-        let mut process = Process::spawn(&mut told(&place, &[], &socket));
+        let mut process = Process::spawn(&mut told(&place, &socket));
         let path = place.socket();
         let status = format!("STATUS=listening on {}", path.display());
         assert_eq!(manager.message(), ["READY=1", &status], "{socket}");
@@ -90,7 +87,7 @@ fn a_path_cannot_tell_the_manager_anything() {
 fn a_watchdog_is_kept_quiet() {
     let place = Place::new();
     let (manager, socket) = at_path(&place);
-    let mut command = told(&place, &[], &socket);
+    let mut command = told(&place, &socket);
     let process = Process::spawn(command.env("WATCHDOG_USEC", "200000"));
     assert_eq!(manager.message()[0], "READY=1");
     for _ in 0..5 {
@@ -110,7 +107,7 @@ fn a_watchdog_of_another_process_is_left_alone() {
     for (name, value) in [("WATCHDOG_PID", "1"), ("WATCHDOG_USEC", "0")] {
         let place = Place::new();
         let (manager, socket) = at_path(&place);
-        let mut command = told(&place, &[], &socket);
+        let mut command = told(&place, &socket);
         command.env("WATCHDOG_USEC", "1000").env(name, value);
         let mut process = Process::spawn(&mut command);
         assert_eq!(manager.message()[0], "READY=1");
@@ -129,7 +126,7 @@ fn a_manager_that_cannot_be_told_is_no_reason_not_to_serve() {
     let place = Place::new();
     let nobody = place.at("nobody");
     for socket in [nobody.to_str().expect("a plain path"), "vsock:2:1", "@"] {
-        let mut command = told(&place, &[], socket);
+        let mut command = told(&place, socket);
         let mut server = Server::started_by(&mut command, place.socket());
         server.ask("hello\n");
         let ending = server.stop();

@@ -87,8 +87,8 @@ impl Notify {
         let Some(manager) = &self.0 else { return };
         let text: String = states.iter().map(|state| format!("{state}\n")).collect();
         if let Err(error) = manager.send(&text) {
-            let manager = manager.name.display();
-            warn!("cannot notify {manager}: {error}; it was not told {text:?}");
+            let (manager, text) = (manager.name.display(), text.trim_end().replace('\n', " "));
+            warn!("cannot notify {manager}: {error}; it was not told {text}");
         }
     }
 }
@@ -123,5 +123,31 @@ impl Manager {
     fn send(&self, text: &str) -> io::Result<()> {
         self.socket.send_to_addr(text.as_bytes(), &self.address)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_in_place_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let message = || {
+            let mut buffer = [0; 256];
+            let count = manager.recv(&mut buffer).unwrap();
+            String::from_utf8(buffer[..count].to_vec()).unwrap()
+        };
+        let notify = Notify(Some(Manager::at(path.as_os_str()).unwrap()));
+        notify.reloading();
+        let reloading = message();
+        let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+        let micros: u64 = micros.unwrap().trim_end().parse().unwrap();
+        assert!(micros > 0, "{reloading}");
+        notify.replaced_by(4242);
+        assert_eq!(message(), "MAINPID=4242\nREADY=1\n");
     }
 }
