@@ -54,7 +54,9 @@ impl fmt::Display for AdoptError {
                     "it is of no type known here; pass a UNIX {wanted} socket"
                 ),
             },
-            Self::NotListening => f.write_str("it does not listen; call listen(2) on it first"),
+            Self::NotListening => f.write_str(
+                "it does not listen; call listen(2) on it first (in a .socket unit: Accept=no)",
+            ),
             Self::Listening => f.write_str("it is a listener; pass a connected socket"),
             Self::NotConnected => f.write_str("it is not connected; pass a connected socket"),
             Self::Io(error) => {
@@ -81,10 +83,19 @@ impl From<Errno> for AdoptError {
 /// # Errors
 /// [`AdoptError::NotOpen`] where nothing is open under this number.
 pub fn inherited(raw: RawFd) -> Result<OwnedFd, AdoptError> {
-    sys::fd::duplicate(raw).map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::BADF) => AdoptError::NotOpen(raw),
-        _ => AdoptError::Io(error),
-    })
+    sys::fd::duplicate(raw).map_err(|errno| of_number(raw, errno))
+}
+
+/// Keeps the inherited descriptor `raw` from programs that this process starts.
+pub(crate) fn keep_from_children(raw: RawFd) -> Result<(), AdoptError> {
+    sys::fd::set_close_on_exec(raw).map_err(|errno| of_number(raw, errno))
+}
+
+fn of_number(raw: RawFd, errno: Errno) -> AdoptError {
+    match errno {
+        Errno::BADF => AdoptError::NotOpen(raw),
+        errno => AdoptError::Io(errno.into()),
+    }
 }
 
 /// The kind of a UNIX socket.

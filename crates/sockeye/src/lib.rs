@@ -1,6 +1,7 @@
 //! UNIX sockets done right.
 #![deny(unsafe_code)]
 
+pub mod activation;
 pub mod address;
 pub mod adopt;
 pub mod ancillary;

@@ -24,6 +24,7 @@ Addresses: [kind:]name
   /run/app.sock, app.sock   a path (./@file for one that begins with @)
   @name                     an abstract name; \\xNN is a byte that is not text
   fd:N                      an inherited descriptor
+  systemd:NAME              a socket passed by systemd (systemd: the only one)
 Kinds: unix (a stream, the default), seqpacket, dgram
 
 Exit status:

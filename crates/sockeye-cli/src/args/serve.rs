@@ -16,9 +16,13 @@ Examples:
   sockeye serve --echo @echo
   sockeye serve seqpacket:/tmp/records.sock
   sockeye serve --json --framing length --reply ok /tmp/app.sock
+  systemd-socket-activate -l /tmp/app.sock sockeye serve systemd:
 
 SIGINT and SIGTERM drain: no newcomer is let in, requests that have begun are
-answered, for at most the time of --drain. A second signal cuts them off.";
+answered, for at most the time of --drain. A second signal cuts them off.
+
+Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
+systemd: the only one. Type=notify and WatchdogSec= work at any address.";
 
 /// Listen on an address and answer messages
 ///
@@ -29,8 +33,8 @@ answered, for at most the time of --drain. A second signal cuts them off.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("answer"))]
 pub(crate) struct Serve {
-    /// Where to listen: a path, @name or fd:N; seqpacket: or dgram: in front
-    /// for another kind than a stream
+    /// Where to listen: a path, @name, fd:N or systemd:NAME; seqpacket: or dgram:
+    /// in front for another kind than a stream
     #[arg(value_parser = address())]
     pub(crate) address: Address,
 
@@ -144,8 +148,7 @@ impl Serve {
     }
 
     /// Options that this kind of socket has no use for are wrong usage.
-    pub(crate) fn check_kind(&self) -> anyhow::Result<()> {
-        let kind = self.address.kind();
+    pub(crate) fn check_kind(&self, kind: Kind) -> anyhow::Result<()> {
         let unused = [
             ("--framing", self.framing.is_some() && kind != Kind::Stream),
             (

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -141,4 +141,27 @@ fn a_reader_that_has_gone_is_no_panic() {
     assert!(!said.contains("panicked"), "{said}");
     assert!(matches!(code, Some(0 | 1)), "{code:?}: {said}");
     assert!(!place.socket().exists(), "its file is gone");
+}
+
+/// A duplicate of the one gets the lowest free number, which must not be taken for the other.
+#[test]
+fn a_number_that_was_not_passed_is_not_one_of_ours() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    for (passed, words) in [
+        ("3<&0 4<&-", ["--ready-fd 4", "no descriptor 4"]),
+        ("3<&- 4<&0", ["fd:3", "no descriptor 3"]),
+    ] {
+        let script = format!(r#"exec "$0" serve --ready-fd 4 fd:3 {passed}"#);
+        let tried = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_sockeye")])
+            .stdin(OwnedFd::from(listener.try_clone().expect("a duplicate")))
+            .output()
+            .expect("started");
+        let said = String::from_utf8_lossy(&tried.stderr);
+        assert_eq!(tried.status.code(), Some(2), "{said}");
+        for word in words {
+            assert!(said.contains(word), "`{word}` is missing in: {said}");
+        }
+    }
 }

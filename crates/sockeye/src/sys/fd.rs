@@ -1,9 +1,8 @@
 //! Descriptors known by their number only.
 
-use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
 /// Duplicates the descriptor `raw`, close-on-exec (fcntl(2), `F_DUPFD_CLOEXEC`).
 ///
@@ -12,12 +11,23 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 ///
 /// # Errors
 /// `EBADF` where nothing is open under this number.
-pub(crate) fn duplicate(raw: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn duplicate(raw: RawFd) -> Result<OwnedFd, Errno> {
+    with(raw, |fd| fcntl_dupfd_cloexec(fd, 3))
+}
+
+/// Keeps the descriptor `raw` from programs that this process starts (fcntl(2), `F_SETFD`).
+///
+/// # Errors
+/// `EBADF` where nothing is open under this number.
+pub(crate) fn set_close_on_exec(raw: RawFd) -> Result<(), Errno> {
+    with(raw, |fd| fcntl_setfd(fd, FdFlags::CLOEXEC))
+}
+
+fn with<T>(raw: RawFd, call: impl FnOnce(BorrowedFd<'_>) -> Result<T, Errno>) -> Result<T, Errno> {
     if raw < 0 {
-        return Err(Errno::BADF.into());
+        return Err(Errno::BADF);
     }
-    // SAFETY: `raw` is not -1, and it is borrowed for the one system call below, which refuses a
-    // number that is not open; nothing is read, written or closed through it.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
-    Ok(fcntl_dupfd_cloexec(borrowed, 3)?)
+    // SAFETY: `raw` is not -1, and it is borrowed for the one fcntl(2) of our callers, which
+    // refuses a number that is not open; nothing is read, written or closed through it.
+    call(unsafe { BorrowedFd::borrow_raw(raw) })
 }

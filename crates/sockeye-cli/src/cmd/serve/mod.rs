@@ -3,10 +3,12 @@
 mod allowed;
 mod datagrams;
 mod handler;
+mod notify;
 mod records;
 mod signals;
+mod systemd;
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -21,6 +23,7 @@ use crate::exit::{Exit, failure};
 use crate::output::log;
 use allowed::Allowed;
 use handler::Handler;
+use notify::Notify;
 use signals::Signals;
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
@@ -34,14 +37,16 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
             ),
         ));
     }
-    args.check_kind()?;
     // Before anything is opened, so that the numbers are those that were passed on.
+    let listener = match args.address.name() {
+        Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
+        Name::Systemd(name) => Some(systemd::take(&args.address, name)?),
+        _ => None,
+    };
+    let ready = args.ready_fd.map(|raw| ready_fd(raw, listener.as_ref()));
     let passed = Passed {
-        ready: args.ready_fd.map(ready_fd).transpose()?,
-        listener: match args.address.name() {
-            Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
-            _ => None,
-        },
+        ready: ready.transpose()?,
+        listener,
     };
     allow_many_descriptors();
     // One thread: the work for a message is smaller than handing it to another one.
@@ -63,13 +68,14 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     let mut signals = Signals::new().map_err(|error| cannot_start(args, &error))?;
     let handler = Arc::new(Handler::new(args)?);
     let socket = match passed.listener {
-        Some(fd) => {
-            Socket::adopt(fd, args.address.kind()).map_err(|error| cannot_listen(args, &error))?
-        }
+        Some(fd) => adopt(args, fd)?,
         None => listen(args)?,
     };
 
+    let notify = Arc::new(Notify::from_environment());
+    tokio::spawn(Arc::clone(&notify).keep_alive());
     info!("listening on {}", args.address);
+    notify.ready(&args.address);
     if let Some(ready) = passed.ready {
         // Whoever asked for it may have gone; that does not concern the clients.
         if let Err(error) = rustix::io::write(&ready, b"\n") {
@@ -81,6 +87,7 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     let cut_off = CancellationToken::new();
     let watch = {
         let (stop, cut_off) = (stop.clone(), cut_off.clone());
+        let notify = Arc::clone(&notify);
         let drain = args.drain;
         async move {
             tokio::select! {
@@ -92,6 +99,7 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
                 }
                 () = stop.cancelled() => {}
             }
+            notify.stopping();
             let name = signals.next().await;
             cut_off.cancel();
             info!("cutting off on a second signal ({name})");
@@ -201,14 +209,7 @@ fn is_path(args: &Serve) -> bool {
 
 fn listen(args: &Serve) -> anyhow::Result<Socket> {
     let address = &args.address;
-    if let Name::Systemd(_) = address.name() {
-        return Err(failure(
-            Exit::Usage,
-            format!(
-                "cannot listen on {address}: sockets passed by systemd are not served yet; give a path, @name or fd:N"
-            ),
-        ));
-    }
+    args.check_kind(address.kind())?;
     let claim = args.claim().claim(address)?;
     if let Some(directory) = claim.unsafe_parent() {
         warn!(
@@ -219,9 +220,26 @@ fn listen(args: &Serve) -> anyhow::Result<Socket> {
     Ok(Socket::from_claim(claim)?)
 }
 
+/// Serves a socket that was passed on to us.
+fn adopt(args: &Serve, fd: OwnedFd) -> anyhow::Result<Socket> {
+    let kind = match args.address.name() {
+        Name::Systemd(_) => systemd::kind(&args.address, &fd),
+        _ => Ok(args.address.kind()),
+    };
+    let kind = kind.map_err(|error| cannot_listen(args, &error))?;
+    args.check_kind(kind)?;
+    Socket::adopt(fd, kind).map_err(|error| cannot_listen(args, &error))
+}
+
 /// The descriptor to write to, checked before anything is done.
-fn ready_fd(raw: RawFd) -> anyhow::Result<OwnedFd> {
-    take(raw).map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
+fn ready_fd(raw: RawFd, listener: Option<&OwnedFd>) -> anyhow::Result<OwnedFd> {
+    // What we have duplicated got a number that was free.
+    let is_ours = listener.is_some_and(|listener| listener.as_raw_fd() == raw);
+    let taken = match is_ours {
+        true => Err(AdoptError::NotOpen(raw)),
+        false => take(raw),
+    };
+    taken.map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
 }
 
 /// Takes a descriptor that was passed on to us. To be called before anything is opened: the number

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use sockeye::activation::VARIABLES;
 
 use super::{Client, PATIENCE, Process, Report, eventually};
 
@@ -178,7 +179,9 @@ impl Ending {
 /// The command under test, free of what the caller's environment may change.
 pub(crate) fn sockeye() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
-    command.env_remove("RUST_LOG").env_remove("NO_COLOR");
+    for name in ["RUST_LOG", "NO_COLOR"].iter().chain(&VARIABLES) {
+        command.env_remove(name);
+    }
     command
 }
 

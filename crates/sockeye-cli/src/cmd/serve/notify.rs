@@ -1,0 +1,153 @@
+//! What the service manager is told (sd_notify(3)).
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use sockeye::Address;
+use tokio::time::MissedTickBehavior;
+use tracing::warn;
+
+use crate::output::escape;
+
+/// How long a message may wait for a manager that does not read.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Tells the manager at `NOTIFY_SOCKET`, or nobody where there is none.
+pub(super) struct Notify(Option<Manager>);
+
+impl Notify {
+    /// A manager that cannot be reached is no reason not to serve.
+    pub(super) fn from_environment() -> Self {
+        let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
+            return Self(None);
+        };
+        Self(Manager::at(&name).map_or_else(
+            |error| {
+                warn!(
+                    "cannot notify {}: {error}; check NOTIFY_SOCKET",
+                    name.display()
+                );
+                None
+            },
+            Some,
+        ))
+    }
+
+    /// Clients can be served (again).
+    pub(super) fn ready(&self, address: &Address) {
+        // A line break in a path would begin a variable of its own.
+        let status = escape::text(&format!("listening on {address}")).to_string();
+        self.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    }
+
+    pub(super) fn stopping(&self) {
+        self.tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+    }
+
+    /// A restart in place has begun (`Type=notify-reload`); `replaced_by` ends it, or `ready` if it
+    /// fails.
+    #[allow(dead_code, reason = "for the takeover")]
+    pub(super) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+            Err(error) => warn!("cannot notify of the restart: no clock: {error}"),
+        }
+    }
+
+    /// Process `pid` is the service from now on, and ready. Nothing may be told after that.
+    ///
+    /// It must have been started with `NOTIFY_SOCKET` and `WATCHDOG_USEC`, without `WATCHDOG_PID`.
+    #[allow(dead_code, reason = "for the takeover")]
+    pub(super) fn replaced_by(&self, pid: u32) {
+        self.tell(&[NotifyState::MainPid(pid), NotifyState::Ready]);
+    }
+
+    /// Tells twice in the time of the watchdog that we are alive, if it wants to know. It is for a
+    /// task on the runtime that serves, so that a runtime that hangs is noticed.
+    pub(super) async fn keep_alive(self: Arc<Self>) {
+        let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
+        let (Some(_), Some(limit)) = (&self.0, limit) else {
+            return;
+        };
+        let mut tick = tokio::time::interval(limit / 2);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.tell(&[NotifyState::Watchdog]);
+        }
+    }
+
+    fn tell(&self, states: &[NotifyState<'_>]) {
+        let Some(manager) = &self.0 else { return };
+        let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+        if let Err(error) = manager.send(&text) {
+            let (manager, text) = (manager.name.display(), text.trim_end().replace('\n', " "));
+            warn!("cannot notify {manager}: {error}; it was not told {text}");
+        }
+    }
+}
+
+/// `sd_notify::notify` takes an abstract name for a path, opens a socket for each message, which
+/// fails where descriptors run out, and waits without a limit.
+struct Manager {
+    name: OsString,
+    address: SocketAddr,
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    fn at(name: &OsStr) -> io::Result<Self> {
+        let address = match name.as_bytes() {
+            [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest)?,
+            [b'/', ..] => SocketAddr::from_pathname(name)?,
+            _ => {
+                let why = "it is neither an absolute path nor an @name";
+                return Err(io::Error::new(ErrorKind::InvalidInput, why));
+            }
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            name: name.to_owned(),
+            address,
+            socket,
+        })
+    }
+
+    fn send(&self, text: &str) -> io::Result<()> {
+        self.socket.send_to_addr(text.as_bytes(), &self.address)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_in_place_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let message = || {
+            let mut buffer = [0; 256];
+            let count = manager.recv(&mut buffer).unwrap();
+            String::from_utf8(buffer[..count].to_vec()).unwrap()
+        };
+        let notify = Notify(Some(Manager::at(path.as_os_str()).unwrap()));
+        notify.reloading();
+        let reloading = message();
+        let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+        let micros: u64 = micros.unwrap().trim_end().parse().unwrap();
+        assert!(micros > 0, "{reloading}");
+        notify.replaced_by(4242);
+        assert_eq!(message(), "MAINPID=4242\nREADY=1\n");
+    }
+}
