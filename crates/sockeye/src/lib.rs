@@ -12,6 +12,8 @@ pub mod inspect;
 pub mod listener;
 pub mod peer;
 #[cfg(feature = "tokio")]
+pub mod program;
+#[cfg(feature = "tokio")]
 pub mod server;
 mod socket;
 #[cfg(feature = "tokio")]
@@ -24,5 +26,7 @@ pub use connect::{ConnectError, Connector};
 #[cfg(feature = "tokio")]
 pub use listener::Listener;
 pub use peer::Peer;
+#[cfg(feature = "tokio")]
+pub use program::Program;
 #[cfg(feature = "tokio")]
 pub use stream::Stream;

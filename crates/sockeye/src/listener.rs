@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with};
 use tokio::io::Interest;
@@ -122,6 +123,33 @@ impl Listener {
             Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Waits until a connection waits, and leaves it there for whoever accepts with the same socket.
+    ///
+    /// # Errors
+    /// As poll(2).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn waiting(&self) -> io::Result<()> {
+        loop {
+            let mut ready = self.io.readable().await?;
+            if self.has_waiting()? {
+                ready.retain_ready();
+                return Ok(());
+            }
+            ready.clear_ready();
+        }
+    }
+
+    /// Whether a connection waits now.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn has_waiting(&self) -> io::Result<bool> {
+        let mut state = [PollFd::new(&self.io, PollFlags::IN)];
+        Ok(poll(&mut state, Some(&Timespec::default()))? > 0)
     }
 
     fn accept_now(&self) -> Result<OwnedFd, Errno> {

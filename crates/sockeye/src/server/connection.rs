@@ -29,6 +29,10 @@ pub struct Connection {
     entered: Entered,
 }
 
+/// A connection's place in the limits and in the report, held until it is dropped.
+#[derive(Debug)]
+pub struct Slot(#[expect(dead_code, reason = "what it does it does when it is dropped")] Entered);
+
 /// The timeouts of a server.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Timeouts {
@@ -149,6 +153,20 @@ impl Connection {
 
     pub(super) fn drain_signal(&self) -> Signal {
         Signal::new(&self.entered.tally().drain)
+    }
+
+    /// Cancelled when the time for draining is over: end what is begun, within the time of
+    /// [`Server::grace`](super::Server::grace).
+    #[must_use]
+    pub fn cut_off(&self) -> CancellationToken {
+        self.entered.tally().cut.token().child_token()
+    }
+
+    /// Takes the stream out, without the server's timeouts: it can be closed, or handed to another
+    /// process, while the connection keeps its place in the limits.
+    #[must_use]
+    pub fn into_parts(self) -> (Stream, Slot) {
+        (self.stream, Slot(self.entered))
     }
 
     /// The stream, without the server's timeouts.
