@@ -1,10 +1,13 @@
+use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Args};
 use sockeye::{Address, IfExists};
 
-use super::values::{Framing, Owner, Policy, address, count, duration, mode, owner, size};
+use super::values::{
+    Framing, Owner, Policy, Tradition, address, count, duration, mode, owner, size,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,15 +15,26 @@ Examples:
   sockeye serve --mode 0660 --owner :users /tmp/app.sock
   sockeye serve --echo @echo
   sockeye serve --json --framing length --reply ok /tmp/app.sock
+  sockeye serve --max-connections 40 /tmp/sort.sock -- sort -r
+  sockeye serve --inetd-listener /tmp/app.sock -- ./daemon --socket-activated
+
+A PROGRAM has the connection as its standard input and output, shares standard
+error with the server, and gets no other descriptor. It is told, as by
+s6-ipcserver: PROTO=IPC, IPCREMOTEEUID, IPCREMOTEEGID, IPCREMOTEPID (unset where
+it is unknown), IPCREMOTEPATH, IPCLOCALPATH and IPCCONNNUM, the connections of
+that user. A listener of --inetd-listener is descriptor 3 (sd_listen_fds(3)).
 
 SIGINT and SIGTERM drain: no newcomer is let in, requests that have begun are
-answered, for at most the time of --drain. A second signal cuts them off.";
+answered, for at most the time of --drain. A second signal cuts them off.
+Programs that are cut off get SIGTERM, with all of their process group, and
+SIGKILL when they have ended, or two seconds later.";
 
 /// Listen on an address and answer messages
 ///
 /// The socket file is made with exactly the mode asked for, a file that a dead
 /// server left is replaced, a live server is never displaced, and at the end
-/// the file is removed. One line is printed for each message.
+/// the file is removed. One line is printed for each message, or a program is
+/// started for each connection.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("answer"))]
 pub(crate) struct Serve {
@@ -95,6 +109,18 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(RawFd).range(0..))]
     pub(crate) ready_fd: Option<RawFd>,
 
+    /// Start PROGRAM once, at the first connection, with the listening socket
+    /// itself, and again when it has ended and another one comes
+    #[arg(long, requires = "program", conflicts_with_all = [
+        "env", "max_connections", "max_per_uid", "first_byte_timeout",
+    ])]
+    pub(crate) inetd_listener: bool,
+
+    /// In whose words a program is told of its client: ipc as s6-ipcserver
+    /// does, ucspi as unixserver (UNIXREMOTEEUID and the like)
+    #[arg(long, value_enum, default_value_t = Tradition::Ipc, requires = "program")]
+    pub(crate) env: Tradition,
+
     /// Print one JSON object a message
     #[arg(long)]
     pub(crate) json: bool,
@@ -106,6 +132,12 @@ pub(crate) struct Serve {
     /// Say more on standard error; twice for still more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+
+    /// Start this for each connection, instead of answering messages
+    #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = [
+        "answer", "framing", "max_message", "idle_timeout", "json",
+    ])]
+    pub(crate) program: Vec<OsString>,
 }
 
 /// What a message is answered with.

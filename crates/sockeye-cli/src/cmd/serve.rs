@@ -1,19 +1,24 @@
 //! `sockeye serve`
 
+mod environment;
+mod on_demand;
+mod programs;
+
 use std::io::ErrorKind;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::adopt::AdoptError;
 use sockeye::framing::{Framing, FramingError};
 use sockeye::server::{Connection, Messages, Server};
-use sockeye::{Listener, Name, adopt};
+use sockeye::{Listener, Name, Program, adopt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::programs::Programs;
 use crate::args::{Answer, Serve};
 use crate::exit::{Exit, failure};
 use crate::output::lines::Lines;
@@ -39,13 +44,14 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
             _ => None,
         },
     };
-    allow_many_descriptors();
+    let limit = allow_many_descriptors();
+    let program = programs::find(args, &limit)?;
     // One thread: the work for a message is smaller than handing it to another one.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| cannot_start(args, &error))?
-        .block_on(serve(args, passed))
+        .block_on(serve(args, passed, program))
 }
 
 /// Descriptors that were passed on to us.
@@ -54,7 +60,7 @@ struct Passed {
     listener: Option<OwnedFd>,
 }
 
-async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
+async fn serve(args: &Serve, passed: Passed, program: Option<Program>) -> anyhow::Result<Exit> {
     // Before the claim, so that no signal can leave a file behind.
     let mut signals = Signals::new().map_err(|error| cannot_start(args, &error))?;
     let handler = Arc::new(Handler::new(args)?);
@@ -71,6 +77,10 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
         }
     }
 
+    if let (true, Some(program)) = (args.inetd_listener, &program) {
+        return on_demand::serve(args, listener, program, &mut signals).await;
+    }
+    let programs = program.map(|program| Programs::new(program, args, &listener));
     let stop = handler.stop.clone();
     let cut_off = CancellationToken::new();
     let watch = {
@@ -106,8 +116,17 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     if let Some(timeout) = args.idle_timeout {
         server = server.idle_timeout(timeout);
     }
-    let handle = |connection| Arc::clone(&handler).handle(connection);
-    let result = server.run(listener, handle, stop.cancelled()).await;
+    let result = match &programs {
+        Some(programs) => {
+            let handle = |connection| Arc::clone(programs).handle(connection);
+            let server = server.grace(programs::END);
+            server.run(listener, handle, stop.cancelled()).await
+        }
+        None => {
+            let handle = |connection| Arc::clone(&handler).handle(connection);
+            server.run(listener, handle, stop.cancelled()).await
+        }
+    };
     watch.abort();
 
     let report = match &result {
@@ -121,6 +140,9 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
         tracing::error!("{error}; stopped");
     }
     handler.tell_withheld(handler.throttle.rest());
+    if let Some(programs) = &programs {
+        programs.tell_rest();
+    }
     info!("stopped: {report}");
     Ok(match (result.is_ok(), handler.output_error.get()) {
         (true, None) if report.aborted > 0 => Exit::Incomplete,
@@ -199,12 +221,16 @@ fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
 }
 
 /// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
-/// select(2).
-fn allow_many_descriptors() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
+/// select(2), and for the programs that we start: they get back what was, which is returned.
+fn allow_many_descriptors() -> Rlimit {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
     // Without it the limit is just lower.
-    let _ = setrlimit(Resource::Nofile, limit);
+    let _ = setrlimit(Resource::Nofile, most);
+    before
 }
 
 struct Signals {
@@ -255,7 +281,7 @@ impl Handler {
             Answer::Discard => (None, false),
         };
         Ok(Self {
-            lines: match echo {
+            lines: match echo || !args.program.is_empty() {
                 true => None,
                 false => Some(Lines::stdout().map_err(|error| cannot_start(args, &error))?),
             },
