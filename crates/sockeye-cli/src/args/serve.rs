@@ -135,7 +135,7 @@ pub(crate) struct Serve {
 
     /// Start this for each connection, instead of answering messages
     #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = [
-        "answer", "framing", "max_message", "idle_timeout", "json",
+        "reply", "echo", "discard", "framing", "max_message", "idle_timeout", "json",
     ])]
     pub(crate) program: Vec<OsString>,
 }

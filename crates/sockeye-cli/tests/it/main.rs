@@ -34,6 +34,7 @@ mod ls;
 mod mode;
 mod output;
 mod permission;
+mod program;
 mod send;
 mod topology;
 mod why;

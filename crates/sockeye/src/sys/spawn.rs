@@ -26,6 +26,7 @@ pub(crate) struct Spawn<'a, A, E> {
 
 /// The child needs some hundred bytes for its frames, and no signal handler runs on it.
 const STACK: usize = 16 * 1024;
+const SIGNALS: usize = 64;
 /// The digits of a pid, and a NUL byte.
 const PID_ROOM: usize = 11;
 
@@ -128,10 +129,10 @@ fn run(plan: &mut Plan) -> io::Result<(Pid, OwnedFd)> {
     };
     let failed = io::Error::last_os_error();
     set_mask(&mask)?;
-    match Pid::from_raw(pid) {
+    match Pid::from_raw(pid.max(0)) {
         // SAFETY: the kernel has just installed this descriptor for us alone.
-        Some(child) if pid > 0 => Ok((child, unsafe { OwnedFd::from_raw_fd(pidfd) })),
-        _ => Err(failed),
+        Some(pid) => Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+        None => Err(failed),
     }
 }
 
@@ -156,10 +157,12 @@ unsafe fn execute(plan: &Plan) {
     // SAFETY: as the caller says. Signals and limits are changed for this process only, and those
     // signals that cannot be changed are refused.
     unsafe {
-        // All zero: SIG_DFL without flags.
-        let default: libc::sigaction = MaybeUninit::zeroed().assume_init();
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::sigaction(signal, &default, ptr::null_mut());
+        // The system call itself: libc keeps two signals to itself, which may be ignored all the
+        // same. A kernel's struct sigaction that is all zero is SIG_DFL without flags.
+        let default = [0_u64; 8];
+        for signal in 1..=SIGNALS {
+            let none = ptr::null_mut::<c_void>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, &default, none, SIGNALS / 8);
         }
         if libc::setpgid(0, 0) != 0 {
             return;
