@@ -7,6 +7,7 @@ mod programs;
 use std::io::ErrorKind;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -49,6 +50,8 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     // One thread: the work for a message is smaller than handing it to another one.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(programs::STARTERS)
+        .thread_keep_alive(Duration::MAX)
         .build()
         .map_err(|error| cannot_start(args, &error))?
         .block_on(serve(args, passed, program))
@@ -77,6 +80,9 @@ async fn serve(args: &Serve, passed: Passed, program: Option<Program>) -> anyhow
         }
     }
 
+    if program.is_some() {
+        programs::prepare().await?;
+    }
     if let (true, Some(program)) = (args.inetd_listener, &program) {
         return on_demand::serve(args, listener, program, &mut signals).await;
     }

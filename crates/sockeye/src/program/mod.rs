@@ -8,6 +8,7 @@ use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Rlimit;
@@ -31,7 +32,7 @@ use crate::sys::spawn::Spawn;
 ///
 /// # async fn example(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
 /// let cat = Program::find("cat", std::env::var_os("PATH").as_deref())?;
-/// let mut child = cat.start(&connection, &Environment::default())?;
+/// let mut child = cat.start(&connection, Environment::default()).await?;
 /// let (stream, slot) = connection.into_parts();
 /// drop(stream); // the client sees the end when the program ends
 /// println!("{}", child.wait().await?);
@@ -40,7 +41,10 @@ use crate::sys::spawn::Spawn;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Program {
+pub struct Program(Arc<Recipe>);
+
+#[derive(Debug, Clone)]
+struct Recipe {
     path: CString,
     /// Its name first.
     arguments: Vec<CString>,
@@ -60,12 +64,12 @@ impl Program {
         let text = |bytes: &OsStr| {
             CString::new(bytes.as_bytes()).map_err(|_| ProgramError::NotFound(name.into()))
         };
-        Ok(Self {
+        Ok(Self(Arc::new(Recipe {
             path: text(path.as_os_str())?,
             arguments: vec![text(name)?],
             environment: Environment::default(),
             open_files: None,
-        })
+        })))
     }
 
     /// Adds an argument.
@@ -73,15 +77,15 @@ impl Program {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] where it has a NUL byte.
     pub fn argument(mut self, argument: impl AsRef<OsStr>) -> io::Result<Self> {
-        self.arguments
-            .push(CString::new(argument.as_ref().as_bytes())?);
+        let argument = CString::new(argument.as_ref().as_bytes())?;
+        self.recipe().arguments.push(argument);
         Ok(self)
     }
 
     /// What every process gets as its environment, besides what is added for each.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
-        self.environment = environment;
+        self.recipe().environment = environment;
         self
     }
 
@@ -89,28 +93,40 @@ impl Program {
     #[must_use]
     pub fn open_files(mut self, limit: &Rlimit) -> Self {
         let raw = |value: Option<u64>| value.unwrap_or(libc::RLIM_INFINITY);
-        self.open_files = Some(libc::rlimit {
+        self.recipe().open_files = Some(libc::rlimit {
             rlim_cur: raw(limit.current),
             rlim_max: raw(limit.maximum),
         });
         self
     }
 
+    fn recipe(&mut self) -> &mut Recipe {
+        Arc::make_mut(&mut self.0)
+    }
+
     /// Starts it with a connection as its standard input and output, and `variables` besides those
     /// of [`Program::environment`]; no name may be in both. The connection is made to block, for all
     /// who share it.
     ///
-    /// The calling thread waits until the new process runs the program.
+    /// A thread that starts a program stands still until that runs, for as long as the kernel looks
+    /// for it on its disk; it is one of the runtime's threads for blocking work.
     ///
     /// # Errors
     /// As clone(2) and execve(2). [`is_shortage`] tells which of them pass.
     ///
+    /// # Cancel safety
+    /// If the future is dropped, the program is not started, or killed.
+    ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
-    pub fn start(&self, connection: impl AsFd, variables: &Environment) -> io::Result<Child> {
-        let connection = connection.as_fd();
-        rustix::io::ioctl_fionbio(connection, false)?;
-        self.spawn(variables, &[(connection, 0), (connection, 1)])
+    pub async fn start(&self, connection: impl AsFd, variables: Environment) -> io::Result<Child> {
+        let connection = connection.as_fd().try_clone_to_owned()?;
+        self.blocking(move |recipe| {
+            let connection = connection.as_fd();
+            rustix::io::ioctl_fionbio(connection, false)?;
+            recipe.spawn(&variables, &[(connection, 0), (connection, 1)])
+        })
+        .await
     }
 
     /// Starts it with a listening socket as descriptor 3, as sd_listen_fds(3) has it: `LISTEN_FDS`,
@@ -121,19 +137,35 @@ impl Program {
     /// # Errors
     /// As [`Program::start`].
     ///
+    /// # Cancel safety
+    /// As [`Program::start`].
+    ///
     /// # Panics
     /// As [`Program::start`].
-    pub fn start_listening(&self, listener: impl AsFd, name: &str) -> io::Result<Child> {
-        let listener = listener.as_fd();
-        rustix::io::ioctl_fionbio(listener, false)?;
+    pub async fn start_listening(&self, listener: impl AsFd, name: &str) -> io::Result<Child> {
+        let listener = listener.as_fd().try_clone_to_owned()?;
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut variables = Environment::default();
         variables.add("LISTEN_FDS", "1");
         variables.add("LISTEN_FDNAMES", name);
         variables.add_own_pid("LISTEN_PID");
-        self.spawn(&variables, &[(null.as_fd(), 0), (listener, 3)])
+        self.blocking(move |recipe| {
+            rustix::io::ioctl_fionbio(&listener, false)?;
+            recipe.spawn(&variables, &[(null.as_fd(), 0), (listener.as_fd(), 3)])
+        })
+        .await
     }
 
+    async fn blocking(
+        &self,
+        start: impl FnOnce(&Recipe) -> io::Result<Child> + Send + 'static,
+    ) -> io::Result<Child> {
+        let recipe = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || start(&recipe)).await?
+    }
+}
+
+impl Recipe {
     fn spawn(
         &self,
         variables: &Environment,

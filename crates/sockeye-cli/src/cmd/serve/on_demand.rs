@@ -35,7 +35,7 @@ pub(super) async fn serve(
             waiting = listener.waiting() => waiting?,
         }
         let began = Instant::now();
-        match program.start_listening(&listener, NAME) {
+        match program.start_listening(&listener, NAME).await {
             Ok(child) => {
                 starts += 1;
                 info!("program {}: started", child.pid().as_raw_pid());

@@ -28,6 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How many programs may be on their way into memory at a time; a thread waits for each.
+pub(super) const STARTERS: usize = 4;
+
+/// Has the first of the threads that start programs: with none, a shortage of processes would leave
+/// nobody to wait for the end of it.
+pub(super) async fn prepare() -> io::Result<()> {
+    Ok(tokio::task::spawn_blocking(|| {}).await?)
+}
+
 /// The program of the command line, if there is one and it can be started.
 pub(super) fn find(args: &Serve, open_files: &Rlimit) -> anyhow::Result<Option<Program>> {
     let Some((name, arguments)) = args.program.split_first() else {
@@ -76,7 +85,7 @@ impl Programs {
         let started = tokio::select! {
             biased;
             () = cut_off.cancelled() => return,
-            started = self.start(&connection, &variables) => started,
+            started = self.start(&connection, variables) => started,
         };
         let mut child = match started {
             Ok(child) => child,
@@ -106,11 +115,11 @@ impl Programs {
     }
 
     /// Starts the program, if need be after some attempts.
-    async fn start(&self, connection: &Connection, variables: &Environment) -> io::Result<Child> {
+    async fn start(&self, connection: &Connection, variables: Environment) -> io::Result<Child> {
         let deadline = Instant::now() + self.patience;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.program.start(connection, variables) {
+            match self.program.start(connection, variables.clone()).await {
                 Err(error) if is_shortage(&error) && Instant::now() + pause < deadline => {
                     debug!("cannot start the program: {error}; trying again in {pause:?}");
                     tokio::time::sleep(pause).await;

@@ -59,7 +59,7 @@ fn a_program_that_vanishes_closes_connections_until_it_is_back() {
     server.stop().is_clean();
 }
 
-/// A user with room for the server and one more process.
+/// A user with room for the server, its thread that starts programs, and one more process.
 #[track_caller]
 fn with_one_program_at_a_time(place: &Place, uid: &str, options: &[&str]) -> Option<Server> {
     if !is_root() {
@@ -81,7 +81,7 @@ fn with_one_program_at_a_time(place: &Place, uid: &str, options: &[&str]) -> Opt
             uid,
             "--clear-groups",
             "prlimit",
-            "--nproc=2",
+            "--nproc=3",
         ])
         .arg(copy)
         .args(["serve", "-v", "--mode", "0666"])
