@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::serving;
 use crate::support::{
-    Place, Server, copy_of_sockeye, is_root, require_peer, run, set_mode, skipped,
+    Client, Place, Server, copy_of_sockeye, is_root, require_peer, run, set_mode, skipped,
 };
 
 #[test]
@@ -59,9 +59,9 @@ fn a_program_that_vanishes_closes_connections_until_it_is_back() {
     server.stop().is_clean();
 }
 
-/// A user with room for the server, its thread that starts programs, and one more process.
+/// A server whose user has room for some programs, but not for one for each of [`CLIENTS`].
 #[track_caller]
-fn with_one_program_at_a_time(place: &Place, uid: &str, options: &[&str]) -> Option<Server> {
+fn with_little_room(place: &Place, uid: &str, options: &[&str]) -> Option<Server> {
     if !is_root() {
         skipped("another user is needed: not root");
         return None;
@@ -81,36 +81,34 @@ fn with_one_program_at_a_time(place: &Place, uid: &str, options: &[&str]) -> Opt
             uid,
             "--clear-groups",
             "prlimit",
-            "--nproc=3",
+            "--nproc=6",
         ])
         .arg(copy)
         .args(["serve", "-v", "--mode", "0666"])
         .args(options)
         .arg(&socket)
-        .args(["--", "cat"]);
+        .args(["--", "/bin/sh", "-c", "echo up; exec cat"]);
     Some(Server::started_by(&mut command, socket))
 }
+
+/// The server itself has five threads at most, so that one program always has room.
+const CLIENTS: usize = 6;
 
 #[test]
 fn no_room_for_a_process_is_waited_for() {
     let place = Place::new();
-    let Some(mut server) = with_one_program_at_a_time(&place, "64991", &[]) else {
+    let Some(mut server) = with_little_room(&place, "64991", &[]) else {
         return;
     };
-    let mut first = server.client();
-    first.send("one\n");
-    assert_eq!(first.line(), "one");
-    let mut second = server.client();
-    second.send("two\n");
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client()).collect();
     server
         .process
         .stderr
         .line("a retry", |line| line.contains("trying again"));
-    first.finish();
-    assert_eq!(first.rest(), b"");
-    assert_eq!(second.line(), "two");
-    second.finish();
-    assert_eq!(second.rest(), b"");
+    clients.iter().for_each(Client::finish);
+    for client in &mut clients {
+        assert_eq!(client.rest(), b"up\n");
+    }
     server.stop().is_clean();
 }
 
@@ -118,20 +116,18 @@ fn no_room_for_a_process_is_waited_for() {
 fn no_room_for_a_process_is_not_waited_for_for_ever() {
     let place = Place::new();
     let options = ["--first-byte-timeout", "100ms"];
-    let Some(mut server) = with_one_program_at_a_time(&place, "64992", &options) else {
+    let Some(mut server) = with_little_room(&place, "64992", &options) else {
         return;
     };
-    let mut first = server.client();
-    first.send("one\n");
-    assert_eq!(first.line(), "one");
-    server.client().is_cut();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client()).collect();
     server.process.stderr.line("why", |line| {
         line.contains("cannot start the program for") && line.contains("its connection is closed")
     });
-    first.send("still here\n");
-    assert_eq!(first.line(), "still here", "the others go on");
-    first.finish();
-    assert_eq!(first.rest(), b"");
+    clients.iter().for_each(Client::finish);
+    let mut answers: Vec<_> = clients.iter_mut().map(Client::rest).collect();
+    answers.sort();
+    answers.dedup();
+    assert_eq!(answers, [&b""[..], b"up\n"], "the others go on");
     server.stop().is_clean();
 }
 
