@@ -93,7 +93,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_per_uid: Option<usize>,
 
-    /// Close a connection that has sent nothing for D since it was accepted
+    /// Close a connection that has sent nothing for D since it was accepted;
+    /// with a PROGRAM, one that it could not be started for (10s if not given)
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) first_byte_timeout: Option<Duration>,
 
