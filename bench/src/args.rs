@@ -13,7 +13,7 @@ Usage: cargo run --release -p sockeye-bench -- [OPTIONS]
 
   --rounds N       rounds; in each, every server has one turn [5]
   --seconds S      length of one turn [2]
-  --only PART      echo, connect, idle or inspect; may be given more than once [all]
+  --only PART      echo, connect, programs, idle or inspect; repeatable [all]
   --sockeye FILE   compare this binary instead of building the workspace's
   -h, --help       print this
 
@@ -27,12 +27,14 @@ pub(crate) enum Part {
     Echo,
     /// Connect, request, answer, close.
     Connect,
+    /// Connect, and have a program started that answers.
+    Programs,
     /// Memory of connections that do nothing.
     Idle,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Echo, Self::Connect, Self::Idle];
+    const ALL: [Self; 4] = [Self::Echo, Self::Connect, Self::Programs, Self::Idle];
 }
 
 /// What to run.
@@ -85,9 +87,12 @@ impl Args {
                 "--only" => match &*value()?.to_string_lossy() {
                     "echo" => args.parts.push(Part::Echo),
                     "connect" => args.parts.push(Part::Connect),
+                    "programs" => args.parts.push(Part::Programs),
                     "idle" => args.parts.push(Part::Idle),
                     "inspect" => args.inspect = true,
-                    other => bail!("--only knows echo, connect, idle and inspect, not {other}"),
+                    other => {
+                        bail!("--only knows echo, connect, programs, idle and inspect, not {other}")
+                    }
                 },
                 other => bail!("unknown option {other}; try --help"),
             }

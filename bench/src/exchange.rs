@@ -12,17 +12,37 @@ use std::time::{Duration, Instant};
 /// Time before the meter starts.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// Has conversations for `duration`.
+/// Has conversations for `duration`, one after the other in each of `clients` threads.
 pub(crate) fn measure(
     server: &Server,
     answer: Answer,
+    clients: usize,
     duration: Duration,
     stop: &Stop,
 ) -> anyhow::Result<Sample> {
-    run(server, answer, WARM_UP, stop)?;
+    run_all(server, answer, clients, WARM_UP, stop)?;
     let meter = Meter::start(server.pid())?;
-    let conversations = run(server, answer, duration, stop)?;
+    let conversations = run_all(server, answer, clients, duration, stop)?;
     meter.stop(conversations)
+}
+
+fn run_all(
+    server: &Server,
+    answer: Answer,
+    clients: usize,
+    duration: Duration,
+    stop: &Stop,
+) -> anyhow::Result<u64> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..clients)
+            .map(|_| scope.spawn(|| run(server, answer, duration, stop)))
+            .collect();
+        let results = threads.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(_) => bail!("a client panicked"),
+        });
+        results.sum()
+    })
 }
 
 fn run(server: &Server, answer: Answer, duration: Duration, stop: &Stop) -> anyhow::Result<u64> {

@@ -35,6 +35,18 @@ impl Lineup {
                 tokio_single,
             ],
             Part::Connect => vec![sockeye_reply("sockeye").subject()],
+            Part::Programs => vec![
+                Peer::new("sockeye", &tools.sockeye, Answer::Echo)
+                    .arguments(&["serve"])
+                    .handler(&["--", "/bin/cat"])
+                    .subject(),
+                Peer::new("s6-ipcserver", "s6-ipcserver", Answer::Echo)
+                    .handler(&["/bin/cat"])
+                    .goal(1.0),
+                Peer::new("socat", "sh", Answer::Echo)
+                    .arguments(&["-c", "exec socat UNIX-LISTEN:$0,fork EXEC:/bin/cat"])
+                    .goal(1.5),
+            ],
             Part::Idle => vec![
                 sockeye_reply("sockeye, default reply")
                     .subject()
@@ -43,6 +55,14 @@ impl Lineup {
                 tokio,
             ],
         };
+        if part == Part::Programs {
+            match &tools.spawn_loop {
+                Ok(program) => peers.push(
+                    Peer::new("posix_spawn in C", program, Answer::Echo).handler(&["/bin/cat"]),
+                ),
+                Err(reason) => missing.push(("posix_spawn in C".to_owned(), reason.clone())),
+            }
+        }
         match &tools.go {
             Ok(go) => peers.extend(match part {
                 Part::Echo => vec![Peer::new("go", &go.echo, Answer::Echo).goal(1.3)],
@@ -50,8 +70,10 @@ impl Lineup {
                     Peer::new("go, one read", &go.once, Answer::Reply).goal(1.0),
                     Peer::new("go, thirty lines", &go.thirty_lines, Answer::Reply),
                 ],
+                Part::Programs => Vec::new(),
                 Part::Idle => vec![Peer::new("go", &go.echo, Answer::Echo)],
             }),
+            Err(_) if part == Part::Programs => {}
             Err(reason) => missing.push(("go".to_owned(), reason.clone())),
         }
         if part == Part::Connect {

@@ -103,10 +103,25 @@ fn run(args: &Args, stop: &Stop) -> anyhow::Result<()> {
                 let entries = arena.hold(
                     title,
                     &lineup.peers,
-                    |server, peer| exchange::measure(server, peer.answer, args.turn, stop),
+                    |server, peer| exchange::measure(server, peer.answer, 1, args.turn, stop),
                     Sample::to_string,
                 )?;
                 println!("{}", table::of_rates(title, &entries));
+            }
+            Part::Programs => {
+                for clients in [1, 4] {
+                    let title =
+                        format!("a program (/bin/cat) for each connection, clients: {clients}");
+                    let entries = arena.hold(
+                        &title,
+                        &lineup.peers,
+                        |server, peer| {
+                            exchange::measure(server, peer.answer, clients, args.turn, stop)
+                        },
+                        Sample::to_string,
+                    )?;
+                    println!("{}", table::of_rates(&title, &entries));
+                }
             }
             Part::Idle => {
                 let title = format!(

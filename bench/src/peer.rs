@@ -3,12 +3,13 @@
 use crate::client::Answer;
 use std::path::PathBuf;
 
-/// A server; its socket path is added to the arguments.
+/// A server; its socket path stands between the arguments and the program that it is to start.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) program: PathBuf,
     pub(crate) arguments: &'static [&'static str],
+    pub(crate) handler: &'static [&'static str],
     pub(crate) answer: Answer,
     /// How fast Sockeye wants to be beside it; `None` where it is there for information.
     pub(crate) goal: Option<f64>,
@@ -22,6 +23,7 @@ impl Peer {
             name,
             program: program.into(),
             arguments: &[],
+            handler: &[],
             answer,
             goal: None,
             is_subject: false,
@@ -30,6 +32,11 @@ impl Peer {
 
     pub(crate) fn arguments(mut self, arguments: &'static [&'static str]) -> Self {
         self.arguments = arguments;
+        self
+    }
+
+    pub(crate) fn handler(mut self, handler: &'static [&'static str]) -> Self {
+        self.handler = handler;
         self
     }
 

@@ -3,7 +3,8 @@
 use anyhow::Context;
 use std::fs;
 
-/// User and system time that a process, all its threads together, has used since its start, in clock ticks.
+/// User and system time that a process, all its threads together, and the children that it has waited for have used
+/// since its start, in clock ticks.
 pub(crate) fn cpu_ticks(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -14,9 +15,8 @@ pub(crate) fn cpu_ticks(pid: u32) -> anyhow::Result<u64> {
 fn parse_cpu_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+    // utime stime cutime cstime
+    (0..4).map(|_| fields.next()?.parse::<u64>().ok()).sum()
 }
 
 /// Time that the whole machine was busy since it booted, stolen time included, in clock ticks.
@@ -61,8 +61,8 @@ mod tests {
 
     #[test]
     fn a_process_name_does_not_shift_the_fields() {
-        let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0";
-        assert_eq!(parse_cpu_ticks(stat), Some(200));
+        let stat = "42 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 150 50 30 20 20 0";
+        assert_eq!(parse_cpu_ticks(stat), Some(250));
     }
 
     #[test]

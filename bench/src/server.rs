@@ -29,6 +29,7 @@ impl Server {
             Command::new(&peer.program)
                 .args(peer.arguments)
                 .arg(&path)
+                .args(peer.handler)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(File::create(&log)?),

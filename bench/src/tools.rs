@@ -12,6 +12,8 @@ pub(crate) struct Tools {
     pub(crate) sockeye: PathBuf,
     pub(crate) tokio_echo: PathBuf,
     pub(crate) go: Result<Go, String>,
+    /// An error says why it is missing.
+    pub(crate) spawn_loop: Result<PathBuf, String>,
 }
 
 /// Built from `bench/peers`.
@@ -46,12 +48,15 @@ impl Tools {
             }
         };
         cargo_build("sockeye-bench", target, stop)?;
-        let go = Go::build(&target.join("bench-peers"), temporary, stop);
+        let peers = target.join("bench-peers");
+        let go = Go::build(&peers, temporary, stop);
+        let spawn_loop = c_build("spawn_loop", &peers, stop).map_err(|error| format!("{error:#}"));
         stop.check()?;
         Ok(Self {
             sockeye,
             tokio_echo: profile.join("tokio_echo"),
             go,
+            spawn_loop,
         })
     }
 }
@@ -102,6 +107,20 @@ fn go_build(
         stop,
     )?;
     ensure!(status.success(), "go build of {name}: {status}");
+    Ok(binary)
+}
+
+fn c_build(name: &str, directory: &Path, stop: &Stop) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(directory)?;
+    let binary = directory.join(name);
+    let status = Child::run_tool(
+        Command::new("cc")
+            .args(["-O2", "-o"])
+            .arg(&binary)
+            .arg(workspace().join(format!("bench/peers/{name}.c"))),
+        stop,
+    )?;
+    ensure!(status.success(), "cc of {name}: {status}");
     Ok(binary)
 }
 

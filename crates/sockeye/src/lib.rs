@@ -15,6 +15,8 @@ pub mod listener;
 pub mod packet;
 pub mod peer;
 #[cfg(feature = "tokio")]
+pub mod program;
+#[cfg(feature = "tokio")]
 pub mod server;
 mod socket;
 #[cfg(feature = "tokio")]
@@ -29,5 +31,7 @@ pub use listener::{Listener, SeqPacketListener};
 #[cfg(feature = "tokio")]
 pub use packet::{Datagram, SeqPacket};
 pub use peer::Peer;
+#[cfg(feature = "tokio")]
+pub use program::Program;
 #[cfg(feature = "tokio")]
 pub use stream::Stream;

@@ -148,6 +148,25 @@ impl<S: Accepted> Listening<S> {
         }
     }
 
+    /// Waits until a connection waits, and leaves it there for whoever accepts with the same socket.
+    ///
+    /// # Errors
+    /// As poll(2).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn waiting(&self) -> io::Result<()> {
+        socket::waiting(&self.io).await
+    }
+
+    /// Whether a connection waits now.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn has_waiting(&self) -> io::Result<bool> {
+        socket::has_waiting(self.as_fd())
+    }
+
     fn accept_now(&self) -> Result<OwnedFd, Errno> {
         accept_with(&self.io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
     }

@@ -53,3 +53,24 @@ pub(crate) fn register(
 ) -> std::io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
     tokio::io::unix::AsyncFd::with_interest(fd, interest)
 }
+
+/// Waits until there is something to receive or to accept, and leaves it there.
+#[cfg(feature = "tokio")]
+pub(crate) async fn waiting(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std::io::Result<()> {
+    loop {
+        let mut ready = socket.readable().await?;
+        if has_waiting(socket.as_fd())? {
+            ready.retain_ready();
+            return Ok(());
+        }
+        ready.clear_ready();
+    }
+}
+
+/// Whether there is something to receive or to accept.
+#[cfg(feature = "tokio")]
+pub(crate) fn has_waiting(socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut state = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+    Ok(poll(&mut state, Some(&Timespec::default()))? > 0)
+}

@@ -17,6 +17,7 @@ pub(crate) use demo::Demo;
 pub(crate) use ls::{Ls, Netns, Target};
 pub(crate) use send::{Send, Target as ConnectTarget};
 pub(crate) use serve::{Answer, Serve};
+pub(crate) use values::Tradition;
 pub(crate) use why::Why;
 
 const ADDRESSES: &str = "\

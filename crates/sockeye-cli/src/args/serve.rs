@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -5,7 +6,7 @@ use clap::{ArgAction, ArgGroup, Args};
 use sockeye::{Address, IfExists, Kind};
 
 use super::values::{
-    Framing, Owner, Policy, address, count, duration, gid, mode, owner, size, uid,
+    Framing, Owner, Policy, Tradition, address, count, duration, gid, mode, owner, size, uid,
 };
 use crate::exit::{Exit, failure};
 
@@ -17,9 +18,20 @@ Examples:
   sockeye serve seqpacket:/tmp/records.sock
   sockeye serve --json --framing length --reply ok /tmp/app.sock
   systemd-socket-activate -l /tmp/app.sock sockeye serve systemd:
+  sockeye serve --max-connections 40 /tmp/sort.sock -- sort -r
+  sockeye serve --inetd-listener /tmp/app.sock -- ./daemon --socket-activated
+
+A PROGRAM has the connection as its standard input and output, shares standard
+error with the server, and gets no other descriptor; of a datagram that is its
+standard input, and what it prints is the answer. It is told, as by
+s6-ipcserver: PROTO=IPC, IPCREMOTEEUID, IPCREMOTEEGID, IPCREMOTEPID (unset where
+it is unknown), IPCREMOTEPATH, IPCLOCALPATH and IPCCONNNUM, the connections of
+that user. A listener of --inetd-listener is descriptor 3 (sd_listen_fds(3)).
 
 SIGINT and SIGTERM drain: no newcomer is let in, requests that have begun are
 answered, for at most the time of --drain. A second signal cuts them off.
+Programs that are cut off get SIGTERM, with all of their process group, and
+SIGKILL when they have ended, or two seconds later.
 
 Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
 systemd: the only one. Type=notify and WatchdogSec= work at any address.";
@@ -29,7 +41,8 @@ systemd: the only one. Type=notify and WatchdogSec= work at any address.";
 /// The socket file is made with exactly the mode asked for, a file that a dead
 /// server left is replaced, a live server is never displaced, and at the end
 /// the file is removed. One line is printed for each message, and an indented
-/// one for descriptors that came with it.
+/// one for descriptors that came with it; or a program is started for each
+/// connection.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("answer"))]
 pub(crate) struct Serve {
@@ -81,7 +94,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 4096)]
     pub(crate) backlog: u32,
 
-    /// Serve at most N connections at a time; others wait in the backlog
+    /// Serve at most N connections at a time; others wait in the backlog. With
+    /// dgram: and a PROGRAM, run at most N at a time [default there: 64]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_connections: Option<usize>,
 
@@ -98,7 +112,8 @@ pub(crate) struct Serve {
     #[arg(long = "allow-group", value_name = "G", value_parser = gid)]
     pub(crate) allow_groups: Vec<u32>,
 
-    /// Close a connection that has sent nothing for D since it was accepted
+    /// Close a connection that has sent nothing for D since it was accepted;
+    /// with a PROGRAM, one that it could not be started for (10s if not given)
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) first_byte_timeout: Option<Duration>,
 
@@ -114,6 +129,18 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(RawFd).range(0..))]
     pub(crate) ready_fd: Option<RawFd>,
 
+    /// Start PROGRAM once, at the first connection, with the listening socket
+    /// itself, and again when it has ended and another one comes
+    #[arg(long, requires = "program", conflicts_with_all = [
+        "env", "max_connections", "max_per_uid", "first_byte_timeout",
+    ])]
+    pub(crate) inetd_listener: bool,
+
+    /// In whose words a program is told of its client: ipc as s6-ipcserver
+    /// does, ucspi as unixserver (UNIXREMOTEEUID and the like)
+    #[arg(long, value_enum, default_value_t = Tradition::Ipc, requires = "program")]
+    pub(crate) env: Tradition,
+
     /// Print one JSON object a message
     #[arg(long)]
     pub(crate) json: bool,
@@ -125,6 +152,12 @@ pub(crate) struct Serve {
     /// Say more on standard error; twice for still more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+
+    /// Start this for each connection, instead of answering messages
+    #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = [
+        "reply", "echo", "discard", "framing", "max_message", "idle_timeout", "json",
+    ])]
+    pub(crate) program: Vec<OsString>,
 }
 
 /// What a message is answered with.
@@ -153,7 +186,7 @@ impl Serve {
             ("--framing", self.framing.is_some() && kind != Kind::Stream),
             (
                 "--max-connections",
-                self.max_connections.is_some() && kind == Kind::Datagram,
+                self.max_connections.is_some() && kind == Kind::Datagram && self.program.is_empty(),
             ),
             (
                 "--max-per-uid",

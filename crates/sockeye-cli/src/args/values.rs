@@ -31,6 +31,13 @@ pub(crate) enum Policy {
     Fail,
 }
 
+/// The names of the variables that tell a program of its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tradition {
+    Ipc,
+    Ucspi,
+}
+
 /// Whom a socket file is to belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Owner {

@@ -35,6 +35,7 @@ mod mode;
 mod notify;
 mod output;
 mod permission;
+mod program;
 mod send;
 mod systemd;
 mod topology;

@@ -201,6 +201,25 @@ impl Datagram {
         }
     }
 
+    /// Waits until a datagram waits, and leaves it there for whoever receives with the same socket.
+    ///
+    /// # Errors
+    /// As poll(2).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn waiting(&self) -> io::Result<()> {
+        socket::waiting(&self.io).await
+    }
+
+    /// Whether a datagram waits now.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn has_waiting(&self) -> io::Result<bool> {
+        socket::has_waiting(self.as_fd())
+    }
+
     /// Keeps newcomers out: the socket file goes, and whoever has connected already can send no
     /// more (`EPIPE`). What waits in the queue can still be received, and answered.
     ///

@@ -33,6 +33,10 @@ pub struct Connection<S = Stream> {
     entered: Entered,
 }
 
+/// A connection's place in the limits and in the report, held until it is dropped.
+#[derive(Debug)]
+pub struct Slot(#[expect(dead_code, reason = "what it does it does when it is dropped")] Entered);
+
 /// The timeouts of a server.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Timeouts {
@@ -153,6 +157,20 @@ impl<S: Accepted> Connection<S> {
 
     pub(super) fn drain_signal(&self) -> Signal {
         Signal::new(&self.entered.tally().drain)
+    }
+
+    /// Cancelled when the time for draining is over: end what is begun, within the time of
+    /// [`Server::grace`](super::Server::grace).
+    #[must_use]
+    pub fn cut_off(&self) -> CancellationToken {
+        self.entered.tally().cut.token().child_token()
+    }
+
+    /// Takes the socket out, without the server's timeouts: it can be closed, or handed to another
+    /// process, while the connection keeps its place in the limits.
+    #[must_use]
+    pub fn into_parts(self) -> (S, Slot) {
+        (self.socket, Slot(self.entered))
     }
 
     /// The socket, without the server's timeouts.

@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 use tokio::time::Sleep;
 
 use super::signal::Signal;
+use crate::socket;
 
 /// How long a connection on which nothing has come yet may still send during a drain.
 const SILENT: Duration = Duration::from_secs(1);
@@ -69,8 +69,7 @@ impl Ending {
             return Poll::Pending;
         }
         // The runtime may not know yet of what is there; it will wake us for that.
-        let mut state = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
-        if poll(&mut state, Some(&Timespec::default()))? > 0 {
+        if socket::has_waiting(socket)? {
             return Poll::Pending;
         }
         if self.progress == Progress::Silent {

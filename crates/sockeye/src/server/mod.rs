@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-pub use connection::Connection;
+pub use connection::{Connection, Slot};
 pub use messages::Messages;
 pub use records::{Record, Records};
 pub use tally::Report;
@@ -73,6 +73,7 @@ pub struct Server {
     authorize: Option<Arc<Authorize>>,
     timeouts: Timeouts,
     drain: Duration,
+    grace: Duration,
     cut_off: CancellationToken,
 }
 
@@ -92,6 +93,7 @@ impl Server {
             authorize: None,
             timeouts: Timeouts::default(),
             drain: Duration::from_secs(10),
+            grace: Duration::ZERO,
             cut_off: CancellationToken::new(),
         }
     }
@@ -143,6 +145,14 @@ impl Server {
     #[must_use]
     pub fn drain(mut self, time: Duration) -> Self {
         self.drain = time;
+        self
+    }
+
+    /// How long handlers that are told through [`Connection::cut_off`] may go on after the time for
+    /// draining; default zero.
+    #[must_use]
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.grace = time;
         self
     }
 
@@ -227,12 +237,12 @@ impl Server {
             drop(acceptor);
             tokio::select! {
                 () = tally.all_closed() => {}
-                () = time_is_over() => tally.cut_off(REAP).await,
+                () = time_is_over() => tally.cut_off(self.grace, REAP).await,
             }
         } else {
             // In this order: what is cut off frees the descriptors that the others need in order to
             // be counted.
-            tally.cut_off(REAP).await;
+            tally.cut_off(self.grace, REAP).await;
             acceptor.abort_waiting();
         }
         let report = tally.report();
@@ -250,6 +260,7 @@ impl fmt::Debug for Server {
             .field("max_per_uid", &self.max_per_uid)
             .field("timeouts", &self.timeouts)
             .field("drain", &self.drain)
+            .field("grace", &self.grace)
             .finish_non_exhaustive()
     }
 }
@@ -264,7 +275,7 @@ where
         return;
     };
     tokio::spawn(UntilCut {
-        cut: Signal::new(&tally.cut),
+        dropped: Signal::new(&tally.dropped),
         handler,
         running: tally.running(),
     });
@@ -274,7 +285,7 @@ pin_project_lite::pin_project! {
     /// A handler that is dropped when the drain is cut off. Not an async block: that would hold the
     /// handler twice, as what it captures and as what it pins, in every connection.
     struct UntilCut<F> {
-        cut: Signal,
+        dropped: Signal,
         #[pin]
         handler: F,
         // A handler may have work left when its connection has closed.
@@ -287,7 +298,7 @@ impl<F: Future<Output = ()>> Future for UntilCut<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        match this.cut.poll_open(cx) {
+        match this.dropped.poll_open(cx) {
             true => Poll::Ready(()),
             false => this.handler.poll(cx),
         }

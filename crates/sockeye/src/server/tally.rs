@@ -58,6 +58,8 @@ pub(super) struct Tally {
     pub(super) drain: Arc<Gate>,
     /// Opened when the time for draining is over.
     pub(super) cut: Arc<Gate>,
+    /// Opened when handlers that still run then have had their grace.
+    pub(super) dropped: Arc<Gate>,
 }
 
 impl Tally {
@@ -95,10 +97,15 @@ impl Tally {
         self.tracker.wait().await;
     }
 
-    /// Has the tasks of all handlers dropped, and waits until that is done, for `reap` at most: a
-    /// handler that blocks its thread cannot be dropped.
-    pub(super) async fn cut_off(&self, reap: Duration) {
+    /// Tells all handlers that the time is over, and after `grace` has their tasks dropped, and
+    /// waits until that is done, for `reap` at most: a handler that blocks its thread cannot be
+    /// dropped.
+    pub(super) async fn cut_off(&self, grace: Duration, reap: Duration) {
         self.cut.open();
+        if !grace.is_zero() {
+            let _ = tokio::time::timeout(grace, self.all_closed()).await;
+        }
+        self.dropped.open();
         let _ = tokio::time::timeout(reap, self.all_closed()).await;
     }
 

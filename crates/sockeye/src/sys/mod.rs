@@ -5,4 +5,6 @@ pub(crate) mod fd;
 pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod socket;
+#[cfg(feature = "tokio")]
+pub(crate) mod spawn;
 pub(crate) mod task;

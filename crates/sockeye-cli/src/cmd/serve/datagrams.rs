@@ -1,31 +1,43 @@
 //! Messages without a connection.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::SocketAddrUnix;
 use sockeye::ancillary::{self, RecvError, SendError};
 use sockeye::server::{Report, ServerError};
 use sockeye::{Datagram, Peer};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::allowed::Allowed;
 use super::handler::Handler;
+use super::programs::{self, Programs};
 use super::records::told;
 use crate::output::message::{Received, Sender};
 
 /// How many answers may wait for room in their receivers' queues.
 const WAITING_ANSWERS: usize = 256;
+/// How many programs may run at a time where nothing else was asked for.
+const PROGRAMS: usize = 64;
+const NO_ADDRESS: &str = "has no address and cannot be answered; it must bind its socket";
 
 pub(super) struct Server {
     pub(super) handler: Arc<Handler>,
+    /// Answer in its place.
+    pub(super) programs: Option<Arc<Programs>>,
+    /// How many programs may run at a time.
+    pub(super) most: Option<usize>,
     pub(super) allowed: Option<Allowed>,
     pub(super) drain: Duration,
     pub(super) cut_off: CancellationToken,
@@ -63,9 +75,14 @@ impl Server {
         }
         let time_is_over = tokio::time::timeout(self.drain, self.cut_off.cancelled());
         tokio::select! {
-            done = work => ended(done),
+            done = &mut work => ended(done),
             _ = time_is_over => {
                 count(&counted, |report| report.aborted += 1);
+                if self.programs.is_some() {
+                    // They hear of it too.
+                    self.cut_off.cancel();
+                    let _ = tokio::time::timeout(programs::END, work).await;
+                }
                 Ok(counted.get())
             }
         }
@@ -74,6 +91,7 @@ impl Server {
     async fn work(&self, socket: &Arc<Datagram>, counted: &Cell<Report>) -> io::Result<()> {
         let mut buffer = vec![0; self.handler.max_message];
         let mut answers = JoinSet::new();
+        let programs = Arc::new(Semaphore::new(self.most.unwrap_or(PROGRAMS)));
         let stop = &self.handler.stop;
         loop {
             let received = tokio::select! {
@@ -106,17 +124,28 @@ impl Server {
                     .complain(|| peer, "may not call here; its datagram is refused");
                 continue;
             }
+            count(counted, |report| match stop.is_cancelled() {
+                true => report.drained += 1,
+                false => report.served += 1,
+            });
             let payload = &buffer[..received.bytes];
+            if let Some(program) = &self.programs {
+                let permit = Arc::clone(&programs).acquire_owned().await;
+                let caller = (received.sender, peer);
+                let answer = self.answer_by(program, socket, payload, caller);
+                answers.spawn(async move {
+                    // The semaphore is never closed.
+                    let _permit = permit;
+                    answer.await;
+                });
+                continue;
+            }
             let shown = Received {
                 payload,
                 size: received.bytes,
                 descriptors: &received.descriptors,
             };
             self.handler.show(&shown, &Sender::new(peer)).await;
-            count(counted, |report| match stop.is_cancelled() {
-                true => report.drained += 1,
-                false => report.served += 1,
-            });
             if let Some(answer) = self.handler.answer_to(payload) {
                 self.answer(socket, answer, received.sender, peer, &mut answers)
                     .await;
@@ -139,6 +168,37 @@ impl Server {
         }
     }
 
+    /// Has a program answer.
+    fn answer_by(
+        &self,
+        program: &Arc<Programs>,
+        socket: &Arc<Datagram>,
+        payload: &[u8],
+        (from, peer): (Option<SocketAddrUnix>, Option<Peer>),
+    ) -> impl Future<Output = ()> + use<> {
+        let (program, socket) = (Arc::clone(program), Arc::clone(socket));
+        let (handler, cut_off) = (Arc::clone(&self.handler), self.cut_off.clone());
+        let input = in_memory(payload);
+        async move {
+            let input = match input {
+                Ok(input) => input,
+                Err(error) => {
+                    let text = format!("sent a datagram that is lost: {error}");
+                    return handler.complain(|| peer, &text);
+                }
+            };
+            let limit = handler.max_message;
+            let answer = program.answer(&input, from.as_ref(), peer, limit, &cut_off);
+            let Some(answer) = answer.await.filter(|answer| !answer.is_empty()) else {
+                return;
+            };
+            match from {
+                Some(to) => tell(&handler, socket.send_to_with(&answer, &[], &to).await, peer),
+                None => handler.complain(|| peer, NO_ADDRESS),
+            }
+        }
+    }
+
     /// Answers at once if there is room, otherwise in a task of its own.
     async fn answer(
         &self,
@@ -149,8 +209,7 @@ impl Server {
         waiting: &mut JoinSet<()>,
     ) {
         let Some(to) = to else {
-            let text = "has no address and cannot be answered; it must bind its socket";
-            return self.handler.complain(|| peer, text);
+            return self.handler.complain(|| peer, NO_ADDRESS);
         };
         let first = {
             let mut sent = pin!(socket.send_to_with(answer, &[], &to));
@@ -171,6 +230,14 @@ impl Server {
             ),
         }
     }
+}
+
+/// A file of its own, to be read from the beginning.
+fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create("datagram", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 fn count(counted: &Cell<Report>, change: impl FnOnce(&mut Report)) {

@@ -41,6 +41,7 @@ impl Handler {
         };
         let lines = match answer {
             Answer::Echo => None,
+            _ if !args.program.is_empty() => None,
             _ => Some(Lines::stdout().map_err(|error| cannot_start(args, &error))?),
         };
         Ok(Self {

@@ -2,19 +2,24 @@
 
 mod allowed;
 mod datagrams;
+mod environment;
 mod handler;
 mod notify;
+mod on_demand;
+mod programs;
 mod records;
 mod signals;
+mod socket;
 mod systemd;
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::adopt::AdoptError;
 use sockeye::server::Server;
-use sockeye::{Claim, Datagram, Kind, Listener, Name, SeqPacketListener, adopt, peer};
+use sockeye::{Name, Program, adopt, peer};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -24,7 +29,9 @@ use crate::output::log;
 use allowed::Allowed;
 use handler::Handler;
 use notify::Notify;
+use programs::Programs;
 use signals::Signals;
+use socket::Socket;
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     log::init(args.quiet, args.verbose);
@@ -48,13 +55,16 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
         ready: ready.transpose()?,
         listener,
     };
-    allow_many_descriptors();
+    let limit = allow_many_descriptors();
+    let program = programs::find(args, &limit)?;
     // One thread: the work for a message is smaller than handing it to another one.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(programs::STARTERS)
+        .thread_keep_alive(Duration::MAX)
         .build()
         .map_err(|error| cannot_start(args, &error))?
-        .block_on(serve(args, passed))
+        .block_on(serve(args, passed, program))
 }
 
 /// Descriptors that were passed on to us.
@@ -63,7 +73,7 @@ struct Passed {
     listener: Option<OwnedFd>,
 }
 
-async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
+async fn serve(args: &Serve, passed: Passed, program: Option<Program>) -> anyhow::Result<Exit> {
     // Before the claim, so that no signal can leave a file behind.
     let mut signals = Signals::new().map_err(|error| cannot_start(args, &error))?;
     let handler = Arc::new(Handler::new(args)?);
@@ -83,6 +93,13 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
         }
     }
 
+    if program.is_some() {
+        programs::prepare().await?;
+    }
+    if let (true, Some(program)) = (args.inetd_listener, &program) {
+        return on_demand::serve(args, socket, program, &mut signals, &notify).await;
+    }
+    let programs = program.map(|program| Programs::new(program, args, &socket));
     let stop = handler.stop.clone();
     let cut_off = CancellationToken::new();
     let watch = {
@@ -110,18 +127,30 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     let allowed = Allowed::new(&args.allow_users, &args.allow_groups);
     let server = || server(args, allowed.clone()).cut_off(cut_off.clone());
     let stopped = || stop.cancelled();
-    let result = match socket {
-        Socket::Stream(listener) => {
+    let result = match (socket, &programs) {
+        (Socket::Stream(listener), Some(programs)) => {
+            let handle = |connection| Arc::clone(programs).handle(connection);
+            let server = server().grace(programs::END);
+            server.run(listener, handle, stopped()).await
+        }
+        (Socket::SeqPacket(listener), Some(programs)) => {
+            let handle = |connection| Arc::clone(programs).handle(connection);
+            let server = server().grace(programs::END);
+            server.run(listener, handle, stopped()).await
+        }
+        (Socket::Stream(listener), None) => {
             let handle = |connection| Arc::clone(&handler).handle(connection);
             server().run(listener, handle, stopped()).await
         }
-        Socket::SeqPacket(listener) => {
+        (Socket::SeqPacket(listener), None) => {
             let handle = |connection| records::handle(Arc::clone(&handler), connection);
             server().run(listener, handle, stopped()).await
         }
-        Socket::Datagram(socket) => {
+        (Socket::Datagram(socket), programs) => {
             let server = datagrams::Server {
                 handler: Arc::clone(&handler),
+                programs: programs.clone(),
+                most: args.max_connections,
                 allowed,
                 drain: args.drain,
                 cut_off,
@@ -142,6 +171,9 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
         tracing::error!("{error}; stopped");
     }
     handler.tell_rest();
+    if let Some(programs) = &programs {
+        programs.tell_rest();
+    }
     info!("stopped: {report}");
     Ok(match (result.is_ok(), handler.output_error.get()) {
         (true, None) if report.aborted > 0 => Exit::Incomplete,
@@ -175,31 +207,6 @@ fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
             allowed.admits(peer, &groups)
         }),
         None => server,
-    }
-}
-
-/// Where clients come in.
-enum Socket {
-    Stream(Listener),
-    SeqPacket(SeqPacketListener),
-    Datagram(Datagram),
-}
-
-impl Socket {
-    fn from_claim(claim: Claim) -> std::io::Result<Self> {
-        Ok(match claim.address().kind() {
-            Kind::Stream => Self::Stream(Listener::from_claim(claim)?),
-            Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::from_claim(claim)?),
-            Kind::Datagram => Self::Datagram(Datagram::from_claim(claim)?),
-        })
-    }
-
-    fn adopt(fd: OwnedFd, kind: Kind) -> Result<Self, AdoptError> {
-        Ok(match kind {
-            Kind::Stream => Self::Stream(Listener::adopt(fd)?),
-            Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::adopt(fd)?),
-            Kind::Datagram => Self::Datagram(Datagram::adopt(fd)?),
-        })
     }
 }
 
@@ -273,10 +280,14 @@ fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
 }
 
 /// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
-/// select(2).
-fn allow_many_descriptors() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
+/// select(2), and for the programs that we start: they get back what was, which is returned.
+fn allow_many_descriptors() -> Rlimit {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
     // Without it the limit is just lower.
-    let _ = setrlimit(Resource::Nofile, limit);
+    let _ = setrlimit(Resource::Nofile, most);
+    before
 }

@@ -29,7 +29,7 @@ impl Client {
         Self::of(UnixStream::connect_addr(&address).expect("a listening server"))
     }
 
-    fn of(stream: UnixStream) -> Self {
+    pub(crate) fn of(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
         Self(BufReader::new(stream))

@@ -1,0 +1,126 @@
+//! What a program is told of its connection, in the words of s6-ipcserver or of unixserver.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
+use rustix::process::{getgid, getuid};
+use sockeye::program::Environment;
+use sockeye::{Address, Name, Peer, activation};
+
+use crate::args::Tradition;
+
+const IPC: [&str; 7] = [
+    "PROTO",
+    "IPCLOCALPATH",
+    "IPCREMOTEPATH",
+    "IPCREMOTEEUID",
+    "IPCREMOTEEGID",
+    "IPCREMOTEPID",
+    "IPCCONNNUM",
+];
+const UCSPI: [&str; 8] = [
+    "PROTO",
+    "UNIXLOCALPATH",
+    "UNIXLOCALUID",
+    "UNIXLOCALGID",
+    "UNIXLOCALPID",
+    "UNIXREMOTEEUID",
+    "UNIXREMOTEEGID",
+    "UNIXREMOTEPID",
+];
+/// The server's own variables, without those that are said anew for each program.
+pub(super) fn inherited(tradition: Tradition) -> Environment {
+    let own: &[&str] = match tradition {
+        Tradition::Ipc => &IPC,
+        Tradition::Ucspi => &UCSPI,
+    };
+    std::env::vars_os()
+        .filter(|(name, _)| {
+            !own.iter()
+                .chain(&activation::VARIABLES)
+                .any(|other| name == other)
+        })
+        .collect()
+}
+
+/// What does not change from one connection to the next.
+pub(super) struct Local {
+    tradition: Tradition,
+    path: OsString,
+}
+
+impl Local {
+    pub(super) fn new(tradition: Tradition, address: &Address, listener: impl AsFd) -> Self {
+        let path = match address.name() {
+            Name::Path(path) => path.as_os_str().to_owned(),
+            Name::Abstract(_) => address.as_os_str().to_owned(),
+            _ => path(getsockname(listener).ok()),
+        };
+        Self { tradition, path }
+    }
+
+    /// The variables for one connection or datagram. What is not known is not there.
+    pub(super) fn variables(
+        &self,
+        remote: &OsStr,
+        peer: Option<&Peer>,
+        number: Option<usize>,
+    ) -> Environment {
+        let mut variables = Environment::default();
+        let mut add = |name: &str, value: &OsStr| variables.add(name, value);
+        let (proto, names) = match self.tradition {
+            Tradition::Ipc => {
+                add("IPCLOCALPATH", &self.path);
+                add("IPCREMOTEPATH", remote);
+                let names = ["IPCREMOTEEUID", "IPCREMOTEEGID", "IPCREMOTEPID"];
+                ("IPC", names)
+            }
+            Tradition::Ucspi => {
+                add("UNIXLOCALPATH", &self.path);
+                add("UNIXLOCALUID", getuid().as_raw().to_string().as_ref());
+                add("UNIXLOCALGID", getgid().as_raw().to_string().as_ref());
+                let names = ["UNIXREMOTEEUID", "UNIXREMOTEEGID", "UNIXREMOTEPID"];
+                ("UNIX", names)
+            }
+        };
+        add("PROTO", proto.as_ref());
+        if let Some(peer) = peer {
+            add(names[0], peer.uid().to_string().as_ref());
+            add(names[1], peer.gid().to_string().as_ref());
+            if let Some(pid) = peer.pid() {
+                add(names[2], pid.as_raw_pid().to_string().as_ref());
+            }
+        }
+        match self.tradition {
+            Tradition::Ipc => {
+                if let Some(number) = number {
+                    add("IPCCONNNUM", number.to_string().as_ref());
+                }
+            }
+            // That of the program itself, in spite of its name.
+            Tradition::Ucspi => variables.add_own_pid("UNIXLOCALPID"),
+        }
+        variables
+    }
+}
+
+/// The path of the other end of a connection; empty where it has none.
+pub(super) fn remote(connection: impl AsFd) -> OsString {
+    path(getpeername(connection).ok().flatten())
+}
+
+fn path(address: Option<SocketAddrAny>) -> OsString {
+    path_of(
+        address
+            .and_then(|any| SocketAddrUnix::try_from(any).ok())
+            .as_ref(),
+    )
+}
+
+/// The path in an address; empty where it has none.
+pub(super) fn path_of(address: Option<&SocketAddrUnix>) -> OsString {
+    let bytes = address.and_then(SocketAddrUnix::path_bytes);
+    OsString::from_vec(bytes.unwrap_or_default().to_vec())
+}

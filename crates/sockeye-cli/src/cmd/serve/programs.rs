@@ -1,0 +1,283 @@
+//! A program for each connection, or for each datagram.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::net::SocketAddrUnix;
+use rustix::process::Rlimit;
+use sockeye::listener::Accepted;
+use sockeye::program::{Child, Environment, is_shortage};
+use sockeye::server::Connection;
+use sockeye::{Peer, Program};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::environment::{self, Local};
+use crate::args::Serve;
+use crate::exit::{Exit, failure};
+use crate::output::log::Throttle;
+use crate::output::message::Sender;
+
+/// What a program has between SIGTERM and SIGKILL; `--help` says so.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long it may take until all is reaped: `GRACE`, and what the kernel needs after SIGKILL.
+pub(super) const END: Duration = Duration::from_secs(3);
+/// How long a connection waits for a program that cannot be started for now.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many programs may be on their way into memory at a time; a thread waits for each.
+pub(super) const STARTERS: usize = 4;
+
+/// Has the first of the threads that start programs: with none, a shortage of processes would leave
+/// nobody to wait for the end of it.
+pub(super) async fn prepare() -> io::Result<()> {
+    Ok(tokio::task::spawn_blocking(|| {}).await?)
+}
+
+/// The program of the command line, if there is one and it can be started.
+pub(super) fn find(args: &Serve, open_files: &Rlimit) -> anyhow::Result<Option<Program>> {
+    let Some((name, arguments)) = args.program.split_first() else {
+        return Ok(None);
+    };
+    let search = std::env::var_os("PATH");
+    let mut program = Program::find(name, search.as_deref()).map_err(|error| {
+        let text = format!("cannot listen on {}: {error}", args.address);
+        failure(Exit::Failed, text)
+    })?;
+    for argument in arguments {
+        program = program.argument(argument)?;
+    }
+    let environment = environment::inherited(args.env);
+    Ok(Some(
+        program.environment(environment).open_files(open_files),
+    ))
+}
+
+/// Where a program's standard input and output lead.
+#[derive(Clone, Copy)]
+enum Ends<'a> {
+    Connection(BorrowedFd<'a>),
+    Files(BorrowedFd<'a>, BorrowedFd<'a>),
+}
+
+/// Starts a program for each connection or datagram, and waits for its end.
+pub(super) struct Programs {
+    program: Program,
+    local: Local,
+    patience: Duration,
+    users: Users,
+    throttle: Throttle,
+}
+
+impl Programs {
+    pub(super) fn new(program: Program, args: &Serve, socket: impl AsFd) -> Arc<Self> {
+        Arc::new(Self {
+            program,
+            local: Local::new(args.env, &args.address, socket),
+            patience: args.first_byte_timeout.unwrap_or(PATIENCE),
+            users: Users::default(),
+            throttle: Throttle::new(),
+        })
+    }
+
+    pub(super) async fn handle<S: Accepted>(self: Arc<Self>, connection: Connection<S>) {
+        let cut_off = connection.cut_off();
+        let peer = connection.peer().ok();
+        let visit = peer.map(|peer| self.users.enter(peer.uid()));
+        let number = visit.as_ref().map(|visit| visit.number);
+        let remote = environment::remote(&connection);
+        let variables = self.local.variables(&remote, peer.as_ref(), number);
+        let started = tokio::select! {
+            biased;
+            () = cut_off.cancelled() => return,
+            started = self.start(Ends::Connection(connection.as_fd()), variables) => started,
+        };
+        let mut child = match started {
+            Ok(child) => child,
+            Err(error) => {
+                return self.not_started(peer, &error, "its connection is closed");
+            }
+        };
+        let pid = child.pid().as_raw_pid();
+        debug!(
+            "program {pid} for {}: started",
+            Sender::new(peer).describe()
+        );
+        // Closed here, so that the client sees the end with the program's; it keeps its place.
+        let (stream, _slot) = connection.into_parts();
+        drop(stream);
+        let status = tokio::select! {
+            status = child.wait() => status,
+            () = cut_off.cancelled() => child.terminate(GRACE).await,
+        };
+        self.tell(pid, peer, status);
+    }
+
+    fn not_started(&self, peer: Option<Peer>, error: &io::Error, so: &str) {
+        self.say(|| {
+            let sender = Sender::new(peer).describe();
+            warn!("cannot start the program for {sender}: {error}; {so}");
+        });
+    }
+
+    /// Starts the program with a datagram as its standard input, and returns what it prints, up to
+    /// `limit` bytes. `None` where there is no answer, or it was cut off.
+    pub(super) async fn answer(
+        &self,
+        datagram: &OwnedFd,
+        from: Option<&SocketAddrUnix>,
+        peer: Option<Peer>,
+        limit: usize,
+        cut_off: &CancellationToken,
+    ) -> Option<Vec<u8>> {
+        let visit = peer.map(|peer| self.users.enter(peer.uid()));
+        let number = visit.as_ref().map(|visit| visit.number);
+        let remote = environment::path_of(from);
+        let variables = self.local.variables(&remote, peer.as_ref(), number);
+        let started = tokio::select! {
+            biased;
+            () = cut_off.cancelled() => return None,
+            started = self.start_for(datagram, variables) => started,
+        };
+        let (mut child, printed) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                self.not_started(peer, &error, "its datagram is lost");
+                return None;
+            }
+        };
+        let mut answer = Vec::new();
+        // One byte more than may be sent, to know that it is too much.
+        let mut printed = printed.take(limit as u64 + 1);
+        let (read, status) = tokio::select! {
+            done = async { (printed.read_to_end(&mut answer).await, child.wait().await) } => done,
+            () = cut_off.cancelled() => {
+                let status = child.terminate(GRACE).await;
+                self.tell(child.pid().as_raw_pid(), peer, status);
+                return None;
+            }
+        };
+        self.tell(child.pid().as_raw_pid(), peer, status);
+        match read {
+            Ok(_) if answer.len() > limit => self.say(|| {
+                let sender = Sender::new(peer).describe();
+                warn!("the program for {sender} printed more than {limit} bytes; --max-message allows a longer answer");
+            }),
+            Ok(_) => return Some(answer),
+            Err(error) => self.say(|| warn!("cannot read what the program printed: {error}")),
+        }
+        None
+    }
+
+    async fn start_for(
+        &self,
+        datagram: &OwnedFd,
+        variables: Environment,
+    ) -> io::Result<(Child, pipe::Receiver)> {
+        let (printed, output) = io::pipe()?;
+        let printed = pipe::Receiver::from_owned_fd(printed.into())?;
+        let ends = Ends::Files(datagram.as_fd(), output.as_fd());
+        Ok((self.start(ends, variables).await?, printed))
+    }
+
+    /// Starts the program, if need be after some attempts.
+    async fn start(&self, ends: Ends<'_>, variables: Environment) -> io::Result<Child> {
+        let deadline = Instant::now() + self.patience;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let variables = variables.clone();
+            let started = match ends {
+                Ends::Connection(socket) => self.program.start(socket, variables).await,
+                Ends::Files(input, output) => {
+                    self.program.start_with(input, output, variables).await
+                }
+            };
+            match started {
+                Err(error) if is_shortage(&error) && Instant::now() + pause < deadline => {
+                    debug!("cannot start the program: {error}; trying again in {pause:?}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn tell(&self, pid: i32, peer: Option<Peer>, status: io::Result<ExitStatus>) {
+        let sender = || Sender::new(peer).describe();
+        match status {
+            Ok(status) if status.success() => debug!("program {pid} for {}: done", sender()),
+            Ok(status) => {
+                self.say(|| info!("program {pid} for {}: {status}", sender()));
+            }
+            Err(error) => self.say(|| {
+                warn!(
+                    "program {pid} for {}: how it ended is not known: {error}",
+                    sender()
+                );
+            }),
+        }
+    }
+
+    fn say(&self, line: impl FnOnce()) {
+        if let Some(withheld) = self.throttle.pass() {
+            tell_withheld(withheld);
+            line();
+        }
+    }
+
+    pub(super) fn tell_rest(&self) {
+        tell_withheld(self.throttle.rest());
+    }
+}
+
+fn tell_withheld(withheld: u64) {
+    if withheld > 0 {
+        warn!("{withheld} more lines of this kind were withheld");
+    }
+}
+
+/// How many connections each user has now.
+#[derive(Default)]
+struct Users(Arc<Mutex<HashMap<u32, usize>>>);
+
+/// One connection among those of its user.
+struct Visit {
+    users: Arc<Mutex<HashMap<u32, usize>>>,
+    uid: u32,
+    number: usize,
+}
+
+impl Users {
+    fn enter(&self, uid: u32) -> Visit {
+        let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = users.entry(uid).or_default();
+        *count += 1;
+        Visit {
+            users: Arc::clone(&self.0),
+            uid,
+            number: *count,
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = users.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(&self.uid);
+            }
+        }
+    }
+}

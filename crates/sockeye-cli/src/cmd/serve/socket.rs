@@ -1,0 +1,66 @@
+//! [`Socket`]: where clients come in.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use sockeye::adopt::AdoptError;
+use sockeye::{Claim, Datagram, Kind, Listener, SeqPacketListener};
+
+pub(super) enum Socket {
+    Stream(Listener),
+    SeqPacket(SeqPacketListener),
+    Datagram(Datagram),
+}
+
+impl Socket {
+    pub(super) fn from_claim(claim: Claim) -> io::Result<Self> {
+        Ok(match claim.address().kind() {
+            Kind::Stream => Self::Stream(Listener::from_claim(claim)?),
+            Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::from_claim(claim)?),
+            Kind::Datagram => Self::Datagram(Datagram::from_claim(claim)?),
+        })
+    }
+
+    pub(super) fn adopt(fd: OwnedFd, kind: Kind) -> Result<Self, AdoptError> {
+        Ok(match kind {
+            Kind::Stream => Self::Stream(Listener::adopt(fd)?),
+            Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::adopt(fd)?),
+            Kind::Datagram => Self::Datagram(Datagram::adopt(fd)?),
+        })
+    }
+
+    /// Waits until somebody waits, and leaves it at that.
+    pub(super) async fn waiting(&self) -> io::Result<()> {
+        match self {
+            Self::Stream(listener) => listener.waiting().await,
+            Self::SeqPacket(listener) => listener.waiting().await,
+            Self::Datagram(socket) => socket.waiting().await,
+        }
+    }
+
+    pub(super) fn has_waiting(&self) -> io::Result<bool> {
+        match self {
+            Self::Stream(listener) => listener.has_waiting(),
+            Self::SeqPacket(listener) => listener.has_waiting(),
+            Self::Datagram(socket) => socket.has_waiting(),
+        }
+    }
+
+    pub(super) fn refuse_newcomers(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(listener) => listener.refuse_newcomers(),
+            Self::SeqPacket(listener) => listener.refuse_newcomers(),
+            Self::Datagram(socket) => socket.refuse_newcomers(),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stream(listener) => listener.as_fd(),
+            Self::SeqPacket(listener) => listener.as_fd(),
+            Self::Datagram(socket) => socket.as_fd(),
+        }
+    }
+}
