@@ -26,6 +26,7 @@ mod errors;
 mod inspect;
 #[cfg(feature = "tokio")]
 mod messages;
+mod packet;
 mod peer;
 #[cfg(feature = "tokio")]
 mod server;
