@@ -18,6 +18,8 @@ mod support;
 
 #[cfg(feature = "tokio")]
 mod adopt;
+#[cfg(feature = "tokio")]
+mod arrivals;
 mod claim;
 mod connect;
 #[cfg(feature = "tokio")]
