@@ -14,6 +14,8 @@ use crate::support::serving::{Running, claimed, in_time};
 
 /// One write: its bytes and its descriptors, by their numbers.
 type Write = (&'static [u8], &'static [usize]);
+/// The message that is to come of it.
+type Expected = (&'static [u8], &'static [usize]);
 /// One message: its payload and its descriptors.
 type Came = (Vec<u8>, Vec<u64>);
 
@@ -102,7 +104,7 @@ async fn assert_come(framing: Framing, writes: &[Write], expected: &[(&[u8], &[u
 
 #[tokio::test]
 async fn lines() {
-    let cases: [(&[Write], &[(&[u8], &[usize])]); 11] = [
+    let cases: [(&[Write], &[Expected]); 11] = [
         (&[(b"a\n", &[0])], &[(b"a", &[0])]),
         (
             &[(b"a\n", &[0]), (b"b\n", &[1])],
@@ -155,7 +157,7 @@ async fn lines() {
 
 #[tokio::test]
 async fn lengths() {
-    let cases: [(&[Write], &[(&[u8], &[usize])]); 4] = [
+    let cases: [(&[Write], &[Expected]); 4] = [
         (
             &[(b"\0\0\0\x01a", &[0]), (b"\0\0\0\x01b", &[1])],
             &[(b"a", &[0]), (b"b", &[1])],
@@ -193,7 +195,7 @@ async fn raw_bytes() {
 
 #[tokio::test]
 async fn a_long_message_has_them_wherever_they_came() {
-    const LONG: [u8; 50_000] = [b'x'; 50_000];
+    static LONG: [u8; 50_000] = [b'x'; 50_000];
     let writes: &[Write] = &[(&LONG, &[0]), (&LONG, &[1]), (b"\n", &[2]), (b"b\n", &[3])];
     let line = [LONG, LONG].concat();
     assert_come(Framing::Line, writes, &[(&line, &[0, 1, 2]), (b"b", &[3])]).await;

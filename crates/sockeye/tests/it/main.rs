@@ -31,4 +31,6 @@ mod messages;
 mod packet;
 mod peer;
 #[cfg(feature = "tokio")]
+mod records;
+#[cfg(feature = "tokio")]
 mod server;

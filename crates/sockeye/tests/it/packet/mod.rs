@@ -3,6 +3,7 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod blocking;
+mod connect;
 #[cfg(feature = "tokio")]
 mod datagram;
 mod ownership;
