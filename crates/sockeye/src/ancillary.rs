@@ -196,7 +196,8 @@ pub fn recv_with(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<Received
 }
 
 /// Has the kernel tell with each message who sent it (`SO_PASSCRED`, unix(7)); messages that wait
-/// already may come without. A client that has no name is bound to an abstract one when it sends.
+/// already may come without. If `socket` has no name, connecting or sending with it binds it to an
+/// abstract one.
 ///
 /// # Errors
 /// As setsockopt(2).
@@ -266,7 +267,7 @@ pub(crate) fn received(message: Message, limit: usize) -> Result<Option<Received
     if message.is_control_truncated {
         return Err(RecvError::DescriptorsLost);
     }
-    if message.length == 0 && !message.has_control {
+    if message.length == 0 && !message.is_record && message.descriptors.is_empty() {
         return Ok(None);
     }
     Ok(Some(Received {

@@ -73,12 +73,14 @@ impl BlockingSeqPacket {
         Ok((Self::from_connected(left)?, Self::from_connected(right)?))
     }
 
-    /// Adopts a descriptor: a connected UNIX seqpacket socket. It is made close-on-exec.
+    /// Adopts a descriptor: a connected UNIX seqpacket socket. It is made close-on-exec and blocking,
+    /// the latter for all who share it.
     ///
     /// # Errors
     /// [`AdoptError`] says what it is instead.
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::connected(fd.as_fd(), Kind::SeqPacket)?;
+        rustix::io::ioctl_fionbio(&fd, false)?;
         Self::from_connected(fd).map_err(AdoptError::Io)
     }
 
@@ -119,7 +121,8 @@ impl BlockingSeqPacket {
     /// along are closed.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost.
+    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
+    /// without receiving all that was sent to it; what it had sent itself comes after that.
     pub fn recv(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
         Ok(self.recv_with(buffer)?.map(|received| received.bytes))
     }
@@ -127,7 +130,8 @@ impl BlockingSeqPacket {
     /// Receives one record with what came along; `None` at the end of input.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost.
+    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
+    /// without receiving all that was sent to it; what it had sent itself comes after that.
     pub fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         ancillary::recv_with(self, buffer)
     }
@@ -183,12 +187,13 @@ impl BlockingDatagram {
     }
 
     /// Adopts a descriptor: a UNIX datagram socket. Its file is never removed. It is made
-    /// close-on-exec.
+    /// close-on-exec and blocking, the latter for all who share it.
     ///
     /// # Errors
     /// [`AdoptError`] says what it is instead.
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::of_kind(fd.as_fd(), Kind::Datagram)?;
+        rustix::io::ioctl_fionbio(&fd, false)?;
         Self::new(fd, None).map_err(AdoptError::Io)
     }
 

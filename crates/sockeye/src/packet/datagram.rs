@@ -178,16 +178,23 @@ impl Datagram {
     /// Receives one datagram with what came along.
     ///
     /// # Errors
-    /// [`RecvError`]; a datagram that does not fit is lost.
+    /// [`RecvError`]; a datagram that does not fit is lost. [`io::ErrorKind::UnexpectedEof`] where
+    /// receiving was shut down and nothing waits any more, which recvmsg(2) itself does not tell of
+    /// a socket that does not block: a loop that trusted its `EAGAIN` would spin.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv_with(&self, buffer: &mut [u8]) -> Result<Received, RecvError> {
-        let receive = |fd: &OwnedFd| {
-            let received = recv_once(fd.as_fd(), buffer, RecvFlags::DONTWAIT);
-            RecvError::apart(received.and_then(some))
-        };
-        self.io.async_io(Interest::READABLE, receive).await?
+        loop {
+            let mut ready = self.io.readable().await?;
+            match self.recv_waiting(buffer)? {
+                Some(received) => return Ok(received),
+                None if ready.ready().is_read_closed() => {
+                    return Err(RecvError::Io(io::ErrorKind::UnexpectedEof.into()));
+                }
+                None => ready.clear_ready(),
+            }
+        }
     }
 
     /// Receives a datagram that waits already; `None` where none does.
@@ -243,12 +250,6 @@ impl Datagram {
 fn lock(ownership: &Mutex<Ownership>) -> MutexGuard<'_, Ownership> {
     // Nothing in there can be half done.
     ownership.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The end of input of a socket without a connection is that it was shut down, which is waited for
-/// by nobody.
-fn some(received: Option<Received>) -> Result<Received, RecvError> {
-    received.ok_or_else(|| RecvError::Io(io::ErrorKind::UnexpectedEof.into()))
 }
 
 impl AsFd for Datagram {

@@ -126,7 +126,8 @@ impl SeqPacket {
     /// along are closed.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost.
+    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
+    /// without receiving all that was sent to it; what it had sent itself comes after that.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -138,7 +139,8 @@ impl SeqPacket {
     /// Receives one record with what came along; `None` at the end of input.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost.
+    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
+    /// without receiving all that was sent to it; what it had sent itself comes after that.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.

@@ -62,10 +62,8 @@ const EAGER_READ: usize = 4096;
 /// Descriptors on the way to the message that they belong to.
 #[derive(Default)]
 struct Arrivals {
-    /// Of a message that is not complete.
-    waiting: Vec<OwnedFd>,
-    /// Up to where in the buffer the read went that brought the last of them.
-    end: usize,
+    /// What each read has brought, and up to where in the buffer that read went.
+    waiting: Vec<(usize, Vec<OwnedFd>)>,
     of_message: Vec<OwnedFd>,
 }
 
@@ -80,24 +78,31 @@ impl Arrivals {
             return Ok(0);
         };
         if !received.descriptors.is_empty() {
-            self.waiting.extend(received.descriptors);
-            self.end = length;
-        }
-        if self.waiting.len() > MAX_DESCRIPTORS {
-            return Err(RecvError::TooManyDescriptors.into());
+            self.waiting.push((length, received.descriptors));
         }
         Ok(received.bytes)
     }
 
-    /// The decoder has used `count` bytes, up to the end of a message or not.
-    fn decoded(&mut self, count: usize, is_message: bool) {
-        self.end = self.end.saturating_sub(count);
-        if is_message {
-            self.of_message.clear();
-            if self.end == 0 {
-                std::mem::swap(&mut self.of_message, &mut self.waiting);
-            }
+    /// The decoder has taken a message of `size` bytes from the front of the buffer.
+    fn take_message(&mut self, size: usize) -> Result<(), RecvError> {
+        for (end, _) in &mut self.waiting {
+            *end = end.saturating_sub(size);
         }
+        let arrived = self.waiting.extract_if(.., |(end, _)| *end == 0);
+        self.of_message = arrived.flat_map(|(_, descriptors)| descriptors).collect();
+        within_limit(self.of_message.len())
+    }
+
+    /// What the decoder has left is the beginning of one message.
+    fn wait(&self) -> Result<(), RecvError> {
+        within_limit(self.waiting.iter().map(|(_, some)| some.len()).sum())
+    }
+}
+
+fn within_limit(descriptors: usize) -> Result<(), RecvError> {
+    match descriptors <= MAX_DESCRIPTORS {
+        true => Ok(()),
+        false => Err(RecvError::TooManyDescriptors),
     }
 }
 
@@ -168,7 +173,11 @@ impl Messages {
                     _ => self.codec.decode(&mut self.buffer)?,
                 };
                 if let Some(arrivals) = &mut self.arrivals {
-                    arrivals.decoded(length - self.buffer.len(), message.is_some());
+                    let arrived = match message.is_some() {
+                        true => arrivals.take_message(length - self.buffer.len()),
+                        false => arrivals.wait(),
+                    };
+                    arrived.map_err(io::Error::from)?;
                 }
                 if message.is_some() {
                     if self.buffer.is_empty() {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
@@ -44,7 +45,8 @@ enum Event {
 }
 
 impl Records {
-    /// Records of at most `limit` bytes each.
+    /// Records of at most `limit` bytes each. Every thread that serves any sets aside that much
+    /// address space, so it should be what records may have, not all that a number can say.
     #[must_use]
     pub fn new(mut connection: Connection<SeqPacket>, limit: usize) -> Self {
         connection.set_idle(true);
@@ -59,15 +61,23 @@ impl Records {
     ///
     /// # Errors
     /// [`RecvError`]; after [`RecvError::TooLong`], whose record is lost, the next one could be
-    /// received, but the peer cannot know. [`std::io::ErrorKind::TimedOut`] where one of the server's
-    /// timeouts has passed.
+    /// received, but the peer cannot know. [`io::ErrorKind::TimedOut`] where one of the server's timeouts
+    /// has passed.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Record>, RecvError> {
         while self.ending.progress() != Progress::Ended {
             self.connection.set_idle(true);
-            match poll_fn(|cx| self.poll_event(cx)).await? {
+            let event = match poll_fn(|cx| self.poll_event(cx)).await {
+                // The peer has closed without taking all answers. The kernel says so once, and
+                // before the records that the peer had sent.
+                Err(RecvError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    continue;
+                }
+                event => event?,
+            };
+            match event {
                 Event::Record(record) => {
                     self.connection.set_idle(false);
                     self.ending.came();

@@ -26,8 +26,9 @@ pub(crate) struct Message {
     pub(crate) is_control_truncated: bool,
     pub(crate) descriptors: Vec<OwnedFd>,
     pub(crate) credentials: Option<libc::ucred>,
-    /// Whether any control message came.
-    pub(crate) has_control: bool,
+    /// Whether a time came along, as [`mark_records`] asks for: a stream has none, and neither has
+    /// the end of input, which may come with credentials.
+    pub(crate) is_record: bool,
     /// The address of a datagram's sender, if that is bound.
     pub(crate) sender: Option<SocketAddrUnix>,
 }
@@ -101,7 +102,7 @@ fn receive_uninit(
         is_control_truncated: header.msg_flags & libc::MSG_CTRUNC != 0,
         descriptors: Vec::new(),
         credentials: None,
-        has_control: header.msg_controllen > 0,
+        is_record: false,
         sender: None,
     };
     // SAFETY: the header is as the kernel left it after a successful call, and `control` lives.
@@ -126,8 +127,9 @@ unsafe fn take_control(header: &libc::msghdr, message: &mut Message) {
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
     // SAFETY: the macros return a null pointer or one to a whole header within the buffer.
     while let Some(head) = unsafe { next.as_ref() } {
-        // SAFETY: `head` is within the buffer.
-        let data = unsafe { libc::CMSG_DATA(head) };
+        // SAFETY: `next` is a header within the buffer. Not through `head`, which may only be used
+        // to look at the header itself.
+        let data = unsafe { libc::CMSG_DATA(next) };
         // The type of the field differs between C libraries.
         #[allow(clippy::unnecessary_cast)]
         let length = head.cmsg_len as usize - (data as usize - std::ptr::from_ref(head) as usize);
@@ -159,6 +161,7 @@ unsafe fn take_control(header: &libc::msghdr, message: &mut Message) {
                     let found = unsafe { data.cast::<libc::ucred>().read_unaligned() };
                     message.credentials = Some(found);
                 }
+                libc::SCM_TIMESTAMPNS => message.is_record = true,
                 _ => {}
             }
         }

@@ -193,7 +193,7 @@ fn a_full_backlog_is_tried_until_the_timeout() {
     let place = Place::new();
     for backlog in [0, 1] {
         let _server = listening(Kind::Stream, &place.socket(), backlog);
-        let clients = fill_backlog(&place.socket());
+        let clients = fill_backlog(Kind::Stream, &place.socket());
         assert!(!clients.is_empty());
         for time in [Duration::ZERO, Duration::from_millis(60)] {
             // How long to wait for a server is another matter: there is one.
@@ -219,7 +219,7 @@ fn a_full_backlog_is_left_behind_when_somebody_accepts() {
     for way in ways() {
         let place = Place::new();
         let server = UnixListener::from(listening(Kind::Stream, &place.socket(), 0));
-        let clients = fill_backlog(&place.socket());
+        let clients = fill_backlog(Kind::Stream, &place.socket());
         let waiting = Task::start({
             let address = place.address();
             move || way(&Connector::new().connect_timeout(PATIENCE), &address)

@@ -155,7 +155,7 @@ fn a_connector_says_how_long_it_waited() {
     let waits = Connector::new().wait_for(time).connect_timeout(time);
     assert_connect_says(&waits, &place.address(), &["after 20ms", "wait longer"]);
     let _server = listening(Kind::Stream, &place.socket(), 0);
-    let _clients = fill_backlog(&place.socket());
+    let _clients = fill_backlog(Kind::Stream, &place.socket());
     assert_connect_says(
         &waits,
         &place.address(),

@@ -18,6 +18,8 @@ mod support;
 
 #[cfg(feature = "tokio")]
 mod adopt;
+#[cfg(feature = "tokio")]
+mod arrivals;
 mod claim;
 mod connect;
 #[cfg(feature = "tokio")]
@@ -26,6 +28,9 @@ mod errors;
 mod inspect;
 #[cfg(feature = "tokio")]
 mod messages;
+mod packet;
 mod peer;
+#[cfg(feature = "tokio")]
+mod records;
 #[cfg(feature = "tokio")]
 mod server;

@@ -83,7 +83,7 @@ fn a_live_server_that_knows_nothing_of_locks_stays() {
 fn a_live_server_with_a_full_backlog_stays() {
     let place = Place::new();
     let _server = listening(Kind::Stream, &place.socket(), 0);
-    let _clients = fill_backlog(&place.socket());
+    let _clients = fill_backlog(Kind::Stream, &place.socket());
     let me = Some(rustix::process::getpid());
     assert_eq!(denied(&place.address()), ClaimErrorKind::InUse { pid: me });
 }

@@ -14,7 +14,9 @@ pub(crate) use raw::is_nonblocking;
 pub(crate) use raw::{
     bound, connected, fill_backlog, holds, is_close_on_exec, leave_stale, listening,
 };
-pub(crate) use threads::{NOBODY, Task, as_nobody, in_own_directory, in_own_network, is_root};
+pub(crate) use threads::{
+    NOBODY, Task, as_nobody, in_own_directory, in_own_network, is_root, with_umask,
+};
 
 /// How long anything may take that ought to happen at once. Only a failing test waits this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -46,11 +46,11 @@ pub(crate) fn leave_stale(path: &Path) {
 }
 
 /// Connects until the backlog takes no more.
-pub(crate) fn fill_backlog(path: &Path) -> Vec<OwnedFd> {
+pub(crate) fn fill_backlog(kind: Kind, path: &Path) -> Vec<OwnedFd> {
     let name = SocketAddrUnix::new(path).unwrap();
     let mut clients = Vec::new();
     loop {
-        let client = new_socket(Kind::Stream, SocketFlags::NONBLOCK);
+        let client = new_socket(kind, SocketFlags::NONBLOCK);
         match connect(&client, &name) {
             Ok(()) => clients.push(client),
             Err(Errno::AGAIN) => return clients,

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use sockeye::framing::Framing;
+use sockeye::listener::{Accepted, Listening};
 use sockeye::server::{Connection, Messages, Report, Server, ServerError};
 use sockeye::{Address, Claim, Connector, Listener, Stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -76,9 +77,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start<H, F>(server: Server, listener: Listener, handler: H) -> Self
+    pub(crate) fn start<S, H, F>(server: Server, listener: Listening<S>, handler: H) -> Self
     where
-        H: Fn(Connection) -> F + Send + 'static,
+        S: Accepted,
+        H: Fn(Connection<S>) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let shutdown = CancellationToken::new();

@@ -45,6 +45,15 @@ pub(crate) fn in_own_directory<T: Send>(directory: &Path, act: impl FnOnce() -> 
     })
 }
 
+/// Runs `act` under that umask.
+pub(crate) fn with_umask<T: Send>(umask: u32, act: impl FnOnce() -> T + Send) -> T {
+    in_thread(|| {
+        unshare(UnshareFlags::FS).unwrap();
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
+        act()
+    })
+}
+
 /// Runs `act` in a new network namespace; `None` (and says so) where we may not.
 pub(crate) fn in_own_network<T: Send>(act: impl FnOnce() -> T + Send) -> Option<T> {
     let made = in_thread(|| unshare(UnshareFlags::NEWNET).map(|()| act()));
