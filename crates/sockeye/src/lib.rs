@@ -5,6 +5,7 @@ pub mod activation;
 pub mod address;
 pub mod adopt;
 pub mod ancillary;
+pub mod busy_poll;
 pub mod claim;
 pub mod connect;
 #[cfg(feature = "tokio")]
@@ -24,6 +25,7 @@ pub mod stream;
 mod sys;
 
 pub use address::{Address, AddressError, Kind, Name};
+pub use busy_poll::BusyPoll;
 pub use claim::{Claim, ClaimError, IfExists};
 pub use connect::{ConnectError, Connector};
 #[cfg(feature = "tokio")]

@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
+use crate::busy_poll::BusyPoll;
 use crate::claim::{BlockingListener, Claim, Ownership};
 use crate::packet::SeqPacket;
 use crate::socket;
@@ -30,11 +31,15 @@ pub trait Accepted: AsFd + Sized + Send + 'static + sealed::FromAccepted {
 }
 
 mod sealed {
+    use crate::busy_poll::BusyPoll;
+
     pub trait FromAccepted {
         /// From a new, non-blocking descriptor that accept(2) has given.
         fn from_accepted(fd: std::os::fd::OwnedFd) -> std::io::Result<Self>
         where
             Self: Sized;
+
+        fn poll_busily(&mut self, busy: BusyPoll);
     }
 }
 
@@ -46,6 +51,10 @@ impl sealed::FromAccepted for Stream {
     fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
         Self::from_nonblocking(fd)
     }
+
+    fn poll_busily(&mut self, busy: BusyPoll) {
+        self.set_busy_poll(busy);
+    }
 }
 
 impl Accepted for SeqPacket {
@@ -55,6 +64,10 @@ impl Accepted for SeqPacket {
 impl sealed::FromAccepted for SeqPacket {
     fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
         Self::from_nonblocking(fd)
+    }
+
+    fn poll_busily(&mut self, busy: BusyPoll) {
+        self.set_busy_poll(busy);
     }
 }
 

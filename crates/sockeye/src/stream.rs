@@ -15,6 +15,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, received, recv_once, send_once};
+use crate::busy_poll::{self, BusyPoll};
 use crate::peer::Peer;
 use crate::sys;
 
@@ -25,6 +26,7 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Stream {
     io: UnixStream,
+    busy: Option<Box<BusyPoll>>,
 }
 
 impl Stream {
@@ -56,6 +58,7 @@ impl Stream {
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             io: UnixStream::from_std(fd.into())?,
+            busy: None,
         })
     }
 
@@ -68,6 +71,15 @@ impl Stream {
         let stream = self.io.into_std()?;
         stream.set_nonblocking(false)?;
         Ok(stream)
+    }
+
+    /// Polls before sleeping where something is to be read. Not for the halves of a split stream.
+    ///
+    /// The runtime remembers that nothing was there and does not ask the kernel before epoll(7) has
+    /// told otherwise, so it is the socket itself that is asked. Between a few attempts the task
+    /// gives way to others that are ready.
+    pub fn set_busy_poll(&mut self, busy: BusyPoll) {
+        self.busy = Some(Box::new(busy));
     }
 
     /// Who is at the other end.
@@ -113,21 +125,28 @@ impl Stream {
 
     /// Receives at most `limit` bytes to the free room of `buffer`, with what came along.
     pub(crate) fn poll_recv_with(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         buffer: &mut BytesMut,
         limit: usize,
     ) -> Poll<Result<Option<Received>, RecvError>> {
+        let Self { io, busy } = self;
+        let mut receive = || {
+            let flags = RecvFlags::DONTWAIT;
+            let message = sys::message::receive_to_end(io.as_fd(), buffer, limit, flags)?;
+            Ok(received(message, limit))
+        };
+        if let Some(done) = busy_poll::poll(busy, cx, &mut receive) {
+            return done.map(|done| done?);
+        }
         loop {
-            ready!(self.io.poll_read_ready(cx))?;
-            let receive = || {
-                let flags = RecvFlags::DONTWAIT;
-                let message = sys::message::receive_to_end(self.io.as_fd(), buffer, limit, flags)?;
-                Ok(received(message, limit))
-            };
-            match self.io.try_io(Interest::READABLE, receive) {
+            ready!(io.poll_read_ready(cx))?;
+            match io.try_io(Interest::READABLE, &mut receive) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done?),
+                done => {
+                    busy_poll::came(busy);
+                    return Poll::Ready(done?);
+                }
             }
         }
     }
@@ -156,7 +175,16 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        let Self { io, busy } = &mut *self;
+        let mut receive = || Ok(sys::message::receive_bytes(io.as_fd(), buffer)?);
+        if let Some(done) = busy_poll::poll(busy, cx, &mut receive) {
+            return done;
+        }
+        let read = Pin::new(io).poll_read(cx, buffer);
+        if read.is_ready() {
+            busy_poll::came(busy);
+        }
+        read
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`SeqPacket`]: one connection of records, asynchronous.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
@@ -12,6 +13,7 @@ use super::blocking::BlockingSeqPacket;
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, recv_once, send_once};
+use crate::busy_poll::{self, BusyPoll};
 use crate::peer::Peer;
 use crate::{socket, sys};
 
@@ -35,6 +37,7 @@ use crate::{socket, sys};
 #[derive(Debug)]
 pub struct SeqPacket {
     io: AsyncFd<OwnedFd>,
+    busy: Option<Box<BusyPoll>>,
 }
 
 impl SeqPacket {
@@ -70,7 +73,7 @@ impl SeqPacket {
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
         let io = socket::register(fd, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { io })
+        Ok(Self { io, busy: None })
     }
 
     /// Releases it as a socket that blocks.
@@ -151,17 +154,43 @@ impl SeqPacket {
     }
 
     pub(crate) fn poll_recv_with(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
+        let Self { io, busy } = self;
+        let mut receive = || RecvError::apart(recv_once(io.as_fd(), buffer, RecvFlags::DONTWAIT));
+        if let Some(done) = busy_poll::poll(busy, cx, &mut receive) {
+            return done.map(|done| done?);
+        }
         loop {
-            let mut ready = ready!(self.io.poll_read_ready(cx))?;
-            match RecvError::apart(recv_once(self.as_fd(), buffer, RecvFlags::DONTWAIT)) {
-                Ok(received) => return Poll::Ready(received),
+            let mut ready = ready!(io.poll_read_ready(cx))?;
+            match receive() {
+                Ok(received) => {
+                    busy_poll::came(busy);
+                    return Poll::Ready(received);
+                }
                 Err(_) => ready.clear_ready(),
             }
         }
+    }
+
+    /// Polls before sleeping where a server's connection or [`SeqPacket::recv_polling`] waits for a
+    /// record.
+    pub fn set_busy_poll(&mut self, busy: BusyPoll) {
+        self.busy = Some(Box::new(busy));
+    }
+
+    /// As [`SeqPacket::recv_with`], but polls before sleeping, if [`SeqPacket::set_busy_poll`] has
+    /// asked for it. Only one task at a time can wait like this.
+    ///
+    /// # Errors
+    /// As [`SeqPacket::recv_with`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn recv_polling(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        poll_fn(|cx| self.poll_recv_with(cx, buffer)).await
     }
 
     /// Half-closes: [`Shutdown::Write`] ends the peer's input, and it can still answer.

@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::log::{self, Throttle};
 use super::tally::{Entered, State, Tally};
 use super::{Authorize, Server, Timeouts};
+use crate::busy_poll::BusyPoll;
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
 
@@ -31,6 +32,8 @@ pub(super) struct Acceptor<S> {
     max_per_uid: Option<usize>,
     authorize: Option<Arc<Authorize>>,
     timeouts: Timeouts,
+    /// Cloned for each connection.
+    busy_poll: Option<BusyPoll>,
     shortage: Option<Shortage>,
     throttles: Throttles,
     /// How many may still be accepted in the drain.
@@ -78,6 +81,10 @@ impl<S: Accepted> Acceptor<S> {
             max_per_uid: server.max_per_uid,
             authorize: server.authorize.clone(),
             timeouts: server.timeouts,
+            busy_poll: (!server.busy_poll.is_zero()).then(|| {
+                let workers = tokio::runtime::Handle::current().metrics().num_workers();
+                BusyPoll::shared(server.busy_poll, workers)
+            }),
             shortage: None,
             throttles: Throttles::default(),
             waiting_at_most: match listener.is_ours() {
@@ -197,7 +204,7 @@ impl<S: Accepted> Acceptor<S> {
     }
 
     /// Lets a connection in, or closes it without a word.
-    fn enter(&mut self, stream: S, mut entered: Entered) -> Next<S> {
+    fn enter(&mut self, mut stream: S, mut entered: Entered) -> Next<S> {
         if self
             .shortage
             .as_ref()
@@ -211,6 +218,9 @@ impl<S: Accepted> Acceptor<S> {
                 entered.state = State::Refused;
                 return Next::Again;
             }
+        }
+        if let Some(busy) = &self.busy_poll {
+            stream.poll_busily(busy.clone());
         }
         Next::Connection(Connection::new(stream, self.timeouts, entered))
     }

@@ -72,6 +72,7 @@ pub struct Server {
     max_per_uid: Option<usize>,
     authorize: Option<Arc<Authorize>>,
     timeouts: Timeouts,
+    busy_poll: Duration,
     drain: Duration,
     grace: Duration,
     cut_off: CancellationToken,
@@ -92,6 +93,7 @@ impl Server {
             max_per_uid: None,
             authorize: None,
             timeouts: Timeouts::default(),
+            busy_poll: Duration::ZERO,
             drain: Duration::from_secs(10),
             grace: Duration::ZERO,
             cut_off: CancellationToken::new(),
@@ -138,6 +140,14 @@ impl Server {
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.idle = Some(timeout);
+        self
+    }
+
+    /// Polls each connection for at most `limit` before sleeping; see [`busy_poll`](crate::busy_poll).
+    /// Where more connections than threads are active, none is polled.
+    #[must_use]
+    pub fn busy_poll(mut self, limit: Duration) -> Self {
+        self.busy_poll = limit;
         self
     }
 

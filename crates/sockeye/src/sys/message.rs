@@ -68,6 +68,25 @@ pub(crate) fn receive_to_end(
     Ok(message)
 }
 
+/// recv(2) to the free room of `buffer`, without waiting.
+///
+/// # Errors
+/// As recv(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn receive_bytes(
+    fd: BorrowedFd<'_>,
+    buffer: &mut tokio::io::ReadBuf<'_>,
+) -> rustix::io::Result<()> {
+    // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
+    let room = unsafe { buffer.unfilled_mut() };
+    let ((filled, _), _) = rustix::net::recv(fd, room, RecvFlags::DONTWAIT)?;
+    let count = filled.len();
+    // SAFETY: the kernel has written these bytes.
+    unsafe { buffer.assume_init(count) };
+    buffer.advance(count);
+    Ok(())
+}
+
 fn receive_uninit(
     fd: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],

@@ -136,11 +136,10 @@ fn the_owner_keeps_others_out_without_noticing() {
 fn a_claim_never_waits() {
     let place = Place::new();
     let _owner = Claim::options().claim(&place.address()).unwrap();
-    let start = Instant::now();
     for _ in 0..20 {
+        // It would wait for ever: the owner stays.
         Claim::options().claim(&place.address()).unwrap_err();
     }
-    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

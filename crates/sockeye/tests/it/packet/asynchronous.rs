@@ -118,7 +118,7 @@ async fn an_empty_datagram_is_not_the_end() {
     for order in orders() {
         let (left, right) = direct_pair(Kind::Datagram);
         send_all(&left, &order);
-        let mut right = Datagram::adopt(right).unwrap();
+        let right = Datagram::adopt(right).unwrap();
         right.refuse_newcomers().unwrap();
         send_all(&left, &[b"an adopted one is not shut down"]);
         let mut buffer = [0; 64];

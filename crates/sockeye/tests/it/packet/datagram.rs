@@ -170,7 +170,7 @@ async fn newcomers_are_refused_and_those_in_the_queue_answered() {
         place.address_of(Kind::Datagram),
         place.abstract_address(Kind::Datagram),
     ] {
-        let mut server = claimed(&address);
+        let server = claimed(&address);
         let client = client_of(&address).await;
         client.send_with(b"one", &[]).await.unwrap();
         client.send_with(b"", &[]).await.unwrap();
