@@ -19,6 +19,8 @@ mod socket;
 #[cfg(feature = "tokio")]
 pub mod stream;
 mod sys;
+#[cfg(feature = "tokio")]
+pub mod takeover;
 
 pub use address::{Address, AddressError, Kind, Name};
 pub use claim::{Claim, ClaimError, IfExists};
@@ -30,3 +32,5 @@ pub use packet::{Datagram, SeqPacket};
 pub use peer::Peer;
 #[cfg(feature = "tokio")]
 pub use stream::Stream;
+#[cfg(feature = "tokio")]
+pub use takeover::{Takeover, TakeoverError};

@@ -13,8 +13,10 @@ Examples:
   sockeye serve --echo @echo
   sockeye serve --json --framing length --reply ok /tmp/app.sock
 
-SIGINT and SIGTERM drain: no newcomer is let in, requests that have begun are
-answered, for at most the time of --drain. A second signal cuts them off.";
+SIGINT, SIGTERM and SIGHUP drain: no newcomer is let in, requests that have
+begun are answered, for at most the time of --drain. A second signal cuts them
+off. With --takeover, SIGHUP restarts instead: the command is started anew with
+the same arguments and takes over.";
 
 /// Listen on an address and answer messages
 ///
@@ -91,6 +93,20 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) drain: Duration,
 
+    /// Take over from a live server that was started with --takeover too, if
+    /// there is one, and let a successor take over in its turn
+    ///
+    /// The listening socket itself is handed over, so that no client is refused;
+    /// the old server answers what it has begun, for at most the time of its
+    /// --drain, and ends. The socket file gets the --mode and --owner of the new
+    /// one. Only the same user, or root, may take over.
+    #[arg(long)]
+    pub(crate) takeover: bool,
+
+    /// Started by SIGHUP: --ready-fd was served long ago
+    #[arg(long, hide = true, requires = "takeover")]
+    pub(crate) successor: bool,
+
     /// Write a newline to descriptor N once clients can connect
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(RawFd).range(0..))]
     pub(crate) ready_fd: Option<RawFd>,
@@ -138,6 +154,9 @@ impl Serve {
 
     /// The first option given that only a socket file can honour.
     pub(crate) fn file_option(&self) -> Option<&'static str> {
+        if self.takeover {
+            return Some("--takeover");
+        }
         if self.mode.is_some() {
             return Some("--mode");
         }

@@ -1,5 +1,7 @@
 //! `sockeye serve`
 
+mod restart;
+
 use std::io::ErrorKind;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
@@ -9,7 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use sockeye::adopt::AdoptError;
 use sockeye::framing::{Framing, FramingError};
 use sockeye::server::{Connection, Messages, Server};
-use sockeye::{Listener, Name, adopt};
+use sockeye::{Listener, Name, Peer, Takeover, adopt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -33,7 +35,10 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     }
     // Before anything is opened, so that the numbers are those that were passed on.
     let passed = Passed {
-        ready: args.ready_fd.map(ready_fd).transpose()?,
+        ready: match args.successor {
+            true => None,
+            false => args.ready_fd.map(ready_fd).transpose()?,
+        },
         listener: match args.address.name() {
             Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
             _ => None,
@@ -56,13 +61,17 @@ struct Passed {
 
 async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     // Before the claim, so that no signal can leave a file behind.
-    let mut signals = Signals::new().map_err(|error| cannot_start(args, &error))?;
+    let (mut signals, restart) =
+        signals(args.takeover).map_err(|error| cannot_start(args, &error))?;
     let handler = Arc::new(Handler::new(args)?);
     let listener = match passed.listener {
         Some(fd) => Listener::adopt(fd).map_err(|error| cannot_listen(args, &error))?,
-        None => listen(args)?,
+        None => listen(args).await?,
     };
 
+    if let Some(predecessor) = listener.predecessor() {
+        info!("took over from {predecessor}");
+    }
     info!("listening on {}", args.address);
     if let Some(ready) = passed.ready {
         // Whoever asked for it may have gone; that does not concern the clients.
@@ -92,8 +101,24 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
         }
     };
     let watch = tokio::spawn(watch);
+    let handed_over = CancellationToken::new();
+    let restarts = restart.map(|hangup| {
+        tokio::spawn(restart::on_each(
+            hangup,
+            args.successor,
+            handed_over.clone(),
+        ))
+    });
 
-    let mut server = Server::new().drain(args.drain).cut_off(cut_off);
+    let drain = args.drain;
+    let mut server =
+        Server::new()
+            .drain(drain)
+            .cut_off(cut_off)
+            .handed_over(move |successor: &Peer| {
+                handed_over.cancel();
+                info!("handed over to {successor}: draining for at most {drain:?}");
+            });
     if let Some(most) = args.max_connections {
         server = server.max_connections(most);
     }
@@ -109,6 +134,9 @@ async fn serve(args: &Serve, passed: Passed) -> anyhow::Result<Exit> {
     let handle = |connection| Arc::clone(&handler).handle(connection);
     let result = server.run(listener, handle, stop.cancelled()).await;
     watch.abort();
+    if let Some(restarts) = restarts {
+        restarts.abort();
+    }
 
     let report = match &result {
         Ok(report) => *report,
@@ -133,7 +161,7 @@ fn is_path(args: &Serve) -> bool {
     args.address.path().is_some()
 }
 
-fn listen(args: &Serve) -> anyhow::Result<Listener> {
+async fn listen(args: &Serve) -> anyhow::Result<Listener> {
     let address = &args.address;
     if let Name::Systemd(_) = address.name() {
         return Err(failure(
@@ -153,14 +181,17 @@ fn listen(args: &Serve) -> anyhow::Result<Listener> {
             ),
         ));
     }
-    let claim = args.claim().claim(address)?;
-    if let Some(directory) = claim.unsafe_parent() {
+    let listener = match args.takeover {
+        true => Takeover::new(args.claim()).listen(address).await?,
+        false => Listener::from_claim(args.claim().claim(address)?)?,
+    };
+    if let Some(directory) = listener.unsafe_parent() {
         warn!(
             "any user may replace files in {} (writable for others, no sticky bit); move the socket, or chmod o-w the directory",
             directory.display()
         );
     }
-    Ok(Listener::from_claim(claim)?)
+    Ok(listener)
 }
 
 /// The descriptor to write to, checked before anything is done.
@@ -210,20 +241,40 @@ fn allow_many_descriptors() {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
+}
+
+/// The signals that stop the server, and apart from them SIGHUP if that restarts it. Ignored from
+/// the start (nohup(1)), it stays so.
+fn signals(restarts: bool) -> std::io::Result<(Signals, Option<Signal>)> {
+    let hangup = match restart::hangup_is_ignored() {
+        true => None,
+        false => Some(signal(SignalKind::hangup())?),
+    };
+    let (restart, hangup) = match restarts {
+        true => (hangup, None),
+        false => (None, hangup),
+    };
+    let stop = Signals {
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+        hangup,
+    };
+    Ok((stop, restart))
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
     async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            _ = hangup => "SIGHUP",
         }
     }
 }

@@ -16,6 +16,7 @@ use super::tally::{Entered, State, Tally};
 use super::{Authorize, Server, Timeouts};
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
+use crate::takeover::Control;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -132,6 +133,17 @@ impl<S: Accepted> Acceptor<S> {
 
     pub(super) fn refuse_newcomers(&mut self) -> io::Result<()> {
         self.listener.refuse_newcomers()
+    }
+
+    /// Gives the files up and says so to the successor that is ready. `None` where it does not
+    /// come to serve: they are ours again.
+    pub(super) async fn hand_over(&mut self, control: &mut Option<Control>) -> Option<Peer> {
+        self.listener.set_ours(false);
+        let successor = control.as_mut()?.hand_over().await;
+        if successor.is_none() {
+            self.listener.set_ours(true);
+        }
+        successor
     }
 
     /// Counts what is still in the backlog, which is about to be closed. That of an adopted listener
