@@ -211,12 +211,15 @@ impl<S: Accepted> Listening<S> {
             self.set_ours(true);
             succession.complete();
         }
-        let io = &self.io;
-        let passed = self.ownership.as_ref();
-        match passed.and_then(|ownership| ownership.to_pass_on(io)) {
-            Some(passed) => Control::new(passed?).map(Some),
-            None => Ok(None),
-        }
+        let ownership = self.ownership.as_ref();
+        let control = ownership.and_then(Ownership::control);
+        control.map(Control::new).transpose()
+    }
+
+    /// What a successor needs.
+    pub(crate) fn to_pass_on(&self) -> Option<[BorrowedFd<'_>; 3]> {
+        let ownership = self.ownership.as_ref()?;
+        Some([self.as_fd(), ownership.lock(), ownership.control()?])
     }
 
     /// Whether the files are ours to remove, and the socket to shut down.

@@ -36,18 +36,14 @@ pub enum Mismatch {
 }
 
 impl Ownership {
-    /// Duplicates of what a successor needs; `None` where none is allowed.
-    pub(crate) fn to_pass_on(&self, listener: impl AsFd) -> Option<Result<Inheritance, Errno>> {
-        let control = self.control.as_ref()?;
-        let duplicate = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
-        let all = || {
-            Ok(Inheritance {
-                listener: duplicate(listener.as_fd())?,
-                lock: duplicate(self.lock.file())?,
-                control: duplicate(control.socket.as_fd())?,
-            })
-        };
-        Some(all())
+    /// Where successors ask, if any are allowed.
+    pub(crate) fn control(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.control.as_ref()?.socket.as_fd())
+    }
+
+    /// What an [`Inheritance`] is made of, besides the listening socket.
+    pub(crate) fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.file()
     }
 
     /// The ownership of `address`, and its socket, from what its owner has passed on. It is not

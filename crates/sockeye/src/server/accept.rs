@@ -16,7 +16,7 @@ use super::tally::{Entered, State, Tally};
 use super::{Authorize, Server, Timeouts};
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
-use crate::takeover::Control;
+use crate::takeover::{Control, Request};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -135,15 +135,21 @@ impl<S: Accepted> Acceptor<S> {
         self.listener.refuse_newcomers()
     }
 
-    /// Gives the files up and says so to the successor that is ready. `None` where it does not
-    /// come to serve: they are ours again.
-    pub(super) async fn hand_over(&mut self, control: &mut Option<Control>) -> Option<Peer> {
-        self.listener.set_ours(false);
-        let successor = control.as_mut()?.hand_over().await;
-        if successor.is_none() {
-            self.listener.set_ours(true);
+    /// Answers a successor; returns who has taken over.
+    pub(super) async fn answer(&mut self, control: &mut Control, request: Request) -> Option<Peer> {
+        match request {
+            Request::Descriptors => {
+                control.offer(&self.listener.to_pass_on()?);
+                None
+            }
+            Request::Path => {
+                self.listener.set_ours(false);
+                let successor = control.hand_over().await;
+                // Otherwise it has died, or does not want it.
+                self.listener.set_ours(successor.is_none());
+                successor
+            }
         }
-        successor
     }
 
     /// Counts what is still in the backlog, which is about to be closed. That of an adopted listener

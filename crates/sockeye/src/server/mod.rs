@@ -28,7 +28,7 @@ pub use tally::Report;
 
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
-use crate::takeover::Control;
+use crate::takeover::{Control, Request};
 use accept::{Acceptor, Next};
 use connection::Timeouts;
 use signal::Signal;
@@ -206,8 +206,8 @@ impl Server {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break None,
-                () = ready(&mut control) => {
-                    successor = acceptor.hand_over(&mut control).await;
+                (control, request) = request(&mut control) => {
+                    successor = acceptor.answer(control, request).await;
                     if successor.is_some() {
                         break None;
                     }
@@ -285,10 +285,13 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Completes when a successor is ready.
-async fn ready(control: &mut Option<Control>) {
+/// The next request of a successor.
+async fn request(control: &mut Option<Control>) -> (&mut Control, Request) {
     match control {
-        Some(control) => control.ready().await,
+        Some(control) => {
+            let request = control.next().await;
+            (control, request)
+        }
         None => std::future::pending().await,
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use error::{TakeoverError, TakeoverErrorKind};
-pub(crate) use predecessor::Control;
+pub(crate) use predecessor::{Control, Request};
 pub(crate) use successor::Succession;
 
 use crate::address::Address;

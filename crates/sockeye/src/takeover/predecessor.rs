@@ -1,12 +1,12 @@
 //! [`Control`]: the side of the server that is there, which answers successors.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::machine::Predecessor;
-use crate::claim::Inheritance;
+use super::frame::Frame;
+use super::machine::{Event, Predecessor};
 use crate::listener::SeqPacketListener;
 use crate::packet::SeqPacket;
 use crate::peer::Peer;
@@ -17,7 +17,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Where successors ask. One is answered at a time, the others wait.
 pub(crate) struct Control {
     listener: SeqPacketListener,
-    to_pass_on: Inheritance,
     candidate: Option<Candidate>,
 }
 
@@ -27,45 +26,39 @@ struct Candidate {
     side: Predecessor,
 }
 
+/// What a successor waits for.
+pub(crate) enum Request {
+    /// The descriptors: [`Control::offer`].
+    Descriptors,
+    /// The path: give the files up, then [`Control::hand_over`].
+    Path,
+}
+
 impl Control {
     /// # Errors
     /// As dup(2) and epoll_ctl(2).
-    pub(crate) fn new(to_pass_on: Inheritance) -> io::Result<Self> {
-        let listener = to_pass_on.control.try_clone()?;
+    pub(crate) fn new(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        let socket = socket.try_clone_to_owned()?;
         Ok(Self {
-            listener: SeqPacketListener::adopt(listener).map_err(io::Error::other)?,
-            to_pass_on,
+            listener: SeqPacketListener::adopt(socket).map_err(io::Error::other)?,
             candidate: None,
         })
     }
 
-    /// Completes when a successor is ready: then give the files up and call [`Control::hand_over`].
+    /// The next request of a successor.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub(crate) async fn ready(&mut self) {
+    pub(crate) async fn next(&mut self) -> Request {
         loop {
             let candidate = match &mut self.candidate {
                 Some(candidate) => candidate,
                 empty => empty.insert(accept(&self.listener).await),
             };
-            // What came with descriptors that we cannot take is none of ours.
-            let event = candidate.connection.event().await;
-            let event = event.map_or(super::machine::Event::Closed, |(event, _)| event);
-            let answer = candidate.side.on(event);
+            let answer = candidate.step().await;
             match candidate.side {
-                Predecessor::Yielded => return,
-                Predecessor::Offered => {
-                    let Inheritance {
-                        listener,
-                        lock,
-                        control,
-                    } = &self.to_pass_on;
-                    let descriptors = [listener.as_fd(), lock.as_fd(), control.as_fd()];
-                    if let Some(frame) = answer {
-                        candidate.connection.say(frame, &descriptors);
-                    }
-                }
+                Predecessor::Offered => return Request::Descriptors,
+                Predecessor::Yielded => return Request::Path,
                 _ => {
                     if let Some(frame) = answer {
                         candidate.connection.say(frame, &[]);
@@ -76,6 +69,13 @@ impl Control {
         }
     }
 
+    /// Passes on what the owner has open.
+    pub(crate) fn offer(&mut self, descriptors: &[BorrowedFd<'_>]) {
+        if let Some(candidate) = &mut self.candidate {
+            candidate.connection.say(Frame::Offer, descriptors);
+        }
+    }
+
     /// Says that it is the successor's, and waits until that serves. `None` where it came to
     /// nothing: the files are ours again.
     ///
@@ -83,11 +83,9 @@ impl Control {
     /// None: whose the files are is not known.
     pub(crate) async fn hand_over(&mut self) -> Option<Peer> {
         let mut candidate = self.candidate.take()?;
-        candidate.connection.say(super::frame::Frame::Yours, &[]);
+        candidate.connection.say(Frame::Yours, &[]);
         while candidate.side == Predecessor::Yielded {
-            let event = candidate.connection.event().await;
-            let event = event.map_or(super::machine::Event::Closed, |(event, _)| event);
-            candidate.side.on(event);
+            candidate.step().await;
         }
         (candidate.side == Predecessor::HandedOver).then_some(candidate.peer)
     }
@@ -99,6 +97,17 @@ impl Control {
         {
             candidate.connection.say(frame, &[]);
         }
+    }
+}
+
+impl Candidate {
+    async fn step(&mut self) -> Option<Frame> {
+        // Descriptors are none of what it may say, and are closed.
+        let event = match self.connection.event().await {
+            Ok((event, _)) => event,
+            Err(_) => Event::Frame(Frame::Unknown),
+        };
+        self.side.on(event)
     }
 }
 
