@@ -35,5 +35,6 @@ mod mode;
 mod output;
 mod permission;
 mod send;
+mod takeover;
 mod topology;
 mod why;
