@@ -161,6 +161,7 @@ impl<S: Accepted> Listening<S> {
 
     /// Listens with a socket that its owner has passed on, and which is not ours yet.
     pub(crate) fn inherited(socket: OwnedFd, ownership: Ownership) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
         Ok(Self {
             ownership: Some(ownership),
             io: socket::register(socket, Interest::READABLE)?,

@@ -47,10 +47,13 @@ impl Connection {
     /// Dropping the future loses nothing.
     pub(super) async fn event(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
         let mut buffer = [0; SIZE];
-        let received = self.socket.recv_with(&mut buffer);
-        match tokio::time::timeout_at(self.deadline, received).await {
-            Ok(received) => understood(received, &buffer),
-            Err(_) => self.last_look(),
+        loop {
+            let received = self.socket.recv_with(&mut buffer);
+            return match tokio::time::timeout_at(self.deadline, received).await {
+                Ok(Err(RecvError::Io(error))) if is_reset(&error) => continue,
+                Ok(received) => understood(received, &buffer),
+                Err(_) => self.last_look(),
+            };
         }
     }
 
@@ -59,7 +62,11 @@ impl Connection {
     fn last_look(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
         let _ = self.socket.shutdown(Shutdown::Read);
         let mut buffer = [0; SIZE];
-        let received = recv_once(self.socket.as_fd(), &mut buffer, RecvFlags::DONTWAIT);
+        let mut receive = || recv_once(self.socket.as_fd(), &mut buffer, RecvFlags::DONTWAIT);
+        let received = match receive() {
+            Err(RecvError::Io(error)) if is_reset(&error) => receive(),
+            received => received,
+        };
         match understood(received, &buffer)? {
             // Our own shutdown looks like this, too; both directions are down if the peer has closed.
             (Event::Closed, _) if !has_hung_up(self.socket.as_fd()) => {
@@ -91,6 +98,12 @@ fn understood(
         }
         Ok(None) | Err(_) => Ok((Event::Closed, Vec::new())),
     }
+}
+
+/// Whether the other side has closed without reading all that we said. The kernel tells that first
+/// and once; what the other side said before it closed can still be read.
+fn is_reset(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionReset
 }
 
 fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
@@ -137,6 +150,22 @@ mod tests {
         let (left, dead) = pair();
         drop(dead);
         assert_eq!(left.last_look().unwrap().0, Event::Closed);
+    }
+
+    #[tokio::test]
+    async fn the_last_word_is_heard_though_ours_was_not() {
+        for looks in [true, false] {
+            let (mut left, mut right) = pair();
+            left.say(Frame::Ready, &[]);
+            right.say(Frame::Cancel, &[]);
+            drop(right);
+            let heard = match looks {
+                true => left.last_look(),
+                false => left.event().await,
+            };
+            assert_eq!(heard.unwrap().0, Event::Frame(Frame::Cancel));
+            assert_eq!(left.event().await.unwrap().0, Event::Closed);
+        }
     }
 
     #[tokio::test]

@@ -29,3 +29,5 @@ mod messages;
 mod peer;
 #[cfg(feature = "tokio")]
 mod server;
+#[cfg(feature = "tokio")]
+mod takeover;

@@ -11,8 +11,10 @@ use rustix::process::Signal;
 use super::{TAKEOVER, rounds, spawn};
 use crate::support::{Client, Place, Process, Server, eventually};
 
-fn is_listening(process: &Process) -> bool {
-    process.stderr.so_far().contains("listening on")
+/// Whether a process that has ended said that it serves.
+#[track_caller]
+fn has_served(process: &Process) -> bool {
+    String::from_utf8_lossy(&process.stderr.all()).contains("listening on")
 }
 
 #[test]
@@ -44,7 +46,7 @@ fn whoever_is_killed_at_whichever_step_one_server_is_left_and_answers() {
         } else {
             next.signal(Signal::KILL);
             next.wait();
-            if is_listening(&next) && has_gone(&server, &place.socket()) {
+            if has_served(&next) && has_gone(&server, &place.socket()) {
                 // It was the only one.
                 killed[2] += 1;
                 server = Server::start(place.socket(), TAKEOVER).process;
