@@ -18,6 +18,12 @@ pub(super) async fn on_each(
     handed_over: CancellationToken,
 ) {
     while hangup.recv().await.is_some() {
+        if std::process::id() == 1 {
+            warn!(
+                "cannot restart on SIGHUP: this is process 1, whose end ends all others; still serving"
+            );
+            continue;
+        }
         let mut child = match start(is_successor) {
             Ok(child) => child,
             Err(error) => {

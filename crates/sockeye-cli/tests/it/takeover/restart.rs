@@ -9,7 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::clients::Clients;
 use super::{TAKEOVER, inode};
-use crate::support::{Place, Process, REPLY, Server, copy_of_sockeye, eventually};
+use crate::support::{
+    Place, Process, REPLY, Server, copy_of_sockeye, eventually, is_root, require_peer, skipped,
+};
 
 /// A server that is no child of the test's: killed when dropped.
 struct Orphan(Pid);
@@ -128,6 +130,37 @@ fn under_nohup_sighup_does_nothing() {
     let ending = server.stop();
     assert!(!ending.stderr.contains("SIGHUP"), "{ending:?}");
     ending.is_clean();
+}
+
+#[test]
+fn process_1_does_not_leave_its_namespace_to_die() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let Some(unshare) = require_peer("unshare") else {
+        return;
+    };
+    let place = Place::new();
+    let mut command = Command::new(unshare);
+    command
+        .args([
+            "--pid",
+            "--fork",
+            "--kill-child",
+            env!("CARGO_BIN_EXE_sockeye"),
+        ])
+        .args(["serve", "--takeover"])
+        .arg(place.socket());
+    let server = Server::started_by(&mut command, place.socket());
+    let children = format!("/proc/{0}/task/{0}/children", server.process.id());
+    let pid = fs::read_to_string(children).unwrap();
+    let first = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    kill_process(first, Signal::HUP).unwrap();
+    server
+        .process
+        .stderr
+        .line("it says why", |line| line.contains("process 1"));
+    assert_eq!(server.ask("still here\n").trim_end(), REPLY);
 }
 
 #[test]
