@@ -214,6 +214,21 @@ async fn a_server_that_stops_says_so_to_who_has_its_descriptors() {
     assert_eq!(last, CANCEL);
 }
 
+#[tokio::test]
+async fn a_server_that_is_dropped_once_it_has_yielded_leaves_the_files() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let before = identity(&place.socket());
+    let asker = Asker::connect(&place).await;
+    asker.say(&HELLO).await;
+    assert_eq!(asker.hear().await.0, OFFER);
+    asker.say(&READY).await;
+    assert_eq!(asker.hear().await.0, YOURS);
+    server.abandon().await;
+    assert_eq!(identity(&place.socket()), before);
+    assert_eq!(place.names().len(), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_successor_that_says_nothing_is_given_up_and_the_next_one_has_its_turn() {
     let place = Place::new();

@@ -22,6 +22,14 @@ fn a_request_in_flight_is_answered_by_the_old_server_and_the_next_by_the_new_one
         line.starts_with("handed over to ") && line.contains(&pid(&new))
     });
     assert_eq!(new.ask("next\n").trim_end(), REPLY);
+    let client = new.client();
+    let server = rustix::net::sockopt::socket_peercred(client.stream()).unwrap();
+    assert_eq!(
+        server.pid.as_raw_pid() as u32,
+        new.process.id(),
+        "clients are told who serves now"
+    );
+    drop(client);
     begun.send("sage\n");
     assert_eq!(begun.line(), REPLY);
     assert_eq!(old.process.wait().code(), Some(0));
