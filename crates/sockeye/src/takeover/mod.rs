@@ -90,6 +90,7 @@ impl Takeover {
             return Err(io(std::io::ErrorKind::Unsupported.into()));
         }
         let settled = Instant::now() + UNSETTLED;
+        let mut was_absent = false;
         loop {
             let in_use = match self.claim.claim(address) {
                 Ok(claim) => return Listening::from_claim(claim).map_err(io),
@@ -97,19 +98,24 @@ impl Takeover {
             };
             let is_live = matches!(in_use.kind(), ClaimErrorKind::InUse { .. });
             let is_locked = matches!(in_use.kind(), ClaimErrorKind::Locked { .. });
-            let control = control_address(address).filter(|_| is_live || is_locked);
-            let Some(control) = control else {
+            // It may also be the path of the control socket that somebody else has.
+            let is_other = in_use.address() != address || !(is_live || is_locked);
+            let Some(control) = control_address(address).filter(|_| !is_other) else {
                 return Err(TakeoverError::claim(in_use));
             };
-            match successor::attempt(address, &control, &self.claim).await? {
+            let is_absent = match successor::attempt(address, &control, &self.claim).await? {
                 Attempt::Taken(listener) => return Ok(*listener),
-                // The control socket is there before and after the other one.
-                Attempt::NotOffered if is_live => {
-                    return Err(TakeoverError::not_offered(address, &in_use));
-                }
-                Attempt::NotOffered | Attempt::Ended if Instant::now() < settled => {}
-                _ => return Err(TakeoverError::claim(in_use)),
+                Attempt::NotOffered => true,
+                Attempt::Ended => false,
+            };
+            // The control socket is there before and after the other one.
+            if is_live && is_absent && was_absent {
+                return Err(TakeoverError::not_offered(address, &in_use));
             }
+            if Instant::now() >= settled {
+                return Err(TakeoverError::claim(in_use));
+            }
+            was_absent = is_absent;
             // It has ended, is about to, or has just begun: no descriptor tells of all of these.
             tokio::time::sleep(PAUSE).await;
         }

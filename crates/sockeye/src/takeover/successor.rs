@@ -65,7 +65,10 @@ pub(super) async fn attempt<S: Accepted>(
         Err(error) => {
             return match error.kind() {
                 ConnectErrorKind::Absent => Ok(Attempt::NotOffered),
-                ConnectErrorKind::Stale | ConnectErrorKind::NobodyListens => Ok(Attempt::Ended),
+                // It has been killed, it stops, or it starts.
+                ConnectErrorKind::Stale | ConnectErrorKind::NotListening { .. } => {
+                    Ok(Attempt::Ended)
+                }
                 _ => Err(TakeoverError::connect(address, error)),
             };
         }
