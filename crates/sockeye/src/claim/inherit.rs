@@ -43,7 +43,7 @@ impl Ownership {
 
     /// What an [`Inheritance`] is made of, besides the listening socket.
     pub(crate) fn lock(&self) -> BorrowedFd<'_> {
-        self.lock.file()
+        self.lock.file().as_fd()
     }
 
     /// The ownership of `address`, and its socket, from what its owner has passed on. It is not

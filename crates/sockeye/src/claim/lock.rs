@@ -1,6 +1,6 @@
 //! The lock file beside a socket: who holds its flock(2) owns the path.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, openat};
 use rustix::io::Errno;
@@ -53,8 +53,8 @@ impl Lock {
     }
 
     #[cfg(feature = "tokio")]
-    pub(super) fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    pub(super) fn file(&self) -> &OwnedFd {
+        &self.file
     }
 
     /// Whether the locked file still has the name. The owner before us removes it while holding the

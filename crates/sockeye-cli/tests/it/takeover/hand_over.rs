@@ -185,7 +185,7 @@ fn many_started_at_once_end_with_one_that_serves() {
     }
     left.stderr
         .line("it serves", |line| line.starts_with("listening on"));
-    let mut client = crate::support::Client::connect(&place.socket());
+    let mut client = crate::support::Client::connect(place.socket());
     client.converse("hello");
     drop(client);
     left.signal(rustix::process::Signal::TERM);

@@ -60,7 +60,7 @@ fn whoever_is_killed_at_whichever_step_one_server_is_left_and_answers() {
             "round {round}: {}",
             server.stderr.so_far()
         );
-        let mut client = Client::connect(&place.socket());
+        let mut client = Client::connect(place.socket());
         client.converse(&format!("round {round}"));
         drop(client);
         server.stdout.line("it was this one that answered", |line| {

@@ -48,7 +48,7 @@ fn sighup_starts_the_same_command_anew_and_no_client_notices() {
     });
     let arguments = || fs::read(format!("/proc/{}/cmdline", first.0.as_raw_pid())).unwrap();
     let said = String::from_utf8(arguments()).unwrap();
-    assert!(said.contains("--takeover\0--drain\05s\0"), "{said:?}");
+    assert!(said.contains("--takeover\0--drain\x005s\0"), "{said:?}");
     kill_process(first.0, Signal::HUP).expect("it serves");
     let second = eventually("the successor's successor", || {
         let said = server.process.stderr.so_far();
