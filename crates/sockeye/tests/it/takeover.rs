@@ -82,15 +82,15 @@ async fn what_waits_in_the_backlog_is_the_successors() {
 async fn a_seqpacket_socket_is_handed_over_too() {
     let place = Place::new();
     let address = place.address_of(Kind::SeqPacket);
-    let serve = async |answer: &'static [u8]| {
-        let listener: SeqPacketListener = takeover().listen(&address).await.unwrap();
+    let listen = async || takeover().listen(&address).await.unwrap();
+    let serve = |listener: SeqPacketListener, answer: &'static [u8]| {
         let handler = move |mut connection: Connection<SeqPacket>| async move {
             let _ = connection.send_with(answer, &[]).await;
         };
         tokio::spawn(Server::new().run(listener, handler, std::future::pending()))
     };
-    let first = serve(b"first").await;
-    let second = serve(b"second").await;
+    let first = serve(listen().await, b"first");
+    let second = serve(listen().await, b"second");
     in_time(first).await.unwrap().unwrap();
     let client = Connector::new().connect_seqpacket(&address).await.unwrap();
     let mut answer = [0; 16];
