@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind as ClapErrorKind;
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
-use sockeye::{AddressError, ClaimError, ConnectError};
+use sockeye::takeover::TakeoverErrorKind;
+use sockeye::{AddressError, ClaimError, ConnectError, TakeoverError};
 
 use crate::output::{self, escape};
 
@@ -53,6 +54,8 @@ fn code_of(error: &anyhow::Error) -> Exit {
         of_claim(error)
     } else if let Some(error) = error.downcast_ref::<ConnectError>() {
         of_connect(error)
+    } else if let Some(error) = error.downcast_ref::<TakeoverError>() {
+        of_takeover(error)
     } else if error.is::<AddressError>() {
         Exit::Usage
     } else {
@@ -75,7 +78,9 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::OwnerDenied { .. } => Exit::NotPermitted,
         ClaimErrorKind::Unclear if is_denial(error) => Exit::NotPermitted,
         ClaimErrorKind::Unclear => Exit::InUse,
-        ClaimErrorKind::NameTooLong { .. } | ClaimErrorKind::AlreadyBound => Exit::Usage,
+        ClaimErrorKind::NameTooLong { .. }
+        | ClaimErrorKind::NoTakeover
+        | ClaimErrorKind::AlreadyBound => Exit::Usage,
         _ => Exit::Failed,
     }
 }
@@ -107,6 +112,17 @@ fn of_connect(error: &ConnectError) -> Exit {
         ConnectErrorKind::WrongAddressKind { .. }
         | ConnectErrorKind::NotAnAddressToCall
         | ConnectErrorKind::NotAdopted(_) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_takeover(error: &TakeoverError) -> Exit {
+    match error.kind() {
+        TakeoverErrorKind::Claim(error) => of_claim(error),
+        TakeoverErrorKind::Connect(error) => of_connect(error),
+        TakeoverErrorKind::NotOffered { .. } | TakeoverErrorKind::Mismatch(_) => Exit::InUse,
+        TakeoverErrorKind::ForeignServer { .. } => Exit::NotPermitted,
+        TakeoverErrorKind::TimedOut => Exit::TimedOut,
         _ => Exit::Failed,
     }
 }

@@ -23,6 +23,8 @@ mod socket;
 #[cfg(feature = "tokio")]
 pub mod stream;
 mod sys;
+#[cfg(feature = "tokio")]
+pub mod takeover;
 
 pub use address::{Address, AddressError, Kind, Name};
 pub use busy_poll::BusyPoll;
@@ -37,3 +39,5 @@ pub use peer::Peer;
 pub use program::Program;
 #[cfg(feature = "tokio")]
 pub use stream::Stream;
+#[cfg(feature = "tokio")]
+pub use takeover::{Takeover, TakeoverError};

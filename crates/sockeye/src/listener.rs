@@ -5,19 +5,22 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::address::Kind;
+use crate::address::{Address, Kind};
 use crate::adopt::{self, AdoptError};
 use crate::busy_poll::BusyPoll;
-use crate::claim::{BlockingListener, Claim, Ownership};
+use crate::claim::{BlockingListener, Claim, ClaimError, ClaimOptions, Ownership};
 use crate::packet::SeqPacket;
+use crate::peer::Peer;
 use crate::socket;
 use crate::stream::Stream;
+use crate::takeover::{Control, Succession};
 
 /// A listener for streams.
 pub type Listener = Listening<Stream>;
@@ -79,6 +82,8 @@ pub struct Listening<S> {
     io: AsyncFd<OwnedFd>,
     /// Whether nobody else listens with the same socket.
     is_ours: bool,
+    /// Where it was taken over, and the predecessor waits to hear that it is used.
+    succession: Option<Succession>,
     accepts: PhantomData<fn() -> S>,
 }
 
@@ -103,6 +108,7 @@ impl<S: Accepted> Listening<S> {
             ownership: claim.into_ownership(),
             io,
             is_ours: true,
+            succession: None,
             accepts: PhantomData,
         })
     }
@@ -123,6 +129,7 @@ impl<S: Accepted> Listening<S> {
             ownership: None,
             io: socket::register(fd, Interest::READABLE).map_err(AdoptError::Io)?,
             is_ours: false,
+            succession: None,
             accepts: PhantomData,
         })
     }
@@ -182,6 +189,78 @@ impl<S: Accepted> Listening<S> {
 
     fn accept_now(&self) -> Result<OwnedFd, Errno> {
         accept_with(&self.io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+    }
+
+    /// Listens with a socket that its owner has passed on, and which is not ours yet.
+    pub(crate) fn inherited(socket: OwnedFd, ownership: Ownership) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(Self {
+            ownership: Some(ownership),
+            io: socket::register(socket, Interest::READABLE)?,
+            is_ours: false,
+            succession: None,
+            accepts: PhantomData,
+        })
+    }
+
+    pub(crate) fn is_intact(&self) -> bool {
+        self.ownership.as_ref().is_some_and(Ownership::is_intact)
+    }
+
+    /// As [`Ownership::settle`].
+    pub(crate) fn settle(
+        &self,
+        address: &Address,
+        options: &ClaimOptions,
+    ) -> Result<(), ClaimError> {
+        match &self.ownership {
+            Some(ownership) => ownership.settle(address, options, self),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn succeeding(mut self, succession: Succession) -> Self {
+        self.succession = Some(succession);
+        self
+    }
+
+    /// The server that this was taken over from; `None` once it is used, and where it was claimed
+    /// or adopted.
+    #[must_use]
+    pub fn predecessor(&self) -> Option<Peer> {
+        self.succession.as_ref().map(Succession::predecessor)
+    }
+
+    /// As [`Claim::unsafe_parent`].
+    #[must_use]
+    pub fn unsafe_parent(&self) -> Option<PathBuf> {
+        self.ownership.as_ref()?.unsafe_parent()
+    }
+
+    /// Serving begins: what was taken over is ours from now on. Returns where successors ask, if
+    /// the claim allows them to.
+    pub(crate) fn begin(&mut self) -> io::Result<Option<Control>> {
+        if let Some(succession) = self.succession.take() {
+            self.set_ours(true);
+            succession.complete();
+        }
+        let ownership = self.ownership.as_ref();
+        let control = ownership.and_then(Ownership::control);
+        control.map(Control::new).transpose()
+    }
+
+    /// What a successor needs.
+    pub(crate) fn to_pass_on(&self) -> Option<[BorrowedFd<'_>; 3]> {
+        let ownership = self.ownership.as_ref()?;
+        Some([self.as_fd(), ownership.lock(), ownership.control()?])
+    }
+
+    /// Whether the files are ours to remove, and the socket to shut down.
+    pub(crate) fn set_ours(&mut self, is_ours: bool) {
+        self.is_ours = is_ours;
+        if let Some(ownership) = &mut self.ownership {
+            ownership.set_ours(is_ours);
+        }
     }
 
     pub(crate) fn is_ours(&self) -> bool {

@@ -28,10 +28,11 @@ s6-ipcserver: PROTO=IPC, IPCREMOTEEUID, IPCREMOTEEGID, IPCREMOTEPID (unset where
 it is unknown), IPCREMOTEPATH, IPCLOCALPATH and IPCCONNNUM, the connections of
 that user. A listener of --inetd-listener is descriptor 3 (sd_listen_fds(3)).
 
-SIGINT and SIGTERM drain: no newcomer is let in, requests that have begun are
-answered, for at most the time of --drain. A second signal cuts them off.
-Programs that are cut off get SIGTERM, with all of their process group, and
-SIGKILL when they have ended, or two seconds later.
+SIGINT, SIGTERM and SIGHUP drain: no newcomer is let in, requests that have
+begun are answered, for at most the time of --drain. A second signal cuts them
+off; programs get SIGTERM then, with all of their process group, and SIGKILL
+when they have ended, or two seconds later. With --takeover, SIGHUP restarts
+instead: the command is started anew with the same arguments and takes over.
 
 Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
 systemd: the only one. Type=notify and WatchdogSec= work at any address.";
@@ -125,6 +126,21 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) drain: Duration,
 
+    /// Take over from a live server that was started with --takeover too, if
+    /// there is one, and let a successor take over in its turn
+    ///
+    /// The listening socket itself is handed over, so that no client is refused;
+    /// the old server answers what it has begun, for at most the time of its
+    /// --drain, and ends. The socket file gets the --mode and --owner of the new
+    /// one. Only the same user, or root, may take over.
+    #[arg(long)]
+    pub(crate) takeover: bool,
+
+    /// Started by SIGHUP: --ready-fd was served long ago, and the soft limit of
+    /// descriptors was this one
+    #[arg(long, hide = true, requires = "takeover")]
+    pub(crate) successor: Option<u64>,
+
     /// Write a newline to descriptor N once clients can connect
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(RawFd).range(0..))]
     pub(crate) ready_fd: Option<RawFd>,
@@ -132,7 +148,7 @@ pub(crate) struct Serve {
     /// Start PROGRAM once, at the first connection, with the listening socket
     /// itself, and again when it has ended and another one comes
     #[arg(long, requires = "program", conflicts_with_all = [
-        "env", "max_connections", "max_per_uid", "first_byte_timeout",
+        "takeover", "env", "max_connections", "max_per_uid", "first_byte_timeout",
     ])]
     pub(crate) inetd_listener: bool,
 
@@ -184,6 +200,7 @@ impl Serve {
     pub(crate) fn check_kind(&self, kind: Kind) -> anyhow::Result<()> {
         let unused = [
             ("--framing", self.framing.is_some() && kind != Kind::Stream),
+            ("--takeover", self.takeover && kind == Kind::Datagram),
             (
                 "--max-connections",
                 self.max_connections.is_some() && kind == Kind::Datagram && self.program.is_empty(),
@@ -231,6 +248,9 @@ impl Serve {
 
     /// The first option given that only a socket file can honour.
     pub(crate) fn file_option(&self) -> Option<&'static str> {
+        if self.takeover {
+            return Some("--takeover");
+        }
         if self.mode.is_some() {
             return Some("--mode");
         }

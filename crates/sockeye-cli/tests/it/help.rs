@@ -41,6 +41,7 @@ fn help_has_the_options_of_the_issue_and_an_example() {
                 "--idle-timeout",
                 "--drain",
                 "--ready-fd",
+                "--takeover",
                 "--json",
             ],
         ),

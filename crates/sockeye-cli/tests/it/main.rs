@@ -38,6 +38,7 @@ mod permission;
 mod program;
 mod send;
 mod systemd;
+mod takeover;
 mod topology;
 mod units;
 mod why;

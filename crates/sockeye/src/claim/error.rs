@@ -70,6 +70,9 @@ pub enum ClaimErrorKind {
     },
     /// The lock file's name belongs to a file that is not ours.
     ForeignLockFile(FileType),
+    /// [`ClaimOptions::takeover`](super::ClaimOptions::takeover) was asked for, and only the path of
+    /// a stream or seqpacket socket can be handed over.
+    NoTakeover,
     /// `fd:` and `systemd:` addresses name sockets that are bound already.
     AlreadyBound,
     /// A system call failed.
@@ -237,6 +240,9 @@ impl fmt::Display for ClaimError {
                 "its lock file {}{LOCK_SUFFIX} belongs to uid {owner} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
                 self.address.path().unwrap_or("".as_ref()).display(),
                 self.reason()
+            ),
+            ClaimErrorKind::NoTakeover => f.write_str(
+                "only the path of a stream or seqpacket socket can be handed over to a successor; give such a path, or leave the takeover away",
             ),
             ClaimErrorKind::AlreadyBound => f.write_str(
                 "it names a socket that is bound already; adopt it as a listener, or give a path",

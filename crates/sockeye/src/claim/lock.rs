@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, openat};
 use rustix::io::Errno;
 
 use super::error::{ClaimError, ClaimErrorKind};
@@ -18,8 +18,8 @@ const LOCK_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// The lock of a path, held until it is dropped.
 pub(super) struct Lock {
-    // The lock lasts as long as this is open.
-    _file: OwnedFd,
+    /// The lock lasts as long as this is open, here or in another process.
+    file: OwnedFd,
     identity: FileIdentity,
     /// Whether the file looks like one that we make. Another one serves as well, but is left as it
     /// is.
@@ -27,6 +27,43 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    fn new(file: OwnedFd, found: &Stat) -> Self {
+        Self {
+            file,
+            identity: FileIdentity::of(found),
+            // Left behind by a server of this user that was killed, or just made.
+            is_ours: found.st_nlink == 1 && found.st_uid == rustix::process::geteuid().as_raw(),
+        }
+    }
+
+    /// The lock of another process that has passed on its descriptor; `None` where that is not the
+    /// lock of this place, or is not held through it.
+    #[cfg(feature = "tokio")]
+    pub(super) fn inherit(file: OwnedFd, place: &Place) -> Result<Option<Self>, Errno> {
+        // Of the same open file, so it is no new lock; where that has none yet, it is ours.
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(errno),
+        }
+        let found = fstat(&file)?;
+        let is_regular = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        let lock = Self::new(file, &found);
+        Ok((is_regular && found.st_size == 0 && lock.is_current(place)?).then_some(lock))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
+    /// Whether the locked file still has the name. The owner before us removes it while holding the
+    /// lock; then we have locked a file that nobody else will ever open.
+    pub(super) fn is_current(&self, place: &Place) -> Result<bool, Errno> {
+        let now = place.look_at(&place.lock_base)?;
+        Ok(now.is_some_and(|now| FileIdentity::of(&now) == self.identity))
+    }
+
     /// Removes the lock file. Before its descriptor closes, so that whoever locks that file next
     /// sees that it has gone and makes a new one.
     pub(super) fn remove(&self, place: &Place) {
@@ -62,33 +99,22 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
             }
             Err(errno) => return Err(ClaimError::io(address, errno)),
         }
-        let identity = FileIdentity::of(&found);
-        if is_current(place, identity).map_err(|errno| ClaimError::io(address, errno))? {
-            // Left behind by a server of this user that was killed, or just made.
-            let is_ours =
-                found.st_nlink == 1 && found.st_uid == rustix::process::geteuid().as_raw();
-            if is_ours && found.st_mode & 0o777 != 0o600 {
+        let lock = Lock::new(file, &found);
+        if lock
+            .is_current(place)
+            .map_err(|errno| ClaimError::io(address, errno))?
+        {
+            if lock.is_ours && found.st_mode & 0o777 != 0o600 {
                 // The umask has taken something away, or it was made by hand.
-                fchmod(&file, LOCK_MODE).map_err(|errno| ClaimError::io(address, errno))?;
+                fchmod(&lock.file, LOCK_MODE).map_err(|errno| ClaimError::io(address, errno))?;
             }
-            return Ok(Lock {
-                identity,
-                is_ours,
-                _file: file,
-            });
+            return Ok(lock);
         }
     }
     Err(ClaimError::new(
         address,
         ClaimErrorKind::Locked { pid: None },
     ))
-}
-
-/// Whether the locked file still has the name. The owner before us removes it while holding the
-/// lock; then we have locked a file that nobody else will ever open.
-fn is_current(place: &Place, locked: FileIdentity) -> Result<bool, Errno> {
-    let now = place.look_at(&place.lock_base)?;
-    Ok(now.is_some_and(|now| FileIdentity::of(&now) == locked))
 }
 
 /// Opens what is there before making one: `fs.protected_regular` denies `O_CREAT` on another
@@ -133,13 +159,14 @@ mod tests {
         let address = Address::from_path(dir.path().join("s")).unwrap();
         let place = Place::open(&address, address.path().unwrap()).unwrap();
         let file = open(&place).unwrap();
-        let opened = FileIdentity::of(&fstat(&file).unwrap());
-        assert!(is_current(&place, opened).unwrap());
+        let found = fstat(&file).unwrap();
+        let opened = Lock::new(file, &found);
+        assert!(opened.is_current(&place).unwrap());
         // As the owner before us does, between our open and our flock.
-        place.unlink(&place.lock_base, opened).unwrap();
-        assert!(!is_current(&place, opened).unwrap());
+        opened.remove(&place);
+        assert!(!opened.is_current(&place).unwrap());
         let lock = take(&address, &place).unwrap();
-        assert_ne!(lock.identity, opened);
-        assert!(is_current(&place, lock.identity).unwrap());
+        assert_ne!(lock.identity, opened.identity);
+        assert!(lock.is_current(&place).unwrap());
     }
 }

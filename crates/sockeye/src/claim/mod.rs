@@ -7,6 +7,8 @@
 //! still open, and only if it is the one that was bound.
 
 mod error;
+#[cfg(feature = "tokio")]
+mod inherit;
 mod lock;
 mod place;
 mod probe;
@@ -25,6 +27,10 @@ use rustix::net::SocketFlags;
 
 pub use error::{ClaimError, ClaimErrorKind};
 pub(crate) use error::{advice, in_words};
+#[cfg(feature = "tokio")]
+pub(crate) use inherit::Inheritance;
+#[cfg(feature = "tokio")]
+pub use inherit::Mismatch;
 pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
 
@@ -35,6 +41,10 @@ use place::{FileIdentity, Place};
 
 /// What is added to a socket's path to name its lock file.
 pub const LOCK_SUFFIX: &str = ".lock";
+/// What is added to a socket's path to name the socket at which a successor may ask for it.
+pub const CONTROL_SUFFIX: &str = ".takeover";
+/// So many successors may wait at a time.
+const CONTROL_BACKLOG: u32 = 128;
 
 /// What to do about a stale socket file at the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +64,7 @@ pub struct ClaimOptions {
     gid: Option<u32>,
     if_exists: IfExists,
     backlog: i32,
+    takeover: bool,
 }
 
 impl Default for ClaimOptions {
@@ -64,6 +75,7 @@ impl Default for ClaimOptions {
             gid: None,
             if_exists: IfExists::default(),
             backlog: 4096,
+            takeover: false,
         }
     }
 }
@@ -99,11 +111,26 @@ impl ClaimOptions {
         self
     }
 
+    /// Lets a successor of the same user, or of root, take the path over from the
+    /// [`Server`](crate::server::Server) that runs on it; default no. The successor asks at a
+    /// socket of its own beside the path, `PATH.takeover` of mode 0600. Only the path of a stream or
+    /// seqpacket socket can be handed over.
+    #[must_use]
+    pub fn takeover(mut self, allowed: bool) -> Self {
+        self.takeover = allowed;
+        self
+    }
+
     /// Claims `address` and listens on it. Never waits.
     ///
     /// # Errors
     /// [`ClaimError`] says what stands in the way; then everything is as it was before.
     pub fn claim(&self, address: &Address) -> Result<Claim, ClaimError> {
+        let control = match (self.takeover, control_address(address)) {
+            (true, None) => return Err(ClaimError::new(address, ClaimErrorKind::NoTakeover)),
+            (true, control) => control,
+            (false, _) => None,
+        };
         let path = match address.name() {
             Name::Path(path) => path,
             Name::Abstract(name) => {
@@ -124,9 +151,16 @@ impl ClaimOptions {
             place,
             lock,
             file: None,
+            control: None,
+            is_ours: true,
         };
         self.make_room(address, &ownership.place)?;
-        publish::path(address, self, &socket, &mut ownership)?;
+        if let Some(control) = control {
+            // First, so that a successor that finds a server also finds where to ask.
+            publish_control(&control, &mut ownership)?;
+        }
+        let Ownership { place, file, .. } = &mut ownership;
+        publish::path(address, self, &socket, place, file)?;
         Ok(Claim::new(address, Some(ownership), socket))
     }
 
@@ -157,6 +191,31 @@ impl ClaimOptions {
     }
 }
 
+/// The address at which a successor may ask for this one, if it can be handed over.
+pub(crate) fn control_address(address: &Address) -> Option<Address> {
+    let mut path = address.path()?.as_os_str().to_owned();
+    path.push(CONTROL_SUFFIX);
+    let is_fit = address.kind() != Kind::Datagram;
+    is_fit.then(|| Address::new(Kind::SeqPacket, &Name::Path(path.into())).ok())?
+}
+
+/// Listens beside the path, which is locked: that lock is enough for both.
+fn publish_control(address: &Address, ownership: &mut Ownership) -> Result<(), ClaimError> {
+    let path = address.path().unwrap_or("".as_ref());
+    let options = Claim::options().backlog(CONTROL_BACKLOG);
+    let place = Place::open(address, path)?;
+    let socket = socket::new(address.kind(), SocketFlags::NONBLOCK)
+        .map_err(|errno| ClaimError::io(address, errno))?;
+    options.make_room(address, &place)?;
+    let control = ownership.control.insert(Control {
+        place,
+        file: None,
+        socket,
+    });
+    let Control { place, file, .. } = control;
+    publish::path(address, &options, &control.socket, place, file)
+}
+
 /// Where the lock could not be had, a server or a file at the path is the better explanation.
 fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
     let better = match (error.kind(), probe::path(place).0) {
@@ -179,15 +238,40 @@ pub(crate) struct Ownership {
     place: Place,
     lock: Lock,
     file: Option<FileIdentity>,
+    control: Option<Control>,
+    /// Not while another process that has all of it, too, may be the owner.
+    is_ours: bool,
+}
+
+/// The socket at which a successor may ask, and its file.
+struct Control {
+    place: Place,
+    file: Option<FileIdentity>,
+    socket: OwnedFd,
 }
 
 impl Ownership {
-    /// Removes the socket file; the lock stays ours. The socket must still be open: once it is
+    /// As [`Claim::unsafe_parent`].
+    pub(crate) fn unsafe_parent(&self) -> Option<PathBuf> {
+        let (mode, _) = self.place.directory_mode().ok()?;
+        (mode & 0o1002 == 0o002).then(|| self.place.parent.clone())
+    }
+
+    /// Removes the socket files; the lock stays ours. The sockets must still be open: once one is
     /// closed its inode number may belong to a successor's file.
     pub(crate) fn unlink(&mut self) -> Result<(), Errno> {
-        match self.file.take() {
-            Some(file) => self.place.unlink(&self.place.base, file),
+        if !self.is_ours {
+            return Ok(());
+        }
+        let remove = |place: &Place, file: &mut Option<FileIdentity>| match file.take() {
+            Some(file) => place.unlink(&place.base, file),
             None => Ok(()),
+        };
+        // This one last: without it, a successor takes the server for one that hands nothing over.
+        let removed = remove(&self.place, &mut self.file);
+        match &mut self.control {
+            Some(control) => removed.and(remove(&control.place, &mut control.file)),
+            None => removed,
         }
     }
 }
@@ -203,6 +287,9 @@ impl fmt::Debug for Ownership {
 
 impl Drop for Ownership {
     fn drop(&mut self) {
+        if !self.is_ours {
+            return;
+        }
         // Nobody can be told of a failure here (a file system that was remounted read-only); what
         // is left is a stale file, which the next server replaces.
         let _ = self.unlink();
@@ -262,8 +349,7 @@ impl Claim {
     /// for others and has no sticky bit. Then no lock can protect the path.
     #[must_use]
     pub fn unsafe_parent(&self) -> Option<PathBuf> {
-        let (mode, _) = self.ownership.as_ref()?.place.directory_mode().ok()?;
-        (mode & 0o1002 == 0o002).then(|| place::parent_of(&self.address))
+        self.ownership.as_ref()?.unsafe_parent()
     }
 
     /// A listener that blocks, for servers without a runtime.

@@ -22,6 +22,8 @@ const NAME_MAX: usize = 255;
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) directory: OwnedFd,
+    /// The directory as it was written.
+    pub(super) parent: PathBuf,
     pub(super) base: OsString,
     pub(super) lock_base: OsString,
     /// The name to bind, if it fits into a socket address.
@@ -66,6 +68,7 @@ impl Place {
         lock_base.push(LOCK_SUFFIX);
         Ok(Self {
             bindable: bindable(path, parent, &base),
+            parent: parent.to_owned(),
             directory,
             base,
             lock_base,

@@ -10,20 +10,21 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, bind, listen};
 
+use super::ClaimOptions;
 use super::error::{ClaimError, ClaimErrorKind};
 use super::place::{FileIdentity, Place, temporary_base};
-use super::{ClaimOptions, Ownership};
 use crate::address::{Address, Kind};
 use crate::socket;
 
 /// Binds `socket` to the claimed path, which is free, gives its file the exact mode and owner, and
-/// listens. From the moment that the file exists `ownership` knows it, so that an error on the way
-/// removes it.
+/// listens. From the moment that the file exists it is in `file`, so that its owner removes it after
+/// an error on the way.
 pub(super) fn path(
     address: &Address,
     options: &ClaimOptions,
     socket: &OwnedFd,
-    ownership: &mut Ownership,
+    place: &Place,
+    file: &mut Option<FileIdentity>,
 ) -> Result<(), ClaimError> {
     let io = |errno: Errno| ClaimError::io(address, errno);
     // The file is made with this mode less the umask. Before a change of owner the wrong group
@@ -34,33 +35,30 @@ pub(super) fn path(
         options.mode
     };
     fchmod(socket, Mode::from_raw_mode(at_first)).map_err(io)?;
-    let denied = |place: &Place, errno| match errno {
+    let denied = |errno| match errno {
         Errno::ADDRINUSE | Errno::EXIST => {
             ClaimError::new(address, ClaimErrorKind::InUse { pid: None }).because(errno)
         }
         errno => place.denies(address, errno),
     };
-    if let Some(name) = ownership.place.bindable.clone() {
-        let name = SocketAddrUnix::new(name).map_err(io)?;
-        bind(socket, &name).map_err(|errno| denied(&ownership.place, errno))?;
-        let base = ownership.place.base.clone();
-        let bound = bound_file(address, &ownership.place, &base)?;
-        ownership.file = Some(bound);
-        settle(address, options, &ownership.place, &base, bound)?;
+    if let Some(name) = &place.bindable {
+        let name = SocketAddrUnix::new(name.as_path()).map_err(io)?;
+        bind(socket, &name).map_err(denied)?;
+        let bound = bound_file(address, place, &place.base)?;
+        *file = Some(bound);
+        settle(address, options, place, &place.base, bound)?;
     } else {
-        let place = &ownership.place;
-        let base = bind_temporary(socket, place).map_err(|errno| denied(place, errno))?;
+        let base = bind_temporary(socket, place).map_err(denied)?;
         let bound = bound_file(address, place, &base)?;
         let settled = settle(address, options, place, &base, bound).and_then(|()| {
             let (from, to) = (&place.directory, &place.base);
-            renameat_with(from, &base, from, to, RenameFlags::NOREPLACE)
-                .map_err(|errno| denied(place, errno))
+            renameat_with(from, &base, from, to, RenameFlags::NOREPLACE).map_err(denied)
         });
         if let Err(error) = settled {
             let _ = place.unlink(&base, bound);
             return Err(error);
         }
-        ownership.file = Some(bound);
+        *file = Some(bound);
     }
     if address.kind() != Kind::Datagram {
         listen(socket, options.backlog).map_err(io)?;
@@ -100,9 +98,9 @@ fn bind_temporary(socket: &OwnedFd, place: &Place) -> Result<std::ffi::OsString,
     }
 }
 
-/// Gives the file that bind has just made its owner and its mode, through a descriptor of the file
-/// itself: by name, somebody who may write the directory could put a link in its place.
-fn settle(
+/// Gives the file of a socket its owner and its mode, through a descriptor of the file itself: by
+/// name, somebody who may write the directory could put a link in its place.
+pub(super) fn settle(
     address: &Address,
     options: &ClaimOptions,
     place: &Place,
@@ -117,8 +115,14 @@ fn settle(
         let kind = ClaimErrorKind::InUse { pid: None };
         return Err(ClaimError::new(address, kind));
     }
-    if options.changes_owner() {
-        let (uid, gid) = (options.uid, options.gid);
+    let chmod = |mode| chmod(socket::path_of(&file), Mode::from_raw_mode(mode)).map_err(io);
+    let (uid, gid) = (options.uid, options.gid);
+    if uid.is_some_and(|uid| uid != stat.st_uid) || gid.is_some_and(|gid| gid != stat.st_gid) {
+        // What a file that was taken over lets its old group do is not meant for the new one.
+        let at_first = stat.st_mode & options.mode & 0o700;
+        if stat.st_mode & 0o7777 != at_first {
+            chmod(at_first)?;
+        }
         chownat(
             &file,
             "",
@@ -135,7 +139,7 @@ fn settle(
         stat = fstat(&file).map_err(io)?;
     }
     if stat.st_mode & 0o7777 != options.mode {
-        chmod(socket::path_of(&file), Mode::from_raw_mode(options.mode)).map_err(io)?;
+        chmod(options.mode)?;
     }
     Ok(())
 }

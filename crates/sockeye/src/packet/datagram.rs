@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -109,6 +110,12 @@ impl Datagram {
     /// fails with [`io::ErrorKind::TimedOut`].
     pub fn set_send_timeout(&mut self, timeout: Duration) {
         self.send_timeout = timeout;
+    }
+
+    /// As [`Claim::unsafe_parent`].
+    #[must_use]
+    pub fn unsafe_parent(&self) -> Option<PathBuf> {
+        lock(self.ownership.as_ref()?).unsafe_parent()
     }
 
     /// Whether others may receive with the same socket.

@@ -57,6 +57,12 @@ pub(super) fn cannot_clean_up(error: &io::Error) {
     );
 }
 
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn no_takeover(error: &io::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!("no successor can take the address over: {error}; stop the server instead");
+}
+
 pub(super) fn panicked() {
     #[cfg(feature = "tracing")]
     tracing::error!("a handler panicked; its connection is closed, the others go on");

@@ -31,12 +31,14 @@ pub use tally::Report;
 
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
+use crate::takeover::{Control, Request};
 use accept::{Acceptor, Next};
 use connection::Timeouts;
 use signal::Signal;
 use tally::Tally;
 
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
+type HandedOver = dyn Fn(&Peer) + Send + Sync;
 
 /// How long a task that was cut off may take to be dropped before `run` returns without it.
 const REAP: Duration = Duration::from_secs(1);
@@ -76,6 +78,7 @@ pub struct Server {
     drain: Duration,
     grace: Duration,
     cut_off: CancellationToken,
+    handed_over: Option<Arc<HandedOver>>,
 }
 
 impl Default for Server {
@@ -97,6 +100,7 @@ impl Server {
             drain: Duration::from_secs(10),
             grace: Duration::ZERO,
             cut_off: CancellationToken::new(),
+            handed_over: None,
         }
     }
 
@@ -173,9 +177,21 @@ impl Server {
         self
     }
 
+    /// Tells when a successor has taken the listener over, and who that is ([`takeover`]).
+    ///
+    /// [`takeover`]: crate::takeover
+    #[must_use]
+    pub fn handed_over(mut self, tell: impl Fn(&Peer) + Send + Sync + 'static) -> Self {
+        self.handed_over = Some(Arc::new(tell));
+        self
+    }
+
     /// Accepts until `shutdown` completes, then drains: newcomers are kept out, what waits in the
     /// backlog is accepted and served, handlers are told through [`Connection::shutdown`], and
     /// what is left after the time for draining is dropped.
+    ///
+    /// Where the claim allows a takeover, a successor ends it too. Then newcomers and the backlog
+    /// are the successor's, and only what was accepted is drained.
     ///
     /// The listener is closed, and its address released, as soon as the backlog is empty, so that
     /// a successor may start while this server still drains.
@@ -191,7 +207,7 @@ impl Server {
     /// Dropping the future releases the address; handlers that run are not cut off.
     pub async fn run<S, H, F>(
         self,
-        listener: Listening<S>,
+        mut listener: Listening<S>,
         handler: H,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Report, ServerError>
@@ -201,12 +217,24 @@ impl Server {
         F: Future<Output = ()> + Send + 'static,
     {
         let tally = Tally::new();
+        // Declared first, so that a successor that asks hears of our end after the files are gone.
+        let mut control = listener.begin().unwrap_or_else(|error| {
+            log::no_takeover(&error);
+            None
+        });
         let mut acceptor = Acceptor::new(&self, &tally, listener);
         let mut shutdown = pin!(shutdown);
+        let mut successor = None;
         let fatal = loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break None,
+                (control, request) = request(&mut control) => {
+                    successor = acceptor.answer(control, request).await;
+                    if successor.is_some() {
+                        break None;
+                    }
+                }
                 next = acceptor.next() => match next {
                     Ok(Next::Connection(connection)) => spawn(&tally, connection, &handler),
                     Ok(Next::Again) => {}
@@ -224,12 +252,18 @@ impl Server {
             None => cut_off.cancelled().await,
         };
         tally.drain.open();
+        if let (Some(tell), Some(successor)) = (&self.handed_over, &successor) {
+            tell(successor);
+        }
         if let Err(error) = acceptor.refuse_newcomers() {
             log::cannot_clean_up(&error);
         }
+        if let Some(control) = control {
+            control.stop();
+        }
         let mut in_time = true;
         // An error before anything was lost is worth reporting, one of draining is not.
-        while fatal.is_none() {
+        while fatal.is_none() && successor.is_none() {
             tokio::select! {
                 biased;
                 () = time_is_over() => {
@@ -272,6 +306,17 @@ impl fmt::Debug for Server {
             .field("drain", &self.drain)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
+    }
+}
+
+/// The next request of a successor.
+async fn request(control: &mut Option<Control>) -> (&mut Control, Request) {
+    match control {
+        Some(control) => {
+            let request = control.next().await;
+            (control, request)
+        }
+        None => std::future::pending().await,
     }
 }
 

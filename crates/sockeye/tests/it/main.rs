@@ -34,3 +34,5 @@ mod peer;
 mod records;
 #[cfg(feature = "tokio")]
 mod server;
+#[cfg(feature = "tokio")]
+mod takeover;

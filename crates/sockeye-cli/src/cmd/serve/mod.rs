@@ -8,6 +8,7 @@ mod notify;
 mod on_demand;
 mod programs;
 mod records;
+mod restart;
 mod signals;
 mod socket;
 mod systemd;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::adopt::AdoptError;
 use sockeye::server::Server;
-use sockeye::{Name, Program, adopt, peer};
+use sockeye::{Name, Peer, Program, adopt, peer};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -30,7 +31,7 @@ use allowed::Allowed;
 use handler::Handler;
 use notify::Notify;
 use programs::Programs;
-use signals::Signals;
+use signals::{Signals, signals};
 use socket::Socket;
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
@@ -50,12 +51,13 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
         Name::Systemd(name) => Some(systemd::take(&args.address, name)?),
         _ => None,
     };
-    let ready = args.ready_fd.map(|raw| ready_fd(raw, listener.as_ref()));
+    let ready = args.ready_fd.filter(|_| args.successor.is_none());
+    let ready = ready.map(|raw| ready_fd(raw, listener.as_ref()));
     let passed = Passed {
         ready: ready.transpose()?,
         listener,
     };
-    let limit = allow_many_descriptors();
+    let limit = allow_many_descriptors(args.successor);
     let program = programs::find(args, &limit)?;
     // One thread: the work for a message is smaller than handing it to another one.
     tokio::runtime::Builder::new_current_thread()
@@ -64,7 +66,7 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
         .thread_keep_alive(Duration::MAX)
         .build()
         .map_err(|error| cannot_start(args, &error))?
-        .block_on(serve(args, passed, program))
+        .block_on(serve(args, passed, program, &limit))
 }
 
 /// Descriptors that were passed on to us.
@@ -73,17 +75,26 @@ struct Passed {
     listener: Option<OwnedFd>,
 }
 
-async fn serve(args: &Serve, passed: Passed, program: Option<Program>) -> anyhow::Result<Exit> {
+async fn serve(
+    args: &Serve,
+    passed: Passed,
+    program: Option<Program>,
+    limit: &Rlimit,
+) -> anyhow::Result<Exit> {
     // Before the claim, so that no signal can leave a file behind.
-    let mut signals = Signals::new().map_err(|error| cannot_start(args, &error))?;
+    let (mut signals, restart) =
+        signals(args.takeover).map_err(|error| cannot_start(args, &error))?;
     let handler = Arc::new(Handler::new(args)?);
     let socket = match passed.listener {
         Some(fd) => adopt(args, fd)?,
-        None => listen(args)?,
+        None => listen(args).await?,
     };
 
     let notify = Arc::new(Notify::from_environment());
     tokio::spawn(Arc::clone(&notify).keep_alive());
+    if let Some(predecessor) = socket.predecessor() {
+        info!("took over from {predecessor}");
+    }
     info!("listening on {}", args.address);
     notify.ready(&args.address);
     if let Some(ready) = passed.ready {
@@ -123,9 +134,34 @@ async fn serve(args: &Serve, passed: Passed, program: Option<Program>) -> anyhow
         }
     };
     let watch = tokio::spawn(watch);
+    let handed_over = CancellationToken::new();
+    let restarts = restart.map(|hangup| {
+        let restart = restart::Restart {
+            soft_limit: limit.current,
+            is_successor: args.successor.is_some(),
+            address: args.address.clone(),
+            notify: Arc::clone(&notify),
+            handed_over: handed_over.clone(),
+        };
+        tokio::spawn(restart.on_each(hangup))
+    });
+    let hand_over = {
+        let drain = args.drain;
+        let notify = Arc::clone(&notify);
+        move |successor: &Peer| {
+            handed_over.cancel();
+            if let Some(pid) = successor.pid() {
+                notify.replaced_by(pid.as_raw_pid().unsigned_abs());
+            }
+            info!("handed over to {successor}: draining for at most {drain:?}");
+        }
+    };
 
     let allowed = Allowed::new(&args.allow_users, &args.allow_groups);
-    let server = || server(args, allowed.clone()).cut_off(cut_off.clone());
+    let server = || {
+        let server = server(args, allowed.clone()).cut_off(cut_off.clone());
+        server.handed_over(hand_over.clone())
+    };
     let stopped = || stop.cancelled();
     let result = match (socket, &programs) {
         (Socket::Stream(listener), Some(programs)) => {
@@ -159,6 +195,9 @@ async fn serve(args: &Serve, passed: Passed, program: Option<Program>) -> anyhow
         }
     };
     watch.abort();
+    if let Some(restarts) = restarts {
+        restarts.abort();
+    }
 
     let report = match &result {
         Ok(report) => *report,
@@ -214,17 +253,20 @@ fn is_path(args: &Serve) -> bool {
     args.address.path().is_some()
 }
 
-fn listen(args: &Serve) -> anyhow::Result<Socket> {
+async fn listen(args: &Serve) -> anyhow::Result<Socket> {
     let address = &args.address;
     args.check_kind(address.kind())?;
-    let claim = args.claim().claim(address)?;
-    if let Some(directory) = claim.unsafe_parent() {
+    let socket = match args.takeover {
+        true => Socket::take_over(args.claim(), address).await?,
+        false => Socket::from_claim(args.claim().claim(address)?)?,
+    };
+    if let Some(directory) = socket.unsafe_parent() {
         warn!(
             "any user may replace files in {} (writable for others, no sticky bit); move the socket, or chmod o-w the directory",
             directory.display()
         );
     }
-    Ok(Socket::from_claim(claim)?)
+    Ok(socket)
 }
 
 /// Serves a socket that was passed on to us.
@@ -281,8 +323,13 @@ fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
 
 /// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
 /// select(2), and for the programs that we start: they get back what was, which is returned.
-fn allow_many_descriptors() -> Rlimit {
-    let before = getrlimit(Resource::Nofile);
+/// A successor has inherited the one that its predecessor had raised, and is told of the first.
+fn allow_many_descriptors(told: Option<u64>) -> Rlimit {
+    let found = getrlimit(Resource::Nofile);
+    let before = Rlimit {
+        current: told.or(found.current),
+        maximum: found.maximum,
+    };
     let most = Rlimit {
         current: before.maximum,
         maximum: before.maximum,

@@ -6,6 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -19,15 +20,19 @@ use crate::output::escape;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Tells the manager at `NOTIFY_SOCKET`, or nobody where there is none.
-pub(super) struct Notify(Option<Manager>);
+pub(super) struct Notify {
+    manager: Option<Manager>,
+    /// Another process speaks for the service now.
+    replaced: AtomicBool,
+}
 
 impl Notify {
     /// A manager that cannot be reached is no reason not to serve.
     pub(super) fn from_environment() -> Self {
         let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
-            return Self(None);
+            return Self::to(None);
         };
-        Self(Manager::at(&name).map_or_else(
+        Self::to(Manager::at(&name).map_or_else(
             |error| {
                 warn!(
                     "cannot notify {}: {error}; check NOTIFY_SOCKET",
@@ -37,6 +42,13 @@ impl Notify {
             },
             Some,
         ))
+    }
+
+    fn to(manager: Option<Manager>) -> Self {
+        Self {
+            manager,
+            replaced: AtomicBool::new(false),
+        }
     }
 
     /// Clients can be served (again).
@@ -52,7 +64,6 @@ impl Notify {
 
     /// A restart in place has begun (`Type=notify-reload`); `replaced_by` ends it, or `ready` if it
     /// fails.
-    #[allow(dead_code, reason = "for the takeover")]
     pub(super) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.tell(&[NotifyState::Reloading, now]),
@@ -60,19 +71,19 @@ impl Notify {
         }
     }
 
-    /// Process `pid` is the service from now on, and ready. Nothing may be told after that.
+    /// Process `pid` is the service from now on, and ready. We tell nothing after that.
     ///
     /// It must have been started with `NOTIFY_SOCKET` and `WATCHDOG_USEC`, without `WATCHDOG_PID`.
-    #[allow(dead_code, reason = "for the takeover")]
     pub(super) fn replaced_by(&self, pid: u32) {
         self.tell(&[NotifyState::MainPid(pid), NotifyState::Ready]);
+        self.replaced.store(true, Ordering::Relaxed);
     }
 
     /// Tells twice in the time of the watchdog that we are alive, if it wants to know. It is for a
     /// task on the runtime that serves, so that a runtime that hangs is noticed.
     pub(super) async fn keep_alive(self: Arc<Self>) {
         let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
-        let (Some(_), Some(limit)) = (&self.0, limit) else {
+        let (Some(_), Some(limit)) = (&self.manager, limit) else {
             return;
         };
         let mut tick = tokio::time::interval(limit / 2);
@@ -84,7 +95,10 @@ impl Notify {
     }
 
     fn tell(&self, states: &[NotifyState<'_>]) {
-        let Some(manager) = &self.0 else { return };
+        let Some(manager) = &self.manager else { return };
+        if self.replaced.load(Ordering::Relaxed) {
+            return;
+        }
         let text: String = states.iter().map(|state| format!("{state}\n")).collect();
         if let Err(error) = manager.send(&text) {
             let (manager, text) = (manager.name.display(), text.trim_end().replace('\n', " "));
@@ -141,7 +155,7 @@ mod tests {
             let count = manager.recv(&mut buffer).unwrap();
             String::from_utf8(buffer[..count].to_vec()).unwrap()
         };
-        let notify = Notify(Some(Manager::at(path.as_os_str()).unwrap()));
+        let notify = Notify::to(Some(Manager::at(path.as_os_str()).unwrap()));
         notify.reloading();
         let reloading = message();
         let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
@@ -149,5 +163,8 @@ mod tests {
         assert!(micros > 0, "{reloading}");
         notify.replaced_by(4242);
         assert_eq!(message(), "MAINPID=4242\nREADY=1\n");
+        notify.stopping();
+        let silent = manager.recv(&mut [0]).unwrap_err();
+        assert_eq!(silent.kind(), ErrorKind::WouldBlock);
     }
 }

@@ -1,24 +1,47 @@
-//! The signals that end a server.
+//! The signals that end a server, or restart it.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::restart;
+
+/// The signals that end it.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
+}
+
+/// The signals that stop the server, and apart from them SIGHUP if that restarts it. Ignored from
+/// the start (nohup(1)), it stays so.
+pub(super) fn signals(restarts: bool) -> std::io::Result<(Signals, Option<Signal>)> {
+    let hangup = match restart::hangup_is_ignored() {
+        true => None,
+        false => Some(signal(SignalKind::hangup())?),
+    };
+    let (restart, hangup) = match restarts {
+        true => (hangup, None),
+        false => (None, hangup),
+    };
+    let stop = Signals {
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+        hangup,
+    };
+    Ok((stop, restart))
 }
 
 impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
     pub(super) async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            _ = hangup => "SIGHUP",
         }
     }
 }

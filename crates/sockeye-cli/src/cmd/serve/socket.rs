@@ -2,9 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use sockeye::adopt::AdoptError;
-use sockeye::{Claim, Datagram, Kind, Listener, SeqPacketListener};
+use sockeye::claim::ClaimOptions;
+use sockeye::takeover::TakeoverError;
+use sockeye::{Address, Claim, Datagram, Kind, Listener, Peer, SeqPacketListener, Takeover};
 
 pub(super) enum Socket {
     Stream(Listener),
@@ -19,6 +22,37 @@ impl Socket {
             Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::from_claim(claim)?),
             Kind::Datagram => Self::Datagram(Datagram::from_claim(claim)?),
         })
+    }
+
+    /// Claims the address, or takes it over.
+    pub(super) async fn take_over(
+        claim: ClaimOptions,
+        address: &Address,
+    ) -> Result<Self, TakeoverError> {
+        let takeover = Takeover::new(claim);
+        Ok(match address.kind() {
+            Kind::SeqPacket => Self::SeqPacket(takeover.listen(address).await?),
+            // A datagram socket was refused with the arguments.
+            _ => Self::Stream(takeover.listen(address).await?),
+        })
+    }
+
+    /// Whom the socket was taken over from.
+    pub(super) fn predecessor(&self) -> Option<Peer> {
+        match self {
+            Self::Stream(listener) => listener.predecessor(),
+            Self::SeqPacket(listener) => listener.predecessor(),
+            Self::Datagram(_) => None,
+        }
+    }
+
+    /// The directory of the socket, if any user may remove or replace files in it.
+    pub(super) fn unsafe_parent(&self) -> Option<PathBuf> {
+        match self {
+            Self::Stream(listener) => listener.unsafe_parent(),
+            Self::SeqPacket(listener) => listener.unsafe_parent(),
+            Self::Datagram(socket) => socket.unsafe_parent(),
+        }
     }
 
     pub(super) fn adopt(fd: OwnedFd, kind: Kind) -> Result<Self, AdoptError> {

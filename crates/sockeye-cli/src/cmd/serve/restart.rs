@@ -1,0 +1,94 @@
+//! SIGHUP: the command anew, which takes over.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sockeye::Address;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::Signal;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::notify::Notify;
+
+/// How long the new process may take until it has taken over.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Restart {
+    /// The limit of descriptors that we were started with.
+    pub(super) soft_limit: Option<u64>,
+    /// Whether we were started like this ourselves.
+    pub(super) is_successor: bool,
+    pub(super) address: Address,
+    pub(super) notify: Arc<Notify>,
+    pub(super) handed_over: CancellationToken,
+}
+
+impl Restart {
+    /// Starts the command anew at each signal, until one has taken over.
+    pub(super) async fn on_each(self, mut hangup: Signal) {
+        while hangup.recv().await.is_some() {
+            self.notify.reloading();
+            let Err(why) = self.restart().await else {
+                return;
+            };
+            warn!("{why}; still serving");
+            self.notify.ready(&self.address);
+        }
+    }
+
+    async fn restart(&self) -> Result<(), String> {
+        if std::process::id() == 1 {
+            return Err(
+                "cannot restart on SIGHUP: this is process 1, whose end ends all others".to_owned(),
+            );
+        }
+        let started = self.start();
+        let mut child = started.map_err(|error| format!("cannot restart on SIGHUP: {error}"))?;
+        let pid = child.id().unwrap_or_default();
+        info!("restarting on SIGHUP: started pid {pid}");
+        tokio::select! {
+            biased;
+            () = self.handed_over.cancelled() => Ok(()),
+            ended = child.wait() => Err(match ended {
+                Ok(status) => format!("pid {pid} has not taken over ({status})"),
+                Err(error) => format!("pid {pid} has not taken over ({error})"),
+            }),
+            () = tokio::time::sleep(PATIENCE) => {
+                // It is our own, and has not been waited for; at any step its death is harmless.
+                let _ = child.kill().await;
+                Err(format!("pid {pid} has not taken over within {PATIENCE:?} and was killed"))
+            }
+        }
+    }
+
+    /// The file that has the name by which we were started, so that an upgraded one is found, with
+    /// our arguments and our descriptors 0, 1 and 2.
+    fn start(&self) -> std::io::Result<Child> {
+        let mut arguments = std::env::args_os();
+        let name = arguments.next().unwrap_or_default();
+        let verb: Option<OsString> = arguments.next();
+        let mut command = Command::new(name);
+        command.args(verb);
+        if !self.is_successor {
+            let limit = self.soft_limit.unwrap_or(u64::MAX);
+            command.arg(format!("--successor={limit}"));
+        }
+        // They are meant for our pid. NOTIFY_SOCKET and WATCHDOG_USEC are for it, too.
+        for variable in ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_PIDFDID"] {
+            command.env_remove(variable);
+        }
+        command.args(arguments).spawn()
+    }
+}
+
+/// Whether whoever started us has SIGHUP ignored (proc_pid_status(5), `SigIgn`).
+pub(super) fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 != 0)
+}

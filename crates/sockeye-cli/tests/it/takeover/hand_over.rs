@@ -1,0 +1,193 @@
+//! From a server to the next one.
+
+use std::fs;
+
+use super::clients::Clients;
+use super::{TAKEOVER, control_path, inode, open_descriptors, rounds, spawn};
+use crate::support::{Place, REPLY, Server, as_other_user, copy_of_sockeye, is_root, run, skipped};
+
+#[test]
+fn a_request_in_flight_is_answered_by_the_old_server_and_the_next_by_the_new_one() {
+    let place = Place::new();
+    let mut old = Server::start(place.socket(), TAKEOVER);
+    let before = inode(&old.path);
+    let mut begun = old.client();
+    begun.send("half a mes");
+    let mut new = Server::start(place.socket(), TAKEOVER);
+    let pid = |server: &Server| format!("pid {} uid ", server.process.id());
+    new.process.stderr.line("who was there", |line| {
+        line.starts_with("took over from ") && line.contains(&pid(&old))
+    });
+    old.process.stderr.line("who has come", |line| {
+        line.starts_with("handed over to ") && line.contains(&pid(&new))
+    });
+    assert_eq!(new.ask("next\n").trim_end(), REPLY);
+    let client = new.client();
+    let server = rustix::net::sockopt::socket_peercred(client.stream()).unwrap();
+    assert_eq!(
+        server.pid.as_raw_pid() as u32,
+        new.process.id(),
+        "clients are told who serves now"
+    );
+    drop(client);
+    begun.send("sage\n");
+    assert_eq!(begun.line(), REPLY);
+    assert_eq!(old.process.wait().code(), Some(0));
+    assert_eq!(inode(&new.path), before, "it is the same file");
+    let ended = old.process.finish();
+    assert!(ended.text().contains("half a message"), "{ended:?}");
+    assert!(!ended.text().contains("next"), "{ended:?}");
+    new.stop().is_clean();
+    assert!(!control_path(&new.path).exists());
+}
+
+#[test]
+fn many_in_a_row_under_load_and_no_client_notices() {
+    const WARM: usize = 3;
+    let place = Place::new();
+    let mut server = Server::start(place.socket(), TAKEOVER);
+    let before = inode(&server.path);
+    let clients = Clients::start(8, &server.path);
+    let mut footprints = Vec::new();
+    for round in 0..rounds(12) {
+        // Each serves a while before the next one comes.
+        let enough = clients.answered() + 50;
+        crate::support::eventually("clients are served", || {
+            (clients.answered() >= enough).then_some(())
+        });
+        let next = Server::start(place.socket(), TAKEOVER);
+        let ended = server.process.finish();
+        assert_eq!(ended.code, Some(0), "round {round}: {ended:?}");
+        assert!(ended.stderr.contains("aborted 0,"), "{ended:?}");
+        assert_eq!(inode(&next.path), before, "it is the same file");
+        server = next;
+        if round >= WARM {
+            footprints.push(server.process.memory_kib("VmRSS"));
+        }
+    }
+    let answered = clients.finish();
+    crate::support::eventually("idle again", || {
+        let baseline = Server::start(place.at("other.sock"), TAKEOVER);
+        let idle = open_descriptors(baseline.process.id());
+        (open_descriptors(server.process.id()) == idle).then_some(())
+    });
+    let (first, last) = (footprints[0], footprints[footprints.len() - 1]);
+    println!("{answered} requests answered; memory of the first and last {first} and {last} KiB");
+    assert!(last < first * 2, "memory grows: {footprints:?}");
+    server.stop().is_clean();
+}
+
+#[test]
+fn a_server_without_takeover_keeps_its_place() {
+    let place = Place::new();
+    let mut server = Server::start(place.socket(), &[]);
+    run(Server::command(TAKEOVER).arg(place.socket()))
+        .fails(4, &["take over", "live server", "stop"]);
+    assert_eq!(server.ask("still here\n").trim_end(), REPLY);
+    server.stop().is_clean();
+}
+
+#[test]
+fn a_plain_server_does_not_displace_one_that_allows_a_takeover() {
+    let place = Place::new();
+    let mut server = Server::start(place.socket(), TAKEOVER);
+    run(Server::command(&[]).arg(place.socket())).fails(4, &["live server", "stop"]);
+    server.stop().is_clean();
+}
+
+#[test]
+fn what_a_killed_server_left_is_replaced() {
+    let place = Place::new();
+    drop(Server::start(place.socket(), TAKEOVER));
+    assert!(control_path(&place.socket()).exists());
+    let mut server = Server::start(place.socket(), TAKEOVER);
+    assert_eq!(server.ask("hello\n").trim_end(), REPLY);
+    server.stop().is_clean();
+    assert!(!control_path(&place.socket()).exists());
+}
+
+#[test]
+fn the_file_gets_the_mode_of_the_successor() {
+    let place = Place::new();
+    let old = Server::start(place.socket(), &["--takeover", "--mode", "0666"]);
+    let mut new = Server::start(place.socket(), &["--takeover", "--mode", "0620"]);
+    let mode = |path| {
+        use std::os::unix::fs::PermissionsExt;
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode(new.path.clone()), 0o620);
+    assert_eq!(mode(control_path(&new.path)), 0o600);
+    drop(old);
+    new.stop().is_clean();
+}
+
+#[test]
+fn one_that_cannot_have_its_owner_leaves_all_as_it_was() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let place = Place::new();
+    let sockeye = copy_of_sockeye(&place);
+    place.set_mode(0o1777);
+    let serve = |options: &[&str]| {
+        let mut command = as_other_user(sockeye.as_os_str()).expect("setpriv");
+        command.arg("serve").args(options).arg(place.socket());
+        command
+    };
+    let mut server = Server::started_by(&mut serve(TAKEOVER), place.socket());
+    let other = run(&mut serve(&["--takeover", "--owner", "root"]));
+    assert_eq!(other.code, Some(5), "{other:?}");
+    assert_eq!(server.ask("still here\n").trim_end(), REPLY);
+    server.stop().is_clean();
+}
+
+#[test]
+fn another_user_may_not_take_over_and_root_may() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let place = Place::new();
+    let sockeye = copy_of_sockeye(&place);
+    place.set_mode(0o1777);
+    let mut as_nobody = as_other_user(sockeye.as_os_str()).expect("setpriv");
+    as_nobody.args(["serve", "--takeover"]).arg(place.socket());
+    let mut roots = Server::start(place.socket(), TAKEOVER);
+    let refused = run(&mut as_nobody);
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert_eq!(roots.ask("still here\n").trim_end(), REPLY);
+    roots.stop().is_clean();
+
+    let mut theirs = Server::started_by(&mut as_nobody, place.socket());
+    let mut roots = Server::start(place.socket(), TAKEOVER);
+    assert_eq!(theirs.process.wait().code(), Some(0));
+    assert_eq!(roots.ask("hello\n").trim_end(), REPLY);
+    roots.terminate();
+    assert_eq!(roots.process.wait().code(), Some(0));
+}
+
+#[test]
+fn many_started_at_once_end_with_one_that_serves() {
+    let place = Place::new();
+    let mut all: Vec<_> = (0..10).map(|_| spawn(&place.socket())).collect();
+    let mut left = crate::support::eventually("all but one have ended", || {
+        let ended =
+            |process: &mut crate::support::Process| process.ends_within(std::time::Duration::ZERO);
+        let alive: Vec<_> = (0..all.len()).filter(|&i| !ended(&mut all[i])).collect();
+        (alive.len() == 1).then(|| all.swap_remove(alive[0]))
+    });
+    for process in &mut all {
+        assert_eq!(
+            process.wait().code(),
+            Some(0),
+            "{}",
+            process.stderr.so_far()
+        );
+    }
+    left.stderr
+        .line("it serves", |line| line.starts_with("listening on"));
+    let mut client = crate::support::Client::connect(place.socket());
+    client.converse("hello");
+    drop(client);
+    left.signal(rustix::process::Signal::TERM);
+    assert_eq!(left.wait().code(), Some(0));
+}

@@ -1,0 +1,179 @@
+//! [`Connection`]: the control connection between the two, frame by frame.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use tokio::time::Instant;
+
+use super::STEP;
+use super::frame::{Frame, SIZE};
+use super::machine::Event;
+use crate::ancillary::{Received, RecvError, recv_once, send_once};
+use crate::packet::SeqPacket;
+
+pub(super) struct Connection {
+    socket: SeqPacket,
+    deadline: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(socket: SeqPacket) -> Self {
+        let deadline = Instant::now() + STEP;
+        Self { socket, deadline }
+    }
+
+    /// Sends a frame without waiting: there is room for all that a side may say. If it cannot be
+    /// sent, the other side has closed, and reading tells what it said before.
+    pub(super) fn say(&mut self, frame: Frame, descriptors: &[BorrowedFd<'_>]) {
+        let flags = SendFlags::DONTWAIT;
+        let _ = send_once(
+            self.socket.as_fd(),
+            &frame.encode(),
+            descriptors,
+            None,
+            flags,
+        );
+        self.deadline = Instant::now() + STEP;
+    }
+
+    /// Waits for what comes next, with descriptors.
+    ///
+    /// # Errors
+    /// Where descriptors that came could not be taken.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(super) async fn event(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
+        let mut buffer = [0; SIZE];
+        loop {
+            let received = self.socket.recv_with(&mut buffer);
+            return match tokio::time::timeout_at(self.deadline, received).await {
+                Ok(Err(RecvError::Io(error))) if is_reset(&error) => continue,
+                Ok(received) => understood(received, &buffer),
+                Err(_) => self.last_look(),
+            };
+        }
+    }
+
+    /// At the deadline: what has come and the runtime has not heard of yet. What the other side
+    /// sends from now on fails there, so that it is never taken for something that we have seen.
+    fn last_look(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
+        let _ = self.socket.shutdown(Shutdown::Read);
+        let mut buffer = [0; SIZE];
+        let mut receive = || recv_once(self.socket.as_fd(), &mut buffer, RecvFlags::DONTWAIT);
+        let received = match receive() {
+            Err(RecvError::Io(error)) if is_reset(&error) => receive(),
+            received => received,
+        };
+        match understood(received, &buffer)? {
+            // Our own shutdown looks like this, too; both directions are down if the peer has closed.
+            (Event::Closed, _) if !has_hung_up(self.socket.as_fd()) => {
+                Ok((Event::Deadline, Vec::new()))
+            }
+            event => Ok(event),
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn understood(
+    received: Result<Option<Received>, RecvError>,
+    buffer: &[u8],
+) -> io::Result<(Event, Vec<OwnedFd>)> {
+    match received {
+        Ok(Some(received)) => {
+            let frame = Frame::decode(&buffer[..received.bytes]);
+            Ok((Event::Frame(frame), received.descriptors))
+        }
+        Err(RecvError::TooLong { .. }) => Ok((Event::Frame(Frame::Unknown), Vec::new())),
+        Err(error @ (RecvError::DescriptorsLost | RecvError::TooManyDescriptors)) => {
+            Err(error.into())
+        }
+        Ok(None) | Err(_) => Ok((Event::Closed, Vec::new())),
+    }
+}
+
+/// Whether the other side has closed without reading all that we said. The kernel tells that first
+/// and once; what the other side said before it closed can still be read.
+fn is_reset(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionReset
+}
+
+fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut state = [PollFd::new(&socket, PollFlags::empty())];
+    let now = Timespec::default();
+    poll(&mut state, Some(&now)).is_ok() && state[0].revents().contains(PollFlags::HUP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Jumps to the deadline, since nothing else is to be done.
+    async fn event_at_the_deadline(connection: &Connection) -> Event {
+        connection.event().await.unwrap().0
+    }
+
+    fn pair() -> (Connection, Connection) {
+        let (left, right) = SeqPacket::pair().unwrap();
+        (Connection::new(left), Connection::new(right))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_deadline_silence_death_and_a_late_word_are_told_apart() {
+        let (silent, mut other) = pair();
+        assert_eq!(event_at_the_deadline(&silent).await, Event::Deadline);
+        // Too late: it is not taken for something that was seen.
+        let sent = send_once(
+            other.socket.as_fd(),
+            &Frame::Ready.encode(),
+            &[],
+            None,
+            SendFlags::DONTWAIT,
+        );
+        assert!(sent.is_err());
+        other.say(Frame::Ready, &[]);
+
+        let (left, mut late) = pair();
+        late.say(Frame::Yours, &[]);
+        assert_eq!(left.last_look().unwrap().0, Event::Frame(Frame::Yours));
+        drop(late);
+        assert_eq!(left.last_look().unwrap().0, Event::Closed);
+
+        let (left, dead) = pair();
+        drop(dead);
+        assert_eq!(left.last_look().unwrap().0, Event::Closed);
+    }
+
+    #[tokio::test]
+    async fn the_last_word_is_heard_though_ours_was_not() {
+        for looks in [true, false] {
+            let (mut left, mut right) = pair();
+            left.say(Frame::Ready, &[]);
+            right.say(Frame::Cancel, &[]);
+            drop(right);
+            let heard = match looks {
+                true => left.last_look(),
+                false => left.event().await,
+            };
+            assert_eq!(heard.unwrap().0, Event::Frame(Frame::Cancel));
+            assert_eq!(left.event().await.unwrap().0, Event::Closed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_none_of_ours_is_said_to_be_none() {
+        let (left, right) = pair();
+        for record in [&b""[..], b"x", b"xyz", &[7; 4096]] {
+            right.socket.send(record).await.unwrap();
+            assert_eq!(left.event().await.unwrap().0, Event::Frame(Frame::Unknown));
+        }
+    }
+}

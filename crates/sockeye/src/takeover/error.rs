@@ -1,0 +1,149 @@
+//! [`TakeoverError`]: why an address could be neither claimed nor taken over.
+
+use std::fmt;
+use std::io;
+
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use crate::address::Address;
+use crate::claim::{CONTROL_SUFFIX, ClaimError, ClaimErrorKind, Mismatch, advice};
+use crate::connect::ConnectError;
+
+/// Why an address could be neither claimed nor taken over: what was tried, what was found, what to
+/// do. The server that was there goes on.
+#[derive(Debug)]
+pub struct TakeoverError {
+    address: Address,
+    kind: Box<TakeoverErrorKind>,
+}
+
+/// What stands in the way of a takeover.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TakeoverErrorKind {
+    /// It cannot be claimed, and nobody is there who could hand it over; or what was taken over
+    /// could not be given its mode and owner.
+    Claim(ClaimError),
+    /// A live server owns the address that hands it over to nobody.
+    NotOffered {
+        /// Its process, where that can be known.
+        pid: Option<Pid>,
+    },
+    /// The control socket is there and could not be connected to.
+    Connect(ConnectError),
+    /// The server that offers it is another user's.
+    ForeignServer {
+        /// That user.
+        uid: u32,
+    },
+    /// What the server has passed on does not belong to the address.
+    Mismatch(Mismatch),
+    /// The server does not answer.
+    TimedOut,
+    /// The server answers something else; its version may be another one.
+    Broken,
+    /// A system call failed.
+    Io(io::Error),
+}
+
+impl TakeoverError {
+    pub(super) fn new(address: &Address, kind: TakeoverErrorKind) -> Self {
+        Self {
+            address: address.clone(),
+            kind: Box::new(kind),
+        }
+    }
+
+    pub(super) fn claim(error: ClaimError) -> Self {
+        Self::new(&error.address().clone(), TakeoverErrorKind::Claim(error))
+    }
+
+    pub(super) fn not_offered(address: &Address, in_use: &ClaimError) -> Self {
+        let pid = match in_use.kind() {
+            ClaimErrorKind::InUse { pid } => *pid,
+            _ => None,
+        };
+        Self::new(address, TakeoverErrorKind::NotOffered { pid })
+    }
+
+    pub(super) fn connect(address: &Address, error: ConnectError) -> Self {
+        Self::new(address, TakeoverErrorKind::Connect(error))
+    }
+
+    pub(super) fn io(address: &Address, error: io::Error) -> Self {
+        Self::new(address, TakeoverErrorKind::Io(error))
+    }
+
+    /// What stands in the way.
+    #[must_use]
+    pub fn kind(&self) -> &TakeoverErrorKind {
+        &self.kind
+    }
+
+    /// The address that was to be taken over.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+impl fmt::Display for TakeoverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // These tell all of it themselves.
+        match &*self.kind {
+            TakeoverErrorKind::Claim(error) => return error.fmt(f),
+            TakeoverErrorKind::Connect(error) => return error.fmt(f),
+            _ => write!(f, "cannot take over {}: ", self.address)?,
+        }
+        match &*self.kind {
+            TakeoverErrorKind::Claim(_) | TakeoverErrorKind::Connect(_) => Ok(()),
+            TakeoverErrorKind::NotOffered { pid } => {
+                f.write_str("a live server owns it")?;
+                if let Some(pid) = pid {
+                    write!(f, " (pid {})", pid.as_raw_pid())?;
+                }
+                write!(
+                    f,
+                    " and hands it over to nobody (there is no {}{CONTROL_SUFFIX}); stop that one, or choose another address",
+                    self.address.path().unwrap_or("".as_ref()).display()
+                )
+            }
+            TakeoverErrorKind::ForeignServer { uid } => write!(
+                f,
+                "the server belongs to uid {uid}; run as that user or as root"
+            ),
+            TakeoverErrorKind::Mismatch(what) => {
+                let what = match what {
+                    Mismatch::Listener => "listening socket",
+                    Mismatch::Lock => "lock file",
+                    Mismatch::Control => "control socket",
+                };
+                write!(
+                    f,
+                    "the {what} that its server has passed on is not the one at the path; stop that server, and see who replaces its files"
+                )
+            }
+            TakeoverErrorKind::TimedOut => f.write_str(
+                "its server does not answer in time; look what holds that up, or stop it",
+            ),
+            TakeoverErrorKind::Broken => f.write_str(
+                "its server answers something unknown, its version may be another one; stop it and start this one",
+            ),
+            TakeoverErrorKind::Io(error) => {
+                write!(f, "{error}; {}", advice(Errno::from_io_error(error)))
+            }
+        }
+    }
+}
+
+impl std::error::Error for TakeoverError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.kind {
+            TakeoverErrorKind::Claim(error) => error.source(),
+            TakeoverErrorKind::Connect(error) => error.source(),
+            TakeoverErrorKind::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}

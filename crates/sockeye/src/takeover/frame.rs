@@ -1,0 +1,76 @@
+//! [`Frame`]: what the two processes say to each other.
+
+/// The version of the protocol, in front of every frame.
+const VERSION: u8 = 1;
+
+/// One record on the control socket. All are of one size, so that a longer one is none of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Frame {
+    /// Successor: hand it over.
+    Hello,
+    /// Predecessor: here are the descriptors.
+    Offer,
+    /// Successor: they are the right ones, and nothing else is missing.
+    Ready,
+    /// Predecessor: it is yours.
+    Yours,
+    /// Successor: I serve.
+    Serving,
+    /// Predecessor: it stays mine, or is nobody's soon.
+    Cancel,
+    /// None of ours, or of another version.
+    Unknown,
+}
+
+pub(super) const SIZE: usize = 2;
+
+impl Frame {
+    pub(super) fn encode(self) -> [u8; SIZE] {
+        let kind = match self {
+            Self::Unknown => 0,
+            Self::Hello => 1,
+            Self::Offer => 2,
+            Self::Ready => 3,
+            Self::Yours => 4,
+            Self::Serving => 5,
+            Self::Cancel => 6,
+        };
+        [VERSION, kind]
+    }
+
+    pub(super) fn decode(record: &[u8]) -> Self {
+        let all = [
+            Self::Hello,
+            Self::Offer,
+            Self::Ready,
+            Self::Yours,
+            Self::Serving,
+            Self::Cancel,
+        ];
+        let found = all.into_iter().find(|frame| frame.encode() == record);
+        found.unwrap_or(Self::Unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_we_encode_is_understood() {
+        let mut known = 0;
+        for version in 0..=255 {
+            for kind in 0..=255 {
+                let frame = Frame::decode(&[version, kind]);
+                if frame != Frame::Unknown {
+                    assert_eq!(frame.encode(), [version, kind]);
+                    known += 1;
+                }
+            }
+        }
+        assert_eq!(known, 6);
+        for record in [&[][..], &[VERSION], &[VERSION, 1, 0]] {
+            assert_eq!(Frame::decode(record), Frame::Unknown);
+        }
+    }
+}
