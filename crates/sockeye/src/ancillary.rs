@@ -156,7 +156,8 @@ impl From<RecvError> for io::Error {
 /// stream, or one record.
 ///
 /// # Errors
-/// [`SendError`]; before anything was sent, except that a stream's connection may break in between.
+/// [`SendError`]; before anything was sent, except that a stream's connection may break in between,
+/// and that one which does not block, or no longer than `SO_SNDTIMEO`, may have taken a part.
 pub fn send_with(
     socket: impl AsFd,
     bytes: &[u8],
@@ -181,7 +182,7 @@ pub fn send_with(
 
 /// Receives into `buffer`: from a stream what is there, otherwise one record. `None` at the end of
 /// input, which an empty record is not; to tell these apart, the socket must be one that a type of
-/// this crate has made or adopted.
+/// this crate has made or adopted. A stream looks ended to a `buffer` without room.
 ///
 /// # Errors
 /// [`RecvError`]. A record that does not fit is lost, with its descriptors.

@@ -111,7 +111,7 @@ impl Stream {
     }
 
     /// Receives into `buffer` what is there, with the descriptors that came along; `None` at the end
-    /// of input. Plain reads close such descriptors.
+    /// of input, or where `buffer` has no room. Plain reads close such descriptors.
     ///
     /// # Errors
     /// [`RecvError`]

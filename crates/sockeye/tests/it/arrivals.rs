@@ -230,6 +230,21 @@ async fn a_message_in_pieces_has_no_more_either() {
     }
 }
 
+/// Or the client could have the server hold as many as it likes.
+#[tokio::test]
+async fn a_message_that_never_ends_has_no_more_either() {
+    let place = Place::new();
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let handler = move |connection| tell(connection, Framing::Line, 0, told.clone());
+    let server = Running::start(Server::new(), claimed(&place.address()), handler);
+    let client = Connector::new().connect_blocking(&place.address()).unwrap();
+    let file = file();
+    send_with(&client, b"a", &[file.as_fd(); 253]).unwrap();
+    send_with(&client, b"b", &[file.as_fd()]).unwrap();
+    in_time(tells.recv()).await.unwrap().unwrap_err();
+    server.report().await;
+}
+
 /// Whoever has not asked for them reads on as if there were none.
 #[tokio::test]
 async fn those_that_nobody_takes_are_passed_over() {
