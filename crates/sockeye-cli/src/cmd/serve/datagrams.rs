@@ -1,28 +1,22 @@
 //! Messages without a connection.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use rustix::net::SocketAddrUnix;
-use sockeye::ancillary::{self, RecvError, SendError};
+use sockeye::Datagram;
+use sockeye::ancillary::{self, RecvError};
 use sockeye::server::{Report, ServerError};
-use sockeye::{Datagram, Peer};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::allowed::Allowed;
+use super::answers::Answers;
 use super::handler::Handler;
 use super::records::told;
 use crate::output::message::{Received, Sender};
-
-/// How many answers may wait for room in their receivers' queues.
-const WAITING_ANSWERS: usize = 256;
 
 pub(super) struct Server {
     pub(super) handler: Arc<Handler>,
@@ -45,16 +39,31 @@ impl Server {
         }
         socket.set_send_timeout(self.drain.max(Duration::from_secs(1)));
         let socket = Arc::new(socket);
-        let stop = self.handler.stop.clone();
-        let mut work = pin!(self.work(&socket, &counted));
-        let ended = |result: io::Result<()>| match (result, counted.get()) {
-            (Ok(()), report) => Ok(report),
-            (Err(source), report) => Err(ServerError { source, report }),
-        };
+        let mut answers = Answers::new(&socket, &self.handler);
+        let ended = self.work_in_time(&socket, &mut answers, &counted).await;
+        if ended.is_none() {
+            let cut_off = self.left(&socket) + answers.waiting();
+            count(&counted, |report| report.aborted += cut_off);
+        }
+        let report = counted.get();
+        match ended {
+            Some(Err(source)) => Err(ServerError { source, report }),
+            Some(Ok(())) | None => Ok(report),
+        }
+    }
+
+    /// `None` where the drain took too long.
+    async fn work_in_time(
+        &self,
+        socket: &Datagram,
+        answers: &mut Answers,
+        counted: &Cell<Report>,
+    ) -> Option<io::Result<()>> {
+        let mut work = pin!(self.work(socket, answers, counted));
         tokio::select! {
             biased;
-            () = stop.cancelled() => {}
-            failed = &mut work => return ended(failed),
+            () = self.handler.stop.cancelled() => {}
+            failed = &mut work => return Some(failed),
         }
         if let Err(error) = socket.refuse_newcomers() {
             warn!(
@@ -63,17 +72,18 @@ impl Server {
         }
         let time_is_over = tokio::time::timeout(self.drain, self.cut_off.cancelled());
         tokio::select! {
-            done = work => ended(done),
-            _ = time_is_over => {
-                count(&counted, |report| report.aborted += 1);
-                Ok(counted.get())
-            }
+            done = work => Some(done),
+            _ = time_is_over => None,
         }
     }
 
-    async fn work(&self, socket: &Arc<Datagram>, counted: &Cell<Report>) -> io::Result<()> {
+    async fn work(
+        &self,
+        socket: &Datagram,
+        answers: &mut Answers,
+        counted: &Cell<Report>,
+    ) -> io::Result<()> {
         let mut buffer = vec![0; self.handler.max_message];
-        let mut answers = JoinSet::new();
         let stop = &self.handler.stop;
         loop {
             let received = tokio::select! {
@@ -84,7 +94,6 @@ impl Server {
                 },
                 received = socket.recv_with(&mut buffer) => received,
             };
-            while answers.try_join_next().is_some() {}
             let received = match received {
                 Ok(received) => received,
                 Err(error) => match told(&error) {
@@ -112,17 +121,27 @@ impl Server {
                 size: received.bytes,
                 descriptors: &received.descriptors,
             };
+            // If the time is over while it is shown.
+            count(counted, |report| report.aborted += 1);
             self.handler.show(&shown, &Sender::new(peer)).await;
-            count(counted, |report| match stop.is_cancelled() {
-                true => report.drained += 1,
-                false => report.served += 1,
+            count(counted, |report| {
+                report.aborted -= 1;
+                match stop.is_cancelled() {
+                    true => report.drained += 1,
+                    false => report.served += 1,
+                }
             });
             if let Some(answer) = self.handler.answer_to(payload) {
-                self.answer(socket, answer, received.sender, peer, &mut answers)
-                    .await;
+                match received.sender {
+                    Some(sender) => answers.send(answer, sender, peer).await,
+                    None => self.handler.complain(
+                        || peer,
+                        "has no address and cannot be answered; it must bind its socket",
+                    ),
+                }
             }
         }
-        while answers.join_next().await.is_some() {}
+        answers.finish().await;
         Ok(())
     }
 
@@ -139,37 +158,13 @@ impl Server {
         }
     }
 
-    /// Answers at once if there is room, otherwise in a task of its own.
-    async fn answer(
-        &self,
-        socket: &Arc<Datagram>,
-        answer: &[u8],
-        to: Option<SocketAddrUnix>,
-        peer: Option<Peer>,
-        waiting: &mut JoinSet<()>,
-    ) {
-        let Some(to) = to else {
-            let text = "has no address and cannot be answered; it must bind its socket";
-            return self.handler.complain(|| peer, text);
-        };
-        let first = {
-            let mut sent = pin!(socket.send_to_with(answer, &[], &to));
-            poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await
-        };
-        match first {
-            Poll::Ready(sent) => tell(&self.handler, sent, peer),
-            Poll::Pending if waiting.len() < WAITING_ANSWERS => {
-                let (socket, answer) = (Arc::clone(socket), answer.to_vec());
-                let handler = Arc::clone(&self.handler);
-                waiting.spawn(async move {
-                    tell(&handler, socket.send_to_with(&answer, &[], &to).await, peer);
-                });
-            }
-            Poll::Pending => self.handler.complain(
-                || peer,
-                "does not take its answers, and too many wait; this one is dropped",
-            ),
+    /// How many datagrams are in the queue, which is about to be closed.
+    fn left(&self, socket: &Datagram) -> u64 {
+        let mut left = 0;
+        while let Some(Ok(_) | Err(RecvError::TooLong { .. })) = self.waiting(socket, &mut []) {
+            left += 1;
         }
+        left
     }
 }
 
@@ -177,17 +172,4 @@ fn count(counted: &Cell<Report>, change: impl FnOnce(&mut Report)) {
     let mut report = counted.get();
     change(&mut report);
     counted.set(report);
-}
-
-fn tell(handler: &Handler, sent: Result<(), SendError>, peer: Option<Peer>) {
-    match sent {
-        Ok(()) => {}
-        Err(SendError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
-            handler.complain(|| peer, "did not take its answer in time; it is dropped");
-        }
-        Err(error) => {
-            let sender = Sender::new(peer);
-            debug!("{} could not be answered: {error}", sender.describe());
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! `sockeye serve`
 
 mod allowed;
+mod answers;
 mod datagrams;
 mod handler;
 mod notify;
