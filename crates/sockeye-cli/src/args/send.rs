@@ -1,10 +1,11 @@
 use std::ffi::OsString;
-use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use sockeye::ancillary::MAX_DESCRIPTORS;
 use sockeye::{Address, Connector, Kind};
 
@@ -103,8 +104,8 @@ impl Send {
             ));
         }
         let open = |path: &PathBuf| {
-            File::open(path).map(OwnedFd::from).map_err(|error| {
-                let path = path.display();
+            open_to_read(path).map_err(|errno| {
+                let (path, error) = (path.display(), std::io::Error::from(errno));
                 failure(
                     Exit::Failed,
                     format!("cannot open {path}: {error}; nothing was sent"),
@@ -122,6 +123,15 @@ impl Send {
             words => Some(words.join(std::ffi::OsStr::new(" "))),
         }
     }
+}
+
+/// Does not wait for a writer where it is a pipe, and makes no terminal ours.
+fn open_to_read(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let fd = rustix::fs::open(path, flags | OFlags::NONBLOCK, Mode::empty())?;
+    // Whoever gets it expects it to block.
+    rustix::fs::fcntl_setfl(&fd, flags)?;
+    Ok(fd)
 }
 
 /// Whom to connect to, and how long to try.
