@@ -33,6 +33,7 @@ impl Server {
     /// Where receiving has become impossible.
     pub(super) async fn run(self, mut socket: Datagram) -> Result<Report, ServerError> {
         let counted = Cell::new(Report::default());
+        // An adopted socket may not have it yet.
         if let Err(source) = ancillary::pass_credentials(&socket, true) {
             let report = counted.get();
             return Err(ServerError { source, report });

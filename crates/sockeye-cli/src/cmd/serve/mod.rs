@@ -211,7 +211,9 @@ fn is_path(args: &Serve) -> bool {
 fn listen(args: &Serve) -> anyhow::Result<Socket> {
     let address = &args.address;
     args.check_kind(address.kind())?;
-    let claim = args.claim().claim(address)?;
+    let options = args.claim();
+    let options = options.pass_credentials(address.kind() == Kind::Datagram);
+    let claim = options.claim(address)?;
     if let Some(directory) = claim.unsafe_parent() {
         warn!(
             "any user may replace files in {} (writable for others, no sticky bit); move the socket, or chmod o-w the directory",
