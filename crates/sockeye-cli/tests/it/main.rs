@@ -14,8 +14,10 @@
 mod support;
 
 mod addresses;
+mod allowed;
 mod claim_races;
 mod connect;
+mod datagrams;
 mod demo;
 mod descriptors;
 mod drain;
@@ -34,8 +36,11 @@ mod ls;
 mod mode;
 mod notify;
 mod output;
+mod passing;
 mod permission;
+mod records;
 mod send;
+mod slow_receivers;
 mod systemd;
 mod topology;
 mod units;
