@@ -30,6 +30,7 @@ mod help;
 mod hostile;
 mod inherited;
 mod interop;
+mod kinds;
 mod limits;
 mod locks;
 mod ls;

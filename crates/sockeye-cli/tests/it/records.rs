@@ -5,8 +5,8 @@ use std::process::Command;
 use rustix::net::SocketType;
 
 use crate::support::{
-    Place, Process, REPLY, Records, Server, bound, python, receive, records_of_all_sizes, run,
-    run_with_input, sockeye,
+    Place, Process, REPLY, Records, Server, bound, python, receive, records_of_all_sizes,
+    require_peer, run, run_with_input, sockeye,
 };
 
 /// `sockeye serve OPTIONS seqpacket:PATH`
@@ -297,7 +297,7 @@ fn the_limits_of_connections_hold() {
 
 #[test]
 fn ls_and_why_know_the_kind() {
-    for (kind, verdict) in [("seqpacket", "succeed"), ("dgram", "succeed")] {
+    for kind in ["seqpacket", "dgram"] {
         let place = Place::new();
         let server = Server::started_by(
             Server::command(&[]).arg(address(kind, &place)),
@@ -308,7 +308,7 @@ fn ls_and_why_know_the_kind() {
         let row: serde_json::Value = serde_json::from_str(&first).expect("JSON");
         assert_eq!(row["kind"], kind);
         let why = run(sockeye().arg("why").arg(address(kind, &place)));
-        assert!(why.text().contains(verdict), "{why:#?}");
+        assert!(why.text().contains("would succeed"), "{why:#?}");
         let why = run(sockeye().arg("why").arg(&server.path));
         assert!(why.text().contains(&address(kind, &place)), "{why:#?}");
     }
@@ -316,7 +316,7 @@ fn ls_and_why_know_the_kind() {
 
 #[test]
 fn socat_talks_records() {
-    let Some(socat) = crate::support::require_peer("socat") else {
+    let Some(socat) = require_peer("socat") else {
         return;
     };
     let place = Place::new();
