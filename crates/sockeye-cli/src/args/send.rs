@@ -38,7 +38,8 @@ pub(crate) struct Send {
     #[arg(value_name = "MESSAGE")]
     words: Vec<OsString>,
 
-    /// Give up when the answer is not complete D after connecting
+    /// Give up when the answer is not complete D after connecting [default: 10s
+    /// for dgram:, else none]
     #[arg(short, long, value_name = "D", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
@@ -142,7 +143,8 @@ pub(crate) struct Target {
     #[arg(value_parser = address())]
     pub(crate) address: Address,
 
-    /// Give up when a server's backlog stays full for D
+    /// Give up when a server's backlog, or its queue of datagrams, stays full
+    /// for D
     #[arg(short = 'w', long, value_name = "D", default_value = "10s", value_parser = duration)]
     connect_timeout: Duration,
 
