@@ -1,10 +1,11 @@
 use std::ffi::OsString;
-use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use sockeye::ancillary::MAX_DESCRIPTORS;
 use sockeye::{Address, Connector, Kind};
 
@@ -37,7 +38,8 @@ pub(crate) struct Send {
     #[arg(value_name = "MESSAGE")]
     words: Vec<OsString>,
 
-    /// Give up when the answer is not complete D after connecting
+    /// Give up when the answer is not complete D after connecting [default: 10s
+    /// for dgram:, else none]
     #[arg(short, long, value_name = "D", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
@@ -103,8 +105,8 @@ impl Send {
             ));
         }
         let open = |path: &PathBuf| {
-            File::open(path).map(OwnedFd::from).map_err(|error| {
-                let path = path.display();
+            open_to_read(path).map_err(|errno| {
+                let (path, error) = (path.display(), std::io::Error::from(errno));
                 failure(
                     Exit::Failed,
                     format!("cannot open {path}: {error}; nothing was sent"),
@@ -124,6 +126,15 @@ impl Send {
     }
 }
 
+/// Does not wait for a writer where it is a pipe, and makes no terminal ours.
+fn open_to_read(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let fd = rustix::fs::open(path, flags | OFlags::NONBLOCK, Mode::empty())?;
+    // Whoever gets it expects it to block.
+    rustix::fs::fcntl_setfl(&fd, flags)?;
+    Ok(fd)
+}
+
 /// Whom to connect to, and how long to try.
 #[derive(Args)]
 pub(crate) struct Target {
@@ -132,7 +143,8 @@ pub(crate) struct Target {
     #[arg(value_parser = address())]
     pub(crate) address: Address,
 
-    /// Give up when a server's backlog stays full for D
+    /// Give up when a server's backlog, or its queue of datagrams, stays full
+    /// for D
     #[arg(short = 'w', long, value_name = "D", default_value = "10s", value_parser = duration)]
     connect_timeout: Duration,
 

@@ -52,7 +52,7 @@ pub(crate) struct Serve {
     #[arg(value_parser = address())]
     pub(crate) address: Address,
 
-    /// Answer each message with TEXT and a newline
+    /// Answer each message with TEXT and a newline, a record with TEXT alone
     #[arg(
         long,
         value_name = "TEXT",
@@ -109,7 +109,8 @@ pub(crate) struct Serve {
     #[arg(long = "allow-user", value_name = "U", value_parser = uid)]
     pub(crate) allow_users: Vec<u32>,
 
-    /// Serve processes that are in this group, also as a supplementary one
+    /// Serve processes that are in this group, also as a supplementary one;
+    /// a datagram tells only its sender's first
     #[arg(long = "allow-group", value_name = "G", value_parser = gid)]
     pub(crate) allow_groups: Vec<u32>,
 
@@ -122,7 +123,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// How long to wait for requests in flight at shutdown
+    /// How long to wait for requests in flight at shutdown; datagrams: also how
+    /// long an answer waits for its receiver at any time, a second at least
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) drain: Duration,
 

@@ -15,6 +15,7 @@ pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
     let is_datagram = args.target.address.kind() == Kind::Datagram;
     let exchange = Exchange {
         target: &args.target,
+        local: args.target.bind()?,
         half_close: true,
         timeout: None,
         whole_input: false,

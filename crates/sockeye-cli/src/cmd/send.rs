@@ -18,11 +18,13 @@ const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     args.check_kind()?;
+    let local = args.target.bind()?;
     let kind = args.target.address.kind();
     let descriptors = args.open_files()?;
     let input = input(args)?;
     let exchange = Exchange {
         target: &args.target,
+        local,
         half_close: !args.no_shutdown,
         timeout: match kind {
             Kind::Datagram => args.timeout.or(Some(DATAGRAM_TIMEOUT)),
@@ -71,7 +73,12 @@ fn input(args: &Send) -> anyhow::Result<Input> {
         None => {
             let mut payload = Vec::new();
             let limit = args.max_message as u64 + 1;
-            std::io::stdin().take(limit).read_to_end(&mut payload)?;
+            let read = std::io::stdin().take(limit).read_to_end(&mut payload);
+            read.map_err(|error| {
+                let address = &args.target.address;
+                let why = format!("cannot send to {address}: reading standard input: {error}");
+                failure(Exit::Failed, why)
+            })?;
             payload
         }
         Some(message) => message.into_vec(),

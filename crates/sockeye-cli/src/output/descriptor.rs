@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::escape;
 
@@ -13,7 +13,8 @@ use super::escape;
 #[derive(Serialize)]
 pub(crate) struct Descriptor {
     /// What `/proc/self/fd` says: a path, or such as `pipe:[4242]`.
-    path: Option<String>,
+    #[serde(serialize_with = "lossy")]
+    path: Option<Vec<u8>>,
     #[serde(rename = "type")]
     file_type: Option<&'static str>,
     access: Option<&'static str>,
@@ -23,12 +24,9 @@ impl Descriptor {
     pub(crate) fn of(fd: impl AsFd) -> Self {
         let fd = fd.as_fd();
         let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-        let path = path.map(std::path::PathBuf::into_os_string);
         let file_type = fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
         Self {
-            path: path
-                .ok()
-                .map(|path| escape::bytes(path.as_bytes()).to_string()),
+            path: path.ok().map(|path| path.into_os_string().into_vec()),
             file_type: file_type.ok().map(|file_type| match file_type {
                 FileType::RegularFile => "regular file",
                 FileType::Directory => "directory",
@@ -54,13 +52,18 @@ impl Descriptor {
     }
 }
 
+fn lossy<S: Serializer>(path: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let path = path.as_deref();
+    path.map(String::from_utf8_lossy).serialize(serializer)
+}
+
 impl Display for Descriptor {
     /// `/etc/hosts (regular file, read-only)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{} ({}, {})",
-            self.path.as_deref().unwrap_or("?"),
+            escape::bytes(self.path.as_deref().unwrap_or(b"?")),
             self.file_type.unwrap_or("?"),
             self.access.unwrap_or("?")
         )

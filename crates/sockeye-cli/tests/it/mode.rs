@@ -43,7 +43,14 @@ fn the_short_option_and_a_long_name() {
 
 #[test]
 fn no_umask_call_and_no_wider_instant() {
-    for (umask, mode) in [("000", 0o600), ("022", 0o666), ("077", 0o640)] {
+    for (umask, mode, kind) in [
+        ("000", 0o600, "unix"),
+        ("022", 0o666, "seqpacket"),
+        ("077", 0o640, "unix"),
+        // It needs no listen(2) to be reached.
+        ("000", 0o600, "dgram"),
+        ("077", 0o666, "dgram"),
+    ] {
         for name in ["app.sock".to_owned(), "s".repeat(200)] {
             let place = Place::new();
             let logs = Place::new();
@@ -61,7 +68,7 @@ fn no_umask_call_and_no_wider_instant() {
                 .args(tracer)
                 .arg(env!("CARGO_BIN_EXE_sockeye"))
                 .args(["serve", "--mode", &format!("{mode:04o}")])
-                .arg(&path);
+                .arg(format!("{kind}:{}", path.display()));
             let mut server = Server::started_by(&mut command, &path);
             assert_eq!(mode_of(&path), mode);
             server.stop().is_clean();

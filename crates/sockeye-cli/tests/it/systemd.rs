@@ -6,7 +6,9 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Client, Place, Process, REPLY, Server, python, require_peer, run, skipped};
+use crate::support::{
+    Client, Place, Process, REPLY, Server, python, require_peer, run, skipped, sockeye,
+};
 
 /// `systemd-socket-activate OPTIONS sockeye serve ADDRESS`, once it listens on all of `paths`.
 #[track_caller]
@@ -61,6 +63,34 @@ fn a_passed_socket_is_served_and_not_removed() {
         let greeting = format!("listening on {address}");
         assert!(ended.stderr.contains(&greeting), "{ended:#?}");
         assert_eq!(place.snapshot(), before, "the file is not ours to remove");
+    }
+}
+
+#[test]
+fn every_kind_of_socket_is_served() {
+    for (option, kind) in [("--seqpacket", "seqpacket"), ("--datagram", "dgram")] {
+        for insists in [false, true] {
+            let place = Place::new();
+            let path = place.socket();
+            let address = match insists {
+                true => format!("{kind}:systemd:"),
+                false => "systemd:".to_owned(),
+            };
+            let Some(mut process) = activated(&[option], &[&path], &address) else {
+                return;
+            };
+            let before = place.snapshot();
+            let to = format!("{kind}:{}", path.display());
+            for message in ["first", "second"] {
+                let said = run(sockeye().args(["send", &to, message]));
+                assert_eq!(said.succeeds().text(), format!("{REPLY}\n"));
+            }
+            process.signal(Signal::TERM);
+            let ended = process.finish();
+            assert_eq!(ended.code, Some(0), "{ended:#?}");
+            assert!(ended.text().ends_with(": second\n"), "{ended:#?}");
+            assert_eq!(place.snapshot(), before, "the file is not ours to remove");
+        }
     }
 }
 

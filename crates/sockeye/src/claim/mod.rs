@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
+use rustix::net::sockopt::set_socket_passcred;
 
 pub use error::{ClaimError, ClaimErrorKind};
 pub(crate) use error::{advice, in_words};
@@ -65,6 +66,7 @@ pub struct ClaimOptions {
     if_exists: IfExists,
     backlog: i32,
     takeover: bool,
+    pass_credentials: bool,
 }
 
 impl Default for ClaimOptions {
@@ -76,6 +78,7 @@ impl Default for ClaimOptions {
             if_exists: IfExists::default(),
             backlog: 4096,
             takeover: false,
+            pass_credentials: false,
         }
     }
 }
@@ -121,6 +124,15 @@ impl ClaimOptions {
         self
     }
 
+    /// Has the kernel tell with each message who sent it, from the first one on: a datagram socket
+    /// is live as soon as it is bound, too early for
+    /// [`pass_credentials`](crate::ancillary::pass_credentials).
+    #[must_use]
+    pub fn pass_credentials(mut self, on: bool) -> Self {
+        self.pass_credentials = on;
+        self
+    }
+
     /// Claims `address` and listens on it. Never waits.
     ///
     /// # Errors
@@ -141,7 +153,8 @@ impl ClaimOptions {
         };
         let place = Place::open(address, path)?;
         // Before the ownership, so that on an error the file goes first and then the socket.
-        let socket = socket::new(address.kind(), SocketFlags::empty())
+        let socket = self
+            .socket(address.kind())
             .map_err(|errno| ClaimError::io(address, errno))?;
         let lock = match lock::take(address, &place) {
             Ok(lock) => lock,
@@ -162,6 +175,14 @@ impl ClaimOptions {
         let Ownership { place, file, .. } = &mut ownership;
         publish::path(address, self, &socket, place, file)?;
         Ok(Claim::new(address, Some(ownership), socket))
+    }
+
+    fn socket(&self, kind: Kind) -> Result<OwnedFd, Errno> {
+        let socket = socket::new(kind, SocketFlags::empty())?;
+        if self.pass_credentials {
+            set_socket_passcred(&socket, true)?;
+        }
+        Ok(socket)
     }
 
     /// Sees to it that nothing is at the path. The lock is held.

@@ -8,7 +8,7 @@ use rustix::fs::{
     renameat_with,
 };
 use rustix::io::Errno;
-use rustix::net::{SocketAddrUnix, SocketFlags, bind, listen};
+use rustix::net::{SocketAddrUnix, bind, listen};
 
 use super::ClaimOptions;
 use super::error::{ClaimError, ClaimErrorKind};
@@ -151,7 +151,7 @@ pub(super) fn abstract_name(
     name: &[u8],
 ) -> Result<OwnedFd, ClaimError> {
     let io = |errno: Errno| ClaimError::io(address, errno);
-    let socket = socket::new(address.kind(), SocketFlags::empty()).map_err(io)?;
+    let socket = options.socket(address.kind()).map_err(io)?;
     let bound = SocketAddrUnix::new_abstract_name(name).map_err(io)?;
     bind(&socket, &bound).map_err(|errno| match errno {
         Errno::ADDRINUSE => {

@@ -12,6 +12,7 @@ use sockeye::{Datagram, SeqPacket, Stream};
 use tokio::runtime::Runtime;
 
 /// One end.
+#[allow(clippy::large_enum_variant)] // a few of them, in a test
 enum Socket {
     Blocking(OwnedFd),
     #[cfg(feature = "tokio")]

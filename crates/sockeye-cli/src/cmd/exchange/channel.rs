@@ -1,50 +1,67 @@
-//! [`Channel`]: what can be talked through.
+//! [`Channel`]: what is talked through.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::Shutdown;
+use rustix::net::{Shutdown, shutdown};
+use sockeye::Kind;
 use sockeye::ancillary::{RecvError, SendError, recv_with, send_with};
-use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
 
-/// A connected socket that blocks.
-pub(crate) trait Channel: AsFd + Send + Sync + 'static {
+/// A connected socket that blocks, of any kind. A duplicate: the address that the socket may own is
+/// given up by whoever has that, whatever the sending thread does.
+pub(super) struct Channel {
+    socket: OwnedFd,
+    kind: Kind,
+}
+
+impl Channel {
+    pub(super) fn of(socket: impl AsFd, kind: Kind) -> io::Result<Self> {
+        let socket = socket.as_fd().try_clone_to_owned()?;
+        Ok(Self { socket, kind })
+    }
+
     /// Whether what is sent keeps its boundaries.
-    const RECORDS: bool;
+    pub(super) fn has_records(&self) -> bool {
+        self.kind != Kind::Stream
+    }
 
-    /// Tells the peer that no more comes.
-    fn half_close(&self);
-
-    fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), SendError> {
+    pub(super) fn send(
+        &self,
+        bytes: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
         send_with(self, bytes, descriptors)
     }
 
     /// `None` at the end.
-    fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
         Ok(recv_with(self, buffer)?.map(|received| received.bytes))
     }
-}
 
-impl Channel for UnixStream {
-    const RECORDS: bool = false;
-
-    fn half_close(&self) {
+    /// After sending: tells the peer that no more comes, or ourselves that no answer will.
+    pub(super) fn sent(&self, result: &Result<(), SendError>, half_close: bool) {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        let end = match (result, self.kind) {
+            // There is no connection that could end.
+            (Ok(()), Kind::Datagram) => return,
+            (Ok(()), _) if half_close => Shutdown::Write,
+            (Ok(()), _) => return,
+            // The peer has ended the connection, and may have answered before.
+            (Err(SendError::Io(error)), Kind::Stream | Kind::SeqPacket)
+                if matches!(error.kind(), BrokenPipe | ConnectionReset) =>
+            {
+                return;
+            }
+            // The peer knows nothing of this, and would be waited for.
+            (Err(_), _) => Shutdown::Read,
+        };
         // It fails where the peer has gone, which is told otherwise.
-        let _ = self.shutdown(std::net::Shutdown::Write);
+        let _ = shutdown(self, end);
     }
 }
 
-impl Channel for BlockingSeqPacket {
-    const RECORDS: bool = true;
-
-    fn half_close(&self) {
-        let _ = self.shutdown(Shutdown::Write);
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
-}
-
-impl Channel for BlockingDatagram {
-    const RECORDS: bool = true;
-
-    /// There is no connection that could end.
-    fn half_close(&self) {}
 }

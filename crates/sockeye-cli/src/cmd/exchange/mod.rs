@@ -4,7 +4,7 @@ mod channel;
 mod sending;
 
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use sockeye::ancillary::{RecvError, SendError};
 use sockeye::packet::BlockingDatagram;
-use sockeye::{Claim, Kind};
+use sockeye::{Address, Claim, Kind};
 
 use crate::args::ConnectTarget as Target;
 use crate::exit::{Exit, failure};
@@ -47,6 +47,8 @@ pub(crate) enum Answers {
 
 pub(crate) struct Exchange<'a> {
     pub(crate) target: &'a Target,
+    /// The address to be answered at, where the kernel is not to choose one.
+    pub(crate) local: Option<Address>,
     /// Half-close at the end of the input.
     pub(crate) half_close: bool,
     /// The time for all of it.
@@ -67,37 +69,36 @@ impl Exchange<'_> {
         receive: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let (address, connector) = (&self.target.address, self.target.connector());
-        let local = self.target.bind()?;
-        match address.kind() {
+        let (input, kind) = ((input, descriptors), address.kind());
+        match kind {
             Kind::Stream => {
                 let stream = connector.connect_blocking(address)?;
-                self.talk(stream, input, descriptors, receive)
+                self.talk(Channel::of(&stream, kind)?, input, receive)
             }
             Kind::SeqPacket => {
                 let socket = connector.connect_seqpacket_blocking(address)?;
-                self.talk(socket, input, descriptors, receive)
+                self.talk(Channel::of(&socket, kind)?, input, receive)
             }
             Kind::Datagram => {
-                let socket = match local {
+                let socket = match &self.local {
                     Some(local) => {
-                        let claim = Claim::options().claim(&local)?;
+                        let claim = Claim::options().claim(local)?;
                         BlockingDatagram::from_claim(claim)?
                     }
                     None => BlockingDatagram::unclaimed()?,
                 };
                 connector.connect_datagram_blocking(&socket, address)?;
                 socket.set_send_timeout(Some(self.target.connect_timeout()))?;
-                self.talk(socket, input, descriptors, receive)
+                self.talk(Channel::of(&socket, kind)?, input, receive)
             }
         }
     }
 
     /// Sends and receives until both directions have ended or the peer has closed the connection.
-    fn talk<C: Channel>(
+    fn talk(
         &self,
-        channel: C,
-        input: Input,
-        descriptors: Vec<OwnedFd>,
+        channel: Channel,
+        (input, descriptors): (Input, Vec<OwnedFd>),
         mut receive: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let deadline = self
@@ -105,8 +106,15 @@ impl Exchange<'_> {
             .and_then(|timeout| Instant::now().checked_add(timeout));
         let channel = Arc::new(channel);
         let sending = Sending::start(Arc::clone(&channel), input, descriptors, self.half_close)?;
-        let mut buffer = vec![0; if C::RECORDS { self.max_message } else { BUFFER }];
-        while self.has_more(&*channel, &sending, deadline)? {
+        let mut buffer = vec![
+            0;
+            if channel.has_records() {
+                self.max_message
+            } else {
+                BUFFER
+            }
+        ];
+        while self.has_more(&channel, &sending, deadline)? {
             match channel.receive(&mut buffer) {
                 Ok(None) => break,
                 Ok(Some(count)) => receive(&buffer[..count])?,
@@ -124,7 +132,7 @@ impl Exchange<'_> {
                     PollFd::new(&*channel, PollFlags::empty()),
                     PollFd::new(&sending.ended, PollFlags::IN),
                 ];
-                self.wait(deadline, &mut fds)?;
+                self.wait(deadline, &mut fds, &sending)?;
             } else if self.whole_input {
                 if !sending.ends_within(GRACE)? {
                     return Err(self.unsent());
@@ -141,15 +149,16 @@ impl Exchange<'_> {
     }
 
     /// Waits for something to receive; `false` where no more is to be waited for.
-    fn has_more<C: Channel>(
+    fn has_more(
         &self,
-        channel: &C,
+        channel: &Channel,
         sending: &Sending,
         deadline: Option<Instant>,
     ) -> anyhow::Result<bool> {
         match self.answers {
             Answers::ToTheEnd | Answers::One => {
-                self.wait(deadline, &mut [PollFd::new(channel, PollFlags::IN)])?;
+                let mut fds = [PollFd::new(channel, PollFlags::IN)];
+                self.wait(deadline, &mut fds, sending)?;
                 Ok(true)
             }
             Answers::None => Ok(false),
@@ -158,7 +167,7 @@ impl Exchange<'_> {
                     PollFd::new(channel, PollFlags::IN),
                     PollFd::new(&sending.ended, PollFlags::IN),
                 ];
-                self.wait(deadline, &mut fds)?;
+                self.wait(deadline, &mut fds, sending)?;
                 if !fds[0].revents().is_empty() {
                     return Ok(true);
                 }
@@ -168,7 +177,12 @@ impl Exchange<'_> {
         }
     }
 
-    fn wait(&self, deadline: Option<Instant>, fds: &mut [PollFd<'_>]) -> anyhow::Result<()> {
+    fn wait(
+        &self,
+        deadline: Option<Instant>,
+        fds: &mut [PollFd<'_>],
+        sending: &Sending,
+    ) -> anyhow::Result<()> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             // A time too long for the kernel is as good as none.
@@ -176,6 +190,9 @@ impl Exchange<'_> {
             match poll(fds, left.as_ref()) {
                 Ok(0) => {
                     let time = self.timeout.unwrap_or_default();
+                    if self.target.address.kind() == Kind::Datagram && !sending.has_ended()? {
+                        return Err(self.queue_full(time, "--timeout"));
+                    }
                     let address = &self.target.address;
                     return Err(failure(
                         Exit::TimedOut,
@@ -189,6 +206,16 @@ impl Exchange<'_> {
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
         }
+    }
+
+    fn queue_full(&self, time: Duration, option: &str) -> anyhow::Error {
+        let address = &self.target.address;
+        failure(
+            Exit::TimedOut,
+            format!(
+                "cannot send to {address}: its queue stayed full for {time:?}; wait longer with {option}, or look at what keeps the server busy"
+            ),
+        )
     }
 
     fn unsent(&self) -> anyhow::Error {
@@ -227,10 +254,10 @@ impl Exchange<'_> {
             // A datagram's receiver has no room (socket(7), SO_SNDTIMEO).
             ErrorKind::WouldBlock => {
                 let time = self.target.connect_timeout();
-                let text = format!(
-                    "cannot send to {address}: its queue stayed full for {time:?}; wait longer with --connect-timeout, or look at what keeps the server busy"
-                );
-                return failure(Exit::TimedOut, text);
+                return self.queue_full(time, "--connect-timeout");
+            }
+            ErrorKind::ConnectionRefused => {
+                format!("cannot send to {address}: the server has gone; start it again")
             }
             _ => format!("cannot finish with {address}: {error}"),
         };

@@ -10,7 +10,6 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_send_buffer_size;
-use rustix::net::{Shutdown, shutdown};
 use sockeye::ancillary::SendError;
 
 use super::channel::Channel;
@@ -26,8 +25,8 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn start<C: Channel>(
-        channel: Arc<C>,
+    pub(super) fn start(
+        channel: Arc<Channel>,
         input: Input,
         descriptors: Vec<OwnedFd>,
         half_close: bool,
@@ -42,16 +41,9 @@ impl Sending {
                 let fds: Vec<BorrowedFd> = descriptors.iter().map(AsFd::as_fd).collect();
                 let sent = match input {
                     Input::Bytes(bytes) => channel.send(&bytes, &fds),
-                    Input::Stdin => copy_stdin(&*channel, &fds, &moving),
+                    Input::Stdin => copy_stdin(&channel, &fds, &moving),
                 };
-                match &sent {
-                    Ok(()) if half_close => channel.half_close(),
-                    Ok(()) | Err(SendError::Io(_)) => {}
-                    // The peer knows nothing of this, and would be waited for.
-                    Err(_) => {
-                        let _ = shutdown(&*channel, Shutdown::Read);
-                    }
-                }
+                channel.sent(&sent, half_close);
                 sent
             })?
         };
@@ -96,8 +88,8 @@ impl Sending {
 }
 
 /// Sends what comes on standard input: as it comes, or line by line as records.
-fn copy_stdin<C: Channel>(
-    channel: &C,
+fn copy_stdin(
+    channel: &Channel,
     descriptors: &[BorrowedFd<'_>],
     moving: &AtomicBool,
 ) -> Result<(), SendError> {
@@ -122,7 +114,7 @@ fn copy_stdin<C: Channel>(
             Err(Errno::INTR | Errno::AGAIN) => continue,
             Err(errno) => return Err(io::Error::from(errno).into()),
         };
-        if !C::RECORDS {
+        if !channel.has_records() {
             send(read)?;
             continue;
         }

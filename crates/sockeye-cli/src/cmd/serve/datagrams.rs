@@ -1,36 +1,24 @@
 //! Messages without a connection.
 
 use std::cell::Cell;
-use std::fs::File;
-use std::future::{Future, poll_fn};
-use std::io::{self, Seek, Write};
-use std::os::fd::OwnedFd;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::net::SocketAddrUnix;
-use sockeye::ancillary::{self, RecvError, SendError};
+use sockeye::Datagram;
+use sockeye::ancillary::{self, RecvError};
 use sockeye::server::{Report, ServerError};
-use sockeye::{Datagram, Peer};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::allowed::Allowed;
+use super::answers::{Answers, NO_ADDRESS};
 use super::handler::Handler;
 use super::programs::{self, Programs};
 use super::records::told;
+use super::visits::Visits;
 use crate::output::message::{Received, Sender};
-
-/// How many answers may wait for room in their receivers' queues.
-const WAITING_ANSWERS: usize = 256;
-/// How many programs may run at a time where nothing else was asked for.
-const PROGRAMS: usize = 64;
-const NO_ADDRESS: &str = "has no address and cannot be answered; it must bind its socket";
 
 pub(super) struct Server {
     pub(super) handler: Arc<Handler>,
@@ -51,22 +39,48 @@ impl Server {
     /// Where receiving has become impossible.
     pub(super) async fn run(self, mut socket: Datagram) -> Result<Report, ServerError> {
         let counted = Cell::new(Report::default());
+        // An adopted socket may not have it yet.
         if let Err(source) = ancillary::pass_credentials(&socket, true) {
             let report = counted.get();
             return Err(ServerError { source, report });
         }
         socket.set_send_timeout(self.drain.max(Duration::from_secs(1)));
         let socket = Arc::new(socket);
-        let stop = self.handler.stop.clone();
-        let mut work = pin!(self.work(&socket, &counted));
-        let ended = |result: io::Result<()>| match (result, counted.get()) {
-            (Ok(()), report) => Ok(report),
-            (Err(source), report) => Err(ServerError { source, report }),
-        };
+        let mut answers = Answers::new(&socket, &self.handler);
+        let mut visits = self.programs.as_ref().map(|programs| {
+            Visits::new(programs, self.most, &socket, &self.handler, &self.cut_off)
+        });
+        let ended = self
+            .work_in_time(&socket, &mut answers, visits.as_mut(), &counted)
+            .await;
+        if ended.is_none() {
+            let mut cut_off = self.left(&socket) + answers.waiting();
+            if let Some(visits) = &mut visits {
+                cut_off += visits.running();
+                visits.cut_off(programs::END).await;
+            }
+            count(&counted, |report| report.aborted += cut_off);
+        }
+        let report = counted.get();
+        match ended {
+            Some(Err(source)) => Err(ServerError { source, report }),
+            Some(Ok(())) | None => Ok(report),
+        }
+    }
+
+    /// `None` where the drain took too long.
+    async fn work_in_time(
+        &self,
+        socket: &Datagram,
+        answers: &mut Answers,
+        visits: Option<&mut Visits>,
+        counted: &Cell<Report>,
+    ) -> Option<io::Result<()>> {
+        let mut work = pin!(self.work(socket, answers, visits, counted));
         tokio::select! {
             biased;
-            () = stop.cancelled() => {}
-            failed = &mut work => return ended(failed),
+            () = self.handler.stop.cancelled() => {}
+            failed = &mut work => return Some(failed),
         }
         if let Err(error) = socket.refuse_newcomers() {
             warn!(
@@ -75,23 +89,19 @@ impl Server {
         }
         let time_is_over = tokio::time::timeout(self.drain, self.cut_off.cancelled());
         tokio::select! {
-            done = &mut work => ended(done),
-            _ = time_is_over => {
-                count(&counted, |report| report.aborted += 1);
-                if self.programs.is_some() {
-                    // They hear of it too.
-                    self.cut_off.cancel();
-                    let _ = tokio::time::timeout(programs::END, work).await;
-                }
-                Ok(counted.get())
-            }
+            done = work => Some(done),
+            _ = time_is_over => None,
         }
     }
 
-    async fn work(&self, socket: &Arc<Datagram>, counted: &Cell<Report>) -> io::Result<()> {
+    async fn work(
+        &self,
+        socket: &Datagram,
+        answers: &mut Answers,
+        mut visits: Option<&mut Visits>,
+        counted: &Cell<Report>,
+    ) -> io::Result<()> {
         let mut buffer = vec![0; self.handler.max_message];
-        let mut answers = JoinSet::new();
-        let programs = Arc::new(Semaphore::new(self.most.unwrap_or(PROGRAMS)));
         let stop = &self.handler.stop;
         loop {
             let received = tokio::select! {
@@ -102,7 +112,6 @@ impl Server {
                 },
                 received = socket.recv_with(&mut buffer) => received,
             };
-            while answers.try_join_next().is_some() {}
             let received = match received {
                 Ok(received) => received,
                 Err(error) => match told(&error) {
@@ -124,34 +133,39 @@ impl Server {
                     .complain(|| peer, "may not call here; its datagram is refused");
                 continue;
             }
-            count(counted, |report| match stop.is_cancelled() {
-                true => report.drained += 1,
-                false => report.served += 1,
-            });
             let payload = &buffer[..received.bytes];
-            if let Some(program) = &self.programs {
-                let permit = Arc::clone(&programs).acquire_owned().await;
-                let caller = (received.sender, peer);
-                let answer = self.answer_by(program, socket, payload, caller);
-                answers.spawn(async move {
-                    // The semaphore is never closed.
-                    let _permit = permit;
-                    answer.await;
-                });
-                continue;
-            }
             let shown = Received {
                 payload,
                 size: received.bytes,
                 descriptors: &received.descriptors,
             };
-            self.handler.show(&shown, &Sender::new(peer)).await;
+            // If the time is over while it is shown.
+            count(counted, |report| report.aborted += 1);
+            match &mut visits {
+                Some(visits) => visits.begin(payload, received.sender.clone(), peer).await,
+                None => self.handler.show(&shown, &Sender::new(peer)).await,
+            }
+            count(counted, |report| {
+                report.aborted -= 1;
+                match stop.is_cancelled() {
+                    true => report.drained += 1,
+                    false => report.served += 1,
+                }
+            });
+            if visits.is_some() {
+                continue;
+            }
             if let Some(answer) = self.handler.answer_to(payload) {
-                self.answer(socket, answer, received.sender, peer, &mut answers)
-                    .await;
+                match received.sender {
+                    Some(sender) => answers.send(answer, sender, peer).await,
+                    None => self.handler.complain(|| peer, NO_ADDRESS),
+                }
             }
         }
-        while answers.join_next().await.is_some() {}
+        answers.finish().await;
+        if let Some(visits) = visits {
+            visits.finish().await;
+        }
         Ok(())
     }
 
@@ -168,93 +182,18 @@ impl Server {
         }
     }
 
-    /// Has a program answer.
-    fn answer_by(
-        &self,
-        program: &Arc<Programs>,
-        socket: &Arc<Datagram>,
-        payload: &[u8],
-        (from, peer): (Option<SocketAddrUnix>, Option<Peer>),
-    ) -> impl Future<Output = ()> + use<> {
-        let (program, socket) = (Arc::clone(program), Arc::clone(socket));
-        let (handler, cut_off) = (Arc::clone(&self.handler), self.cut_off.clone());
-        let input = in_memory(payload);
-        async move {
-            let input = match input {
-                Ok(input) => input,
-                Err(error) => {
-                    let text = format!("sent a datagram that is lost: {error}");
-                    return handler.complain(|| peer, &text);
-                }
-            };
-            let limit = handler.max_message;
-            let answer = program.answer(&input, from.as_ref(), peer, limit, &cut_off);
-            let Some(answer) = answer.await.filter(|answer| !answer.is_empty()) else {
-                return;
-            };
-            match from {
-                Some(to) => tell(&handler, socket.send_to_with(&answer, &[], &to).await, peer),
-                None => handler.complain(|| peer, NO_ADDRESS),
-            }
+    /// How many datagrams are in the queue, which is about to be closed.
+    fn left(&self, socket: &Datagram) -> u64 {
+        let mut left = 0;
+        while let Some(Ok(_) | Err(RecvError::TooLong { .. })) = self.waiting(socket, &mut []) {
+            left += 1;
         }
+        left
     }
-
-    /// Answers at once if there is room, otherwise in a task of its own.
-    async fn answer(
-        &self,
-        socket: &Arc<Datagram>,
-        answer: &[u8],
-        to: Option<SocketAddrUnix>,
-        peer: Option<Peer>,
-        waiting: &mut JoinSet<()>,
-    ) {
-        let Some(to) = to else {
-            return self.handler.complain(|| peer, NO_ADDRESS);
-        };
-        let first = {
-            let mut sent = pin!(socket.send_to_with(answer, &[], &to));
-            poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await
-        };
-        match first {
-            Poll::Ready(sent) => tell(&self.handler, sent, peer),
-            Poll::Pending if waiting.len() < WAITING_ANSWERS => {
-                let (socket, answer) = (Arc::clone(socket), answer.to_vec());
-                let handler = Arc::clone(&self.handler);
-                waiting.spawn(async move {
-                    tell(&handler, socket.send_to_with(&answer, &[], &to).await, peer);
-                });
-            }
-            Poll::Pending => self.handler.complain(
-                || peer,
-                "does not take its answers, and too many wait; this one is dropped",
-            ),
-        }
-    }
-}
-
-/// A file of its own, to be read from the beginning.
-fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let mut file = File::from(memfd_create("datagram", MemfdFlags::CLOEXEC)?);
-    file.write_all(bytes)?;
-    file.rewind()?;
-    Ok(file.into())
 }
 
 fn count(counted: &Cell<Report>, change: impl FnOnce(&mut Report)) {
     let mut report = counted.get();
     change(&mut report);
     counted.set(report);
-}
-
-fn tell(handler: &Handler, sent: Result<(), SendError>, peer: Option<Peer>) {
-    match sent {
-        Ok(()) => {}
-        Err(SendError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
-            handler.complain(|| peer, "did not take its answer in time; it is dropped");
-        }
-        Err(error) => {
-            let sender = Sender::new(peer);
-            debug!("{} could not be answered: {error}", sender.describe());
-        }
-    }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::cannot_start;
+use super::records::told;
 use crate::args::{Answer, Serve};
 use crate::output::lines::Lines;
 use crate::output::log::Throttle;
@@ -100,6 +101,9 @@ impl Handler {
                 )
             }
             error => {
+                if let Some(lost) = lost(error) {
+                    return self.complain(peer, &format!("{lost}; its connection is closed"));
+                }
                 let sender = Sender::new(peer());
                 debug!("the connection of {} ended: {error}", sender.describe());
                 return;
@@ -163,6 +167,14 @@ impl Handler {
             let _ = self.output_error.set(error);
             self.stop.cancel();
         }
+    }
+}
+
+/// What to say of descriptors that could not be taken.
+fn lost(error: &FramingError) -> Option<String> {
+    match error {
+        FramingError::Io(error) => told(error.get_ref()?.downcast_ref()?),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `sockeye serve`
 
 mod allowed;
+mod answers;
 mod datagrams;
 mod environment;
 mod handler;
@@ -12,6 +13,7 @@ mod restart;
 mod signals;
 mod socket;
 mod systemd;
+mod visits;
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::adopt::AdoptError;
 use sockeye::server::Server;
-use sockeye::{Name, Peer, Program, adopt, peer};
+use sockeye::{Kind, Name, Peer, Program, adopt, peer};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -256,9 +258,11 @@ fn is_path(args: &Serve) -> bool {
 async fn listen(args: &Serve) -> anyhow::Result<Socket> {
     let address = &args.address;
     args.check_kind(address.kind())?;
+    let options = args.claim();
+    let options = options.pass_credentials(address.kind() == Kind::Datagram);
     let socket = match args.takeover {
-        true => Socket::take_over(args.claim(), address).await?,
-        false => Socket::from_claim(args.claim().claim(address)?)?,
+        true => Socket::take_over(options, address).await?,
+        false => Socket::from_claim(options.claim(address)?)?,
     };
     if let Some(directory) = socket.unsafe_parent() {
         warn!(

@@ -43,14 +43,19 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
                 Err(SendError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => {
                     listens = false;
                 }
-                Err(error) => return Err(RecvError::Io(error.into())),
+                Err(SendError::Io(error)) => return Err(error.into()),
+                Err(error) => {
+                    let text = format!("could not be answered: {error}; its connection is closed");
+                    handler.complain(|| records.connection().peer().ok(), &text);
+                    return Ok(());
+                }
             }
         }
     }
     Ok(())
 }
 
-/// What to say of a record that could not be taken; `None` where that is nothing special.
+/// What to say of something that could not be taken; `None` where that is nothing special.
 pub(super) fn told(error: &RecvError) -> Option<String> {
     match error {
         RecvError::TooLong { size, limit } => Some(format!(
@@ -59,6 +64,7 @@ pub(super) fn told(error: &RecvError) -> Option<String> {
         RecvError::DescriptorsLost => {
             Some("sent more descriptors than this process may still open (ulimit -n)".to_owned())
         }
+        RecvError::TooManyDescriptors => Some(format!("sent {error}")),
         _ => None,
     }
 }

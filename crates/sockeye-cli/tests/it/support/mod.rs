@@ -2,6 +2,7 @@
 
 mod client;
 mod files;
+mod packets;
 mod peers;
 mod process;
 mod report;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::Client;
 pub(crate) use files::{Place, set_mode, stale_socket};
+pub(crate) use packets::{Records, bound, longest_queue, nameless, receive, records_of_all_sizes};
 pub(crate) use peers::{
     as_other_user, copy_of_sockeye, is_root, optional_peer, python, require_peer, skipped, strace,
 };

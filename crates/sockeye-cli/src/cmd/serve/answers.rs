@@ -1,0 +1,134 @@
+//! [`Answers`]: what goes back to senders of datagrams.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use bytes::Bytes;
+use rustix::net::SocketAddrUnix;
+use sockeye::ancillary::SendError;
+use sockeye::{Datagram, Peer};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::handler::Handler;
+use crate::output::message::Sender;
+
+/// How many answers may wait for room in their receivers' queues.
+const WAITING: usize = 256;
+/// How many of them for one receiver, so that there are some left for others.
+const WAITING_FOR_ONE: usize = 128;
+pub(super) const NO_ADDRESS: &str =
+    "has no address and cannot be answered; it must bind its socket";
+
+/// Sends at once where there is room, otherwise in a task for each receiver: one that does not read
+/// holds up nobody else, and what it gets stays in order.
+pub(super) struct Answers {
+    socket: Arc<Datagram>,
+    handler: Arc<Handler>,
+    waiting: Arc<Mutex<Waiting>>,
+    tasks: JoinSet<()>,
+}
+
+/// The answers for each receiver that has no room; the first one is being sent.
+type Waiting = HashMap<SocketAddrUnix, VecDeque<(Bytes, Option<Peer>)>>;
+
+impl Answers {
+    pub(super) fn new(socket: &Arc<Datagram>, handler: &Arc<Handler>) -> Self {
+        Self {
+            socket: Arc::clone(socket),
+            handler: Arc::clone(handler),
+            waiting: Arc::default(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    pub(super) async fn send(&mut self, answer: &[u8], to: SocketAddrUnix, peer: Option<Peer>) {
+        while self.tasks.try_join_next().is_some() {}
+        if !lock(&self.waiting).contains_key(&to) {
+            let mut sent = pin!(self.socket.send_to_with(answer, &[], &to));
+            let first = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await;
+            if let Poll::Ready(sent) = first {
+                return tell(&self.handler, sent, peer);
+            }
+        }
+        let mut waiting = lock(&self.waiting);
+        let for_all: usize = waiting.values().map(VecDeque::len).sum();
+        let for_one = waiting.get(&to).map_or(0, VecDeque::len);
+        if for_all >= WAITING || for_one >= WAITING_FOR_ONE {
+            let text = "does not take its answers, and too many wait; this one is dropped";
+            return self.handler.complain(|| peer, text);
+        }
+        let answer = (Bytes::copy_from_slice(answer), peer);
+        match waiting.entry(to) {
+            Entry::Occupied(mut queue) => queue.get_mut().push_back(answer),
+            Entry::Vacant(place) => {
+                let (socket, handler) = (Arc::clone(&self.socket), Arc::clone(&self.handler));
+                let (waiting, to) = (Arc::clone(&self.waiting), place.key().clone());
+                self.tasks.spawn(deliver(socket, handler, waiting, to));
+                place.insert(VecDeque::from([answer]));
+            }
+        }
+    }
+
+    /// How many there are that have not been sent.
+    pub(super) fn waiting(&self) -> u64 {
+        let waiting = lock(&self.waiting);
+        waiting.values().map(|queue| queue.len() as u64).sum()
+    }
+
+    /// Until all have been sent or dropped.
+    pub(super) async fn finish(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn deliver(
+    socket: Arc<Datagram>,
+    handler: Arc<Handler>,
+    waiting: Arc<Mutex<Waiting>>,
+    to: SocketAddrUnix,
+) {
+    let next = || lock(&waiting).get(&to)?.front().cloned();
+    while let Some((answer, peer)) = next() {
+        match socket.send_to_with(&answer, &[], &to).await {
+            Err(SendError::Io(error)) if error.kind() == ErrorKind::TimedOut => {
+                // The others have waited long enough too.
+                let dropped = lock(&waiting).remove(&to).map_or(0, |queue| queue.len());
+                let text = format!("did not take its answers in time; {dropped} were dropped");
+                return handler.complain(|| peer, &text);
+            }
+            sent => tell(&handler, sent, peer),
+        }
+        if let Entry::Occupied(mut queue) = lock(&waiting).entry(to.clone()) {
+            queue.get_mut().pop_front();
+            if queue.get().is_empty() {
+                queue.remove();
+            }
+        }
+    }
+}
+
+pub(super) fn tell(handler: &Handler, sent: Result<(), SendError>, peer: Option<Peer>) {
+    use ErrorKind::{BrokenPipe, ConnectionRefused, NotFound};
+    match sent {
+        Ok(()) => {}
+        // It did not wait for an answer.
+        Err(SendError::Io(error))
+            if matches!(error.kind(), BrokenPipe | ConnectionRefused | NotFound) =>
+        {
+            let sender = Sender::new(peer);
+            debug!("{} has gone before its answer: {error}", sender.describe());
+        }
+        Err(error) => handler.complain(|| peer, &format!("could not be answered: {error}")),
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    // Nothing in there can be half done.
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
