@@ -1,8 +1,11 @@
 //! [`Peer`]: who is at the other end of a connection.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -124,6 +127,27 @@ pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
     sys::peer::groups(socket.as_fd())
 }
 
+/// The path that the peer is bound to, as it gave it to bind(2); `None` where it has none.
+///
+/// # Errors
+/// As getpeername(2); `ENOTCONN` where there is no peer.
+pub fn path(socket: impl AsFd) -> io::Result<Option<PathBuf>> {
+    sys::peer::name(socket.as_fd(), true).map(|name| path_in(&name))
+}
+
+/// The path that a socket is bound to itself; `None` where it has none.
+///
+/// # Errors
+/// As getsockname(2).
+pub fn own_path(socket: impl AsFd) -> io::Result<Option<PathBuf>> {
+    sys::peer::name(socket.as_fd(), false).map(|name| path_in(&name))
+}
+
+fn path_in(name: &[u8]) -> Option<PathBuf> {
+    let path = name.split(|&byte| byte == 0).next()?;
+    (!path.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(path)))
+}
+
 /// The peer's security label (`SO_PEERSEC`), `None` where no security module gives one.
 ///
 /// # Errors
@@ -158,6 +182,34 @@ mod tests {
             .collect();
         assert_eq!(groups(&left).unwrap(), mine);
         assert!(label(&left).is_ok());
+    }
+
+    #[test]
+    fn the_longest_path_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |length: usize| {
+            let directory = dir.path().to_str().unwrap();
+            format!("{directory}/{}", "n".repeat(length - directory.len() - 1))
+        };
+        let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[2])\n\
+                      s.connect(sys.argv[1])\ns.recv(1)";
+        let server = path(60);
+        #[allow(clippy::disallowed_methods)] // a bare listener is what this test needs
+        let listener = UnixListener::bind(&server).unwrap();
+        assert_eq!(own_path(&listener).unwrap(), Some(server.clone().into()));
+        let client = path(107);
+        let mut command = Command::new("python3");
+        command.args(["-c", script, &server, &client]);
+        let Ok(mut child) = command.stdin(Stdio::null()).spawn() else {
+            println!("skipped: python3 is not installed");
+            return;
+        };
+        let (stream, _) = listener.accept().unwrap();
+        assert_eq!(super::path(&stream).unwrap(), Some(client.into()));
+        drop(stream);
+        child.wait().unwrap();
+        let (unnamed, _other) = UnixStream::pair().unwrap();
+        assert_eq!(super::path(&unnamed).unwrap(), None);
     }
 
     #[test]

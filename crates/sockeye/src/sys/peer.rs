@@ -102,6 +102,30 @@ pub(crate) fn label(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     }
 }
 
+/// The name that a socket's own end is bound to, or its other end: what follows the family in the
+/// address. rustix panics at one of 108 bytes, which the kernel lets a peer have.
+///
+/// # Errors
+/// As getsockname(2) and getpeername(2).
+pub(crate) fn name(fd: BorrowedFd<'_>, of_peer: bool) -> io::Result<Vec<u8>> {
+    let mut address = MaybeUninit::<libc::sockaddr_un>::uninit();
+    let mut length = size_of_val(&address) as libc::socklen_t;
+    let get = match of_peer {
+        true => libc::getpeername,
+        false => libc::getsockname,
+    };
+    // SAFETY: the pointer and the length describe `address`, which outlives the call.
+    let result = unsafe { get(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut length) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let length = (length as usize).min(size_of_val(&address));
+    // SAFETY: the kernel has written the first `length` bytes.
+    let written = unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), length) };
+    let name = written.get(std::mem::offset_of!(libc::sockaddr_un, sun_path)..);
+    Ok(name.unwrap_or_default().to_vec())
+}
+
 /// After `ERANGE` makes room for the `bytes` that the kernel wants, up to `most` items.
 fn grow<T: Copy>(
     buffer: &mut Vec<MaybeUninit<T>>,

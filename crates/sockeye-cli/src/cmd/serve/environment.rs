@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 
-use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
+use rustix::net::SocketAddrUnix;
 use rustix::process::{getgid, getuid};
 use sockeye::program::Environment;
-use sockeye::{Address, Name, Peer, activation};
+use sockeye::{Address, Name, Peer, activation, peer};
 
 use crate::args::Tradition;
 
@@ -56,7 +56,11 @@ impl Local {
         let path = match address.name() {
             Name::Path(path) => path.as_os_str().to_owned(),
             Name::Abstract(_) => address.as_os_str().to_owned(),
-            _ => path(getsockname(listener).ok()),
+            _ => peer::own_path(listener)
+                .ok()
+                .flatten()
+                .unwrap_or_default()
+                .into(),
         };
         Self { tradition, path }
     }
@@ -108,15 +112,11 @@ impl Local {
 
 /// The path of the other end of a connection; empty where it has none.
 pub(super) fn remote(connection: impl AsFd) -> OsString {
-    path(getpeername(connection).ok().flatten())
-}
-
-fn path(address: Option<SocketAddrAny>) -> OsString {
-    path_of(
-        address
-            .and_then(|any| SocketAddrUnix::try_from(any).ok())
-            .as_ref(),
-    )
+    peer::path(connection)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+        .into()
 }
 
 /// The path in an address; empty where it has none.

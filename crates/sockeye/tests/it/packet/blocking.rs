@@ -206,7 +206,8 @@ fn what_is_adopted_blocks_and_is_close_on_exec() {
 #[test]
 fn what_is_of_another_kind_is_not_adopted() {
     for actual in [Kind::Stream, Kind::SeqPacket, Kind::Datagram] {
-        let adopts: &[(Kind, fn(OwnedFd) -> Result<(), AdoptError>)] = &[
+        type Adopt = fn(OwnedFd) -> Result<(), AdoptError>;
+        let adopts: &[(Kind, Adopt)] = &[
             (Kind::SeqPacket, |fd| BlockingSeqPacket::adopt(fd).map(drop)),
             (Kind::Datagram, |fd| BlockingDatagram::adopt(fd).map(drop)),
             #[cfg(feature = "tokio")]
