@@ -1,6 +1,9 @@
 //! Sockets that block.
 
+use std::os::fd::OwnedFd;
+
 use rustix::net::Shutdown;
+use sockeye::adopt::AdoptError;
 use sockeye::ancillary::{RecvError, SendError};
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket, BlockingSeqPacketListener};
 use sockeye::{Claim, Kind};
@@ -197,5 +200,41 @@ fn what_is_adopted_blocks_and_is_close_on_exec() {
         send_all(&left, &[b"x"]);
         assert_eq!(task.join(), Some(1));
         drop(watch);
+    }
+}
+
+type Adopt = fn(OwnedFd) -> Result<(), AdoptError>;
+
+#[test]
+fn what_is_of_another_kind_is_not_adopted() {
+    for actual in [Kind::Stream, Kind::SeqPacket, Kind::Datagram] {
+        let adopts: &[(Kind, Adopt)] = &[
+            (Kind::SeqPacket, |fd| BlockingSeqPacket::adopt(fd).map(drop)),
+            (Kind::Datagram, |fd| BlockingDatagram::adopt(fd).map(drop)),
+            #[cfg(feature = "tokio")]
+            (Kind::SeqPacket, |fd| {
+                sockeye::SeqPacket::adopt(fd).map(drop)
+            }),
+            #[cfg(feature = "tokio")]
+            (Kind::Datagram, |fd| sockeye::Datagram::adopt(fd).map(drop)),
+        ];
+        for &(wanted, adopt) in adopts {
+            #[cfg(feature = "tokio")]
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            #[cfg(feature = "tokio")]
+            let _entered = runtime.enter();
+            let (_left, right) = direct_pair(actual);
+            match adopt(right) {
+                Ok(()) => assert_eq!(actual, wanted),
+                Err(AdoptError::WrongKind { actual: found, .. }) => {
+                    assert_ne!(actual, wanted);
+                    assert_eq!(found, Some(actual));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }

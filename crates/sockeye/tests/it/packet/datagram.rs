@@ -78,7 +78,10 @@ async fn a_sender_goes_on_when_there_is_room() {
     let waiting = fill(&mut client).await;
     client.set_send_timeout(Duration::from_secs(5));
     let send = tokio::spawn(async move { client.send_with(b"late", &[]).await });
-    clock.pass(Duration::from_secs(1)).await;
+    // Pauses that went on doubling would have one of a second now.
+    for _ in 0..110 {
+        clock.pass(Duration::from_millis(10)).await;
+    }
     assert!(!send.is_finished());
     server.recv_waiting(&mut [0; 9]).unwrap().unwrap();
     clock.pass(Duration::from_millis(21)).await;
