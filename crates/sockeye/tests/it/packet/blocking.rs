@@ -203,10 +203,11 @@ fn what_is_adopted_blocks_and_is_close_on_exec() {
     }
 }
 
+type Adopt = fn(OwnedFd) -> Result<(), AdoptError>;
+
 #[test]
 fn what_is_of_another_kind_is_not_adopted() {
     for actual in [Kind::Stream, Kind::SeqPacket, Kind::Datagram] {
-        type Adopt = fn(OwnedFd) -> Result<(), AdoptError>;
         let adopts: &[(Kind, Adopt)] = &[
             (Kind::SeqPacket, |fd| BlockingSeqPacket::adopt(fd).map(drop)),
             (Kind::Datagram, |fd| BlockingDatagram::adopt(fd).map(drop)),
