@@ -126,6 +126,44 @@ fn what_cannot_be_passed_is_an_error_before_anything_is_sent() {
     }
 }
 
+#[test]
+fn a_pipe_blocks_as_it_would_for_anybody() {
+    let place = Place::new();
+    let Some(mut server) = python(
+        r"
+import os, socket, sys
+server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+server.bind(sys.argv[1])
+print('ready')
+_, fds, _, sender = socket.recv_fds(server, 100, 1)
+server.sendto(str(os.get_blocking(fds[0])).encode(), sender)
+",
+    ) else {
+        return;
+    };
+    let server = Process::spawn(server.arg(place.socket()));
+    server.stdout.first_lines(1);
+    let pipe = place.at("pipe");
+    run(Command::new("mkfifo").arg(&pipe)).succeeds();
+    let said = run(send("dgram", &place, [&pipe]).arg("take this"));
+    assert_eq!(said.succeeds().text(), "True\n");
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_an_error() {
+    for kind in KINDS {
+        let place = Place::new();
+        let _server = serve(kind, &place, &[]);
+        let directory = fs::File::open("/").expect("Linux");
+        let mut command = send(kind, &place, [""; 0]);
+        let failed = command.stdin(directory).output().expect("started");
+        assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+        let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert!(said.starts_with("sockeye: cannot "), "{said}");
+        assert!(said.contains("Is a directory"), "{said}");
+    }
+}
+
 /// Sends descriptors that have no path.
 const CLIENT: &str = r"
 import array, os, socket, sys
