@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use crate::support::{
-    Place, Server, bound, eventually, longest_queue, receive, run, skipped, sockeye,
+    Place, Server, bound, eventually, longest_queue, nameless, receive, run, skipped, sockeye,
 };
 
 /// With a longer queue the server's own buffer would be the limit.
@@ -135,7 +135,7 @@ fn a_drain_waits_for_them_and_cuts_them_off() {
             .stderr
             .line("the drain", |line| line.starts_with("stopping on"));
         eventually("newcomers are kept out", || {
-            let late = client.send_to(b"late", &server.path);
+            let late = nameless().send_to(b"not answered", &server.path);
             late.is_err().then_some(())
         });
         if reads {
