@@ -154,13 +154,14 @@ fn an_input_that_cannot_be_read_is_an_error() {
     for kind in KINDS {
         let place = Place::new();
         let _server = serve(kind, &place, &[]);
-        let directory = fs::File::open("/").expect("Linux");
-        let mut command = send(kind, &place, [""; 0]);
-        let failed = command.stdin(directory).output().expect("started");
-        assert_eq!(failed.status.code(), Some(1), "{failed:?}");
-        let said = String::from_utf8_lossy(&failed.stderr).into_owned();
-        assert!(said.starts_with("sockeye: cannot "), "{said}");
-        assert!(said.contains("Is a directory"), "{said}");
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            r#"exec "$0" send "$1" </"#,
+            env!("CARGO_BIN_EXE_sockeye"),
+        ]);
+        let failed = run(shell.arg(address(kind, &place)));
+        failed.fails(1, &["cannot", "Is a directory"]);
     }
 }
 
