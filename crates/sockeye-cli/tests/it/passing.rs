@@ -126,6 +126,45 @@ fn what_cannot_be_passed_is_an_error_before_anything_is_sent() {
     }
 }
 
+#[test]
+fn a_pipe_blocks_as_it_would_for_anybody() {
+    let place = Place::new();
+    let Some(mut server) = python(
+        r"
+import os, socket, sys
+server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+server.bind(sys.argv[1])
+print('ready')
+_, fds, _, sender = socket.recv_fds(server, 100, 1)
+server.sendto(str(os.get_blocking(fds[0])).encode(), sender)
+",
+    ) else {
+        return;
+    };
+    let server = Process::spawn(server.arg(place.socket()));
+    server.stdout.first_lines(1);
+    let pipe = place.at("pipe");
+    run(Command::new("mkfifo").arg(&pipe)).succeeds();
+    let said = run(send("dgram", &place, [&pipe]).arg("take this"));
+    assert_eq!(said.succeeds().text(), "True\n");
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_an_error() {
+    for kind in KINDS {
+        let place = Place::new();
+        let _server = serve(kind, &place, &[]);
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            r#"exec "$0" send "$1" </"#,
+            env!("CARGO_BIN_EXE_sockeye"),
+        ]);
+        let failed = run(shell.arg(address(kind, &place)));
+        failed.fails(1, &["cannot", "Is a directory"]);
+    }
+}
+
 /// Sends descriptors that have no path.
 const CLIENT: &str = r"
 import array, os, socket, sys

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use crate::support::{Place, Server, bound, longest_queue, receive, run, skipped, sockeye};
+use crate::support::{
+    Place, Server, bound, eventually, longest_queue, nameless, receive, run, skipped, sockeye,
+};
 
 /// With a longer queue the server's own buffer would be the limit.
 fn queues_are_short() -> bool {
@@ -132,6 +134,10 @@ fn a_drain_waits_for_them_and_cuts_them_off() {
             .process
             .stderr
             .line("the drain", |line| line.starts_with("stopping on"));
+        eventually("newcomers are kept out", || {
+            let late = nameless().send_to(b"not answered", &server.path);
+            late.is_err().then_some(())
+        });
         if reads {
             for number in 0..count {
                 assert_eq!(receive(&client), number.to_string().as_bytes());

@@ -42,8 +42,6 @@ impl Channel {
     pub(super) fn sent(&self, result: &Result<(), SendError>, half_close: bool) {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         let end = match (result, self.kind) {
-            // There is no connection that could end.
-            (Ok(()), Kind::Datagram) => return,
             (Ok(()), _) if half_close => Shutdown::Write,
             (Ok(()), _) => return,
             // The peer has ended the connection, and may have answered before.
