@@ -113,10 +113,15 @@ impl Snapshot {
     }
 
     fn join(tables: Tables, walk: Walk, hidden: Hidden, unlisted: Vec<Holder>) -> Self {
-        let Tables { entries, by_inode } = tables;
+        let Tables {
+            mut entries,
+            by_inode,
+        } = tables;
         let mut waits_at: HashMap<u32, u32> = HashMap::new();
-        for (entry, _) in &entries {
-            for &client in entry.waiting.iter().filter(|&&client| client != 0) {
+        for (entry, _) in &mut entries {
+            // Closed meanwhile.
+            entry.waiting.retain(|&client| client != 0);
+            for &client in &entry.waiting {
                 waits_at.insert(client, entry.inode);
             }
         }
@@ -163,6 +168,7 @@ impl Snapshot {
                 namespace,
                 peer: entry.peer.filter(|&peer| peer != 0),
                 waits_at,
+                waiting: entry.waiting,
             });
         }
         Self {

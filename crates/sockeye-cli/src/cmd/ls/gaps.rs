@@ -47,7 +47,8 @@ impl<'a> Gaps<'a> {
     pub(super) fn look_at(&mut self, socket: &Socket) {
         self.found = self.found
             || self.shows_holders && socket.holders.is_none()
-            || self.shows_peer && self.lacks_peer(socket);
+            || self.shows_peer && self.lacks_peer(socket)
+            || self.lacks_waiting(socket);
         self.note_holders(socket);
     }
 
@@ -75,11 +76,27 @@ impl<'a> Gaps<'a> {
         match OtherEnd::of(socket, self.snapshot) {
             OtherEnd::Nothing => false,
             OtherEnd::Socket(peer) | OtherEnd::Backlog(peer) => peer.holders.is_none(),
-            OtherEnd::Unknown(_) => {
-                self.hidden() != Hidden::default()
-                    || self.args.netns == Netns::All && blind(self.snapshot).is_some()
-            }
+            OtherEnd::Unknown(_) => self.is_hidden(),
         }
+    }
+
+    /// A listener whose connections are asked for, where not all of those that wait are known.
+    pub(super) fn look_at_backlog(&mut self, socket: &Socket) {
+        self.found |= self.lacks_waiting(socket);
+    }
+
+    fn lacks_waiting(&self, socket: &Socket) -> bool {
+        let is_unknown = |&inode: &u32| self.snapshot.by_inode(inode).is_none();
+        !self.args.listening
+            && self.args.inodes.is_empty()
+            && socket.waiting.iter().any(is_unknown)
+            && self.is_hidden()
+    }
+
+    /// Whether what is not in the snapshot is kept from it, rather than gone.
+    fn is_hidden(&self) -> bool {
+        self.hidden() != Hidden::default()
+            || self.args.netns == Netns::All && blind(self.snapshot).is_some()
     }
 
     fn hidden(&self) -> Hidden {
