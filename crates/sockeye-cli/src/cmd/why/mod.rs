@@ -1,6 +1,7 @@
 //! `sockeye why`
 
 mod access;
+mod bearers;
 mod elsewhere;
 mod knock;
 mod listener;
