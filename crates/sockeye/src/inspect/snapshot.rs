@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::stat;
 
 use super::diag::{self, Entry, FileId};
-use super::file::{Files, absolute};
+use super::file::{Files, absolute, destination};
 use super::procfs::{self, Open, Walk};
 use super::socket::{BoundName, FileState, Holder, Socket, SocketFile, State};
 use super::tables::Tables;
@@ -258,7 +258,7 @@ impl Snapshot {
     fn select_path(&self, path: &Path) -> Vec<&Socket> {
         let file = stat(path).ok();
         // The path as it is, and as the links in it lead.
-        let places: Vec<PathBuf> = [absolute(path), std::fs::canonicalize(path).ok()]
+        let places: Vec<PathBuf> = [absolute(path), destination(path)]
             .into_iter()
             .flatten()
             .collect();
