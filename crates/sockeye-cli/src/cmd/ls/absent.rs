@@ -97,8 +97,11 @@ fn holder_elsewhere(path: &Path, snapshot: &Snapshot) -> Option<String> {
 }
 
 fn who(socket: &Socket) -> String {
+    let Some(holders) = &socket.holders else {
+        return "a process that cannot be seen".to_owned();
+    };
     let mut who = String::new();
     // Writing to a String cannot fail.
-    let _ = write_processes(&mut who, socket.holders.as_deref(), true);
+    let _ = write_processes(&mut who, Some(holders), true);
     who
 }

@@ -1,13 +1,14 @@
 //! Socket files and servers that have lost one another.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use rustix::net::{SocketAddrUnix, SocketType, connect};
 
 use super::{Told, listening, own_pid, unconnected, why};
-use crate::support::{Place, Server, is_root, run, sockeye, stale_socket};
+use crate::support::{Place, Process, Server, is_root, python, run, sockeye, stale_socket};
 
 /// Without root nobody knows what other users' processes have open.
 #[track_caller]
@@ -77,7 +78,36 @@ fn a_file_that_was_removed_under_its_server() {
     fs::remove_file(place.socket()).expect("our own place");
     why(place.socket(), &[]).is(3, "removed", &[&own_pid(), "still lives"]);
     fs::write(place.socket(), "").expect("our own place");
-    why(place.socket(), &[]).is(3, "removed", &["regular file", "still lives"]);
+    let told = why(place.socket(), &[]);
+    told.is(3, "removed", &["still lives"]);
+    for (field, words) in [("verdict", "is a regular file"), ("advice", "away first")] {
+        let text = told.json[field].as_str().expect("a sentence");
+        assert!(text.contains(words), "{field}: {}", told.text);
+    }
+}
+
+#[test]
+fn a_link_to_a_file_that_was_removed_under_its_server() {
+    let (place, _listener) = listening();
+    symlink("app.sock", place.at("link")).expect("our own place");
+    fs::remove_file(place.socket()).expect("our own place");
+    let words = [&*own_pid(), "target of the symbolic link", "still lives"];
+    why(place.at("link"), &[]).is(3, "removed", &words);
+}
+
+#[test]
+fn a_file_that_was_bound_by_a_relative_name() {
+    let place = Place::new();
+    let script = "import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind('r.sock'); s.listen(1); os.unlink('r.sock')
+print('ready'); sys.stdin.read()";
+    let Some(mut server) = python(script) else {
+        return;
+    };
+    let server = Process::spawn_piped(server.current_dir(place.dir()));
+    server.stdout.line("ready", |line| line == "ready");
+    let pid = format!("pid {} (", server.id());
+    why(place.at("r.sock"), &[]).is(3, "missing", &[&pid, "relative path r.sock"]);
 }
 
 #[test]
