@@ -19,6 +19,7 @@ pub(crate) enum Column {
     Peer,
     Inode,
     PeerInode,
+    PeerAddress,
     File,
     Netns,
     Client,

@@ -15,13 +15,14 @@ const EXAMPLES: &str = "\
 In text, ? is what is not known and - is what there is not. In JSON the first
 is null; holders is [] only if it is certain that nobody has the socket open.
 (removed) and (replaced) tell what became of a socket's file. (elsewhere) is a
-path of another mount namespace or root directory.
+path of another mount namespace or root directory. → stands before the address
+of the other end, of a socket that has none itself.
 
 A terminal that is too narrow is shown fewer columns; -o has those you name.
 With --watch --json each round begins with {\"time\":...}.
 
 Columns of -o: kind state address recv-q send-q user pid fd peer inode
-peer-inode file netns; with --connections: kind state address netns client
+peer-inode peer-address file netns; with --connections: kind state address netns client
 client-user client-fd client-inode client-q server server-user server-fd
 server-inode server-q
 
@@ -59,7 +60,7 @@ pub(crate) struct Ls {
     pub(crate) listening: bool,
 
     /// One row a connection, with both ends
-    #[arg(long, conflicts_with_all = ["listening", "all"])]
+    #[arg(long, conflicts_with = "listening")]
     pub(crate) connections: bool,
 
     /// Of all sockets, those that process P has open; may be repeated
@@ -209,7 +210,9 @@ impl Watch {
         let text = text
             .to_str()
             .ok_or("write a duration, as in 500ms or 10s")?;
-        match duration(text)? {
+        let interval = duration(text)
+            .map_err(|error| format!("{error}; write the address first, or --watch=2s"))?;
+        match interval {
             interval if interval < Self::SHORTEST => Err("write 50ms or more".to_owned()),
             interval => Ok(Self::Every(interval)),
         }

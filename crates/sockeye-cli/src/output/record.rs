@@ -144,7 +144,11 @@ impl<'a> Record<'a> {
         retain(&mut self.send_queue, columns, &[Column::SendQ]);
         retain(&mut self.netns, columns, &[Column::Netns]);
         retain(&mut self.holders, columns, &[Column::Process, Column::Fd]);
-        retain(&mut self.peer, columns, &[Column::Peer, Column::PeerInode]);
+        retain(
+            &mut self.peer,
+            columns,
+            &[Column::Peer, Column::PeerInode, Column::PeerAddress],
+        );
     }
 }
 

@@ -20,7 +20,8 @@ use crate::socket;
 pub enum Probe {
     /// Nothing.
     Absent,
-    /// A socket file that no socket is bound to any more: proven dead.
+    /// A socket file at which nobody can be reached any more: proven dead. Connections that were
+    /// accepted there may live on, and go on without it.
     Stale,
     /// A server that listens, is about to, or has too much to do to answer.
     Live {

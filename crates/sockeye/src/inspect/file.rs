@@ -145,6 +145,20 @@ fn through(holder: &Holder, link: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{}/{link}", holder.process.pid))
 }
 
+/// Where a path leads: as [`absolute`], and the symbolic links that its last name leads to are
+/// followed, so that the target of one that leads to nothing is known.
+pub(super) fn destination(path: &Path) -> Option<PathBuf> {
+    const MOST_LINKS: usize = 40; // MAXSYMLINKS of linux/namei.h
+    let mut path = absolute(path)?;
+    for _ in 0..=MOST_LINKS {
+        let Ok(target) = std::fs::read_link(&path) else {
+            return Some(path);
+        };
+        path = absolute(&path.parent()?.join(target))?;
+    }
+    None
+}
+
 /// The absolute path of a file, through the real path of its directory; the file itself is not
 /// followed and need not exist.
 pub(super) fn absolute(path: &Path) -> Option<PathBuf> {

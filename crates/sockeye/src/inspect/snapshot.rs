@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::stat;
 
 use super::diag::{self, Entry, FileId};
-use super::file::{Files, absolute};
+use super::file::{Files, absolute, destination};
 use super::procfs::{self, Open, Walk};
 use super::socket::{BoundName, FileState, Holder, Socket, SocketFile, State};
 use super::tables::Tables;
@@ -113,10 +113,15 @@ impl Snapshot {
     }
 
     fn join(tables: Tables, walk: Walk, hidden: Hidden, unlisted: Vec<Holder>) -> Self {
-        let Tables { entries, by_inode } = tables;
+        let Tables {
+            mut entries,
+            by_inode,
+        } = tables;
         let mut waits_at: HashMap<u32, u32> = HashMap::new();
-        for (entry, _) in &entries {
-            for &client in entry.waiting.iter().filter(|&&client| client != 0) {
+        for (entry, _) in &mut entries {
+            // Closed meanwhile.
+            entry.waiting.retain(|&client| client != 0);
+            for &client in &entry.waiting {
                 waits_at.insert(client, entry.inode);
             }
         }
@@ -163,6 +168,7 @@ impl Snapshot {
                 namespace,
                 peer: entry.peer.filter(|&peer| peer != 0),
                 waits_at,
+                waiting: entry.waiting,
             });
         }
         Self {
@@ -252,7 +258,7 @@ impl Snapshot {
     fn select_path(&self, path: &Path) -> Vec<&Socket> {
         let file = stat(path).ok();
         // The path as it is, and as the links in it lead.
-        let places: Vec<PathBuf> = [absolute(path), std::fs::canonicalize(path).ok()]
+        let places: Vec<PathBuf> = [absolute(path), destination(path)]
             .into_iter()
             .flatten()
             .collect();

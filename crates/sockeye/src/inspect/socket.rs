@@ -110,6 +110,9 @@ pub struct Socket {
     pub peer: Option<u32>,
     /// Of a pending connection, the listener that it waits at.
     pub waits_at: Option<u32>,
+    /// Of a listener, the inode numbers of the sockets that wait at it; also of those that are not
+    /// in the snapshot, as they are in a network namespace that may not be read.
+    pub waiting: Vec<u32>,
 }
 
 impl Socket {

@@ -7,9 +7,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use sockeye::inspect::{BoundName, Snapshot};
+use sockeye::inspect::{BoundName, Snapshot, Socket};
 
 use crate::args::Target;
+use crate::cmd::why::relative_namesake;
+use crate::output::escape;
 use crate::output::socket::{kind, write_processes};
 
 /// The first part of a path that permissions keep from our sight.
@@ -45,12 +47,20 @@ fn found_instead(target: &Target, snapshot: &Snapshot) -> String {
         return format!("a {} socket is there", kind(other.kind));
     }
     let Some(path) = target.address.path() else {
-        return "nobody has that name".to_owned();
+        return "nobody has that name in this network namespace".to_owned();
     };
     let here = file_at(path);
-    match holder_elsewhere(path, snapshot) {
-        Some(who) => format!(
+    if let Some(who) = holder_elsewhere(path, snapshot) {
+        return format!(
             "{here}; {who} has one of that path in another mount namespace or root directory"
+        );
+    }
+    let mut sockets = snapshot.sockets().iter();
+    match sockets.find_map(|socket| Some((socket, relative_namesake(socket, path)?))) {
+        Some((socket, relative)) => format!(
+            "{here}; {} has one of the relative path {}, and where that is cannot be told",
+            who(socket),
+            escape::bytes(relative.as_os_str().as_bytes())
         ),
         None => here.to_owned(),
     }
@@ -64,7 +74,7 @@ fn file_at(path: &Path) -> &'static str {
         Ok(found) if found.file_type().is_fifo() => "a FIFO is there",
         Ok(_) => "a device is there",
         Err(error) => match Errno::from_io_error(&error) {
-            Some(Errno::LOOP) => "symbolic links lead in a circle",
+            Some(Errno::LOOP) => "too many symbolic links, or a circle of them",
             Some(Errno::NOENT) if fs::symlink_metadata(path).is_ok() => {
                 "a symbolic link to nothing is there"
             }
@@ -83,8 +93,15 @@ fn holder_elsewhere(path: &Path, snapshot: &Snapshot) -> Option<String> {
         socket.file.is_some_and(|file| file.elsewhere)
             && matches!(&socket.name, Some(BoundName::Path(name)) if name == path)
     })?;
+    Some(who(other))
+}
+
+fn who(socket: &Socket) -> String {
+    let Some(holders) = &socket.holders else {
+        return "a process that cannot be seen".to_owned();
+    };
     let mut who = String::new();
     // Writing to a String cannot fail.
-    let _ = write_processes(&mut who, other.holders.as_deref(), true);
-    Some(who)
+    let _ = write_processes(&mut who, Some(holders), true);
+    who
 }

@@ -1,9 +1,10 @@
 //! One row a connection.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use serde::Serialize;
-use sockeye::inspect::{Connection, Snapshot};
+use sockeye::inspect::{Connection, Snapshot, Socket};
 
 use super::gaps::Gaps;
 use super::listing::{self, Form, Row};
@@ -38,18 +39,19 @@ pub(super) fn list(
     users: &Users,
     out: &mut Vec<u8>,
 ) -> anyhow::Result<Answer> {
-    let at_addresses: Option<std::collections::HashSet<u32>> = args.addresses().next().map(|_| {
+    let at_addresses: Option<HashSet<u32>> = args.addresses().next().map(|_| {
         let found = args
             .addresses()
             .flat_map(|target| selection::at(target, snapshot));
         found.map(|socket| socket.inode).collect()
     });
+    let is_at = |socket: &Socket| {
+        let inodes = at_addresses.as_ref();
+        inodes.is_none_or(|inodes| inodes.contains(&socket.inode))
+    };
     let is_meant = |connection: &Connection<'_>| {
         let ends = [connection.client, connection.server];
-        let at_address = at_addresses
-            .as_ref()
-            .is_none_or(|inodes| ends.iter().any(|end| inodes.contains(&end.inode)));
-        at_address && ends.iter().any(|end| selection::passes(args, end))
+        ends.iter().any(|end| is_at(end)) && ends.iter().any(|end| selection::passes(args, end))
     };
     let mut connections: Vec<Connection> = snapshot.connections().filter(is_meant).collect();
     connections.sort_by_cached_key(|connection| {
@@ -68,6 +70,11 @@ pub(super) fn list(
     let mut gaps = Gaps::new(args, snapshot);
     for connection in &connections {
         gaps.look_at_pair(connection);
+    }
+    for socket in snapshot.sockets() {
+        if is_at(socket) && selection::passes(args, socket) {
+            gaps.look_at_backlog(socket);
+        }
     }
     if args.json {
         for connection in &connections {

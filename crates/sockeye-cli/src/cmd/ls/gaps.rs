@@ -6,12 +6,13 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 
-use rustix::process::geteuid;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::{Answer, absent, selection};
 use crate::args::{Column, Ls, Netns, Target};
-use crate::cmd::why::blind;
+use crate::cmd::why::{blind, or_root};
 use crate::exit::Exit;
 use crate::output::escape;
 use crate::output::socket::OtherEnd;
@@ -37,7 +38,7 @@ impl<'a> Gaps<'a> {
             args,
             snapshot,
             shows_holders: shows(&[Column::Process, Column::Fd]),
-            shows_peer: shows(&[Column::Peer, Column::PeerInode]),
+            shows_peer: shows(&[Column::Peer, Column::PeerInode, Column::PeerAddress]),
             found: snapshot.hidden().tables > 0,
             holders: HashSet::new(),
         }
@@ -47,7 +48,8 @@ impl<'a> Gaps<'a> {
     pub(super) fn look_at(&mut self, socket: &Socket) {
         self.found = self.found
             || self.shows_holders && socket.holders.is_none()
-            || self.shows_peer && self.lacks_peer(socket);
+            || self.shows_peer && self.lacks_peer(socket)
+            || self.lacks_waiting(socket);
         self.note_holders(socket);
     }
 
@@ -75,11 +77,27 @@ impl<'a> Gaps<'a> {
         match OtherEnd::of(socket, self.snapshot) {
             OtherEnd::Nothing => false,
             OtherEnd::Socket(peer) | OtherEnd::Backlog(peer) => peer.holders.is_none(),
-            OtherEnd::Unknown(_) => {
-                self.hidden() != Hidden::default()
-                    || self.args.netns == Netns::All && blind(self.snapshot).is_some()
-            }
+            OtherEnd::Unknown(_) => self.is_hidden(),
         }
+    }
+
+    /// A listener whose connections are asked for, where not all of those that wait are known.
+    pub(super) fn look_at_backlog(&mut self, socket: &Socket) {
+        self.found |= self.lacks_waiting(socket);
+    }
+
+    fn lacks_waiting(&self, socket: &Socket) -> bool {
+        let is_unknown = |&inode: &u32| self.snapshot.by_inode(inode).is_none();
+        !self.args.listening
+            && self.args.inodes.is_empty()
+            && socket.waiting.iter().any(is_unknown)
+            && self.is_hidden()
+    }
+
+    /// Whether what is not in the snapshot is kept from it, rather than gone.
+    fn is_hidden(&self) -> bool {
+        self.hidden() != Hidden::default()
+            || self.args.netns == Netns::All && blind(self.snapshot).is_some()
     }
 
     fn hidden(&self) -> Hidden {
@@ -136,13 +154,30 @@ impl<'a> Gaps<'a> {
                 words: missing,
             };
         }
-        let what = missing.unwrap_or_else(|| match self.args.has_filter() {
-            true => "no socket is like that; leave an option away".to_owned(),
-            false => "there is no such socket; sockeye ls --all shows all".to_owned(),
-        });
+        let what = missing.unwrap_or_else(|| self.nothing());
         Answer {
             exit: Exit::NothingThere,
             words: Some(format!("nothing to list: {what}")),
+        }
+    }
+
+    /// Why there is nothing to list, though there are sockets at the addresses.
+    fn nothing(&self) -> String {
+        if let Some(pid) = self.args.pids.iter().find(|&&pid| is_gone(pid)) {
+            return format!("there is no process {pid}; give one that runs");
+        }
+        let addresses: Vec<_> = self.args.addresses().collect();
+        match (self.args.connections, self.args.has_filter(), &*addresses) {
+            (true, false, [one]) => format!(
+                "the socket at {} has no connections; leave --connections away to see it",
+                one.address
+            ),
+            (true, false, _) => {
+                "there are no connections; leave --connections away to see the sockets".to_owned()
+            }
+            (true, true, _) => "no connection is like that; leave an option away".to_owned(),
+            (false, true, _) => "no socket is like that; leave an option away".to_owned(),
+            (false, false, _) => "there is no such socket; sockeye ls --all shows all".to_owned(),
         }
     }
 
@@ -167,6 +202,11 @@ impl<'a> Gaps<'a> {
                     fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
                 })
     }
+}
+
+/// Whether there is no such process, of those of this pid namespace.
+fn is_gone(pid: i32) -> bool {
+    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 /// A process whose descriptors we may not read; some let themselves be counted, and no more.
@@ -216,13 +256,5 @@ pub(super) fn incomplete(lead: &str, snapshot: &Snapshot) -> Answer {
     Answer {
         exit: Exit::Incomplete,
         words: Some(format!("{lead}: {why}")),
-    }
-}
-
-/// What root could do about it, for everybody else.
-fn or_root(does: &str) -> String {
-    match geteuid().is_root() {
-        true => String::new(),
-        false => format!("; root {does}"),
     }
 }

@@ -77,6 +77,7 @@ fn layout(column: Column) -> Layout {
         Column::Peer => ("PEER", false, TEXT, 0),
         Column::Inode => ("INODE", true, None, 0),
         Column::PeerInode => ("PEER-INODE", true, None, 0),
+        Column::PeerAddress => ("PEER-ADDRESS", false, Some(20), 0),
         Column::File => ("FILE", false, None, 0),
         Column::Netns => ("NETNS", true, None, 0),
         Column::Client => ("CLIENT", false, TEXT, 0),
@@ -94,7 +95,7 @@ fn layout(column: Column) -> Layout {
         title,
         right,
         least,
-        keep_end: column == Column::Address,
+        keep_end: matches!(column, Column::Address | Column::PeerAddress),
         rank,
     }
 }

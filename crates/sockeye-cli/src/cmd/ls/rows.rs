@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use sockeye::inspect::{Snapshot, Socket};
+use sockeye::inspect::{Snapshot, Socket, State};
 
 use super::Answer;
 use super::gaps::Gaps;
@@ -82,21 +82,39 @@ impl Row for SocketRow<'_> {
 impl SocketRow<'_> {
     fn write_own(&self, cell: &mut String, column: Column, form: Form) -> fmt::Result {
         let socket = self.item.socket;
+        let end = OtherEnd::of(socket, self.snapshot);
         let brief = form == Form::Brief;
         match column {
             Column::Kind => cell.write_str(socket::kind(socket.kind)),
-            Column::State => cell.write_str(socket::state(socket.state)),
-            Column::Address => write_address(cell, socket),
+            Column::State => {
+                cell.write_str(socket::state(socket.state))?;
+                match (socket.state, socket.shut_read) {
+                    (State::Listening, Some(true)) => cell.write_str(" (shut down)"),
+                    _ => Ok(()),
+                }
+            }
+            Column::Address => match end.socket() {
+                Some(peer) if socket.name.is_none() && peer.name.is_some() => {
+                    cell.write_str("→ ")?;
+                    write_address(cell, peer)
+                }
+                _ => write_address(cell, socket),
+            },
             Column::RecvQ => number(cell, socket.recv_queue),
             Column::SendQ => number(cell, socket.send_queue),
             Column::User => self.users.write(cell, socket.uid),
             Column::Process => write_processes(cell, socket.holders.as_deref(), brief),
             Column::Fd => write_fds(cell, socket.holders.as_deref(), brief),
-            Column::Peer => peer(cell, OtherEnd::of(socket, self.snapshot), form),
+            Column::Peer => peer(cell, end, form),
             Column::Inode => number(cell, Some(socket.inode)),
-            Column::PeerInode => match OtherEnd::of(socket, self.snapshot) {
+            Column::PeerInode => match end {
                 OtherEnd::Nothing | OtherEnd::Backlog(_) => cell.write_char('-'),
                 end => number(cell, end.inode()),
+            },
+            Column::PeerAddress => match end {
+                OtherEnd::Nothing => cell.write_char('-'),
+                OtherEnd::Unknown(_) => cell.write_char('?'),
+                OtherEnd::Socket(peer) | OtherEnd::Backlog(peer) => write_address(cell, peer),
             },
             Column::File => match &socket.file {
                 None => cell.write_char('-'),
@@ -122,6 +140,7 @@ impl SocketRow<'_> {
             Column::Address => write_address(cell, server),
             Column::Peer => peer(cell, OtherEnd::Socket(client), form),
             Column::PeerInode => number(cell, Some(client.inode)),
+            Column::PeerAddress => write_address(cell, client),
             _ => cell.write_char('-'),
         }
     }

@@ -52,7 +52,9 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
         return;
     }
     let verdict = match errno {
-        Errno::CONNREFUSED if address.path().is_some() => stale(),
+        Errno::CONNREFUSED if address.path().is_some() => {
+            report.take_if_refused().unwrap_or_else(stale)
+        }
         Errno::CONNREFUSED => Verdict::new(
             Exit::NothingThere,
             "nobody",

@@ -76,33 +76,34 @@ pub(super) struct Who {
 
 impl Who {
     pub(super) fn of(socket: &Socket) -> Self {
-        let one = |names| Self {
-            names,
-            several: false,
-        };
-        let mut holders: Vec<&Holder> = match socket.holders.as_deref() {
-            None => {
-                let of = socket.uid.map(|uid| format!(" of uid {uid}"));
-                let of = of.unwrap_or_default();
-                return one(format!("a process{of} that {}", user::hidden()));
-            }
-            Some([]) => return one("somebody who has it only in a message on its way".to_owned()),
-            Some(holders) => holders.iter().collect(),
-        };
-        // They are sorted by process.
+        Self::of_all(&[socket])
+    }
+
+    pub(super) fn of_all(sockets: &[&Socket]) -> Self {
+        let holders = sockets
+            .iter()
+            .filter_map(|socket| socket.holders.as_deref());
+        let mut holders: Vec<&Holder> = holders.flatten().collect();
+        holders.sort_by_key(|holder| holder.process.pid);
         holders.dedup_by_key(|holder| holder.process.pid);
         let mut names: Vec<String> = holders.iter().take(3).map(|holder| name(holder)).collect();
         if holders.len() > names.len() {
             names.push(format!("{} more", holders.len() - names.len()));
         }
-        let last = names.pop().unwrap_or_default();
-        match names.is_empty() {
-            true => one(last),
-            false => Self {
-                names: format!("{} and {last}", names.join(", ")),
-                several: true,
-            },
+        if let Some(socket) = sockets.iter().find(|socket| socket.holders.is_none()) {
+            let of = socket.uid.map(|uid| format!(" of uid {uid}"));
+            let of = of.unwrap_or_default();
+            names.push(format!("a process{of} that {}", user::hidden()));
         }
+        let last = names.pop();
+        let last =
+            last.unwrap_or_else(|| "somebody who has it only in a message on its way".into());
+        let several = !names.is_empty();
+        let names = match several {
+            true => format!("{} and {last}", names.join(", ")),
+            false => last,
+        };
+        Self { names, several }
     }
 
     /// The form of a verb that fits.

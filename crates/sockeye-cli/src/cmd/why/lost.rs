@@ -1,5 +1,6 @@
 //! Servers that live, but not behind what is at the path.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -36,7 +37,11 @@ pub(super) fn not_a_socket(
     let text = format!("{} is {is}, not a socket", shown(path));
     let advice = "give the path of the server's socket";
     report.step(Check::File, Status::No, &text);
-    servers_of(address, path, &text, sight, report);
+    let restart = format!(
+        "move {} away first (no server replaces it), then restart that server",
+        shown(path)
+    );
+    servers_of(address, path, &text, &restart, sight, report);
     report.conclude(Verdict::new(
         Exit::NothingThere,
         "not-a-socket",
@@ -69,7 +74,7 @@ pub(super) fn missing(
     };
     report.step(Check::File, Status::No, &text);
     // A server that lost its file, or has it elsewhere, is the better explanation.
-    servers_of(address, path, &text, sight, report);
+    servers_of(address, path, &text, "restart that server", sight, report);
     report.conclude(Verdict::new(Exit::NothingThere, cause, text, advice));
 }
 
@@ -92,8 +97,16 @@ pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut Report) {
     }
 }
 
-/// Reports on living servers that were bound to this path, where `found` is now.
-fn servers_of(address: &Address, path: &Path, found: &str, sight: &Sight, report: &mut Report) {
+/// Reports on living servers that were bound to this path, where `found` is now; `restart` is how
+/// they get it back.
+fn servers_of(
+    address: &Address,
+    path: &Path,
+    found: &str,
+    restart: &str,
+    sight: &Sight,
+    report: &mut Report,
+) {
     let mut lost: Vec<&Socket> = sight
         .snapshot
         .iter()
@@ -122,15 +135,28 @@ fn servers_of(address: &Address, path: &Path, found: &str, sight: &Sight, report
         let verdict = Verdict::new(
             Exit::NothingThere,
             "removed",
-            format!("{text}: it was removed, renamed or replaced"),
-            "give the file's new path if it was renamed; else restart that server, which makes \
-             the file anew, and find out what removes files there",
+            format!("{found}; {text}: it was removed, renamed or replaced"),
+            format!(
+                "give the file's new path if it was renamed; else {restart}, which makes the file \
+                 anew, and find out what removes files there"
+            ),
         );
         report.step(Check::Listener, Status::Note, text);
         report.conclude(verdict);
     }
     if let Some(other) = Elsewhere::find(address, path, sight, &[]) {
         other.conclude(found, report);
+    }
+    for socket in sight.sockets() {
+        if let Some(relative) = relative_namesake(socket, path) {
+            let text = format!(
+                "{} has a socket that was bound to the relative path {}, and where that file was \
+                 cannot be told",
+                Who::of(socket),
+                shown(relative)
+            );
+            report.note(Check::Listener, text);
+        }
     }
     for socket in unplaced {
         let text = format!(
@@ -151,6 +177,20 @@ fn servers_of(address: &Address, path: &Path, found: &str, sight: &Sight, report
 
 pub(super) fn state_of(socket: &Socket) -> Option<FileState> {
     socket.file.and_then(|file| file.state)
+}
+
+/// The relative path that a socket was bound to, if it may be this one: where that was cannot be
+/// told.
+pub(in crate::cmd) fn relative_namesake<'a>(socket: &'a Socket, path: &Path) -> Option<&'a Path> {
+    let Some(BoundName::Path(name)) = &socket.name else {
+        return None;
+    };
+    let name = Path::new(OsStr::from_bytes(name));
+    let is_it = name.is_relative()
+        && name.file_name() == path.file_name()
+        && state_of(socket).is_none()
+        && is_reachable(socket);
+    is_it.then_some(name)
 }
 
 /// Whether a socket was bound to this very path.

@@ -1,6 +1,7 @@
 //! `sockeye why`
 
 mod access;
+mod bearers;
 mod elsewhere;
 mod knock;
 mod listener;
@@ -23,12 +24,14 @@ use crate::args::Why;
 use crate::exit::{Exit, failure};
 use crate::output::escape;
 use knock::through;
+pub(super) use lost::relative_namesake;
 use path::End;
 pub(super) use process::rfc3339;
 use report::{Check, Report};
 use sight::Sight;
 pub(super) use sight::blind;
 use user::User;
+pub(super) use user::or_root;
 
 pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     let address = &args.address;

@@ -257,10 +257,11 @@ impl Walk<'_> {
             let verdict = Verdict::new(
                 Exit::Failed,
                 "loop",
-                format!("the symbolic links lead in a circle: after {LINKS} of them, {text}"),
-                "remove the wrong link, or give the path of the socket itself",
+                format!("too many symbolic links, or a circle of them: after {LINKS}, {text}"),
+                "give the path of the socket itself, or set the links right",
             );
-            let step = format!("more than {LINKS} symbolic links: they lead in a circle");
+            let step =
+                format!("more than {LINKS} symbolic links, which the kernel does not follow");
             self.report.no(Check::Link, step, verdict);
             return Some(End::Stopped);
         }

@@ -78,7 +78,9 @@ fn bits_for(user: &User, guard: Guard, list: Option<&[Entry]>, want: Want) -> (u
     if user.uid == guard.uid {
         return (guard.mode >> 6, Rule::Owner);
     }
-    let Some(list) = list else {
+    // Where the group's bits are all clear the kernel does not look at the list, nor at the mask
+    // that they are (acl_permission_check of Linux's fs/namei.c).
+    let Some(list) = list.filter(|_| guard.mode & 0o070 != 0) else {
         return match user.groups.contains(&guard.gid) {
             true => (guard.mode >> 3, Rule::Group),
             false => (guard.mode, Rule::Others),
@@ -249,6 +251,18 @@ mod tests {
         let list = list(&[(Tag::User(30), 7), (Tag::Mask, 4), (Tag::Others, 7)]);
         let verdict = judge(&user(30, &[]), guard(0o647), Some(&list), Want::Write);
         assert_eq!(verdict, (false, Rule::AccessList));
+    }
+
+    #[test]
+    fn an_empty_mask_leaves_the_list_out() {
+        let list = list(&[(Tag::User(30), 0), (Tag::Mask, 0), (Tag::Others, 6)]);
+        let write = |groups: &[u32], mode| {
+            let user = user(30, groups);
+            judge(&user, guard(mode), Some(&list), Want::Write)
+        };
+        assert_eq!(write(&[], 0o606), (true, Rule::Others));
+        assert_eq!(write(&[], 0o600), (false, Rule::Others));
+        assert_eq!(write(&[20], 0o606), (false, Rule::Group));
     }
 
     #[test]

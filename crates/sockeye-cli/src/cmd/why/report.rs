@@ -84,6 +84,7 @@ pub(super) struct Report {
     steps: Vec<Step>,
     verdict: Option<Verdict>,
     listener: Option<Listener>,
+    if_refused: Option<Verdict>,
 }
 
 #[derive(Serialize)]
@@ -138,6 +139,15 @@ impl Report {
     /// Sets the verdict, whatever it was before: there is better evidence.
     pub(super) fn overrule(&mut self, verdict: Verdict) {
         self.verdict = Some(verdict);
+    }
+
+    /// Sets the verdict for a connect that is refused, where that settles it.
+    pub(super) fn set_if_refused(&mut self, verdict: Verdict) {
+        self.if_refused = Some(verdict);
+    }
+
+    pub(super) fn take_if_refused(&mut self) -> Option<Verdict> {
+        self.if_refused.take()
     }
 
     pub(super) fn verdict(&self) -> Option<&Verdict> {

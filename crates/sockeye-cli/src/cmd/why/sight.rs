@@ -3,7 +3,7 @@
 use rustix::fs::stat;
 use sockeye::inspect::{Options, Snapshot, Socket};
 
-use super::user::may_look_into_all;
+use super::user::{may_look_into_all, or_root};
 
 // linux/proc_ns.h: the inode numbers of the first namespaces
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
@@ -67,7 +67,14 @@ pub(in crate::cmd) fn blind(snapshot: &Snapshot) -> Option<String> {
         // Each may be in a network namespace that nobody else is in. They may even be missing
         // from /proc (hidepid), so the count is of no use. Root may be denied a single one
         // (pid 1 in a sandbox), which is no reason to doubt.
-        Some("processes of other users may not be looked into".to_owned())
+        let or_count = match hidden.processes {
+            0 => ", or even counted",
+            _ => "",
+        };
+        Some(format!(
+            "processes of other users may not be looked into{or_count}{}",
+            or_root("would see them")
+        ))
     } else {
         None
     }

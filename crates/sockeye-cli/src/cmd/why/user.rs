@@ -96,6 +96,14 @@ pub(super) fn seer() -> &'static str {
     }
 }
 
+/// What root could do about it, for everybody else.
+pub(in crate::cmd) fn or_root(does: &str) -> String {
+    match rustix::process::geteuid().is_root() {
+        true => String::new(),
+        false => format!("; root {does}"),
+    }
+}
+
 fn has_capability(number: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status

@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::Stat;
-use sockeye::inspect::{BoundName, Snapshot, Socket, State};
+use sockeye::inspect::{BoundName, Snapshot, Socket};
 use sockeye::{Address, Kind, Name};
 
+use super::bearers::Bearers;
 use super::elsewhere::Elsewhere;
 use super::listener::{Listener, Standing, Who, is_reachable, queue, standing};
 use super::lost::replaced;
@@ -33,8 +34,7 @@ pub(super) fn at_file(
     let other = Elsewhere::find(address, path, sight, &here);
     match standing(address.kind(), &here) {
         Standing::Nobody => {
-            let connections = here.iter().filter(|s| s.state == State::Connected).count();
-            nobody_at(sight, connections, other, report);
+            nobody_at(sight, Bearers::of(&here), other, report);
         }
         found => {
             meets(address, &found, report);
@@ -234,16 +234,15 @@ fn across(found: &Standing<'_>, sight: &Sight, report: &mut Report) {
     }
 }
 
-fn nobody_at(sight: &Sight, connections: usize, other: Option<Elsewhere<'_>>, report: &mut Report) {
-    if connections > 0 {
-        let closed = match sight.blind {
-            Some(_) => "who accepted them cannot be seen to listen",
-            None => "who accepted them has closed its listener",
-        };
-        report.note(
-            Check::Listener,
-            format!("older connections that still live: {connections}; {closed}"),
-        );
+fn nobody_at(
+    sight: &Sight,
+    bearers: Option<Bearers>,
+    other: Option<Elsewhere<'_>>,
+    report: &mut Report,
+) {
+    if let Some(bearers) = &bearers {
+        report.note(Check::Listener, bearers.words());
+        report.set_if_refused(bearers.verdict());
     }
     match (&sight.blind, other) {
         (Some(blind), other) => {
@@ -258,8 +257,14 @@ fn nobody_at(sight: &Sight, connections: usize, other: Option<Elsewhere<'_>>, re
             other.conclude(text, report);
         }
         (None, None) => {
-            let text = "nobody listens on the socket file: its server is gone";
-            report.no(Check::Listener, text, stale());
+            let (text, verdict) = match bearers {
+                Some(bearers) => ("nobody listens on the socket file", bearers.verdict()),
+                None => (
+                    "nobody listens on the socket file: its server is gone",
+                    stale(),
+                ),
+            };
+            report.no(Check::Listener, text, verdict);
         }
     }
 }

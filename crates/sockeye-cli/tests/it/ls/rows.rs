@@ -170,6 +170,57 @@ fn connections_have_both_ends() {
 }
 
 #[test]
+fn a_listener_without_connections_is_not_missing() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    let listed = run(&mut ls(["--connections", path]));
+    listed.fails(3, &[path, "has no connections"]);
+    assert!(!listed.stderr.contains("no such socket"), "{listed:#?}");
+    run(&mut ls(["--connections", "--kind", "dgram", path])).fails(3, &["no connection is like"]);
+    let (client, _accepted) = connected(&listener);
+    let listed = run(&mut ls(["--json", "--all", "--connections"]));
+    let found = super::objects(&listed);
+    let is_it = |pair: &&serde_json::Value| pair["client"]["inode"] == inode(&client);
+    assert_eq!(found.iter().filter(is_it).count(), 1, "{listed:#?}");
+}
+
+#[test]
+fn a_client_is_told_by_whom_it_talks_to() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (client, accepted) = connected(&listener);
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    let row = |socket: &UnixStream, columns| {
+        let inode = inode(socket).to_string();
+        run(&mut ls(["-H", "-o", columns, "--inode", &inode])).text()
+    };
+    assert_eq!(row(&client, "address"), format!("→ {path}\n"));
+    assert_eq!(row(&client, "peer-address"), format!("{path}\n"));
+    assert_eq!(
+        row(&accepted, "address,peer-address"),
+        format!("{path}  -\n")
+    );
+    let (alone, _other) = UnixStream::pair().expect("a pair");
+    assert_eq!(row(&alone, "address,peer-address"), "-  -\n");
+    let found = json(["-o", "peer-address", "--inode", &inode(&client).to_string()]);
+    assert_eq!(found[0]["peer"]["address"], path);
+}
+
+#[test]
+fn a_listener_that_was_shut_down_is_told() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let state = || run(ls(["-H", "-o", "state"]).arg(place.socket())).text();
+    assert_eq!(state(), "listening\n");
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).expect("listening");
+    assert_eq!(state(), "listening (shut down)\n");
+    assert_eq!(json([&place.socket()])[0]["state"], "listening");
+}
+
+#[test]
 fn who_sends_to_a_datagram_socket() {
     let place = Place::new();
     let server = UnixDatagram::bind(place.socket()).expect("a fresh path");

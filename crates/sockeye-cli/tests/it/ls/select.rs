@@ -54,6 +54,10 @@ s = socket.socket(socket.AF_UNIX); s.bind('r.sock'); s.listen(1); print('ready')
     assert_eq!(found[0]["holders"][0]["pid"], server.id());
     assert_eq!(found[0]["address"], "r.sock");
     assert_eq!(found[0]["file"]["state"], "present");
+    fs::remove_file(place.at("r.sock")).expect("our own place");
+    let who = format!("{}/", server.id());
+    let words = ["nothing is there", &who, "relative path r.sock"];
+    run(&mut ls([&place.at("r.sock")])).fails(3, &words);
 }
 
 #[test]
@@ -107,6 +111,11 @@ fn replaced_and_removed_files() {
         row.expect("it lives")["file"]["state"].clone()
     };
     assert_eq!(state(&old), "removed");
+    symlink("app.sock", place.at("link")).expect("our own place");
+    symlink(place.at("link"), place.at("to link")).expect("our own place");
+    let found = json([&place.at("to link")]);
+    assert_eq!(found[0]["inode"], inode(&old));
+    assert_eq!(found[0]["file"]["state"], "removed");
     let new = UnixListener::bind(&path).expect("free again");
     assert_eq!(state(&old), "replaced");
     assert_eq!(state(&new), "present");
@@ -172,12 +181,20 @@ fn nothing_there_is_exit_3_and_a_part_of_it_is_told() {
     fs::write(place.at("file"), "").expect("our own place");
     run(&mut ls([&place.at("file")])).fails(3, &["regular file"]);
     symlink("circle", place.at("circle")).expect("our own place");
-    run(&mut ls([&place.at("circle")])).fails(3, &["circle"]);
+    run(&mut ls([&place.at("circle")])).fails(3, &["circle of them"]);
+    for at in 0..50 {
+        let (link, target) = (format!("link{at}"), format!("link{}", at + 1));
+        symlink(target, place.at(link)).expect("our own place");
+    }
+    run(&mut ls([&place.at("link0")])).fails(3, &["too many symbolic links"]);
     symlink("nowhere", place.at("dangling")).expect("our own place");
     run(&mut ls([&place.at("dangling")])).fails(3, &["link to nothing"]);
     run(&mut ls([&place.at("file/below")])).fails(3, &["not a directory"]);
     run(&mut ls(["--json".as_ref(), path.as_os_str()])).fails(3, &[]);
-    run(&mut ls(["@sockeye-test-nobody"])).fails(3, &["@sockeye-test-nobody"]);
+    let words = ["@sockeye-test-nobody", "in this network namespace"];
+    run(&mut ls(["@sockeye-test-nobody"])).fails(3, &words);
+    run(&mut ls(["--pid", "2147483647"])).fails(3, &["no process 2147483647"]);
+    run(&mut ls(["--watch", "app.sock"])).fails(2, &["address first", "--watch=2s"]);
     let _listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let listed = run(&mut ls([&place.socket(), &path]));
     assert_eq!(listed.code, Some(0), "{listed:#?}");

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use super::{connected, objects};
 use crate::support::{
-    Client, Place, Process, Server, as_other_user, copy_of_sockeye, is_root, run, set_mode, skipped,
+    Client, Place, Process, Server, as_other_user, copy_of_sockeye, eventually, is_root, run,
+    set_mode, skipped,
 };
 
 /// Somebody who may not look into the processes of this user.
@@ -188,6 +189,56 @@ fn an_accepted_connection_of_a_hidden_namespace() {
 }
 
 #[test]
+fn one_who_waits_in_a_hidden_namespace() {
+    let place = Place::new();
+    let Some(Nobody(copy)) = Nobody::new(&place) else {
+        return;
+    };
+    if run(Command::new("unshare").args(["-n", "true"])).code != Some(0) {
+        return skipped("unshare -n is not permitted");
+    }
+    set_mode(place.dir(), 0o777);
+    let stranger = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65532", "--regid", "65532", "--clear-groups"]);
+        command.arg(&copy);
+        command
+    };
+    let path = place.socket();
+    let server = Server::started_by(stranger().arg("serve").arg(&path), &path);
+    let pid = server.process.id().to_string();
+    let ls = |options: &[&str]| run(stranger().arg("ls").args(options).arg(&path));
+    server.process.freeze();
+    let client = |program: &mut Command| Process::spawn_piped(program.arg("connect").arg(&path));
+    let _own = client(&mut stranger());
+    let waiting = |count: u64| {
+        eventually("they wait", || {
+            let listed = objects(&run(super::ls(["--json"]).arg(&path)));
+            (listed[0]["recv_queue"] == count).then_some(())
+        });
+    };
+    waiting(1);
+    ls(&["--json"]).succeeds();
+    ls(&["--connections"]).succeeds();
+    let mut apart = Command::new("unshare");
+    let _theirs = client(apart.args(["-n", env!("CARGO_BIN_EXE_sockeye")]));
+    waiting(2);
+    for options in [
+        &[][..],
+        &["--json"],
+        &["--connections"],
+        &["--user", "65532"],
+        &["--pid", &pid],
+    ] {
+        let listed = ls(options);
+        assert_eq!(listed.code, Some(7), "{options:?}: {listed:#?}");
+        listed.explains(&["process", "root"]);
+    }
+    ls(&["--listening"]).succeeds();
+    run(&mut super::ls([&path])).succeeds();
+}
+
+#[test]
 fn what_may_not_be_looked_at_may_be_there() {
     let place = Place::new();
     let Some(nobody) = Nobody::new(&place) else {
@@ -248,6 +299,6 @@ fn processes_hidden_by_the_mount_of_proc() {
     let listed = run(command.arg(place.dir()));
     assert_eq!(listed.code, Some(7), "{listed:#?}");
     // Of other users; or one of this user that is just ending.
-    listed.explains(&["process"]);
+    listed.explains(&["even counted|1 process could", "root would see them"]);
     assert!(objects(&listed)[0]["holders"].is_null(), "{listed:#?}");
 }

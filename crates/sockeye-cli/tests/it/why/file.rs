@@ -1,10 +1,14 @@
 //! Socket files and servers that have lost one another.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
-use super::{Told, listening, own_pid, why};
-use crate::support::{Place, Server, is_root, stale_socket};
+use rustix::net::{SocketAddrUnix, SocketType, connect};
+
+use super::{Told, listening, own_pid, unconnected, why};
+use crate::support::{Place, Process, Server, is_root, python, run, sockeye, stale_socket};
 
 /// Without root nobody knows what other users' processes have open.
 #[track_caller]
@@ -29,13 +33,43 @@ fn a_stale_file_whose_connections_live() {
     let _client = UnixStream::connect(place.socket()).expect("listening");
     let _accepted = listener.accept().expect("waiting");
     drop(listener);
-    let told = why(place.socket(), &[]);
-    is_stale(&told);
-    assert!(
-        told.text.contains("older connections that still live: 1"),
-        "{}",
-        told.text
-    );
+    bears(&place.socket(), "1 connection of that name");
+    // The claim sees it the same way, and the connection goes on.
+    let server = Server::start(place.socket(), &[]);
+    let pid = format!("pid {} (", server.process.id());
+    why(place.socket(), &[]).is(0, "none", &[&pid]);
+}
+
+/// Nobody listens at the path, and this process is named as who has sockets of that name.
+#[track_caller]
+fn bears(path: &Path, words: &str) {
+    let told = why(path, &[]);
+    match is_root() {
+        true => told.is(3, "no-listener", &[&own_pid(), words, "go on"]),
+        false => told.is(7, "nobody-seen", &[&own_pid(), words, "--connect"]),
+    };
+    let told = why(path, &["--connect"]);
+    told.is(3, "no-listener", &[&own_pid(), words, "refused"]);
+    assert!(!told.text.contains("gone"), "{}", told.text);
+    let dir = path.parent().expect("absolute");
+    let mut listed = sockeye();
+    listed.args(["ls", "--stale", "-H", "--in"]).arg(dir);
+    assert_eq!(run(&mut listed).text(), "", "a living socket owns it");
+}
+
+#[test]
+fn a_file_that_a_client_is_bound_to() {
+    let (place, listener) = listening();
+    fs::create_dir(place.at("clients")).expect("our own place");
+    let path = place.at("clients/one");
+    let client = unconnected(SocketType::STREAM, &path);
+    connect(
+        &client,
+        &SocketAddrUnix::new(place.socket()).expect("short"),
+    )
+    .expect("listening");
+    let _accepted = listener.accept().expect("waiting");
+    bears(&path, "1 connection of that name");
 }
 
 #[test]
@@ -44,7 +78,36 @@ fn a_file_that_was_removed_under_its_server() {
     fs::remove_file(place.socket()).expect("our own place");
     why(place.socket(), &[]).is(3, "removed", &[&own_pid(), "still lives"]);
     fs::write(place.socket(), "").expect("our own place");
-    why(place.socket(), &[]).is(3, "removed", &["regular file", "still lives"]);
+    let told = why(place.socket(), &[]);
+    told.is(3, "removed", &["still lives"]);
+    for (field, words) in [("verdict", "is a regular file"), ("advice", "away first")] {
+        let text = told.json[field].as_str().expect("a sentence");
+        assert!(text.contains(words), "{field}: {}", told.text);
+    }
+}
+
+#[test]
+fn a_link_to_a_file_that_was_removed_under_its_server() {
+    let (place, _listener) = listening();
+    symlink("app.sock", place.at("link")).expect("our own place");
+    fs::remove_file(place.socket()).expect("our own place");
+    let words = [&*own_pid(), "target of the symbolic link", "still lives"];
+    why(place.at("link"), &[]).is(3, "removed", &words);
+}
+
+#[test]
+fn a_file_that_was_bound_by_a_relative_name() {
+    let place = Place::new();
+    let script = "import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind('r.sock'); s.listen(1); os.unlink('r.sock')
+print('ready'); sys.stdin.read()";
+    let Some(mut server) = python(script) else {
+        return;
+    };
+    let server = Process::spawn_piped(server.current_dir(place.dir()));
+    server.stdout.line("ready", |line| line == "ready");
+    let pid = format!("pid {} (", server.id());
+    why(place.at("r.sock"), &[]).is(3, "missing", &[&pid, "relative path r.sock"]);
 }
 
 #[test]

@@ -209,6 +209,25 @@ fn an_access_list() {
     let advice = format!("setfacl -m u:65533:rw {}", path.display());
     let words = ["no w for others", &advice];
     why(&path, &["--user", "65533"]).is(5, "permission", &words);
+
+    // With an empty mask the kernel does not look at the list.
+    let list = [
+        vec![2, 0, 0, 0],
+        entry(1, 7, none),
+        entry(2, 0, 65534),
+        entry(4, 7, none),
+        entry(0x10, 0, none),
+        entry(0x20, 7, none),
+    ]
+    .concat();
+    for file in [&path, place.dir()] {
+        setxattr(file, name, &list, XattrFlags::empty()).expect("it has access lists");
+    }
+    why(&path, &["--user", "65534"]).is(0, "none", &["mode 0707"]);
+    let asked = Nobody::new().map(|nobody| nobody.why(&path, &["--connect"]));
+    if let Some(asked) = asked {
+        asked.is(0, "none", &["connected"]);
+    }
 }
 
 #[test]
