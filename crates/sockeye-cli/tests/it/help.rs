@@ -4,7 +4,7 @@ use crate::support::{Place, run, sockeye};
 
 #[test]
 fn each_verb_explains_itself_on_standard_output() {
-    for verb in ["serve", "send", "connect", "ls", "why", "demo"] {
+    for verb in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
         let help = run(sockeye().args([verb, "--help"]));
         help.succeeds();
         assert!(help.text().contains("Usage"), "{verb}: {}", help.text());
@@ -15,7 +15,7 @@ fn each_verb_explains_itself_on_standard_output() {
 fn the_command_names_its_verbs() {
     let help = run(sockeye().arg("--help"));
     help.succeeds();
-    for verb in ["serve", "send", "connect", "ls", "why", "demo"] {
+    for verb in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
         assert!(help.text().contains(verb), "{verb}: {}", help.text());
     }
 }

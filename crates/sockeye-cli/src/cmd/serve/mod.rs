@@ -274,7 +274,7 @@ fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
 
 /// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
 /// select(2).
-fn allow_many_descriptors() {
+pub(super) fn allow_many_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Without it the limit is just lower.
