@@ -146,7 +146,7 @@ fn micros_at(latency: &Histogram<u64>, quantile: f64) -> Option<f64> {
 /// the shortest of those took, in microseconds.
 fn curve(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
     const STEP: f64 = 0.125;
-    let most = (latency.len() as f64).log10().min(5.0);
+    let most = (latency.len() as f64).log10().min(4.0);
     let steps = if latency.is_empty() {
         0
     } else {
@@ -242,7 +242,7 @@ impl std::fmt::Display for Ratio {
         } = self;
         write!(
             f,
-            "The first has {ratio:.3} times the requests a second of the second: the median of {pairs}\npairs, from {ratio_low:.3} to {ratio_high:.3}."
+            "A has {ratio:.3} times the requests a second of B ({pairs} pairs: {ratio_low:.3} to {ratio_high:.3})"
         )
     }
 }

@@ -22,7 +22,7 @@ fn the_command_names_its_verbs() {
 
 #[test]
 fn help_has_the_options_of_the_issue_and_an_example() {
-    let options: [(&str, &[&str]); 3] = [
+    let options: [(&str, &[&str]); 4] = [
         (
             "serve",
             &[
@@ -71,6 +71,23 @@ fn help_has_the_options_of_the_issue_and_an_example() {
                 "-H, --no-header",
                 "-o, --columns",
                 "--watch",
+            ],
+        ),
+        (
+            "bench",
+            &[
+                "--kind",
+                "--size",
+                "--connections",
+                "--time",
+                "--echo",
+                "--request",
+                "--expect",
+                "--rate",
+                "--compare",
+                "--busy-poll",
+                "--json",
+                "--html",
             ],
         ),
     ];
@@ -138,6 +155,29 @@ fn wrong_usage_is_exit_2_and_touches_nothing() {
         &["ls", "-o", "client"],
         &["ls", "--netns", "some"],
         &["ls", "fd:3"],
+        &["bench", "fd:3"],
+        &["bench", "tcp:7000"],
+        &["bench", "--kind", "unix", path],
+        &["bench", "--kind", "pipe"],
+        &["bench", "--compare", path],
+        &["bench", "--compare", path, path, "--size", "1,2"],
+        &["bench", "--compare", path, path, "--rate", "1"],
+        &["bench", "--request", "x", path],
+        &["bench", "--request", "x", "--expect", "x"],
+        &["bench", "--request", "x", "--expect", "", path],
+        &[
+            "bench",
+            "--request",
+            "x",
+            "--expect",
+            "x",
+            "--size",
+            "1",
+            path,
+        ],
+        &["bench", "--connections", "0"],
+        &["bench", "--time", "0"],
+        &["bench", "--rate", "0", path],
     ];
     for arguments in wrong {
         let tried = run(sockeye().args(*arguments));

@@ -14,6 +14,7 @@
 mod support;
 
 mod addresses;
+mod bench;
 mod claim_races;
 mod connect;
 mod demo;

@@ -12,6 +12,9 @@ pub(super) fn name(connection: usize) -> Name {
     std::array::from_fn(|at| digits.as_bytes()[at])
 }
 
+/// Bytes of a wrong answer that are shown.
+const SHOWN: usize = 40;
+
 pub(super) struct Exchange {
     request: Vec<u8>,
     /// `None`: what was sent.
@@ -69,9 +72,9 @@ impl Exchange {
         self.request.len()
     }
 
-    /// Room for an answer and for one byte more, which would be wrong or a newline.
+    /// Room for an answer, and for some of what is too much, to be shown.
     pub(super) fn room(&self) -> usize {
-        self.answer.as_ref().unwrap_or(&self.request).len() + 1
+        self.answer.as_ref().unwrap_or(&self.request).len() + SHOWN
     }
 
     /// What this connection sends.
@@ -121,7 +124,7 @@ impl Wrong {
         let start = same.count().saturating_sub(8);
         let shown = |bytes: &[u8]| {
             let rest = &bytes[start.min(bytes.len())..];
-            let part = &rest[..rest.len().min(40)];
+            let part = &rest[..rest.len().min(SHOWN)];
             let before = if start > 0 { "…" } else { "" };
             let after = if part.len() < rest.len() { "…" } else { "" };
             format!("\"{before}{}{after}\"", escape::bytes(part))

@@ -119,12 +119,17 @@ impl<'a> Load<'a> {
         for index in 0..self.connections.len() {
             self.next(index, start)?;
         }
+        let mut is_over = false;
         loop {
             self.stop.check()?;
             let now = Instant::now();
-            self.send_due(now.min(self.end))?;
+            // The last time a little after the end, for what was due a little before.
+            if !is_over {
+                self.send_due(now.min(self.end))?;
+            }
+            is_over = now >= self.end;
             let waiting = self.connections.len() - self.idle.len();
-            if now >= self.end && waiting == 0 {
+            if is_over && waiting == 0 {
                 break;
             }
             if waiting > 0 && now - self.heard > PATIENCE {
@@ -299,7 +304,9 @@ impl<'a> Load<'a> {
     /// Waits until a connection is ready, a request is due, or a stop may have been asked for.
     fn wait(&mut self, now: Instant) -> anyhow::Result<()> {
         let due = match &self.schedule {
-            Some(schedule) if !self.idle.is_empty() => schedule.next_before(self.end),
+            Some(schedule) if now < self.end && !self.idle.is_empty() => {
+                schedule.next_before(self.end)
+            }
             _ => None,
         };
         if !self.manner.busy_poll.is_zero() {

@@ -68,8 +68,8 @@ impl Curves<'_> {
     const LEFT: f64 = 50.0;
     const TOP: f64 = 30.0;
     const BOTTOM: f64 = 200.0;
-    const POWERS: u32 = 5;
-    const SHARES: [&'static str; 6] = ["all", "90%", "99%", "99.9%", "99.99%", "99.999%"];
+    const POWERS: u32 = 4;
+    const SHARES: [&'static str; 5] = ["0%", "90%", "99%", "99.9%", "99.99%"];
 
     fn x(power: f64) -> f64 {
         const ROOM: f64 = 270.0;
@@ -95,7 +95,7 @@ impl Display for Curves<'_> {
                 "<line class=grid x1={left} x2={right} y1={y:.1} y2={y:.1} /><text class='end faint' x={} y={:.1}>{}</text>",
                 left - 6.0,
                 y + 4.0,
-                time(Some(micros))
+                time(Some(micros)).replace(".00", "").replace(".0", "")
             )?;
         }
         for (power, share) in (0..).zip(Self::SHARES) {
