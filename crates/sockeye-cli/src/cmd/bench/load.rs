@@ -20,6 +20,7 @@ use super::schedule::Schedule;
 use super::socket::{Socket, Target};
 use super::stop::Stop;
 use super::{PATIENCE, complaint};
+use crate::args::Transport;
 use crate::exit::Exit;
 
 /// How soon a wish to stop is noticed where nothing else happens.
@@ -214,10 +215,13 @@ impl<'a> Load<'a> {
     }
 
     fn read(&mut self, index: usize) -> anyhow::Result<()> {
+        let transport = self.target.endpoint.transport();
         loop {
             let connection = &mut self.connections[index];
             let count = match rustix::io::read(&connection.socket, &mut *self.buffer) {
-                Ok(0) | Err(Errno::CONNRESET) => return self.was_closed(index),
+                // Of a datagram socket it is an empty message.
+                Ok(0) if transport != Transport::Dgram => return self.was_closed(index),
+                Err(Errno::CONNRESET) => return self.was_closed(index),
                 Ok(count) => count,
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => continue,
@@ -227,7 +231,7 @@ impl<'a> Load<'a> {
             let (name, received) = (connection.name, connection.received);
             match self.exchange.check(name, received, bytes) {
                 Ok(Progress::Complete) => return self.answered(index),
-                Ok(Progress::Received(_)) if self.target.endpoint.transport().has_records() => {
+                Ok(Progress::Received(_)) if transport.has_records() => {
                     return Err(self.broken("an answer was cut off"));
                 }
                 Ok(Progress::Received(received)) => {
@@ -305,7 +309,7 @@ impl<'a> Load<'a> {
     fn wait(&mut self, now: Instant) -> anyhow::Result<()> {
         let due = match &self.schedule {
             Some(schedule) if now < self.end && !self.idle.is_empty() => {
-                schedule.next_before(self.end)
+                Some(schedule.next_before(self.end).unwrap_or(self.end))
             }
             _ => None,
         };

@@ -13,7 +13,7 @@ use super::socket::Target;
 use super::stop::Stop;
 use crate::args::Bench;
 use crate::exit::{Exit, failure};
-use crate::output::figures::{Conversations, RoundTrips};
+use crate::output::figures::{self, Conversations, RoundTrips};
 
 /// About a minute, with the start of the servers.
 const OWN_BUDGET: Duration = Duration::from_secs(56);
@@ -56,7 +56,11 @@ pub(super) fn run(args: &Bench, stop: &Stop, report: &mut Report) -> anyhow::Res
                 let transport = target.endpoint.transport();
                 let exchange = exchange(target, size);
                 let size = exchange.size();
-                report.begin(&format!("{} {size} B x {connections}", transport.name()));
+                report.begin(&format!(
+                    "{} {} x {connections}",
+                    transport.name(),
+                    figures::size(size)
+                ));
                 let mut load = Load::new(target, exchange, manner(connections), stop)?;
                 load.run(times.warm_up)?;
                 let sample = load.run(times.time)?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Nanoseconds; more than any wait here.
-const LONGEST: u64 = 100_000_000_000;
+/// Nanoseconds: a little more than the longest --time, which a request may wait for.
+const LONGEST: u64 = 4_000_000_000_000;
 
 pub(super) struct Sample {
     /// Of each request, from when it was due to its answer, in nanoseconds.
