@@ -78,7 +78,8 @@ pub(crate) struct Bench {
     )]
     connections: Vec<u32>,
 
-    /// How long each measurement takes, after a short warm-up
+    /// How long each measurement takes, after a short warm-up [default: what
+    /// fits into the minute, or the 20s]
     #[arg(long, value_name = "D", value_parser = time)]
     pub(crate) time: Option<Duration>,
 

@@ -179,7 +179,8 @@ fn a_server_of_the_users_own() {
 fn tcp_and_messages_in_pieces() {
     let listener: &'static TcpListener =
         Box::leak(Box::new(TcpListener::bind("127.0.0.1:0").expect("a port")));
-    let address = format!("tcp:{}", listener.local_addr().expect("bound"));
+    let port = listener.local_addr().expect("bound").port();
+    let address = format!("tcp:localhost:{port}");
     serve(listener.incoming(), |bytes, _| Some(bytes.to_vec()));
     let found = run(&mut bench(&[
         "--json",

@@ -33,21 +33,21 @@ impl AsFd for Socket {
 /// A server, looked up once.
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
-    /// Where the endpoint is TCP.
-    tcp: Option<SocketAddr>,
+    /// Where the endpoint is TCP: what its name stands for.
+    tcp: Vec<SocketAddr>,
     connector: Connector,
 }
 
 impl Target {
     pub(super) fn new(endpoint: Endpoint) -> anyhow::Result<Self> {
         let tcp = match &endpoint {
-            Endpoint::Unix(_) => None,
-            Endpoint::Tcp(name) => Some(look_up(name).map_err(|error| {
+            Endpoint::Unix(_) => Vec::new(),
+            Endpoint::Tcp(name) => look_up(name).map_err(|error| {
                 failure(
                     Exit::NothingThere,
                     format!("cannot connect to {endpoint}: {error}; check the name"),
                 )
-            })?),
+            })?,
         };
         Ok(Self {
             endpoint,
@@ -58,12 +58,10 @@ impl Target {
 
     /// A connection that does not block.
     pub(super) fn connect(&self) -> anyhow::Result<Socket> {
-        let socket = match (&self.endpoint, self.tcp) {
-            (Endpoint::Unix(address), _) => self.connect_unix(address)?,
-            (Endpoint::Tcp(_), to) => {
-                let stream = to
-                    .ok_or_else(|| ErrorKind::AddrNotAvailable.into())
-                    .and_then(connect_tcp);
+        let socket = match &self.endpoint {
+            Endpoint::Unix(address) => self.connect_unix(address)?,
+            Endpoint::Tcp(_) => {
+                let stream = connect_tcp(&self.tcp);
                 Socket::Tcp(stream.map_err(|error| self.refused(&error))?)
             }
         };
@@ -100,14 +98,20 @@ impl Target {
     }
 }
 
-fn look_up(name: &str) -> io::Result<SocketAddr> {
-    name.to_socket_addrs()?
-        .next()
-        .ok_or_else(|| ErrorKind::NotFound.into())
+fn look_up(name: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(name.to_socket_addrs()?.collect())
 }
 
-fn connect_tcp(to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+/// To the first that answers: `localhost` is ::1 as well, where a server need not listen.
+fn connect_tcp(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut result = Err(ErrorKind::NotFound.into());
+    for address in addresses {
+        result = TcpStream::connect_timeout(address, PATIENCE);
+        if result.is_ok() {
+            break;
+        }
+    }
+    let stream = result?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
