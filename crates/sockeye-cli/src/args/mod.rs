@@ -1,8 +1,10 @@
 //! The command line, parsed into plain values before anything is touched.
 
+mod bench;
 mod column;
 mod connect;
 mod demo;
+mod endpoint;
 mod ls;
 mod send;
 mod serve;
@@ -11,9 +13,11 @@ mod why;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use bench::{Bench, Question};
 pub(crate) use column::Column;
 pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
+pub(crate) use endpoint::{Endpoint, Transport};
 pub(crate) use ls::{Ls, Netns, Target};
 pub(crate) use send::{Send, Target as ConnectTarget};
 pub(crate) use serve::{Answer, Serve};
@@ -41,6 +45,7 @@ Examples:
   sockeye connect /tmp/app.sock
   sockeye ls /tmp/app.sock
   sockeye why /tmp/app.sock
+  sockeye bench
   sockeye demo";
 
 /// UNIX sockets done right: serve, call and inspect them
@@ -58,7 +63,11 @@ pub(crate) enum Command {
     Connect(Connect),
     Ls(Ls),
     Why(Why),
+    Bench(Bench),
     Demo(Demo),
+    /// Echo on TCP loopback, for the bench
+    #[command(hide = true)]
+    TcpEcho,
 }
 
 pub(crate) fn parse() -> Result<Command, clap::Error> {

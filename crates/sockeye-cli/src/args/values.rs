@@ -51,16 +51,17 @@ pub(crate) fn address() -> impl TypedValueParser<Value = Address> {
         .try_map(|text| -> Result<Address, AddressError> { Address::parse(text) })
 }
 
-/// `500ms`, `10s`, `2m`; a bare 0 is zero.
+/// `50us`, `500ms`, `10s`, `2m`; a bare 0 is zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
     let millis = match unit {
+        "us" => 1e-3,
         "ms" => 1.0,
         "s" => 1e3,
         "m" => 60e3,
         "h" => 3600e3,
         "" if number == "0" => 1.0,
-        _ => return Err("write a number and ms, s, m or h, as in 500ms or 10s".to_owned()),
+        _ => return Err("write a number and us, ms, s, m or h, as in 500ms or 10s".to_owned()),
     };
     let number: f64 = number
         .parse()
@@ -163,6 +164,7 @@ mod tests {
 
     #[test]
     fn durations() {
+        assert_eq!(duration("50us"), Ok(Duration::from_micros(50)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));

@@ -1,11 +1,13 @@
 //! The verbs.
 
+mod bench;
 mod connect;
 mod demo;
 mod exchange;
 mod ls;
 mod send;
 mod serve;
+mod tcp_echo;
 mod why;
 
 use crate::args::Command;
@@ -18,6 +20,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Connect(args) => connect::run(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(_) => demo::run(),
+        Command::TcpEcho => tcp_echo::run(),
     }
 }

@@ -2,10 +2,12 @@
 
 pub(crate) mod descriptor;
 pub(crate) mod escape;
+pub(crate) mod figures;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod message;
+pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod socket;
 pub(crate) mod table;

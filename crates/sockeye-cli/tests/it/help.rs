@@ -4,7 +4,7 @@ use crate::support::{Place, run, sockeye};
 
 #[test]
 fn each_verb_explains_itself_on_standard_output() {
-    for verb in ["serve", "send", "connect", "ls", "why", "demo"] {
+    for verb in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
         let help = run(sockeye().args([verb, "--help"]));
         help.succeeds();
         assert!(help.text().contains("Usage"), "{verb}: {}", help.text());
@@ -15,14 +15,14 @@ fn each_verb_explains_itself_on_standard_output() {
 fn the_command_names_its_verbs() {
     let help = run(sockeye().arg("--help"));
     help.succeeds();
-    for verb in ["serve", "send", "connect", "ls", "why", "demo"] {
+    for verb in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
         assert!(help.text().contains(verb), "{verb}: {}", help.text());
     }
 }
 
 #[test]
 fn help_has_the_options_of_the_issue_and_an_example() {
-    let options: [(&str, &[&str]); 3] = [
+    let options: [(&str, &[&str]); 4] = [
         (
             "serve",
             &[
@@ -72,6 +72,23 @@ fn help_has_the_options_of_the_issue_and_an_example() {
                 "-H, --no-header",
                 "-o, --columns",
                 "--watch",
+            ],
+        ),
+        (
+            "bench",
+            &[
+                "--kind",
+                "--size",
+                "--connections",
+                "--time",
+                "--echo",
+                "--request",
+                "--expect",
+                "--rate",
+                "--compare",
+                "--busy-poll",
+                "--json",
+                "--html",
             ],
         ),
     ];
@@ -139,6 +156,29 @@ fn wrong_usage_is_exit_2_and_touches_nothing() {
         &["ls", "-o", "client"],
         &["ls", "--netns", "some"],
         &["ls", "fd:3"],
+        &["bench", "fd:3"],
+        &["bench", "tcp:7000"],
+        &["bench", "--kind", "unix", path],
+        &["bench", "--kind", "pipe"],
+        &["bench", "--compare", path],
+        &["bench", "--compare", path, path, "--size", "1,2"],
+        &["bench", "--compare", path, path, "--rate", "1"],
+        &["bench", "--request", "x", path],
+        &["bench", "--request", "x", "--expect", "x"],
+        &["bench", "--request", "x", "--expect", "", path],
+        &[
+            "bench",
+            "--request",
+            "x",
+            "--expect",
+            "x",
+            "--size",
+            "1",
+            path,
+        ],
+        &["bench", "--connections", "0"],
+        &["bench", "--time", "0"],
+        &["bench", "--rate", "0", path],
     ];
     for arguments in wrong {
         let tried = run(sockeye().args(*arguments));

@@ -15,6 +15,7 @@ mod support;
 
 mod addresses;
 mod allowed;
+mod bench;
 mod claim_races;
 mod connect;
 mod datagrams;

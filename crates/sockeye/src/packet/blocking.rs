@@ -155,7 +155,7 @@ impl AsFd for BlockingSeqPacket {
 #[derive(Debug)]
 pub struct BlockingDatagram {
     // Dropped in this order: the path is given up before the socket closes.
-    _ownership: Option<Ownership>,
+    _ownership: Option<Box<Ownership>>,
     socket: OwnedFd,
 }
 
@@ -201,7 +201,7 @@ impl BlockingDatagram {
     fn new(socket: OwnedFd, ownership: Option<Ownership>) -> io::Result<Self> {
         sys::message::mark_records(socket.as_fd())?;
         Ok(Self {
-            _ownership: ownership,
+            _ownership: ownership.map(Box::new),
             socket,
         })
     }

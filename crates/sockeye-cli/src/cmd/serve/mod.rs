@@ -328,7 +328,7 @@ fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
 /// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
 /// select(2), and for the programs that we start: they get back what was, which is returned.
 /// A successor has inherited the one that its predecessor had raised, and is told of the first.
-fn allow_many_descriptors(told: Option<u64>) -> Rlimit {
+pub(super) fn allow_many_descriptors(told: Option<u64>) -> Rlimit {
     let found = getrlimit(Resource::Nofile);
     let before = Rlimit {
         current: told.or(found.current),

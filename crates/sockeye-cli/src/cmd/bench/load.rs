@@ -1,0 +1,391 @@
+//! The load: many connections, one request in flight on each, from a single thread.
+//!
+//! Whatever time goes by in here is taken from the server, which shares the cores. So a message is
+//! one write and one read, and one epoll_wait(2) is shared by all that are ready; edges, because a
+//! level-triggered set is looked through twice.
+
+use std::collections::VecDeque;
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+use super::exchange::{self, Exchange, Progress};
+use super::sample::Sample;
+use super::schedule::Schedule;
+use super::socket::{Socket, Target};
+use super::stop::Stop;
+use super::{PATIENCE, complaint};
+use crate::args::Transport;
+use crate::exit::Exit;
+
+/// How soon a wish to stop is noticed where nothing else happens.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How a load behaves, beside what it sends.
+#[derive(Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) connections: usize,
+    /// Requests a second over all connections; `None`: each follows the answer to the one before.
+    pub(super) rate: Option<NonZeroU32>,
+    /// How long to look for answers before sleeping.
+    pub(super) busy_poll: Duration,
+    /// Each request has a connection of its own.
+    pub(super) reconnect: bool,
+}
+
+pub(super) struct Load<'a> {
+    target: &'a Target,
+    exchange: Exchange,
+    manner: Manner,
+    stop: &'a Stop,
+    epoll: OwnedFd,
+    events: Vec<epoll::Event>,
+    connections: Vec<Connection>,
+    buffer: Vec<u8>,
+    /// Connections without a request, the one that had its answer first in front.
+    idle: VecDeque<usize>,
+    schedule: Option<Schedule>,
+    end: Instant,
+    /// When something came last.
+    heard: Instant,
+    sample: Sample,
+}
+
+struct Connection {
+    socket: Socket,
+    name: exchange::Name,
+    /// When its request was due, if it has one.
+    due: Option<Instant>,
+    sent: usize,
+    received: usize,
+    /// Whether epoll tells when there is room to send.
+    wants_room: bool,
+    /// Whether this socket had an answer.
+    was_answered: bool,
+}
+
+impl<'a> Load<'a> {
+    /// Connects.
+    pub(super) fn new(
+        target: &'a Target,
+        exchange: Exchange,
+        manner: Manner,
+        stop: &'a Stop,
+    ) -> anyhow::Result<Self> {
+        let now = Instant::now();
+        let mut load = Self {
+            target,
+            buffer: vec![0; exchange.room()],
+            exchange,
+            manner,
+            stop,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(manner.connections),
+            connections: Vec::with_capacity(manner.connections),
+            idle: VecDeque::with_capacity(manner.connections),
+            schedule: None,
+            end: now,
+            heard: now,
+            sample: Sample::new()?,
+        };
+        for index in 0..manner.connections {
+            stop.check()?;
+            let socket = load.connect(index)?;
+            load.connections.push(Connection {
+                socket,
+                name: exchange::name(index),
+                due: None,
+                sent: 0,
+                received: 0,
+                wants_room: false,
+                was_answered: false,
+            });
+        }
+        Ok(load)
+    }
+
+    /// Sends for `time`, and waits for the answers that are still missing then.
+    pub(super) fn run(&mut self, time: Duration) -> anyhow::Result<Sample> {
+        let start = Instant::now();
+        self.end = start + time;
+        self.heard = start;
+        self.sample = Sample::new()?;
+        self.schedule = self.manner.rate.map(|rate| Schedule::new(start, rate));
+        self.idle.clear();
+        for index in 0..self.connections.len() {
+            self.next(index, start)?;
+        }
+        let mut is_over = false;
+        loop {
+            self.stop.check()?;
+            let now = Instant::now();
+            // The last time a little after the end, for what was due a little before.
+            if !is_over {
+                self.send_due(now.min(self.end))?;
+            }
+            is_over = now >= self.end;
+            let waiting = self.connections.len() - self.idle.len();
+            if is_over && waiting == 0 {
+                break;
+            }
+            if waiting > 0 && now - self.heard > PATIENCE {
+                return Err(self.silence(waiting));
+            }
+            self.wait(now)?;
+            for at in 0..self.events.len() {
+                let index = self.events[at].data.u64() as usize;
+                self.ready(index)?;
+            }
+        }
+        if let Some(schedule) = &mut self.schedule {
+            while let Some(due) = schedule.take_before(self.end) {
+                self.sample.never_sent(self.end - due);
+            }
+        }
+        self.sample.elapsed = start.elapsed();
+        Ok(std::mem::replace(&mut self.sample, Sample::new()?))
+    }
+
+    /// What a connection does that has nothing to wait for.
+    fn next(&mut self, index: usize, now: Instant) -> anyhow::Result<()> {
+        match self.schedule {
+            None if now < self.end => self.begin(index, now),
+            _ => {
+                self.idle.push_back(index);
+                Ok(())
+            }
+        }
+    }
+
+    fn send_due(&mut self, until: Instant) -> anyhow::Result<()> {
+        while let Some(schedule) = &mut self.schedule
+            && let Some(&index) = self.idle.front()
+            && let Some(due) = schedule.take_before(until)
+        {
+            self.idle.pop_front();
+            self.begin(index, due)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, index: usize, due: Instant) -> anyhow::Result<()> {
+        let connection = &mut self.connections[index];
+        connection.due = Some(due);
+        connection.sent = 0;
+        connection.received = 0;
+        self.write(index)
+    }
+
+    fn ready(&mut self, index: usize) -> anyhow::Result<()> {
+        let connection = &self.connections[index];
+        if connection.due.is_none() {
+            // Whatever it is, the next request finds it.
+            return Ok(());
+        }
+        if connection.sent < self.exchange.size() {
+            self.write(index)?;
+        }
+        self.read(index)
+    }
+
+    fn write(&mut self, index: usize) -> anyhow::Result<()> {
+        loop {
+            let connection = &mut self.connections[index];
+            let rest = &self.exchange.request(connection.name)[connection.sent..];
+            let whole = rest.len();
+            match send(&connection.socket, rest, SendFlags::NOSIGNAL) {
+                Ok(count) => {
+                    connection.sent += count;
+                    if count == whole {
+                        return self.want_room(index, false);
+                    }
+                }
+                // A full queue of a datagram socket as well: it is waited for.
+                Err(Errno::AGAIN) => return self.want_room(index, true),
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => return self.was_closed(index),
+                Err(errno) => return Err(self.cannot_send(errno)),
+            }
+        }
+    }
+
+    fn read(&mut self, index: usize) -> anyhow::Result<()> {
+        let transport = self.target.endpoint.transport();
+        loop {
+            let connection = &mut self.connections[index];
+            let count = match rustix::io::read(&connection.socket, &mut *self.buffer) {
+                // Of a datagram socket it is an empty message.
+                Ok(0) if transport != Transport::Dgram => return self.was_closed(index),
+                Err(Errno::CONNRESET) => return self.was_closed(index),
+                Ok(count) => count,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(self.broken(&io::Error::from(errno).to_string())),
+            };
+            let bytes = &self.buffer[..count];
+            let (name, received) = (connection.name, connection.received);
+            match self.exchange.check(name, received, bytes) {
+                Ok(Progress::Complete) => return self.answered(index),
+                Ok(Progress::Received(_)) if transport.has_records() => {
+                    return Err(self.broken("an answer was cut off"));
+                }
+                Ok(Progress::Received(received)) => {
+                    connection.received = received;
+                    self.heard = Instant::now();
+                }
+                Err(wrong) => {
+                    return Err(self.broken(&format!(
+                        "a wrong answer came: expected {}, found {}",
+                        wrong.expected, wrong.found
+                    )));
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, index: usize) -> anyhow::Result<()> {
+        let now = Instant::now();
+        self.heard = now;
+        let connection = &mut self.connections[index];
+        connection.was_answered = true;
+        if let Some(due) = connection.due.take() {
+            self.sample.answered_after(now - due);
+        }
+        if self.manner.reconnect {
+            self.reopen(index)?;
+        }
+        self.next(index, now)
+    }
+
+    /// Sends the request again on a new connection, if the server has ended the old one in order.
+    fn was_closed(&mut self, index: usize) -> anyhow::Result<()> {
+        let connection = &self.connections[index];
+        if connection.received > 0 {
+            return Err(self.broken("it closed a connection in the middle of an answer"));
+        }
+        if !connection.was_answered {
+            return Err(self.broken("it closed a connection without an answer"));
+        }
+        self.sample.closed += 1;
+        self.reopen(index)?;
+        self.connections[index].sent = 0;
+        self.write(index)
+    }
+
+    fn reopen(&mut self, index: usize) -> anyhow::Result<()> {
+        let socket = self.connect(index)?;
+        let connection = &mut self.connections[index];
+        connection.socket = socket;
+        connection.wants_room = false;
+        connection.was_answered = false;
+        Ok(())
+    }
+
+    fn connect(&self, index: usize) -> anyhow::Result<Socket> {
+        let socket = self.target.connect()?;
+        let data = epoll::EventData::new_u64(index as u64);
+        epoll::add(&self.epoll, &socket, data, interest(false))?;
+        Ok(socket)
+    }
+
+    /// Has epoll tell when there is room to send. Not always, since each read of the server makes
+    /// room.
+    fn want_room(&mut self, index: usize, wanted: bool) -> anyhow::Result<()> {
+        let connection = &mut self.connections[index];
+        if connection.wants_room != wanted {
+            let data = epoll::EventData::new_u64(index as u64);
+            epoll::modify(&self.epoll, &connection.socket, data, interest(wanted))?;
+            connection.wants_room = wanted;
+        }
+        Ok(())
+    }
+
+    /// Waits until a connection is ready, a request is due, or a stop may have been asked for.
+    fn wait(&mut self, now: Instant) -> anyhow::Result<()> {
+        let due = match &self.schedule {
+            Some(schedule) if now < self.end && !self.idle.is_empty() => {
+                Some(schedule.next_before(self.end).unwrap_or(self.end))
+            }
+            _ => None,
+        };
+        if !self.manner.busy_poll.is_zero() {
+            let until = now + self.manner.busy_poll;
+            let until = due.map_or(until, |due| until.min(due));
+            loop {
+                self.take_events(Duration::ZERO)?;
+                let now = Instant::now();
+                if !self.events.is_empty() || due.is_some_and(|due| now >= due) {
+                    return Ok(());
+                }
+                if now >= until {
+                    break;
+                }
+            }
+        }
+        let Some(due) = due else {
+            return self.take_events(TICK);
+        };
+        // epoll_wait(2) counts in milliseconds.
+        let time = Timespec::try_from(due.saturating_duration_since(Instant::now()).min(TICK))?;
+        match poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], Some(&time)) {
+            Ok(_) | Err(Errno::INTR) => self.take_events(Duration::ZERO),
+            Err(errno) => Err(io::Error::from(errno).into()),
+        }
+    }
+
+    fn take_events(&mut self, timeout: Duration) -> anyhow::Result<()> {
+        self.events.clear();
+        let room = rustix::buffer::spare_capacity(&mut self.events);
+        match epoll::wait(&self.epoll, room, Some(&Timespec::try_from(timeout)?)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(io::Error::from(errno).into()),
+        }
+    }
+
+    fn silence(&self, waiting: usize) -> anyhow::Error {
+        let all = self.connections.len();
+        complaint(
+            Exit::TimedOut,
+            &self.target.endpoint,
+            &format!("{waiting} of {all} connections had no answer for {PATIENCE:?}"),
+            "look at the server, or take fewer --connections",
+        )
+    }
+
+    fn cannot_send(&self, errno: Errno) -> anyhow::Error {
+        match errno {
+            Errno::MSGSIZE => complaint(
+                Exit::Failed,
+                &self.target.endpoint,
+                &format!(
+                    "a record of {} bytes is too long for the kernel",
+                    self.exchange.size()
+                ),
+                "take a smaller --size",
+            ),
+            Errno::CONNREFUSED | Errno::NOTCONN => self.broken("the server has gone"),
+            _ => self.broken(&io::Error::from(errno).to_string()),
+        }
+    }
+
+    fn broken(&self, found: &str) -> anyhow::Error {
+        let advice = match self.exchange.is_echo() {
+            true => "give a server that echoes, or --request and --expect",
+            false => "look at the server, or at --expect",
+        };
+        complaint(Exit::Failed, &self.target.endpoint, found, advice)
+    }
+}
+
+fn interest(in_room: bool) -> epoll::EventFlags {
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+    match in_room {
+        true => flags | epoll::EventFlags::OUT,
+        false => flags,
+    }
+}

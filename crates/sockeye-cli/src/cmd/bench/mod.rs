@@ -1,0 +1,73 @@
+//! `sockeye bench`
+
+mod compare;
+mod exchange;
+mod load;
+mod picture;
+mod report;
+mod sample;
+mod schedule;
+mod servers;
+mod socket;
+mod stop;
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use rustix::thread::set_current_timer_slack;
+
+use super::serve::allow_many_descriptors;
+use crate::args::{Bench, Endpoint};
+use crate::exit::{Exit, failure};
+use report::Report;
+use stop::Stop;
+
+/// No server needs as long for anything; one that does is stuck.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
+    args.check()?;
+    allow_many_descriptors(None);
+    // Without it a sleep until a request is due takes 50 us longer.
+    let _ = set_current_timer_slack(NonZeroU64::new(1));
+    let stop = Stop::on_signals()?;
+    let mut report = Report::new(args.json);
+    let measured = match &*args.compare {
+        [a, b] => compare::run(args, [a, b], &stop, &mut report),
+        _ => picture::run(args, &stop, &mut report),
+    };
+    // What was measured is true, whatever came then.
+    report.print()?;
+    measured?;
+    if let Some(path) = &args.html {
+        report.write_page(path)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The time of a measurement and of the warm-up before it.
+#[derive(Clone, Copy)]
+struct Times {
+    warm_up: Duration,
+    time: Duration,
+}
+
+impl Times {
+    /// What was asked for, or as much as lets `count` measurements fit into `budget`.
+    fn new(asked: Option<Duration>, budget: Duration, count: usize) -> Self {
+        const LONGEST: Duration = Duration::from_secs(3);
+        let share = budget / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        let time = asked.unwrap_or_else(|| (share * 6 / 7).min(LONGEST));
+        Self {
+            warm_up: (time / 6).min(Duration::from_millis(200)),
+            time,
+        }
+    }
+}
+
+fn complaint(exit: Exit, endpoint: &Endpoint, found: &str, advice: &str) -> anyhow::Error {
+    failure(
+        exit,
+        format!("cannot measure {endpoint}: {found}; {advice}"),
+    )
+}

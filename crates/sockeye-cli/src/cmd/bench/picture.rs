@@ -1,0 +1,140 @@
+//! Sizes, connections and kinds, each with each.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::Times;
+use super::exchange::Exchange;
+use super::load::{Load, Manner};
+use super::report::Report;
+use super::servers::Server;
+use super::socket::Target;
+use super::stop::Stop;
+use crate::args::Bench;
+use crate::exit::{Exit, failure};
+use crate::output::figures::{self, Conversations, RoundTrips};
+
+/// About a minute, with the start of the servers.
+const OWN_BUDGET: Duration = Duration::from_secs(56);
+/// At most 20 seconds.
+const FOREIGN_BUDGET: Duration = Duration::from_secs(18);
+/// Conversations at a time, at most: enough to keep a server busy.
+const CONVERSATIONS: u32 = 16;
+
+pub(super) fn run(args: &Bench, stop: &Stop, report: &mut Report) -> anyhow::Result<()> {
+    let question = args.question();
+    let sizes = match &question {
+        None => args.sizes(),
+        // One, whatever its size.
+        Some(_) => vec![0],
+    };
+    let stage = Stage::set(args, &sizes)?;
+    let targets = &stage.targets;
+    let counts = args.connections();
+    let steps = targets.len() * (sizes.len() * counts.len() + 1);
+    let budget = match args.address {
+        None => OWN_BUDGET,
+        Some(_) => FOREIGN_BUDGET,
+    };
+    let times = Times::new(args.time, budget, steps);
+    report.expect(steps);
+
+    let exchange = |target: &Target, size| match question.clone() {
+        None => Exchange::echo(size),
+        Some(question) => Exchange::question(question, target.endpoint.transport()),
+    };
+    let manner = |connections: u32| Manner {
+        connections: connections as usize,
+        rate: args.rate,
+        busy_poll: args.busy_poll,
+        reconnect: false,
+    };
+    for &size in &sizes {
+        for &connections in &counts {
+            for target in targets {
+                let transport = target.endpoint.transport();
+                let exchange = exchange(target, size);
+                let size = exchange.size();
+                report.begin(&format!(
+                    "{} {} x {connections}",
+                    transport.name(),
+                    figures::size(size)
+                ));
+                let mut load = Load::new(target, exchange, manner(connections), stop)?;
+                load.run(times.warm_up)?;
+                let sample = load.run(times.time)?;
+                report.remark(target, &sample);
+                report.round_trips(RoundTrips::new(
+                    transport.name(),
+                    (transport, size, connections),
+                    sample.rate(),
+                    &sample.latency,
+                ))?;
+            }
+        }
+    }
+    let at_a_time = counts.iter().filter(|&&count| count <= CONVERSATIONS);
+    let at_a_time = at_a_time.max().copied().unwrap_or(CONVERSATIONS);
+    let smallest = sizes.iter().min().copied().unwrap_or_default();
+    for target in targets {
+        let kind = target.endpoint.transport();
+        report.begin(&format!("{} connections", kind.name()));
+        let manner = Manner {
+            rate: None,
+            reconnect: true,
+            ..manner(at_a_time)
+        };
+        let mut load = Load::new(target, exchange(target, smallest), manner, stop)?;
+        load.run(times.warm_up)?;
+        let sample = load.run(times.time)?;
+        report.conversations(Conversations::new(kind, sample.rate()))?;
+    }
+    Ok(())
+}
+
+/// The servers: those of the bench with their directory, or that of the user.
+struct Stage {
+    targets: Vec<Target>,
+    // Dropped in this order.
+    _servers: Vec<Server>,
+    _directory: Option<TempDir>,
+}
+
+impl Stage {
+    fn set(args: &Bench, sizes: &[usize]) -> anyhow::Result<Self> {
+        if let Some(endpoint) = &args.address {
+            return Ok(Self {
+                targets: vec![Target::new(endpoint.clone())?],
+                _servers: Vec::new(),
+                _directory: None,
+            });
+        }
+        let directory = tempfile::Builder::new()
+            .prefix("sockeye-bench-")
+            .tempdir()
+            .map_err(|error| {
+                let place = std::env::temp_dir();
+                let place = place.display();
+                failure(
+                    Exit::Failed,
+                    format!(
+                        "cannot make a directory for sockets in {place}: {error}; set TMPDIR to one that you may write"
+                    ),
+                )
+            })?;
+        let largest = sizes.iter().max().copied().unwrap_or_default();
+        let mut servers = Vec::new();
+        let mut targets = Vec::new();
+        for kind in args.kinds() {
+            let server = Server::start(kind, directory.path(), largest)?;
+            targets.push(Target::new(server.endpoint.clone())?);
+            servers.push(server);
+        }
+        Ok(Self {
+            targets,
+            _servers: servers,
+            _directory: Some(directory),
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! The results as they come, and the progress bar meanwhile.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::sample::Sample;
+use super::socket::Target;
+use crate::cmd::exchange::to_stdout;
+use crate::exit::{Exit, failure};
+use crate::output::figures::{Conversations, Figures, Ratio, RoundTrips};
+use crate::output::{self, json, page};
+
+pub(super) struct Report {
+    json: bool,
+    /// On standard error, and only on a terminal.
+    bar: ProgressBar,
+    figures: Figures,
+    /// For standard error.
+    remarks: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn new(json: bool) -> Self {
+        Self {
+            json,
+            bar: ProgressBar::hidden(),
+            figures: Figures::default(),
+            remarks: Vec::new(),
+        }
+    }
+
+    /// How many measurements there will be.
+    pub(super) fn expect(&mut self, steps: usize) {
+        self.bar = ProgressBar::new(steps as u64);
+        if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos}/{len} {wide_msg}") {
+            self.bar.set_style(style.progress_chars("=> "));
+        }
+    }
+
+    /// Which one is next.
+    pub(super) fn begin(&self, name: &str) {
+        self.bar.set_message(output::escape::text(name).to_string());
+        self.bar.inc(1);
+    }
+
+    pub(super) fn round_trips(&mut self, found: RoundTrips) -> anyhow::Result<()> {
+        self.tell(&found)?;
+        self.figures.round_trips.push(found);
+        Ok(())
+    }
+
+    pub(super) fn conversations(&mut self, found: Conversations) -> anyhow::Result<()> {
+        self.tell(&found)?;
+        self.figures.conversations.push(found);
+        Ok(())
+    }
+
+    /// One side of a comparison.
+    pub(super) fn side(&mut self, found: RoundTrips) {
+        self.figures.round_trips.push(found);
+    }
+
+    pub(super) fn ratio(&mut self, found: Ratio) -> anyhow::Result<()> {
+        self.tell(&found)?;
+        self.figures.ratio = Some(found);
+        Ok(())
+    }
+
+    fn tell(&self, found: &impl Serialize) -> anyhow::Result<()> {
+        if self.json {
+            let mut line = Vec::new();
+            json::line(&mut line, found)?;
+            self.bar.suspend(|| to_stdout(&line))?;
+        }
+        Ok(())
+    }
+
+    /// Says of a sample what its numbers do not.
+    pub(super) fn remark(&mut self, target: &Target, sample: &Sample) {
+        let name = &target.endpoint;
+        let Sample {
+            answers,
+            unsent,
+            closed,
+            ..
+        } = sample;
+        if *unsent > 0 {
+            let asked = answers + unsent;
+            self.remarks.push(format!(
+                "{name} took only {answers} of {asked} requests; the others count with the time that they had waited, take a lower --rate"
+            ));
+        }
+        if *closed > 0 {
+            self.remarks.push(format!(
+                "{name} closed {closed} connections after an answer; each was opened anew, which is in the times"
+            ));
+        }
+    }
+
+    /// Writes the table, and what is to be said beside it.
+    pub(super) fn print(&self) -> anyhow::Result<()> {
+        self.bar.finish_and_clear();
+        if !self.json {
+            let mut text = Vec::new();
+            let size = rustix::termios::tcgetwinsize(io::stdout().as_fd());
+            // A terminal that does not know its size says 0.
+            let width = size.map(|size| usize::from(size.ws_col)).ok();
+            self.figures
+                .write(&mut text, width.filter(|&width| width > 0))?;
+            to_stdout(&text)?;
+        }
+        for remark in &self.remarks {
+            output::complain(remark);
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_page(&self, path: &Path) -> anyhow::Result<()> {
+        std::fs::write(path, page::of(&self.figures, &about())).map_err(|error| {
+            let path = path.display();
+            failure(
+                Exit::Failed,
+                format!("cannot write the page {path}: {error}; the results are above"),
+            )
+        })
+    }
+}
+
+/// What was measured where.
+fn about() -> String {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+    let kernel = kernel.map_or_else(|_| "?".to_owned(), |name| name.trim().to_owned());
+    let cores = std::thread::available_parallelism();
+    let cores = cores.map_or_else(|_| "?".to_owned(), |count| count.to_string());
+    let version = env!("CARGO_PKG_VERSION");
+    format!("sockeye {version}, Linux {kernel}, {cores} cores")
+}

@@ -1,0 +1,94 @@
+//! The servers of the bench: this same command, in processes of their own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context;
+use sockeye::{Address, Kind, Name};
+
+use crate::args::{Endpoint, Transport};
+use crate::exit::{Exit, failure};
+
+/// An echo server, killed and waited for when dropped. The files that it leaves are in a directory
+/// that goes as well.
+pub(super) struct Server {
+    child: Child,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Server {
+    /// Returns once clients can connect.
+    pub(super) fn start(
+        transport: Transport,
+        directory: &Path,
+        max_message: usize,
+    ) -> anyhow::Result<Self> {
+        let kind = match transport {
+            Transport::Unix => Some(Kind::Stream),
+            Transport::Seqpacket => Some(Kind::SeqPacket),
+            Transport::Dgram => Some(Kind::Datagram),
+            Transport::Tcp => None,
+        };
+        let path = directory.join(transport.name());
+        let address = kind
+            .map(|kind| Address::new(kind, &Name::Path(path)))
+            .transpose()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        match &address {
+            Some(address) => command
+                .args(["serve", "--echo", "--quiet", "--ready-fd", "1"])
+                .arg("--max-message")
+                .arg(max_message.to_string())
+                .arg(address.as_os_str()),
+            None => command.arg("tcp-echo"),
+        };
+        let child = command
+            // A group of its own: what the keyboard sends is for us, and we end it.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start an echo server")?;
+        let mut server = Self {
+            child,
+            endpoint: address.map_or(Endpoint::Tcp(String::new()), Endpoint::Unix),
+        };
+        let told = server.first_line()?;
+        if transport == Transport::Tcp {
+            server.endpoint = Endpoint::parse(&told.into()).map_err(anyhow::Error::msg)?;
+        }
+        Ok(server)
+    }
+
+    /// The line that says that it listens.
+    fn first_line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        if let Some(stdout) = &mut self.child.stdout {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        if line.pop() == Some('\n') {
+            return Ok(line);
+        }
+        let mut said = String::new();
+        if let Some(stderr) = &mut self.child.stderr {
+            stderr.read_to_string(&mut said)?;
+        }
+        let said = said.trim_end();
+        let said = said.strip_prefix("sockeye: ").unwrap_or(said);
+        Err(failure(
+            Exit::Failed,
+            format!("cannot start an echo server: {said}"),
+        ))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Until it is waited for, the pid is a zombie's at worst: this never kills a stranger.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

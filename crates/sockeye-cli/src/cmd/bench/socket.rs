@@ -1,0 +1,117 @@
+//! The client's end of a connection, of any kind.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
+use sockeye::{Address, Connector};
+
+use super::PATIENCE;
+use crate::args::{Endpoint, Transport};
+use crate::exit::{Exit, failure};
+
+pub(super) enum Socket {
+    Stream(UnixStream),
+    SeqPacket(BlockingSeqPacket),
+    Datagram(BlockingDatagram),
+    Tcp(TcpStream),
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stream(socket) => socket.as_fd(),
+            Self::SeqPacket(socket) => socket.as_fd(),
+            Self::Datagram(socket) => socket.as_fd(),
+            Self::Tcp(socket) => socket.as_fd(),
+        }
+    }
+}
+
+/// A server, looked up once.
+pub(super) struct Target {
+    pub(super) endpoint: Endpoint,
+    /// Where the endpoint is TCP: what its name stands for.
+    tcp: Vec<SocketAddr>,
+    connector: Connector,
+}
+
+impl Target {
+    pub(super) fn new(endpoint: Endpoint) -> anyhow::Result<Self> {
+        let tcp = match &endpoint {
+            Endpoint::Unix(_) => Vec::new(),
+            Endpoint::Tcp(name) => look_up(name).map_err(|error| {
+                failure(
+                    Exit::NothingThere,
+                    format!("cannot connect to {endpoint}: {error}; check the name"),
+                )
+            })?,
+        };
+        Ok(Self {
+            endpoint,
+            tcp,
+            connector: Connector::new().connect_timeout(PATIENCE),
+        })
+    }
+
+    /// A connection that does not block.
+    pub(super) fn connect(&self) -> anyhow::Result<Socket> {
+        let socket = match &self.endpoint {
+            Endpoint::Unix(address) => self.connect_unix(address)?,
+            Endpoint::Tcp(_) => {
+                let stream = connect_tcp(&self.tcp);
+                Socket::Tcp(stream.map_err(|error| self.refused(&error))?)
+            }
+        };
+        rustix::io::ioctl_fionbio(&socket, true).map_err(io::Error::from)?;
+        Ok(socket)
+    }
+
+    fn connect_unix(&self, address: &Address) -> anyhow::Result<Socket> {
+        Ok(match self.endpoint.transport() {
+            Transport::Seqpacket => {
+                Socket::SeqPacket(self.connector.connect_seqpacket_blocking(address)?)
+            }
+            Transport::Dgram => {
+                let socket = BlockingDatagram::unclaimed()?;
+                self.connector.connect_datagram_blocking(&socket, address)?;
+                Socket::Datagram(socket)
+            }
+            _ => Socket::Stream(self.connector.connect_blocking(address)?),
+        })
+    }
+
+    fn refused(&self, error: &io::Error) -> anyhow::Error {
+        let (exit, advice) = match error.kind() {
+            ErrorKind::ConnectionRefused => {
+                (Exit::NothingThere, "nobody listens there; start the server")
+            }
+            ErrorKind::TimedOut => (Exit::TimedOut, "look at the server"),
+            _ => (Exit::Failed, "look at the network"),
+        };
+        failure(
+            exit,
+            format!("cannot connect to {}: {error}; {advice}", self.endpoint),
+        )
+    }
+}
+
+fn look_up(name: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(name.to_socket_addrs()?.collect())
+}
+
+/// To the first that answers: `localhost` is ::1 as well, where a server need not listen.
+fn connect_tcp(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut result = Err(ErrorKind::NotFound.into());
+    for address in addresses {
+        result = TcpStream::connect_timeout(address, PATIENCE);
+        if result.is_ok() {
+            break;
+        }
+    }
+    let stream = result?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

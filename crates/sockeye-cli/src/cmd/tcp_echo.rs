@@ -1,0 +1,37 @@
+//! The hidden verb `tcp-echo`: what `bench` holds UNIX sockets against, on one thread like `serve`.
+
+use std::net::Ipv4Addr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::exchange::to_stdout;
+use super::serve::allow_many_descriptors;
+use crate::exit::Exit;
+
+/// Until somebody kills it. Its address is its only line on standard output.
+pub(crate) fn run() -> anyhow::Result<Exit> {
+    allow_many_descriptors(None);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        to_stdout(format!("tcp:{}\n", listener.local_addr()?).as_bytes())?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(echo(stream));
+        }
+    })
+}
+
+async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            count => stream.write_all(&buffer[..count]).await?,
+        }
+    }
+}
