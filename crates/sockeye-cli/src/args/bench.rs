@@ -110,7 +110,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<NonZeroU32>,
 
-    /// Before sleeping, look for answers again and again for at most D
+    /// Before sleeping, look for answers again and again for at most D; so do
+    /// the servers of the full picture
     #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
     pub(crate) busy_poll: Duration,
 

@@ -43,6 +43,10 @@ pub(crate) struct Send {
     #[arg(short, long, value_name = "D", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
+    /// Before sleeping, poll for the answer for at most D (as in 50us)
+    #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
+    pub(crate) busy_poll: Duration,
+
     /// Leave the connection open for sending; the server must end it
     #[arg(long)]
     pub(crate) no_shutdown: bool,

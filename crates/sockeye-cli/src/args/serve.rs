@@ -123,6 +123,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
+    /// Before sleeping, poll a connection for at most D (as in 50us) for its next
+    /// message. That saves waking up, and costs processor time: it is given up
+    /// where messages come later, or where other connections have work
+    #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
+    pub(crate) busy_poll: Duration,
+
     /// How long to wait for requests in flight at shutdown; datagrams: also how
     /// long an answer waits for its receiver at any time, a second at least
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
@@ -173,7 +179,7 @@ pub(crate) struct Serve {
 
     /// Start this for each connection, instead of answering messages
     #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = [
-        "reply", "echo", "discard", "framing", "max_message", "idle_timeout", "json",
+        "reply", "echo", "discard", "framing", "max_message", "idle_timeout", "json", "busy_poll",
     ])]
     pub(crate) program: Vec<OsString>,
 }
@@ -203,6 +209,10 @@ impl Serve {
         let unused = [
             ("--framing", self.framing.is_some() && kind != Kind::Stream),
             ("--takeover", self.takeover && kind == Kind::Datagram),
+            (
+                "--busy-poll",
+                !self.busy_poll.is_zero() && kind == Kind::Datagram,
+            ),
             (
                 "--max-connections",
                 self.max_connections.is_some() && kind == Kind::Datagram && self.program.is_empty(),

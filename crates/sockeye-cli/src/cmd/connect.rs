@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
             false => Answers::ToTheEnd,
         },
         max_message: args.max_message,
+        busy_poll: Duration::ZERO,
     };
     match args.target.address.kind() {
         Kind::Stream => exchange.run(Input::Stdin, Vec::new(), to_stdout)?,

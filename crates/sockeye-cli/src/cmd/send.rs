@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
             _ => Answers::ToTheEnd,
         },
         max_message: args.max_message,
+        busy_poll: args.busy_poll,
     };
     let framing = args.framing();
     if framing != Framing::Length {

@@ -127,7 +127,7 @@ impl Stage {
         let mut servers = Vec::new();
         let mut targets = Vec::new();
         for kind in args.kinds() {
-            let server = Server::start(kind, directory.path(), largest)?;
+            let server = Server::start(kind, directory.path(), largest, args.busy_poll)?;
             targets.push(Target::new(server.endpoint.clone())?);
             servers.push(server);
         }

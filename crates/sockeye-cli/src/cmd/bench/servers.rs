@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 use sockeye::{Address, Kind, Name};
@@ -24,6 +25,7 @@ impl Server {
         transport: Transport,
         directory: &Path,
         max_message: usize,
+        busy_poll: Duration,
     ) -> anyhow::Result<Self> {
         let kind = match transport {
             Transport::Unix => Some(Kind::Stream),
@@ -39,6 +41,7 @@ impl Server {
         match &address {
             Some(address) => command
                 .args(["serve", "--echo", "--quiet", "--ready-fd", "1"])
+                .args(busy_poll_of(transport, busy_poll))
                 .arg("--max-message")
                 .arg(max_message.to_string())
                 .arg(address.as_os_str()),
@@ -82,6 +85,16 @@ impl Server {
             Exit::Failed,
             format!("cannot start an echo server: {said}"),
         ))
+    }
+}
+
+/// Datagrams come without a connection that could be polled.
+fn busy_poll_of(transport: Transport, limit: Duration) -> Vec<String> {
+    match transport {
+        Transport::Unix | Transport::Seqpacket if !limit.is_zero() => {
+            vec!["--busy-poll".to_owned(), format!("{}us", limit.as_micros())]
+        }
+        _ => Vec::new(),
     }
 }
 

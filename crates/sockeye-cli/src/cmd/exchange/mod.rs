@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use sockeye::ancillary::{RecvError, SendError};
 use sockeye::packet::BlockingDatagram;
-use sockeye::{Address, Claim, Kind};
+use sockeye::{Address, BusyPoll, Claim, Kind};
 
 use crate::args::ConnectTarget as Target;
 use crate::exit::{Exit, failure};
@@ -58,6 +58,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) answers: Answers,
     /// The longest record that is taken.
     pub(crate) max_message: usize,
+    /// How long to poll before sleeping.
+    pub(crate) busy_poll: Duration,
 }
 
 impl Exchange<'_> {
@@ -114,7 +116,12 @@ impl Exchange<'_> {
                 BUFFER
             }
         ];
-        while self.has_more(&channel, &sending, deadline)? {
+        let mut busy = BusyPoll::new(self.busy_poll);
+        loop {
+            busy.wait(&*channel)?;
+            if !self.has_more(&channel, &sending, deadline)? {
+                break;
+            }
             match channel.receive(&mut buffer) {
                 Ok(None) => break,
                 Ok(Some(count)) => receive(&buffer[..count])?,

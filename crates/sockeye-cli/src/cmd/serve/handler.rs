@@ -1,11 +1,13 @@
 //! [`Handler`]: what is done with what comes.
 
+use std::future::Future;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use sockeye::Peer;
-use sockeye::framing::{Framing, FramingError};
+use sockeye::framing::{Framing, FramingError, Message};
 use sockeye::server::{Connection, Messages};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -67,18 +69,25 @@ impl Handler {
         }
     }
 
-    pub(super) async fn handle(self: Arc<Self>, connection: Connection) {
+    /// Most connections are idle most of the time, so what they do not need then is kept out of this
+    /// future: the connection as it came, and the work for a message.
+    pub(super) fn handle(
+        self: Arc<Self>,
+        connection: Connection,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let echoes = matches!(self.answer, Answer::Echo);
         let mut messages = match echoes {
             true => Messages::new(connection, Framing::Raw, usize::MAX),
             false => Messages::new(connection, self.framing, self.max_message).take_descriptors(),
         };
-        let result = match echoes {
-            true => echo(&mut messages).await,
-            false => self.converse(&mut messages).await,
-        };
-        if let Err(error) = result {
-            self.explain(&error, &messages);
+        async move {
+            let result = match echoes {
+                true => echo(&mut messages).await,
+                false => self.converse(&mut messages).await,
+            };
+            if let Err(error) = result {
+                self.explain(&error, &messages);
+            }
         }
     }
 
@@ -132,13 +141,7 @@ impl Handler {
             let sender =
                 sender.get_or_insert_with(|| Sender::new(messages.connection().peer().ok()));
             let descriptors = messages.descriptors();
-            let received = Received {
-                payload: &message.payload,
-                size: message.size,
-                descriptors: &descriptors,
-            };
-            self.show(&received, sender).await;
-            drop((message, descriptors));
+            Box::pin(self.show_message(message, descriptors, sender)).await;
             if listens && !self.framed.is_empty() {
                 match messages.send(&self.framed).await {
                     Ok(()) => {}
@@ -149,6 +152,15 @@ impl Handler {
             }
         }
         Ok(())
+    }
+
+    async fn show_message(&self, message: Message, descriptors: Vec<OwnedFd>, sender: &Sender) {
+        let received = Received {
+            payload: &message.payload,
+            size: message.size,
+            descriptors: &descriptors,
+        };
+        self.show(&received, sender).await;
     }
 
     /// Prints what came; if that fails for good, the server stops: its work could not be seen.

@@ -225,7 +225,7 @@ async fn serve(
 
 /// The server of connections that the arguments ask for.
 fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
-    let mut server = Server::new().drain(args.drain);
+    let mut server = Server::new().drain(args.drain).busy_poll(args.busy_poll);
     if let Some(most) = args.max_connections {
         server = server.max_connections(most);
     }

@@ -35,7 +35,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
             size: record.payload.len(),
             descriptors: &record.descriptors,
         };
-        handler.show(&received, sender).await;
+        Box::pin(handler.show(&received, sender)).await;
         if let Some(answer) = handler.answer_to(&record.payload).filter(|_| listens) {
             match records.send(answer, &[]).await {
                 Ok(()) => {}
