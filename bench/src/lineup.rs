@@ -14,7 +14,7 @@ pub(crate) struct Lineup {
 }
 
 /// Idle connections are to cost less than this, in bytes.
-const IDLE_GOAL: f64 = 2048.0;
+const IDLE_GOAL: f64 = 1024.0;
 
 impl Lineup {
     /// Everybody who could take part.
@@ -31,7 +31,7 @@ impl Lineup {
         let mut peers = match part {
             Part::Echo => vec![
                 sockeye_echo("sockeye").subject(),
-                tokio.goal(1.0),
+                tokio.goal(1.15),
                 tokio_single,
             ],
             Part::Connect => vec![sockeye_reply("sockeye").subject()],
@@ -63,11 +63,20 @@ impl Lineup {
                 Err(reason) => missing.push(("posix_spawn in C".to_owned(), reason.clone())),
             }
         }
+        let floor = |program| Peer::new("epoll loop in C", program, Answer::Echo);
+        match (&tools.epoll_echo, part) {
+            (Ok(program), Part::Echo) => peers.push(floor(program).goal(1.0)),
+            (Ok(program), Part::Connect) => peers.push(floor(program)),
+            (Err(reason), Part::Echo | Part::Connect) => {
+                missing.push(("epoll loop in C".to_owned(), reason.clone()));
+            }
+            _ => {}
+        }
         match &tools.go {
             Ok(go) => peers.extend(match part {
-                Part::Echo => vec![Peer::new("go", &go.echo, Answer::Echo).goal(1.3)],
+                Part::Echo => vec![Peer::new("go", &go.echo, Answer::Echo).goal(1.7)],
                 Part::Connect => vec![
-                    Peer::new("go, one read", &go.once, Answer::Reply).goal(1.0),
+                    Peer::new("go, one read", &go.once, Answer::Reply).goal(1.5),
                     Peer::new("go, thirty lines", &go.thirty_lines, Answer::Reply),
                 ],
                 Part::Programs => Vec::new(),

@@ -14,6 +14,8 @@ pub(crate) struct Tools {
     pub(crate) go: Result<Go, String>,
     /// An error says why it is missing.
     pub(crate) spawn_loop: Result<PathBuf, String>,
+    /// As `spawn_loop`.
+    pub(crate) epoll_echo: Result<PathBuf, String>,
 }
 
 /// Built from `bench/peers`.
@@ -50,13 +52,15 @@ impl Tools {
         cargo_build("sockeye-bench", target, stop)?;
         let peers = target.join("bench-peers");
         let go = Go::build(&peers, temporary, stop);
-        let spawn_loop = c_build("spawn_loop", &peers, stop).map_err(|error| format!("{error:#}"));
+        let c = |name| c_build(name, &peers, stop).map_err(|error| format!("{error:#}"));
+        let (spawn_loop, epoll_echo) = (c("spawn_loop"), c("epoll_echo"));
         stop.check()?;
         Ok(Self {
             sockeye,
             tokio_echo: profile.join("tokio_echo"),
             go,
             spawn_loop,
+            epoll_echo,
         })
     }
 }

@@ -67,6 +67,8 @@ struct Crowd {
     messages: Arc<AtomicU64>,
     /// How many there were at our last one.
     seen: u64,
+    /// Whether as many others as there are workers came between our last two.
+    was_busy: bool,
     workers: u64,
 }
 
@@ -91,6 +93,7 @@ impl BusyPoll {
             crowd: Some(Crowd {
                 messages: Arc::default(),
                 seen: 0,
+                was_busy: false,
                 workers: workers as u64,
             }),
             ..Self::new(limit)
@@ -156,14 +159,18 @@ impl BusyPoll {
         }
         self.phase = Phase::Idle;
         if let Some(crowd) = &mut self.crowd {
-            crowd.seen = crowd.messages.fetch_add(1, Ordering::Relaxed) + 1;
+            let before = crowd.messages.fetch_add(1, Ordering::Relaxed);
+            crowd.was_busy = before - crowd.seen >= crowd.workers;
+            crowd.seen = before + 1;
         }
     }
 
-    /// Whether as many other messages as there are threads have come since our last one.
+    /// Whether as many other messages as there are threads have come since our last one, or had come
+    /// between that and the one before.
     fn is_crowded(&self) -> bool {
         self.crowd.as_ref().is_some_and(|crowd| {
-            crowd.messages.load(Ordering::Relaxed) - crowd.seen >= crowd.workers
+            let others = crowd.messages.load(Ordering::Relaxed) - crowd.seen;
+            crowd.was_busy || others >= crowd.workers
         })
     }
 }
@@ -246,6 +253,8 @@ mod tests {
         assert!(one.asks_again(), "it is alone");
         other.came();
         assert!(!one.asks_again(), "there is other work");
+        one.came();
+        assert!(!one.asks_again(), "there was, and is likely to be again");
         one.came();
         assert!(one.asks_again());
     }

@@ -51,7 +51,8 @@ pub struct Messages {
     eager_reads: u8,
     read_size: usize,
     ending: Ending,
-    /// Where descriptors are taken.
+    takes_descriptors: bool,
+    /// Those that have come. Few connections ever have any.
     arrivals: Option<Box<Arrivals>>,
 }
 
@@ -67,22 +68,23 @@ struct Arrivals {
     of_message: Vec<OwnedFd>,
 }
 
-impl Arrivals {
-    /// Takes what was received; the buffer has `length` bytes now.
-    fn received(
-        &mut self,
-        received: Result<Option<Received>, RecvError>,
-        length: usize,
-    ) -> io::Result<usize> {
-        let Some(received) = received? else {
-            return Ok(0);
-        };
-        if !received.descriptors.is_empty() {
-            self.waiting.push((length, received.descriptors));
-        }
-        Ok(received.bytes)
+/// Takes what was received; the buffer has `length` bytes now.
+fn arrived(
+    arrivals: &mut Option<Box<Arrivals>>,
+    received: Result<Option<Received>, RecvError>,
+    length: usize,
+) -> io::Result<usize> {
+    let Some(received) = received? else {
+        return Ok(0);
+    };
+    if !received.descriptors.is_empty() {
+        let arrivals = arrivals.get_or_insert_default();
+        arrivals.waiting.push((length, received.descriptors));
     }
+    Ok(received.bytes)
+}
 
+impl Arrivals {
     /// The decoder has taken a message of `size` bytes from the front of the buffer.
     fn take_message(&mut self, size: usize) -> Result<(), RecvError> {
         for (end, _) in &mut self.waiting {
@@ -129,6 +131,7 @@ impl Messages {
                 Framing::Raw => limit.clamp(1, scratch::SIZE),
                 _ => scratch::SIZE,
             },
+            takes_descriptors: false,
             arrivals: None,
         }
     }
@@ -137,7 +140,7 @@ impl Messages {
     /// closes them.
     #[must_use]
     pub fn take_descriptors(mut self) -> Self {
-        self.arrivals = Some(Box::default());
+        self.takes_descriptors = true;
         self
     }
 
@@ -211,15 +214,21 @@ impl Messages {
     /// # Cancel safety
     /// None: part of the bytes may have been sent.
     pub async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
-        let sent = match self.connection.send_now(wire) {
-            Ok(count) => count,
-            Err(Errno::AGAIN | Errno::INTR) => 0,
-            Err(errno) => return Err(errno.into()),
-        };
-        if sent == wire.len() {
-            return Ok(());
+        match self.send_now(wire)? {
+            sent if sent == wire.len() => Ok(()),
+            sent => self.connection.write_all(&wire[sent..]).await,
         }
-        self.connection.write_all(&wire[sent..]).await
+    }
+
+    /// Sends as many bytes as there is room for, without waiting, and returns their number.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn send_now(&mut self, wire: &[u8]) -> io::Result<usize> {
+        match self.connection.send_now(wire) {
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            sent => Ok(sent?),
+        }
     }
 
     /// How many bytes have come of a message that is not complete.
@@ -280,12 +289,12 @@ impl Messages {
         buffer: &mut BytesMut,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        let Some(arrivals) = &mut self.arrivals else {
+        if !self.takes_descriptors {
             let connection = Pin::new(&mut self.connection);
             return poll_read_buf(connection, cx, &mut buffer.limit(limit));
-        };
+        }
         let received = ready!(self.connection.poll_recv_with(cx, buffer, limit));
-        Poll::Ready(arrivals.received(received, buffer.len()))
+        Poll::Ready(arrived(&mut self.arrivals, received, buffer.len()))
     }
 
     /// As [`Self::poll_read_some`]; a reset is an end of input too. The kernel reports it after the
@@ -304,13 +313,13 @@ impl Messages {
         self.eager_reads = self.eager_reads.checked_sub(1)?;
         let mut first = [0; EAGER_READ];
         let first = &mut first[..self.read_size.min(EAGER_READ)];
-        let read = match &mut self.arrivals {
-            None => self.connection.recv_now(first).map_err(io::Error::from),
-            Some(arrivals) => {
+        let read = match self.takes_descriptors {
+            false => self.connection.recv_now(first).map_err(io::Error::from),
+            true => {
                 let received = self.connection.recv_with_now(first);
                 let bytes = received.as_ref().ok().and_then(Option::as_ref);
                 let length = bytes.map_or(0, |received| received.bytes);
-                arrivals.received(received, length)
+                arrived(&mut self.arrivals, received, length)
             }
         };
         match read {

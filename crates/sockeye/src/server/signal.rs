@@ -1,23 +1,34 @@
-//! [`Gate`] and [`Signal`]: a cancellation that costs nothing while it has not come.
+//! [`Gate`] and [`Signal`]: a cancellation that costs next to nothing while it has not come.
 
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
-/// A token, and a flag beside it that is read without a lock.
+/// A flag that is read without a lock, those who wait for it, and a token for handlers.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     opened: AtomicBool,
+    waiting: Mutex<Waiting>,
     token: CancellationToken,
+}
+
+/// The wakers of those who wait, by number.
+#[derive(Debug, Default)]
+struct Waiting {
+    wakers: Vec<Option<Waker>>,
+    free: Vec<u32>,
 }
 
 impl Gate {
     pub(super) fn open(&self) {
         self.opened.store(true, Ordering::Release);
         self.token.cancel();
+        // Whoever registers from now on finds it open.
+        for waker in self.waiting().wakers.iter().flatten() {
+            waker.wake_by_ref();
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -27,37 +38,113 @@ impl Gate {
     pub(super) fn token(&self) -> &CancellationToken {
         &self.token
     }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // It is whole at any point where a waker could panic.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Waits for a [`Gate`] inside of a poll function.
 ///
-/// Polling tokio-util's future locks the token, which all connections share, each time. A task's
-/// waker hardly ever changes, so it is enough to register it once and to compare afterwards.
+/// tokio-util's future takes 80 bytes on the heap for each connection, and locks the token, which all
+/// connections share, each time it is polled. A task's waker hardly ever changes, so it is enough to
+/// register it once and to compare afterwards.
 pub(super) struct Signal {
     gate: Arc<Gate>,
-    future: Pin<Box<WaitForCancellationFutureOwned>>,
-    registered: Option<Waker>,
+    /// The number under which it is registered.
+    registered: Option<(Waker, u32)>,
 }
 
 impl Signal {
     pub(super) fn new(gate: &Arc<Gate>) -> Self {
         Self {
             gate: Arc::clone(gate),
-            future: Box::pin(gate.token.clone().cancelled_owned()),
             registered: None,
         }
     }
 
     /// Whether the gate is open; if not, the task is woken when it opens.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.gate.is_open() {
-            return true;
-        }
         let waker = cx.waker();
-        if self.registered.as_ref().is_some_and(|w| w.will_wake(waker)) {
-            return false;
+        let is_known = self
+            .registered
+            .as_ref()
+            .is_some_and(|(known, _)| known.will_wake(waker));
+        if !is_known {
+            self.register(waker);
         }
-        self.registered = Some(waker.clone());
-        self.future.as_mut().poll(cx).is_ready()
+        // After the registration: it may have opened in between.
+        self.gate.is_open()
+    }
+
+    fn register(&mut self, waker: &Waker) {
+        let mut waiting = self.gate.waiting();
+        let number = match &self.registered {
+            Some((_, number)) => *number,
+            None => waiting.free.pop().unwrap_or_else(|| {
+                waiting.wakers.push(None);
+                // As many connections as that do not fit into memory.
+                (waiting.wakers.len() - 1) as u32
+            }),
+        };
+        waiting.wakers[number as usize] = Some(waker.clone());
+        drop(waiting);
+        self.registered = Some((waker.clone(), number));
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        if let Some((_, number)) = self.registered {
+            let mut waiting = self.gate.waiting();
+            let waker = waiting.wakers[number as usize].take();
+            waiting.free.push(number);
+            drop(waiting);
+            // Not under the lock: it may drop a task, and that a signal.
+            drop(waker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_and_whoever_has_gone_is_not() {
+        let gate = Arc::<Gate>::default();
+        let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::default()).collect();
+        let wakers: Vec<Waker> = counts.iter().map(|c| Waker::from(Arc::clone(c))).collect();
+        let poll = |signal: &mut Signal, at: usize| {
+            signal.poll_open(&mut Context::from_waker(&wakers[at]))
+        };
+        let mut first = Signal::new(&gate);
+        let mut second = Signal::new(&gate);
+        assert!(!poll(&mut first, 0));
+        assert!(!poll(&mut second, 1));
+        drop(first);
+        // It takes the place of the first, and moves to another task.
+        let mut third = Signal::new(&gate);
+        assert!(!poll(&mut third, 0));
+        assert!(!poll(&mut third, 2));
+        assert_eq!(gate.waiting().wakers.len(), 2);
+        gate.open();
+        let woken: Vec<usize> = counts.iter().map(|c| c.0.load(Ordering::Relaxed)).collect();
+        assert_eq!(woken, [0, 1, 1]);
+        assert!(poll(&mut second, 1));
+        assert!(poll(&mut Signal::new(&gate), 0), "also who comes later");
     }
 }

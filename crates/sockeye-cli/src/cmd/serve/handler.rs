@@ -1,11 +1,12 @@
 //! [`Handler`]: what is done with what comes.
 
 use std::future::Future;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use sockeye::Peer;
 use sockeye::framing::{Framing, FramingError, Message};
 use sockeye::server::{Connection, Messages};
@@ -30,7 +31,7 @@ pub(super) struct Handler {
     throttle: Throttle,
     /// Begins the shutdown.
     pub(super) stop: CancellationToken,
-    pub(super) output_error: OnceLock<std::io::Error>,
+    pub(super) output_error: OnceLock<io::Error>,
 }
 
 impl Handler {
@@ -137,21 +138,22 @@ impl Handler {
     async fn converse(&self, messages: &mut Messages) -> Result<(), FramingError> {
         let mut sender = None;
         let mut listens = true;
-        while let Some(message) = messages.next().await? {
+        loop {
+            // Not in a loop's head: that would keep the message, moved as it is, until its end.
+            let Some(message) = messages.next().await? else {
+                return Ok(());
+            };
             let sender =
                 sender.get_or_insert_with(|| Sender::new(messages.connection().peer().ok()));
             let descriptors = messages.descriptors();
             Box::pin(self.show_message(message, descriptors, sender)).await;
             if listens && !self.framed.is_empty() {
-                match messages.send(&self.framed).await {
-                    Ok(()) => {}
-                    // The peer has gone, but what it sent before has come all the same.
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => listens = false,
-                    Err(error) => return Err(error.into()),
-                }
+                listens = match send(messages, self.framed.clone()) {
+                    Sent::Done(sent) => takes_answers(sent)?,
+                    Sent::Rest(rest) => takes_answers(rest.await)?,
+                };
             }
         }
-        Ok(())
     }
 
     async fn show_message(&self, message: Message, descriptors: Vec<OwnedFd>, sender: &Sender) {
@@ -197,8 +199,39 @@ fn tell_withheld(withheld: u64) {
 }
 
 async fn echo(messages: &mut Messages) -> Result<(), FramingError> {
-    while let Some(message) = messages.next().await? {
-        messages.send(&message.payload).await?;
+    loop {
+        let Some(message) = messages.next().await? else {
+            return Ok(());
+        };
+        match send(messages, message.payload) {
+            Sent::Done(sent) => sent?,
+            Sent::Rest(rest) => rest.await?,
+        }
     }
-    Ok(())
+}
+
+/// What became of an answer.
+enum Sent<'a> {
+    Done(io::Result<()>),
+    /// The peer is slow; the rest goes in a future that not every task has room for.
+    Rest(Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>),
+}
+
+fn send(messages: &mut Messages, mut wire: Bytes) -> Sent<'_> {
+    match messages.send_now(&wire) {
+        Ok(sent) if sent < wire.len() => {
+            wire.advance(sent);
+            Sent::Rest(Box::pin(async move { messages.send(&wire).await }))
+        }
+        sent => Sent::Done(sent.map(|_| ())),
+    }
+}
+
+/// Whether the peer is still there. If it has gone, what it sent before has come all the same.
+fn takes_answers(sent: io::Result<()>) -> Result<bool, FramingError> {
+    match sent {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
