@@ -33,6 +33,7 @@ use allowed::Allowed;
 use handler::Handler;
 use notify::Notify;
 use programs::Programs;
+use restart::{Pending, Restart};
 use signals::{Signals, signals};
 use socket::Socket;
 
@@ -115,13 +116,16 @@ async fn serve(
     let programs = program.map(|program| Programs::new(program, args, &socket));
     let stop = handler.stop.clone();
     let cut_off = CancellationToken::new();
+    let pending = Arc::<Pending>::default();
     let watch = {
         let (stop, cut_off) = (stop.clone(), cut_off.clone());
+        let pending = Arc::clone(&pending);
         let notify = Arc::clone(&notify);
         let drain = args.drain;
         async move {
             tokio::select! {
                 name = signals.next() => {
+                    pending.kill();
                     stop.cancel();
                     info!(
                         "stopping on {name}: no newcomers, draining for at most {drain:?}; again to cut off"
@@ -138,7 +142,9 @@ async fn serve(
     let watch = tokio::spawn(watch);
     let handed_over = CancellationToken::new();
     let restarts = restart.map(|hangup| {
-        let restart = restart::Restart {
+        let restart = Restart {
+            pending: Arc::clone(&pending),
+            stop: stop.clone(),
             soft_limit: limit.current,
             is_successor: args.successor.is_some(),
             address: args.address.clone(),
@@ -151,6 +157,7 @@ async fn serve(
         let drain = args.drain;
         let notify = Arc::clone(&notify);
         move |successor: &Peer| {
+            pending.forget();
             handed_over.cancel();
             if let Some(pid) = successor.pid() {
                 notify.replaced_by(pid.as_raw_pid().unsigned_abs());

@@ -1,9 +1,11 @@
 //! SIGHUP: the command anew, which takes over.
 
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use sockeye::Address;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::Signal;
@@ -15,7 +17,37 @@ use super::notify::Notify;
 /// How long the new process may take until it has taken over.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The process that is to take over, until it has or has ended. A server that is told to stop ends
+/// it first: it would find nobody, and serve on.
+#[derive(Default)]
+pub(super) struct Pending(Mutex<Option<OwnedFd>>);
+
+impl Pending {
+    /// Kills it. It is our own child, and at any step of a takeover its death is harmless.
+    pub(super) fn kill(&self) {
+        if let Some(pidfd) = &*self.process() {
+            let _ = pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// It has taken over.
+    pub(super) fn forget(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, process: Option<OwnedFd>) {
+        *self.process() = process;
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        // Nothing in there can be half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub(super) struct Restart {
+    pub(super) pending: Arc<Pending>,
+    pub(super) stop: CancellationToken,
     /// The limit of descriptors that we were started with.
     pub(super) soft_limit: Option<u64>,
     /// Whether we were started like this ourselves.
@@ -28,11 +60,14 @@ pub(super) struct Restart {
 impl Restart {
     /// Starts the command anew at each signal, until one has taken over.
     pub(super) async fn on_each(self, mut hangup: Signal) {
-        while hangup.recv().await.is_some() {
+        while hangup.recv().await.is_some() && !self.stop.is_cancelled() {
             self.notify.reloading();
             let Err(why) = self.restart().await else {
                 return;
             };
+            if self.stop.is_cancelled() {
+                return;
+            }
             warn!("{why}; still serving");
             self.notify.ready(&self.address);
         }
@@ -47,8 +82,11 @@ impl Restart {
         let started = self.start();
         let mut child = started.map_err(|error| format!("cannot restart on SIGHUP: {error}"))?;
         let pid = child.id().unwrap_or_default();
+        let process = Pid::from_raw(pid.cast_signed());
+        let process = process.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        self.pending.set(process);
         info!("restarting on SIGHUP: started pid {pid}");
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             () = self.handed_over.cancelled() => Ok(()),
             ended = child.wait() => Err(match ended {
@@ -60,7 +98,9 @@ impl Restart {
                 let _ = child.kill().await;
                 Err(format!("pid {pid} has not taken over within {PATIENCE:?} and was killed"))
             }
-        }
+        };
+        self.pending.set(None);
+        outcome
     }
 
     /// The file that has the name by which we were started, so that an upgraded one is found, with

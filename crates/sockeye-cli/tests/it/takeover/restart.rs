@@ -184,3 +184,31 @@ fn whoever_waits_for_readiness_is_told_once() {
     server.await_release();
     assert_eq!(server.process.stdout.all(), b"\n");
 }
+
+/// The new process would find nobody and serve on.
+#[test]
+fn a_server_that_is_stopped_takes_the_one_it_has_just_started_with_it() {
+    let place = Place::new();
+    let sockeye = copy_of_sockeye(&place);
+    let mut command = Command::new(&sockeye);
+    command.args(["serve", "--takeover"]).arg(place.socket());
+    let mut server = Server::started_by(&mut command, place.socket());
+    // It is still on its way when the signal comes: it waits for somebody to write.
+    let fifo = place.at("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
+    assert!(made.success());
+    let new = place.at("new");
+    let fifo = fifo.to_str().expect("a plain path");
+    fs::write(&new, format!("#!/bin/sh\nread line < {fifo}\n")).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&new, Path::new(&sockeye)).unwrap();
+
+    server.process.signal(Signal::HUP);
+    let restarting = |line: &str| line.starts_with("restarting on SIGHUP");
+    server.process.stderr.line("the restart", restarting);
+    server.process.signal(Signal::TERM);
+    // Both share standard error, so this waits for the end of both.
+    let ended = server.process.finish();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert!(!ended.stderr.contains("still serving"), "{ended:#?}");
+}
