@@ -184,15 +184,16 @@ pub(crate) fn poll<T>(
 ) -> Option<Poll<io::Result<T>>> {
     let busy = busy.as_mut()?;
     for _ in 0..BURST {
+        // Before the first attempt: where others have work it would be one in vain for each message.
+        if !busy.asks_again() {
+            return None;
+        }
         match receive() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => {
                 busy.came();
                 return Some(Poll::Ready(done));
             }
-        }
-        if !busy.asks_again() {
-            return None;
         }
     }
     cx.waker().wake_by_ref();

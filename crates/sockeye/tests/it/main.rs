@@ -20,6 +20,8 @@ mod support;
 mod adopt;
 #[cfg(feature = "tokio")]
 mod arrivals;
+#[cfg(feature = "tokio")]
+mod busy_poll;
 mod claim;
 mod connect;
 #[cfg(feature = "tokio")]
