@@ -16,7 +16,7 @@ use super::allowed::Allowed;
 use super::answers::{Answers, NO_ADDRESS};
 use super::handler::Handler;
 use super::programs::{self, Programs};
-use super::records::told;
+use super::records::{make_room, told};
 use super::visits::Visits;
 use crate::output::message::{Received, Sender};
 
@@ -44,6 +44,8 @@ impl Server {
             let report = counted.get();
             return Err(ServerError { source, report });
         }
+        // An answer may be as long as a message.
+        make_room(&socket, self.handler.max_message);
         socket.set_send_timeout(self.drain.max(Duration::from_secs(1)));
         let socket = Arc::new(socket);
         let mut answers = Answers::new(&socket, &self.handler);

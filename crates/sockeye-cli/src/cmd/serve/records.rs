@@ -1,8 +1,10 @@
 //! Connections of records.
 
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use rustix::net::sockopt;
 use sockeye::SeqPacket;
 use sockeye::ancillary::{RecvError, SendError};
 use sockeye::server::{Connection, Records};
@@ -10,6 +12,9 @@ use tracing::debug;
 
 use super::handler::Handler;
 use crate::output::message::{Received, Sender};
+
+/// What the kernel wants of a send buffer besides the bytes of a record.
+const OVERHEAD: usize = 32;
 
 pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPacket>) {
     let mut records = Records::new(connection, handler.max_message);
@@ -37,7 +42,13 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
         };
         Box::pin(handler.show(&received, sender)).await;
         if let Some(answer) = handler.answer_to(&record.payload).filter(|_| listens) {
-            match records.send(answer, &[]).await {
+            let mut sent = records.send(answer, &[]).await;
+            if let Err(SendError::TooLong { size, .. }) = sent {
+                // The client has a larger buffer than we; the kernel gives us what it may.
+                make_room(records.connection(), size);
+                sent = records.send(answer, &[]).await;
+            }
+            match sent {
                 Ok(()) => {}
                 // The peer has gone, but what it sent before has come all the same.
                 Err(SendError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => {
@@ -53,6 +64,14 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
         }
     }
     Ok(())
+}
+
+/// Sees to it that so many bytes can be sent at once, as far as `net.core.wmem_max` lets us.
+pub(super) fn make_room(socket: impl AsFd, bytes: usize) {
+    // If that fails, so does the sending, and says why.
+    if sockopt::socket_send_buffer_size(&socket).is_ok_and(|room| room < bytes + OVERHEAD) {
+        let _ = sockopt::set_socket_send_buffer_size(&socket, bytes + OVERHEAD);
+    }
 }
 
 /// What to say of something that could not be taken; `None` where that is nothing special.
