@@ -7,10 +7,9 @@ use rustix::io::Errno;
 use rustix::net::listen;
 
 use super::lock::Lock;
+use super::ownership::{Control, Ownership};
 use super::place::{FileIdentity, Place};
-use super::{
-    CONTROL_BACKLOG, ClaimError, ClaimOptions, Control, Ownership, control_address, publish,
-};
+use super::{CONTROL_BACKLOG, ClaimError, ClaimOptions, control_address, publish};
 use crate::address::{Address, Kind};
 use crate::adopt;
 use crate::inspect::diag::{self, Entry};

@@ -6,19 +6,19 @@
 //! exact mode; nothing here reads or sets the umask. The socket file is removed while the socket is
 //! still open, and only if it is the one that was bound.
 
+mod blocking;
 mod error;
 #[cfg(feature = "tokio")]
 mod inherit;
 mod lock;
+mod ownership;
 mod place;
 mod probe;
 mod publish;
 
 use std::fmt;
 use std::io;
-use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use rustix::fs::fstat;
@@ -26,18 +26,20 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::net::sockopt::set_socket_passcred;
 
+pub use blocking::BlockingListener;
 pub use error::{ClaimError, ClaimErrorKind};
 pub(crate) use error::{advice, in_words};
 #[cfg(feature = "tokio")]
 pub(crate) use inherit::Inheritance;
 #[cfg(feature = "tokio")]
 pub use inherit::Mismatch;
+pub(crate) use ownership::Ownership;
 pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
 
 use crate::address::{Address, Kind, Name};
 use crate::socket;
-use lock::Lock;
+use ownership::Control;
 use place::{FileIdentity, Place};
 
 /// What is added to a socket's path to name its lock file.
@@ -254,70 +256,6 @@ fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
     ClaimError::new(address, better)
 }
 
-/// A path of ours: the lock that says so and the file that we bound.
-pub(crate) struct Ownership {
-    place: Place,
-    lock: Lock,
-    file: Option<FileIdentity>,
-    control: Option<Control>,
-    /// Not while another process that has all of it, too, may be the owner.
-    is_ours: bool,
-}
-
-/// The socket at which a successor may ask, and its file.
-struct Control {
-    place: Place,
-    file: Option<FileIdentity>,
-    socket: OwnedFd,
-}
-
-impl Ownership {
-    /// As [`Claim::unsafe_parent`].
-    pub(crate) fn unsafe_parent(&self) -> Option<PathBuf> {
-        let (mode, _) = self.place.directory_mode().ok()?;
-        (mode & 0o1002 == 0o002).then(|| self.place.parent.clone())
-    }
-
-    /// Removes the socket files; the lock stays ours. The sockets must still be open: once one is
-    /// closed its inode number may belong to a successor's file.
-    pub(crate) fn unlink(&mut self) -> Result<(), Errno> {
-        if !self.is_ours {
-            return Ok(());
-        }
-        let remove = |place: &Place, file: &mut Option<FileIdentity>| match file.take() {
-            Some(file) => place.unlink(&place.base, file),
-            None => Ok(()),
-        };
-        // This one last: without it, a successor takes the server for one that hands nothing over.
-        let removed = remove(&self.place, &mut self.file);
-        match &mut self.control {
-            Some(control) => removed.and(remove(&control.place, &mut control.file)),
-            None => removed,
-        }
-    }
-}
-
-impl fmt::Debug for Ownership {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Ownership");
-        shown
-            .field("base", &self.place.base)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Ownership {
-    fn drop(&mut self) {
-        if !self.is_ours {
-            return;
-        }
-        // Nobody can be told of a failure here (a file system that was remounted read-only); what
-        // is left is a stale file, which the next server replaces.
-        let _ = self.unlink();
-        self.lock.remove(&self.place);
-    }
-}
-
 /// Exclusive ownership of a socket address, with the socket that listens on it.
 ///
 /// Dropping it releases the address: the socket file is removed if it is still the one that was
@@ -409,49 +347,6 @@ impl fmt::Debug for Claim {
             .field("address", &self.address)
             .field("socket", &self.socket)
             .finish_non_exhaustive()
-    }
-}
-
-/// A blocking listener that owns its address; dropping it releases the address.
-pub struct BlockingListener {
-    // Dropped in this order: the path is given up before the socket closes.
-    ownership: Option<Ownership>,
-    listener: UnixListener,
-}
-
-impl BlockingListener {
-    pub(crate) fn new(ownership: Option<Ownership>, listener: UnixListener) -> Self {
-        Self {
-            ownership,
-            listener,
-        }
-    }
-
-    /// Gives the listener away, if it owns no path: adopted or abstract.
-    ///
-    /// # Errors
-    /// Gives it back where it owns one; without the owner nobody would remove the file.
-    pub fn into_std(self) -> Result<UnixListener, Box<Self>> {
-        match self.ownership {
-            None => Ok(self.listener),
-            Some(_) => Err(Box::new(self)),
-        }
-    }
-}
-
-impl Deref for BlockingListener {
-    type Target = UnixListener;
-
-    fn deref(&self) -> &UnixListener {
-        &self.listener
-    }
-}
-
-impl fmt::Debug for BlockingListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BlockingListener")
-            .field(&self.listener)
-            .finish()
     }
 }
 

@@ -120,8 +120,13 @@ impl Program {
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub async fn start(&self, connection: impl AsFd, variables: Environment) -> io::Result<Child> {
-        rustix::io::ioctl_fionbio(&connection, false)?;
-        self.start_with(&connection, &connection, variables).await
+        let connection = connection.as_fd().try_clone_to_owned()?;
+        self.blocking(move |recipe| {
+            let connection = connection.as_fd();
+            rustix::io::ioctl_fionbio(connection, false)?;
+            recipe.spawn(&variables, &[(connection, 0), (connection, 1)])
+        })
+        .await
     }
 
     /// As [`Program::start`], with two files as its standard input and output.

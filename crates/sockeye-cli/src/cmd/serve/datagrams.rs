@@ -145,7 +145,10 @@ impl Server {
             count(counted, |report| report.aborted += 1);
             match &mut visits {
                 Some(visits) => visits.begin(payload, received.sender.clone(), peer).await,
-                None => self.handler.show(&shown, &Sender::new(peer)).await,
+                None if self.handler.shows() => {
+                    self.handler.show(&shown, &Sender::new(peer)).await;
+                }
+                None => {}
             }
             count(counted, |report| {
                 report.aborted -= 1;

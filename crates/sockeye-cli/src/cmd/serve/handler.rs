@@ -165,6 +165,11 @@ impl Handler {
         self.show(&received, sender).await;
     }
 
+    /// Whether anything is printed. If not, nobody need be looked up for it.
+    pub(super) fn shows(&self) -> bool {
+        self.lines.is_some()
+    }
+
     /// Prints what came; if that fails for good, the server stops: its work could not be seen.
     pub(super) async fn show(&self, received: &Received<'_>, sender: &Sender) {
         let Some(lines) = &self.lines else {

@@ -34,13 +34,16 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
     let mut sender = None;
     let mut listens = true;
     while let Some(record) = records.next().await? {
-        let sender = sender.get_or_insert_with(|| Sender::new(records.connection().peer().ok()));
-        let received = Received {
-            payload: &record.payload,
-            size: record.payload.len(),
-            descriptors: &record.descriptors,
-        };
-        Box::pin(handler.show(&received, sender)).await;
+        if handler.shows() {
+            let peer = || records.connection().peer().ok();
+            let sender = sender.get_or_insert_with(|| Sender::new(peer()));
+            let received = Received {
+                payload: &record.payload,
+                size: record.payload.len(),
+                descriptors: &record.descriptors,
+            };
+            Box::pin(handler.show(&received, sender)).await;
+        }
         if let Some(answer) = handler.answer_to(&record.payload).filter(|_| listens) {
             let mut sent = records.send(answer, &[]).await;
             if let Err(SendError::TooLong { size, .. }) = sent {

@@ -1,0 +1,50 @@
+//! [`BlockingListener`]: a claimed stream socket for servers without a runtime.
+
+use std::fmt;
+use std::ops::Deref;
+use std::os::unix::net::UnixListener;
+
+use super::ownership::Ownership;
+
+/// A blocking listener that owns its address; dropping it releases the address.
+pub struct BlockingListener {
+    // Dropped in this order: the path is given up before the socket closes.
+    ownership: Option<Ownership>,
+    listener: UnixListener,
+}
+
+impl BlockingListener {
+    pub(crate) fn new(ownership: Option<Ownership>, listener: UnixListener) -> Self {
+        Self {
+            ownership,
+            listener,
+        }
+    }
+
+    /// Gives the listener away, if it owns no path: adopted or abstract.
+    ///
+    /// # Errors
+    /// Gives it back where it owns one; without the owner nobody would remove the file.
+    pub fn into_std(self) -> Result<UnixListener, Box<Self>> {
+        match self.ownership {
+            None => Ok(self.listener),
+            Some(_) => Err(Box::new(self)),
+        }
+    }
+}
+
+impl Deref for BlockingListener {
+    type Target = UnixListener;
+
+    fn deref(&self) -> &UnixListener {
+        &self.listener
+    }
+}
+
+impl fmt::Debug for BlockingListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BlockingListener")
+            .field(&self.listener)
+            .finish()
+    }
+}
