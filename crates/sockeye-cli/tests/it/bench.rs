@@ -29,8 +29,13 @@ fn bench(options: &[&str]) -> Command {
 
 #[track_caller]
 fn objects(finished: &Finished) -> Vec<Value> {
+    parsed(finished.succeeds())
+}
+
+#[track_caller]
+fn parsed(finished: &Finished) -> Vec<Value> {
     let parse = |line| serde_json::from_str(line).expect("a JSON object a line");
-    finished.succeeds().text().lines().map(parse).collect()
+    finished.text().lines().map(parse).collect()
 }
 
 fn keys(object: &Value) -> Vec<&str> {
@@ -273,7 +278,9 @@ fn a_stall_is_felt_by_all_requests_that_were_due_meanwhile() {
         .args(["bench", "--json", "--rate", "1000", "--time", "1s"])
         .args(["--size", "64", "--connections", "1", text(&place.socket())]));
     // 400 of 1000 were due while it stalled, and a hundred of them waited for more than 300 ms.
-    let latency = &objects(&found)[0]["latency_us"];
+    assert_eq!(found.code, Some(0), "{found:#?}");
+    // Not `objects`: a machine that is busy with others may be told of requests that came too late.
+    let latency = &parsed(&found)[0]["latency_us"];
     assert!(number(latency, "p90") > 250_000.0, "{latency}");
     assert!(number(latency, "max") >= 400_000.0, "{latency}");
 }
