@@ -1,8 +1,8 @@
 //! A process that we started, and that ends with us: killed by its own pid and waited for, whichever way we leave.
 
 use crate::stop::Stop;
-use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process_group};
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
@@ -23,12 +23,11 @@ impl Child {
         Ok(Self(child))
     }
 
-    /// What a program prints that ends successfully, and soon.
+    /// What a program prints, errors included, that ends successfully, and soon; a few lines.
     pub(crate) fn output(command: &mut Command, stop: &Stop) -> Option<String> {
-        let command = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        let (mut reader, writer) = std::io::pipe().ok()?;
+        let errors = writer.try_clone().ok()?;
+        let command = command.stdin(Stdio::null()).stdout(writer).stderr(errors);
         let mut child = Self::start(command).ok()?;
         let deadline = Instant::now() + SHORT;
         let status = loop {
@@ -41,7 +40,9 @@ impl Child {
             stop.sleep(Duration::from_millis(5)).ok()?;
         };
         let mut text = String::new();
-        child.0.stdout.take()?.read_to_string(&mut text).ok()?;
+        // The command holds the other end.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        reader.read_to_string(&mut text).ok()?;
         status.success().then_some(text)
     }
 
@@ -52,6 +53,20 @@ impl Child {
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.0.try_wait()?)
+    }
+
+    /// Sends it a signal that ends it, and waits.
+    pub(crate) fn end(&mut self, signal: Signal, stop: &Stop) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.0), signal)?;
+        let deadline = Instant::now() + SHORT;
+        while self.ended()?.is_none() {
+            ensure!(
+                Instant::now() < deadline,
+                "{signal:?} did not end it within {SHORT:?}"
+            );
+            stop.sleep(Duration::from_millis(5))?;
+        }
+        Ok(())
     }
 
     /// Runs a build tool to its end. A stop interrupts it together with the compilers that it started.
