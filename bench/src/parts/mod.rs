@@ -4,6 +4,7 @@ mod connect;
 mod echo;
 mod idle;
 mod inspect;
+mod latency;
 mod programs;
 
 use crate::contest::Arena;
@@ -19,10 +20,15 @@ pub(crate) struct Part {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [Part; 5] = [
+pub(crate) static PARTS: [Part; 6] = [
     Part {
         name: "echo",
         run: echo::run,
+        has_many_descriptors: false,
+    },
+    Part {
+        name: "latency",
+        run: latency::run,
         has_many_descriptors: false,
     },
     Part {
