@@ -5,6 +5,7 @@ mod echo;
 mod idle;
 mod inspect;
 mod latency;
+mod polling;
 mod programs;
 
 use crate::contest::Arena;
@@ -20,7 +21,7 @@ pub(crate) struct Part {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [Part; 6] = [
+pub(crate) static PARTS: [Part; 7] = [
     Part {
         name: "echo",
         run: echo::run,
@@ -29,6 +30,11 @@ pub(crate) static PARTS: [Part; 6] = [
     Part {
         name: "latency",
         run: latency::run,
+        has_many_descriptors: false,
+    },
+    Part {
+        name: "polling",
+        run: polling::run,
         has_many_descriptors: false,
     },
     Part {
