@@ -1,6 +1,7 @@
 //! The contests, each with who takes part, what is measured and what is the goal.
 
 mod connect;
+mod crowd;
 mod echo;
 mod idle;
 mod inspect;
@@ -21,7 +22,7 @@ pub(crate) struct Part {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [Part; 7] = [
+pub(crate) static PARTS: [Part; 8] = [
     Part {
         name: "echo",
         run: echo::run,
@@ -50,6 +51,11 @@ pub(crate) static PARTS: [Part; 7] = [
     Part {
         name: "idle",
         run: idle::run,
+        has_many_descriptors: true,
+    },
+    Part {
+        name: "crowd",
+        run: crowd::run,
         has_many_descriptors: true,
     },
     Part {
