@@ -8,6 +8,7 @@ mod inspect;
 mod latency;
 mod polling;
 mod programs;
+mod start;
 
 use crate::contest::Arena;
 use crate::report::Report;
@@ -22,7 +23,7 @@ pub(crate) struct Part {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [Part; 8] = [
+pub(crate) static PARTS: [Part; 9] = [
     Part {
         name: "echo",
         run: echo::run,
@@ -57,6 +58,11 @@ pub(crate) static PARTS: [Part; 8] = [
         name: "crowd",
         run: crowd::run,
         has_many_descriptors: true,
+    },
+    Part {
+        name: "start",
+        run: start::run,
+        has_many_descriptors: false,
     },
     Part {
         name: "inspect",
