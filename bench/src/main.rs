@@ -9,6 +9,7 @@
 )]
 
 mod args;
+mod callgrind;
 mod child;
 mod client;
 mod contest;
@@ -28,6 +29,7 @@ mod report;
 mod series;
 mod server;
 mod stop;
+mod strace;
 mod table;
 mod tools;
 

@@ -1,6 +1,7 @@
 //! The contests, each with who takes part, what is measured and what is the goal.
 
 mod connect;
+mod counts;
 mod crowd;
 mod echo;
 mod idle;
@@ -23,7 +24,7 @@ pub(crate) struct Part {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [Part; 9] = [
+pub(crate) static PARTS: [Part; 10] = [
     Part {
         name: "echo",
         run: echo::run,
@@ -62,6 +63,11 @@ pub(crate) static PARTS: [Part; 9] = [
     Part {
         name: "start",
         run: start::run,
+        has_many_descriptors: false,
+    },
+    Part {
+        name: "counts",
+        run: counts::run,
         has_many_descriptors: false,
     },
     Part {
