@@ -2,7 +2,9 @@
 
 use crate::stop::Stop;
 use anyhow::{Context, ensure};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, wait,
+};
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
@@ -10,6 +12,17 @@ use std::time::{Duration, Instant};
 
 /// A program that only tells its version, or that was interrupted, needs no longer.
 const SHORT: Duration = Duration::from_secs(5);
+
+/// From here on, we inherit what our children leave running or do not wait for.
+pub(crate) fn adopt_orphans() -> anyhow::Result<()> {
+    set_child_subreaper(Some(getpid())).context("cannot adopt what servers leave behind")
+}
+
+/// Waits for those that have ended, so that their processor time counts as ours. To be called when there is no [`Child`]
+/// that may have ended: it would be taken for one of them.
+pub(crate) fn reap_orphans() {
+    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+}
 
 /// Killed and reaped on drop.
 pub(crate) struct Child(std::process::Child);

@@ -1,6 +1,7 @@
 //! Servers that take turns: A B C, A B C, and so on. Each turn has a new process, so that luck in where its memory lies
 //! is not the same luck in every round.
 
+use crate::child;
 use crate::lineup::{Lineup, Missing};
 use crate::meter::Noise;
 use crate::peer::Peer;
@@ -137,7 +138,9 @@ impl Arena<'_> {
             for (contestant, mut entry) in entrants {
                 self.stop.check()?;
                 let noise = Noise::start()?;
-                match measure(contestant) {
+                let result = measure(contestant);
+                child::reap_orphans();
+                match result {
                     Ok(result) => {
                         let noise = noise.stop()?;
                         eprintln!("  {:<20} {result:.2}; others {noise:.2} cores", entry.name);

@@ -76,6 +76,7 @@ fn run(args: Args, stop: &Stop) -> anyhow::Result<()> {
     if args.parts.iter().any(|part| part.has_many_descriptors) {
         idlers::raise_descriptor_limit()?;
     }
+    child::adopt_orphans()?;
     let output = args.output.map(Output::create).transpose()?;
     let directory = tempfile::tempdir().context("cannot make a directory for sockets")?;
     let tools = Tools::build(args.sockeye, directory.path(), stop)?;
