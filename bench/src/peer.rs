@@ -16,8 +16,17 @@ pub(crate) struct Peer {
     pub(crate) answer: Answer,
     /// It gets a listening TCP socket as standard input and `-` as its path.
     pub(crate) is_tcp: bool,
-    /// It does not sleep while it waits, and nor is its client to.
-    pub(crate) spins: bool,
+    pub(crate) waiting: Waiting,
+}
+
+/// How the only client of a server waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Waiting {
+    Asleep,
+    /// Asks again and again without a pause.
+    Spinning,
+    /// As Sockeye's clients with `--busy-poll`.
+    BusyPoll,
 }
 
 impl Peer {
@@ -29,7 +38,7 @@ impl Peer {
             handler: &[],
             answer,
             is_tcp: false,
-            spins: false,
+            waiting: Waiting::Asleep,
         }
     }
 
@@ -53,8 +62,8 @@ impl Peer {
         self
     }
 
-    pub(crate) fn spinning(mut self) -> Self {
-        self.spins = true;
+    pub(crate) fn waiting(mut self, waiting: Waiting) -> Self {
+        self.waiting = waiting;
         self
     }
 

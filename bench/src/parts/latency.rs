@@ -6,7 +6,7 @@ use crate::cores::Cores;
 use crate::goal::{Bound, Goal};
 use crate::lineup::Lineup;
 use crate::meter::WARM_UP;
-use crate::peer::{EPOLL_LOOP, Peer, SOCKEYE_ECHO, TOKIO, built};
+use crate::peer::{EPOLL_LOOP, SOCKEYE_ECHO, TOKIO, Waiting, built};
 use crate::percentiles::Percentiles;
 use crate::report::Report;
 use crate::server::Server;
@@ -16,10 +16,14 @@ use crate::tools::Tools;
 use anyhow::{Context, bail, ensure};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
+use sockeye::BusyPoll;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 const POLLING: &str = "sockeye --busy-poll";
+/// Of the client; the server's is in its arguments.
+const POLLING_TIME: Duration = Duration::from_micros(100);
+
 const SPINNING: &str = "spin loop in C";
 
 /// Whose median to whose, at most.
@@ -32,9 +36,10 @@ const GOALS: [(&str, &str, f64); 3] = [
 pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyhow::Result<()> {
     let title = "round trip, 64 bytes, one connection, two cores";
     let polling = tools.sockeye_echo().named(POLLING);
+    let polling = polling.arguments(&["--busy-poll", "100us"]);
     let candidates = [
-        Ok(polling.arguments(&["--busy-poll", "100us"]).spinning()),
-        built(SPINNING, &tools.spin_echo, Answer::Echo).map(Peer::spinning),
+        Ok(polling.waiting(Waiting::BusyPoll)),
+        built(SPINNING, &tools.spin_echo, Answer::Echo).map(|peer| peer.waiting(Waiting::Spinning)),
         Ok(tools.sockeye_echo()),
         tools.epoll_loop(),
         tools.epoll_loop_on_tcp(),
@@ -45,7 +50,7 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
         Ok(cores) => arena.hold_unstarted(title, &lineup, |peer| {
             cores.apart(
                 || Server::start(peer, arena.directory, arena.stop),
-                |server| measure(&server, peer.spins, arena),
+                |server| measure(&server, peer.waiting, arena),
             )
         })?,
         Err(reason) => Outcome::without("a core for each side", &reason),
@@ -68,20 +73,21 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
     Ok(())
 }
 
-fn measure(server: &Server, spins: bool, arena: &Arena<'_>) -> anyhow::Result<Percentiles> {
+fn measure(server: &Server, waiting: Waiting, arena: &Arena<'_>) -> anyhow::Result<Percentiles> {
     let stream = client::connect(server.address()).context("cannot connect")?;
-    round_trips(&stream, spins, WARM_UP, arena.stop)?;
-    let times = round_trips(&stream, spins, arena.turn, arena.stop)?;
+    round_trips(&stream, waiting, WARM_UP, arena.stop)?;
+    let times = round_trips(&stream, waiting, arena.turn, arena.stop)?;
     Percentiles::of(times).context("there was not one answer")
 }
 
 fn round_trips(
     stream: &OwnedFd,
-    spins: bool,
+    waiting: Waiting,
     duration: Duration,
     stop: &Stop,
 ) -> anyhow::Result<Vec<Duration>> {
     let message = client::message(0);
+    let mut busy_poll = BusyPoll::new(POLLING_TIME);
     let mut times = Vec::new();
     let end = Instant::now() + duration;
     loop {
@@ -92,10 +98,13 @@ fn round_trips(
             return Ok(times);
         }
         client::send(stream, &message)?;
-        let received = if spins {
-            receive_spinning(stream, &mut buffer, sent)?
-        } else {
-            client::receive(stream, &mut buffer)?
+        let received = match waiting {
+            Waiting::Asleep => client::receive(stream, &mut buffer)?,
+            Waiting::Spinning => receive_spinning(stream, &mut buffer, sent)?,
+            Waiting::BusyPoll => {
+                busy_poll.wait(stream)?;
+                client::receive(stream, &mut buffer)?
+            }
         };
         times.push(sent.elapsed());
         ensure!(received == MESSAGE_SIZE, "an answer came in pieces");
