@@ -1,5 +1,8 @@
-/* The floor of an echo server: one thread, one epoll, one read and one write for each message. */
+/* The floor of an echo server: one thread, one epoll, one read and one write for each message.
+   With - for PATH it listens on the socket that is its standard input, of whatever family. */
 #define _GNU_SOURCE
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +21,17 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: epoll_echo PATH\n");
         return 2;
     }
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strncpy(address.sun_path, argv[1], sizeof address.sun_path - 1);
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 4096))
+    int listener = STDIN_FILENO;
+    if (strcmp(argv[1], "-")) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        strncpy(address.sun_path, argv[1], sizeof address.sun_path - 1);
+        listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address))
+            fail(argv[1]);
+    }
+    /* Fails on anything but TCP, where accepted sockets inherit it. */
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (listen(listener, 4096))
         fail(argv[1]);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, ready[256];

@@ -1,50 +1,38 @@
 //! The command line, as plain values.
 
+use crate::parts::{PARTS, Part};
+use crate::tools::workspace;
 use anyhow::{Context, bail, ensure};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// What `--help` prints.
-pub(crate) const HELP: &str = "\
+const HELP: &str = "\
 Sockeye side by side with other servers, in interleaved rounds.
 
 Usage: cargo run --release -p sockeye-bench -- [OPTIONS]
 
   --rounds N       rounds; in each, every server has one turn [5]
-  --seconds S      length of one turn [2]
-  --only PART      echo, connect, programs, idle or inspect; repeatable [all]
+  --seconds S      length of one turn [1]
+  --only PART      only this, and print only; repeatable
+  --output FILE    write the results here as well [bench/RESULTS.md]
   --sockeye FILE   compare this binary instead of building the workspace's
   -h, --help       print this
 
+PART is one of
+  PARTS
+
 Tables go to standard output, progress and each single figure to standard error.
+The file is written at the very end, in one go.
 ";
 
-/// One of the contests of servers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Part {
-    /// Messages on connections that stay.
-    Echo,
-    /// Connect, request, answer, close.
-    Connect,
-    /// Connect, and have a program started that answers.
-    Programs,
-    /// Memory of connections that do nothing.
-    Idle,
-}
-
-impl Part {
-    const ALL: [Self; 4] = [Self::Echo, Self::Connect, Self::Programs, Self::Idle];
-}
-
 /// What to run.
-#[derive(Debug, PartialEq)]
 pub(crate) struct Args {
     pub(crate) rounds: usize,
     pub(crate) turn: Duration,
-    pub(crate) parts: Vec<Part>,
-    /// Whether to list sockets, too.
-    pub(crate) inspect: bool,
+    pub(crate) parts: Vec<&'static Part>,
+    pub(crate) output: Option<PathBuf>,
     pub(crate) sockeye: Option<PathBuf>,
 }
 
@@ -55,9 +43,9 @@ impl Args {
     ) -> anyhow::Result<Option<Self>> {
         let mut args = Self {
             rounds: 5,
-            turn: Duration::from_secs(2),
+            turn: Duration::from_secs(1),
             parts: Vec::new(),
-            inspect: false,
+            output: None,
             sockeye: None,
         };
         let mut arguments = arguments.into_iter();
@@ -69,6 +57,7 @@ impl Args {
             };
             match option.as_str() {
                 "-h" | "--help" => return Ok(None),
+                "--output" => args.output = Some(value()?.into()),
                 "--sockeye" => args.sockeye = Some(value()?.into()),
                 "--rounds" => {
                     let text = value()?;
@@ -84,25 +73,33 @@ impl Args {
                     );
                     args.turn = Duration::from_secs_f64(seconds);
                 }
-                "--only" => match &*value()?.to_string_lossy() {
-                    "echo" => args.parts.push(Part::Echo),
-                    "connect" => args.parts.push(Part::Connect),
-                    "programs" => args.parts.push(Part::Programs),
-                    "idle" => args.parts.push(Part::Idle),
-                    "inspect" => args.inspect = true,
-                    other => {
-                        bail!("--only knows echo, connect, programs, idle and inspect, not {other}")
-                    }
-                },
+                "--only" => {
+                    let name = value()?;
+                    let part = PARTS.iter().find(|part| name == part.name);
+                    let names = names();
+                    args.parts.push(part.with_context(|| {
+                        format!("--only knows {names}, not {}", name.to_string_lossy())
+                    })?);
+                }
                 other => bail!("unknown option {other}; try --help"),
             }
         }
-        if args.parts.is_empty() && !args.inspect {
-            args.parts = Part::ALL.to_vec();
-            args.inspect = true;
+        if args.parts.is_empty() {
+            args.parts = PARTS.iter().collect();
+            let results = || workspace().join("bench/RESULTS.md");
+            args.output = args.output.or_else(|| Some(results()));
         }
         Ok(Some(args))
     }
+}
+
+pub(crate) fn help() -> String {
+    HELP.replace("PARTS", &names())
+}
+
+fn names() -> String {
+    let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]
@@ -114,9 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn without_options_everything_runs() {
+    fn without_options_everything_runs_and_is_written() {
         let args = parse("").unwrap().unwrap();
-        assert_eq!((args.rounds, args.parts), (5, Part::ALL.to_vec()));
+        assert_eq!((args.rounds, args.parts.len()), (5, PARTS.len()));
+        assert!(args.output.unwrap().ends_with("bench/RESULTS.md"));
     }
 
     #[test]
@@ -126,8 +124,24 @@ mod tests {
             .unwrap();
         assert_eq!(args.rounds, 3);
         assert_eq!(args.turn, Duration::from_millis(500));
-        assert_eq!(args.parts, [Part::Idle, Part::Echo]);
-        assert_eq!(parse("--help").unwrap(), None);
+        let names: Vec<_> = args.parts.iter().map(|part| part.name).collect();
+        assert_eq!(names, ["idle", "echo"]);
+        assert!(parse("--help").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_part_is_written_on_request_only() {
+        let output = |line| parse(line).unwrap().unwrap().output;
+        assert_eq!(output("--only idle"), None);
+        assert_eq!(output("--only idle --output x"), Some("x".into()));
+        assert_eq!(output("--output x"), Some("x".into()));
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        for line in help().lines() {
+            assert!(line.len() <= 80, "{line}");
+        }
     }
 
     #[test]

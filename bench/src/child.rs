@@ -1,8 +1,10 @@
 //! A process that we started, and that ends with us: killed by its own pid and waited for, whichever way we leave.
 
 use crate::stop::Stop;
-use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process_group};
+use anyhow::{Context, ensure};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, wait,
+};
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
@@ -10,6 +12,17 @@ use std::time::{Duration, Instant};
 
 /// A program that only tells its version, or that was interrupted, needs no longer.
 const SHORT: Duration = Duration::from_secs(5);
+
+/// From here on, we inherit what our children leave running or do not wait for.
+pub(crate) fn adopt_orphans() -> anyhow::Result<()> {
+    set_child_subreaper(Some(getpid())).context("cannot adopt what servers leave behind")
+}
+
+/// Waits for those that have ended, so that their processor time counts as ours. To be called when there is no [`Child`]
+/// that may have ended: it would be taken for one of them.
+pub(crate) fn reap_orphans() {
+    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+}
 
 /// Killed and reaped on drop.
 pub(crate) struct Child(std::process::Child);
@@ -23,12 +36,11 @@ impl Child {
         Ok(Self(child))
     }
 
-    /// What a program prints that ends successfully, and soon.
+    /// What a program prints, errors included, that ends successfully, and soon; a few lines.
     pub(crate) fn output(command: &mut Command, stop: &Stop) -> Option<String> {
-        let command = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        let (mut reader, writer) = std::io::pipe().ok()?;
+        let errors = writer.try_clone().ok()?;
+        let command = command.stdin(Stdio::null()).stdout(writer).stderr(errors);
         let mut child = Self::start(command).ok()?;
         let deadline = Instant::now() + SHORT;
         let status = loop {
@@ -41,7 +53,9 @@ impl Child {
             stop.sleep(Duration::from_millis(5)).ok()?;
         };
         let mut text = String::new();
-        child.0.stdout.take()?.read_to_string(&mut text).ok()?;
+        // The command holds the other end.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        reader.read_to_string(&mut text).ok()?;
         status.success().then_some(text)
     }
 
@@ -52,6 +66,20 @@ impl Child {
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.0.try_wait()?)
+    }
+
+    /// Sends it a signal that ends it, and waits.
+    pub(crate) fn end(&mut self, signal: Signal, stop: &Stop) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.0), signal)?;
+        let deadline = Instant::now() + SHORT;
+        while self.ended()?.is_none() {
+            ensure!(
+                Instant::now() < deadline,
+                "{signal:?} did not end it within {SHORT:?}"
+            );
+            stop.sleep(Duration::from_millis(5))?;
+        }
+        Ok(())
     }
 
     /// Runs a build tool to its end. A stop interrupts it together with the compilers that it started.

@@ -1,10 +1,9 @@
 //! A connection to a server under test, and what is sent over it.
 
-use anyhow::{Context, bail};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use std::io::{ErrorKind, Read};
-use std::os::unix::net::UnixStream;
+use anyhow::{Context, bail, ensure};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, set_tcp_nodelay};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// Bytes in every message, the newline at its end included.
@@ -36,33 +35,37 @@ pub(crate) fn message(connection: usize) -> [u8; MESSAGE_SIZE] {
 
 /// Connects; no later wait on the stream, and none in here, exceeds [`PATIENCE`]. Two system calls more than the
 /// standard library's connect, but that one waits for ever where a backlog is full.
-pub(crate) fn connect(address: &SocketAddrUnix) -> rustix::io::Result<UnixStream> {
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+pub(crate) fn connect(address: &SocketAddrAny) -> rustix::io::Result<OwnedFd> {
+    let family = address.address_family();
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    if family == AddressFamily::INET {
+        set_tcp_nodelay(&socket, true)?;
+    }
     rustix::net::connect(&socket, address)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
-/// Reads what is there, and waits for it if need be; 0 is the end.
-pub(crate) fn read(stream: &mut UnixStream, buffer: &mut [u8]) -> anyhow::Result<usize> {
-    match stream.read(buffer) {
-        Ok(n) => Ok(n),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            bail!("no answer within {PATIENCE:?}")
-        }
+/// One short message into an empty socket: it goes as a whole, or something is very wrong.
+pub(crate) fn send(stream: &OwnedFd, message: &[u8; MESSAGE_SIZE]) -> anyhow::Result<()> {
+    let sent = rustix::net::send(stream, message, SendFlags::empty()).context("cannot send")?;
+    ensure!(sent == MESSAGE_SIZE, "only {sent} bytes were taken");
+    Ok(())
+}
+
+/// Receives what is there, and waits for it if need be; 0 is the end.
+pub(crate) fn receive(stream: &OwnedFd, buffer: &mut [u8]) -> anyhow::Result<usize> {
+    match rustix::net::recv(stream, buffer, RecvFlags::empty()) {
+        Ok((n, _)) => Ok(n),
+        Err(rustix::io::Errno::AGAIN) => bail!("no answer within {PATIENCE:?}"),
         Err(error) => Err(error).context("no answer"),
     }
 }
 
 /// Reads one answer from a connection that stays open, and compares it.
 pub(crate) fn read_answer(
-    stream: &mut UnixStream,
+    stream: &OwnedFd,
     answer: Answer,
     message: &[u8; MESSAGE_SIZE],
 ) -> anyhow::Result<()> {
@@ -74,7 +77,7 @@ pub(crate) fn read_answer(
     let mut buffer = [0; MESSAGE_SIZE + 1];
     let mut filled = 0;
     while filled < expected.len() {
-        match read(stream, &mut buffer[filled..])? {
+        match receive(stream, &mut buffer[filled..])? {
             0 => bail!("the server closed the connection before its answer was complete"),
             n => filled += n,
         }

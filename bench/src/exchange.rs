@@ -1,28 +1,24 @@
 //! Short conversations, one after the other: connect, send a line, half-close, read to the end, close.
 
 use crate::client::{self, Answer, MESSAGE_SIZE, REPLY};
-use crate::meter::{Meter, Sample};
+use crate::contest::Arena;
+use crate::meter::{Meter, Sample, WARM_UP};
 use crate::server::Server;
 use crate::stop::Stop;
 use anyhow::{Context, bail};
-use std::io::Write;
-use std::net::Shutdown;
+use rustix::net::Shutdown;
 use std::time::{Duration, Instant};
 
-/// Time before the meter starts.
-const WARM_UP: Duration = Duration::from_millis(300);
-
-/// Has conversations for `duration`, one after the other in each of `clients` threads.
+/// Has conversations for a turn, one after the other in each of `clients` threads.
 pub(crate) fn measure(
     server: &Server,
     answer: Answer,
     clients: usize,
-    duration: Duration,
-    stop: &Stop,
+    arena: &Arena<'_>,
 ) -> anyhow::Result<Sample> {
-    run_all(server, answer, clients, WARM_UP, stop)?;
+    run_all(server, answer, clients, WARM_UP, arena.stop)?;
     let meter = Meter::start(server.pid())?;
-    let conversations = run_all(server, answer, clients, duration, stop)?;
+    let conversations = run_all(server, answer, clients, arena.turn, arena.stop)?;
     meter.stop(conversations)
 }
 
@@ -46,31 +42,31 @@ fn run_all(
 }
 
 fn run(server: &Server, answer: Answer, duration: Duration, stop: &Stop) -> anyhow::Result<u64> {
-    let message = client::message(0);
-    let expected: &[u8] = match answer {
-        Answer::Echo => &message,
-        Answer::Reply => REPLY,
-    };
     let end = Instant::now() + duration;
     let mut conversations = 0;
     while Instant::now() < end {
         stop.check()?;
-        converse(server, &message, expected)?;
+        converse(server, answer)?;
         conversations += 1;
     }
     Ok(conversations)
 }
 
-fn converse(server: &Server, message: &[u8; MESSAGE_SIZE], expected: &[u8]) -> anyhow::Result<()> {
-    let mut stream = client::connect(server.address()).context("cannot connect")?;
-    stream.write_all(message).context("cannot send")?;
-    stream
-        .shutdown(Shutdown::Write)
-        .context("cannot half-close")?;
+/// One of them.
+pub(crate) fn converse(server: &Server, answer: Answer) -> anyhow::Result<()> {
+    let message = client::message(0);
+    let expected: &[u8] = match answer {
+        Answer::Echo => &message,
+        Answer::Reply => REPLY,
+    };
+    let stream = client::connect(server.address()).context("cannot connect")?;
+    client::send(&stream, &message)?;
+    rustix::net::shutdown(&stream, Shutdown::Write).context("cannot half-close")?;
     let mut buffer = [0; 2 * MESSAGE_SIZE];
     let mut filled = 0;
     loop {
-        match client::read(&mut stream, &mut buffer[filled..])? {
+        match client::receive(&stream, &mut buffer[filled..])? {
+            0 if filled == 0 => bail!("no answer to a client that has said all it had to say"),
             0 if filled == buffer.len() => bail!("the answer has no end"),
             0 => return client::check_answer(&buffer[..filled], expected),
             n => filled += n,

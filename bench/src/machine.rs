@@ -1,28 +1,58 @@
 //! Where figures come from: the machine and the versions of what ran on it.
 
 use crate::child::Child;
+use crate::contest::Arena;
 use crate::stop::Stop;
 use crate::tools::{self, Tools};
 use std::ffi::OsStr;
 use std::fs;
 use std::process::Command;
 
+/// Programs of others that take part or measure, and the option that makes them tell their version.
+const PROGRAMS: [(&str, &[&str]); 10] = [
+    ("rustc", &["--version"]),
+    ("cc", &["--version"]),
+    ("go", &["version"]),
+    // It does not tell its version, so this is what Debian knows.
+    ("s6", &[]),
+    ("socat", &["-V"]),
+    ("ncat", &["--version"]),
+    ("ss", &["-V"]),
+    ("lsof", &["-v"]),
+    ("strace", &["--version"]),
+    ("valgrind", &["--version"]),
+];
+
 /// A line for each fact; what cannot be found out is said to be unknown.
-pub(crate) fn describe(tools: &Tools, stop: &Stop) -> String {
-    let unknown = || "unknown".to_owned();
+pub(crate) fn describe(tools: &Tools, arena: &Arena<'_>) -> String {
+    let stop = arena.stop;
     let cores = std::thread::available_parallelism();
-    let facts = [
+    let own = [
+        ("date", said_by("date", &["-u", "+%F"], stop)),
+        ("rounds", Some(rounds(arena))),
         ("processor", processor()),
         ("cores", cores.ok().map(|cores| cores.to_string())),
         ("kernel", kernel()),
-        ("sockeye", said_by(&tools.sockeye, &["--version"], stop)),
+        ("sockeye", version_of(&tools.sockeye, &["--version"], stop)),
         ("commit", commit(stop)),
-        ("rustc", said_by("rustc", &["--version"], stop)),
         ("tokio", locked("tokio")),
-        ("go", said_by("go", &["version"], stop)),
     ];
-    let lines = facts.map(|(name, fact)| format!("{name:<10} {}\n", fact.unwrap_or_else(unknown)));
-    lines.concat()
+    let others = PROGRAMS.map(|(name, arguments)| {
+        let version = match name {
+            "s6" => version_of("dpkg-query", &["-W", "-f=${Version}", "s6"], stop),
+            _ => version_of(name, arguments, stop),
+        };
+        (name, version)
+    });
+    let lines = own.into_iter().chain(others).map(|(name, fact)| {
+        let fact = fact.unwrap_or_else(|| "unknown".to_owned());
+        format!("{name:<10} {fact}\n")
+    });
+    lines.collect()
+}
+
+fn rounds(arena: &Arena<'_>) -> String {
+    format!("{}, turns of {:?}", arena.rounds, arena.turn)
 }
 
 fn processor() -> Option<String> {
@@ -61,6 +91,20 @@ fn said_by(program: impl AsRef<OsStr>, arguments: &[&str], stop: &Stop) -> Optio
     (!line.is_empty()).then(|| line.to_owned())
 }
 
+/// The first line with something like a version that a program prints.
+fn version_of(program: impl AsRef<OsStr>, arguments: &[&str], stop: &Stop) -> Option<String> {
+    let text = Child::output(Command::new(program).args(arguments), stop)?;
+    let line = text.lines().find(|line| has_version(line))?;
+    Some(line.trim().to_owned())
+}
+
+/// A dot between digits.
+fn has_version(line: &str) -> bool {
+    let mut triples = line.as_bytes().windows(3);
+    triples
+        .any(|triple| triple[0].is_ascii_digit() && triple[1] == b'.' && triple[2].is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +113,13 @@ mod tests {
     fn the_lock_file_knows_tokio_but_not_everything() {
         assert!(locked("tokio").is_some_and(|version| version.starts_with('1')));
         assert_eq!(locked("no-such-package"), None);
+    }
+
+    #[test]
+    fn a_version_is_digits_with_dots() {
+        assert!(has_version("    revision: 4.95.0"));
+        assert!(!has_version(
+            "socat by Gerhard Rieger, see www.dest-unreach.org"
+        ));
     }
 }

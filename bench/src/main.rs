@@ -9,29 +9,34 @@
 )]
 
 mod args;
+mod callgrind;
 mod child;
 mod client;
 mod contest;
-mod echo;
+mod cores;
 mod exchange;
-mod idle;
-mod inspect;
+mod goal;
+mod idlers;
 mod lineup;
+mod load;
 mod machine;
 mod meter;
+mod parts;
 mod peer;
+mod percentiles;
 mod procfs;
+mod report;
 mod series;
 mod server;
 mod stop;
+mod strace;
 mod table;
 mod tools;
 
 use anyhow::{Context, ensure};
-use args::{Args, Part};
+use args::Args;
 use contest::Arena;
-use lineup::Lineup;
-use meter::Sample;
+use report::{Output, Report};
 use std::process::ExitCode;
 use stop::Stop;
 use tools::Tools;
@@ -40,7 +45,7 @@ fn main() -> ExitCode {
     let args = match Args::parse(std::env::args_os().skip(1)) {
         Ok(Some(args)) => args,
         Ok(None) => {
-            print!("{}", args::HELP);
+            print!("{}", args::help());
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -48,7 +53,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let outcome = Stop::on_signals().map(|stop| (run(&args, &stop), stop));
+    let outcome = Stop::on_signals().map(|stop| (run(args, &stop), stop));
     match outcome {
         Ok((Ok(()), _)) => ExitCode::SUCCESS,
         // Whatever broke then broke because of it.
@@ -63,87 +68,30 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args, stop: &Stop) -> anyhow::Result<()> {
+fn run(args: Args, stop: &Stop) -> anyhow::Result<()> {
     ensure!(
         !cfg!(debug_assertions),
         "a slow build of the load generator would measure itself; use cargo run --release"
     );
-    if args.parts.contains(&Part::Idle) || args.inspect {
-        idle::raise_descriptor_limit()?;
+    if args.parts.iter().any(|part| part.has_many_descriptors) {
+        idlers::raise_descriptor_limit()?;
     }
+    child::adopt_orphans()?;
+    let output = args.output.map(Output::create).transpose()?;
     let directory = tempfile::tempdir().context("cannot make a directory for sockets")?;
-    let tools = Tools::build(args.sockeye.clone(), directory.path(), stop)?;
+    let tools = Tools::build(args.sockeye, directory.path(), stop)?;
     let arena = Arena {
         rounds: args.rounds,
+        turn: args.turn,
         directory: directory.path(),
         stop,
     };
-    println!("{}\n{}", machine::describe(&tools, stop), table::LEGEND);
-
-    let mut sockeye_is_missing = false;
-    for &part in &args.parts {
-        let lineup = Lineup::of(part, &tools).try_out(&arena)?;
-        print!("{}", table::of_missing(&lineup.missing));
-        sockeye_is_missing |= !lineup.has_sockeye();
-        match part {
-            Part::Echo => {
-                for connections in [16, 256] {
-                    let title = format!("echo, 64-byte messages, {connections} connections");
-                    let entries = arena.hold(
-                        &title,
-                        &lineup.peers,
-                        |server, _| echo::measure(server, connections, args.turn, stop),
-                        Sample::to_string,
-                    )?;
-                    println!("{}", table::of_rates(&title, &entries));
-                }
-            }
-            Part::Connect => {
-                let title = "connect, request, answer, close; one client";
-                let entries = arena.hold(
-                    title,
-                    &lineup.peers,
-                    |server, peer| exchange::measure(server, peer.answer, 1, args.turn, stop),
-                    Sample::to_string,
-                )?;
-                println!("{}", table::of_rates(title, &entries));
-            }
-            Part::Programs => {
-                for clients in [1, 4] {
-                    let title =
-                        format!("a program (/bin/cat) for each connection, clients: {clients}");
-                    let entries = arena.hold(
-                        &title,
-                        &lineup.peers,
-                        |server, peer| {
-                            exchange::measure(server, peer.answer, clients, args.turn, stop)
-                        },
-                        Sample::to_string,
-                    )?;
-                    println!("{}", table::of_rates(&title, &entries));
-                }
-            }
-            Part::Idle => {
-                let title = format!(
-                    "resident memory of {} idle connections, each after one answer",
-                    idle::CONNECTIONS
-                );
-                let entries = arena.hold(
-                    &title,
-                    &lineup.peers,
-                    |server, peer| idle::measure(server, peer.answer, stop),
-                    |cost| format!("{:.0} bytes each", cost.bytes_per_connection()),
-                )?;
-                println!("{}", table::of_costs(&title, &entries));
-            }
-        }
+    let mut report = Report::new(machine::describe(&tools, &arena));
+    for part in args.parts {
+        (part.run)(&arena, &tools, &mut report)?;
     }
-    if args.inspect {
-        for spread in inspect::SPREADS {
-            let table = inspect::measure(&tools.sockeye, spread, args.rounds, stop)?;
-            println!("{table}");
-        }
+    match output {
+        Some(output) => output.publish(&report.page()),
+        None => Ok(()),
     }
-    ensure!(!sockeye_is_missing, "sockeye itself did not take part");
-    Ok(())
 }

@@ -2,7 +2,13 @@
 
 use crate::procfs;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Time before the meter starts, in which caches, pools and threads come up.
+pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
+
+/// Less than this from others is within the error of the machine's counters, in clock ticks.
+const RESOLUTION: u64 = 4;
 
 /// One server in one round.
 #[derive(Clone, Debug)]
@@ -11,20 +17,16 @@ pub(crate) struct Sample {
     pub(crate) rate: f64,
     /// Processor time that the server used for each operation, in microseconds.
     pub(crate) server_micros: f64,
-    /// Cores that the server kept busy.
-    pub(crate) server_cores: f64,
     /// Cores that the load generator kept busy: near 1.0 means that it is the limit, not the server.
     pub(crate) client_cores: f64,
-    /// Cores that anything else kept busy: the noise.
-    pub(crate) other_cores: f64,
 }
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:>8.0}/s {:>7.2} us; cores: server {:.2} load {:.2} others {:.2}",
-            self.rate, self.server_micros, self.server_cores, self.client_cores, self.other_cores
+            "{:>8.0}/s {:>7.2} us; load {:.2} cores",
+            self.rate, self.server_micros, self.client_cores
         )
     }
 }
@@ -39,7 +41,6 @@ struct Reading {
     at: Instant,
     server: u64,
     client: u64,
-    machine: u64,
 }
 
 impl Meter {
@@ -52,18 +53,12 @@ impl Meter {
         let end = Reading::take(self.server)?;
         let start = self.start;
         let wall = (end.at - start.at).as_secs_f64();
-        let tick = 1.0 / rustix::param::clock_ticks_per_second() as f64;
-        let cpu = |from: u64, to: u64| to.saturating_sub(from) as f64 * tick;
-        let server = cpu(start.server, end.server);
-        let client = cpu(start.client, end.client);
-        let machine = cpu(start.machine, end.machine);
+        let server = seconds(end.server.saturating_sub(start.server));
+        let client = seconds(end.client.saturating_sub(start.client));
         Ok(Sample {
             rate: operations as f64 / wall,
             server_micros: server * 1e6 / operations.max(1) as f64,
-            server_cores: server / wall,
             client_cores: client / wall,
-            // Counters that are read one after the other need not add up to the tick.
-            other_cores: ((machine - server - client) / wall).max(0.0),
         })
     }
 }
@@ -73,8 +68,39 @@ impl Reading {
         Ok(Self {
             server: procfs::cpu_ticks(server)?,
             client: procfs::cpu_ticks(std::process::id())?,
-            machine: procfs::machine_ticks()?,
             at: Instant::now(),
         })
     }
+}
+
+/// What the machine does besides, from the start of a turn until all processes of the turn were waited for.
+pub(crate) struct Noise {
+    at: Instant,
+    machine: u64,
+    ours: u64,
+}
+
+impl Noise {
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        Ok(Self {
+            machine: procfs::machine_ticks()?,
+            ours: procfs::cpu_ticks(std::process::id())?,
+            at: Instant::now(),
+        })
+    }
+
+    /// Cores that others kept busy.
+    pub(crate) fn stop(self) -> anyhow::Result<f64> {
+        let end = Self::start()?;
+        let machine = end.machine.saturating_sub(self.machine);
+        let others = machine.saturating_sub(end.ours.saturating_sub(self.ours));
+        if others < RESOLUTION {
+            return Ok(0.0);
+        }
+        Ok(seconds(others) / (end.at - self.at).as_secs_f64())
+    }
+}
+
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use std::fs;
+use std::time::Duration;
 
 /// User and system time that a process, all its threads together, and the children that it has waited for have used
 /// since its start, in clock ticks.
@@ -17,6 +18,21 @@ fn parse_cpu_ticks(stat: &str) -> Option<u64> {
     let mut fields = fields.split_ascii_whitespace().skip(11);
     // utime stime cutime cstime
     (0..4).map(|_| fields.next()?.parse::<u64>().ok()).sum()
+}
+
+/// The same without the children, to the nanosecond, of the threads that are still there.
+pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{pid}/task");
+    let mut sum = Duration::ZERO;
+    for task in fs::read_dir(&path).with_context(|| format!("cannot read {path}"))? {
+        let path = task?.path().join("schedstat");
+        let shown = path.display();
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {shown}"))?;
+        let nanos = text.split_ascii_whitespace().next();
+        let nanos = nanos.and_then(|nanos| nanos.parse().ok());
+        sum += Duration::from_nanos(nanos.with_context(|| format!("cannot understand {shown}"))?);
+    }
+    Ok(sum)
 }
 
 /// Time that the whole machine was busy since it booted, stolen time included, in clock ticks.
@@ -80,6 +96,7 @@ mod tests {
     #[test]
     fn our_own_process_can_be_read() {
         assert!(cpu_ticks(std::process::id()).is_ok());
+        assert!(cpu_time(std::process::id()).unwrap() > Duration::ZERO);
         assert!(machine_ticks().unwrap() > 0);
         assert!(resident_bytes(std::process::id()).unwrap() > 0);
     }

@@ -5,17 +5,20 @@ use crate::client::{self, PATIENCE};
 use crate::peer::Peer;
 use crate::stop::Stop;
 use anyhow::{Context, bail};
-use rustix::net::SocketAddrUnix;
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Ends with the value.
 pub(crate) struct Server {
     child: Child,
-    address: SocketAddrUnix,
+    address: SocketAddrAny,
+    log: PathBuf,
+    started: Instant,
 }
 
 impl Server {
@@ -25,44 +28,74 @@ impl Server {
         let directory = tempfile::tempdir_in(directory)?.keep();
         let path = directory.join("s");
         let log = directory.join("log");
-        let mut child = Child::start(
-            Command::new(&peer.program)
-                .args(peer.arguments)
-                .arg(&path)
-                .args(peer.handler)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(File::create(&log)?),
-        )?;
-        let address = SocketAddrUnix::new(&path)?;
-        let deadline = Instant::now() + PATIENCE;
+        let mut command = Command::new(&peer.program);
+        command
+            .args(&peer.arguments)
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?);
+        let address = if peer.is_tcp {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let address = listener.local_addr()?.into();
+            command.arg("-").stdin(OwnedFd::from(listener));
+            address
+        } else {
+            command.arg(&path).stdin(Stdio::null());
+            SocketAddrUnix::new(&path)?.into()
+        };
+        command.args(peer.handler);
+        let started = Instant::now();
+        let mut child = Child::start(&mut command)?;
+        // Or it would hold a listening socket open that its server has closed.
+        drop(command);
+        // Without a pause: how long a start takes is measured, too.
         while client::connect(&address).is_err() {
+            stop.check()?;
             if let Some(status) = child.ended()? {
                 bail!("it did not listen but ended: {status}; {}", last_line(&log));
             }
-            if Instant::now() > deadline {
+            if started.elapsed() > PATIENCE {
                 bail!("it does not listen; {}", last_line(&log));
             }
-            stop.sleep(Duration::from_millis(5))?;
+            std::thread::yield_now();
         }
-        Ok(Self { child, address })
+        Ok(Self {
+            child,
+            address,
+            log,
+            started,
+        })
     }
 
     /// Starts a peer, has one answer from it and ends it: does it work at all?
     pub(crate) fn try_out(peer: &Peer, directory: &Path, stop: &Stop) -> anyhow::Result<()> {
-        let server = Self::start(peer, directory, stop)?;
-        let mut stream = client::connect(server.address())?;
+        Self::start(peer, directory, stop)?.answer_once(peer)
+    }
+
+    /// One answer on a connection of its own.
+    pub(crate) fn answer_once(&self, peer: &Peer) -> anyhow::Result<()> {
+        let stream = client::connect(&self.address)?;
         let message = client::message(0);
-        stream.write_all(&message).context("cannot send")?;
-        client::read_answer(&mut stream, peer.answer, &message)
+        client::send(&stream, &message)?;
+        client::read_answer(&stream, peer.answer, &message)
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.pid()
     }
 
-    pub(crate) fn address(&self) -> &SocketAddrUnix {
+    pub(crate) fn address(&self) -> &SocketAddrAny {
         &self.address
+    }
+
+    /// Just before it was started.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Asks it to end, and returns what it has written to standard error.
+    pub(crate) fn end(mut self, stop: &Stop) -> anyhow::Result<String> {
+        self.child.end(rustix::process::Signal::TERM, stop)?;
+        fs::read_to_string(&self.log).context("cannot read what the server has written")
     }
 }
 

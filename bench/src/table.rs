@@ -1,183 +1,296 @@
 //! Results as text, 80 columns wide.
 
-use crate::contest::Entry;
-use crate::idle::Cost;
+use crate::contest::{Entry, Outcome};
+use crate::goal::Goal;
+use crate::lineup::Missing;
 use crate::meter::Sample;
 use crate::series::Series;
+use std::fmt;
 
 /// Printed once, above the tables.
 pub(crate) const LEGEND: &str = "\
-median/s   operations a second, the median of the rounds; min-max beside it
-us         processor time of the server for one operation, in microseconds
-srv gen    cores kept busy by the server and by the load generator
-ratio      sockeye's rate to this server's, both of the same round: the median
-           of the rounds, min-max beside it; over 1 means sockeye is faster
+median  of the rounds, the lowest and the highest of them beside it
+ratio   of the first line to this one, both of the same round: the median of the
+        rounds, min-max beside it; where the figure is a rate, over 1 means that
+        the first is faster, and where it is a time or a cost, under 1
+us      processor time of the server for one operation, in microseconds
+gen     cores that the load generator kept busy
+cpu     us of the first line to that of this one, as ratio
 ";
 
-/// More than this from anything but the server and its load, and a table says that it was disturbed.
+/// More than this from anything but the server and its load, and a round was disturbed.
 const NOISE_CORES: f64 = 0.1;
 
-/// Rates, costs and ratios.
-pub(crate) fn of_rates(title: &str, entries: &[Entry<Sample>]) -> String {
-    let mut text = format!(
-        "{title}\n{:<21}{:>8} {:>15} {:>6} {:>4} {:>4} {:>6} {:>10}\n",
-        "server", "median/s", "min-max", "us", "srv", "gen", "ratio", "min-max"
-    );
-    let sockeye = entries.iter().find(|entry| entry.peer.is_subject);
-    let sockeye = sockeye.map(|entry| entry.figures(|sample| sample.rate));
-    let mut goals = String::new();
-    for entry in entries {
-        let median = |figure: fn(&Sample) -> f64| {
-            Series::new(entry.figures(figure)).map_or(f64::NAN, |series| series.median())
-        };
-        let rates = entry.figures(|sample| sample.rate);
-        let Some(rate) = Series::new(rates.clone()) else {
-            continue;
-        };
-        text += &format!(
-            "{:<21}{:>8.0} {:>15} {:>6.2} {:>4.2} {:>4.2}",
-            entry.peer.name,
-            rate.median(),
-            format!("{:.0}-{:.0}", rate.min(), rate.max()),
-            median(|sample| sample.server_micros),
-            median(|sample| sample.server_cores),
-            median(|sample| sample.client_cores),
-        );
-        // Without Sockeye there are rates, but nothing to compare them with.
-        let ratio = sockeye.as_deref();
-        let ratio = ratio.and_then(|sockeye| Series::of_ratios(sockeye, &rates));
-        if let Some(ratio) = ratio.filter(|_| !entry.peer.is_subject) {
-            let range = format!("{:.2}-{:.2}", ratio.min(), ratio.max());
-            text += &format!(" {:>6.2} {range:>10}", ratio.median());
-            if let Some(goal) = entry.peer.goal {
-                let name = format!("{} x {}", goal_text(goal), entry.peer.name);
-                goals += &verdict(&name, ratio.median() >= goal);
-            }
-        }
-        text.push('\n');
-    }
-    text + &goals + &noise(entries)
+/// With more than this, the load generator is the limit.
+const LOAD_CORES: f64 = 0.95;
+
+/// The results of a contest, and what they mean.
+pub(crate) struct Table {
+    pub(crate) title: String,
+    lines: String,
+    /// What the columns mean.
+    note: &'static str,
+    goals: Vec<Goal>,
+    missing: Vec<Missing>,
+    /// Cores that others kept busy in the worst turn of each round.
+    noise: Vec<f64>,
 }
 
-/// Memory of idle connections, beside a goal in bytes for Sockeye itself.
-pub(crate) fn of_costs(title: &str, entries: &[Entry<Cost>]) -> String {
-    let mut text = format!(
-        "{title}\n{:<25}{:>12} {:>15} {:>13} {:>12}\n",
-        "server", "bytes each", "min-max", "MiB before", "MiB after"
-    );
-    let mut goals = String::new();
-    for entry in entries {
-        let Some(each) = Series::new(entry.figures(Cost::bytes_per_connection)) else {
-            continue;
-        };
-        let mib = |figure: fn(&Cost) -> u64| {
-            let bytes = Series::new(entry.figures(|cost| figure(cost) as f64));
-            bytes.map_or(f64::NAN, |bytes| bytes.median() / 1_048_576.0)
-        };
-        text += &format!(
-            "{:<25}{:>12.0} {:>15} {:>13.1} {:>12.1}\n",
-            entry.peer.name,
-            each.median(),
-            format!("{:.0}-{:.0}", each.min(), each.max()),
-            mib(|cost| cost.before),
-            mib(|cost| cost.after),
-        );
-        if let Some(goal) = entry.peer.goal {
-            let name = format!("under {goal:.0} bytes in {}", entry.peer.name);
-            goals += &verdict(&name, each.median() < goal);
+/// A figure that is given as a median alone.
+pub(crate) struct Column<'a, T> {
+    pub(crate) head: &'static str,
+    pub(crate) width: usize,
+    pub(crate) decimals: usize,
+    /// `None` leaves it empty.
+    pub(crate) figure: &'a dyn Fn(&Entry<T>) -> Option<f64>,
+}
+
+impl Table {
+    /// Of one figure, called `head`, with ratios of the first entry's to all others'.
+    pub(crate) fn new<T>(
+        title: impl Into<String>,
+        head: &str,
+        decimals: usize,
+        outcome: &Outcome<T>,
+        figure: impl Fn(&T) -> f64,
+        columns: &[Column<'_, T>],
+    ) -> Self {
+        let heads = columns.iter().map(|column| column.head.to_owned());
+        let mut lines = row("", [head, "min-max", "ratio", "min-max"], columns, heads);
+        for (index, entry) in outcome.entries.iter().enumerate() {
+            let figures = Series::new(entry.figures(&figure));
+            let (median, range) = spread(figures, |figure| format!("{figure:.decimals$}"));
+            let ratios = outcome.ratios(outcome.entries[0].name, entry.name, &figure);
+            // Not to itself, and not to what is nothing.
+            let ratios = ratios.filter(|ratios| index > 0 && ratios.max().is_normal());
+            let (ratio, ratios) = spread(ratios, three_digits);
+            let others = columns.iter().map(|column| {
+                let (figure, decimals) = ((column.figure)(entry), column.decimals);
+                figure.map_or_else(String::new, |figure| format!("{figure:.decimals$}"))
+            });
+            let cells = [&median, &range, &ratio, &ratios].map(String::as_str);
+            lines += &row(entry.name, cells, columns, others);
+        }
+        Self {
+            title: title.into(),
+            lines,
+            note: "",
+            goals: Vec::new(),
+            missing: outcome.missing.clone(),
+            noise: outcome.noise(),
         }
     }
-    text + &goals
-}
 
-/// Why there are fewer servers in the tables than there could be.
-pub(crate) fn of_missing(missing: &[(String, String)]) -> String {
-    let lines = missing.iter();
-    lines
-        .map(|(name, reason)| format!("missing    {name}: {reason}\n"))
-        .collect()
-}
-
-fn goal_text(goal: f64) -> String {
-    format!("at least {goal:.2}")
-}
-
-fn verdict(goal: &str, met: bool) -> String {
-    let met = if met { "met" } else { "NOT MET" };
-    format!("goal: {goal}: {met}\n")
-}
-
-fn noise(entries: &[Entry<Sample>]) -> String {
-    let samples = entries.iter().flat_map(|entry| &entry.results);
-    let worst = samples.map(|sample| sample.other_cores).fold(0.0, f64::max);
-    if worst > NOISE_CORES {
-        format!("disturbed: other processes kept up to {worst:.2} cores busy\n")
-    } else {
-        String::new()
+    /// Of operations a second, with what they cost.
+    pub(crate) fn of_rates(title: impl Into<String>, outcome: &Outcome<Sample>) -> Self {
+        let first = outcome.entries.first().map_or("", |entry| entry.name);
+        let columns = [
+            Column {
+                head: "us",
+                width: 7,
+                decimals: 2,
+                figure: &|entry| entry.median(|sample: &Sample| sample.server_micros),
+            },
+            Column {
+                head: "gen",
+                width: 4,
+                decimals: 2,
+                figure: &|entry| entry.median(|sample| sample.client_cores),
+            },
+            Column {
+                head: "cpu",
+                width: 4,
+                decimals: 2,
+                figure: &|entry| {
+                    let ratios = processor_times(outcome, first, entry.name);
+                    let ratios = ratios.filter(|_| entry.name != first);
+                    ratios.map(|ratios| ratios.median())
+                },
+            },
+        ];
+        Self::new(
+            title,
+            "median/s",
+            0,
+            outcome,
+            |sample| sample.rate,
+            &columns,
+        )
     }
+
+    pub(crate) fn note(mut self, note: &'static str) -> Self {
+        self.note = note;
+        self
+    }
+
+    pub(crate) fn goal(mut self, goal: Goal) -> Self {
+        self.goals.push(goal);
+        self
+    }
+
+    /// Rows of a Markdown table.
+    pub(crate) fn goal_rows(&self) -> String {
+        let remark = self.disturbed().map(|rounds| format!("; {rounds}"));
+        let remark = remark.unwrap_or_default();
+        let rows = self.goals.iter().map(|goal| goal.row(&self.title, &remark));
+        rows.collect()
+    }
+
+    /// In which rounds, if any.
+    fn disturbed(&self) -> Option<String> {
+        let rounds = (1..).zip(&self.noise);
+        let rounds = rounds.filter(|&(_, &cores)| cores > NOISE_CORES);
+        let rounds: Vec<_> = rounds.map(|(round, _)| round.to_string()).collect();
+        let of = self.noise.len();
+        (!rounds.is_empty()).then(|| format!("disturbed: round {} of {of}", rounds.join(" ")))
+    }
+}
+
+impl fmt::Display for Table {
+    /// All but the title.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines)?;
+        if !self.note.is_empty() {
+            writeln!(f, "note: {}", self.note)?;
+        }
+        for goal in &self.goals {
+            writeln!(f, "{goal}")?;
+        }
+        for Missing { name, reason } in &self.missing {
+            writeln!(f, "missing: {name}: {reason}")?;
+        }
+        if let Some(rounds) = self.disturbed() {
+            let worst = self.noise.iter().copied().fold(0.0, f64::max);
+            writeln!(f, "{rounds}; others kept up to {worst:.2} cores busy")?;
+        }
+        Ok(())
+    }
+}
+
+/// One line; the last cells belong to `columns`.
+fn row<T>(
+    name: &str,
+    [median, range, ratio, ratios]: [&str; 4],
+    columns: &[Column<'_, T>],
+    others: impl Iterator<Item = String>,
+) -> String {
+    let mut line = format!("{name:<20} {median:>8} {range:>15} {ratio:>5} {ratios:>10}");
+    for (Column { width, .. }, cell) in columns.iter().zip(others) {
+        line += &format!(" {cell:>width$}");
+    }
+    line.trim_end().to_owned() + "\n"
+}
+
+/// The median, and from where to where.
+fn spread(series: Option<Series>, text: impl Fn(f64) -> String) -> (String, String) {
+    series.map_or_else(Default::default, |series| {
+        let [median, min, max] = [series.median(), series.min(), series.max()].map(text);
+        (median, format!("{min}-{max}"))
+    })
+}
+
+/// Three digits.
+fn three_digits(ratio: f64) -> String {
+    let decimals = match ratio {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{ratio:.decimals$}")
+}
+
+/// Processor time for an operation, `ours` to `theirs`.
+fn processor_times(outcome: &Outcome<Sample>, ours: &str, theirs: &str) -> Option<Series> {
+    outcome.ratios(ours, theirs, |sample| sample.server_micros)
+}
+
+/// The same where it stands for the rate: where the load generator is the limit for `ours`.
+pub(crate) fn processor_times_at_the_limit(
+    outcome: &Outcome<Sample>,
+    ours: &str,
+    theirs: &str,
+) -> Option<Series> {
+    let load = outcome.series(ours, |sample| sample.client_cores)?;
+    processor_times(outcome, ours, theirs).filter(|_| load.median() >= LOAD_CORES)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Answer;
-    use crate::peer::Peer;
+    use crate::goal::Bound;
 
-    fn subject<T: Clone>(name: &'static str, result: &T) -> Entry<T> {
-        Entry {
-            peer: Peer::new(name, "", Answer::Echo).subject(),
-            results: vec![result.clone(); 3],
-        }
-    }
-
-    fn entry<T: Clone>(name: &'static str, goal: f64, result: &T) -> Entry<T> {
-        Entry {
-            peer: Peer::new(name, "", Answer::Echo).goal(goal),
-            results: vec![result.clone(); 3],
-        }
-    }
-
-    fn sample(rate: f64) -> Sample {
-        Sample {
+    fn entry(name: &'static str, rate: f64, noise: &[f64]) -> Entry<Sample> {
+        let sample = Sample {
             rate,
-            server_micros: 123.45,
-            server_cores: 1.5,
-            client_cores: 0.5,
-            other_cores: 0.0,
+            server_micros: 1234.56,
+            client_cores: 0.96,
+        };
+        Entry {
+            name,
+            results: vec![sample; noise.len()],
+            noise: noise.to_vec(),
         }
+    }
+
+    fn outcome(entries: Vec<Entry<Sample>>) -> Outcome<Sample> {
+        let missing = vec![Missing::new("ncat", "it is slow")];
+        Outcome { entries, missing }
     }
 
     #[test]
-    fn tables_fit_80_columns_and_tell_the_goals() {
-        let rates = of_rates(
-            "a title",
-            &[
-                subject("sockeye", &sample(1_234_567.0)),
-                entry("tokio current-thread", 1.3, &sample(1_000_000.0)),
-                entry("go", 1.0, &sample(1_000_000.0)),
-            ],
-        );
-        assert!(rates.contains("at least 1.30 x tokio current-thread: NOT MET"));
-        assert!(rates.contains("at least 1.00 x go: met"));
-        assert!(!rates.contains("disturbed"));
-        let cost = Cost {
-            before: 5 << 20,
-            after: 105 << 20,
-        };
-        let costs = of_costs("a title", &[entry("sockeye, default reply", 2048.0, &cost)]);
-        assert!(costs.contains("under 2048 bytes in sockeye, default reply: NOT MET"));
-        for line in [LEGEND, &rates, &costs].concat().lines() {
+    fn a_table_fits_80_columns() {
+        let entries = outcome(vec![
+            entry("sockeye", 1_234_567.0, &[0.0; 3]),
+            entry("tokio current-thread", 12_345.0, &[0.0; 3]),
+        ]);
+        let text = Table::of_rates("a title", &entries).to_string();
+        assert!(text.contains("1234567 1234567-1234567"), "{text}");
+        assert!(text.contains("missing: ncat: it is slow"), "{text}");
+        assert!(!text.contains("disturbed"), "{text}");
+        for line in LEGEND.lines().chain(text.lines()) {
             assert!(line.len() <= 80, "{line}");
         }
     }
 
     #[test]
-    fn a_disturbed_table_says_so() {
-        let disturbed = Sample {
-            other_cores: 0.7,
-            ..sample(1.0)
-        };
-        let text = of_rates("", &[subject("sockeye", &disturbed)]);
-        assert!(text.contains("up to 0.70 cores"));
+    fn ratios_are_those_of_the_first_line() {
+        let entries = outcome(vec![entry("a", 300.0, &[0.0]), entry("b", 200.0, &[0.0])]);
+        let text = Table::of_rates("", &entries).to_string();
+        let mut lines = text.lines().skip(1);
+        assert!(!lines.next().unwrap().contains("1.00"), "{text}");
+        assert!(lines.next().unwrap().contains(" 1.50 "), "{text}");
+    }
+
+    #[test]
+    fn disturbed_rounds_are_named() {
+        let entries = outcome(vec![
+            entry("a", 1.0, &[0.0, 0.7, 0.0]),
+            entry("b", 1.0, &[0.2, 0.0, 0.1]),
+        ]);
+        let found = series_of_one();
+        let table =
+            Table::of_rates("echo", &entries).goal(Goal::new("x", found, Bound::AtLeast(1.0)));
+        let text = table.to_string();
+        assert!(
+            text.contains("round 1 2 of 3; others kept up to 0.70 cores"),
+            "{text}"
+        );
+        assert!(
+            table
+                .goal_rows()
+                .contains("met; disturbed: round 1 2 of 3 |")
+        );
+    }
+
+    #[test]
+    fn processor_time_counts_at_the_limit_of_the_load_only() {
+        let mut entries = outcome(vec![entry("a", 1.0, &[0.0]), entry("b", 1.0, &[0.0])]);
+        assert!(processor_times_at_the_limit(&entries, "a", "b").is_some());
+        entries.entries[0].results[0].client_cores = 0.9;
+        assert!(processor_times_at_the_limit(&entries, "a", "b").is_none());
+    }
+
+    fn series_of_one() -> Option<Series> {
+        Series::new(vec![1.0])
     }
 }

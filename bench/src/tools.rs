@@ -11,18 +11,13 @@ use std::process::Command;
 pub(crate) struct Tools {
     pub(crate) sockeye: PathBuf,
     pub(crate) tokio_echo: PathBuf,
-    pub(crate) go: Result<Go, String>,
-    /// An error says why it is missing.
+    // From `bench/peers`; an error says why it is missing.
+    pub(crate) go_echo: Result<PathBuf, String>,
+    pub(crate) go_once: Result<PathBuf, String>,
+    pub(crate) go_thirty_lines: Result<PathBuf, String>,
     pub(crate) spawn_loop: Result<PathBuf, String>,
-    /// As `spawn_loop`.
     pub(crate) epoll_echo: Result<PathBuf, String>,
-}
-
-/// Built from `bench/peers`.
-pub(crate) struct Go {
-    pub(crate) echo: PathBuf,
-    pub(crate) once: PathBuf,
-    pub(crate) thirty_lines: PathBuf,
+    pub(crate) spin_echo: Result<PathBuf, String>,
 }
 
 impl Tools {
@@ -51,30 +46,21 @@ impl Tools {
         };
         cargo_build("sockeye-bench", target, stop)?;
         let peers = target.join("bench-peers");
-        let go = Go::build(&peers, temporary, stop);
-        let c = |name| c_build(name, &peers, stop).map_err(|error| format!("{error:#}"));
-        let (spawn_loop, epoll_echo) = (c("spawn_loop"), c("epoll_echo"));
-        stop.check()?;
-        Ok(Self {
+        let reason = |error: anyhow::Error| format!("{error:#}");
+        let go = |name| go_build(name, &peers, temporary, stop).map_err(reason);
+        let c = |name| c_build(name, &peers, stop).map_err(reason);
+        let tools = Self {
             sockeye,
             tokio_echo: profile.join("tokio_echo"),
-            go,
-            spawn_loop,
-            epoll_echo,
-        })
-    }
-}
-
-impl Go {
-    /// An error says why there are no Go peers.
-    fn build(directory: &Path, temporary: &Path, stop: &Stop) -> Result<Self, String> {
-        let build =
-            |name| go_build(name, directory, temporary, stop).map_err(|error| format!("{error:#}"));
-        Ok(Self {
-            echo: build("go_echo")?,
-            once: build("go_once")?,
-            thirty_lines: build("thirty_line_server")?,
-        })
+            go_echo: go("go_echo"),
+            go_once: go("go_once"),
+            go_thirty_lines: go("thirty_line_server"),
+            spawn_loop: c("spawn_loop"),
+            epoll_echo: c("epoll_echo"),
+            spin_echo: c("spin_echo"),
+        };
+        stop.check()?;
+        Ok(tools)
     }
 }
 

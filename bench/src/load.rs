@@ -4,58 +4,59 @@
 //! be: `epoll` with edges (a level-triggered set is looked through twice), one read and one write for each message.
 
 use crate::client::{self, MESSAGE_SIZE, PATIENCE};
-use crate::meter::{Meter, Sample};
+use crate::contest::Arena;
+use crate::meter::{Meter, Sample, WARM_UP};
 use crate::server::Server;
 use crate::stop::Stop;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use rustix::event::{Timespec, epoll};
-use rustix::net::SocketAddrUnix;
-use std::io::{ErrorKind, Read, Write};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SocketAddrAny};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// Time before the meter starts, in which caches, pools and threads come up.
-const WARM_UP: Duration = Duration::from_millis(300);
-
-/// Keeps `connections` connections busy for `duration`.
+/// Keeps `connections` connections busy for a turn.
 pub(crate) fn measure(
     server: &Server,
     connections: usize,
-    duration: Duration,
-    stop: &Stop,
+    arena: &Arena<'_>,
 ) -> anyhow::Result<Sample> {
-    let mut load = Load::start(server.address(), connections)?;
-    load.run(WARM_UP, stop)?;
+    let mut load = Load::connect(server.address(), connections, arena.stop)?;
+    load.run_for(WARM_UP)?;
     let meter = Meter::start(server.pid())?;
-    let messages = load.run(duration, stop)?;
+    let messages = load.run_for(arena.turn)?;
     meter.stop(messages)
 }
 
-struct Load {
+/// No message is in flight before and after a run.
+pub(crate) struct Load<'a> {
     epoll: OwnedFd,
     connections: Vec<Connection>,
     events: Vec<epoll::Event>,
+    stop: &'a Stop,
 }
 
 struct Connection {
-    stream: UnixStream,
+    stream: OwnedFd,
     message: [u8; MESSAGE_SIZE],
     /// How much of the answer has come.
     received: usize,
 }
 
-impl Load {
-    /// Connects, and sends the first message on every connection.
-    fn start(address: &SocketAddrUnix, count: usize) -> anyhow::Result<Self> {
+impl<'a> Load<'a> {
+    pub(crate) fn connect(
+        address: &SocketAddrAny,
+        count: usize,
+        stop: &'a Stop,
+    ) -> anyhow::Result<Self> {
         let mut load = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             connections: Vec::with_capacity(count),
             events: Vec::with_capacity(count),
+            stop,
         };
         for index in 0..count {
             let stream = client::connect(address).context("cannot connect")?;
-            stream.set_nonblocking(true)?;
             epoll::add(
                 &load.epoll,
                 &stream,
@@ -68,32 +69,49 @@ impl Load {
                 received: 0,
             });
         }
-        for connection in &mut load.connections {
-            connection.send()?;
-        }
         Ok(load)
     }
 
-    /// Answers every answer with the next message until the time is over; returns how many answers came.
-    fn run(&mut self, duration: Duration, stop: &Stop) -> anyhow::Result<u64> {
-        let patience = Timespec::try_from(PATIENCE)?;
+    pub(crate) fn run_for(&mut self, duration: Duration) -> anyhow::Result<u64> {
         let end = Instant::now() + duration;
+        self.run(|_| Instant::now() < end, |_| {})
+    }
+
+    /// Answers every answer with the next message while `goes_on`, which is told how many there were; returns that.
+    /// `on_answer` is told the connection, before its next message is sent.
+    pub(crate) fn run(
+        &mut self,
+        goes_on: impl Fn(u64) -> bool,
+        mut on_answer: impl FnMut(usize),
+    ) -> anyhow::Result<u64> {
+        let patience = Timespec::try_from(PATIENCE)?;
+        for connection in &mut self.connections {
+            connection.send()?;
+        }
+        let mut in_flight = self.connections.len();
         let mut answers = 0;
-        while Instant::now() < end {
-            stop.check()?;
+        while in_flight > 0 {
+            self.stop.check()?;
+            let goes_on = goes_on(answers);
             self.events.clear();
             let room = rustix::buffer::spare_capacity(&mut self.events);
             match epoll::wait(&self.epoll, room, Some(&patience)) {
                 Ok(0) => bail!("no connection had an answer within {PATIENCE:?}"),
                 Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
                 Err(error) => return Err(error).context("cannot wait for answers"),
             }
             for event in &self.events {
                 let index = event.data.u64() as usize;
-                if self.connections[index].answered()? {
-                    answers += 1;
+                if !self.connections[index].answered()? {
+                    continue;
+                }
+                answers += 1;
+                on_answer(index);
+                if goes_on {
                     self.connections[index].send()?;
+                } else {
+                    in_flight -= 1;
                 }
             }
         }
@@ -103,11 +121,8 @@ impl Load {
 
 impl Connection {
     fn send(&mut self) -> anyhow::Result<()> {
-        let sent = self.stream.write(&self.message).context("cannot send")?;
-        // One short message into an empty socket: it goes as a whole, or something is very wrong.
-        ensure!(sent == MESSAGE_SIZE, "only {sent} bytes were taken");
         self.received = 0;
-        Ok(())
+        client::send(&self.stream, &self.message)
     }
 
     /// Takes what is there; true once the answer is complete. What comes later has an edge of its own, so there is no
@@ -115,14 +130,15 @@ impl Connection {
     fn answered(&mut self) -> anyhow::Result<bool> {
         let mut buffer = [0; MESSAGE_SIZE];
         let expected = &self.message[self.received..];
-        match self.stream.read(&mut buffer[..expected.len()]) {
-            Ok(0) => bail!("the server closed a connection"),
-            Ok(n) => {
+        let room = &mut buffer[..expected.len()];
+        match rustix::net::recv(&self.stream, room, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => bail!("the server closed a connection"),
+            Ok((n, _)) => {
                 client::check_answer(&buffer[..n], &expected[..n])?;
                 self.received += n;
                 Ok(self.received == MESSAGE_SIZE)
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(Errno::AGAIN) => Ok(false),
             Err(error) => Err(error).context("cannot read an answer"),
         }
     }
@@ -131,10 +147,11 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::SocketAddrUnix;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// Puts some load on a server that answers each read with what `answer` makes of it.
-    fn load(answer: fn(&mut [u8])) -> anyhow::Result<u64> {
+    fn load(answer: fn(&mut [u8])) -> anyhow::Result<[u64; 8]> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("s");
         let runtime = tokio::runtime::Runtime::new()?;
@@ -156,13 +173,22 @@ mod tests {
                 });
             }
         });
-        let mut load = Load::start(&SocketAddrUnix::new(&path)?, 8)?;
-        load.run(Duration::from_millis(20), &Stop::default())
+        let stop = Stop::default();
+        let mut load = Load::connect(&SocketAddrUnix::new(&path)?.into(), 8, &stop)?;
+        let mut of_each = [0; 8];
+        for _ in 0..2 {
+            load.run(|answers| answers < 100, |index| of_each[index] += 1)?;
+        }
+        Ok(of_each)
     }
 
     #[test]
     fn answers_are_counted() {
-        assert!(load(|_| {}).unwrap() > 0);
+        let of_each = load(|_| {}).unwrap();
+        let total: u64 = of_each.iter().sum();
+        // Those in flight when it is enough come in addition.
+        assert!((200..=2 * 115).contains(&total), "{of_each:?}");
+        assert!(of_each.iter().all(|&answers| answers >= 2), "{of_each:?}");
     }
 
     #[test]

@@ -1,0 +1,62 @@
+//! Connections that had one answer each and then do nothing.
+
+use crate::client::{self, Answer};
+use crate::server::Server;
+use crate::stop::Stop;
+use anyhow::{Context, ensure};
+use rustix::net::RecvFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::os::fd::OwnedFd;
+
+/// How many are open at the end.
+pub(crate) const CONNECTIONS: usize = 10_000;
+
+/// The connections, and what a server keeps open besides.
+const DESCRIPTORS: u64 = CONNECTIONS as u64 + 1000;
+
+/// Lets us, and the servers that we start from here on, open as many descriptors as the hard limit allows; a server may
+/// have reasons to need two for a connection.
+pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    // Beyond the hard limit goes only who has the privilege.
+    let limit = hard.map(|hard| hard.max(DESCRIPTORS));
+    let raised = Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    setrlimit(Resource::Nofile, raised).with_context(|| {
+        format!("{DESCRIPTORS} descriptors are needed; raise the hard limit (ulimit -Hn), or choose other parts with --only")
+    })
+}
+
+/// Open as long as the value lives.
+pub(crate) struct Idlers(Vec<OwnedFd>);
+
+impl Idlers {
+    /// Opens the connections, and has one answer on each.
+    pub(crate) fn open(server: &Server, answer: Answer, stop: &Stop) -> anyhow::Result<Self> {
+        let mut streams = Vec::with_capacity(CONNECTIONS);
+        for index in 0..CONNECTIONS {
+            stop.check()?;
+            let stream = client::connect(server.address())
+                .with_context(|| format!("cannot open connection {index}"))?;
+            let message = client::message(index);
+            client::send(&stream, &message)?;
+            client::read_answer(&stream, answer, &message)
+                .with_context(|| format!("on connection {index}"))?;
+            streams.push(stream);
+        }
+        Ok(Self(streams))
+    }
+
+    /// A server that had closed them would look thrifty.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        for stream in &self.0 {
+            let state = rustix::net::recv(stream, &mut [0u8; 2], flags);
+            let open = matches!(state, Err(rustix::io::Errno::AGAIN) | Ok((1, _)));
+            ensure!(open, "the server did not leave its connections open");
+        }
+        Ok(())
+    }
+}
