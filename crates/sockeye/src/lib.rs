@@ -5,6 +5,8 @@ pub mod activation;
 pub mod address;
 pub mod adopt;
 pub mod ancillary;
+#[cfg(feature = "tokio")]
+mod async_socket;
 pub mod busy_poll;
 pub mod claim;
 pub mod connect;

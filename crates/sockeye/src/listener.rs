@@ -52,7 +52,7 @@ impl Accepted for Stream {
 
 impl sealed::FromAccepted for Stream {
     fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
-        Self::from_nonblocking(fd)
+        Ok(Self::from_accepted(fd))
     }
 
     fn poll_busily(&mut self, busy: BusyPoll) {
@@ -66,7 +66,7 @@ impl Accepted for SeqPacket {
 
 impl sealed::FromAccepted for SeqPacket {
     fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
-        Self::from_nonblocking(fd)
+        Self::from_accepted(fd)
     }
 
     fn poll_busily(&mut self, busy: BusyPoll) {

@@ -1,23 +1,27 @@
 //! [`Stream`]: one connection, asynchronous.
 
+mod halves;
+
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::BytesMut;
-use rustix::net::{RecvFlags, SendFlags};
+use bytes::{BufMut, BytesMut};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 
+pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, received, recv_once, send_once};
+use crate::async_socket::{AsyncSocket, Attempt, Direction};
 use crate::busy_poll::{self, BusyPoll};
 use crate::peer::Peer;
 use crate::sys;
+
+const NOT_NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 /// A connected UNIX stream socket on a tokio runtime.
 ///
@@ -25,7 +29,7 @@ use crate::sys;
 /// `AsyncWriteExt::shutdown` half-closes: the peer reads to the end and can still answer.
 #[derive(Debug)]
 pub struct Stream {
-    io: UnixStream,
+    io: AsyncSocket,
     busy: Option<Box<BusyPoll>>,
 }
 
@@ -57,9 +61,18 @@ impl Stream {
 
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self {
-            io: UnixStream::from_std(fd.into())?,
+            io: AsyncSocket::registered(fd)?,
             busy: None,
         })
+    }
+
+    /// Of a new descriptor that does not block, which the runtime need not know before something
+    /// has to be waited for.
+    pub(crate) fn from_accepted(fd: OwnedFd) -> Self {
+        Self {
+            io: AsyncSocket::new(fd),
+            busy: None,
+        }
     }
 
     /// Releases it as a blocking stream of the standard library; `OwnedFd::from` makes a bare
@@ -68,7 +81,7 @@ impl Stream {
     /// # Errors
     /// As ioctl(2) `FIONBIO`.
     pub fn into_std(self) -> io::Result<StdStream> {
-        let stream = self.io.into_std()?;
+        let stream = StdStream::from(OwnedFd::from(self.io));
         stream.set_nonblocking(false)?;
         Ok(stream)
     }
@@ -102,12 +115,11 @@ impl Stream {
         bytes: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        let send = || {
-            let flags = SendFlags::DONTWAIT;
-            SendError::apart(send_once(self.io.as_fd(), bytes, descriptors, None, flags))
+        let send = |fd: BorrowedFd<'_>| {
+            SendError::apart(send_once(fd, bytes, descriptors, None, SendFlags::DONTWAIT))
         };
-        let sent = self.io.async_io(Interest::WRITABLE, send).await??;
-        Ok(self.io.write_all(&bytes[sent..]).await?)
+        let sent = self.io.io(Interest::WRITABLE, send).await??;
+        Ok(self.write_all(&bytes[sent..]).await?)
     }
 
     /// Receives into `buffer` what is there, with the descriptors that came along; `None` at the end
@@ -119,47 +131,37 @@ impl Stream {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv_with(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        let receive = || RecvError::apart(recv_once(self.io.as_fd(), buffer, RecvFlags::DONTWAIT));
-        self.io.async_io(Interest::READABLE, receive).await?
+        let receive =
+            |fd: BorrowedFd<'_>| RecvError::apart(recv_once(fd, buffer, RecvFlags::DONTWAIT));
+        self.io.io(Interest::READABLE, receive).await?
     }
 
-    /// Receives at most `limit` bytes to the free room of `buffer`, with what came along.
-    pub(crate) fn poll_recv_with(
+    /// Receives as `receive` does it, after polling for it if that is asked for.
+    pub(crate) fn poll_receive<T>(
         &mut self,
         cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-        limit: usize,
-    ) -> Poll<Result<Option<Received>, RecvError>> {
+        mut receive: impl FnMut(BorrowedFd<'_>) -> io::Result<Attempt<T>>,
+    ) -> Poll<io::Result<T>> {
         let Self { io, busy } = self;
-        let mut receive = || {
-            let flags = RecvFlags::DONTWAIT;
-            let message = sys::message::receive_to_end(io.as_fd(), buffer, limit, flags)?;
-            Ok(received(message, limit))
-        };
-        if let Some(done) = busy_poll::poll(busy, cx, &mut receive) {
-            return done.map(|done| done?);
+        if let Some(done) = busy_poll::poll(busy, cx, &mut || receive(io.as_fd())) {
+            return done.map_ok(|attempt| attempt.result);
         }
-        loop {
-            ready!(io.poll_read_ready(cx))?;
-            match io.try_io(Interest::READABLE, &mut receive) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => {
-                    busy_poll::came(busy);
-                    return Poll::Ready(done?);
-                }
-            }
+        let received = io.poll_io(cx, Direction::Read, receive);
+        if received.is_ready() {
+            busy_poll::came(busy);
         }
+        received
     }
 
     /// Halves that borrow the stream, for reading and writing in one task.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        self.io.split()
+        (ReadHalf(&self.io), WriteHalf(&self.io))
     }
 
     /// Halves for two tasks. Dropping the half for writing half-closes the stream.
     #[must_use]
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        self.io.into_split()
+        halves::owned(self.io)
     }
 }
 
@@ -175,45 +177,88 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, busy } = &mut *self;
-        let mut receive = || Ok(sys::message::receive_bytes(io.as_fd(), buffer)?);
-        if let Some(done) = busy_poll::poll(busy, cx, &mut receive) {
-            return done;
-        }
-        let read = Pin::new(io).poll_read(cx, buffer);
-        if read.is_ready() {
-            busy_poll::came(busy);
-        }
-        read
+        self.poll_receive(cx, |fd| recv(fd, buffer)).map_ok(drop)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        poll_send(&self.io, cx, bytes)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        poll_send_vectored(&self.io, cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(half_close(&self.io))
     }
+}
+
+/// Receives bytes alone to the free room of `buffer`, and returns their number.
+pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut impl BufMut) -> io::Result<Attempt<usize>> {
+    if !buffer.has_remaining_mut() {
+        return Ok(Attempt::some(0));
+    }
+    let received = sys::message::receive_bytes_to_end(fd, buffer)?;
+    Ok(Attempt {
+        result: received.count,
+        is_all: received.is_all,
+    })
+}
+
+/// Receives at most `limit` bytes to the free room of `buffer`, with what came along.
+pub(crate) fn recv_with(
+    fd: BorrowedFd<'_>,
+    buffer: &mut BytesMut,
+    limit: usize,
+) -> io::Result<Attempt<Result<Option<Received>, RecvError>>> {
+    let room = limit.min(buffer.capacity() - buffer.len());
+    let message = sys::message::receive_to_end(fd, buffer, limit, RecvFlags::DONTWAIT)?;
+    // What comes with descriptors or from another sender ends a read, whatever comes next.
+    let is_alone = message.descriptors.is_empty()
+        && message.credentials.is_none()
+        && !message.is_control_truncated;
+    Ok(Attempt {
+        is_all: (1..room).contains(&message.length) && is_alone,
+        result: received(message, limit),
+    })
+}
+
+fn poll_send(io: &AsyncSocket, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    io.poll_io(cx, Direction::Write, |fd| {
+        Ok(Attempt::some(send(fd, bytes, NOT_NOW)?))
+    })
+}
+
+fn poll_send_vectored(
+    io: &AsyncSocket,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    io.poll_io(cx, Direction::Write, |fd| {
+        let nothing = &mut SendAncillaryBuffer::default();
+        Ok(Attempt::some(sendmsg(fd, slices, nothing, NOT_NOW)?))
+    })
+}
+
+/// The peer reads to the end, and can still answer.
+fn half_close(io: &AsyncSocket) -> io::Result<()> {
+    Ok(rustix::net::shutdown(io, Shutdown::Write)?)
 }

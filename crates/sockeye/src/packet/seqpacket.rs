@@ -3,16 +3,16 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::blocking::BlockingSeqPacket;
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, recv_once, send_once};
+use crate::async_socket::{AsyncSocket, Attempt, Direction};
 use crate::busy_poll::{self, BusyPoll};
 use crate::peer::Peer;
 use crate::{socket, sys};
@@ -36,7 +36,7 @@ use crate::{socket, sys};
 /// ```
 #[derive(Debug)]
 pub struct SeqPacket {
-    io: AsyncFd<OwnedFd>,
+    io: AsyncSocket,
     busy: Option<Box<BusyPoll>>,
 }
 
@@ -72,7 +72,15 @@ impl SeqPacket {
 
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
-        let io = socket::register(fd, Interest::READABLE | Interest::WRITABLE)?;
+        let io = AsyncSocket::registered(fd)?;
+        Ok(Self { io, busy: None })
+    }
+
+    /// Of a new descriptor that does not block, which the runtime need not know before something
+    /// has to be waited for.
+    pub(crate) fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
+        sys::message::mark_records(fd.as_fd())?;
+        let io = AsyncSocket::new(fd);
         Ok(Self { io, busy: None })
     }
 
@@ -81,7 +89,7 @@ impl SeqPacket {
     /// # Errors
     /// As ioctl(2) `FIONBIO`.
     pub fn into_blocking(self) -> io::Result<BlockingSeqPacket> {
-        let fd = self.io.into_inner();
+        let fd = OwnedFd::from(self.io);
         rustix::io::ioctl_fionbio(&fd, false)?;
         BlockingSeqPacket::from_connected(fd)
     }
@@ -117,11 +125,16 @@ impl SeqPacket {
         record: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        let send = |fd: &OwnedFd| {
-            let flags = SendFlags::DONTWAIT;
-            SendError::apart(send_once(fd.as_fd(), record, descriptors, None, flags))
+        let send = |fd: BorrowedFd<'_>| {
+            SendError::apart(send_once(
+                fd,
+                record,
+                descriptors,
+                None,
+                SendFlags::DONTWAIT,
+            ))
         };
-        self.io.async_io(Interest::WRITABLE, send).await??;
+        self.io.io(Interest::WRITABLE, send).await??;
         Ok(())
     }
 
@@ -149,8 +162,8 @@ impl SeqPacket {
     /// Dropping the future loses nothing.
     pub async fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let receive =
-            |fd: &OwnedFd| RecvError::apart(recv_once(fd.as_fd(), buffer, RecvFlags::DONTWAIT));
-        self.io.async_io(Interest::READABLE, receive).await?
+            |fd: BorrowedFd<'_>| RecvError::apart(recv_once(fd, buffer, RecvFlags::DONTWAIT));
+        self.io.io(Interest::READABLE, receive).await?
     }
 
     pub(crate) fn poll_recv_with(
@@ -159,20 +172,17 @@ impl SeqPacket {
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
         let Self { io, busy } = self;
-        let mut receive = || RecvError::apart(recv_once(io.as_fd(), buffer, RecvFlags::DONTWAIT));
-        if let Some(done) = busy_poll::poll(busy, cx, &mut receive) {
-            return done.map(|done| done?);
+        let mut receive = |fd: BorrowedFd<'_>| {
+            RecvError::apart(recv_once(fd, buffer, RecvFlags::DONTWAIT)).map(Attempt::some)
+        };
+        if let Some(done) = busy_poll::poll(busy, cx, &mut || receive(io.as_fd())) {
+            return done.map(|done| done?.result);
         }
-        loop {
-            let mut ready = ready!(io.poll_read_ready(cx))?;
-            match receive() {
-                Ok(received) => {
-                    busy_poll::came(busy);
-                    return Poll::Ready(received);
-                }
-                Err(_) => ready.clear_ready(),
-            }
+        let received = io.poll_io(cx, Direction::Read, receive);
+        if received.is_ready() {
+            busy_poll::came(busy);
         }
+        received.map(|received| received?)
     }
 
     /// Polls before sleeping where a server's connection or [`SeqPacket::recv_polling`] waits for a

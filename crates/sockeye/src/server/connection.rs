@@ -7,16 +7,16 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::signal::Signal;
 use super::tally::{Entered, State};
-use crate::ancillary::{Received, RecvError, SendError, recv_once};
+use crate::ancillary::{Received, RecvError, SendError};
+use crate::async_socket::{Attempt, Direction};
 use crate::listener::Accepted;
 use crate::packet::SeqPacket;
 use crate::peer::Peer;
@@ -54,12 +54,6 @@ struct Watch {
     // One for each direction: two tasks may wait, and each has a waker. Set to the earliest time at
     // which something can be over, and not moved on each byte.
     alarms: [Pin<Box<Sleep>>; 2],
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Read,
-    Write,
 }
 
 impl Watch {
@@ -196,35 +190,13 @@ impl<S: Accepted> Connection<S> {
 }
 
 impl Connection {
-    /// Reads what is there, asking the kernel and not the runtime: that does not know of the first
-    /// bytes before its next look at epoll(7), and often they came with the connection.
-    pub(super) fn recv_now(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let (_, count) = rustix::net::recv(&self.socket, buffer, RecvFlags::DONTWAIT)?;
-        self.moved(Direction::Read);
-        Ok(count)
-    }
-
-    /// As [`Self::recv_now`], with the descriptors that come along.
-    pub(super) fn recv_with_now(
-        &mut self,
-        buffer: &mut [u8],
-    ) -> Result<Option<Received>, RecvError> {
-        let received = recv_once(self.socket.as_fd(), buffer, RecvFlags::DONTWAIT)?;
-        self.moved(Direction::Read);
-        Ok(received)
-    }
-
-    /// Reads at most `limit` bytes to the free room of `buffer`, with the descriptors that come
-    /// along.
-    pub(super) fn poll_recv_with(
+    pub(super) fn poll_receive<T>(
         &mut self,
         cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-        limit: usize,
-    ) -> Poll<Result<Option<Received>, RecvError>> {
-        let received = self.socket.poll_recv_with(cx, buffer, limit).map(Ok);
+        receive: impl FnMut(BorrowedFd<'_>) -> io::Result<Attempt<T>>,
+    ) -> Poll<io::Result<T>> {
+        let received = self.socket.poll_receive(cx, receive);
         self.watched(cx, Direction::Read, received)
-            .map(|received| received?)
     }
 
     /// Sends what there is room for, asking the kernel and not the runtime.

@@ -3,21 +3,21 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
 
 use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Decoder;
-use tokio_util::io::poll_read_buf;
 
 use super::connection::Connection;
 use super::ending::{Ending, Progress};
 use super::scratch;
-use crate::ancillary::{MAX_DESCRIPTORS, Received, RecvError};
+use crate::ancillary::{MAX_DESCRIPTORS, RecvError};
+use crate::async_socket::Attempt;
 use crate::framing::{Codec, Framing, FramingError, Message};
+use crate::stream;
 
 /// The room for the rest of a message whose beginning has come.
 const FIRST_ROOM: usize = 4096;
@@ -48,17 +48,12 @@ pub struct Messages {
     buffer: BytesMut,
     /// Whether the buffer is the one that the thread lends.
     holds_scratch: bool,
-    eager_reads: u8,
     read_size: usize,
     ending: Ending,
     takes_descriptors: bool,
     /// Those that have come. Few connections ever have any.
     arrivals: Option<Box<Arrivals>>,
 }
-
-/// How often the kernel is asked before the runtime is: for a request, and for the end of input.
-const EAGER_READS: u8 = 2;
-const EAGER_READ: usize = 4096;
 
 /// Descriptors on the way to the message that they belong to.
 #[derive(Default)]
@@ -68,20 +63,29 @@ struct Arrivals {
     of_message: Vec<OwnedFd>,
 }
 
-/// Takes what was received; the buffer has `length` bytes now.
-fn arrived(
-    arrivals: &mut Option<Box<Arrivals>>,
-    received: Result<Option<Received>, RecvError>,
-    length: usize,
-) -> io::Result<usize> {
-    let Some(received) = received? else {
-        return Ok(0);
+/// Receives at most `limit` bytes to the free room of `buffer`, with descriptors if there is a place
+/// for them.
+fn receive(
+    fd: BorrowedFd<'_>,
+    buffer: &mut BytesMut,
+    limit: usize,
+    arrivals: Option<&mut Option<Box<Arrivals>>>,
+) -> io::Result<Attempt<usize>> {
+    let Some(arrivals) = arrivals else {
+        return stream::recv(fd, &mut buffer.limit(limit));
     };
-    if !received.descriptors.is_empty() {
+    let Attempt { result, is_all } = stream::recv_with(fd, buffer, limit)?;
+    let received = result?;
+    let count = received.as_ref().map_or(0, |received| received.bytes);
+    let descriptors = received.map_or_else(Vec::new, |received| received.descriptors);
+    if !descriptors.is_empty() {
         let arrivals = arrivals.get_or_insert_default();
-        arrivals.waiting.push((length, received.descriptors));
+        arrivals.waiting.push((buffer.len(), descriptors));
     }
-    Ok(received.bytes)
+    Ok(Attempt {
+        result: count,
+        is_all,
+    })
 }
 
 impl Arrivals {
@@ -125,7 +129,6 @@ impl Messages {
             codec: Codec::new(framing, limit),
             buffer: BytesMut::new(),
             holds_scratch: false,
-            eager_reads: EAGER_READS,
             // A raw message is what one read gives, so the read is what has the limit.
             read_size: match framing {
                 Framing::Raw => limit.clamp(1, scratch::SIZE),
@@ -166,10 +169,13 @@ impl Messages {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Message>, FramingError> {
+        let mut has_read = false;
         loop {
             if !self.buffer.is_empty() {
                 // A buffer can hold thousands of messages; other connections have their turn too.
-                tokio::task::coop::consume_budget().await;
+                if !has_read {
+                    tokio::task::coop::consume_budget().await;
+                }
                 let length = self.buffer.len();
                 let message = match self.ending.progress() {
                     Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
@@ -197,6 +203,7 @@ impl Messages {
             match poll_fn(|cx| self.poll_event(cx)).await? {
                 Event::Read(0) => self.end(),
                 Event::Read(_) => {
+                    has_read = true;
                     self.connection.set_idle(false);
                     self.ending.came();
                 }
@@ -257,82 +264,46 @@ impl Messages {
         }
     }
 
-    fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if !self.buffer.is_empty() {
-            // A message has begun: the room for it doubles as it comes.
-            let room = self.buffer.len().clamp(FIRST_ROOM, scratch::SIZE);
-            self.buffer.reserve(room);
-            let mut buffer = std::mem::take(&mut self.buffer);
-            let read = self.poll_receive(cx, &mut buffer, usize::MAX);
-            self.buffer = buffer;
-            return read;
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Self {
+            connection,
+            buffer,
+            holds_scratch,
+            takes_descriptors,
+            arrivals,
+            ..
+        } = self;
+        let mut arrivals = takes_descriptors.then_some(arrivals);
+        if buffer.is_empty() {
+            let limit = self.read_size;
+            return connection.poll_receive(cx, |fd| {
+                let mut lent = scratch::take(limit);
+                let received = receive(fd, &mut lent, limit, arrivals.as_deref_mut());
+                match received {
+                    Ok(Attempt { result: 1.., .. }) => {
+                        *buffer = lent;
+                        *holds_scratch = true;
+                    }
+                    _ => scratch::put_back(lent),
+                }
+                received
+            });
         }
-        let mut buffer = scratch::take(self.read_size);
-        let read = match self.read_eagerly(&mut buffer) {
-            Some(read) => Poll::Ready(read),
-            None => self.poll_receive(cx, &mut buffer, self.read_size),
-        };
-        match read {
-            Poll::Ready(Ok(1..)) => {
-                self.buffer = buffer;
-                self.holds_scratch = true;
-            }
-            _ => scratch::put_back(buffer),
-        }
-        read
-    }
-
-    /// Reads at most `limit` bytes to the free room of `buffer`.
-    fn poll_receive(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-        limit: usize,
-    ) -> Poll<io::Result<usize>> {
-        if !self.takes_descriptors {
-            let connection = Pin::new(&mut self.connection);
-            return poll_read_buf(connection, cx, &mut buffer.limit(limit));
-        }
-        let received = ready!(self.connection.poll_recv_with(cx, buffer, limit));
-        Poll::Ready(arrived(&mut self.arrivals, received, buffer.len()))
-    }
-
-    /// As [`Self::poll_read_some`]; a reset is an end of input too. The kernel reports it after the
-    /// last byte, where the peer has closed without taking all answers.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.poll_read_some(cx).map(|read| match read {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
-            other => other,
+        // A message has begun: the room for it doubles as it comes.
+        let room = buffer.len().clamp(FIRST_ROOM, scratch::SIZE);
+        buffer.reserve(room);
+        connection.poll_receive(cx, |fd| {
+            receive(fd, buffer, usize::MAX, arrivals.as_deref_mut())
         })
     }
 
-    /// The first bytes of a connection often come with it, and the end of input right after; then
-    /// there is no need to wait until the runtime has heard of it. Not more often, for the runtime
-    /// could not see to it that other connections have their turn.
-    fn read_eagerly(&mut self, buffer: &mut BytesMut) -> Option<io::Result<usize>> {
-        self.eager_reads = self.eager_reads.checked_sub(1)?;
-        let mut first = [0; EAGER_READ];
-        let first = &mut first[..self.read_size.min(EAGER_READ)];
-        let read = match self.takes_descriptors {
-            false => self.connection.recv_now(first).map_err(io::Error::from),
-            true => {
-                let received = self.connection.recv_with_now(first);
-                let bytes = received.as_ref().ok().and_then(Option::as_ref);
-                let length = bytes.map_or(0, |received| received.bytes);
-                arrived(&mut self.arrivals, received, length)
-            }
-        };
-        match read {
-            Ok(count) => {
-                buffer.extend_from_slice(&first[..count]);
-                Some(Ok(count))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.eager_reads = 0;
-                None
-            }
-            Err(error) => Some(Err(error)),
-        }
+    /// As [`Self::poll_receive`]; a reset is an end of input too. The kernel reports it after the
+    /// last byte, where the peer has closed without taking all answers.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_receive(cx).map(|read| match read {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+            other => other,
+        })
     }
 
     /// Gives the thread's buffer back, and holds no more than what has come of a message.

@@ -11,7 +11,7 @@ mod signal;
 mod tally;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -236,7 +236,10 @@ impl Server {
                     }
                 }
                 next = acceptor.next() => match next {
-                    Ok(Next::Connection(connection)) => spawn(&tally, connection, &handler),
+                    Ok(Next::Connection(connection)) => {
+                        spawn(&tally, connection, &handler);
+                        give_way().await;
+                    }
                     Ok(Next::Again) => {}
                     Err(error) => break Some(error),
                 },
@@ -334,6 +337,20 @@ where
         handler,
         running: tally.running(),
     });
+}
+
+/// Lets the task that was spawned last have its turn before the next accept(2), which is mostly in
+/// vain. tokio's own yield comes back only after another look at epoll(7).
+async fn give_way() {
+    let mut is_back = false;
+    poll_fn(|cx| match std::mem::replace(&mut is_back, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 pin_project_lite::pin_project! {

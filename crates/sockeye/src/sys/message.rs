@@ -68,23 +68,58 @@ pub(crate) fn receive_to_end(
     Ok(message)
 }
 
-/// recv(2) to the free room of `buffer`, without waiting.
+/// What [`receive_bytes`] has brought.
+#[cfg(feature = "tokio")]
+pub(crate) struct Bytes {
+    pub(crate) count: usize,
+    /// Nothing more was there. Less than there is room for does not say so by itself: a read ends
+    /// after bytes that descriptors came with, which the kernel closes here.
+    pub(crate) is_all: bool,
+}
+
+/// Receives bytes alone, without waiting: recvmsg(2) without room for control messages.
 ///
 /// # Errors
-/// As recv(2).
+/// As recvmsg(2).
 #[cfg(feature = "tokio")]
 pub(crate) fn receive_bytes(
     fd: BorrowedFd<'_>,
-    buffer: &mut tokio::io::ReadBuf<'_>,
-) -> rustix::io::Result<()> {
+    buffer: &mut [MaybeUninit<u8>],
+) -> io::Result<Bytes> {
+    let mut bytes = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: msghdr is a plain C structure, for which all zeros mean "nothing".
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut bytes;
+    header.msg_iovlen = 1;
+    // SAFETY: the only pointer in the header is to memory of the length beside it, which outlives
+    // the call.
+    let count = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    let had_descriptors = header.msg_flags & libc::MSG_CTRUNC != 0;
+    Ok(Bytes {
+        count,
+        is_all: (1..buffer.len()).contains(&count) && !had_descriptors,
+    })
+}
+
+/// As [`receive_bytes`], to the free room of `buffer`, which grows by what has come.
+///
+/// # Errors
+/// As recvmsg(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn receive_bytes_to_end(
+    fd: BorrowedFd<'_>,
+    buffer: &mut impl bytes::BufMut,
+) -> io::Result<Bytes> {
+    let room = buffer.chunk_mut();
     // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
-    let room = unsafe { buffer.unfilled_mut() };
-    let ((filled, _), _) = rustix::net::recv(fd, room, RecvFlags::DONTWAIT)?;
-    let count = filled.len();
+    let received = receive_bytes(fd, unsafe { room.as_uninit_slice_mut() })?;
     // SAFETY: the kernel has written these bytes.
-    unsafe { buffer.assume_init(count) };
-    buffer.advance(count);
-    Ok(())
+    unsafe { buffer.advance_mut(received.count) };
+    Ok(received)
 }
 
 fn receive_uninit(

@@ -1,6 +1,6 @@
 //! Adopting and releasing descriptors: [`Listener`] and [`Stream`].
 
-use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -9,7 +9,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use sockeye::adopt::AdoptError;
 use sockeye::{Claim, Connector, Kind, Listener, Stream};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Place, bound, is_close_on_exec, is_nonblocking, listening};
 
@@ -152,90 +152,6 @@ async fn a_stream_whose_peer_has_gone_is_still_a_connection() {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "last words");
-}
-
-fn pair() -> (Stream, Stream) {
-    let (left, right) = UnixStream::pair().unwrap();
-    (
-        Stream::from_std(left).unwrap(),
-        Stream::from_std(right).unwrap(),
-    )
-}
-
-#[tokio::test]
-async fn vectored_writes_go_out_together() {
-    let (mut left, mut right) = pair();
-    assert!(left.is_write_vectored());
-    let slices = [
-        IoSlice::new(b"one "),
-        IoSlice::new(b""),
-        IoSlice::new(b"two"),
-    ];
-    assert_eq!(left.write_vectored(&slices).await.unwrap(), 7);
-    let mut text = [0; 7];
-    right.read_exact(&mut text).await.unwrap();
-    assert_eq!(&text, b"one two");
-}
-
-#[tokio::test]
-async fn a_half_close_lets_the_other_answer() {
-    let (mut left, mut right) = pair();
-    left.write_all(b"question").await.unwrap();
-    left.shutdown().await.unwrap();
-    let mut text = String::new();
-    right.read_to_string(&mut text).await.unwrap();
-    assert_eq!(text, "question");
-    right.write_all(b"answer").await.unwrap();
-    drop(right);
-    text.clear();
-    left.read_to_string(&mut text).await.unwrap();
-    assert_eq!(text, "answer");
-    let error = left.write_all(b"more").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
-}
-
-/// Both directions at once, with more than the kernel's buffers hold.
-async fn exchange(
-    left: (impl tokio::io::AsyncRead + Unpin, impl AsyncWrite + Unpin),
-    mut right: Stream,
-) {
-    const SIZE: usize = 1 << 20;
-    let (mut reader, mut writer) = left;
-    let echo = async {
-        let mut seen = vec![0; SIZE];
-        right.read_exact(&mut seen).await.unwrap();
-        right.write_all(&seen).await.unwrap();
-    };
-    let sent: Vec<u8> = (0..SIZE).map(|at| (at / 3) as u8).collect();
-    let write = async { writer.write_all(&sent).await.unwrap() };
-    let mut came = vec![0; SIZE];
-    let read = async { reader.read_exact(&mut came).await.unwrap() };
-    tokio::join!(echo, write, read);
-    assert!(came == sent);
-}
-
-#[tokio::test]
-async fn borrowed_halves_work_both_ways() {
-    let (mut left, right) = pair();
-    exchange(left.split(), right).await;
-    assert_eq!(
-        left.peer().unwrap().uid(),
-        rustix::process::geteuid().as_raw()
-    );
-}
-
-#[tokio::test]
-async fn owned_halves_work_both_ways_and_half_close() {
-    let (left, right) = pair();
-    exchange(left.into_split(), right).await;
-
-    let (left, mut right) = pair();
-    let (mut reader, writer) = left.into_split();
-    drop(writer);
-    assert_eq!(right.read(&mut [0]).await.unwrap(), 0, "half-closed");
-    right.write_all(b"x").await.unwrap();
-    let mut byte = [0];
-    reader.read_exact(&mut byte).await.unwrap();
 }
 
 #[tokio::test]

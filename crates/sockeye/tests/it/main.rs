@@ -37,4 +37,6 @@ mod records;
 #[cfg(feature = "tokio")]
 mod server;
 #[cfg(feature = "tokio")]
+mod stream;
+#[cfg(feature = "tokio")]
 mod takeover;

@@ -1,0 +1,160 @@
+//! [`AsyncSocket`]: a socket that does not block, and the runtime that wakes who waits for it.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::{coop, yield_now};
+
+/// It is registered with the runtime when something has to be waited for, not before: what comes
+/// with a connection, and many a whole conversation, needs no waiting.
+#[derive(Debug)]
+pub(crate) struct AsyncSocket {
+    // Dropped in this order: the runtime lets go of the descriptor before it is closed.
+    registration: OnceLock<Result<AsyncFd<RawFd>, Errno>>,
+    /// Whether the last attempt was in vain, and others have had their turn since.
+    has_given_way: AtomicBool,
+    fd: OwnedFd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+/// What an attempt has brought, and whether it has taken all that there was, so that another one
+/// would be in vain.
+pub(crate) struct Attempt<T> {
+    pub(crate) result: T,
+    pub(crate) is_all: bool,
+}
+
+impl<T> Attempt<T> {
+    /// There may be more.
+    pub(crate) fn some(result: T) -> Self {
+        Self {
+            result,
+            is_all: false,
+        }
+    }
+}
+
+impl AsyncSocket {
+    /// Of a descriptor that does not block.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self {
+            registration: OnceLock::new(),
+            has_given_way: AtomicBool::new(false),
+            fd,
+        }
+    }
+
+    /// As [`Self::new`], but registered at once.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub(crate) fn registered(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Self::new(fd);
+        socket.registration()?;
+        Ok(socket)
+    }
+
+    fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
+        let registration = self.registration.get_or_init(|| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            // The constructor is deprecated because it trusts its caller that the descriptor stays
+            // open; it is ours, and closed after this.
+            #[allow(deprecated)]
+            AsyncFd::with_interest(self.fd.as_raw_fd(), interest)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        });
+        registration.as_ref().map_err(|&errno| errno.into())
+    }
+
+    /// Attempts until it succeeds or fails, and sleeps where it would block. One task in each
+    /// direction can wait like this.
+    pub(crate) fn poll_io<T>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<Attempt<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.registration.get().is_none() {
+            let budget = ready!(coop::poll_proceed(cx));
+            match attempt(self.fd.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A client that has just connected is about to send, and one that has its answer
+                    // to close.
+                    if !self.has_given_way.swap(true, Ordering::Relaxed) {
+                        // Comes back after the runtime has looked after everybody else.
+                        let _ = pin!(yield_now()).poll(cx);
+                        return Poll::Pending;
+                    }
+                }
+                done => {
+                    self.has_given_way.store(false, Ordering::Relaxed);
+                    budget.made_progress();
+                    return Poll::Ready(done.map(|attempt| attempt.result));
+                }
+            }
+        }
+        let registration = self.registration()?;
+        loop {
+            let mut ready = match direction {
+                Direction::Read => ready!(registration.poll_read_ready(cx))?,
+                Direction::Write => ready!(registration.poll_write_ready(cx))?,
+            };
+            match attempt(self.fd.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Ok(Attempt { result, is_all }) => {
+                    // What comes after that wakes us.
+                    if is_all {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(result));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// As [`Self::poll_io`], for any number of tasks.
+    pub(crate) async fn io<T>(
+        &self,
+        interest: Interest,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if self.registration.get().is_none() {
+            coop::consume_budget().await;
+            match attempt(self.fd.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+        }
+        let registration = self.registration()?;
+        registration
+            .async_io(interest, |_| attempt(self.fd.as_fd()))
+            .await
+    }
+}
+
+impl AsFd for AsyncSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<AsyncSocket> for OwnedFd {
+    fn from(socket: AsyncSocket) -> Self {
+        drop(socket.registration);
+        socket.fd
+    }
+}
