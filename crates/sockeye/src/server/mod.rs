@@ -2,6 +2,7 @@
 
 mod accept;
 mod connection;
+mod echo;
 mod ending;
 mod log;
 mod messages;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use connection::{Connection, Slot};
+pub use echo::echo;
 pub use messages::Messages;
 pub use records::{Record, Records};
 pub use tally::Report;

@@ -26,6 +26,8 @@ mod claim;
 mod connect;
 #[cfg(feature = "tokio")]
 mod drain;
+#[cfg(feature = "tokio")]
+mod echo;
 mod errors;
 mod inspect;
 #[cfg(feature = "tokio")]

@@ -1,5 +1,6 @@
 //! [`Handler`]: what is done with what comes.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -9,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Buf, Bytes};
 use sockeye::Peer;
 use sockeye::framing::{Framing, FramingError, Message};
-use sockeye::server::{Connection, Messages};
+use sockeye::server::{Connection, Messages, echo};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -76,18 +77,25 @@ impl Handler {
         self: Arc<Self>,
         connection: Connection,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let echoes = matches!(self.answer, Answer::Echo);
-        let mut messages = match echoes {
-            true => Messages::new(connection, Framing::Raw, usize::MAX),
-            false => Messages::new(connection, self.framing, self.max_message).take_descriptors(),
+        let mut talk = match self.answer {
+            Answer::Echo => Talk::Echo(connection),
+            _ => {
+                let messages = Messages::new(connection, self.framing, self.max_message);
+                Talk::Messages(messages.take_descriptors())
+            }
         };
         async move {
-            let result = match echoes {
-                true => echo(&mut messages).await,
-                false => self.converse(&mut messages).await,
-            };
-            if let Err(error) = result {
-                self.explain(&error, &messages);
+            match &mut talk {
+                Talk::Echo(connection) => {
+                    if let Err(error) = echo(connection).await {
+                        tell_end(connection.peer().ok(), &error);
+                    }
+                }
+                Talk::Messages(messages) => {
+                    if let Err(error) = self.converse(messages).await {
+                        self.explain(&error, messages);
+                    }
+                }
             }
         }
     }
@@ -114,9 +122,7 @@ impl Handler {
                 if let Some(lost) = lost(error) {
                     return self.complain(peer, &format!("{lost}; its connection is closed"));
                 }
-                let sender = Sender::new(peer());
-                debug!("the connection of {} ended: {error}", sender.describe());
-                return;
+                return tell_end(peer(), error);
             }
         };
         self.complain(peer, &format!("sent {text}"));
@@ -203,16 +209,15 @@ fn tell_withheld(withheld: u64) {
     }
 }
 
-async fn echo(messages: &mut Messages) -> Result<(), FramingError> {
-    loop {
-        let Some(message) = messages.next().await? else {
-            return Ok(());
-        };
-        match send(messages, message.payload) {
-            Sent::Done(sent) => sent?,
-            Sent::Rest(rest) => rest.await?,
-        }
-    }
+fn tell_end(peer: Option<Peer>, error: &impl Display) {
+    let sender = Sender::new(peer);
+    debug!("the connection of {} ended: {error}", sender.describe());
+}
+
+/// What goes on on a connection.
+enum Talk {
+    Echo(Connection),
+    Messages(Messages),
 }
 
 /// What became of an answer.

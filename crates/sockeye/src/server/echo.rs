@@ -1,0 +1,114 @@
+//! [`echo()`]: the handler of a server that sends everything back.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+use tokio::io::AsyncWriteExt;
+
+use super::connection::Connection;
+use super::ending::Ending;
+use super::scratch;
+use crate::async_socket::Attempt;
+use crate::stream;
+
+enum Event {
+    /// The peer is slow; this is what it has not taken yet.
+    Rest(BytesMut),
+    End,
+    Drain,
+}
+
+/// Sends back what comes, as it comes, until the end of input; in a drain it ends as
+/// [`Messages`](super::Messages) does. Descriptors that come along are closed.
+///
+/// What is read is sent in the same turn, so that there is nothing to hold on to in between.
+///
+/// ```no_run
+/// # use sockeye::{Listener, server::{Server, echo}};
+/// # async fn example(listener: Listener) -> Result<(), Box<dyn std::error::Error>> {
+/// let handler = |mut connection| async move {
+///     let _ = echo(&mut connection).await;
+/// };
+/// Server::new().run(listener, handler, std::future::pending()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As recvmsg(2) and send(2); [`io::ErrorKind::TimedOut`] where one of the server's timeouts has
+/// passed.
+///
+/// # Cancel safety
+/// None: what was read may not have been sent.
+pub async fn echo(connection: &mut Connection) -> io::Result<()> {
+    let mut ending = Ending::new(connection.drain_signal());
+    connection.set_idle(true);
+    loop {
+        match poll_fn(|cx| poll_event(connection, &mut ending, cx)).await? {
+            Event::Rest(rest) => {
+                connection.set_idle(false);
+                connection.write_all(&rest).await?;
+                connection.set_idle(true);
+            }
+            Event::Drain => ending.close_to_peer(connection.as_fd())?,
+            Event::End => return Ok(()),
+        }
+    }
+}
+
+fn poll_event(
+    connection: &mut Connection,
+    ending: &mut Ending,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Event>> {
+    loop {
+        match connection.poll_receive(cx, pass_back) {
+            Poll::Ready(Ok(Back::All)) => ending.came(),
+            Poll::Ready(Ok(Back::Part(rest))) => {
+                ending.came();
+                return Poll::Ready(rest.map(Event::Rest));
+            }
+            Poll::Ready(Ok(Back::End)) => return Poll::Ready(Ok(Event::End)),
+            // The peer has closed without taking all that was sent to it.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Poll::Ready(Ok(Event::End));
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => {
+                let due = ending.poll_due(cx, connection.as_fd());
+                return due.map_ok(|()| Event::Drain);
+            }
+        }
+    }
+}
+
+/// What became of what one read has brought.
+enum Back {
+    All,
+    Part(io::Result<BytesMut>),
+    End,
+}
+
+fn pass_back(fd: BorrowedFd<'_>) -> io::Result<Attempt<Back>> {
+    let mut buffer = scratch::take(scratch::SIZE);
+    let received = stream::recv(fd, &mut buffer);
+    let attempt = received.map(|Attempt { result, is_all }| Attempt {
+        result: match result {
+            0 => Back::End,
+            count => match send(fd, &buffer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(sent) if sent == count => Back::All,
+                Ok(sent) => Back::Part(Ok(BytesMut::from(&buffer[sent..]))),
+                Err(Errno::AGAIN | Errno::INTR) => Back::Part(Ok(BytesMut::from(&buffer[..]))),
+                Err(errno) => Back::Part(Err(errno.into())),
+            },
+        },
+        is_all,
+    });
+    scratch::put_back(buffer);
+    attempt
+}

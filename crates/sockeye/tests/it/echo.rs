@@ -1,0 +1,137 @@
+//! The ready-made handler that sends everything back.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::net::{SendFlags, send};
+use sockeye::ancillary::send_with;
+use sockeye::server::{Connection, Server, echo};
+use sockeye::{Connector, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::Place;
+use crate::support::serving::{Clock, Running, claimed, counted, in_time, settled};
+
+const DRAIN: Duration = Duration::from_secs(10);
+
+fn serve(place: &Place, server: Server) -> Running {
+    let handler = |mut connection: Connection| async move {
+        let _ = echo(&mut connection).await;
+    };
+    Running::start(server.drain(DRAIN), claimed(&place.address()), handler)
+}
+
+async fn connect(place: &Place) -> Stream {
+    Connector::new().connect(&place.address()).await.unwrap()
+}
+
+async fn exchange(client: &mut Stream, text: &[u8]) {
+    client.write_all(text).await.unwrap();
+    let mut came = vec![0; text.len()];
+    in_time(client.read_exact(&mut came)).await.unwrap();
+    assert_eq!(came, text);
+}
+
+#[tokio::test]
+async fn what_comes_goes_back_until_the_end_of_input() {
+    let place = Place::new();
+    let server = serve(&place, Server::new());
+    let mut client = connect(&place).await;
+    exchange(&mut client, b"one").await;
+    exchange(&mut client, b"another").await;
+    client.shutdown().await.unwrap();
+    assert_eq!(in_time(client.read_u8()).await.ok(), None, "the end");
+    drop(client);
+    settled().await;
+    assert_eq!(server.report().await, counted(1, 0, 0, 0));
+}
+
+/// Sends until the server has more than it can send back, and takes no more.
+async fn stuff(client: &Stream) -> Vec<u8> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let some: Vec<u8> = (0..9999).map(|at| (at / 3) as u8).collect();
+    let mut sent = Vec::new();
+    loop {
+        let before = sent.len();
+        while let Ok(count) = send(client, &some, flags) {
+            sent.extend_from_slice(&some[..count]);
+        }
+        if sent.len() == before {
+            return sent;
+        }
+        settled().await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_late_gets_everything() {
+    let place = Place::new();
+    let server = serve(&place, Server::new());
+    let mut client = connect(&place).await;
+    let sent = stuff(&client).await;
+    client.shutdown().await.unwrap();
+    let mut came = Vec::new();
+    in_time(client.read_to_end(&mut came)).await.unwrap();
+    assert!(came == sent);
+    server.report().await;
+}
+
+#[tokio::test]
+async fn what_comes_behind_descriptors_goes_back_too() {
+    let place = Place::new();
+    let server = serve(&place, Server::new());
+    let mut client = connect(&place).await;
+    exchange(&mut client, b"hello").await;
+    let stdin = std::io::stdin();
+    send_with(&client, b"one", &[stdin.as_fd()]).unwrap();
+    send_with(&client, b"two", &[stdin.as_fd()]).unwrap();
+    send_with(&client, b"six", &[]).unwrap();
+    let mut came = [0; 9];
+    in_time(client.read_exact(&mut came)).await.unwrap();
+    assert_eq!(&came, b"onetwosix");
+    server.report().await;
+}
+
+#[tokio::test]
+async fn a_drain_closes_who_is_silent_after_what_was_sent_is_answered() {
+    let place = Place::new();
+    let _clock = Clock::stop();
+    let server = serve(&place, Server::new());
+    let mut idle = connect(&place).await;
+    exchange(&mut idle, b"x").await;
+    let mut busy = connect(&place).await;
+    exchange(&mut busy, b"x").await;
+    busy.write_all(b"last words").await.unwrap();
+    server.stop();
+    let mut text = String::new();
+    in_time(busy.read_to_string(&mut text)).await.unwrap();
+    assert_eq!(text, "last words");
+    in_time(idle.read_to_string(&mut text)).await.unwrap();
+    assert!(server.is_over().await, "without waiting for anything");
+    assert_eq!(server.report().await, counted(0, 0, 2, 0));
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_is_cut_off_and_counted() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let server = serve(&place, Server::new());
+    let client = connect(&place).await;
+    stuff(&client).await;
+    server.stop();
+    clock.pass(DRAIN + Duration::from_secs(1)).await;
+    assert_eq!(server.report().await, counted(0, 0, 0, 1));
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_for_too_long_is_closed() {
+    const LONGEST: Duration = Duration::from_secs(30);
+    let place = Place::new();
+    let clock = Clock::stop();
+    let server = serve(&place, Server::new().idle_timeout(LONGEST));
+    let mut client = connect(&place).await;
+    exchange(&mut client, b"x").await;
+    clock.pass(LONGEST + Duration::from_secs(1)).await;
+    assert_eq!(in_time(client.read_u8()).await.ok(), None);
+    server.report().await;
+}
