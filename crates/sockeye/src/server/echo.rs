@@ -1,27 +1,21 @@
 //! [`echo()`]: the handler of a server that sends everything back.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
-use tokio::io::AsyncWriteExt;
+use tokio::io::AsyncWrite;
 
 use super::connection::Connection;
 use super::ending::Ending;
 use super::scratch;
 use crate::async_socket::Attempt;
 use crate::stream;
-
-enum Event {
-    /// The peer is slow; this is what it has not taken yet.
-    Rest(BytesMut),
-    End,
-    Drain,
-}
 
 /// Sends back what comes, as it comes, until the end of input; in a drain it ends as
 /// [`Messages`](super::Messages) does. Descriptors that come along are closed.
@@ -45,46 +39,51 @@ enum Event {
 ///
 /// # Cancel safety
 /// None: what was read may not have been sent.
-pub async fn echo(connection: &mut Connection) -> io::Result<()> {
-    let mut ending = Ending::new(connection.drain_signal());
+pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>> + Send {
     connection.set_idle(true);
-    loop {
-        match poll_fn(|cx| poll_event(connection, &mut ending, cx)).await? {
-            Event::Rest(rest) => {
-                connection.set_idle(false);
-                connection.write_all(&rest).await?;
-                connection.set_idle(true);
+    let mut ending = Ending::new(connection.drain_signal());
+    // What the peer, which is slow, has not taken yet.
+    let mut rest = BytesMut::new();
+    // Not an async block, which would hold more; most connections are idle most of the time.
+    poll_fn(move |cx| {
+        loop {
+            ready!(poll_send(connection, cx, &mut rest))?;
+            match connection.poll_receive(cx, pass_back) {
+                Poll::Ready(Ok(Back::All)) => ending.came(),
+                Poll::Ready(Ok(Back::Part(some))) => {
+                    ending.came();
+                    rest = some?;
+                    connection.set_idle(false);
+                }
+                Poll::Ready(Ok(Back::End)) => return Poll::Ready(Ok(())),
+                // The peer has closed without taking all that was sent to it.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    ready!(ending.poll_due(cx, connection.as_fd()))?;
+                    ending.close_to_peer(connection.as_fd())?;
+                }
             }
-            Event::Drain => ending.close_to_peer(connection.as_fd())?,
-            Event::End => return Ok(()),
         }
-    }
+    })
 }
 
-fn poll_event(
+fn poll_send(
     connection: &mut Connection,
-    ending: &mut Ending,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<Event>> {
-    loop {
-        match connection.poll_receive(cx, pass_back) {
-            Poll::Ready(Ok(Back::All)) => ending.came(),
-            Poll::Ready(Ok(Back::Part(rest))) => {
-                ending.came();
-                return Poll::Ready(rest.map(Event::Rest));
-            }
-            Poll::Ready(Ok(Back::End)) => return Poll::Ready(Ok(Event::End)),
-            // The peer has closed without taking all that was sent to it.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
-                return Poll::Ready(Ok(Event::End));
-            }
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => {
-                let due = ending.poll_due(cx, connection.as_fd());
-                return due.map_ok(|()| Event::Drain);
-            }
+    rest: &mut BytesMut,
+) -> Poll<io::Result<()>> {
+    while !rest.is_empty() {
+        let sent = ready!(Pin::new(&mut *connection).poll_write(cx, rest))?;
+        rest.advance(sent);
+        if rest.is_empty() {
+            *rest = BytesMut::new();
+            connection.set_idle(true);
         }
     }
+    Poll::Ready(Ok(()))
 }
 
 /// What became of what one read has brought.
