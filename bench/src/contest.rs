@@ -1,5 +1,5 @@
-//! Servers that take turns: A B C, A B C, and so on. Each turn has a new process, so that luck in where its memory lies
-//! is not the same luck in every round.
+//! Servers that take turns: A B C, C B A, and so on. Each turn has a new process, so that luck in where its memory lies
+//! is not the same luck in every round, and nobody always comes after the same one.
 
 use crate::child;
 use crate::lineup::{Lineup, Missing};
@@ -131,9 +131,14 @@ impl Arena<'_> {
             (contestant, entry)
         });
         let mut entrants: Vec<_> = entrants.collect();
+        let first = entrants.first().map(|(_, entry)| entry.name);
         let mut missing = Vec::new();
         for round in 1..=self.rounds {
             eprintln!("{title}, round {round} of {}", self.rounds);
+            let is_backwards = round % 2 == 0;
+            if is_backwards {
+                entrants.reverse();
+            }
             let mut left = Vec::with_capacity(entrants.len());
             for (contestant, mut entry) in entrants {
                 self.stop.check()?;
@@ -148,11 +153,14 @@ impl Arena<'_> {
                         entry.noise.push(noise);
                         left.push((contestant, entry));
                     }
-                    Err(error) if left.is_empty() || self.stop.is_asked() => {
+                    Err(error) if first == Some(entry.name) || self.stop.is_asked() => {
                         return Err(error.context(format!("{title}: {}", entry.name)));
                     }
                     Err(error) => missing.push(Missing::new(entry.name, format!("{error:#}"))),
                 }
+            }
+            if is_backwards {
+                left.reverse();
             }
             entrants = left;
         }
@@ -189,6 +197,19 @@ mod tests {
         let ratios = outcome.ratios("c", "a", |&figure| figure).unwrap();
         assert_eq!((ratios.min(), ratios.max()), (2.0, 2.0));
         assert!(outcome.series("b", |&figure| figure).is_none());
+    }
+
+    #[test]
+    fn every_other_round_goes_backwards_and_the_results_keep_their_order() {
+        use std::sync::Mutex;
+        static TURNS: Mutex<String> = Mutex::new(String::new());
+        let outcome = hold(|&name| {
+            TURNS.lock().unwrap().push_str(name);
+            Ok(1.0)
+        });
+        assert_eq!(*TURNS.lock().unwrap(), "abccba");
+        let names: Vec<_> = outcome.unwrap().entries.iter().map(|e| e.name).collect();
+        assert_eq!(names, ["a", "b", "c"]);
     }
 
     #[test]
