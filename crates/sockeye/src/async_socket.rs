@@ -19,8 +19,11 @@ use tokio::task::{coop, yield_now};
 pub(crate) struct AsyncSocket {
     // Dropped in this order: the runtime lets go of the descriptor before it is closed.
     registration: OnceLock<Result<AsyncFd<RawFd>, Errno>>,
-    /// Whether the last attempt was in vain, and others have had their turn since.
+    /// Whether the last attempt was in vain, and others have had their turn since. Of both
+    /// directions: that costs one of them its second look.
     has_given_way: AtomicBool,
+    /// Whether the next attempt is made whatever the runtime knows.
+    looks_again: AtomicBool,
     fd: OwnedFd,
 }
 
@@ -53,6 +56,7 @@ impl AsyncSocket {
         Self {
             registration: OnceLock::new(),
             has_given_way: AtomicBool::new(false),
+            looks_again: AtomicBool::new(false),
             fd,
         }
     }
@@ -65,6 +69,12 @@ impl AsyncSocket {
         let socket = Self::new(fd);
         socket.registration()?;
         Ok(socket)
+    }
+
+    /// Has the next [`Self::poll_io`] ask the kernel, for it knows of something that the runtime has
+    /// forgotten: a read also ends before out-of-band data, and nothing tells of that.
+    pub(crate) fn look_again(&self) {
+        self.looks_again.store(true, Ordering::Relaxed);
     }
 
     fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
@@ -87,13 +97,15 @@ impl AsyncSocket {
         direction: Direction,
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<Attempt<T>>,
     ) -> Poll<io::Result<T>> {
-        if self.registration.get().is_none() {
+        let is_known = self.registration.get().is_some();
+        if !is_known || self.looks_again.load(Ordering::Relaxed) {
+            self.looks_again.store(false, Ordering::Relaxed);
             let budget = ready!(coop::poll_proceed(cx));
             match attempt(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // A client that has just connected is about to send, and one that has its answer
                     // to close.
-                    if !self.has_given_way.swap(true, Ordering::Relaxed) {
+                    if !is_known && !self.has_given_way.swap(true, Ordering::Relaxed) {
                         // Comes back after the runtime has looked after everybody else.
                         let _ = pin!(yield_now()).poll(cx);
                         return Poll::Pending;
@@ -126,7 +138,8 @@ impl AsyncSocket {
         }
     }
 
-    /// As [`Self::poll_io`], for any number of tasks.
+    /// As [`Self::poll_io`], for any number of tasks; each would have to give way on its own, so none
+    /// does.
     pub(crate) async fn io<T>(
         &self,
         interest: Interest,

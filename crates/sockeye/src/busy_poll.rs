@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+#[cfg(feature = "tokio")]
+use tokio::task::coop;
 
 /// After so many misses in a row every 16th wait is polled; fewer would not notice that messages
 /// come sooner again.
@@ -179,10 +181,15 @@ impl BusyPoll {
 #[cfg(feature = "tokio")]
 pub(crate) fn poll<T>(
     busy: &mut Option<Box<BusyPoll>>,
-    cx: &Context<'_>,
+    cx: &mut Context<'_>,
     receive: &mut impl FnMut() -> io::Result<T>,
 ) -> Option<Poll<io::Result<T>>> {
     let busy = busy.as_mut()?;
+    // What is found here comes without asking the runtime, which sees to it that others have their
+    // turn where there is always something.
+    let Poll::Ready(budget) = coop::poll_proceed(cx) else {
+        return Some(Poll::Pending);
+    };
     for _ in 0..BURST {
         // Before the first attempt: where others have work it would be one in vain for each message.
         if !busy.asks_again() {
@@ -192,6 +199,7 @@ pub(crate) fn poll<T>(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => {
                 busy.came();
+                budget.made_progress();
                 return Some(Poll::Ready(done));
             }
         }

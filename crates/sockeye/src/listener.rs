@@ -136,6 +136,9 @@ impl<S: Accepted> Listening<S> {
 
     /// The next connection.
     ///
+    /// The connection is registered with the runtime when it has to wait for the first time, which
+    /// panics outside of one.
+    ///
     /// # Errors
     /// As accept(2). `EINVAL` where the socket was shut down, which accept(2) itself does not tell
     /// of a socket that does not block: a loop that trusted its `EAGAIN` would spin.

@@ -153,6 +153,10 @@ impl Stream {
         received
     }
 
+    pub(crate) fn look_again(&self) {
+        self.io.look_again();
+    }
+
     /// Halves that borrow the stream, for reading and writing in one task.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(&self.io), WriteHalf(&self.io))
@@ -232,9 +236,7 @@ pub(crate) fn recv_with(
     let room = limit.min(buffer.capacity() - buffer.len());
     let message = sys::message::receive_to_end(fd, buffer, limit, RecvFlags::DONTWAIT)?;
     // What comes with descriptors or from another sender ends a read, whatever comes next.
-    let is_alone = message.descriptors.is_empty()
-        && message.credentials.is_none()
-        && !message.is_control_truncated;
+    let is_alone = !message.has_control && !message.is_control_truncated;
     Ok(Attempt {
         is_all: (1..room).contains(&message.length) && is_alone,
         result: received(message, limit),

@@ -185,6 +185,10 @@ impl SeqPacket {
         received.map(|received| received?)
     }
 
+    pub(crate) fn look_again(&self) {
+        self.io.look_again();
+    }
+
     /// Polls before sleeping where a server's connection or [`SeqPacket::recv_polling`] waits for a
     /// record.
     pub fn set_busy_poll(&mut self, busy: BusyPoll) {

@@ -1,8 +1,10 @@
 //! [`Acceptor`]: permits, accept(2), and what to do when that fails.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +38,8 @@ pub(super) struct Acceptor<S> {
     /// Cloned for each connection.
     busy_poll: Option<BusyPoll>,
     shortage: Option<Shortage>,
+    /// Whether the last connection had to be waited for.
+    has_waited: bool,
     throttles: Throttles,
     /// How many may still be accepted in the drain.
     waiting_at_most: usize,
@@ -87,6 +91,7 @@ impl<S: Accepted> Acceptor<S> {
                 BusyPoll::shared(server.busy_poll, workers)
             }),
             shortage: None,
+            has_waited: false,
             throttles: Throttles::default(),
             waiting_at_most: match listener.is_ours() {
                 true => usize::MAX,
@@ -100,7 +105,17 @@ impl<S: Accepted> Acceptor<S> {
     pub(super) async fn next(&mut self) -> io::Result<Next<S>> {
         let permit = self.permit().await;
         self.relief().await;
-        match self.listener.accept().await {
+        self.has_waited = false;
+        let accepted = {
+            let mut accept = pin!(self.listener.accept());
+            let accepted = poll_fn(|cx| {
+                let accepted = accept.as_mut().poll(cx);
+                self.has_waited |= accepted.is_pending();
+                accepted
+            });
+            accepted.await
+        };
+        match accepted {
             Ok(stream) => {
                 let mut entered = Entered::new(&self.tally);
                 entered.permit = permit;
@@ -111,6 +126,12 @@ impl<S: Accepted> Acceptor<S> {
                 _ => Ok(Next::Again),
             },
         }
+    }
+
+    /// Whether the last connection of [`Self::next`] had to be waited for: then there is hardly
+    /// another one behind it.
+    pub(super) fn has_waited(&self) -> bool {
+        self.has_waited
     }
 
     /// Takes what is in the backlog, and waits for a permit; `None` where nothing is. In this order,

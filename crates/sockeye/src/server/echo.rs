@@ -12,7 +12,7 @@ use rustix::net::{SendFlags, send};
 use tokio::io::AsyncWrite;
 
 use super::connection::Connection;
-use super::ending::Ending;
+use super::ending::{Due, Ending};
 use super::scratch;
 use crate::async_socket::Attempt;
 use crate::stream;
@@ -34,7 +34,7 @@ use crate::stream;
 /// ```
 ///
 /// # Errors
-/// As recvmsg(2) and send(2); [`io::ErrorKind::TimedOut`] where one of the server's timeouts has
+/// As recvmsg(2), except that `ECONNRESET` is an end of input too, and send(2); [`io::ErrorKind::TimedOut`] where one of the server's timeouts has
 /// passed.
 ///
 /// # Cancel safety
@@ -61,10 +61,10 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    ready!(ending.poll_due(cx, connection.as_fd()))?;
-                    ending.close_to_peer(connection.as_fd())?;
-                }
+                Poll::Pending => match ready!(ending.poll_due(cx, connection.as_fd()))? {
+                    Due::Close => ending.close_to_peer(connection.as_fd())?,
+                    Due::LookAgain => connection.socket().look_again(),
+                },
             }
         }
     })

@@ -22,6 +22,16 @@ pub(super) struct Ending {
     drain: Signal,
     /// The time that a silent connection has left in a drain.
     grace: Option<Pin<Box<Sleep>>>,
+    /// Whether the kernel was asked past the runtime since something came.
+    has_looked_again: bool,
+}
+
+/// What a drain asks for.
+pub(super) enum Due {
+    /// To close the connection to the peer.
+    Close,
+    /// To read what is there, whatever the runtime knows.
+    LookAgain,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +51,7 @@ impl Ending {
             progress: Progress::Silent,
             drain,
             grace: None,
+            has_looked_again: false,
         }
     }
 
@@ -50,6 +61,7 @@ impl Ending {
 
     /// Something has come.
     pub(super) fn came(&mut self) {
+        self.has_looked_again = false;
         if self.progress == Progress::Silent {
             self.progress = Progress::Open;
         }
@@ -59,18 +71,21 @@ impl Ending {
         self.progress = Progress::Ended;
     }
 
-    /// Ready when a drain should close the connection to the peer, on which nothing is under way.
+    /// Ready when a drain asks for something of a connection on which nothing is under way.
     pub(super) fn poll_due(
         &mut self,
         cx: &mut Context<'_>,
         socket: BorrowedFd<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<io::Result<Due>> {
         if self.progress == Progress::Closing || !self.drain.poll_open(cx) {
             return Poll::Pending;
         }
-        // The runtime may not know yet of what is there; it will wake us for that.
         if socket::has_waiting(socket)? {
-            return Poll::Pending;
+            return match std::mem::replace(&mut self.has_looked_again, true) {
+                false => Poll::Ready(Ok(Due::LookAgain)),
+                // It cannot be read, as a lone byte of out-of-band data.
+                true => Poll::Pending,
+            };
         }
         if self.progress == Progress::Silent {
             let grace = self
@@ -78,7 +93,7 @@ impl Ending {
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENT)));
             ready!(grace.as_mut().poll(cx));
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(Due::Close))
     }
 
     /// Ends the peer's sending, so that what it sends from now on fails there instead of being

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Decoder;
 
 use super::connection::Connection;
-use super::ending::{Ending, Progress};
+use super::ending::{Due, Ending, Progress};
 use super::scratch;
 use crate::ancillary::{MAX_DESCRIPTORS, RecvError};
 use crate::async_socket::Attempt;
@@ -252,15 +252,17 @@ impl Messages {
 
     /// Waits for bytes, or, unless a message has begun, for a drain.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Event>> {
-        if let Poll::Ready(read) = self.poll_read(cx) {
-            return Poll::Ready(read.map(Event::Read));
-        }
-        match self.buffer.is_empty() {
-            true => {
-                let due = self.ending.poll_due(cx, self.connection.as_fd());
-                due.map_ok(|()| Event::Drain)
+        loop {
+            if let Poll::Ready(read) = self.poll_read(cx) {
+                return Poll::Ready(read.map(Event::Read));
             }
-            false => Poll::Pending,
+            if !self.buffer.is_empty() {
+                return Poll::Pending;
+            }
+            match ready!(self.ending.poll_due(cx, self.connection.as_fd()))? {
+                Due::Close => return Poll::Ready(Ok(Event::Drain)),
+                Due::LookAgain => self.connection.socket().look_again(),
+            }
         }
     }
 

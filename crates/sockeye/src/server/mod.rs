@@ -240,7 +240,9 @@ impl Server {
                 next = acceptor.next() => match next {
                     Ok(Next::Connection(connection)) => {
                         spawn(&tally, connection, &handler);
-                        give_way().await;
+                        if acceptor.has_waited() {
+                            give_way().await;
+                        }
                     }
                     Ok(Next::Again) => {}
                     Err(error) => break Some(error),
@@ -342,7 +344,8 @@ where
 }
 
 /// Lets the task that was spawned last have its turn before the next accept(2), which is mostly in
-/// vain. tokio's own yield comes back only after another look at epoll(7).
+/// vain. Not with each of many that come at once: all others have their turn as well, and where those
+/// are busy, newcomers would wait for them one after the other.
 async fn give_way() {
     let mut is_back = false;
     poll_fn(|cx| match std::mem::replace(&mut is_back, true) {

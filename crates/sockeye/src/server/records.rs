@@ -5,12 +5,12 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
 use super::connection::Connection;
-use super::ending::{Ending, Progress};
+use super::ending::{Due, Ending, Progress};
 use crate::ancillary::{RecvError, SendError};
 use crate::packet::SeqPacket;
 
@@ -112,6 +112,18 @@ impl Records {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
+        loop {
+            if let Poll::Ready(event) = self.poll_receive(cx) {
+                return Poll::Ready(event);
+            }
+            match ready!(self.ending.poll_due(cx, self.connection.as_fd()))? {
+                Due::Close => return Poll::Ready(Ok(Event::Drain)),
+                Due::LookAgain => self.connection.socket().look_again(),
+            }
+        }
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
         let mut buffer = SPARE.take();
         if buffer.len() < self.limit {
             // Memory that was never written to takes no room.
@@ -120,19 +132,13 @@ impl Records {
         let received = self
             .connection
             .poll_recv_with(cx, &mut buffer[..self.limit]);
-        let event = match received {
-            Poll::Ready(received) => Poll::Ready(received.map(|received| match received {
-                Some(received) => Event::Record(Record {
-                    payload: Bytes::copy_from_slice(&buffer[..received.bytes]),
-                    descriptors: received.descriptors,
-                }),
-                None => Event::End,
-            })),
-            Poll::Pending => {
-                let due = self.ending.poll_due(cx, self.connection.as_fd());
-                due.map(|due| Ok(due.map(|()| Event::Drain)?))
-            }
-        };
+        let event = received.map_ok(|received| match received {
+            Some(received) => Event::Record(Record {
+                payload: Bytes::copy_from_slice(&buffer[..received.bytes]),
+                descriptors: received.descriptors,
+            }),
+            None => Event::End,
+        });
         SPARE.set(buffer);
         event
     }

@@ -24,6 +24,8 @@ pub(crate) struct Message {
     pub(crate) length: usize,
     /// `MSG_CTRUNC`: not all descriptors could be taken.
     pub(crate) is_control_truncated: bool,
+    /// Whether anything at all came beside the bytes, known or not.
+    pub(crate) has_control: bool,
     pub(crate) descriptors: Vec<OwnedFd>,
     pub(crate) credentials: Option<libc::ucred>,
     /// Whether a time came along, as [`mark_records`] asks for: a stream has none, and neither has
@@ -73,7 +75,7 @@ pub(crate) fn receive_to_end(
 pub(crate) struct Bytes {
     pub(crate) count: usize,
     /// Nothing more was there. Less than there is room for does not say so by itself: a read ends
-    /// after bytes that descriptors came with, which the kernel closes here.
+    /// behind bytes that descriptors came with, which the kernel closes here.
     pub(crate) is_all: bool,
 }
 
@@ -98,10 +100,10 @@ pub(crate) fn receive_bytes(
     // the call.
     let count = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-    let had_descriptors = header.msg_flags & libc::MSG_CTRUNC != 0;
+    let is_control_truncated = header.msg_flags & libc::MSG_CTRUNC != 0;
     Ok(Bytes {
         count,
-        is_all: (1..buffer.len()).contains(&count) && !had_descriptors,
+        is_all: (1..buffer.len()).contains(&count) && !is_control_truncated,
     })
 }
 
@@ -154,6 +156,7 @@ fn receive_uninit(
     let mut message = Message {
         length,
         is_control_truncated: header.msg_flags & libc::MSG_CTRUNC != 0,
+        has_control: header.msg_controllen > 0,
         descriptors: Vec::new(),
         credentials: None,
         is_record: false,
@@ -316,6 +319,7 @@ mod tests {
         let mut message = Message {
             length: 0,
             is_control_truncated: false,
+            has_control: true,
             descriptors: Vec::new(),
             credentials: None,
             is_record: false,

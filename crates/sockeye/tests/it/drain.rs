@@ -4,9 +4,11 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use rustix::net::SendFlags;
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
-use sockeye::server::{Connection, Server};
+use sockeye::framing::Framing;
+use sockeye::server::{Connection, Messages, Server};
 use sockeye::{Address, Claim, Connector, Kind, Listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -245,6 +247,41 @@ async fn bytes_that_wait_in_a_connection_are_served() {
     assert_eq!(silent.line().await, "b");
     assert_eq!(silent.rest().await, b"");
     assert_eq!(server.report().await, counted(0, 0, 2, 0));
+}
+
+#[tokio::test]
+async fn what_the_runtime_has_forgotten_is_served() {
+    let place = Place::new();
+    let _clock = Clock::stop();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handler = move |connection| {
+        let mut messages = Messages::new(connection, Framing::Line, 100);
+        let tell = tell.clone();
+        async move {
+            while let Ok(Some(message)) = messages.next().await {
+                tell.send(message.payload).unwrap();
+            }
+        }
+    };
+    let server = Server::new().drain(DRAIN);
+    let server = Running::start(server, claimed(&place.address()), handler);
+    let mut client = Client::connect(&place.address()).await;
+    client.send("one\n").await;
+    assert_eq!(told.recv().await.unwrap(), "one");
+    settled().await;
+    // A read ends in front of out-of-band data, and nothing tells that there is more behind.
+    for (bytes, flags) in [
+        ("two\n", SendFlags::empty()),
+        ("!", SendFlags::OOB),
+        ("three\n", SendFlags::empty()),
+    ] {
+        rustix::net::send(client.0.get_ref(), bytes.as_bytes(), flags).unwrap();
+    }
+    assert_eq!(told.recv().await.unwrap(), "two");
+    server.stop();
+    assert!(server.is_over().await, "without any time passing");
+    assert_eq!(told.recv().await.unwrap(), "three");
+    assert_eq!(server.report().await, counted(0, 0, 1, 0));
 }
 
 #[tokio::test]

@@ -476,3 +476,35 @@ async fn a_connection_that_outlives_its_handler_is_counted() {
     assert_eq!(server.report().await, counted(0, 0, 0, 1));
     drop(connection);
 }
+
+#[tokio::test]
+async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
+    const NEWCOMERS: usize = 100;
+    let place = Place::new();
+    let listener = claimed(&place.address());
+    let mut clients = Vec::new();
+    for _ in 0..NEWCOMERS {
+        clients.push(Client::connect(&place.address()).await);
+    }
+    let (entered, turns) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&turns);
+    // Each of its turns is one of everybody's.
+    let busy = tokio::spawn(std::future::poll_fn(move |cx| {
+        count.fetch_add(1, Ordering::Relaxed);
+        cx.waker().wake_by_ref();
+        std::task::Poll::<()>::Pending
+    }));
+    let count = Arc::clone(&entered);
+    let server = Running::start(Server::new(), listener, move |connection: Connection| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move { drop(connection) }
+    });
+    while entered.load(Ordering::Relaxed) < NEWCOMERS {
+        tokio::task::yield_now().await;
+    }
+    let turns = turns.load(Ordering::Relaxed);
+    busy.abort();
+    // More than once, since the runtime looks after its driver in between.
+    assert!(turns < NEWCOMERS, "{turns} turns");
+    server.report().await;
+}

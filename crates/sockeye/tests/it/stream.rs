@@ -5,9 +5,10 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use sockeye::ancillary::send_with;
-use sockeye::{Listener, Stream};
+use sockeye::{BusyPoll, Listener, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::support::Place;
@@ -163,17 +164,22 @@ async fn what_has_to_be_waited_for_is_found_by_epoll() {
 #[tokio::test]
 async fn others_have_their_turn_while_there_is_always_something_to_read() {
     const BYTES: usize = 10_000;
-    let place = Place::new();
-    let listener = Listener::from_std(bind(&place)).unwrap();
-    let mut client = UnixStream::connect(place.socket()).unwrap();
-    client.write_all(&[0; BYTES]).unwrap();
-    let mut server = listener.accept().await.unwrap();
-    let other = tokio::spawn(async {});
-    let mut count = 0;
-    while !other.is_finished() {
-        assert!(count < BYTES, "it had to wait until all was read");
-        server.read_u8().await.unwrap();
-        count += 1;
+    for polls in [false, true] {
+        let place = Place::new();
+        let listener = Listener::from_std(bind(&place)).unwrap();
+        let mut client = UnixStream::connect(place.socket()).unwrap();
+        client.write_all(&[0; BYTES]).unwrap();
+        let mut server = listener.accept().await.unwrap();
+        if polls {
+            server.set_busy_poll(BusyPoll::new(Duration::from_secs(1)));
+        }
+        let other = tokio::spawn(async {});
+        let mut count = 0;
+        while !other.is_finished() {
+            assert!(count < BYTES, "it had to wait until all was read");
+            server.read_u8().await.unwrap();
+            count += 1;
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! [`Handler`]: what is done with what comes.
 
-use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -88,7 +87,7 @@ impl Handler {
             match &mut talk {
                 Talk::Echo(connection) => {
                     if let Err(error) = echo(connection).await {
-                        tell_end(connection.peer().ok(), &error);
+                        self.tell_end(|| connection.peer().ok(), &error.into());
                     }
                 }
                 Talk::Messages(messages) => {
@@ -122,10 +121,26 @@ impl Handler {
                 if let Some(lost) = lost(error) {
                     return self.complain(peer, &format!("{lost}; its connection is closed"));
                 }
-                return tell_end(peer(), error);
+                return self.tell_end(peer, error);
             }
         };
         self.complain(peer, &format!("sent {text}"));
+    }
+
+    /// That the peer is gone or silent is for those who ask; anything else has gone wrong here.
+    fn tell_end(&self, peer: impl FnOnce() -> Option<Peer>, error: &FramingError) {
+        use ErrorKind::{BrokenPipe, ConnectionReset, TimedOut};
+        match error {
+            FramingError::Io(error)
+                if !matches!(error.kind(), BrokenPipe | ConnectionReset | TimedOut) =>
+            {
+                self.complain(peer, &format!("lost its connection: {error}"));
+            }
+            _ => {
+                let sender = Sender::new(peer());
+                debug!("the connection of {} ended: {error}", sender.describe());
+            }
+        }
     }
 
     /// Writes a line about a client to the log, unless there are too many of them.
@@ -207,11 +222,6 @@ fn tell_withheld(withheld: u64) {
     if withheld > 0 {
         warn!("{withheld} more lines of this kind were withheld");
     }
-}
-
-fn tell_end(peer: Option<Peer>, error: &impl Display) {
-    let sender = Sender::new(peer);
-    debug!("the connection of {} ended: {error}", sender.describe());
 }
 
 /// What goes on on a connection.
