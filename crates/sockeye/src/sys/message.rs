@@ -25,6 +25,7 @@ pub(crate) struct Message {
     /// `MSG_CTRUNC`: not all descriptors could be taken.
     pub(crate) is_control_truncated: bool,
     /// Whether anything at all came beside the bytes, known or not.
+    #[cfg(feature = "tokio")]
     pub(crate) has_control: bool,
     pub(crate) descriptors: Vec<OwnedFd>,
     pub(crate) credentials: Option<libc::ucred>,
@@ -156,6 +157,7 @@ fn receive_uninit(
     let mut message = Message {
         length,
         is_control_truncated: header.msg_flags & libc::MSG_CTRUNC != 0,
+        #[cfg(feature = "tokio")]
         has_control: header.msg_controllen > 0,
         descriptors: Vec::new(),
         credentials: None,
@@ -319,6 +321,7 @@ mod tests {
         let mut message = Message {
             length: 0,
             is_control_truncated: false,
+            #[cfg(feature = "tokio")]
             has_control: true,
             descriptors: Vec::new(),
             credentials: None,
