@@ -99,8 +99,8 @@ impl AsyncSocket {
     ) -> Poll<io::Result<T>> {
         let is_known = self.registration.get().is_some();
         if !is_known || self.looks_again.load(Ordering::Relaxed) {
-            self.looks_again.store(false, Ordering::Relaxed);
             let budget = ready!(coop::poll_proceed(cx));
+            self.looks_again.store(false, Ordering::Relaxed);
             match attempt(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // A client that has just connected is about to send, and one that has its answer
