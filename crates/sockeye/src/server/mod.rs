@@ -4,6 +4,7 @@ mod accept;
 mod connection;
 mod echo;
 mod ending;
+mod handlers;
 mod log;
 mod messages;
 mod records;
@@ -15,15 +16,13 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use connection::{Connection, Slot};
 pub use echo::echo;
@@ -36,7 +35,7 @@ use crate::peer::Peer;
 use crate::takeover::{Control, Request};
 use accept::{Acceptor, Next};
 use connection::Timeouts;
-use signal::Signal;
+use handlers::Handlers;
 use tally::Tally;
 
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
@@ -219,6 +218,7 @@ impl Server {
         F: Future<Output = ()> + Send + 'static,
     {
         let tally = Tally::new();
+        let handlers = Handlers::new();
         // Declared first, so that a successor that asks hears of our end after the files are gone.
         let mut control = listener.begin().unwrap_or_else(|error| {
             log::no_takeover(&error);
@@ -239,7 +239,7 @@ impl Server {
                 }
                 next = acceptor.next() => match next {
                     Ok(Next::Connection(connection)) => {
-                        spawn(&tally, connection, &handler);
+                        handlers.run(&handler, connection, &tally);
                         if acceptor.has_waited() {
                             give_way().await;
                         }
@@ -278,7 +278,7 @@ impl Server {
                     break;
                 }
                 next = acceptor.next_waiting() => match next {
-                    Some(Next::Connection(connection)) => spawn(&tally, connection, &handler),
+                    Some(Next::Connection(connection)) => handlers.run(&handler, connection, &tally),
                     Some(Next::Again) => {}
                     None => break,
                 },
@@ -327,23 +327,7 @@ async fn request(control: &mut Option<Control>) -> (&mut Control, Request) {
     }
 }
 
-/// Runs the handler in a task of its own. A panic ends its connection only.
-fn spawn<S, F>(tally: &Arc<Tally>, connection: Connection<S>, handler: impl Fn(Connection<S>) -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    // The runtime catches what panics in the task; this is about what runs before its first await.
-    let Ok(handler) = catch_unwind(AssertUnwindSafe(|| handler(connection))) else {
-        return;
-    };
-    tokio::spawn(UntilCut {
-        dropped: Signal::new(&tally.dropped),
-        handler,
-        running: tally.running(),
-    });
-}
-
-/// Lets the task that was spawned last have its turn before the next accept(2), which is mostly in
+/// Lets the handler that came last have its turn before the next accept(2), which is mostly in
 /// vain. Not with each of many that come at once: all others have their turn as well, and where those
 /// are busy, newcomers would wait for them one after the other.
 async fn give_way() {
@@ -356,30 +340,6 @@ async fn give_way() {
         }
     })
     .await;
-}
-
-pin_project_lite::pin_project! {
-    /// A handler that is dropped when the drain is cut off. Not an async block: that would hold the
-    /// handler twice, as what it captures and as what it pins, in every connection.
-    struct UntilCut<F> {
-        dropped: Signal,
-        #[pin]
-        handler: F,
-        // A handler may have work left when its connection has closed.
-        running: TaskTrackerToken,
-    }
-}
-
-impl<F: Future<Output = ()>> Future for UntilCut<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        match this.dropped.poll_open(cx) {
-            true => Poll::Ready(()),
-            false => this.handler.poll(cx),
-        }
-    }
 }
 
 /// Accepting became impossible.

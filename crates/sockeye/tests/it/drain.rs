@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::serving::{
-    Client, Clock, Running, claimed, counted, echo_lines, in_time, settled,
+    Client, Clock, Running, claimed, counted, echo_lines, in_time, on_each_runtime, settled,
 };
 use crate::support::{Place, identity};
 
@@ -570,16 +570,18 @@ async fn an_adopted_backlog_is_left_to_its_other_holders() {
     assert_eq!(server.report().await, counted(0, 0, 0, 1));
 }
 
-#[tokio::test]
-async fn a_dropped_run_releases_the_address_and_leaves_its_handlers() {
-    let place = Place::new();
-    let server = serve(&place.address());
-    let mut client = Client::connect(&place.address()).await;
-    assert_eq!(client.ask("one").await, "one");
-    server.abandon().await;
-    place.assert_empty();
-    assert_eq!(client.ask("two").await, "two");
-    drop(Claim::options().claim(&place.address()).unwrap());
+#[test]
+fn a_dropped_run_releases_the_address_and_leaves_its_handlers() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = serve(&place.address());
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("one").await, "one");
+        server.abandon().await;
+        place.assert_empty();
+        assert_eq!(client.ask("two").await, "two");
+        drop(Claim::options().claim(&place.address()).unwrap());
+    });
 }
 
 #[tokio::test]

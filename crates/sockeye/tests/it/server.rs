@@ -13,38 +13,40 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::support::serving::{
-    Client, Clock, Running, claimed, counted, echo_lines, in_time, settled,
+    Client, Clock, Running, claimed, counted, echo_lines, in_time, on_each_runtime, settled,
 };
 use crate::support::{NOBODY, PATIENCE, Place, as_nobody};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_clients_are_served() {
-    let place = Place::new();
-    let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
-    let clients: Vec<_> = (0..200)
-        .map(|id| {
-            let address = place.address();
-            tokio::spawn(async move {
-                let mut client = Client::connect(&address).await;
-                for round in 0..10 {
-                    let text = format!("{id} {round}");
-                    assert_eq!(client.ask(&text).await, text);
-                }
-                client.half_close().await;
-                assert_eq!(client.rest().await, b"");
+#[test]
+fn many_clients_are_served() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
+        let clients: Vec<_> = (0..200)
+            .map(|id| {
+                let address = place.address();
+                tokio::spawn(async move {
+                    let mut client = Client::connect(&address).await;
+                    for round in 0..10 {
+                        let text = format!("{id} {round}");
+                        assert_eq!(client.ask(&text).await, text);
+                    }
+                    client.half_close().await;
+                    assert_eq!(client.rest().await, b"");
+                })
             })
-        })
-        .collect();
-    for client in clients {
-        client.await.unwrap();
-    }
-    let report = server.report().await;
-    assert_eq!(report.served + report.drained, 200, "{report}");
-    assert_eq!((report.refused, report.aborted), (0, 0), "{report}");
-    assert_eq!(report.accept_errors, 0);
-    place.assert_empty();
+            .collect();
+        for client in clients {
+            client.await.unwrap();
+        }
+        let report = server.report().await;
+        assert_eq!(report.served + report.drained, 200, "{report}");
+        assert_eq!((report.refused, report.aborted), (0, 0), "{report}");
+        assert_eq!(report.accept_errors, 0);
+        place.assert_empty();
+    });
 }
 
 /// How many handlers run, and how many ran at most.
@@ -210,55 +212,60 @@ async fn the_refused_leave_the_maximum_alone() {
     assert_eq!(server.report().await, counted(0, 10, 0, 0));
 }
 
-#[tokio::test]
-async fn a_panic_takes_down_its_connection_only() {
-    let place = Place::new();
-    let server = Running::start(
-        Server::new().max_connections(2),
-        claimed(&place.address()),
-        |mut connection: Connection| async move {
-            let mut byte = [0];
-            while connection.read(&mut byte).await.unwrap() > 0 {
-                assert_ne!(byte, *b"!", "asked to panic");
-                connection.write_all(&byte).await.unwrap();
-            }
-        },
-    );
-    let mut other = Client::connect(&place.address()).await;
-    assert_eq!(other.ask("a").await, "a");
-    for _ in 0..3 {
-        let mut client = Client::connect(&place.address()).await;
-        client.send("!").await;
-        assert_eq!(client.rest().await, b"");
-        assert_eq!(other.ask("b").await, "b");
-    }
-    drop(other);
-    settled().await;
-    assert_eq!(server.report().await, counted(1, 0, 0, 3));
+#[test]
+fn a_panic_takes_down_its_connection_only() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = Running::start(
+            Server::new().max_connections(2),
+            claimed(&place.address()),
+            |mut connection: Connection| async move {
+                let mut byte = [0];
+                while connection.read(&mut byte).await.unwrap() > 0 {
+                    assert_ne!(byte, *b"!", "asked to panic");
+                    connection.write_all(&byte).await.unwrap();
+                }
+            },
+        );
+        let mut other = Client::connect(&place.address()).await;
+        assert_eq!(other.ask("a").await, "a");
+        for _ in 0..3 {
+            let mut client = Client::connect(&place.address()).await;
+            client.send("!").await;
+            assert_eq!(client.rest().await, b"");
+            assert_eq!(other.ask("b").await, "b");
+        }
+        drop(other);
+        let report = server.report().await;
+        assert_eq!(report.served + report.drained, 1, "{report}");
+        assert_eq!(report.aborted, 3, "{report}");
+    });
 }
 
-#[tokio::test]
-async fn a_panic_before_the_handlers_future_is_made_is_no_other() {
-    let place = Place::new();
-    let first = AtomicUsize::new(0);
-    let server = Running::start(
-        Server::new(),
-        claimed(&place.address()),
-        move |connection| {
-            assert_ne!(
-                first.fetch_add(1, Ordering::SeqCst),
-                0,
-                "the first one panics"
-            );
-            echo_lines(connection)
-        },
-    );
-    let mut client = Client::connect(&place.address()).await;
-    assert_eq!(client.rest().await, b"");
-    assert!(!server.is_over().await);
-    let mut client = Client::connect(&place.address()).await;
-    assert_eq!(client.ask("a").await, "a");
-    assert_eq!(server.report().await, counted(0, 0, 1, 1));
+#[test]
+fn a_panic_before_the_handlers_future_is_made_is_no_other() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let first = AtomicUsize::new(0);
+        let server = Running::start(
+            Server::new(),
+            claimed(&place.address()),
+            move |connection| {
+                assert_ne!(
+                    first.fetch_add(1, Ordering::SeqCst),
+                    0,
+                    "the first one panics"
+                );
+                echo_lines(connection)
+            },
+        );
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.rest().await, b"");
+        assert!(!server.is_over().await);
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("a").await, "a");
+        assert_eq!(server.report().await, counted(0, 0, 1, 1));
+    });
 }
 
 /// Reads until the end or an error, and tells which.
@@ -486,7 +493,7 @@ async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
     for _ in 0..NEWCOMERS {
         clients.push(Client::connect(&place.address()).await);
     }
-    let (entered, turns) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let turns = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&turns);
     // Each of its turns is one of everybody's.
     let busy = tokio::spawn(std::future::poll_fn(move |cx| {
@@ -494,15 +501,15 @@ async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
         cx.waker().wake_by_ref();
         std::task::Poll::<()>::Pending
     }));
-    let count = Arc::clone(&entered);
+    let (tell, mut entered) = mpsc::unbounded_channel();
     let server = Running::start(Server::new(), listener, move |connection: Connection| {
-        count.fetch_add(1, Ordering::Relaxed);
+        tell.send(turns.load(Ordering::Relaxed)).unwrap();
         async move { drop(connection) }
     });
-    while entered.load(Ordering::Relaxed) < NEWCOMERS {
-        tokio::task::yield_now().await;
+    let mut turns = 0;
+    for _ in 0..NEWCOMERS {
+        turns = in_time(entered.recv()).await.unwrap();
     }
-    let turns = turns.load(Ordering::Relaxed);
     busy.abort();
     // More than once, since the runtime looks after its driver in between.
     assert!(turns < NEWCOMERS, "{turns} turns");

@@ -1,6 +1,6 @@
 //! A server in the test's own runtime, clients beside it, and a clock that moves when it is told.
 //!
-//! All of it runs on one thread, and a UNIX socket is ready in the moment that the other end has
+//! Most of it runs on one thread, and a UNIX socket is ready in the moment that the other end has
 //! written; so when every task waits, nothing more will happen.
 
 use std::future::Future;
@@ -12,6 +12,7 @@ use sockeye::listener::{Accepted, Listening};
 use sockeye::server::{Connection, Messages, Report, Server, ServerError};
 use sockeye::{Address, Claim, Connector, Listener, Stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,16 @@ impl Clock {
         settled().await;
         tokio::time::advance(time).await;
         settled().await;
+    }
+}
+
+/// On a runtime of one thread, where all handlers of a server are one task, and on one of two, where
+/// each is a task. [`settled`] is of no use on the second.
+pub(crate) fn on_each_runtime(test: impl AsyncFn()) {
+    let mut builders = [Builder::new_current_thread(), Builder::new_multi_thread()];
+    for builder in &mut builders {
+        let runtime = builder.enable_all().worker_threads(2).build().unwrap();
+        runtime.block_on(test());
     }
 }
 
