@@ -6,16 +6,20 @@ use std::fmt::{self, Write};
 pub(crate) fn bytes(bytes: &[u8]) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         for chunk in bytes.utf8_chunks() {
-            for c in chunk.valid().chars() {
+            let valid = chunk.valid();
+            let mut shown = 0;
+            for (at, c) in valid.char_indices().filter(|(_, c)| c.is_control()) {
+                f.write_str(&valid[shown..at])?;
+                shown = at + c.len_utf8();
                 match c {
                     '\n' => f.write_str("\\n")?,
                     '\r' => f.write_str("\\r")?,
                     '\t' => f.write_str("\\t")?,
-                    c if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c))?,
-                    c if c.is_control() => write!(f, "\\u{{{:x}}}", u32::from(c))?,
-                    c => f.write_char(c)?,
+                    c if c.is_ascii() => write!(f, "\\x{:02x}", u32::from(c))?,
+                    c => write!(f, "\\u{{{:x}}}", u32::from(c))?,
                 }
             }
+            f.write_str(&valid[shown..])?;
             for byte in chunk.invalid() {
                 write!(f, "\\x{byte:02x}")?;
             }

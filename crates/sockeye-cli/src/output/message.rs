@@ -10,6 +10,7 @@ use sockeye::Peer;
 
 use super::descriptor::Descriptor;
 use super::escape;
+use super::names::Names;
 
 /// Who sent a message; looked up once a connection.
 pub(crate) struct Sender {
@@ -42,10 +43,14 @@ pub(crate) struct Received<'a> {
 
 impl Sender {
     pub(crate) fn new(peer: Option<Peer>) -> Self {
-        Self {
-            peer,
-            command: peer.and_then(|peer| peer.command()),
-        }
+        let command = peer.and_then(|peer| peer.command());
+        Self { peer, command }
+    }
+
+    /// As [`Self::new`], for one of many.
+    pub(crate) fn known_by(names: &Names, peer: Option<Peer>) -> Self {
+        let command = peer.and_then(|peer| names.of(peer.pid()?));
+        Self { peer, command }
     }
 
     fn pid(&self) -> Option<i32> {

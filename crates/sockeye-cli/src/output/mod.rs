@@ -7,6 +7,7 @@ pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod message;
+pub(crate) mod names;
 pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod socket;

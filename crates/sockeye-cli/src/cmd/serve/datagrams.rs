@@ -18,7 +18,7 @@ use super::handler::Handler;
 use super::programs::{self, Programs};
 use super::records::{make_room, told};
 use super::visits::Visits;
-use crate::output::message::{Received, Sender};
+use crate::output::message::Received;
 
 pub(super) struct Server {
     pub(super) handler: Arc<Handler>,
@@ -146,7 +146,7 @@ impl Server {
             match &mut visits {
                 Some(visits) => visits.begin(payload, received.sender.clone(), peer).await,
                 None if self.handler.shows() => {
-                    self.handler.show(&shown, &Sender::new(peer)).await;
+                    self.handler.show(&shown, &self.handler.sender(peer)).await;
                 }
                 None => {}
             }

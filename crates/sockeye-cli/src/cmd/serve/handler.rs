@@ -19,9 +19,11 @@ use crate::args::{Answer, Serve};
 use crate::output::lines::Lines;
 use crate::output::log::Throttle;
 use crate::output::message::{self, Received, Sender};
+use crate::output::names::Names;
 
 pub(super) struct Handler {
     lines: Option<Lines>,
+    names: Names,
     json: bool,
     framing: Framing,
     pub(super) max_message: usize,
@@ -50,6 +52,7 @@ impl Handler {
         };
         Ok(Self {
             lines,
+            names: Names::new(),
             json: args.json,
             framing,
             max_message: args.max_message,
@@ -165,7 +168,7 @@ impl Handler {
                 return Ok(());
             };
             let sender =
-                sender.get_or_insert_with(|| Sender::new(messages.connection().peer().ok()));
+                sender.get_or_insert_with(|| self.sender(messages.connection().peer().ok()));
             let descriptors = messages.descriptors();
             Box::pin(self.show_message(message, descriptors, sender)).await;
             if listens && !self.framed.is_empty() {
@@ -189,6 +192,11 @@ impl Handler {
     /// Whether anything is printed. If not, nobody need be looked up for it.
     pub(super) fn shows(&self) -> bool {
         self.lines.is_some()
+    }
+
+    /// Whose message is to be shown.
+    pub(super) fn sender(&self, peer: Option<Peer>) -> Sender {
+        Sender::known_by(&self.names, peer)
     }
 
     /// Prints what came; if that fails for good, the server stops: its work could not be seen.

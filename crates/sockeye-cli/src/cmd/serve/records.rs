@@ -36,7 +36,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
     while let Some(record) = records.next().await? {
         if handler.shows() {
             let peer = || records.connection().peer().ok();
-            let sender = sender.get_or_insert_with(|| Sender::new(peer()));
+            let sender = sender.get_or_insert_with(|| handler.sender(peer()));
             let received = Received {
                 payload: &record.payload,
                 size: record.payload.len(),
