@@ -1,12 +1,13 @@
-//! Servers that take turns: A B C, C B A, and so on. Each turn has a new process, so that luck in where its memory lies
-//! is not the same luck in every round, and nobody always comes after the same one.
+//! Servers that take turns: A B C, C B A, and so on. Each round has new processes, so that luck in where their memory
+//! lies is not the same luck in every round, and nobody always comes after the same one.
 
 use crate::child;
 use crate::lineup::{Lineup, Missing};
-use crate::meter::Noise;
+use crate::meter::{Noise, Sample};
 use crate::peer::Peer;
 use crate::series::Series;
 use crate::server::Server;
+use crate::shift::Shift;
 use crate::stop::Stop;
 use std::fmt::Display;
 use std::path::Path;
@@ -21,6 +22,18 @@ pub(crate) struct Arena<'a> {
     /// For sockets and logs.
     pub(crate) directory: &'a Path,
     pub(crate) stop: &'a Stop,
+}
+
+/// How long one works before it is another's turn, where all are there at once.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// One contestant in one round that works a slice at a time.
+pub(crate) trait Stint {
+    type Result: Display;
+
+    fn go_on(&mut self, time: Duration) -> anyhow::Result<()>;
+
+    fn end(self) -> anyhow::Result<Self::Result>;
 }
 
 /// What one of them has shown, one result from each round.
@@ -101,6 +114,27 @@ impl Arena<'_> {
         })
     }
 
+    /// Starts all servers of a round at once, and has each work a slice at a time. `load` puts load on one for as long
+    /// as it is told, and returns how many operations that were.
+    pub(crate) fn hold_rates<L>(
+        &self,
+        title: &str,
+        lineup: &Lineup,
+        load: impl Fn(&Server, &Peer) -> anyhow::Result<L>,
+    ) -> anyhow::Result<Outcome<Sample>>
+    where
+        L: FnMut(&Server, Duration) -> anyhow::Result<u64>,
+    {
+        let name = |peer: &Peer| peer.name;
+        let mut outcome = self.alternate(title, &lineup.peers, name, |peer| {
+            let server = Server::start(peer, self.directory, self.stop)?;
+            let load = load(&server, peer)?;
+            Shift::begin(server, load)
+        })?;
+        outcome.missing.splice(..0, lineup.missing.iter().cloned());
+        Ok(outcome)
+    }
+
     /// The same for those who start their servers on their own.
     pub(crate) fn hold_unstarted<T: Display>(
         &self,
@@ -122,6 +156,63 @@ impl Arena<'_> {
         name: impl Fn(&C) -> &'static str,
         measure: impl Fn(&C) -> anyhow::Result<T>,
     ) -> anyhow::Result<Outcome<T>> {
+        self.play(title, contestants, name, |contestants| {
+            let turns = contestants.iter().map(|contestant| {
+                self.stop.check()?;
+                let noise = Noise::start()?;
+                let result = measure(contestant);
+                child::reap_orphans();
+                Ok((result, noise.stop()?))
+            });
+            turns.collect()
+        })
+    }
+
+    /// As [`Self::take_turns`], but all are there at once in each round, and a turn is cut into slices: whatever
+    /// disturbs the machine for more than a moment disturbs all alike. For those who do nothing while others work.
+    pub(crate) fn alternate<C, S: Stint>(
+        &self,
+        title: &str,
+        contestants: &[C],
+        name: impl Fn(&C) -> &'static str,
+        begin: impl Fn(&C) -> anyhow::Result<S>,
+    ) -> anyhow::Result<Outcome<S::Result>> {
+        self.play(title, contestants, name, |contestants| {
+            let noise = Noise::start()?;
+            let mut stints: Vec<_> = contestants
+                .iter()
+                .map(|contestant| begin(contestant))
+                .collect();
+            let slices = self.turn.div_duration_f64(SLICE).ceil() as u64;
+            for _ in 0..slices {
+                for stint in &mut stints {
+                    self.stop.check()?;
+                    if let Ok(working) = stint
+                        && let Err(error) = working.go_on(SLICE)
+                    {
+                        *stint = Err(error);
+                    }
+                }
+                stints.reverse();
+            }
+            if slices % 2 == 1 {
+                stints.reverse();
+            }
+            let results: Vec<_> = stints.into_iter().map(|stint| stint?.end()).collect();
+            child::reap_orphans();
+            let noise = noise.stop()?;
+            Ok(results.into_iter().map(|result| (result, noise)).collect())
+        })
+    }
+
+    /// Has `round` give a result and the noise for each of those that are left, in their order.
+    fn play<C, T: Display>(
+        &self,
+        title: &str,
+        contestants: &[C],
+        name: impl Fn(&C) -> &'static str,
+        round: impl Fn(&[&C]) -> anyhow::Result<Vec<(anyhow::Result<T>, f64)>>,
+    ) -> anyhow::Result<Outcome<T>> {
         let entrants = contestants.iter().map(|contestant| {
             let entry = Entry {
                 name: name(contestant),
@@ -133,21 +224,19 @@ impl Arena<'_> {
         let mut entrants: Vec<_> = entrants.collect();
         let first = entrants.first().map(|(_, entry)| entry.name);
         let mut missing = Vec::new();
-        for round in 1..=self.rounds {
-            eprintln!("{title}, round {round} of {}", self.rounds);
-            let is_backwards = round % 2 == 0;
+        for number in 1..=self.rounds {
+            eprintln!("{title}, round {number} of {}", self.rounds);
+            let is_backwards = number % 2 == 0;
             if is_backwards {
                 entrants.reverse();
             }
+            let contestants: Vec<_> = entrants.iter().map(|(contestant, _)| *contestant).collect();
             let mut left = Vec::with_capacity(entrants.len());
-            for (contestant, mut entry) in entrants {
-                self.stop.check()?;
-                let noise = Noise::start()?;
-                let result = measure(contestant);
-                child::reap_orphans();
+            for ((contestant, mut entry), (result, noise)) in
+                entrants.into_iter().zip(round(&contestants)?)
+            {
                 match result {
                     Ok(result) => {
-                        let noise = noise.stop()?;
                         eprintln!("  {:<20} {result:.2}; others {noise:.2} cores", entry.name);
                         entry.results.push(result);
                         entry.noise.push(noise);
@@ -210,6 +299,43 @@ mod tests {
         assert_eq!(*TURNS.lock().unwrap(), "abccba");
         let names: Vec<_> = outcome.unwrap().entries.iter().map(|e| e.name).collect();
         assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn slices_are_dealt_out_in_turns_and_whoever_fails_is_out() {
+        use std::cell::RefCell;
+        struct Player<'a>(&'static str, &'a RefCell<String>);
+        impl Stint for Player<'_> {
+            type Result = f64;
+
+            fn go_on(&mut self, _time: Duration) -> anyhow::Result<()> {
+                self.1.borrow_mut().push_str(self.0);
+                anyhow::ensure!(self.0 != "b", "broken");
+                Ok(())
+            }
+
+            fn end(self) -> anyhow::Result<f64> {
+                Ok(if self.0 == "a" { 1.0 } else { 2.0 })
+            }
+        }
+        let slices = RefCell::default();
+        let arena = Arena {
+            rounds: 2,
+            turn: 3 * SLICE,
+            directory: Path::new("/"),
+            stop: &Stop::default(),
+        };
+        let outcome = arena.alternate(
+            "",
+            &["a", "b", "c"],
+            |name| name,
+            |name| Ok(Player(name, &slices)),
+        );
+        let outcome = outcome.unwrap();
+        assert_eq!(*slices.borrow(), "abccaac".to_owned() + "caacca");
+        assert_eq!(outcome.missing[0].reason, "broken");
+        let ratios = outcome.ratios("c", "a", |&figure| figure).unwrap();
+        assert_eq!((ratios.min(), ratios.max()), (2.0, 2.0));
     }
 
     #[test]

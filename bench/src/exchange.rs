@@ -1,25 +1,21 @@
 //! Short conversations, one after the other: connect, send a line, half-close, read to the end, close.
 
 use crate::client::{self, Answer, MESSAGE_SIZE, REPLY};
+#[cfg(doc)]
 use crate::contest::Arena;
-use crate::meter::{Meter, Sample, WARM_UP};
 use crate::server::Server;
 use crate::stop::Stop;
 use anyhow::{Context, bail};
 use rustix::net::Shutdown;
 use std::time::{Duration, Instant};
 
-/// Has conversations for a turn, one after the other in each of `clients` threads.
-pub(crate) fn measure(
-    server: &Server,
+/// Has conversations, one after the other in each of `clients` threads, for [`Arena::hold_rates`].
+pub(crate) fn with(
     answer: Answer,
     clients: usize,
-    arena: &Arena<'_>,
-) -> anyhow::Result<Sample> {
-    run_all(server, answer, clients, WARM_UP, arena.stop)?;
-    let meter = Meter::start(server.pid())?;
-    let conversations = run_all(server, answer, clients, arena.turn, arena.stop)?;
-    meter.stop(conversations)
+    stop: &Stop,
+) -> impl FnMut(&Server, Duration) -> anyhow::Result<u64> {
+    move |server, time| run_all(server, answer, clients, time, stop)
 }
 
 fn run_all(

@@ -4,8 +4,8 @@
 //! be: `epoll` with edges (a level-triggered set is looked through twice), one read and one write for each message.
 
 use crate::client::{self, MESSAGE_SIZE, PATIENCE};
+#[cfg(doc)]
 use crate::contest::Arena;
-use crate::meter::{Meter, Sample, WARM_UP};
 use crate::server::Server;
 use crate::stop::Stop;
 use anyhow::{Context, bail};
@@ -15,17 +15,14 @@ use rustix::net::{RecvFlags, SocketAddrAny};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// Keeps `connections` connections busy for a turn.
-pub(crate) fn measure(
+/// Keeps `connections` connections busy, for [`Arena::hold_rates`].
+pub(crate) fn on<'a>(
     server: &Server,
     connections: usize,
-    arena: &Arena<'_>,
-) -> anyhow::Result<Sample> {
-    let mut load = Load::connect(server.address(), connections, arena.stop)?;
-    load.run_for(WARM_UP)?;
-    let meter = Meter::start(server.pid())?;
-    let messages = load.run_for(arena.turn)?;
-    meter.stop(messages)
+    stop: &'a Stop,
+) -> anyhow::Result<impl FnMut(&Server, Duration) -> anyhow::Result<u64> + use<'a>> {
+    let mut load = Load::connect(server.address(), connections, stop)?;
+    Ok(move |_: &Server, time| load.run_for(time))
 }
 
 /// No message is in flight before and after a run.

@@ -28,6 +28,7 @@ mod procfs;
 mod report;
 mod series;
 mod server;
+mod shift;
 mod stop;
 mod strace;
 mod table;

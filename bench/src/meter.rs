@@ -31,45 +31,54 @@ impl fmt::Display for Sample {
     }
 }
 
-/// Runs from the end of the warm-up to the end of the stretch.
+/// Adds the slices up in which one server is at work.
 pub(crate) struct Meter {
     server: u32,
-    start: Reading,
-}
-
-struct Reading {
-    at: Instant,
-    server: u64,
-    client: u64,
+    operations: u64,
+    time: Duration,
+    server_ticks: u64,
+    client_ticks: u64,
 }
 
 impl Meter {
-    pub(crate) fn start(server: u32) -> anyhow::Result<Self> {
-        let start = Reading::take(server)?;
-        Ok(Self { server, start })
+    pub(crate) fn new(server: u32) -> Self {
+        Self {
+            server,
+            operations: 0,
+            time: Duration::ZERO,
+            server_ticks: 0,
+            client_ticks: 0,
+        }
     }
 
-    pub(crate) fn stop(self, operations: u64) -> anyhow::Result<Sample> {
-        let end = Reading::take(self.server)?;
-        let start = self.start;
-        let wall = (end.at - start.at).as_secs_f64();
-        let server = seconds(end.server.saturating_sub(start.server));
-        let client = seconds(end.client.saturating_sub(start.client));
-        Ok(Sample {
-            rate: operations as f64 / wall,
-            server_micros: server * 1e6 / operations.max(1) as f64,
-            client_cores: client / wall,
-        })
+    /// `work` returns how many operations it was.
+    pub(crate) fn measure(
+        &mut self,
+        work: impl FnOnce() -> anyhow::Result<u64>,
+    ) -> anyhow::Result<()> {
+        let ticks = || {
+            let ours = procfs::cpu_ticks(std::process::id())?;
+            anyhow::Ok((procfs::cpu_ticks(self.server)?, ours))
+        };
+        let (server, client) = ticks()?;
+        let start = Instant::now();
+        let operations = work()?;
+        let time = start.elapsed();
+        let (server_now, client_now) = ticks()?;
+        self.operations += operations;
+        self.time += time;
+        self.server_ticks += server_now.saturating_sub(server);
+        self.client_ticks += client_now.saturating_sub(client);
+        Ok(())
     }
-}
 
-impl Reading {
-    fn take(server: u32) -> anyhow::Result<Self> {
-        Ok(Self {
-            server: procfs::cpu_ticks(server)?,
-            client: procfs::cpu_ticks(std::process::id())?,
-            at: Instant::now(),
-        })
+    pub(crate) fn sample(&self) -> Sample {
+        let time = self.time.as_secs_f64();
+        Sample {
+            rate: self.operations as f64 / time,
+            server_micros: seconds(self.server_ticks) * 1e6 / self.operations.max(1) as f64,
+            client_cores: seconds(self.client_ticks) / time,
+        }
     }
 }
 

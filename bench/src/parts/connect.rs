@@ -22,8 +22,8 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
     ];
     let lineup = Lineup::try_out(candidates, arena)?;
     let title = "connect, request, answer, close; one client";
-    let outcome = arena.hold(title, &lineup, |server, peer| {
-        exchange::measure(server, peer.answer, 1, arena)
+    let outcome = arena.hold_rates(title, &lineup, |_, peer| {
+        Ok(exchange::with(peer.answer, 1, arena.stop))
     })?;
     let rates = |ours, theirs| outcome.ratios(ours, theirs, |sample| sample.rate);
     let table = Table::of_rates(title, &outcome)

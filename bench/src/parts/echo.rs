@@ -24,8 +24,8 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
     let lineup = Lineup::try_out(candidates, arena)?;
     for connections in [16, 256] {
         let title = format!("echo, 64 bytes, {connections} connections");
-        let outcome = arena.hold(&title, &lineup, |server, _| {
-            load::measure(server, connections, arena)
+        let outcome = arena.hold_rates(&title, &lineup, |server, _| {
+            load::on(server, connections, arena.stop)
         })?;
         let mut table = Table::of_rates(title, &outcome);
         for (name, rate, processor_time) in GOALS {

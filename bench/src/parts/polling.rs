@@ -44,8 +44,8 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
     let short = lineup("50us")?;
     for connections in [16, 256] {
         let title = format!("echo with --busy-poll 50us, 64 bytes, {connections} connections");
-        let outcome = arena.hold(&title, &short, |server, _| {
-            load::measure(server, connections, arena)
+        let outcome = arena.hold_rates(&title, &short, |server, _| {
+            load::on(server, connections, arena.stop)
         })?;
         let found = outcome.ratios(POLLING, SOCKEYE_ECHO, |sample| sample.rate);
         let goal = Goal::new("rate to the same without", found, Bound::AtLeast(0.95));

@@ -30,8 +30,8 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
     let lineup = Lineup::try_out(candidates, arena)?;
     for clients in [1, 4] {
         let title = format!("a program (/bin/cat) for each connection, clients: {clients}");
-        let outcome = arena.hold(&title, &lineup, |server, peer| {
-            exchange::measure(server, peer.answer, clients, arena)
+        let outcome = arena.hold_rates(&title, &lineup, |_, peer| {
+            Ok(exchange::with(peer.answer, clients, arena.stop))
         })?;
         let mut table = Table::of_rates(title, &outcome);
         for (name, rate) in GOALS {
