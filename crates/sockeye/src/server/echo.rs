@@ -8,14 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::AsyncWrite;
 
 use super::connection::Connection;
 use super::ending::{Due, Ending};
 use super::scratch;
 use crate::async_socket::Attempt;
-use crate::stream;
 
 /// Sends back what comes, as it comes, until the end of input; in a drain it ends as
 /// [`Messages`](super::Messages) does. Descriptors that come along are closed.
@@ -34,7 +33,7 @@ use crate::stream;
 /// ```
 ///
 /// # Errors
-/// As recvmsg(2), except that `ECONNRESET` is an end of input too, and send(2); [`io::ErrorKind::TimedOut`] where one of the server's timeouts has
+/// As recv(2), except that `ECONNRESET` is an end of input too, and send(2); [`io::ErrorKind::TimedOut`] where one of the server's timeouts has
 /// passed.
 ///
 /// # Cancel safety
@@ -47,7 +46,9 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
     // Not an async block, which would hold more; most connections are idle most of the time.
     poll_fn(move |cx| {
         loop {
-            ready!(poll_send(connection, cx, &mut rest))?;
+            if !rest.is_empty() {
+                ready!(poll_send(connection, cx, &mut rest))?;
+            }
             match connection.poll_receive(cx, pass_back) {
                 Poll::Ready(Ok(Back::All)) => ending.came(),
                 Poll::Ready(Ok(Back::Part(some))) => {
@@ -93,21 +94,29 @@ enum Back {
     End,
 }
 
+/// With recv(2), which costs 0.2 us less than recvmsg(2) and does not tell that a read has ended
+/// behind bytes that descriptors came with. Nothing is forgotten there, for each read is answered, and
+/// when the peer takes the answer, that we can write again is an edge of epoll(7), which tells of all
+/// that there is, what can be read as well.
 fn pass_back(fd: BorrowedFd<'_>) -> io::Result<Attempt<Back>> {
     let mut buffer = scratch::take(scratch::SIZE);
-    let received = stream::recv(fd, &mut buffer);
-    let attempt = received.map(|Attempt { result, is_all }| Attempt {
-        result: match result {
-            0 => Back::End,
-            count => match send(fd, &buffer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(sent) if sent == count => Back::All,
-                Ok(sent) => Back::Part(Ok(BytesMut::from(&buffer[sent..]))),
-                Err(Errno::AGAIN | Errno::INTR) => Back::Part(Ok(BytesMut::from(&buffer[..]))),
-                Err(errno) => Back::Part(Err(errno.into())),
-            },
-        },
-        is_all,
+    let received = recv(fd, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT);
+    let attempt = received.map(|((bytes, room), _)| Attempt {
+        is_all: !bytes.is_empty() && !room.is_empty(),
+        result: send_back(fd, bytes),
     });
     scratch::put_back(buffer);
-    attempt
+    Ok(attempt?)
+}
+
+fn send_back(fd: BorrowedFd<'_>, bytes: &[u8]) -> Back {
+    if bytes.is_empty() {
+        return Back::End;
+    }
+    match send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Ok(sent) if sent == bytes.len() => Back::All,
+        Ok(sent) => Back::Part(Ok(BytesMut::from(&bytes[sent..]))),
+        Err(Errno::AGAIN | Errno::INTR) => Back::Part(Ok(BytesMut::from(bytes))),
+        Err(errno) => Back::Part(Err(errno.into())),
+    }
 }
