@@ -15,6 +15,8 @@ use crate::output::figures::{Ratio, RoundTrips};
 
 /// An odd number has a median.
 const PAIRS: usize = 15;
+/// A turn is dealt out in slices, so that what disturbs the machine for longer disturbs both.
+const SLICE: Duration = Duration::from_millis(20);
 const BUDGET: Duration = Duration::from_secs(18);
 
 pub(super) fn run(
@@ -35,17 +37,30 @@ pub(super) fn run(
     let targets = [Target::new(a.clone())?, Target::new(b.clone())?];
     let side = |target| Side::new(target, args, size, manner, stop);
     let mut sides = [side(&targets[0])?, side(&targets[1])?];
-    report.expect(2 * PAIRS);
+    report.expect(PAIRS);
     let mut ratios = Vec::with_capacity(PAIRS);
-    for pair in 0..PAIRS {
-        let mut rates = [0.0; 2];
-        // Each begins as often as the other.
-        for at in [pair % 2, (pair + 1) % 2] {
-            let side = &mut sides[at];
-            report.begin(&side.target.endpoint.to_string());
-            rates[at] = side.turn(times)?;
+    for _ in 0..PAIRS {
+        report.begin(&format!("{a} and {b}"));
+        let mut turns = [Sample::new()?, Sample::new()?];
+        for side in &mut sides {
+            side.load.run(times.warm_up)?;
         }
-        ratios.push(rates[0] / rates[1]);
+        let mut left = times.time;
+        // Each begins as often as the other.
+        for order in [[0, 1], [1, 0]].into_iter().cycle() {
+            let slice = left.min(SLICE);
+            for at in order {
+                turns[at].add(&sides[at].load.run(slice)?)?;
+            }
+            left -= slice;
+            if left.is_zero() {
+                break;
+            }
+        }
+        for (side, turn) in sides.iter_mut().zip(&turns) {
+            side.total.add(turn)?;
+        }
+        ratios.push(turns[0].rate() / turns[1].rate());
     }
     for Side {
         target,
@@ -90,13 +105,5 @@ impl<'a> Side<'a> {
             load: Load::new(target, exchange, manner, stop)?,
             total: Sample::new()?,
         })
-    }
-
-    /// Requests a second of one turn.
-    fn turn(&mut self, times: Times) -> anyhow::Result<f64> {
-        self.load.run(times.warm_up)?;
-        let sample = self.load.run(times.time)?;
-        self.total.add(&sample)?;
-        Ok(sample.rate())
     }
 }
