@@ -14,8 +14,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Begins with this process, so that as many descriptors are open before the first question as
-    /// after it.
+    /// Begins with this process, so that as many descriptors are open before a question as after it.
     pub(crate) fn new() -> Self {
         Self {
             last: Mutex::new(open(getpid())),
@@ -31,8 +30,10 @@ impl Names {
         }
         // Before the next is opened: there may be no other descriptor left for it.
         *last = None;
-        *last = open(pid);
-        last.as_ref().and_then(|(_, file)| read(file))
+        let opened = open(pid);
+        let name = opened.as_ref().and_then(|(_, file)| read(file));
+        *last = opened.or_else(|| open(getpid()));
+        name
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::coop;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::connection::Connection;
@@ -65,7 +66,8 @@ async fn run_all<F: Future<Output = ()>>(mut coming: UnboundedReceiver<F>) {
     let mut running = FuturesUnordered::new();
     poll_fn(|cx| {
         let is_over = loop {
-            match coming.poll_recv(cx) {
+            // Without a budget: that is for those who are here already.
+            match pin!(coop::unconstrained(coming.recv())).poll(cx) {
                 Poll::Ready(Some(handler)) => running.push(handler),
                 Poll::Ready(None) => break true,
                 Poll::Pending => break false,
@@ -74,7 +76,9 @@ async fn run_all<F: Future<Output = ()>>(mut coming: UnboundedReceiver<F>) {
         loop {
             // The handler that panics is dropped while it does, and the others stay.
             match catch_unwind(AssertUnwindSafe(|| running.poll_next_unpin(cx))) {
-                Ok(Poll::Ready(Some(()))) | Err(_) => {}
+                Ok(Poll::Ready(Some(()))) => {}
+                // To drop that might be another panic.
+                Err(panic) => std::mem::forget(panic),
                 Ok(Poll::Ready(None)) if is_over => return Poll::Ready(()),
                 Ok(Poll::Ready(None) | Poll::Pending) => return Poll::Pending,
             }
@@ -102,6 +106,12 @@ impl<F: Future<Output = ()>> Future for UntilCut<F> {
         let this = self.project();
         match this.dropped.poll_open(cx) {
             true => Poll::Ready(()),
+            // That of all handlers together is used up. If this one found that out by itself, it would
+            // wait behind those whom epoll wakes meanwhile. After two of these the turn is over.
+            false if !coop::has_budget_remaining() => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             false => this.handler.poll(cx),
         }
     }

@@ -197,6 +197,9 @@ impl Server {
     /// The listener is closed, and its address released, as soon as the backlog is empty, so that
     /// a successor may start while this server still drains.
     ///
+    /// On a runtime of several threads each handler is a task. On one of a single thread all of them
+    /// are one task, with one [`tokio::task::id`] and one budget for a turn.
+    ///
     /// Errors of single connections are passed over. Where descriptors or memory run out, accepting
     /// pauses until a connection closes, or for 5 ms up to 1 s.
     ///
