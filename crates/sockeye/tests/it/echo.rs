@@ -10,9 +10,7 @@ use sockeye::{Connector, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::Place;
-use crate::support::serving::{Clock, Running, claimed, counted, in_time, settled};
-
-const DRAIN: Duration = Duration::from_secs(10);
+use crate::support::serving::{Clock, DRAIN, Running, claimed, counted, in_time, settled};
 
 fn serve(place: &Place, server: Server) -> Running {
     let handler = |mut connection: Connection| async move {

@@ -37,6 +37,8 @@ mod peer;
 #[cfg(feature = "tokio")]
 mod records;
 #[cfg(feature = "tokio")]
+mod release;
+#[cfg(feature = "tokio")]
 mod server;
 #[cfg(feature = "tokio")]
 mod stream;

@@ -13,11 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::support::serving::{
-    Client, Clock, Running, claimed, counted, echo_lines, in_time, on_each_runtime, settled,
+    Client, Clock, MILLISECOND, Running, claimed, counted, echo_lines, in_time, on_each_runtime,
+    settled,
 };
 use crate::support::{NOBODY, PATIENCE, Place, as_nobody};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 #[test]
 fn many_clients_are_served() {
