@@ -344,53 +344,6 @@ async fn a_second_signal_cuts_off_at_once() {
 }
 
 #[tokio::test]
-async fn a_handler_of_ones_own_is_told_and_may_finish() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let server = Running::start(
-        Server::new().drain(DRAIN),
-        claimed(&place.address()),
-        |mut connection: Connection| async move {
-            let shutdown = connection.shutdown();
-            shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN / 2).await;
-            connection.write_all(b"goodbye").await.unwrap();
-        },
-    );
-    let mut client = Client::connect(&place.address()).await;
-    clock.pass(2 * DRAIN).await;
-    client.assert_nothing_came();
-    server.stop();
-    clock.pass(DRAIN / 2 + MILLISECOND).await;
-    assert_eq!(client.rest().await, b"goodbye");
-    assert_eq!(server.report().await, counted(0, 0, 1, 0));
-}
-
-#[tokio::test]
-async fn an_idle_handler_of_ones_own_counts_as_drained() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let server = Running::start(
-        Server::new().drain(DRAIN),
-        claimed(&place.address()),
-        |mut connection: Connection| async move {
-            let mut byte = [0];
-            connection.read_exact(&mut byte).await.unwrap();
-            connection.set_idle(byte == *b"i");
-            let _ = connection.read(&mut byte).await;
-        },
-    );
-    let mut idle = Client::connect(&place.address()).await;
-    let mut busy = Client::connect(&place.address()).await;
-    idle.send("i").await;
-    busy.send("b").await;
-    settled().await;
-    server.stop();
-    clock.pass(DRAIN + MILLISECOND).await;
-    assert_eq!(server.report().await, counted(0, 0, 1, 1));
-}
-
-#[tokio::test]
 async fn the_numbers_add_up() {
     let place = Place::new();
     let clock = Clock::stop();

@@ -29,6 +29,8 @@ mod drain;
 #[cfg(feature = "tokio")]
 mod echo;
 mod errors;
+#[cfg(feature = "tokio")]
+mod handlers;
 mod inspect;
 #[cfg(feature = "tokio")]
 mod messages;
@@ -44,3 +46,5 @@ mod server;
 mod stream;
 #[cfg(feature = "tokio")]
 mod takeover;
+#[cfg(feature = "tokio")]
+mod timeouts;

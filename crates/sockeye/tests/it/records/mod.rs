@@ -1,5 +1,5 @@
-//! A server of seqpacket connections: what `drain`, `release` and `server` say of streams
-//! holds for records.
+//! A server of seqpacket connections: what `drain`, `release`, `server` and `timeouts`
+//! say of streams holds for records.
 
 mod drain;
 mod serving;
