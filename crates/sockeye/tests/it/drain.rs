@@ -1,31 +1,22 @@
 //! Shutting down: nothing that was asked stays unanswered, and no longer than it may take.
 
-use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use rustix::net::SendFlags;
+use sockeye::Claim;
 use sockeye::claim::ClaimErrorKind;
-use sockeye::connect::ConnectErrorKind;
 use sockeye::framing::Framing;
 use sockeye::server::{Connection, Messages, Server};
-use sockeye::{Address, Claim, Connector, Kind, Listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::Place;
 use crate::support::serving::{
-    Client, Clock, Running, claimed, counted, echo_lines, in_time, on_each_runtime, settled,
+    Client, Clock, DRAIN, MILLISECOND, Running, claimed, counted, echo_lines, in_time, serve,
+    settled,
 };
-use crate::support::{Place, identity};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const DRAIN: Duration = Duration::from_secs(10);
-
-fn serve(address: &Address) -> Running {
-    Running::start(Server::new().drain(DRAIN), claimed(address), echo_lines)
-}
 
 #[tokio::test]
 async fn a_server_without_clients_ends_at_once() {
@@ -88,23 +79,6 @@ async fn the_backlog_behind_a_maximum_is_served_in_turn() {
     settled().await;
     drop(Claim::options().claim(&place.address()).unwrap());
     assert_eq!(server.report().await, counted(0, 0, 21, 0));
-}
-
-/// Whoever has all places may keep them for as long as the drain lasts; nobody waits for one.
-#[tokio::test]
-async fn an_empty_backlog_behind_a_maximum_keeps_no_successor_out() {
-    let place = Place::new();
-    let _clock = Clock::stop();
-    let server = Server::new().max_connections(1).drain(DRAIN);
-    let server = Running::start(server, claimed(&place.address()), echo_lines);
-    let mut client = Client::connect(&place.address()).await;
-    client.send("begun").await;
-    settled().await;
-    server.stop();
-    settled().await;
-    drop(Claim::options().claim(&place.address()).unwrap());
-    assert_eq!(client.ask("").await, "begun");
-    assert_eq!(server.report().await, counted(0, 0, 1, 0));
 }
 
 #[tokio::test]
@@ -370,53 +344,6 @@ async fn a_second_signal_cuts_off_at_once() {
 }
 
 #[tokio::test]
-async fn a_handler_of_ones_own_is_told_and_may_finish() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let server = Running::start(
-        Server::new().drain(DRAIN),
-        claimed(&place.address()),
-        |mut connection: Connection| async move {
-            let shutdown = connection.shutdown();
-            shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN / 2).await;
-            connection.write_all(b"goodbye").await.unwrap();
-        },
-    );
-    let mut client = Client::connect(&place.address()).await;
-    clock.pass(2 * DRAIN).await;
-    client.assert_nothing_came();
-    server.stop();
-    clock.pass(DRAIN / 2 + MILLISECOND).await;
-    assert_eq!(client.rest().await, b"goodbye");
-    assert_eq!(server.report().await, counted(0, 0, 1, 0));
-}
-
-#[tokio::test]
-async fn an_idle_handler_of_ones_own_counts_as_drained() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let server = Running::start(
-        Server::new().drain(DRAIN),
-        claimed(&place.address()),
-        |mut connection: Connection| async move {
-            let mut byte = [0];
-            connection.read_exact(&mut byte).await.unwrap();
-            connection.set_idle(byte == *b"i");
-            let _ = connection.read(&mut byte).await;
-        },
-    );
-    let mut idle = Client::connect(&place.address()).await;
-    let mut busy = Client::connect(&place.address()).await;
-    idle.send("i").await;
-    busy.send("b").await;
-    settled().await;
-    server.stop();
-    clock.pass(DRAIN + MILLISECOND).await;
-    assert_eq!(server.report().await, counted(0, 0, 1, 1));
-}
-
-#[tokio::test]
 async fn the_numbers_add_up() {
     let place = Place::new();
     let clock = Clock::stop();
@@ -458,140 +385,4 @@ async fn the_numbers_add_up() {
     let report = server.report().await;
     assert_eq!(report, counted(3, 4, 3, 4));
     assert_eq!(report.accept_errors, 0);
-}
-
-async fn refused(address: &Address) -> ConnectErrorKindName {
-    match Connector::new().connect(address).await.unwrap_err().kind() {
-        ConnectErrorKind::Absent => ConnectErrorKindName::Absent,
-        ConnectErrorKind::NotListening { .. } => ConnectErrorKindName::NotListening,
-        ConnectErrorKind::NobodyListens => ConnectErrorKindName::NobodyListens,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum ConnectErrorKindName {
-    Absent,
-    NotListening,
-    NobodyListens,
-}
-
-#[tokio::test]
-async fn newcomers_are_kept_out() {
-    let place = Place::new();
-    let _clock = Clock::stop();
-    let path = place.address();
-    let name = place.abstract_address(Kind::Stream);
-    for address in [path, name] {
-        let server = Server::new().max_connections(1).drain(DRAIN);
-        let server = Running::start(server, claimed(&address), echo_lines);
-        let mut begun = Client::connect(&address).await;
-        begun.send("begun").await;
-        settled().await;
-        let mut waiting = Client::connect(&address).await;
-        waiting.send("waiting\n").await;
-        server.stop();
-        settled().await;
-        let found = refused(&address).await;
-        match address.path() {
-            Some(_) => assert_eq!(found, ConnectErrorKindName::Absent),
-            None => assert_eq!(found, ConnectErrorKindName::NotListening),
-        }
-        assert_eq!(begun.ask("").await, "begun");
-        assert_eq!(waiting.line().await, "waiting");
-        assert_eq!(server.report().await, counted(0, 0, 2, 0));
-        let found = refused(&address).await;
-        match address.path() {
-            Some(_) => assert_eq!(found, ConnectErrorKindName::Absent),
-            None => assert_eq!(found, ConnectErrorKindName::NobodyListens),
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_successor_may_start_while_handlers_go_on() {
-    let place = Place::new();
-    let _clock = Clock::stop();
-    let path = place.address();
-    let name = place.abstract_address(Kind::Stream);
-    for address in [path, name] {
-        let server = serve(&address);
-        let mut begun = Client::connect(&address).await;
-        begun.send("begun").await;
-        settled().await;
-        server.stop();
-        settled().await;
-        let successor = serve(&address);
-        let file = identity(&place.socket());
-        let mut new = Client::connect(&address).await;
-        assert_eq!(new.ask("new").await, "new");
-        assert_eq!(begun.ask("").await, "begun");
-        assert_eq!(server.report().await, counted(0, 0, 1, 0));
-        assert_eq!(identity(&place.socket()), file);
-        let mut new = Client::connect(&address).await;
-        assert_eq!(new.ask("new").await, "new");
-        assert_eq!(successor.report().await, counted(0, 0, 2, 0));
-        place.assert_empty();
-    }
-}
-
-#[tokio::test]
-async fn an_adopted_listener_goes_on_for_its_other_holders() {
-    let place = Place::new();
-    let _clock = Clock::stop();
-    let theirs = UnixListener::bind(place.socket()).unwrap();
-    let ours = theirs.as_fd().try_clone_to_owned().unwrap();
-    let server = Running::start(Server::new(), Listener::adopt(ours).unwrap(), echo_lines);
-    let mut client = Client::connect(&place.address()).await;
-    assert_eq!(client.ask("a").await, "a");
-    assert_eq!(server.report().await, counted(0, 0, 1, 0));
-    assert_eq!(place.names(), ["app.sock"]);
-    let _client = UnixStream::connect(place.socket()).unwrap();
-    theirs.accept().unwrap();
-}
-
-/// What this server cannot serve any more, another holder of the listener can.
-#[tokio::test]
-async fn an_adopted_backlog_is_left_to_its_other_holders() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let theirs = UnixListener::bind(place.socket()).unwrap();
-    let ours = theirs.as_fd().try_clone_to_owned().unwrap();
-    let server = Server::new().max_connections(1).drain(DRAIN);
-    let server = Running::start(server, Listener::adopt(ours).unwrap(), echo_lines);
-    let mut first = Client::connect(&place.address()).await;
-    first.send("never ended").await;
-    settled().await;
-    let _second = Client::connect(&place.address()).await;
-    server.stop();
-    clock.pass(DRAIN + MILLISECOND).await;
-    assert!(server.is_over().await);
-    theirs.accept().expect("the second client still waits");
-    assert_eq!(server.report().await, counted(0, 0, 0, 1));
-}
-
-#[test]
-fn a_dropped_run_releases_the_address_and_leaves_its_handlers() {
-    on_each_runtime(async || {
-        let place = Place::new();
-        let server = serve(&place.address());
-        let mut client = Client::connect(&place.address()).await;
-        assert_eq!(client.ask("one").await, "one");
-        server.abandon().await;
-        place.assert_empty();
-        assert_eq!(client.ask("two").await, "two");
-        drop(Claim::options().claim(&place.address()).unwrap());
-    });
-}
-
-#[tokio::test]
-async fn a_run_that_never_began_releases_the_address() {
-    let place = Place::new();
-    let (_never, mut wait) = mpsc::unbounded_channel::<()>();
-    let run = Server::new().run(claimed(&place.address()), echo_lines, async move {
-        wait.recv().await;
-    });
-    UnixStream::connect(place.socket()).unwrap();
-    drop(run);
-    place.assert_empty();
 }

@@ -3,16 +3,14 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, send, sockopt};
 use sockeye::ancillary::send_with;
 use sockeye::server::{Connection, Server, echo};
 use sockeye::{Connector, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::Place;
-use crate::support::serving::{Clock, Running, claimed, counted, in_time, settled};
-
-const DRAIN: Duration = Duration::from_secs(10);
+use crate::support::serving::{Clock, DRAIN, Running, claimed, counted, in_time, settled};
 
 fn serve(place: &Place, server: Server) -> Running {
     let handler = |mut connection: Connection| async move {
@@ -50,12 +48,18 @@ async fn what_comes_goes_back_until_the_end_of_input() {
 async fn stuff(client: &Stream) -> Vec<u8> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     let some: Vec<u8> = (0..9999).map(|at| (at / 3) as u8).collect();
+    // The two sockets hold about one of these each, and one read has brought less.
+    let buffer = sockopt::socket_send_buffer_size(client).unwrap();
     let mut sent = Vec::new();
     loop {
         let before = sent.len();
         while let Ok(count) = send(client, &some, flags) {
             sent.extend_from_slice(&some[..count]);
         }
+        assert!(
+            sent.len() < 4 * buffer,
+            "it throws away what it cannot send back"
+        );
         if sent.len() == before {
             return sent;
         }

@@ -29,6 +29,8 @@ mod drain;
 #[cfg(feature = "tokio")]
 mod echo;
 mod errors;
+#[cfg(feature = "tokio")]
+mod handlers;
 mod inspect;
 #[cfg(feature = "tokio")]
 mod messages;
@@ -37,8 +39,12 @@ mod peer;
 #[cfg(feature = "tokio")]
 mod records;
 #[cfg(feature = "tokio")]
+mod release;
+#[cfg(feature = "tokio")]
 mod server;
 #[cfg(feature = "tokio")]
 mod stream;
 #[cfg(feature = "tokio")]
 mod takeover;
+#[cfg(feature = "tokio")]
+mod timeouts;

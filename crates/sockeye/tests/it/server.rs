@@ -1,23 +1,18 @@
-//! [`Server`]: limits, permissions, timeouts, and what it does about trouble.
+//! [`Server`]: limits, permissions, and what it does about trouble.
 
-use std::os::fd::AsFd;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use rustix::net::Shutdown;
 use sockeye::server::{Connection, Server};
 use sockeye::{Peer, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::support::serving::{
-    Client, Clock, Running, claimed, counted, echo_lines, in_time, on_each_runtime, settled,
+    Client, Running, claimed, counted, echo_lines, in_time, on_each_runtime, settled,
 };
 use crate::support::{NOBODY, PATIENCE, Place, as_nobody};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 #[test]
 fn many_clients_are_served() {
@@ -187,15 +182,13 @@ async fn who_is_not_authorized_never_gets_to_the_handler() {
     starts.try_recv().unwrap_err();
     let path = place.socket();
     let allowed = as_nobody(|| std::os::unix::net::UnixStream::connect(&path).unwrap());
-    let mut drained = 0;
     if let Some(allowed) = allowed {
         let mut client = Client::from(Stream::from_std(allowed).unwrap());
         assert_eq!(client.ask("hello").await, "hello");
         assert_eq!(starts.recv().await, Some(NOBODY));
-        drained = 1;
-        assert_eq!(server.report().await, counted(0, 3, drained, 0));
+        assert_eq!(server.report().await, counted(0, 3, 1, 0));
     } else {
-        assert_eq!(server.report().await, counted(0, 3, drained, 0));
+        assert_eq!(server.report().await, counted(0, 3, 0, 0));
     }
 }
 
@@ -210,214 +203,6 @@ async fn the_refused_leave_the_maximum_alone() {
         assert_eq!(client.rest().await, b"");
     }
     assert_eq!(server.report().await, counted(0, 10, 0, 0));
-}
-
-#[test]
-fn a_panic_takes_down_its_connection_only() {
-    on_each_runtime(async || {
-        let place = Place::new();
-        let server = Running::start(
-            Server::new().max_connections(2),
-            claimed(&place.address()),
-            |mut connection: Connection| async move {
-                let mut byte = [0];
-                while connection.read(&mut byte).await.unwrap() > 0 {
-                    assert_ne!(byte, *b"!", "asked to panic");
-                    connection.write_all(&byte).await.unwrap();
-                }
-            },
-        );
-        let mut other = Client::connect(&place.address()).await;
-        assert_eq!(other.ask("a").await, "a");
-        for _ in 0..3 {
-            let mut client = Client::connect(&place.address()).await;
-            client.send("!").await;
-            assert_eq!(client.rest().await, b"");
-            assert_eq!(other.ask("b").await, "b");
-        }
-        drop(other);
-        let report = server.report().await;
-        assert_eq!(report.served + report.drained, 1, "{report}");
-        assert_eq!(report.aborted, 3, "{report}");
-    });
-}
-
-#[test]
-fn a_panic_before_the_handlers_future_is_made_is_no_other() {
-    on_each_runtime(async || {
-        let place = Place::new();
-        let first = AtomicUsize::new(0);
-        let server = Running::start(
-            Server::new(),
-            claimed(&place.address()),
-            move |connection| {
-                assert_ne!(
-                    first.fetch_add(1, Ordering::SeqCst),
-                    0,
-                    "the first one panics"
-                );
-                echo_lines(connection)
-            },
-        );
-        let mut client = Client::connect(&place.address()).await;
-        assert_eq!(client.rest().await, b"");
-        assert!(!server.is_over().await);
-        let mut client = Client::connect(&place.address()).await;
-        assert_eq!(client.ask("a").await, "a");
-        assert_eq!(server.report().await, counted(0, 0, 1, 1));
-    });
-}
-
-/// Reads until the end or an error, and tells which.
-fn reader(
-    told: mpsc::UnboundedSender<std::io::Result<()>>,
-) -> impl Fn(Connection) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send {
-    move |mut connection| {
-        let told = told.clone();
-        Box::pin(async move {
-            let mut buffer = [0; 64];
-            let end = loop {
-                match connection.read(&mut buffer).await {
-                    Ok(0) => break Ok(()),
-                    Ok(_) => {}
-                    Err(error) => break Err(error),
-                }
-            };
-            told.send(end).unwrap();
-        })
-    }
-}
-
-#[tokio::test]
-async fn who_sends_nothing_at_all_is_out_of_time() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let time = Duration::from_secs(5);
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let server = Server::new().first_byte_timeout(time);
-    let server = Running::start(server, claimed(&place.address()), reader(tell));
-    let mut silent = Client::connect(&place.address()).await;
-    let mut talks = Client::connect(&place.address()).await;
-    settled().await;
-    talks.send("x").await;
-    clock.pass(time - MILLISECOND).await;
-    told.try_recv().unwrap_err();
-    clock.pass(2 * MILLISECOND).await;
-    let error = told.try_recv().unwrap().unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
-    assert_eq!(silent.rest().await, b"");
-
-    // The first byte is all that this one asks for.
-    clock.pass(100 * time).await;
-    told.try_recv().unwrap_err();
-    talks.half_close().await;
-    in_time(told.recv()).await.unwrap().unwrap();
-    settled().await;
-    assert_eq!(server.report().await, counted(2, 0, 0, 0));
-}
-
-#[tokio::test]
-async fn who_pauses_for_too_long_is_out_of_time() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let time = Duration::from_secs(5);
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let server = Server::new().idle_timeout(time);
-    let server = Running::start(server, claimed(&place.address()), reader(tell));
-    let mut client = Client::connect(&place.address()).await;
-    for _ in 0..4 {
-        clock.pass(time - MILLISECOND).await;
-        told.try_recv().unwrap_err();
-        client.send("x").await;
-    }
-    clock.pass(time - MILLISECOND).await;
-    told.try_recv().unwrap_err();
-    clock.pass(2 * MILLISECOND).await;
-    let error = told.try_recv().unwrap().unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
-    assert_eq!(client.rest().await, b"");
-    settled().await;
-    assert_eq!(server.report().await, counted(1, 0, 0, 0));
-}
-
-#[tokio::test]
-async fn who_takes_no_answer_is_out_of_time() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let time = Duration::from_secs(5);
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let server = Running::start(
-        Server::new().idle_timeout(time),
-        claimed(&place.address()),
-        move |mut connection: Connection| {
-            let tell = tell.clone();
-            async move {
-                let end = connection.write_all(&[0; 1 << 24]).await;
-                tell.send(end).unwrap();
-            }
-        },
-    );
-    let mut client = Client::connect(&place.address()).await;
-    clock.pass(time - MILLISECOND).await;
-    told.try_recv().unwrap_err();
-    // As long as something goes, it goes on.
-    in_time(client.0.read_exact(&mut [0; 1 << 18]))
-        .await
-        .unwrap();
-    clock.pass(time - MILLISECOND).await;
-    told.try_recv().unwrap_err();
-    clock.pass(2 * MILLISECOND).await;
-    let error = told.try_recv().unwrap().unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
-    drop(server);
-}
-
-#[tokio::test]
-async fn without_timeouts_a_connection_may_wait_for_ever() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
-    let mut client = Client::connect(&place.address()).await;
-    clock.pass(Duration::from_secs(1_000_000)).await;
-    assert_eq!(client.ask("still here").await, "still here");
-    clock.pass(Duration::from_secs(1_000_000)).await;
-    assert_eq!(client.ask("again").await, "again");
-    drop(client);
-    settled().await;
-    assert_eq!(server.report().await, counted(1, 0, 0, 0));
-}
-
-/// The two halves of a connection may belong to two tasks, and the timeout to both.
-#[tokio::test]
-async fn a_timeout_reaches_the_half_that_waits() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let time = Duration::from_secs(5);
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let server = Running::start(
-        Server::new().idle_timeout(time),
-        claimed(&place.address()),
-        move |connection: Connection| {
-            let tell = tell.clone();
-            async move {
-                let (mut reader, mut writer) = tokio::io::split(connection);
-                let reading = tokio::spawn(async move { reader.read(&mut [0]).await });
-                settled().await;
-                // More than the kernel holds, so that this task waits too, and later than the other.
-                writer.write_all(&[0; 1 << 20]).await.unwrap();
-                tell.send(reading.await.unwrap().map(drop)).unwrap();
-            }
-        },
-    );
-    let mut client = Client::connect(&place.address()).await;
-    settled().await;
-    let mut answer = vec![0; 1 << 20];
-    in_time(client.0.read_exact(&mut answer)).await.unwrap();
-    clock.pass(time + MILLISECOND).await;
-    clock.pass(time + MILLISECOND).await;
-    let end = told.try_recv().expect("the reader was never woken");
-    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-    drop(server);
 }
 
 /// Somebody else who has the listener can end it for all. To accept(2) that looks like an empty
@@ -454,64 +239,4 @@ async fn serve_until_it_is_gone() {
     let error = server.result().await.unwrap_err();
     assert_eq!(error.report.drained, 1, "{}", error.report);
     assert_eq!(error.report.aborted, 0, "{}", error.report);
-}
-
-#[tokio::test]
-async fn a_connection_that_outlives_its_handler_is_counted() {
-    let place = Place::new();
-    let clock = Clock::stop();
-    let time = Duration::from_secs(5);
-    let (give, mut given) = mpsc::unbounded_channel();
-    let server = Running::start(
-        Server::new().drain(time),
-        claimed(&place.address()),
-        move |connection: Connection| {
-            let give = give.clone();
-            async move { give.send(connection).unwrap() }
-        },
-    );
-    let mut client = Client::connect(&place.address()).await;
-    let mut connection = in_time(given.recv()).await.unwrap();
-    connection.write_all(b"still served\n").await.unwrap();
-    assert_eq!(client.line().await, "still served");
-    server.stop();
-    clock.pass(time - MILLISECOND).await;
-    assert!(!server.is_over().await);
-    // The end of the drain, and a moment for what was cut off to go.
-    clock.pass(2 * MILLISECOND).await;
-    clock.pass(Duration::from_secs(1) + MILLISECOND).await;
-    assert_eq!(server.report().await, counted(0, 0, 0, 1));
-    drop(connection);
-}
-
-#[tokio::test]
-async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
-    const NEWCOMERS: usize = 100;
-    let place = Place::new();
-    let listener = claimed(&place.address());
-    let mut clients = Vec::new();
-    for _ in 0..NEWCOMERS {
-        clients.push(Client::connect(&place.address()).await);
-    }
-    let turns = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&turns);
-    // Each of its turns is one of everybody's.
-    let busy = tokio::spawn(std::future::poll_fn(move |cx| {
-        count.fetch_add(1, Ordering::Relaxed);
-        cx.waker().wake_by_ref();
-        std::task::Poll::<()>::Pending
-    }));
-    let (tell, mut entered) = mpsc::unbounded_channel();
-    let server = Running::start(Server::new(), listener, move |connection: Connection| {
-        tell.send(turns.load(Ordering::Relaxed)).unwrap();
-        async move { drop(connection) }
-    });
-    let mut turns = 0;
-    for _ in 0..NEWCOMERS {
-        turns = in_time(entered.recv()).await.unwrap();
-    }
-    busy.abort();
-    // More than once, since the runtime looks after its driver in between.
-    assert!(turns < NEWCOMERS, "{turns} turns");
-    server.report().await;
 }

@@ -7,10 +7,8 @@ use sockeye::packet::BlockingDatagram;
 use sockeye::{Address, Claim, ConnectError, Connector, Datagram, Kind, Name};
 
 use super::send_all;
-use crate::support::serving::{Clock, in_time, settled};
+use crate::support::serving::{Clock, MILLISECOND, in_time, settled};
 use crate::support::{Place, connected};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn claimed(address: &Address) -> Datagram {
     Datagram::from_claim(Claim::options().claim(address).unwrap()).unwrap()

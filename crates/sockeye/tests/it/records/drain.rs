@@ -9,10 +9,8 @@ use sockeye::server::{Records, Server};
 use sockeye::{Claim, Connector, Kind, SeqPacketListener};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    DRAIN, LIMIT, MILLISECOND, ask, assert_nothing_came, claimed, connect, echo, next, serve,
-};
-use crate::support::serving::{Clock, Running, counted, in_time, settled};
+use super::{LIMIT, ask, assert_nothing_came, claimed, connect, echo, next, serve};
+use crate::support::serving::{Clock, DRAIN, MILLISECOND, Running, counted, in_time, settled};
 use crate::support::{Place, listening};
 
 #[tokio::test]

@@ -1,18 +1,16 @@
-//! A server of seqpacket connections: what `drain` and `server` say of streams holds for records.
+//! A server of seqpacket connections: what `drain`, `release`, `server` and `timeouts`
+//! say of streams holds for records.
 
 mod drain;
 mod serving;
 
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use sockeye::server::{Connection, Records, Server};
 use sockeye::{Address, Claim, Connector, SeqPacket, SeqPacketListener};
 
-use crate::support::serving::{Running, in_time};
+use crate::support::serving::{DRAIN, Running, in_time};
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const DRAIN: Duration = Duration::from_secs(10);
 const LIMIT: usize = 1000;
 
 fn claimed(address: &Address) -> SeqPacketListener {

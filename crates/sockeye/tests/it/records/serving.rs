@@ -9,8 +9,8 @@ use sockeye::server::{Connection, Records, Server};
 use sockeye::{Kind, SeqPacket};
 use tokio::sync::mpsc;
 
-use super::{LIMIT, MILLISECOND, ask, claimed, connect, echo, next, serve};
-use crate::support::serving::{Clock, Running, counted, in_time, settled};
+use super::{LIMIT, ask, claimed, connect, echo, next, serve};
+use crate::support::serving::{Clock, MILLISECOND, Running, counted, in_time, settled};
 use crate::support::{Place, as_nobody, connected};
 
 #[tokio::test]

@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+/// The time for draining of those servers that have one of their own.
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
+
 /// tokio's clock, standing still until it is told to go on.
 ///
 /// Paused alone it would jump to the next timer whenever it finds all tasks waiting, bytes that
@@ -144,6 +148,11 @@ pub(crate) async fn echo_lines(connection: Connection) {
             return;
         }
     }
+}
+
+/// A server of lines that has the time of [`DRAIN`].
+pub(crate) fn serve(address: &Address) -> Running {
+    Running::start(Server::new().drain(DRAIN), claimed(address), echo_lines)
 }
 
 /// Somebody who connects.

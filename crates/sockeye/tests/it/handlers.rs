@@ -1,0 +1,178 @@
+//! Handlers: where they run, what they are told, and what becomes of those that panic or go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sockeye::server::{Connection, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use crate::support::Place;
+use crate::support::serving::{
+    Client, Clock, DRAIN, MILLISECOND, Running, claimed, counted, echo_lines, in_time,
+    on_each_runtime, settled,
+};
+
+#[test]
+fn a_panic_takes_down_its_connection_only() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = Running::start(
+            Server::new().max_connections(2),
+            claimed(&place.address()),
+            |mut connection: Connection| async move {
+                let mut byte = [0];
+                while connection.read(&mut byte).await.unwrap() > 0 {
+                    assert_ne!(byte, *b"!", "asked to panic");
+                    connection.write_all(&byte).await.unwrap();
+                }
+            },
+        );
+        let mut other = Client::connect(&place.address()).await;
+        assert_eq!(other.ask("a").await, "a");
+        for _ in 0..3 {
+            let mut client = Client::connect(&place.address()).await;
+            client.send("!").await;
+            assert_eq!(client.rest().await, b"");
+            assert_eq!(other.ask("b").await, "b");
+        }
+        drop(other);
+        let report = server.report().await;
+        assert_eq!(report.served + report.drained, 1, "{report}");
+        assert_eq!(report.aborted, 3, "{report}");
+    });
+}
+
+#[test]
+fn a_panic_before_the_handlers_future_is_made_is_no_other() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let first = AtomicUsize::new(0);
+        let server = Running::start(
+            Server::new(),
+            claimed(&place.address()),
+            move |connection| {
+                assert_ne!(
+                    first.fetch_add(1, Ordering::SeqCst),
+                    0,
+                    "the first one panics"
+                );
+                echo_lines(connection)
+            },
+        );
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.rest().await, b"");
+        assert!(!server.is_over().await);
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("a").await, "a");
+        assert_eq!(server.report().await, counted(0, 0, 1, 1));
+    });
+}
+
+#[tokio::test]
+async fn a_handler_of_ones_own_is_told_and_may_finish() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let server = Running::start(
+        Server::new().drain(DRAIN),
+        claimed(&place.address()),
+        |mut connection: Connection| async move {
+            let shutdown = connection.shutdown();
+            shutdown.cancelled().await;
+            tokio::time::sleep(DRAIN / 2).await;
+            connection.write_all(b"goodbye").await.unwrap();
+        },
+    );
+    let mut client = Client::connect(&place.address()).await;
+    clock.pass(2 * DRAIN).await;
+    client.assert_nothing_came();
+    server.stop();
+    clock.pass(DRAIN / 2 + MILLISECOND).await;
+    assert_eq!(client.rest().await, b"goodbye");
+    assert_eq!(server.report().await, counted(0, 0, 1, 0));
+}
+
+#[tokio::test]
+async fn an_idle_handler_of_ones_own_counts_as_drained() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let server = Running::start(
+        Server::new().drain(DRAIN),
+        claimed(&place.address()),
+        |mut connection: Connection| async move {
+            let mut byte = [0];
+            connection.read_exact(&mut byte).await.unwrap();
+            connection.set_idle(byte == *b"i");
+            let _ = connection.read(&mut byte).await;
+        },
+    );
+    let mut idle = Client::connect(&place.address()).await;
+    let mut busy = Client::connect(&place.address()).await;
+    idle.send("i").await;
+    busy.send("b").await;
+    settled().await;
+    server.stop();
+    clock.pass(DRAIN + MILLISECOND).await;
+    assert_eq!(server.report().await, counted(0, 0, 1, 1));
+}
+
+#[tokio::test]
+async fn a_connection_that_outlives_its_handler_is_counted() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let time = Duration::from_secs(5);
+    let (give, mut given) = mpsc::unbounded_channel();
+    let server = Running::start(
+        Server::new().drain(time),
+        claimed(&place.address()),
+        move |connection: Connection| {
+            let give = give.clone();
+            async move { give.send(connection).unwrap() }
+        },
+    );
+    let mut client = Client::connect(&place.address()).await;
+    let mut connection = in_time(given.recv()).await.unwrap();
+    connection.write_all(b"still served\n").await.unwrap();
+    assert_eq!(client.line().await, "still served");
+    server.stop();
+    clock.pass(time - MILLISECOND).await;
+    assert!(!server.is_over().await);
+    // The end of the drain, and a moment for what was cut off to go.
+    clock.pass(2 * MILLISECOND).await;
+    clock.pass(Duration::from_secs(1) + MILLISECOND).await;
+    assert_eq!(server.report().await, counted(0, 0, 0, 1));
+    drop(connection);
+}
+
+#[tokio::test]
+async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
+    const NEWCOMERS: usize = 100;
+    let place = Place::new();
+    let listener = claimed(&place.address());
+    let mut clients = Vec::new();
+    for _ in 0..NEWCOMERS {
+        clients.push(Client::connect(&place.address()).await);
+    }
+    let turns = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&turns);
+    // Each of its turns is one of everybody's.
+    let busy = tokio::spawn(std::future::poll_fn(move |cx| {
+        count.fetch_add(1, Ordering::Relaxed);
+        cx.waker().wake_by_ref();
+        std::task::Poll::<()>::Pending
+    }));
+    let (tell, mut entered) = mpsc::unbounded_channel();
+    let server = Running::start(Server::new(), listener, move |connection: Connection| {
+        tell.send(turns.load(Ordering::Relaxed)).unwrap();
+        async move { drop(connection) }
+    });
+    let mut turns = 0;
+    for _ in 0..NEWCOMERS {
+        turns = in_time(entered.recv()).await.unwrap();
+    }
+    busy.abort();
+    // More than once, since the runtime looks after its driver in between.
+    assert!(turns < NEWCOMERS, "{turns} turns");
+    server.report().await;
+}
