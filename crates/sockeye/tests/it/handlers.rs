@@ -1,18 +1,28 @@
 //! Handlers: where they run, what they are told, and what becomes of those that panic or go on.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sockeye::server::{Connection, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::support::Place;
 use crate::support::serving::{
     Client, Clock, DRAIN, MILLISECOND, Running, claimed, counted, echo_lines, in_time,
     on_each_runtime, settled,
 };
+
+/// What a panic may carry.
+struct PanicsAgain;
+
+impl Drop for PanicsAgain {
+    fn drop(&mut self) {
+        panic!("again");
+    }
+}
 
 #[test]
 fn a_panic_takes_down_its_connection_only() {
@@ -24,16 +34,20 @@ fn a_panic_takes_down_its_connection_only() {
             |mut connection: Connection| async move {
                 let mut byte = [0];
                 while connection.read(&mut byte).await.unwrap() > 0 {
-                    assert_ne!(byte, *b"!", "asked to panic");
+                    match &byte {
+                        b"!" => panic!("asked to panic"),
+                        b"?" => std::panic::panic_any(PanicsAgain),
+                        _ => {}
+                    }
                     connection.write_all(&byte).await.unwrap();
                 }
             },
         );
         let mut other = Client::connect(&place.address()).await;
         assert_eq!(other.ask("a").await, "a");
-        for _ in 0..3 {
+        for panic in ["!", "?", "!"] {
             let mut client = Client::connect(&place.address()).await;
-            client.send("!").await;
+            client.send(panic).await;
             assert_eq!(client.rest().await, b"");
             assert_eq!(other.ask("b").await, "b");
         }
@@ -175,4 +189,54 @@ async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
     // More than once, since the runtime looks after its driver in between.
     assert!(turns < NEWCOMERS, "{turns} turns");
     server.report().await;
+}
+
+/// A handler that is told when it is asked to go on.
+fn counted_turns<F: Future<Output = ()>>(
+    turns: &Arc<AtomicUsize>,
+    handler: F,
+) -> impl Future<Output = ()> + use<F> {
+    let turns = Arc::clone(turns);
+    let mut handler = Box::pin(handler);
+    poll_fn(move |cx| {
+        turns.fetch_add(1, Ordering::Relaxed);
+        handler.as_mut().poll(cx)
+    })
+}
+
+#[test]
+fn more_may_be_ready_than_a_turn_has_a_budget_for() {
+    const HANDLERS: usize = 2000;
+    on_each_runtime(async || {
+        let place = Place::new();
+        let gate = Arc::new(Semaphore::new(0));
+        let turns = Arc::new(AtomicUsize::new(0));
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let handler = {
+            let (gate, turns) = (Arc::clone(&gate), Arc::clone(&turns));
+            move |connection: Connection| {
+                let (gate, tell) = (Arc::clone(&gate), tell.clone());
+                counted_turns(&turns, async move {
+                    drop(connection);
+                    tell.send(()).unwrap();
+                    let _ = gate.acquire().await;
+                    tell.send(()).unwrap();
+                })
+            }
+        };
+        let server = Running::start(Server::new(), claimed(&place.address()), handler);
+        for _ in 0..HANDLERS {
+            drop(Client::connect(&place.address()).await);
+            in_time(told.recv()).await.unwrap();
+        }
+        turns.store(0, Ordering::Relaxed);
+        gate.add_permits(HANDLERS);
+        for _ in 0..HANDLERS {
+            in_time(told.recv()).await.unwrap();
+        }
+        // Some find the budget used up.
+        let turns = turns.load(Ordering::Relaxed);
+        assert!(turns < 2 * HANDLERS, "{turns} turns");
+        server.report().await;
+    });
 }
