@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sockeye::server::{Connection, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
 use crate::support::Place;
@@ -14,6 +15,57 @@ use crate::support::serving::{
     on_each_runtime, settled,
 };
 
+/// How many tasks the runtime has; the test itself is none.
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+#[test]
+fn on_one_thread_all_handlers_are_one_task() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            let mut client = Client::connect(&place.address()).await;
+            assert_eq!(client.ask("a").await, "a");
+            clients.push(client);
+        }
+        let handlers = match Handle::current().runtime_flavor() {
+            RuntimeFlavor::CurrentThread => 1,
+            _ => clients.len(),
+        };
+        assert_eq!(tasks(), 1 + handlers, "with the server itself");
+        server.report().await;
+    });
+}
+
+#[test]
+fn no_task_outlives_its_server() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("a").await, "a");
+        server.report().await;
+        in_time(async {
+            while tasks() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    });
+}
+
+/// Answers each byte with itself.
+async fn echo_bytes(mut connection: Connection) {
+    let mut byte = [0];
+    while connection.read(&mut byte).await.unwrap() > 0 {
+        assert_ne!(byte, *b"!", "asked to panic");
+        connection.write_all(&byte).await.unwrap();
+    }
+}
+
 #[test]
 fn a_panic_takes_down_its_connection_only() {
     on_each_runtime(async || {
@@ -21,13 +73,7 @@ fn a_panic_takes_down_its_connection_only() {
         let server = Running::start(
             Server::new().max_connections(2),
             claimed(&place.address()),
-            |mut connection: Connection| async move {
-                let mut byte = [0];
-                while connection.read(&mut byte).await.unwrap() > 0 {
-                    assert_ne!(byte, *b"!", "asked to panic");
-                    connection.write_all(&byte).await.unwrap();
-                }
-            },
+            echo_bytes,
         );
         let mut other = Client::connect(&place.address()).await;
         assert_eq!(other.ask("a").await, "a");
@@ -42,6 +88,29 @@ fn a_panic_takes_down_its_connection_only() {
         assert_eq!(report.served + report.drained, 1, "{report}");
         assert_eq!(report.aborted, 3, "{report}");
     });
+}
+
+#[tokio::test]
+async fn a_panic_costs_others_no_turn() {
+    let place = Place::new();
+    let server = Running::start(Server::new(), claimed(&place.address()), echo_bytes);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("a").await, "a");
+        clients.push(client);
+    }
+    settled().await;
+    // All have the same turn, and whatever the order, one of the others has its own after the panic.
+    for (client, text) in clients.iter_mut().zip(["b\n", "!", "b\n"]) {
+        client.send(text).await;
+    }
+    assert_eq!(clients[0].line().await, "b");
+    assert_eq!(clients[1].rest().await, b"");
+    assert_eq!(clients[2].line().await, "b");
+    drop(clients);
+    settled().await;
+    assert_eq!(server.report().await, counted(2, 0, 0, 1));
 }
 
 #[test]
