@@ -163,6 +163,35 @@ async fn a_handler_of_ones_own_is_told_and_may_finish() {
 }
 
 #[tokio::test]
+async fn a_handler_that_is_cut_off_is_told_and_has_its_grace() {
+    const GRACE: Duration = Duration::from_secs(2);
+    let place = Place::new();
+    let clock = Clock::stop();
+    let server = Running::start(
+        Server::new().drain(DRAIN).grace(GRACE),
+        claimed(&place.address()),
+        |mut connection: Connection| async move {
+            connection.cut_off().cancelled().await;
+            connection.write_all(b"goodbye\n").await.unwrap();
+            std::future::pending::<()>().await;
+        },
+    );
+    let mut client = Client::connect(&place.address()).await;
+    settled().await;
+    server.stop();
+    clock.pass(DRAIN - MILLISECOND).await;
+    client.assert_nothing_came();
+    clock.pass(2 * MILLISECOND).await;
+    assert_eq!(client.line().await, "goodbye");
+    clock.pass(GRACE - MILLISECOND).await;
+    assert!(!server.is_over().await);
+    clock.pass(2 * MILLISECOND).await;
+    assert!(server.is_over().await);
+    assert_eq!(client.rest().await, b"");
+    assert_eq!(server.report().await, counted(0, 0, 0, 1));
+}
+
+#[tokio::test]
 async fn an_idle_handler_of_ones_own_counts_as_drained() {
     let place = Place::new();
     let clock = Clock::stop();
@@ -184,6 +213,34 @@ async fn an_idle_handler_of_ones_own_counts_as_drained() {
     server.stop();
     clock.pass(DRAIN + MILLISECOND).await;
     assert_eq!(server.report().await, counted(0, 0, 1, 1));
+}
+
+#[test]
+fn a_handler_that_outlives_its_connection_is_waited_for() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let server = Running::start(
+            Server::new(),
+            claimed(&place.address()),
+            move |connection: Connection| {
+                let tell = tell.clone();
+                async move {
+                    let shutdown = connection.shutdown();
+                    drop(connection);
+                    tell.send("closed").unwrap();
+                    shutdown.cancelled().await;
+                    settled().await;
+                    tell.send("done").unwrap();
+                }
+            },
+        );
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.rest().await, b"");
+        assert_eq!(in_time(told.recv()).await, Some("closed"));
+        assert_eq!(server.report().await, counted(1, 0, 0, 0));
+        assert_eq!(told.try_recv(), Ok("done"));
+    });
 }
 
 #[tokio::test]
