@@ -288,17 +288,55 @@ async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
         cx.waker().wake_by_ref();
         std::task::Poll::<()>::Pending
     }));
-    let (tell, mut entered) = mpsc::unbounded_channel();
+    let (tell, mut begun) = mpsc::unbounded_channel();
     let server = Running::start(Server::new(), listener, move |connection: Connection| {
-        tell.send(turns.load(Ordering::Relaxed)).unwrap();
-        async move { drop(connection) }
+        let (tell, turns) = (tell.clone(), Arc::clone(&turns));
+        async move {
+            tell.send(turns.load(Ordering::Relaxed)).unwrap();
+            drop(connection);
+        }
     });
     let mut turns = 0;
     for _ in 0..NEWCOMERS {
-        turns = in_time(entered.recv()).await.unwrap();
+        turns = in_time(begun.recv()).await.unwrap();
     }
     busy.abort();
     // More than once, since the runtime looks after its driver in between.
     assert!(turns < NEWCOMERS, "{turns} turns");
+    server.report().await;
+}
+
+/// A handler that finds what a turn may take used up goes on in the next.
+#[tokio::test]
+async fn handlers_take_turns_while_both_have_something_to_read() {
+    const BYTES: usize = 10_000;
+    let place = Place::new();
+    let listener = claimed(&place.address());
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(&place.address()).await;
+        client.send([0; BYTES]).await;
+        clients.push(client);
+    }
+    let read = Arc::new([0, 0].map(AtomicUsize::new));
+    let numbers = AtomicUsize::new(0);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Running::start(
+        Server::new(),
+        listener,
+        move |mut connection: Connection| {
+            let number = numbers.fetch_add(1, Ordering::Relaxed);
+            let (read, tell) = (Arc::clone(&read), tell.clone());
+            async move {
+                for _ in 0..BYTES {
+                    connection.read_u8().await.unwrap();
+                    read[number].fetch_add(1, Ordering::Relaxed);
+                }
+                tell.send(read[1 - number].load(Ordering::Relaxed)).unwrap();
+            }
+        },
+    );
+    let others = in_time(told.recv()).await.unwrap();
+    assert!(others > 0, "one had to wait until the other had read all");
     server.report().await;
 }
