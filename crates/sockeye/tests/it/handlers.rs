@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sockeye::server::{Connection, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::support::Place;
@@ -24,6 +25,61 @@ impl Drop for PanicsAgain {
     }
 }
 
+/// How many tasks the runtime has; the test itself is none.
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+#[test]
+fn on_one_thread_all_handlers_are_one_task() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            let mut client = Client::connect(&place.address()).await;
+            assert_eq!(client.ask("a").await, "a");
+            clients.push(client);
+        }
+        let handlers = match Handle::current().runtime_flavor() {
+            RuntimeFlavor::CurrentThread => 1,
+            _ => clients.len(),
+        };
+        assert_eq!(tasks(), 1 + handlers, "with the server itself");
+        server.report().await;
+    });
+}
+
+#[test]
+fn no_task_outlives_its_server() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = Running::start(Server::new(), claimed(&place.address()), echo_lines);
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("a").await, "a");
+        server.report().await;
+        in_time(async {
+            while tasks() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    });
+}
+
+/// Answers each byte with itself.
+async fn echo_bytes(mut connection: Connection) {
+    let mut byte = [0];
+    while connection.read(&mut byte).await.unwrap() > 0 {
+        match &byte {
+            b"!" => panic!("asked to panic"),
+            b"?" => std::panic::panic_any(PanicsAgain),
+            _ => {}
+        }
+        connection.write_all(&byte).await.unwrap();
+    }
+}
+
 #[test]
 fn a_panic_takes_down_its_connection_only() {
     on_each_runtime(async || {
@@ -31,17 +87,7 @@ fn a_panic_takes_down_its_connection_only() {
         let server = Running::start(
             Server::new().max_connections(2),
             claimed(&place.address()),
-            |mut connection: Connection| async move {
-                let mut byte = [0];
-                while connection.read(&mut byte).await.unwrap() > 0 {
-                    match &byte {
-                        b"!" => panic!("asked to panic"),
-                        b"?" => std::panic::panic_any(PanicsAgain),
-                        _ => {}
-                    }
-                    connection.write_all(&byte).await.unwrap();
-                }
-            },
+            echo_bytes,
         );
         let mut other = Client::connect(&place.address()).await;
         assert_eq!(other.ask("a").await, "a");
@@ -56,6 +102,29 @@ fn a_panic_takes_down_its_connection_only() {
         assert_eq!(report.served + report.drained, 1, "{report}");
         assert_eq!(report.aborted, 3, "{report}");
     });
+}
+
+#[tokio::test]
+async fn a_panic_costs_others_no_turn() {
+    let place = Place::new();
+    let server = Running::start(Server::new(), claimed(&place.address()), echo_bytes);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("a").await, "a");
+        clients.push(client);
+    }
+    settled().await;
+    // All have the same turn, and whatever the order, one of the others has its own after the panic.
+    for (client, text) in clients.iter_mut().zip(["b\n", "!", "b\n"]) {
+        client.send(text).await;
+    }
+    assert_eq!(clients[0].line().await, "b");
+    assert_eq!(clients[1].rest().await, b"");
+    assert_eq!(clients[2].line().await, "b");
+    drop(clients);
+    settled().await;
+    assert_eq!(server.report().await, counted(2, 0, 0, 1));
 }
 
 #[test]
@@ -108,6 +177,35 @@ async fn a_handler_of_ones_own_is_told_and_may_finish() {
 }
 
 #[tokio::test]
+async fn a_handler_that_is_cut_off_is_told_and_has_its_grace() {
+    const GRACE: Duration = Duration::from_secs(2);
+    let place = Place::new();
+    let clock = Clock::stop();
+    let server = Running::start(
+        Server::new().drain(DRAIN).grace(GRACE),
+        claimed(&place.address()),
+        |mut connection: Connection| async move {
+            connection.cut_off().cancelled().await;
+            connection.write_all(b"goodbye\n").await.unwrap();
+            std::future::pending::<()>().await;
+        },
+    );
+    let mut client = Client::connect(&place.address()).await;
+    settled().await;
+    server.stop();
+    clock.pass(DRAIN - MILLISECOND).await;
+    client.assert_nothing_came();
+    clock.pass(2 * MILLISECOND).await;
+    assert_eq!(client.line().await, "goodbye");
+    clock.pass(GRACE - MILLISECOND).await;
+    assert!(!server.is_over().await);
+    clock.pass(2 * MILLISECOND).await;
+    assert!(server.is_over().await);
+    assert_eq!(client.rest().await, b"");
+    assert_eq!(server.report().await, counted(0, 0, 0, 1));
+}
+
+#[tokio::test]
 async fn an_idle_handler_of_ones_own_counts_as_drained() {
     let place = Place::new();
     let clock = Clock::stop();
@@ -129,6 +227,34 @@ async fn an_idle_handler_of_ones_own_counts_as_drained() {
     server.stop();
     clock.pass(DRAIN + MILLISECOND).await;
     assert_eq!(server.report().await, counted(0, 0, 1, 1));
+}
+
+#[test]
+fn a_handler_that_outlives_its_connection_is_waited_for() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let server = Running::start(
+            Server::new(),
+            claimed(&place.address()),
+            move |connection: Connection| {
+                let tell = tell.clone();
+                async move {
+                    let shutdown = connection.shutdown();
+                    drop(connection);
+                    tell.send("closed").unwrap();
+                    shutdown.cancelled().await;
+                    settled().await;
+                    tell.send("done").unwrap();
+                }
+            },
+        );
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.rest().await, b"");
+        assert_eq!(in_time(told.recv()).await, Some("closed"));
+        assert_eq!(server.report().await, counted(1, 0, 0, 0));
+        assert_eq!(told.try_recv(), Ok("done"));
+    });
 }
 
 #[tokio::test]
@@ -176,14 +302,17 @@ async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
         cx.waker().wake_by_ref();
         std::task::Poll::<()>::Pending
     }));
-    let (tell, mut entered) = mpsc::unbounded_channel();
+    let (tell, mut begun) = mpsc::unbounded_channel();
     let server = Running::start(Server::new(), listener, move |connection: Connection| {
-        tell.send(turns.load(Ordering::Relaxed)).unwrap();
-        async move { drop(connection) }
+        let (tell, turns) = (tell.clone(), Arc::clone(&turns));
+        async move {
+            tell.send(turns.load(Ordering::Relaxed)).unwrap();
+            drop(connection);
+        }
     });
     let mut turns = 0;
     for _ in 0..NEWCOMERS {
-        turns = in_time(entered.recv()).await.unwrap();
+        turns = in_time(begun.recv()).await.unwrap();
     }
     busy.abort();
     // More than once, since the runtime looks after its driver in between.
@@ -239,4 +368,39 @@ fn more_may_be_ready_than_a_turn_has_a_budget_for() {
         assert!(turns < 2 * HANDLERS, "{turns} turns");
         server.report().await;
     });
+}
+
+/// A handler that finds what a turn may take used up goes on in the next.
+#[tokio::test]
+async fn handlers_take_turns_while_both_have_something_to_read() {
+    const BYTES: usize = 10_000;
+    let place = Place::new();
+    let listener = claimed(&place.address());
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(&place.address()).await;
+        client.send([0; BYTES]).await;
+        clients.push(client);
+    }
+    let read = Arc::new([0, 0].map(AtomicUsize::new));
+    let numbers = AtomicUsize::new(0);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Running::start(
+        Server::new(),
+        listener,
+        move |mut connection: Connection| {
+            let number = numbers.fetch_add(1, Ordering::Relaxed);
+            let (read, tell) = (Arc::clone(&read), tell.clone());
+            async move {
+                for _ in 0..BYTES {
+                    connection.read_u8().await.unwrap();
+                    read[number].fetch_add(1, Ordering::Relaxed);
+                }
+                tell.send(read[1 - number].load(Ordering::Relaxed)).unwrap();
+            }
+        },
+    );
+    let others = in_time(told.recv()).await.unwrap();
+    assert!(others > 0, "one had to wait until the other had read all");
+    server.report().await;
 }
