@@ -44,20 +44,20 @@ fn by_the_identity_of_the_file() {
 fn bound_by_a_relative_name() {
     let place = Place::new();
     let script = "import socket, sys
-s = socket.socket(socket.AF_UNIX); s.bind('r.sock'); s.listen(1); print('ready'); sys.stdin.read()";
+s = socket.socket(socket.AF_UNIX); s.bind('listed.sock'); s.listen(1); print('ready'); sys.stdin.read()";
     let Some(mut server) = python(script) else {
         return;
     };
     let server = Process::spawn_piped(server.current_dir(place.dir()));
     server.stdout.line("ready", |line| line == "ready");
-    let found = json([&place.at("r.sock")]);
+    let found = json([&place.at("listed.sock")]);
     assert_eq!(found[0]["holders"][0]["pid"], server.id());
-    assert_eq!(found[0]["address"], "r.sock");
+    assert_eq!(found[0]["address"], "listed.sock");
     assert_eq!(found[0]["file"]["state"], "present");
-    fs::remove_file(place.at("r.sock")).expect("our own place");
+    fs::remove_file(place.at("listed.sock")).expect("our own place");
     let who = format!("{}/", server.id());
-    let words = ["nothing is there", &who, "relative path r.sock"];
-    run(&mut ls([&place.at("r.sock")])).fails(3, &words);
+    let words = ["nothing is there", &who, "relative path listed.sock"];
+    run(&mut ls([&place.at("listed.sock")])).fails(3, &words);
 }
 
 #[test]
