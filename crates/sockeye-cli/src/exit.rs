@@ -4,12 +4,15 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapErrorKind;
+use rustix::process::{Pid, Signal, getpid};
+use signal_hook::low_level::emulate_default_handler;
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
 use sockeye::takeover::TakeoverErrorKind;
 use sockeye::{AddressError, ClaimError, ConnectError, TakeoverError};
 
-use crate::output::{self, escape};
+use crate::args;
+use crate::output;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,16 @@ struct Failure {
     text: String,
 }
 
+/// Ends the command as a signal would, after every destructor has run and without a word.
+#[derive(Debug, thiserror::Error)]
+#[error("ended by {0:?}")]
+struct Ended(Signal);
+
+/// The end by a signal: SIGINT after Ctrl-C, SIGPIPE where nobody reads the output.
+pub(crate) fn by_signal(signal: Signal) -> anyhow::Error {
+    Ended(signal).into()
+}
+
 /// A failure of the command itself: what was tried, what was found, what to do.
 pub(crate) fn failure(exit: Exit, text: impl Into<String>) -> anyhow::Error {
     let text = text.into();
@@ -40,11 +53,24 @@ pub(crate) fn failure(exit: Exit, text: impl Into<String>) -> anyhow::Error {
 
 /// Reports an error, if there was one, and makes the exit code.
 pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
-    let exit = result.unwrap_or_else(|error| {
-        output::complain(&error.to_string());
-        code_of(&error)
-    });
-    ExitCode::from(exit as u8)
+    let error = match result {
+        Ok(exit) => return ExitCode::from(exit as u8),
+        Err(error) => error,
+    };
+    if let Some(&Ended(signal)) = error.downcast_ref() {
+        return end_by(signal);
+    }
+    output::complain(&error.to_string());
+    ExitCode::from(code_of(&error) as u8)
+}
+
+/// Dies by `signal`, since a shell ends its loop or script only then; it shows 128 + its number.
+fn end_by(signal: Signal) -> ExitCode {
+    // To the first process of a pid namespace the kernel sends no signal that has no handler.
+    if getpid() != Pid::INIT {
+        let _ = emulate_default_handler(signal.as_raw());
+    }
+    ExitCode::from(128 + signal.as_raw() as u8)
 }
 
 fn code_of(error: &anyhow::Error) -> Exit {
@@ -133,8 +159,12 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         ClapErrorKind::DisplayHelp
         | ClapErrorKind::DisplayVersion
         | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // Nothing can be done if this fails, and nobody could be told.
-            let _ = error.print();
+            if error
+                .print()
+                .is_err_and(|error| error.kind() == ErrorKind::BrokenPipe)
+            {
+                return end_by(Signal::PIPE);
+            }
         }
         _ => {
             let text = error.to_string();
@@ -142,7 +172,8 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
             let words: Vec<&str> = first.split_whitespace().collect();
             let line = words.join(" ");
             let line = line.strip_prefix("error: ").unwrap_or(&line);
-            output::complain(&format!("{}; see sockeye --help", escape::text(line)));
+            let help = args::help_for(std::env::args_os().nth(1).as_deref());
+            output::complain(&format!("{line}; see {help}"));
         }
     }
     ExitCode::from(error.exit_code() as u8)

@@ -13,8 +13,12 @@ use sockeye::{Address, Kind, Name};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Transport {
+    #[value(name = "stream", alias = "unix")]
+    #[serde(rename = "stream")]
     Unix,
     Seqpacket,
+    #[value(name = "datagram", alias = "dgram")]
+    #[serde(rename = "datagram")]
     Dgram,
     Tcp,
 }
@@ -22,9 +26,9 @@ pub(crate) enum Transport {
 impl Transport {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Unix => "unix",
+            Self::Unix => "stream",
             Self::Seqpacket => "seqpacket",
-            Self::Dgram => "dgram",
+            Self::Dgram => "datagram",
             Self::Tcp => "tcp",
         }
     }

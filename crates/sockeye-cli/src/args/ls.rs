@@ -32,7 +32,7 @@ not known because processes or namespaces could not be read.
 Examples:
   sockeye ls
   sockeye ls /run/app.sock
-  sockeye ls --user root --kind dgram
+  sockeye ls --user root --kind datagram
   sockeye ls --json --pid 1
   sockeye ls --connections -o client,server,address
   sockeye ls --stale --in /tmp
@@ -169,13 +169,8 @@ impl Target {
                 hint: "write a path or @name, or look for it with --inode or --pid",
             });
         }
-        let kind = address.kind();
-        let written = text.as_bytes().strip_prefix(kind.prefix().as_bytes());
-        let written = written.is_some_and(|rest| rest.starts_with(b":"));
-        Ok(Self {
-            address,
-            kind: written.then_some(kind),
-        })
+        let kind = address.has_written_kind().then_some(address.kind());
+        Ok(Self { address, kind })
     }
 }
 
@@ -197,11 +192,7 @@ impl Watch {
 
     fn parse(text: OsString) -> Result<Self, String> {
         let bytes = text.as_bytes();
-        let kinds = [Kind::Stream, Kind::SeqPacket, Kind::Datagram];
-        let has_kind = kinds.iter().any(|kind| {
-            let rest = bytes.strip_prefix(kind.prefix().as_bytes());
-            rest.is_some_and(|rest| rest.starts_with(b":"))
-        });
+        let has_kind = Address::parse(&text).is_ok_and(|address| address.has_written_kind());
         if has_kind || bytes.starts_with(b"@") || bytes.contains(&b'/') {
             return Target::parse(text)
                 .map(Self::Address)
@@ -241,16 +232,18 @@ impl From<Netns> for Namespaces {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum KindName {
+    #[value(alias = "unix")]
     Stream,
-    Dgram,
     Seqpacket,
+    #[value(alias = "dgram")]
+    Datagram,
 }
 
 impl From<KindName> for Kind {
     fn from(name: KindName) -> Self {
         match name {
             KindName::Stream => Self::Stream,
-            KindName::Dgram => Self::Datagram,
+            KindName::Datagram => Self::Datagram,
             KindName::Seqpacket => Self::SeqPacket,
         }
     }

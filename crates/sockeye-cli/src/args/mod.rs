@@ -11,7 +11,9 @@ mod serve;
 pub(crate) mod values;
 mod why;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsStr;
+
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub(crate) use bench::{Bench, Question};
 pub(crate) use column::Column;
@@ -30,7 +32,7 @@ Addresses: [kind:]name
   @name                     an abstract name; \\xNN is a byte that is not text
   fd:N                      an inherited descriptor
   systemd:NAME              a socket passed by systemd (systemd: the only one)
-Kinds: unix (a stream, the default), seqpacket, dgram
+Kinds: stream (the default; also unix), seqpacket, dgram (datagram)
 
 Exit status:
   0 done                      4 in use, or the path is not a socket
@@ -74,10 +76,19 @@ pub(crate) fn parse() -> Result<Command, clap::Error> {
     Cli::try_parse().map(|cli| cli.command)
 }
 
+/// The command that explains the subcommand of this name; all of it where it is none.
+pub(crate) fn help_for(name: Option<&OsStr>) -> String {
+    let cli = Cli::command();
+    let mut subcommands = cli.get_subcommands().filter(|found| !found.is_hide_set());
+    match subcommands.find(|found| Some(OsStr::new(found.get_name())) == name) {
+        Some(found) => format!("sockeye {} --help", found.get_name()),
+        None => "sockeye --help".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_holds_together() {

@@ -51,21 +51,22 @@ pub(crate) fn address() -> impl TypedValueParser<Value = Address> {
         .try_map(|text| -> Result<Address, AddressError> { Address::parse(text) })
 }
 
-/// `50us`, `500ms`, `10s`, `2m`; a bare 0 is zero.
+/// `50us`, `500ms`, `10s`, `2m`; seconds without a unit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
     let millis = match unit {
         "us" => 1e-3,
         "ms" => 1.0,
-        "s" => 1e3,
+        "" | "s" => 1e3,
         "m" => 60e3,
         "h" => 3600e3,
-        "" if number == "0" => 1.0,
-        _ => return Err("write a number and us, ms, s, m or h, as in 500ms or 10s".to_owned()),
+        _ => {
+            return Err("write seconds, or a number and us, ms, s, m or h, as in 500ms".to_owned());
+        }
     };
     let number: f64 = number
         .parse()
-        .map_err(|_| format!("{number:?} is not a number; write 500ms or 10s"))?;
+        .map_err(|_| format!("{number:?} is not a number; write 10, 10s or 500ms"))?;
     Duration::try_from_secs_f64(number * millis / 1e3)
         .map_err(|_| "the duration is out of range".to_owned())
 }
@@ -169,7 +170,9 @@ mod tests {
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("0"), Ok(Duration::ZERO));
-        for bad in ["10", "s", "-1s", "1d", "1e999s", ""] {
+        assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["10 s", "s", "-1s", "1d", "1e999s", ""] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

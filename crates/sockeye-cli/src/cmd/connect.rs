@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sockeye::Kind;
 
-use super::exchange::{Answers, Exchange, Input, line_to_stdout, to_stdout};
+use super::exchange::{Answers, Exchange, Input, print_line};
 use crate::args::Connect;
 use crate::exit::Exit;
+use crate::output;
 
 /// How long answers of a datagram server are waited for after the end of the input.
 const QUIET: Duration = Duration::from_secs(1);
@@ -27,8 +28,8 @@ pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
         busy_poll: Duration::ZERO,
     };
     match args.target.address.kind() {
-        Kind::Stream => exchange.run(Input::Stdin, Vec::new(), to_stdout)?,
-        _ => exchange.run(Input::Stdin, Vec::new(), line_to_stdout)?,
+        Kind::Stream => exchange.run(Input::Stdin, Vec::new(), output::print)?,
+        _ => exchange.run(Input::Stdin, Vec::new(), print_line)?,
     }
     Ok(Exit::Done)
 }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::exchange::to_stdout;
-use crate::exit::{Exit, failure};
+use crate::exit::{Exit, by_signal, failure};
+use crate::output;
 
 const SOCKET: &str = "app.sock";
 
@@ -37,11 +37,14 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     let result = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let stopped = || failure(Exit::Failed, "the demo was stopped; nothing of it is left");
+        let stopped = |signal| {
+            output::complain("the demo was stopped; nothing of it is left");
+            Err(by_signal(signal))
+        };
         tokio::select! {
             result = story(&directory) => result,
-            _ = interrupt.recv() => Err(stopped()),
-            _ = terminate.recv() => Err(stopped()),
+            _ = interrupt.recv() => stopped(Signal::INT),
+            _ = terminate.recv() => stopped(Signal::TERM),
         }
     });
     directory.close()?;
@@ -197,7 +200,7 @@ fn expect(status: ExitStatus, wanted: i32) -> anyhow::Result<()> {
 
 /// Prints text, broken so that it fits into 80 columns.
 fn say(text: &str) -> anyhow::Result<()> {
-    to_stdout(format!("{}\n", wrap(text)).as_bytes())
+    output::print(format!("{}\n", wrap(text)).as_bytes())
 }
 
 fn wrap(text: &str) -> String {

@@ -9,9 +9,10 @@ use sockeye::Kind;
 use sockeye::framing::{Codec, Framing, FramingError};
 use tokio_util::codec::Decoder;
 
-use super::exchange::{Answers, Exchange, Input, line_to_stdout, to_stdout};
+use super::exchange::{Answers, Exchange, Input, print_line};
 use crate::args::Send;
 use crate::exit::{Exit, failure};
+use crate::output;
 
 /// How long the answer to a datagram is waited for; there is no connection that could end.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,8 +44,10 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     let framing = args.framing();
     if framing != Framing::Length {
         match (kind, framing) {
-            (Kind::Stream, _) | (_, Framing::Raw) => exchange.run(input, descriptors, to_stdout)?,
-            _ => exchange.run(input, descriptors, line_to_stdout)?,
+            (Kind::Stream, _) | (_, Framing::Raw) => {
+                exchange.run(input, descriptors, output::print)?;
+            }
+            _ => exchange.run(input, descriptors, print_line)?,
         }
         return Ok(Exit::Done);
     }
@@ -54,7 +57,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     exchange.run(input, descriptors, |bytes| {
         came.extend_from_slice(bytes);
         while let Some(frame) = codec.decode(&mut came).map_err(|e| unframed(args, &e))? {
-            to_stdout(&frame.payload)?;
+            output::print(&frame.payload)?;
         }
         Ok(())
     })?;

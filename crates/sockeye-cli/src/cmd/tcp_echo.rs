@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::exchange::to_stdout;
 use super::serve::allow_many_descriptors;
 use crate::exit::Exit;
+use crate::output;
 
 /// Until somebody kills it. Its address is its only line on standard output.
 pub(crate) fn run() -> anyhow::Result<Exit> {
@@ -17,7 +17,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         .build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        to_stdout(format!("tcp:{}\n", listener.local_addr()?).as_bytes())?;
+        output::print(format!("tcp:{}\n", listener.local_addr()?).as_bytes())?;
         loop {
             let (stream, _) = listener.accept().await?;
             tokio::spawn(echo(stream));

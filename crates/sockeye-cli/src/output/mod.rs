@@ -14,7 +14,25 @@ pub(crate) mod socket;
 pub(crate) mod table;
 pub(crate) mod users;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+
+use rustix::process::Signal;
+
+use crate::exit::{Exit, by_signal, failure};
+
+/// Writes to standard output and flushes, so that what comes in pieces is seen as it comes. Where
+/// nobody reads, such as head(1) that has seen enough, the command ends in silence.
+pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => by_signal(Signal::PIPE),
+        _ => failure(
+            Exit::Failed,
+            format!("cannot write to standard output: {error}"),
+        ),
+    })
+}
 
 /// Writes one line of error to standard error.
 pub(crate) fn complain(text: &str) {

@@ -17,7 +17,7 @@ pub(crate) fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Stream => "stream",
         Kind::SeqPacket => "seqpacket",
-        Kind::Datagram => "dgram",
+        Kind::Datagram => "datagram",
     }
 }
 

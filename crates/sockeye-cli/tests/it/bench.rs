@@ -108,7 +108,7 @@ fn each_kind_size_and_number_of_connections() {
         bench(&["--json", "--connections", "1,40", "--size", "1,64KiB"]).env("TMPDIR", place.dir()),
     );
     let found = objects(&found);
-    for kind in ["unix", "seqpacket", "dgram", "tcp"] {
+    for kind in ["stream", "seqpacket", "datagram", "tcp"] {
         let of_kind = || found.iter().filter(|object| object["kind"] == kind);
         for (size, connections) in [(1, 1), (1, 40), (65536, 1), (65536, 40)] {
             let mut cells = of_kind()
@@ -167,10 +167,10 @@ fn a_server_of_the_users_own() {
         let options = ["--json", "--size", "64", "--connections", "12", &address];
         let found = objects(&run(&mut bench(&options)));
         assert_eq!(found.len(), 2, "{found:?}");
-        let name = if kind.is_empty() {
-            "unix"
-        } else {
-            &kind[..kind.len() - 1]
+        let name = match kind {
+            "" => "stream",
+            "dgram:" => "datagram",
+            _ => "seqpacket",
         };
         assert!(
             found.iter().all(|object| object["kind"] == name),

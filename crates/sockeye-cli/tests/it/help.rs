@@ -1,6 +1,6 @@
 //! Help is a result: on standard output, exit 0. Wrong usage is exit 2, on standard error.
 
-use crate::support::{Place, run, sockeye};
+use crate::support::{Place, Server, run, sockeye};
 
 #[test]
 fn each_verb_explains_itself_on_standard_output() {
@@ -186,5 +186,49 @@ fn wrong_usage_is_exit_2_and_touches_nothing() {
         assert_eq!(tried.text(), "", "{arguments:?}: not on standard output");
         assert!(!tried.stderr.is_empty(), "{arguments:?}: says why");
         assert_eq!(place.names().len(), 0, "{arguments:?}: touches nothing");
+    }
+}
+
+#[test]
+fn wrong_usage_points_to_the_help_of_the_subcommand() {
+    for (arguments, help) in [
+        (&["send"] as &[&str], "sockeye send --help"),
+        (&["serve", "--nonsense", "x"], "sockeye serve --help"),
+        (&["ls", "--kind", "raw"], "sockeye ls --help"),
+        (&["connect", "-"], "sockeye connect --help"),
+        (&["bench", "--time", "0"], "sockeye bench --help"),
+        (&["nonsense"], "sockeye --help"),
+        (&["--nonsense", "send"], "sockeye --help"),
+        (&["tcp-echo", "x"], "sockeye --help"),
+    ] {
+        let tried = run(sockeye().args(arguments));
+        tried.fails(2, &[&format!("; see {help}\n")]);
+        run(sockeye().args(help.split(' ').skip(1))).succeeds();
+    }
+}
+
+#[test]
+fn a_kind_has_one_word_and_the_others_are_understood() {
+    let place = Place::new();
+    for (kind, words) in [
+        ("stream", &["", "stream:", "unix:"] as &[&str]),
+        ("seqpacket", &["seqpacket:"]),
+        ("datagram", &["dgram:", "datagram:"]),
+    ] {
+        for word in words {
+            let path = place.at(format!("{kind}.sock"));
+            let address = format!("{word}{}", path.display());
+            let mut server = Server::started_by(Server::command(&[]).arg(&address), &path);
+            assert_eq!(server.greeting, format!("listening on {address}"));
+            for word in words {
+                let address = format!("{word}{}", path.display());
+                run(sockeye().args(["send", &address, "hi"])).succeeds();
+                let listed = run(sockeye().args(["ls", "--json", &address])).text();
+                assert!(listed.contains(&format!(r#""kind":"{kind}""#)), "{listed}");
+                let why = run(sockeye().args(["why", "--json", &address])).text();
+                assert!(why.contains(&format!(r#""kind":"{kind}""#)), "{why}");
+            }
+            server.stop().is_clean();
+        }
     }
 }

@@ -24,6 +24,7 @@ mod demo;
 mod descriptors;
 mod drain;
 mod drain_backlog;
+mod ending;
 mod errors;
 mod exhaustion;
 mod foreign;

@@ -32,7 +32,7 @@ impl Kind {
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
-            Self::Stream => "unix",
+            Self::Stream => "stream",
             Self::SeqPacket => "seqpacket",
             Self::Datagram => "dgram",
         }
@@ -73,6 +73,7 @@ pub enum Name {
 /// | `fd:3` | an inherited descriptor |
 /// | `systemd:web` | a socket passed by systemd |
 /// | `seqpacket:/run/app.sock`, `dgram:@name` | the same names with another kind |
+/// | `stream:/run/app.sock`, `unix:/run/app.sock` | the default kind, spelled out |
 ///
 /// What parses is printed back the same. Two addresses are equal when kind and name are, however
 /// they were written.
@@ -167,6 +168,12 @@ impl Address {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether the text names the kind, rather than leave it to the default.
+    #[must_use]
+    pub fn has_written_kind(&self) -> bool {
+        split_kind(self.text.as_bytes()).1.len() < self.text.len()
     }
 
     /// The name of the socket.
@@ -268,13 +275,15 @@ mod tests {
 
     #[test]
     fn kinds_and_names() {
-        let cases: [(&str, Kind, Name); 9] = [
+        let cases: [(&str, Kind, Name); 11] = [
             (
                 "/run/a.sock",
                 Kind::Stream,
                 Name::Path("/run/a.sock".into()),
             ),
             ("unix:a", Kind::Stream, Name::Path("a".into())),
+            ("stream:@a", Kind::Stream, Name::Abstract(b"a".to_vec())),
+            ("datagram:a", Kind::Datagram, Name::Path("a".into())),
             ("seqpacket:/x", Kind::SeqPacket, Name::Path("/x".into())),
             ("dgram:@n", Kind::Datagram, Name::Abstract(b"n".to_vec())),
             (
@@ -314,7 +323,15 @@ mod tests {
 
     #[test]
     fn paths_that_look_like_something_else_are_made_clear() {
-        for path in ["@x", "fd:1", "unix:a", "tcp:1", "-", "systemd:x"] {
+        for path in [
+            "@x",
+            "fd:1",
+            "unix:a",
+            "stream:a",
+            "tcp:1",
+            "-",
+            "systemd:x",
+        ] {
             let address = Address::from_path(path).unwrap();
             assert_eq!(address.path(), Some(Path::new(&format!("./{path}"))));
         }

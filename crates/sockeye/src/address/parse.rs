@@ -6,15 +6,21 @@ use std::path::PathBuf;
 
 use super::{Kind, MAX_NAME, Name};
 
+/// What stands in front of a name, as others write it too.
+const KINDS: [(&str, Kind); 5] = [
+    ("unix:", Kind::Stream),
+    ("stream:", Kind::Stream),
+    ("seqpacket:", Kind::SeqPacket),
+    ("dgram:", Kind::Datagram),
+    ("datagram:", Kind::Datagram),
+];
+
 /// Splits a leading `kind:` off; without one the kind is a stream.
 pub(super) fn split_kind(text: &[u8]) -> (Kind, &[u8]) {
-    for kind in [Kind::Stream, Kind::SeqPacket, Kind::Datagram] {
-        let rest = text.strip_prefix(kind.prefix().as_bytes());
-        if let Some(rest) = rest.and_then(|rest| rest.strip_prefix(b":")) {
-            return (kind, rest);
-        }
-    }
-    (Kind::Stream, text)
+    KINDS
+        .iter()
+        .find_map(|(prefix, kind)| Some((*kind, text.strip_prefix(prefix.as_bytes())?)))
+        .unwrap_or((Kind::Stream, text))
 }
 
 /// What is wrong, and what to write instead.
@@ -57,7 +63,7 @@ pub(super) fn parse_name(text: &[u8]) -> Result<Name, Fault> {
         if text.starts_with(scheme.as_bytes()) {
             return Err((
                 format!("{scheme:?} is not a kind of UNIX socket"),
-                "write unix:, seqpacket: or dgram:, or ./… for a file of this name",
+                "write stream:, seqpacket: or dgram:, or ./… for a file of this name",
             ));
         }
     }

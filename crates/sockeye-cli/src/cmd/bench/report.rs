@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::sample::Sample;
 use super::socket::Target;
-use crate::cmd::exchange::to_stdout;
 use crate::exit::{Exit, failure};
 use crate::output::figures::{Conversations, Figures, Ratio, RoundTrips};
 use crate::output::{self, json, page};
@@ -74,7 +73,7 @@ impl Report {
         if self.json {
             let mut line = Vec::new();
             json::line(&mut line, found)?;
-            self.bar.suspend(|| to_stdout(&line))?;
+            self.bar.suspend(|| output::print(&line))?;
         }
         Ok(())
     }
@@ -112,7 +111,7 @@ impl Report {
             let width = size.map(|size| usize::from(size.ws_col)).ok();
             self.figures
                 .write(&mut text, width.filter(|&width| width > 0))?;
-            to_stdout(&text)?;
+            output::print(&text)?;
         }
         for remark in &self.remarks {
             output::complain(remark);

@@ -3,7 +3,7 @@
 mod channel;
 mod sending;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use sockeye::{Address, BusyPoll, Claim, Kind};
 
 use crate::args::ConnectTarget as Target;
 use crate::exit::{Exit, failure};
+use crate::output;
 use channel::Channel;
 use sending::Sending;
 
@@ -286,25 +287,11 @@ fn state(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<PollFlags> {
     Ok(fds[0].revents())
 }
 
-/// Writes to standard output and flushes, so that an answer in pieces is seen as it comes.
-pub(crate) fn to_stdout(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| {
-            failure(
-                Exit::Failed,
-                format!("cannot write to standard output: {error}"),
-            )
-        })
-}
-
-/// As [`to_stdout`], a line for a record.
-pub(crate) fn line_to_stdout(record: &[u8]) -> anyhow::Result<()> {
+/// Prints a line for a record.
+pub(crate) fn print_line(record: &[u8]) -> anyhow::Result<()> {
     let mut line = record.to_vec();
     if line.last() != Some(&b'\n') {
         line.push(b'\n');
     }
-    to_stdout(&line)
+    output::print(&line)
 }

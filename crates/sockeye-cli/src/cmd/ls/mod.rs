@@ -9,7 +9,7 @@ mod selection;
 mod stale;
 mod watch;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 
 use sockeye::inspect::{Options, Snapshot};
@@ -27,8 +27,8 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<Exit> {
         None => {
             let mut out = Vec::new();
             let answer = answer(args, &users, &mut out)?;
-            let wanted = print(&out)?;
-            if let (Some(words), true) = (&answer.words, wanted) {
+            output::print(&out)?;
+            if let Some(words) = &answer.words {
                 output::complain(words);
             }
             Ok(answer.exit)
@@ -100,20 +100,6 @@ fn check_columns(args: &Ls) -> anyhow::Result<()> {
         Exit::Usage,
         format!("cannot list these columns: {text}"),
     ))
-}
-
-/// Writes to standard output; whether somebody still reads it.
-fn print(bytes: &[u8]) -> anyhow::Result<bool> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        // Such as head(1), which has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(failure(
-            Exit::Failed,
-            format!("cannot write to standard output: {error}"),
-        )),
-    }
 }
 
 /// The columns and lines of the terminal on standard output, if it is one.

@@ -4,12 +4,13 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 use serde::Serialize;
 
-use super::{Answer, answer, print, terminal};
+use super::{Answer, answer, terminal};
 use crate::args::Ls;
 use crate::cmd::why::rfc3339;
-use crate::exit::Exit;
+use crate::exit::{Exit, by_signal};
 use crate::output;
 use crate::output::json;
 use crate::output::users::Users;
@@ -44,9 +45,7 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
             // The last line stays free for the cursor, the one before for a word of ours.
             cut(&mut out, lines.saturating_sub(2).max(1));
         }
-        if !print(&out)? {
-            break;
-        }
+        output::print(&out)?;
         // On a screen it was cleared away; elsewhere once is enough.
         if screen.is_some() || said != words {
             if let Some(words) = &words {
@@ -55,7 +54,7 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
             said = words;
         }
         if is_abandoned_within(interval)? {
-            break;
+            return Err(by_signal(Signal::PIPE));
         }
     }
     Ok(Exit::Done)

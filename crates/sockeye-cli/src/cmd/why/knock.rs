@@ -68,7 +68,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
                 "the socket there is not a {} one, which is refused",
                 address.kind()
             ),
-            "use another kind of client: try unix:, seqpacket: or dgram: before the name",
+            "use another kind of client: try stream:, seqpacket: or dgram: before the name",
         ),
         Errno::AGAIN => Verdict::new(
             Exit::TimedOut,

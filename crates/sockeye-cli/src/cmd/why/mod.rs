@@ -14,7 +14,6 @@ mod sight;
 mod user;
 mod verdict;
 
-use std::io::Write;
 use std::path::Path;
 
 use sockeye::address::MAX_NAME;
@@ -22,7 +21,7 @@ use sockeye::{Address, Name};
 
 use crate::args::Why;
 use crate::exit::{Exit, failure};
-use crate::output::escape;
+use crate::output::{self, escape};
 use knock::through;
 pub(super) use lost::relative_namesake;
 use path::End;
@@ -59,7 +58,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
         true => report.as_json(address, &user)?,
         false => report.as_text(address).into_bytes(),
     };
-    std::io::stdout().write_all(&shown)?;
+    output::print(&shown)?;
     Ok(exit)
 }
 

@@ -228,14 +228,14 @@ fn who_sends_to_a_datagram_socket() {
     client.connect(place.socket()).expect("bound");
     let found = json([&place.socket()]);
     assert_eq!(found.len(), 2, "{found:#?}");
-    assert_eq!(found[0]["kind"], "dgram");
+    assert_eq!(found[0]["kind"], "datagram");
     assert_eq!(found[0]["inode"], inode(&server));
     assert_eq!(found[0]["state"], "bound");
     assert_eq!(found[1]["inode"], inode(&client));
     assert_eq!(found[1]["peer"]["inode"], inode(&server));
     let text = run(&mut ls([&place.socket()])).text();
     let last = text.lines().last().expect("a row");
-    assert!(last.starts_with("  dgram"), "{text}");
+    assert!(last.starts_with("  datagram"), "{text}");
     assert!(last.contains(&format!("{}/", id())), "{text}");
 }
 

@@ -59,7 +59,7 @@ fn another_kind() {
     let _datagram = UnixDatagram::bind(place.socket()).expect("a fresh path");
     let told = why(place.socket(), &[]);
     told.is(3, "kind", &[&own_pid(), "datagram", "dgram:/"]);
-    assert_eq!(told.json["listener"]["kind"], "dgram");
+    assert_eq!(told.json["listener"]["kind"], "datagram");
     why(kind("dgram:", &place.socket()), &["--connect"]).is(0, "none", &["receive"]);
     let packets = unconnected(SocketType::SEQPACKET, &place.at("packets"));
     listen(&packets, 1).expect("bound");

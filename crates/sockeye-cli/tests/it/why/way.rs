@@ -138,7 +138,7 @@ fn an_address_is_written_as_ls_does() {
         }
     }
     let told = why("dgram:@no such\\xff", &[]);
-    assert_eq!(told.json["kind"], "dgram");
+    assert_eq!(told.json["kind"], "datagram");
     assert_eq!(told.json["address"], "@no such\\xff");
 }
 
