@@ -12,9 +12,10 @@ Examples:
 
 Exit status:
   0 a connect would succeed   5 not permitted
-  1 links loop, or I/O fails   6 the backlog is full
-  3 nobody listens, or no     7 nobody that you may see listens;
-    socket of this kind         --connect settles it";
+  1 links loop, or I/O fails  6 the backlog is full, or the
+  3 nobody listens, or no       server is stopped
+    socket of this kind       7 nobody that you may see listens;
+                                --connect settles it";
 
 /// Explain why a connect works, or does not
 ///

@@ -4,6 +4,7 @@ mod file;
 mod namespace;
 mod permission;
 mod server;
+mod stopped;
 mod unseen;
 mod way;
 

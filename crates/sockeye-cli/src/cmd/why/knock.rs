@@ -11,6 +11,7 @@ use sockeye::{Address, Kind, Name, Peer};
 
 use super::lost::UNPLACED;
 use super::report::{Check, Report, Status, Verdict};
+use super::stopped::STOPPED;
 use super::user::User;
 use super::verdict::stale;
 use crate::exit::Exit;
@@ -29,7 +30,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
         Ok(peer) => {
             let text = format!("connected{peer}, and hung up");
             report.ok(Check::Connect, text);
-            if exit != Exit::Done {
+            if exit != Exit::Done && cause != STOPPED {
                 report.overrule(Verdict::new(
                     Exit::Done,
                     "none",

@@ -118,6 +118,13 @@ impl fmt::Display for Who {
     }
 }
 
+/// `pid 4242 (nginx)`
+pub(super) fn brief(holder: &Holder) -> String {
+    let process = &holder.process;
+    let command = process.command.as_deref().unwrap_or(b"?");
+    format!("pid {} ({})", process.pid, escape::bytes(command))
+}
+
 fn name(holder: &Holder) -> String {
     let process = &holder.process;
     let command = process.command.as_deref().unwrap_or(b"?");

@@ -11,6 +11,7 @@ mod permission;
 mod process;
 mod report;
 mod sight;
+mod stopped;
 mod user;
 mod verdict;
 

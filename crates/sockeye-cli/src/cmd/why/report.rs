@@ -26,6 +26,7 @@ pub(super) enum Check {
     Permission,
     Kind,
     Listener,
+    Process,
     Backlog,
     Namespace,
     Connect,

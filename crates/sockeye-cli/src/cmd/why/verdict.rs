@@ -14,6 +14,7 @@ use super::listener::{Listener, Standing, Who, is_reachable, queue, standing};
 use super::lost::replaced;
 use super::report::{Check, Report, Status, Verdict};
 use super::sight::Sight;
+use super::stopped;
 use super::user::seer;
 use crate::exit::Exit;
 use crate::output::escape;
@@ -195,9 +196,11 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
         _ if kind == Kind::Datagram => {
             let receives = who.does("receives", "receive");
             report.ok(Check::Listener, format!("{who} {receives}"));
+            stopped::look_at(socket, report);
         }
         Standing::Full(_) => {
             report.ok(Check::Listener, format!("{who} {listens}"));
+            stopped::look_at(socket, report);
             let queue = queue(socket).unwrap_or_default();
             let verdict = Verdict::new(
                 Exit::TimedOut,
@@ -212,6 +215,7 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
         }
         _ => {
             report.ok(Check::Listener, format!("{who} {listens}"));
+            stopped::look_at(socket, report);
             match queue(socket) {
                 Some(queue) => report.ok(Check::Backlog, queue),
                 None => report.step(Check::Backlog, Status::Unknown, "how many wait is not told"),
