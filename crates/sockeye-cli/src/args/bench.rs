@@ -1,12 +1,12 @@
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
 use super::endpoint::{Endpoint, Transport, endpoint};
-use super::values::{duration, size};
+use super::values::{Framing, duration, size};
 use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
@@ -18,8 +18,12 @@ B/S counts the bytes of the requests. CONNECTIONS/S are conversations: connect,
 one request, its answer, close; at most 16 at a time. For dgram a connection is
 a client socket with an address of its own.
 
-The answer to --request must be the text of --expect; a newline more does no
-harm. A connection that the server closes after an answer is opened anew.
+An answer must be the text of --expect, where a newline more does no harm, or
+begin with that of --expect-prefix. With --expect-prefix and --expect-any an
+answer is a record, a line, or with --framing raw what one read gives. A
+connection that the server closes after an answer is opened anew.
+
+SIGINT, SIGTERM and SIGHUP end it; what was measured until then is written.
 
 Examples:
   sockeye bench
@@ -27,6 +31,7 @@ Examples:
   sockeye bench /tmp/echo.sock
   sockeye bench --rate 20000 --connections 16 --size 64 tcp:127.0.0.1:7000
   sockeye bench --request status --expect ok /tmp/app.sock
+  sockeye bench --framing length --request-file get.bin --expect-any /tmp/app.sock
   sockeye bench --compare /tmp/a.sock /tmp/b.sock";
 
 /// Measure round trips: requests a second, and how long each took
@@ -36,7 +41,12 @@ Examples:
 /// TCP loopback; it leaves nothing behind. With the address of a server of
 /// yours, which echoes or answers a request: the same load, for at most 20s.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, group = ArgGroup::new("what"))]
+#[command(
+    after_help = EXAMPLES,
+    group = ArgGroup::new("what"),
+    group = ArgGroup::new("asked"),
+    group = ArgGroup::new("answer"),
+)]
 pub(crate) struct Bench {
     /// The server: a path, @name, either with seqpacket: or dgram: in front, or
     /// tcp:HOST:PORT
@@ -84,7 +94,7 @@ pub(crate) struct Bench {
     pub(crate) time: Option<Duration>,
 
     /// What is sent comes back (the default)
-    #[arg(long, conflicts_with = "request")]
+    #[arg(long, conflicts_with = "asked")]
     echo: bool,
 
     /// Send TEXT, and a newline on a stream
@@ -92,19 +102,50 @@ pub(crate) struct Bench {
         long,
         value_name = "TEXT",
         value_parser = NonEmptyStringValueParser::new(),
-        requires = "expect",
+        group = "asked",
+        requires = "answer",
         conflicts_with_all = ["kinds", "sizes"],
     )]
     request: Option<String>,
 
-    /// What the server answers to --request
+    /// Send the bytes of FILE as they are
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "asked",
+        requires = "answer",
+        conflicts_with_all = ["kinds", "sizes"],
+    )]
+    request_file: Option<PathBuf>,
+
+    /// The answer is TEXT
     #[arg(
         long,
         value_name = "TEXT",
         value_parser = NonEmptyStringValueParser::new(),
-        requires = "request",
+        group = "answer",
+        requires = "asked",
     )]
     expect: Option<String>,
+
+    /// The answer begins with TEXT
+    #[arg(
+        long,
+        value_name = "TEXT",
+        value_parser = NonEmptyStringValueParser::new(),
+        group = "answer",
+        requires = "asked",
+    )]
+    expect_prefix: Option<String>,
+
+    /// Any answer will do
+    #[arg(long, group = "answer", requires = "asked")]
+    expect_any: bool,
+
+    /// Where a message on a stream ends: at a newline, with each read, or after a
+    /// length (u32, big-endian, in front of it) [default: line]
+    #[arg(long, value_enum)]
+    framing: Option<Framing>,
 
     /// Send N requests a second over all connections, whatever the answers
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -127,8 +168,20 @@ pub(crate) struct Bench {
 /// What a user's server is asked, and what it answers.
 #[derive(Clone)]
 pub(crate) struct Question {
-    pub(crate) request: String,
-    pub(crate) answer: String,
+    /// Without what frames it.
+    pub(crate) request: Vec<u8>,
+    /// Whether a stream without lengths gets a newline after it.
+    pub(crate) is_line: bool,
+    pub(crate) answer: Expected,
+}
+
+/// What an answer must be.
+#[derive(Clone)]
+pub(crate) enum Expected {
+    /// This, and on a stream or in a record perhaps a newline.
+    Text(String),
+    Prefix(String),
+    Any,
 }
 
 impl Bench {
@@ -145,9 +198,28 @@ impl Bench {
     }
 
     /// `None`: what is sent comes back.
-    pub(crate) fn question(&self) -> Option<Question> {
-        let (request, answer) = self.request.clone().zip(self.expect.clone())?;
-        Some(Question { request, answer })
+    pub(crate) fn question(&self) -> anyhow::Result<Option<Question>> {
+        let answer = match (&self.expect, &self.expect_prefix, self.expect_any) {
+            (Some(text), ..) => Expected::Text(text.clone()),
+            (_, Some(text), _) => Expected::Prefix(text.clone()),
+            (.., true) => Expected::Any,
+            _ => return Ok(None),
+        };
+        let request = match (&self.request, &self.request_file) {
+            (Some(text), _) => text.clone().into_bytes(),
+            (_, Some(file)) => read(file)?,
+            _ => return Ok(None),
+        };
+        Ok(Some(Question {
+            request,
+            is_line: self.request.is_some(),
+            answer,
+        }))
+    }
+
+    /// As `--framing`.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing.unwrap_or(Framing::Line)
     }
 
     pub(crate) fn sizes(&self) -> Vec<usize> {
@@ -178,15 +250,51 @@ impl Bench {
         }
     }
 
-    /// A server of one's own is asked with --request; ours only echo.
+    /// A server of one's own is asked with --request; ours only echo. Records are not framed.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        match self.request.is_some() && self.address.is_none() && self.compare.is_empty() {
-            false => Ok(()),
-            true => Err(failure(
+        let servers = || self.address.iter().chain(&self.compare);
+        let asks = [
+            ("--request", self.request.is_some()),
+            ("--request-file", self.request_file.is_some()),
+            ("--framing", self.framing.is_some()),
+        ];
+        if let Some((option, _)) = asks.iter().find(|(_, is_given)| *is_given)
+            && servers().next().is_none()
+        {
+            return Err(failure(
                 Exit::Usage,
-                "cannot use --request without an address: the servers of the bench echo; add the address of a server, or leave --request away",
-            )),
+                format!(
+                    "cannot use {option} without an address: the servers of the bench echo; add the address of a server, or omit {option}"
+                ),
+            ));
         }
+        match servers().find(|server| server.transport().has_records()) {
+            Some(server) if self.framing.is_some() => Err(failure(
+                Exit::Usage,
+                format!(
+                    "cannot measure {server} with --framing: a record is a message; omit --framing"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let cannot = |found: &str, exit| {
+        let file = file.display();
+        failure(
+            exit,
+            format!("cannot take the request from {file}: {found}"),
+        )
+    };
+    match std::fs::read(file) {
+        Ok(bytes) if bytes.is_empty() => Err(cannot(
+            "it is empty; write the request into it",
+            Exit::Usage,
+        )),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(cannot(&format!("{error}; check the name"), Exit::Failed)),
     }
 }
 

@@ -13,9 +13,9 @@ mod why;
 
 use std::ffi::OsStr;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
-pub(crate) use bench::{Bench, Question};
+pub(crate) use bench::{Bench, Expected, Question};
 pub(crate) use column::Column;
 pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
@@ -23,7 +23,7 @@ pub(crate) use endpoint::{Endpoint, Transport};
 pub(crate) use ls::{Ls, Netns, Target};
 pub(crate) use send::{Send, Target as ConnectTarget};
 pub(crate) use serve::{Answer, Serve};
-pub(crate) use values::Tradition;
+pub(crate) use values::{Framing, Tradition};
 pub(crate) use why::Why;
 
 const ADDRESSES: &str = "\
@@ -69,7 +69,14 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Echo on TCP loopback, for the bench
     #[command(hide = true)]
-    TcpEcho,
+    TcpEcho(TcpEcho),
+}
+
+#[derive(Args)]
+pub(crate) struct TcpEcho {
+    /// End when this process, which has started us, ends
+    #[arg(long, value_name = "PID")]
+    pub(crate) end_with_parent: Option<i32>,
 }
 
 pub(crate) fn parse() -> Result<Command, clap::Error> {

@@ -149,6 +149,10 @@ pub(crate) struct Serve {
     #[arg(long, hide = true, requires = "takeover")]
     pub(crate) successor: Option<u64>,
 
+    /// End when this process, which has started us, ends
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) end_with_parent: Option<i32>,
+
     /// Write a newline to descriptor N once clients can connect
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(RawFd).range(0..))]
     pub(crate) ready_fd: Option<RawFd>,

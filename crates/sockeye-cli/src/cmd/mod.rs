@@ -5,6 +5,7 @@ mod connect;
 mod demo;
 mod exchange;
 mod ls;
+mod parent;
 mod send;
 mod serve;
 mod tcp_echo;
@@ -22,6 +23,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Why(args) => why::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Demo(_) => demo::run(),
-        Command::TcpEcho => tcp_echo::run(),
+        Command::TcpEcho(args) => tcp_echo::run(&args),
     }
 }

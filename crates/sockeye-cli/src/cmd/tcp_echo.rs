@@ -5,12 +5,17 @@ use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::parent::end_with;
 use super::serve::allow_many_descriptors;
+use crate::args::TcpEcho;
 use crate::exit::Exit;
 use crate::output;
 
 /// Until somebody kills it. Its address is its only line on standard output.
-pub(crate) fn run() -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &TcpEcho) -> anyhow::Result<Exit> {
+    if let Some(parent) = args.end_with_parent {
+        end_with(parent)?;
+    }
     allow_many_descriptors(None);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()

@@ -57,6 +57,9 @@ pub(crate) struct Ratio {
     pub(crate) ratio_high: f64,
     #[serde(skip)]
     pub(crate) pairs: usize,
+    /// The ratio of the rates over all pairs together.
+    #[serde(skip)]
+    pub(crate) of_all: f64,
 }
 
 impl RoundTrips {
@@ -119,8 +122,9 @@ impl Conversations {
 }
 
 impl Ratio {
-    /// The median of the pairs, the lowest and the highest. There is at least one.
-    pub(crate) fn new(mut ratios: Vec<f64>) -> Self {
+    /// The median of the pairs, the lowest and the highest, and that of all of them together. There
+    /// is at least one.
+    pub(crate) fn new(mut ratios: Vec<f64>, of_all: f64) -> Self {
         ratios.sort_by(f64::total_cmp);
         let pairs = ratios.len();
         let at = |index: usize| round(ratios[index], 1e4);
@@ -129,7 +133,16 @@ impl Ratio {
             ratio_low: at(0),
             ratio_high: at(pairs - 1),
             pairs,
+            of_all: round(of_all, 1e4),
         }
+    }
+
+    /// Whether the rates of the two, side by side, say something else than the median.
+    fn is_contradicted(&self) -> bool {
+        const NOTICED: f64 = 0.01;
+        let other_side = (self.ratio - 1.0) * (self.of_all - 1.0) < 0.0;
+        let rest = (self.of_all / self.ratio - 1.0).abs();
+        rest > NOTICED || (other_side && rest > NOTICED / 10.0)
     }
 }
 
@@ -239,11 +252,19 @@ impl std::fmt::Display for Ratio {
             ratio_low,
             ratio_high,
             pairs,
+            of_all,
         } = self;
         write!(
             f,
-            "A has {ratio:.3} times the requests a second of B ({pairs} pairs: {ratio_low:.3} to {ratio_high:.3})"
-        )
+            "A has {ratio:.3} times the requests a second of B (median of {pairs} pairs: {ratio_low:.3} to {ratio_high:.3})"
+        )?;
+        if self.is_contradicted() {
+            write!(
+                f,
+                "; the rates above, of all pairs together, give {of_all:.3}: some pairs were disturbed, and the median is less so"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -312,11 +333,26 @@ mod tests {
 
     #[test]
     fn a_ratio_is_the_median_with_its_extremes() {
-        let ratio = Ratio::new(vec![1.2, 0.9, 1.0, 1.1, 5.0]);
+        let ratio = Ratio::new(vec![1.2, 0.9, 1.0, 1.1, 5.0], 1.1);
         assert_eq!(
             (ratio.ratio, ratio.ratio_low, ratio.ratio_high),
             (1.1, 0.9, 5.0)
         );
+    }
+
+    #[test]
+    fn a_median_that_the_rates_contradict_says_so() {
+        let told = |of_all| Ratio::new(vec![1.02], of_all).to_string();
+        for alike in [1.02, 1.025, 1.012] {
+            assert!(told(alike).ends_with("1.020)"), "{}", told(alike));
+        }
+        for other in [0.998, 1.1, 0.5] {
+            assert!(
+                told(other).contains("all pairs together"),
+                "{}",
+                told(other)
+            );
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `sockeye bench`: every kind, true numbers, clear failures, and nothing left behind. How fast
 //! anything is, is not judged here.
 
+mod ending;
 mod page;
+mod question;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,10 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Finished, Place, Process, Server, eventually, run, sockeye, stale_socket};
+use crate::support::{Finished, Place, Server, run, sockeye, stale_socket};
 
 /// Long enough for a few messages.
 const SHORT: &str = "30ms";
@@ -201,28 +202,6 @@ fn tcp_and_messages_in_pieces() {
 }
 
 #[test]
-fn a_question_and_its_answer() {
-    let place = Place::new();
-    let server = Server::start(place.socket(), &["--reply", "fine, thanks"]);
-    let address = text(&server.path);
-    let ask = |answer| {
-        let options = [
-            "--json",
-            "--request",
-            "how are you?",
-            "--expect",
-            answer,
-            address,
-        ];
-        run(&mut bench(&options))
-    };
-    let found = objects(&ask("fine, thanks"));
-    assert_eq!(found.len(), 4, "{found:?}");
-    assert_eq!(found[0]["size"], "how are you?\n".len());
-    ask("fine").fails(1, &[address, "expected \"fine", "found \"fine, thanks"]);
-}
-
-#[test]
 fn a_server_that_closes_after_each_answer() {
     let place = Place::new();
     serve_once_each(&place.socket(), <[u8]>::to_vec);
@@ -349,31 +328,4 @@ fn failures_are_clear() {
     tried("stale").1.fails(3, &["nobody listens"]);
     tried("absent").1.fails(3, &["cannot connect"]);
     run(&mut bench(&["tcp:127.0.0.1:1"])).fails(3, &["tcp:127.0.0.1:1", "nobody listens"]);
-}
-
-#[test]
-fn a_signal_leaves_neither_a_process_nor_a_file() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let place = Place::new();
-        let mut bench = Process::spawn(
-            bench(&["--json", "--connections", "3"])
-                .args(["--size", "64", "--busy-poll", "1ms"])
-                .env("TMPDIR", place.dir()),
-        );
-        bench.stdout.first_lines(1);
-        let list = format!("/proc/{0}/task/{0}/children", bench.id());
-        let children = std::fs::read_to_string(list).expect("it runs");
-        let children: Vec<&str> = children.split_whitespace().collect();
-        bench.signal(signal);
-        let finished = bench.finish();
-        assert_eq!(finished.code, Some(1), "{finished:#?}");
-        finished.explains(&["stopped", "nothing"]);
-        assert_eq!(children.len(), 4, "a server of each kind");
-        for child in children {
-            eventually("the server is gone", || {
-                (!Path::new("/proc").join(child).exists()).then_some(())
-            });
-        }
-        assert_eq!(place.names().len(), 0, "nothing is left");
-    }
 }

@@ -33,41 +33,67 @@ pub(super) fn run(
         reconnect: false,
     };
     let times = Times::new(args.time, BUDGET, 2 * PAIRS);
-    let [a, b] = servers;
-    let targets = [Target::new(a.clone())?, Target::new(b.clone())?];
-    let side = |target| Side::new(target, args, size, manner, stop);
+    let targets = servers.map(|server| Target::new(server.clone()));
+    let [a, b] = targets;
+    let targets = [a?, b?];
+    let question = args.question()?;
+    let exchange = |target: &Target| match &question {
+        None => Exchange::echo(size, args.framing()),
+        Some(question) => Exchange::question(question, target.endpoint.transport(), args.framing()),
+    };
+    let side = |target| Side::new(target, exchange(target), manner, stop);
     let mut sides = [side(&targets[0])?, side(&targets[1])?];
     report.expect(PAIRS);
     let mut ratios = Vec::with_capacity(PAIRS);
-    for _ in 0..PAIRS {
+    let mut measured = Ok(());
+    while ratios.len() < PAIRS && measured.is_ok() {
+        let [a, b] = servers;
         report.begin(&format!("{a} and {b}"));
-        let mut turns = [Sample::new()?, Sample::new()?];
-        for side in &mut sides {
-            side.load.run(times.warm_up)?;
-        }
-        let mut left = times.time;
-        // Each begins as often as the other.
-        for order in [[0, 1], [1, 0]].into_iter().cycle() {
-            let slice = left.min(SLICE);
-            for at in order {
-                turns[at].add(&sides[at].load.run(slice)?)?;
-            }
-            left -= slice;
-            if left.is_zero() {
-                break;
-            }
-        }
-        for (side, turn) in sides.iter_mut().zip(&turns) {
-            side.total.add(turn)?;
-        }
-        ratios.push(turns[0].rate() / turns[1].rate());
+        measured = pair(&mut sides, times).map(|ratio| ratios.push(ratio));
     }
+    // The pairs before an error are as true as ever.
+    if !ratios.is_empty() {
+        tell(&sides, connections, ratios, report)?;
+    }
+    measured
+}
+
+/// One turn of each; how many times the requests a second of the first are those of the second.
+fn pair(sides: &mut [Side<'_>; 2], times: Times) -> anyhow::Result<f64> {
+    let mut turns = [Sample::new()?, Sample::new()?];
+    for side in sides.iter_mut() {
+        side.load.run(times.warm_up)?;
+    }
+    let mut left = times.time;
+    // Each begins as often as the other.
+    for order in [[0, 1], [1, 0]].into_iter().cycle() {
+        let slice = left.min(SLICE);
+        for at in order {
+            turns[at].add(&sides[at].load.run(slice)?)?;
+        }
+        left -= slice;
+        if left.is_zero() {
+            break;
+        }
+    }
+    for (side, turn) in sides.iter_mut().zip(&turns) {
+        side.total.add(turn)?;
+    }
+    Ok(turns[0].rate() / turns[1].rate())
+}
+
+fn tell(
+    sides: &[Side<'_>; 2],
+    connections: u32,
+    ratios: Vec<f64>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     for Side {
         target,
         size,
         total,
         ..
-    } in &sides
+    } in sides
     {
         report.remark(target, total);
         report.side(RoundTrips::new(
@@ -77,7 +103,8 @@ pub(super) fn run(
             &total.latency,
         ));
     }
-    report.ratio(Ratio::new(ratios))
+    let [a, b] = sides;
+    report.ratio(Ratio::new(ratios, a.total.rate() / b.total.rate()))
 }
 
 struct Side<'a> {
@@ -90,15 +117,10 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(
         target: &'a Target,
-        args: &Bench,
-        size: usize,
+        exchange: Exchange,
         manner: Manner,
         stop: &'a Stop,
     ) -> anyhow::Result<Self> {
-        let exchange = match args.question() {
-            None => Exchange::echo(size),
-            Some(question) => Exchange::question(question, target.endpoint.transport()),
-        };
         Ok(Self {
             target,
             size: exchange.size(),

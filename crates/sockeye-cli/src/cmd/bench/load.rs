@@ -4,6 +4,8 @@
 //! one write and one read, and one epoll_wait(2) is shared by all that are ready; edges, because a
 //! level-triggered set is looked through twice.
 
+mod failure;
+
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroU32;
@@ -14,14 +16,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
-use super::exchange::{self, Exchange, Progress};
+use super::PATIENCE;
+use super::exchange::{self, Came, Exchange, Wrong};
 use super::sample::Sample;
 use super::schedule::Schedule;
 use super::socket::{Socket, Target};
 use super::stop::Stop;
-use super::{PATIENCE, complaint};
 use crate::args::Transport;
-use crate::exit::Exit;
 
 /// How soon a wish to stop is noticed where nothing else happens.
 const TICK: Duration = Duration::from_millis(50);
@@ -62,7 +63,7 @@ struct Connection {
     /// When its request was due, if it has one.
     due: Option<Instant>,
     sent: usize,
-    received: usize,
+    came: Came,
     /// Whether epoll tells when there is room to send.
     wants_room: bool,
     /// Whether this socket had an answer.
@@ -101,7 +102,7 @@ impl<'a> Load<'a> {
                 name: exchange::name(index),
                 due: None,
                 sent: 0,
-                received: 0,
+                came: Came::default(),
                 wants_room: false,
                 was_answered: false,
             });
@@ -177,7 +178,7 @@ impl<'a> Load<'a> {
         let connection = &mut self.connections[index];
         connection.due = Some(due);
         connection.sent = 0;
-        connection.received = 0;
+        connection.came = Came::default();
         self.write(index)
     }
 
@@ -187,7 +188,7 @@ impl<'a> Load<'a> {
             // Whatever it is, the next request finds it.
             return Ok(());
         }
-        if connection.sent < self.exchange.size() {
+        if connection.sent < self.exchange.wire_size() {
             self.write(index)?;
         }
         self.read(index)
@@ -228,20 +229,24 @@ impl<'a> Load<'a> {
                 Err(errno) => return Err(self.broken(&io::Error::from(errno).to_string())),
             };
             let bytes = &self.buffer[..count];
-            let (name, received) = (connection.name, connection.received);
-            match self.exchange.check(name, received, bytes) {
-                Ok(Progress::Complete) => return self.answered(index),
-                Ok(Progress::Received(_)) if transport.has_records() => {
+            let mut came = connection.came;
+            match self.exchange.check(connection.name, &mut came, bytes) {
+                Ok(true) => return self.answered(index),
+                Ok(false) if transport.has_records() => {
                     return Err(self.broken("an answer was cut off"));
                 }
-                Ok(Progress::Received(received)) => {
-                    connection.received = received;
+                Ok(false) => {
+                    connection.came = came;
                     self.heard = Instant::now();
                 }
-                Err(wrong) => {
+                Err(Wrong::Longer) => {
+                    return Err(self.broken(
+                        "an answer of more than one message came (with --framing raw it is what one read gives)",
+                    ));
+                }
+                Err(Wrong::Differs { expected, found }) => {
                     return Err(self.broken(&format!(
-                        "a wrong answer came: expected {}, found {}",
-                        wrong.expected, wrong.found
+                        "a wrong answer came: expected {expected}, found {found}"
                     )));
                 }
             }
@@ -265,11 +270,21 @@ impl<'a> Load<'a> {
     /// Sends the request again on a new connection, if the server has ended the old one in order.
     fn was_closed(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &self.connections[index];
-        if connection.received > 0 {
-            return Err(self.broken("it closed a connection in the middle of an answer"));
+        if self.exchange.ends_with_input(connection.came) {
+            self.sample.closed += 1;
+            self.reopen(index)?;
+            return self.answered(index);
         }
-        if !connection.was_answered {
-            return Err(self.broken("it closed a connection without an answer"));
+        let found = match (connection.came.is_nothing(), connection.was_answered) {
+            (false, _) => Some("it closed a connection in the middle of an answer"),
+            (true, false) => Some("it closed a connection without an answer"),
+            (true, true) => None,
+        };
+        if let Some(found) = found {
+            return Err(match self.target.is_gone() {
+                true => self.target.gone(),
+                false => self.broken(found),
+            });
         }
         self.sample.closed += 1;
         self.reopen(index)?;
@@ -345,40 +360,6 @@ impl<'a> Load<'a> {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(io::Error::from(errno).into()),
         }
-    }
-
-    fn silence(&self, waiting: usize) -> anyhow::Error {
-        let all = self.connections.len();
-        complaint(
-            Exit::TimedOut,
-            &self.target.endpoint,
-            &format!("{waiting} of {all} connections had no answer for {PATIENCE:?}"),
-            "look at the server, or take fewer --connections",
-        )
-    }
-
-    fn cannot_send(&self, errno: Errno) -> anyhow::Error {
-        match errno {
-            Errno::MSGSIZE => complaint(
-                Exit::Failed,
-                &self.target.endpoint,
-                &format!(
-                    "a record of {} bytes is too long for the kernel",
-                    self.exchange.size()
-                ),
-                "take a smaller --size",
-            ),
-            Errno::CONNREFUSED | Errno::NOTCONN => self.broken("the server has gone"),
-            _ => self.broken(&io::Error::from(errno).to_string()),
-        }
-    }
-
-    fn broken(&self, found: &str) -> anyhow::Error {
-        let advice = match self.exchange.is_echo() {
-            true => "give a server that echoes, or --request and --expect",
-            false => "look at the server, or at --expect",
-        };
-        complaint(Exit::Failed, &self.target.endpoint, found, advice)
     }
 }
 

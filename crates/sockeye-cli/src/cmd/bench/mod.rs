@@ -3,6 +3,7 @@
 mod compare;
 mod exchange;
 mod load;
+mod page;
 mod picture;
 mod report;
 mod sample;
@@ -19,6 +20,7 @@ use rustix::thread::set_current_timer_slack;
 use super::serve::allow_many_descriptors;
 use crate::args::{Bench, Endpoint};
 use crate::exit::{Exit, failure};
+use page::PageFile;
 use report::Report;
 use stop::Stop;
 
@@ -27,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     args.check()?;
+    let page = args.html.as_deref().map(PageFile::open).transpose()?;
     allow_many_descriptors(None);
     // Without it a sleep until a request is due takes 50 us longer.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
@@ -38,10 +41,15 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     };
     // What was measured is true, whatever came then.
     report.print()?;
-    measured?;
-    if let Some(path) = &args.html {
-        report.write_page(path)?;
-    }
+    let written = match page {
+        Some(page) if report.is_empty() => {
+            page.give_up();
+            Ok(())
+        }
+        Some(page) => page.write(&report.page()),
+        None => Ok(()),
+    };
+    measured.and(written)?;
     Ok(Exit::Done)
 }
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::Times;
 use super::exchange::Exchange;
 use super::load::{Load, Manner};
 use super::report::Report;
 use super::servers::Server;
 use super::socket::Target;
 use super::stop::Stop;
-use crate::args::Bench;
+use super::{Times, complaint};
+use crate::args::{Bench, Question};
 use crate::exit::{Exit, failure};
 use crate::output::figures::{self, Conversations, RoundTrips};
 
@@ -23,14 +23,32 @@ const FOREIGN_BUDGET: Duration = Duration::from_secs(18);
 const CONVERSATIONS: u32 = 16;
 
 pub(super) fn run(args: &Bench, stop: &Stop, report: &mut Report) -> anyhow::Result<()> {
-    let question = args.question();
+    let question = args.question()?;
     let sizes = match &question {
         None => args.sizes(),
         // One, whatever its size.
         Some(_) => vec![0],
     };
-    let stage = Stage::set(args, &sizes)?;
-    let targets = &stage.targets;
+    let mut stage = Stage::set(args, &sizes)?;
+    measure(
+        args,
+        question.as_ref(),
+        &sizes,
+        &stage.targets,
+        stop,
+        report,
+    )
+    .map_err(|error| stage.blame(error))
+}
+
+fn measure(
+    args: &Bench,
+    question: Option<&Question>,
+    sizes: &[usize],
+    targets: &[Target],
+    stop: &Stop,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let counts = args.connections();
     let steps = targets.len() * (sizes.len() * counts.len() + 1);
     let budget = match args.address {
@@ -40,9 +58,9 @@ pub(super) fn run(args: &Bench, stop: &Stop, report: &mut Report) -> anyhow::Res
     let times = Times::new(args.time, budget, steps);
     report.expect(steps);
 
-    let exchange = |target: &Target, size| match question.clone() {
-        None => Exchange::echo(size),
-        Some(question) => Exchange::question(question, target.endpoint.transport()),
+    let exchange = |target: &Target, size| match question {
+        None => Exchange::echo(size, args.framing()),
+        Some(question) => Exchange::question(question, target.endpoint.transport(), args.framing()),
     };
     let manner = |connections: u32| Manner {
         connections: connections as usize,
@@ -50,7 +68,7 @@ pub(super) fn run(args: &Bench, stop: &Stop, report: &mut Report) -> anyhow::Res
         busy_poll: args.busy_poll,
         reconnect: false,
     };
-    for &size in &sizes {
+    for &size in sizes {
         for &connections in &counts {
             for target in targets {
                 let transport = target.endpoint.transport();
@@ -97,7 +115,7 @@ pub(super) fn run(args: &Bench, stop: &Stop, report: &mut Report) -> anyhow::Res
 struct Stage {
     targets: Vec<Target>,
     // Dropped in this order.
-    _servers: Vec<Server>,
+    servers: Vec<Server>,
     _directory: Option<TempDir>,
 }
 
@@ -106,7 +124,7 @@ impl Stage {
         if let Some(endpoint) = &args.address {
             return Ok(Self {
                 targets: vec![Target::new(endpoint.clone())?],
-                _servers: Vec::new(),
+                servers: Vec::new(),
                 _directory: None,
             });
         }
@@ -133,8 +151,26 @@ impl Stage {
         }
         Ok(Self {
             targets,
-            _servers: servers,
+            servers,
             _directory: Some(directory),
         })
+    }
+    /// A server of ours that has ended is the better explanation.
+    fn blame(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let mut servers = self.servers.iter_mut();
+        let ended = servers.find_map(|server| {
+            server
+                .ended()
+                .map(|status| (server.endpoint.clone(), status))
+        });
+        match ended {
+            Some((endpoint, status)) => complaint(
+                Exit::Failed,
+                &endpoint,
+                &format!("the echo server there has ended ({status})"),
+                "look at what ended it, and start the bench again",
+            ),
+            None => error,
+        }
     }
 }

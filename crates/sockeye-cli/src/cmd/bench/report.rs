@@ -2,14 +2,12 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::sample::Sample;
 use super::socket::Target;
-use crate::exit::{Exit, failure};
 use crate::output::figures::{Conversations, Figures, Ratio, RoundTrips};
 use crate::output::{self, json, page};
 
@@ -119,14 +117,13 @@ impl Report {
         Ok(())
     }
 
-    pub(super) fn write_page(&self, path: &Path) -> anyhow::Result<()> {
-        std::fs::write(path, page::of(&self.figures, &about())).map_err(|error| {
-            let path = path.display();
-            failure(
-                Exit::Failed,
-                format!("cannot write the page {path}: {error}; the results are above"),
-            )
-        })
+    /// Whether nothing was measured.
+    pub(super) fn is_empty(&self) -> bool {
+        self.figures.round_trips.is_empty()
+    }
+
+    pub(super) fn page(&self) -> String {
+        page::of(&self.figures, &about(), &command_line())
     }
 }
 
@@ -138,4 +135,24 @@ fn about() -> String {
     let cores = cores.map_or_else(|_| "?".to_owned(), |count| count.to_string());
     let version = env!("CARGO_PKG_VERSION");
     format!("sockeye {version}, Linux {kernel}, {cores} cores")
+}
+
+/// What was typed, so that it can be typed again.
+fn command_line() -> String {
+    let words = std::env::args_os().skip(1);
+    let words = words.map(|word| quoted(&word.to_string_lossy()));
+    ["sockeye".to_owned()]
+        .into_iter()
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@,=%+".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }

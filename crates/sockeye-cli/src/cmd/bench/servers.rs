@@ -3,14 +3,23 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sockeye::{Address, Kind, Name};
 
 use crate::args::{Endpoint, Transport};
+use crate::cmd::parent::end_with_us;
 use crate::exit::{Exit, failure};
+
+/// How long a process may take from closing its sockets to its end.
+const AT_ITS_END: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 /// An echo server, killed and waited for when dropped. The files that it leaves are in a directory
 /// that goes as well.
@@ -40,14 +49,22 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         match &address {
             Some(address) => command
-                .args(["serve", "--echo", "--quiet", "--ready-fd", "1"])
+                .args([
+                    "serve",
+                    "--echo",
+                    "--quiet",
+                    "--ready-fd",
+                    "1",
+                    "--drain",
+                    "0",
+                ])
                 .args(busy_poll_of(transport, busy_poll))
                 .arg("--max-message")
                 .arg(max_message.to_string())
                 .arg(address.as_os_str()),
             None => command.arg("tcp-echo"),
         };
-        let child = command
+        let child = end_with_us(&mut command)
             // A group of its own: what the keyboard sends is for us, and we end it.
             .process_group(0)
             .stdin(Stdio::null())
@@ -64,6 +81,15 @@ impl Server {
             server.endpoint = Endpoint::parse(&told.into()).map_err(anyhow::Error::msg)?;
         }
         Ok(server)
+    }
+
+    /// How it has ended, if it has. One whose sockets have closed is about to.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        let process = Pid::from_raw(self.child.id().cast_signed())?;
+        let process = pidfd_open(process, PidfdFlags::empty()).ok()?;
+        let mut state = [PollFd::new(&process, PollFlags::IN)];
+        poll(&mut state, Some(&AT_ITS_END)).ok()?;
+        self.child.try_wait().ok()?
     }
 
     /// The line that says that it listens.

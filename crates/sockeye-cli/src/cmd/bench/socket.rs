@@ -1,14 +1,16 @@
 //! The client's end of a connection, of any kind.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use sockeye::connect::ConnectErrorKind;
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
-use sockeye::{Address, Connector};
+use sockeye::{Address, ConnectError, Connector};
 
-use super::PATIENCE;
+use super::{PATIENCE, complaint};
 use crate::args::{Endpoint, Transport};
 use crate::exit::{Exit, failure};
 
@@ -36,6 +38,8 @@ pub(super) struct Target {
     /// Where the endpoint is TCP: what its name stands for.
     tcp: Vec<SocketAddr>,
     connector: Connector,
+    /// Whether it was there before.
+    was_there: Cell<bool>,
 }
 
 impl Target {
@@ -53,20 +57,55 @@ impl Target {
             endpoint,
             tcp,
             connector: Connector::new().connect_timeout(PATIENCE),
+            was_there: Cell::new(false),
         })
     }
 
     /// A connection that does not block.
     pub(super) fn connect(&self) -> anyhow::Result<Socket> {
         let socket = match &self.endpoint {
-            Endpoint::Unix(address) => self.connect_unix(address)?,
-            Endpoint::Tcp(_) => {
-                let stream = connect_tcp(&self.tcp);
-                Socket::Tcp(stream.map_err(|error| self.refused(&error))?)
-            }
+            Endpoint::Unix(address) => self.connect_unix(address),
+            Endpoint::Tcp(_) => connect_tcp(&self.tcp)
+                .map(Socket::Tcp)
+                .map_err(|error| self.refused(&error)),
         };
+        let socket = socket.map_err(|error| match self.was_there.get() && self.is_gone() {
+            true => self.gone(),
+            false => error,
+        })?;
+        self.was_there.set(true);
         rustix::io::ioctl_fionbio(&socket, true).map_err(io::Error::from)?;
         Ok(socket)
+    }
+
+    /// The error of a server that has ended.
+    pub(super) fn gone(&self) -> anyhow::Error {
+        complaint(
+            Exit::Failed,
+            &self.endpoint,
+            "the server has ended in the middle of it",
+            "look at what ended it",
+        )
+    }
+
+    /// Whether nobody listens there any more.
+    pub(super) fn is_gone(&self) -> bool {
+        match &self.endpoint {
+            Endpoint::Unix(address) => self.connect_unix(address).is_err_and(|error| {
+                let error = error.downcast_ref().map(ConnectError::kind);
+                matches!(
+                    error,
+                    Some(
+                        ConnectErrorKind::Absent
+                            | ConnectErrorKind::Stale
+                            | ConnectErrorKind::NobodyListens
+                            | ConnectErrorKind::NotListening { .. }
+                    )
+                )
+            }),
+            Endpoint::Tcp(_) => connect_tcp(&self.tcp)
+                .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused),
+        }
     }
 
     fn connect_unix(&self, address: &Address) -> anyhow::Result<Socket> {

@@ -2,50 +2,48 @@
 //! nor a directory of ours is left behind.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::exit::{Exit, failure};
+use crate::exit::by_signal;
 
+/// The first signal that asked for it.
 #[derive(Clone)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(super) struct Stop(Arc<OnceLock<Signal>>);
 
 impl Stop {
     /// Listens for signals on a thread of its own, to the end of the process.
     pub(super) fn on_signals() -> io::Result<Self> {
-        let flag = Arc::new(AtomicBool::new(false));
+        let first = Arc::new(OnceLock::new());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
         let kinds = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
+            (SignalKind::interrupt(), Signal::INT),
+            (SignalKind::terminate(), Signal::TERM),
+            (SignalKind::hangup(), Signal::HUP),
         ];
         let inside = runtime.enter();
-        let signals: Vec<Signal> = kinds.into_iter().map(signal).collect::<io::Result<_>>()?;
-        drop(inside);
-        for mut signal in signals {
-            let flag = Arc::clone(&flag);
+        for (kind, number) in kinds {
+            let mut signal = signal(kind)?;
+            let first = Arc::clone(&first);
             runtime.spawn(async move {
                 signal.recv().await;
-                flag.store(true, Ordering::Relaxed);
+                first.get_or_init(|| number);
             });
         }
+        drop(inside);
         std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
-        Ok(Self(flag))
+        Ok(Self(first))
     }
 
-    /// An error once a stop is asked for.
+    /// An error once a stop is asked for: the end by that signal.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        match self.0.load(Ordering::Relaxed) {
-            false => Ok(()),
-            true => Err(failure(
-                Exit::Failed,
-                "the bench was stopped by a signal; nothing of it is left",
-            )),
+        match self.0.get() {
+            None => Ok(()),
+            Some(signal) => Err(by_signal(*signal)),
         }
     }
 }

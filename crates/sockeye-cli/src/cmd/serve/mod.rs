@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::args::Serve;
+use crate::cmd::parent::end_with;
 use crate::exit::{Exit, failure};
 use crate::output::log;
 use allowed::Allowed;
@@ -39,6 +40,9 @@ use socket::Socket;
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     log::init(args.quiet, args.verbose);
+    if let Some(parent) = args.end_with_parent {
+        end_with(parent)?;
+    }
     if let (Some(option), false) = (args.file_option(), is_path(args)) {
         return Err(failure(
             Exit::Usage,

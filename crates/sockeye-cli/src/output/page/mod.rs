@@ -11,17 +11,23 @@ use chart::{Bars, Curves, Series};
 const STYLE: &str = include_str!("page.css");
 const LETTERS: [&str; 2] = ["A", "B"];
 
-/// The page, with words that say what was measured where.
-pub(crate) fn of(figures: &Figures, about: &str) -> String {
+/// The page, with words that say what was measured where, and the command that did it.
+pub(crate) fn of(figures: &Figures, about: &str, command: &str) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
-    let _ = Page { figures, about }.write(&mut page);
+    let _ = Page {
+        figures,
+        about,
+        command,
+    }
+    .write(&mut page);
     page
 }
 
 struct Page<'a> {
     figures: &'a Figures,
     about: &'a str,
+    command: &'a str,
 }
 
 /// What was measured with one size and number of connections.
@@ -38,8 +44,9 @@ impl<'a> Page<'a> {
             "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n<meta name=viewport content='width=device-width'>\n\
              <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
              <link rel=icon href='data:,'>\n<title>sockeye bench</title>\n<style>\n{STYLE}</style>\n\
-             <h1>sockeye bench</h1>\n<p>{}</p>\n",
-            html(self.about)
+             <h1>sockeye bench</h1>\n<p>{}</p>\n<p><code id=command>{}</code></p>\n",
+            html(self.about),
+            html(self.command)
         )?;
         if let Some(ratio) = &self.figures.ratio {
             writeln!(page, "<p id=ratio>{}</p>", html(&ratio.to_string()))?;

@@ -61,6 +61,8 @@ fn a_page_that_a_browser_shows_in_light_and_dark() {
         assert_eq!(text.matches("</svg>").count(), charts, "{text}");
         assert_eq!(text.matches("</table>").count(), 1, "{text}");
         assert!(!text.contains("<b>"), "names are escaped: {text}");
+        let command = format!("sockeye bench --time 30ms {} ", options[0]);
+        assert!(text.contains(&command), "what was typed: {text}");
         for outside in ["http:", "https:", "<script", "NaN", "inf"] {
             assert!(!text.contains(outside), "{outside}: {text}");
         }

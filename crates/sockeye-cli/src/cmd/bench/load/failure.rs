@@ -1,0 +1,45 @@
+//! Why a load cannot go on.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::super::{PATIENCE, complaint};
+use super::Load;
+use crate::exit::Exit;
+
+impl Load<'_> {
+    pub(super) fn silence(&self, waiting: usize) -> anyhow::Error {
+        let all = self.connections.len();
+        complaint(
+            Exit::TimedOut,
+            &self.target.endpoint,
+            &format!("{waiting} of {all} connections had no answer for {PATIENCE:?}"),
+            "look at the server, or take fewer --connections",
+        )
+    }
+
+    pub(super) fn cannot_send(&self, errno: Errno) -> anyhow::Error {
+        match errno {
+            Errno::MSGSIZE => complaint(
+                Exit::Failed,
+                &self.target.endpoint,
+                &format!(
+                    "a record of {} bytes is too long for the kernel",
+                    self.exchange.size()
+                ),
+                "take a smaller --size",
+            ),
+            Errno::CONNREFUSED | Errno::NOTCONN => self.target.gone(),
+            _ => self.broken(&io::Error::from(errno).to_string()),
+        }
+    }
+
+    pub(super) fn broken(&self, found: &str) -> anyhow::Error {
+        let advice = match self.exchange.is_echo() {
+            true => "give a server that echoes, or tell with --request and --expect what is said",
+            false => "look at the server, at what is expected, and at --framing",
+        };
+        complaint(Exit::Failed, &self.target.endpoint, found, advice)
+    }
+}

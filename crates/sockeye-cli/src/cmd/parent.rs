@@ -1,0 +1,29 @@
+//! A server of `bench` ends with it, however that ends.
+
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use crate::exit::{Exit, failure};
+
+/// The option of a server that takes [`Parent`].
+pub(crate) const OPTION: &str = "--end-with-parent";
+
+/// Has a command end with this process.
+pub(crate) fn end_with_us(command: &mut Command) -> &mut Command {
+    command.arg(OPTION).arg(std::process::id().to_string())
+}
+
+/// Has SIGTERM sent to this process when the process `parent`, which has started it, ends
+/// (`PR_SET_PDEATHSIG`, prctl(2)).
+pub(crate) fn end_with(parent: i32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM)).map_err(std::io::Error::from)?;
+    // It may have ended before.
+    match getppid().map(Pid::as_raw_pid) == Some(parent) {
+        true => Ok(()),
+        false => Err(failure(
+            Exit::Usage,
+            format!("cannot use {OPTION} {parent}: that process has not started this one; omit it"),
+        )),
+    }
+}
