@@ -28,6 +28,7 @@ use rustix::net::{
     sendmsg, sendmsg_addr, sockopt,
 };
 
+use crate::ids;
 use crate::peer::Peer;
 use crate::sys::{self, message::Message};
 
@@ -283,8 +284,7 @@ pub(crate) fn received(message: Message, limit: usize) -> Result<Option<Received
 }
 
 /// A message that was sent before anybody asked for credentials comes with those of nobody: pid 0,
-/// and the ids that the kernel gives for what it cannot express (`fs.overflowuid`).
+/// and the ids that the kernel gives for what it cannot express.
 fn is_known(found: &libc::ucred) -> bool {
-    const OVERFLOW: u32 = 65534;
-    (found.pid, found.uid, found.gid) != (0, OVERFLOW, OVERFLOW)
+    found.pid != 0 || !ids::are_overflow(found.uid, found.gid)
 }

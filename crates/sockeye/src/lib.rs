@@ -12,6 +12,7 @@ pub mod claim;
 pub mod connect;
 #[cfg(feature = "tokio")]
 pub mod framing;
+pub mod ids;
 pub mod inspect;
 #[cfg(feature = "tokio")]
 pub mod listener;

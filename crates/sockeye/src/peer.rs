@@ -11,17 +11,18 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::sys;
+use crate::{ids, sys};
 
-/// The user, group and process that connected, or (seen from a client) that listens.
+/// The user, group and process that connected, or (seen from a client) that listens. An id without
+/// a mapping in our user namespace is not known ([`ids`]).
 ///
 /// The kernel noted them at connect(2) or listen(2) (`SO_PEERCRED`, unix(7)); a process that has
 /// changed its user since, or handed its descriptor on, is still shown as it was. A pid can be
 /// reused: use it for display, and [`pidfd`] where identity matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    uid: u32,
-    gid: u32,
+    uid: Option<u32>,
+    gid: Option<u32>,
     pid: Option<Pid>,
 }
 
@@ -49,21 +50,22 @@ impl Peer {
     /// `None` where the kernel knows nobody.
     pub(crate) fn from_credentials(found: libc::ucred) -> Option<Self> {
         (found.uid != u32::MAX).then(|| Self {
-            uid: found.uid,
-            gid: found.gid,
+            uid: ids::uid(found.uid),
+            gid: ids::gid(found.gid),
             pid: Pid::from_raw(found.pid),
         })
     }
 
-    /// The effective user id at connect or listen.
+    /// The effective user id at connect or listen; `None` where it has no mapping in our user
+    /// namespace, or may have none.
     #[must_use]
-    pub fn uid(&self) -> u32 {
+    pub fn uid(&self) -> Option<u32> {
         self.uid
     }
 
-    /// The effective group id at connect or listen.
+    /// The effective group id at connect or listen; `None` as for [`uid`](Self::uid).
     #[must_use]
-    pub fn gid(&self) -> u32 {
+    pub fn gid(&self) -> Option<u32> {
         self.gid
     }
 
@@ -82,11 +84,12 @@ impl Peer {
 }
 
 impl fmt::Display for Peer {
-    /// `pid 4242 uid 1000`, with `?` for a pid that is not known.
+    /// `pid 4242 uid 1000`, with `?` for what is not known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uid = ids::Shown(self.uid);
         match self.pid {
-            Some(pid) => write!(f, "pid {} uid {}", pid.as_raw_pid(), self.uid),
-            None => write!(f, "pid ? uid {}", self.uid),
+            Some(pid) => write!(f, "pid {} uid {uid}", pid.as_raw_pid()),
+            None => write!(f, "pid ? uid {uid}"),
         }
     }
 }
@@ -119,12 +122,14 @@ pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
 }
 
 /// The peer's supplementary group ids (`SO_PEERGROUPS`, Linux 4.13), the primary one not among
-/// them unless it is listed twice.
+/// them unless it is listed twice. Without those that have no mapping in our user namespace
+/// ([`ids`]).
 ///
 /// # Errors
 /// As getsockopt(2); `ENODATA` where there is no peer.
 pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
-    sys::peer::groups(socket.as_fd())
+    let found = sys::peer::groups(socket.as_fd())?;
+    Ok(found.into_iter().filter_map(ids::gid).collect())
 }
 
 /// The path that the peer is bound to, as it gave it to bind(2); `None` where it has none.
@@ -171,8 +176,8 @@ mod tests {
     fn the_peer_of_a_pair_is_this_process() {
         let (left, _right) = UnixStream::pair().unwrap();
         let peer = Peer::of(&left).unwrap();
-        assert_eq!(peer.uid(), rustix::process::geteuid().as_raw());
-        assert_eq!(peer.gid(), rustix::process::getegid().as_raw());
+        assert_eq!(peer.uid(), ids::own_uid());
+        assert_eq!(peer.gid(), ids::gid(rustix::process::getegid().as_raw()));
         assert_eq!(peer.pid(), Some(rustix::process::getpid()));
         assert!(peer.command().is_some());
         let mine: Vec<u32> = rustix::process::getgroups()

@@ -24,9 +24,10 @@ Examples:
 A PROGRAM has the connection as its standard input and output, shares standard
 error with the server, and gets no other descriptor; of a datagram that is its
 standard input, and what it prints is the answer. It is told, as by
-s6-ipcserver: PROTO=IPC, IPCREMOTEEUID, IPCREMOTEEGID, IPCREMOTEPID (unset where
-it is unknown), IPCREMOTEPATH, IPCLOCALPATH and IPCCONNNUM, the connections of
-that user. A listener of --inetd-listener is descriptor 3 (sd_listen_fds(3)).
+s6-ipcserver: PROTO=IPC, IPCREMOTEEUID, IPCREMOTEEGID, IPCREMOTEPID (each unset
+where it is unknown), IPCREMOTEPATH, IPCLOCALPATH and IPCCONNNUM, the
+connections of that user. A listener of --inetd-listener is descriptor 3
+(sd_listen_fds(3)).
 
 SIGINT, SIGTERM and SIGHUP drain: no newcomer is let in, requests that have
 begun are answered, for at most the time of --drain. A second signal cuts them
@@ -100,12 +101,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_connections: Option<usize>,
 
-    /// Serve at most N connections of one user at a time; others are closed
+    /// Serve at most N connections of one user at a time; others are closed.
+    /// Users without a mapping in our user namespace count as one
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_per_uid: Option<usize>,
 
     /// Serve processes of this user only, and those of --allow-group; others
-    /// are closed and told nothing. Our own user is always allowed
+    /// are closed and told nothing. Our own user is always allowed, one
+    /// without a mapping in our user namespace never
     #[arg(long = "allow-user", value_name = "U", value_parser = uid)]
     pub(crate) allow_users: Vec<u32>,
 

@@ -61,9 +61,8 @@ impl Sender {
     pub(crate) fn describe(&self) -> String {
         let unknown = || "?".to_owned();
         let pid = self.pid().map_or_else(unknown, |pid| pid.to_string());
-        let uid = self
-            .peer
-            .map_or_else(unknown, |peer| peer.uid().to_string());
+        let uid = self.peer.and_then(|peer| peer.uid());
+        let uid = uid.map_or_else(unknown, |uid| uid.to_string());
         let command = self.command.as_deref().unwrap_or(b"?");
         format!("pid {pid} ({}) uid {uid}", escape::bytes(command))
     }
@@ -104,7 +103,7 @@ pub(crate) fn as_json(message: &Received<'_>, sender: &Sender) -> serde_json::Re
         bytes: message.size,
         pid: sender.pid(),
         comm: comm.map(|comm| String::from_utf8_lossy(comm).into_owned()),
-        uid: sender.peer.map(|peer| peer.uid()),
+        uid: sender.peer.and_then(|peer| peer.uid()),
         text,
         data: text.is_none().then(|| STANDARD.encode(message.payload)),
         descriptors: message.descriptors.iter().map(Descriptor::of).collect(),

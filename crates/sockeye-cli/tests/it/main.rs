@@ -50,4 +50,5 @@ mod systemd;
 mod takeover;
 mod topology;
 mod units;
+mod user_namespace;
 mod why;

@@ -10,6 +10,7 @@ use rustix::process::Pid;
 
 use super::LOCK_SUFFIX;
 use crate::address::Address;
+use crate::ids::Shown;
 
 /// Why an address could not be claimed: what was tried, what was found, what to do.
 #[derive(Debug)]
@@ -48,8 +49,9 @@ pub enum ClaimErrorKind {
     ParentDenies {
         /// The directory.
         directory: PathBuf,
-        /// Its permission bits and its owner's uid, where we may see them.
-        mode_and_owner: Option<(u32, u32)>,
+        /// Its permission bits and its owner's uid, where we may see them; an owner without a
+        /// mapping in our user namespace is `None`.
+        mode_and_owner: Option<(u32, Option<u32>)>,
     },
     /// The socket may not be given to this owner.
     OwnerDenied {
@@ -65,8 +67,8 @@ pub enum ClaimErrorKind {
     },
     /// The lock file is another user's, who may own the path, or have left both behind.
     LockDenied {
-        /// That user.
-        owner: u32,
+        /// That user; `None` where it has no mapping in our user namespace.
+        owner: Option<u32>,
     },
     /// The lock file's name belongs to a file that is not ours.
     ForeignLockFile(FileType),
@@ -202,7 +204,7 @@ impl fmt::Display for ClaimError {
             } => {
                 write!(f, "the directory {}", directory.display())?;
                 if let Some((mode, owner)) = mode_and_owner {
-                    write!(f, " (mode {mode:04o}, owner uid {owner})")?;
+                    write!(f, " (mode {mode:04o}, owner uid {})", Shown(*owner))?;
                 }
                 write!(
                     f,
@@ -237,8 +239,9 @@ impl fmt::Display for ClaimError {
             ),
             ClaimErrorKind::LockDenied { owner } => write!(
                 f,
-                "its lock file {}{LOCK_SUFFIX} belongs to uid {owner} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
+                "its lock file {}{LOCK_SUFFIX} belongs to uid {} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
                 self.address.path().unwrap_or("".as_ref()).display(),
+                Shown(*owner),
                 self.reason()
             ),
             ClaimErrorKind::NoTakeover => f.write_str(

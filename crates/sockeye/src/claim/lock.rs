@@ -6,8 +6,9 @@ use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fs
 use rustix::io::Errno;
 
 use super::error::{ClaimError, ClaimErrorKind};
-use super::place::{FileIdentity, Place, parent_of};
+use super::place::{FileIdentity, Place, is_own, parent_of};
 use crate::address::Address;
+use crate::ids;
 use crate::inspect::procfs;
 
 /// How often a lock file that was removed under us is opened anew. Each round another owner has
@@ -28,11 +29,12 @@ pub(super) struct Lock {
 
 impl Lock {
     fn new(file: OwnedFd, found: &Stat) -> Self {
+        // Left behind by a server of this user that was killed, or just made.
+        let is_ours = found.st_nlink == 1 && is_own(&file, found);
         Self {
             file,
             identity: FileIdentity::of(found),
-            // Left behind by a server of this user that was killed, or just made.
-            is_ours: found.st_nlink == 1 && found.st_uid == rustix::process::geteuid().as_raw(),
+            is_ours,
         }
     }
 
@@ -133,7 +135,7 @@ fn open(place: &Place) -> Result<OwnedFd, Errno> {
 fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {
     match place.look_at(&place.lock_base) {
         Ok(Some(found)) if errno == Errno::ACCESS => {
-            let owner = found.st_uid;
+            let owner = ids::uid(found.st_uid);
             ClaimError::new(address, ClaimErrorKind::LockDenied { owner }).because(errno)
         }
         // Removed since it was opened.

@@ -1,7 +1,7 @@
 //! [`Place`]: a path's directory, held open, and the name in it.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::LOCK_SUFFIX;
 use super::error::{ClaimError, ClaimErrorKind};
 use crate::address::{Address, MAX_NAME};
-use crate::socket;
+use crate::{ids, socket};
 
 const NAME_MAX: usize = 255;
 
@@ -43,6 +43,19 @@ impl FileIdentity {
             device: stat.st_dev,
             inode: stat.st_ino,
         }
+    }
+}
+
+/// Whether a file, opened in whatever way, belongs to our own user. Where neither id has a mapping
+/// in our user namespace the numbers say nothing, but the kernel knows: only its owner may change
+/// the mode of such a file.
+pub(super) fn is_own(file: impl AsFd, stat: &Stat) -> bool {
+    match (ids::uid(stat.st_uid), ids::own_uid()) {
+        (None, None) => {
+            let same = Mode::from_raw_mode(stat.st_mode & 0o7777);
+            rustix::fs::chmod(socket::path_of(file), same).is_ok()
+        }
+        (owner, own) => owner == own,
     }
 }
 
@@ -100,9 +113,9 @@ impl Place {
     }
 
     /// The permission bits and the owner of the directory.
-    pub(super) fn directory_mode(&self) -> Result<(u32, u32), Errno> {
+    pub(super) fn directory_mode(&self) -> Result<(u32, Option<u32>), Errno> {
         let stat = rustix::fs::fstat(&self.directory)?;
-        Ok((stat.st_mode & 0o7777, stat.st_uid))
+        Ok((stat.st_mode & 0o7777, ids::uid(stat.st_uid)))
     }
 
     pub(super) fn is_removed(&self) -> bool {
@@ -150,7 +163,7 @@ fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
         Some(Fault::Denied(directory)) => ClaimErrorKind::ParentDenies {
             mode_and_owner: stat(&directory)
                 .ok()
-                .map(|stat| (stat.st_mode & 0o7777, stat.st_uid)),
+                .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid))),
             directory,
         },
         None => ClaimErrorKind::Io,

@@ -4,17 +4,17 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chmod, chownat, fchmod, fstat, openat,
-    renameat_with,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, chmod, chownat, fchmod, fstat,
+    openat, renameat_with,
 };
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, bind, listen};
 
 use super::ClaimOptions;
 use super::error::{ClaimError, ClaimErrorKind};
-use super::place::{FileIdentity, Place, temporary_base};
+use super::place::{self, FileIdentity, Place, temporary_base};
 use crate::address::{Address, Kind};
-use crate::socket;
+use crate::{ids, socket};
 
 /// Binds `socket` to the claimed path, which is free, gives its file the exact mode and owner, and
 /// listens. From the moment that the file exists it is in `file`, so that its owner removes it after
@@ -72,7 +72,7 @@ fn bound_file(address: &Address, place: &Place, base: &OsStr) -> Result<FileIden
     match place.look_at(base) {
         Ok(Some(stat))
             if FileType::from_raw_mode(stat.st_mode) == FileType::Socket
-                && stat.st_uid == rustix::process::geteuid().as_raw() =>
+                && is_own(place, base, &stat) =>
         {
             Ok(FileIdentity::of(&stat))
         }
@@ -82,6 +82,19 @@ fn bound_file(address: &Address, place: &Place, base: &OsStr) -> Result<FileIden
         }
         Err(errno) => Err(ClaimError::io(address, errno)),
     }
+}
+
+/// As [`place::is_own`]; opens the file only where that takes it.
+fn is_own(place: &Place, base: &OsStr, stat: &Stat) -> bool {
+    if let (Some(owner), own) = (ids::uid(stat.st_uid), ids::own_uid()) {
+        return Some(owner) == own;
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(&place.directory, base, flags, Mode::empty()).is_ok_and(|file| {
+        let is_same =
+            fstat(&file).is_ok_and(|now| FileIdentity::of(&now) == FileIdentity::of(stat));
+        is_same && place::is_own(&file, stat)
+    })
 }
 
 /// Binds under a short name in the same directory, for a path that fits no socket address.
@@ -117,7 +130,8 @@ pub(super) fn settle(
     }
     let chmod = |mode| chmod(socket::path_of(&file), Mode::from_raw_mode(mode)).map_err(io);
     let (uid, gid) = (options.uid, options.gid);
-    if uid.is_some_and(|uid| uid != stat.st_uid) || gid.is_some_and(|gid| gid != stat.st_gid) {
+    let differs = |asked: Option<u32>, found| asked.is_some() && asked != found;
+    if differs(uid, ids::uid(stat.st_uid)) || differs(gid, ids::gid(stat.st_gid)) {
         // What a file that was taken over lets its old group do is not meant for the new one.
         let at_first = stat.st_mode & options.mode & 0o700;
         if stat.st_mode & 0o7777 != at_first {

@@ -14,6 +14,7 @@ use rustix::process::Pid;
 use crate::address::{Address, Kind, Name};
 use crate::adopt::AdoptError;
 use crate::claim::{Fault, Probe, advice, fault_in, in_words, probe};
+use crate::ids::{self, Shown};
 use crate::inspect::{diag, is_bound_to};
 
 /// Why there is no connection: what was tried, what was found, what to do.
@@ -58,13 +59,15 @@ pub enum ConnectErrorKind {
     DirectoryDenies {
         /// The directory.
         directory: PathBuf,
-        /// Its permission bits and its owner's uid, where we may see them.
-        mode_and_owner: Option<(u32, u32)>,
+        /// Its permission bits and its owner's uid, where we may see them; an owner without a
+        /// mapping in our user namespace is `None`.
+        mode_and_owner: Option<(u32, Option<u32>)>,
     },
     /// The socket file may not be written.
     ModeDenies {
-        /// Its permission bits and its owner's uid, where we may see them.
-        mode_and_owner: Option<(u32, u32)>,
+        /// Its permission bits and its owner's uid, where we may see them; an owner without a
+        /// mapping in our user namespace is `None`.
+        mode_and_owner: Option<(u32, Option<u32>)>,
     },
     /// A server is there but its backlog stayed full.
     BacklogFull,
@@ -171,7 +174,7 @@ fn on_the_way(path: &Path, links: u32) -> ConnectErrorKind {
     let mode_of = |path: &Path| {
         stat(path)
             .ok()
-            .map(|stat| (stat.st_mode & 0o7777, stat.st_uid))
+            .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid)))
     };
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -348,9 +351,9 @@ fn with_kind(address: &Address, kind: Kind) -> String {
     other.map_or_else(|_| kind.to_string(), |other| other.to_string())
 }
 
-fn fmt_mode(f: &mut fmt::Formatter<'_>, mode_and_owner: Option<(u32, u32)>) -> fmt::Result {
+fn fmt_mode(f: &mut fmt::Formatter<'_>, mode_and_owner: Option<(u32, Option<u32>)>) -> fmt::Result {
     match mode_and_owner {
-        Some((mode, owner)) => write!(f, " (mode {mode:04o}, owner uid {owner})"),
+        Some((mode, owner)) => write!(f, " (mode {mode:04o}, owner uid {})", Shown(owner)),
         None => Ok(()),
     }
 }

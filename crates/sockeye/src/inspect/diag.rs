@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 use crate::address::Kind;
+use crate::ids;
 
 // linux/netlink.h, linux/sock_diag.h, linux/unix_diag.h, net/tcp_states.h
 const NLMSG_ERROR: u16 = 2;
@@ -269,7 +270,7 @@ fn entry(message: &[u8]) -> io::Result<Option<Entry>> {
                 entry.send_queue = Some(u32_at(value, 4)?);
             }
             UNIX_DIAG_SHUTDOWN => entry.shutdown = value.first().copied(),
-            UNIX_DIAG_UID => entry.uid = Some(u32_at(value, 0)?),
+            UNIX_DIAG_UID => entry.uid = ids::uid(u32_at(value, 0)?),
             _ => {}
         }
         rest = rest.get(aligned(length)..).unwrap_or_default();

@@ -13,7 +13,7 @@ use rustix::path::DecInt;
 use rustix::process::Pid;
 
 use super::socket::{Holder, Process};
-use crate::sys;
+use crate::{ids, sys};
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -41,7 +41,7 @@ pub(super) fn uid(pid: Pid) -> Option<u32> {
     let mut lines = status.split(|&byte| byte == b'\n');
     let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
     let effective = str::from_utf8(ids).ok()?.split_whitespace().nth(1)?;
-    effective.parse().ok()
+    ids::uid(effective.parse().ok()?)
 }
 
 /// Whether it is a thread of the kernel's, which has no descriptors.

@@ -113,7 +113,8 @@ impl Server {
     }
 
     /// Serves at most `connections` of one user at a time; others are closed at once, told
-    /// nothing, and counted as refused.
+    /// nothing, and counted as refused. Users without a mapping in our user namespace cannot be told
+    /// apart ([`Peer::uid`]) and count together, as one.
     #[must_use]
     pub fn max_per_uid(mut self, connections: usize) -> Self {
         self.max_per_uid = Some(connections);

@@ -49,7 +49,7 @@ pub(super) struct Tally {
     aborted: AtomicU64,
     accept_errors: AtomicU64,
     open: AtomicUsize,
-    per_uid: Mutex<HashMap<u32, usize>>,
+    per_uid: Mutex<HashMap<Option<u32>, usize>>,
     /// Told whenever a connection has closed.
     closed: Notify,
     /// Of connections and of running handlers.
@@ -141,7 +141,8 @@ pub(super) enum State {
 pub(super) struct Entered {
     tally: Arc<Tally>,
     pub(super) state: State,
-    uid: Option<u32>,
+    /// Whom it is counted for, if that was asked for. All users that are not known count as one.
+    user: Option<Option<u32>>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     _token: TaskTrackerToken,
 }
@@ -152,7 +153,7 @@ impl Entered {
         Self {
             tally: Arc::clone(tally),
             state: State::Busy,
-            uid: None,
+            user: None,
             permit: None,
             _token: tally.tracker.token(),
         }
@@ -163,21 +164,21 @@ impl Entered {
     }
 
     /// Counts the connection for its user; `false` where that would be more than `most`.
-    pub(super) fn within(&mut self, uid: u32, most: usize) -> bool {
+    pub(super) fn within(&mut self, uid: Option<u32>, most: usize) -> bool {
         let mut per_uid = lock(&self.tally.per_uid);
         let count = per_uid.get(&uid).copied().unwrap_or_default();
         if count >= most {
             return false;
         }
         per_uid.insert(uid, count + 1);
-        self.uid = Some(uid);
+        self.user = Some(uid);
         true
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some(uid) = self.uid
+        if let Some(uid) = self.user
             && let Entry::Occupied(mut count) = lock(&self.tally.per_uid).entry(uid)
         {
             *count.get_mut() -= 1;
@@ -204,7 +205,7 @@ impl Drop for Entered {
     }
 }
 
-fn lock(per_uid: &Mutex<HashMap<u32, usize>>) -> std::sync::MutexGuard<'_, HashMap<u32, usize>> {
+fn lock<T>(per_uid: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // The map is whole at any point where a panic could be.
     per_uid.lock().unwrap_or_else(PoisonError::into_inner)
 }

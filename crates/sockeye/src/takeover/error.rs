@@ -34,8 +34,8 @@ pub enum TakeoverErrorKind {
     Connect(ConnectError),
     /// The server that offers it is another user's.
     ForeignServer {
-        /// That user.
-        uid: u32,
+        /// That user; `None` where it has no mapping in our user namespace.
+        uid: Option<u32>,
     },
     /// What the server has passed on does not belong to the address.
     Mismatch(Mismatch),
@@ -109,9 +109,12 @@ impl fmt::Display for TakeoverError {
                     self.address.path().unwrap_or("".as_ref()).display()
                 )
             }
-            TakeoverErrorKind::ForeignServer { uid } => write!(
+            TakeoverErrorKind::ForeignServer { uid: Some(uid) } => write!(
                 f,
                 "the server belongs to uid {uid}; run as that user or as root"
+            ),
+            TakeoverErrorKind::ForeignServer { uid: None } => f.write_str(
+                "whose server it is cannot be known in this user namespace, which does not map its uid; run as root, or where all uids are mapped",
             ),
             TakeoverErrorKind::Mismatch(what) => {
                 let what = match what {

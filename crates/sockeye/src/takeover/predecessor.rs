@@ -128,7 +128,8 @@ async fn accept(listener: &SeqPacketListener) -> Candidate {
 
 fn admit(socket: SeqPacket) -> Option<Candidate> {
     let peer = socket.peer().ok()?;
-    let may = peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw();
+    let own = rustix::process::geteuid().as_raw();
+    let may = peer.uid().is_some_and(|uid| [0, own].contains(&uid));
     may.then(|| Candidate {
         connection: Connection::new(socket),
         peer,

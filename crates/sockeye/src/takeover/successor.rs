@@ -78,7 +78,8 @@ pub(super) async fn attempt<S: Accepted>(
         .map_err(|error| TakeoverError::io(address, error))?;
     // Root asks for it by name; anybody else could be given a socket that others listen on.
     let own = rustix::process::geteuid().as_raw();
-    if ![0, own].contains(&predecessor.uid()) && own != 0 {
+    let is_ours = predecessor.uid().is_some_and(|uid| [0, own].contains(&uid));
+    if !is_ours && own != 0 {
         return Err(fail(TakeoverErrorKind::ForeignServer {
             uid: predecessor.uid(),
         }));

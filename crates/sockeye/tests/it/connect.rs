@@ -306,7 +306,7 @@ fn what_permissions_stand_in_the_way_is_told() {
         matches!(
             found,
             ConnectErrorKind::ModeDenies {
-                mode_and_owner: Some((0o600, 0))
+                mode_and_owner: Some((0o600, Some(0)))
             }
         )
     });
@@ -315,7 +315,7 @@ fn what_permissions_stand_in_the_way_is_told() {
         matches!(
             found,
             ConnectErrorKind::DirectoryDenies {
-                mode_and_owner: Some((0o700, 0)),
+                mode_and_owner: Some((0o700, Some(0))),
                 ..
             }
         )

@@ -10,8 +10,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
-use sockeye::Address;
 use sockeye::inspect::Snapshot;
+use sockeye::{Address, ids};
 
 use super::gaps::incomplete;
 use super::listing::{self, Form, Row};
@@ -46,7 +46,9 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
         .collect();
     files.retain(|file| !(owned.contains(&(file.inode as u32)) && file.is_owned(&snapshot)));
     files.retain(SocketFile::is_unchanged);
-    files.retain(|file| args.users.is_empty() || args.users.contains(&file.uid));
+    files.retain(|file| {
+        args.users.is_empty() || file.uid.is_some_and(|uid| args.users.contains(&uid))
+    });
 
     if args.json {
         for file in &files {
@@ -129,7 +131,7 @@ struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
-    uid: u32,
+    uid: Option<u32>,
     changed: (i64, i64),
 }
 
@@ -145,7 +147,7 @@ fn socket_files(dir: &Path, files: &mut Vec<SocketFile>) -> io::Result<()> {
                 path: entry.path(),
                 device: found.dev(),
                 inode: found.ino(),
-                uid: found.uid(),
+                uid: ids::uid(found.uid()),
                 changed: (found.ctime(), found.ctime_nsec()),
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -187,7 +189,7 @@ impl SocketFile {
             ino: self.inode,
             state: Some("present"),
         }));
-        record.uid = Some(Some(self.uid));
+        record.uid = Some(self.uid);
         record.holders = Some(certain.then_some(Holders(&[])));
         record
     }
@@ -207,7 +209,7 @@ impl Row for StaleRow<'_> {
                 let path = self.file.path.as_os_str().as_bytes();
                 write!(cell, "{}", escape::text(&path_address(path)))
             }
-            Column::User => self.users.write(cell, Some(self.file.uid)),
+            Column::User => self.users.write(cell, self.file.uid),
             Column::File => cell.write_str("present"),
             Column::Kind => cell.write_char('?'),
             _ => cell.write_char(if self.certain { '-' } else { '?' }),

@@ -1,6 +1,6 @@
 //! [`Allowed`]: who may call.
 
-use sockeye::Peer;
+use sockeye::{Peer, ids};
 
 /// Users and groups; the server's own user is always among them.
 #[derive(Debug, Clone)]
@@ -15,17 +15,17 @@ impl Allowed {
         if uids.is_empty() && gids.is_empty() {
             return None;
         }
-        let own = rustix::process::geteuid().as_raw();
         Some(Self {
-            uids: uids.iter().copied().chain([own]).collect(),
+            uids: uids.iter().copied().chain(ids::own_uid()).collect(),
             gids: gids.to_vec(),
         })
     }
 
-    /// Whether a peer may call that is in these groups besides its own.
+    /// Whether a peer may call that is in these groups besides its own. An unknown user or group is
+    /// none that was named.
     pub(super) fn admits(&self, peer: &Peer, groups: &[u32]) -> bool {
-        self.uids.contains(&peer.uid())
-            || self.gids.contains(&peer.gid())
+        peer.uid().is_some_and(|uid| self.uids.contains(&uid))
+            || peer.gid().is_some_and(|gid| self.gids.contains(&gid))
             || groups.iter().any(|gid| self.gids.contains(gid))
     }
 

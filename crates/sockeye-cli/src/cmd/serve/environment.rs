@@ -91,8 +91,12 @@ impl Local {
         };
         add("PROTO", proto.as_ref());
         if let Some(peer) = peer {
-            add(names[0], peer.uid().to_string().as_ref());
-            add(names[1], peer.gid().to_string().as_ref());
+            if let Some(uid) = peer.uid() {
+                add(names[0], uid.to_string().as_ref());
+            }
+            if let Some(gid) = peer.gid() {
+                add(names[1], gid.to_string().as_ref());
+            }
             if let Some(pid) = peer.pid() {
                 add(names[2], pid.as_raw_pid().to_string().as_ref());
             }

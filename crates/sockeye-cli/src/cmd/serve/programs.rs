@@ -92,7 +92,7 @@ impl Programs {
     pub(super) async fn handle<S: Accepted>(self: Arc<Self>, connection: Connection<S>) {
         let cut_off = connection.cut_off();
         let peer = connection.peer().ok();
-        let visit = peer.map(|peer| self.users.enter(peer.uid()));
+        let visit = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
         let number = visit.as_ref().map(|visit| visit.number);
         let remote = environment::remote(&connection);
         let variables = self.local.variables(&remote, peer.as_ref(), number);
@@ -139,7 +139,7 @@ impl Programs {
         limit: usize,
         cut_off: &CancellationToken,
     ) -> Option<Vec<u8>> {
-        let visit = peer.map(|peer| self.users.enter(peer.uid()));
+        let visit = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
         let number = visit.as_ref().map(|visit| visit.number);
         let remote = environment::path_of(from);
         let variables = self.local.variables(&remote, peer.as_ref(), number);

@@ -6,6 +6,8 @@ use std::path::Path;
 use rustix::fs::{Stat, getxattr};
 use rustix::io::Errno;
 
+use sockeye::ids;
+
 use super::permission::{self, Guard, Rule, Want};
 use super::report::{Check, Report, Verdict, shown};
 use super::through;
@@ -45,6 +47,8 @@ impl Access<'_> {
             guard.mode & 0o7777,
             owner(guard.uid, guard.gid)
         );
+        // Then the bits do not tell which of them are for the caller.
+        let is_hidden = user.is_caller && [user.uid, guard.uid, guard.gid].contains(&None);
         let subject = &self.subject;
         let done = match self.want {
             Want::Search => "searched",
@@ -64,6 +68,9 @@ impl Access<'_> {
             true => format!(
                 "{mode}: the bits permit it, but a security module or a user namespace does not"
             ),
+            false if is_hidden => {
+                format!("{mode}: a user namespace hides whose it is, and the kernel refuses")
+            }
             false => format!("{mode}: no {letter} for {}", rule.in_words()),
         };
         let text = format!("{subject} may not be {done} by {user} ({why})");
@@ -73,12 +80,13 @@ impl Access<'_> {
                 format!("{user} may not write {subject}, which connecting takes ({why})")
             }
         };
-        let verdict = Verdict::new(
-            Exit::NotPermitted,
-            self.cause,
-            verdict,
-            self.advice(rule, by_bits, list.is_some(), user, guard),
-        );
+        let advice = match is_hidden {
+            true => {
+                "look from outside of this user namespace, where all users are mapped".to_owned()
+            }
+            false => self.advice(rule, by_bits, list.is_some(), user, guard),
+        };
+        let verdict = Verdict::new(Exit::NotPermitted, self.cause, verdict, advice);
         report.no(self.check, text, verdict);
         false
     }
@@ -94,7 +102,8 @@ impl Access<'_> {
             // The group's bits are the mask of the list then.
             _ if listed => format!(
                 "let its owner add {user} to the access list: setfacl -m u:{}:{} {path}",
-                user.uid,
+                user.uid
+                    .map_or_else(|| "USER".to_owned(), |uid| uid.to_string()),
                 match self.want {
                     Want::Search => "x",
                     Want::Write => "rw",
@@ -102,10 +111,14 @@ impl Access<'_> {
             ),
             Rule::Group => format!("let its owner chmod g+{letter} {path}"),
             // Opening it to everybody would be worse advice than a group, and root's the worst.
-            _ if guard.gid != 0 && guard.mode & (self.want_bits() << 3) != 0 => format!(
-                "add {user} to the group of {path} ({})",
-                owner(guard.uid, guard.gid)
-            ),
+            _ if guard.gid.is_some_and(|gid| gid != 0)
+                && guard.mode & (self.want_bits() << 3) != 0 =>
+            {
+                format!(
+                    "add {user} to the group of {path} ({})",
+                    owner(guard.uid, guard.gid)
+                )
+            }
             _ => match self.want {
                 Want::Search => {
                     format!("give the directory to a group of {user} and chmod g+x {path}")
@@ -128,8 +141,8 @@ impl Access<'_> {
 pub(super) fn guard_of(stat: &Stat) -> Guard {
     Guard {
         mode: stat.st_mode,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
+        uid: ids::uid(stat.st_uid),
+        gid: ids::gid(stat.st_gid),
     }
 }
 

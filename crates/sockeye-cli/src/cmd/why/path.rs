@@ -11,6 +11,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use sockeye::ids;
+
 use super::access::{Access, guard_of};
 use super::permission::{self, Want};
 use super::report::{Check, Report, Verdict, shown};
@@ -154,7 +156,7 @@ impl Walk<'_> {
                 "unseen",
                 format!("it cannot be told: you may not look beyond {path} yourself"),
                 match self.user.uid {
-                    0 => format!("run this {}", user::seer()),
+                    Some(0) => format!("run this {}", user::seer()),
                     _ => format!("run this {}, or as {}", user::seer(), self.user),
                 },
             );
@@ -330,7 +332,9 @@ impl Walk<'_> {
         let protected = std::fs::read_to_string("/proc/sys/fs/protected_symlinks");
         let is_on = protected.is_ok_and(|value| value.trim() == "1");
         let directory = fstat(&self.directory).map(|stat| guard_of(&stat));
-        !is_on || directory.is_ok_and(|d| permission::may_follow(self.user.uid, link.st_uid, d))
+        !is_on
+            || directory
+                .is_ok_and(|d| permission::may_follow(self.user.uid, ids::uid(link.st_uid), d))
     }
 }
 

@@ -28,12 +28,12 @@ impl Want {
     }
 }
 
-/// Mode and owner of a file.
+/// Mode and owner of a file; an owner without a mapping in our user namespace is not known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Guard {
     pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
 }
 
 /// Which rule decides for a user.
@@ -75,24 +75,25 @@ pub(super) fn judge(user: &User, guard: Guard, list: Option<&[Entry]>, want: Wan
 }
 
 fn bits_for(user: &User, guard: Guard, list: Option<&[Entry]>, want: Want) -> (u32, Rule) {
-    if user.uid == guard.uid {
+    if user.uid.is_some() && user.uid == guard.uid {
         return (guard.mode >> 6, Rule::Owner);
     }
     // Where the group's bits are all clear the kernel does not look at the list, nor at the mask
     // that they are (acl_permission_check of Linux's fs/namei.c).
+    let is_member = guard.gid.is_some_and(|gid| user.groups.contains(&gid));
     let Some(list) = list.filter(|_| guard.mode & 0o070 != 0) else {
-        return match user.groups.contains(&guard.gid) {
+        return match is_member {
             true => (guard.mode >> 3, Rule::Group),
             false => (guard.mode, Rule::Others),
         };
     };
     let of = |wanted: Tag| list.iter().find(move |entry| entry.tag == wanted);
     let mask = of(Tag::Mask).map_or(7, |entry| entry.bits);
-    if let Some(entry) = of(Tag::User(user.uid)) {
+    if let Some(entry) = user.uid.and_then(|uid| of(Tag::User(uid))) {
         return (entry.bits & mask, Rule::AccessList);
     }
     let mut groups = list.iter().filter_map(|entry| match entry.tag {
-        Tag::OwningGroup if user.groups.contains(&guard.gid) => Some((entry.bits, Rule::Group)),
+        Tag::OwningGroup if is_member => Some((entry.bits, Rule::Group)),
         Tag::Group(gid) if user.groups.contains(&gid) => Some((entry.bits, Rule::AccessList)),
         _ => None,
     });
@@ -154,9 +155,10 @@ pub(super) fn decode(attribute: &[u8]) -> Option<Vec<Entry>> {
 
 /// Whether `fs.protected_symlinks` lets `uid` follow a link: in a sticky directory that everybody
 /// may write, only its own links and those of the directory's owner. Root is no exception.
-pub(super) fn may_follow(uid: u32, link_owner: u32, directory: Guard) -> bool {
+pub(super) fn may_follow(uid: Option<u32>, link_owner: Option<u32>, directory: Guard) -> bool {
     let open_to_all = directory.mode & 0o1002 == 0o1002;
-    !open_to_all || link_owner == uid || link_owner == directory.uid
+    // Of an owner that is not known nothing can be concluded.
+    !open_to_all || link_owner.is_none() || [uid, directory.uid].contains(&link_owner)
 }
 
 #[cfg(test)]
@@ -165,7 +167,7 @@ mod tests {
 
     fn user(uid: u32, groups: &[u32]) -> User {
         User {
-            uid,
+            uid: Some(uid),
             groups: groups.to_vec(),
             ..User::default()
         }
@@ -174,8 +176,8 @@ mod tests {
     fn guard(mode: u32) -> Guard {
         Guard {
             mode,
-            uid: 10,
-            gid: 20,
+            uid: Some(10),
+            gid: Some(20),
         }
     }
 
@@ -216,6 +218,23 @@ mod tests {
         };
         assert!(judge(&reader, guard(0), None, Want::Search).0);
         assert!(!judge(&reader, guard(0), None, Want::Write).0);
+    }
+
+    #[test]
+    fn an_owner_that_is_not_known_is_nobody() {
+        let unknown = Guard {
+            mode: 0o660,
+            uid: None,
+            gid: None,
+        };
+        let nobody = User {
+            uid: None,
+            ..User::default()
+        };
+        for user in [nobody, user(65534, &[65534])] {
+            let verdict = judge(&user, unknown, None, Want::Write);
+            assert_eq!(verdict, (false, Rule::Others));
+        }
     }
 
     fn list(entries: &[(Tag, u32)]) -> Vec<Entry> {
@@ -279,11 +298,12 @@ mod tests {
 
     #[test]
     fn links_in_open_sticky_directories() {
-        assert!(may_follow(5, 6, guard(0o755)));
-        assert!(may_follow(5, 6, guard(0o777)));
-        assert!(may_follow(5, 5, guard(0o1777)));
-        assert!(may_follow(5, 10, guard(0o1777)));
-        assert!(!may_follow(5, 6, guard(0o1777)));
-        assert!(!may_follow(0, 6, guard(0o1777)));
+        let may = |uid, owner, mode| may_follow(Some(uid), Some(owner), guard(mode));
+        assert!(may(5, 6, 0o755));
+        assert!(may(5, 6, 0o777));
+        assert!(may(5, 5, 0o1777));
+        assert!(may(5, 10, 0o1777));
+        assert!(!may(5, 6, 0o1777));
+        assert!(!may(0, 6, 0o1777));
     }
 }

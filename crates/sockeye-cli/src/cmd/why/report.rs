@@ -94,7 +94,7 @@ struct Shown<'a> {
     address: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     address_base64: Option<String>,
-    uid: u32,
+    uid: Option<u32>,
     user: Option<&'a str>,
     steps: &'a [Step],
     listener: Option<&'a Listener>,

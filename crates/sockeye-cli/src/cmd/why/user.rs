@@ -5,6 +5,8 @@ use std::fmt;
 
 use nix::unistd::{self, Gid, Group, Uid};
 
+use sockeye::ids;
+
 use crate::output::escape;
 
 /// capabilities(7)
@@ -15,7 +17,8 @@ const CAP_SYS_PTRACE: u32 = 19;
 /// A user with its groups.
 #[derive(Debug, Clone, Default)]
 pub(super) struct User {
-    pub(super) uid: u32,
+    /// `None` where the caller's own has no mapping in this user namespace.
+    pub(super) uid: Option<u32>,
     /// All of them, the primary one too.
     pub(super) groups: Vec<u32>,
     pub(super) name: Option<String>,
@@ -30,14 +33,13 @@ pub(super) struct User {
 impl User {
     /// Who runs this command.
     pub(super) fn caller() -> Self {
-        let uid = rustix::process::geteuid().as_raw();
-        let mut groups = vec![rustix::process::getegid().as_raw()];
+        let uid = ids::own_uid();
         let more = rustix::process::getgroups().unwrap_or_default();
-        groups.extend(more.into_iter().map(rustix::process::Gid::as_raw));
+        let groups = [rustix::process::getegid()].into_iter().chain(more);
         Self {
             uid,
-            groups,
-            name: name_of(uid),
+            groups: groups.filter_map(|gid| ids::gid(gid.as_raw())).collect(),
+            name: uid.and_then(name_of),
             overrides: has_capability(CAP_DAC_OVERRIDE),
             searches: has_capability(CAP_DAC_OVERRIDE) || has_capability(CAP_DAC_READ_SEARCH),
             is_caller: true,
@@ -56,7 +58,7 @@ impl User {
             }
         }
         Self {
-            uid,
+            uid: Some(uid),
             groups,
             name: entry.map(|entry| entry.name),
             overrides: uid == 0,
@@ -68,9 +70,10 @@ impl User {
 
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "user {}", escape::text(name)),
-            None => write!(f, "uid {}", self.uid),
+        match (&self.name, self.uid) {
+            (Some(name), _) => write!(f, "user {}", escape::text(name)),
+            (None, Some(uid)) => write!(f, "uid {uid}"),
+            (None, None) => f.write_str("uid ?"),
         }
     }
 }
@@ -116,11 +119,16 @@ fn has_capability(number: u32) -> bool {
     }
 }
 
-/// `root:adm`, in numbers where there are no names.
-pub(super) fn owner(uid: u32, gid: u32) -> String {
-    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-    let group = group.map_or_else(|| gid.to_string(), |group| group.name);
-    let user = name_of(uid).unwrap_or_else(|| uid.to_string());
+/// `root:adm`, in numbers where there are no names, `?` for an id that is not known.
+pub(super) fn owner(uid: Option<u32>, gid: Option<u32>) -> String {
+    let unknown = || "?".to_owned();
+    let group = gid.map_or_else(unknown, |gid| {
+        let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+        group.map_or_else(|| gid.to_string(), |group| group.name)
+    });
+    let user = uid.map_or_else(unknown, |uid| {
+        name_of(uid).unwrap_or_else(|| uid.to_string())
+    });
     format!("{}:{}", escape::text(&user), escape::text(&group))
 }
 

@@ -19,7 +19,7 @@ pub(crate) use peers::{
 };
 pub(crate) use process::{Finished, Process, run, run_with_input};
 pub(crate) use report::Report;
-pub(crate) use server::{Server, lock_path, serve_once, sockeye};
+pub(crate) use server::{Ending, Server, lock_path, serve_once, sockeye};
 
 /// How long anything may take that ought to happen at once. Only a failing test waits this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -53,7 +53,12 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn started_by(command: &mut Command, path: impl AsRef<Path>) -> Self {
-        let process = Process::spawn(command);
+        Self::of(Process::spawn(command), path)
+    }
+
+    /// A process that is about to listen.
+    #[track_caller]
+    pub(crate) fn of(process: Process, path: impl AsRef<Path>) -> Self {
         let greeting = process
             .stderr
             .line("`listening on`", |line| line.contains("listening on "));

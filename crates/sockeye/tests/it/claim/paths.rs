@@ -144,7 +144,7 @@ fn a_directory_that_keeps_us_out_is_named() {
     };
     let kind = |mode| ClaimErrorKind::ParentDenies {
         directory: place.dir().to_owned(),
-        mode_and_owner: Some((mode, 0)),
+        mode_and_owner: Some((mode, Some(0))),
     };
     assert_eq!(not_writable, kind(0o755));
 

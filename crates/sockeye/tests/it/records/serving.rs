@@ -189,7 +189,7 @@ async fn limits_and_who_may() {
     let place = Place::new();
     place.open_to_all();
     let address = place.address_of(Kind::SeqPacket);
-    let uid = rustix::process::geteuid().as_raw();
+    let uid = sockeye::ids::own_uid();
     let server = Server::new()
         .authorize(move |peer, _| peer.uid() == uid)
         .max_per_uid(2);
