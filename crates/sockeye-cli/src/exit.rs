@@ -101,7 +101,8 @@ fn of_claim(error: &ClaimError) -> Exit {
         }
         ClaimErrorKind::ParentDenies { .. }
         | ClaimErrorKind::LockDenied { .. }
-        | ClaimErrorKind::OwnerDenied { .. } => Exit::NotPermitted,
+        | ClaimErrorKind::OwnerDenied { .. }
+        | ClaimErrorKind::AccessList => Exit::NotPermitted,
         ClaimErrorKind::Unclear if is_denial(error) => Exit::NotPermitted,
         ClaimErrorKind::Unclear => Exit::InUse,
         ClaimErrorKind::NameTooLong { .. }

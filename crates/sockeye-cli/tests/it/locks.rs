@@ -21,7 +21,7 @@ fn it_is_private_and_held_as_long_as_the_server_lives() {
     let mut server = Server::start(place.socket(), &["--mode", "0666"]);
     let meta = fs::symlink_metadata(server.lock_path()).expect("it is there");
     assert!(meta.is_file());
-    assert_eq!(meta.mode() & 0o7777, 0o600);
+    assert_eq!(meta.mode() & 0o7777, 0o1600);
     let file = File::open(server.lock_path()).expect("our own");
     let held = flock(&file, FlockOperation::NonBlockingLockExclusive);
     assert_eq!(held, Err(rustix::io::Errno::WOULDBLOCK));

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::LOCK_SUFFIX;
+use super::place::parent_of;
 use crate::address::Address;
 use crate::ids::Shown;
 
@@ -59,6 +60,14 @@ pub enum ClaimErrorKind {
         uid: Option<u32>,
         /// The group id asked for.
         gid: Option<u32>,
+    },
+    /// The directory hands an access control list down to the socket file (acl(5)), which lets
+    /// others in than the mode does, and it cannot be removed.
+    AccessList,
+    /// The file system gives the socket file another mode than the one asked for.
+    ModeRefused {
+        /// That mode.
+        found: u32,
     },
     /// The last part of the path is too long for a lock file beside it.
     NameTooLong {
@@ -227,6 +236,17 @@ impl fmt::Display for ClaimError {
                     self.reason()
                 )
             }
+            ClaimErrorKind::AccessList => write!(
+                f,
+                "the default access list (ACL) of {} lets others in than the mode does, and cannot be removed from the socket file ({}); remove it there with setfacl -k, or choose another directory",
+                parent_of(&self.address).display(),
+                self.reason()
+            ),
+            ClaimErrorKind::ModeRefused { found } => write!(
+                f,
+                "the file system of {} gives the socket file mode {found:04o}, whatever is asked for; ask for that mode, or choose a directory on another file system",
+                parent_of(&self.address).display(),
+            ),
             ClaimErrorKind::NameTooLong { length } => write!(
                 f,
                 "the file name has {length} bytes, and with {LOCK_SUFFIX} added to it a directory has no room for more than 255; shorten it to 250",

@@ -9,7 +9,7 @@ use rustix::net::listen;
 use super::lock::Lock;
 use super::ownership::{Control, Ownership};
 use super::place::{FileIdentity, Place};
-use super::{CONTROL_BACKLOG, ClaimError, ClaimOptions, control_address, publish};
+use super::{CONTROL_BACKLOG, ClaimError, ClaimOptions, access, control_address};
 use crate::address::{Address, Kind};
 use crate::adopt;
 use crate::inspect::diag::{self, Entry};
@@ -109,7 +109,18 @@ impl Ownership {
         let (Some(file), Some(control)) = (self.file, &self.control) else {
             return Ok(());
         };
-        publish::settle(address, options, &self.place, &self.place.base, file)?;
+        access::settle(address, options, &self.place, &self.place.base, file)?;
+        if let (Some(file), Some(address)) = (control.file, control_address(address)) {
+            let options = ClaimOptions::default();
+            access::settle(
+                &address,
+                &options,
+                &control.place,
+                &control.place.base,
+                file,
+            )?;
+        }
+        self.lock.settle();
         listen(listener, options.backlog)
             .and_then(|()| listen(&control.socket, CONTROL_BACKLOG as i32))
             .map_err(|errno| ClaimError::io(address, errno))

@@ -2,9 +2,12 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, openat};
+use rustix::fs::{
+    FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fremovexattr, fstat, openat,
+};
 use rustix::io::Errno;
 
+use super::access::ACCESS_LIST;
 use super::error::{ClaimError, ClaimErrorKind};
 use super::place::{FileIdentity, Place, is_own, parent_of};
 use crate::address::Address;
@@ -15,7 +18,8 @@ use crate::inspect::procfs;
 /// come and gone, so this is a bound and not a wait.
 const ATTEMPTS: usize = 64;
 
-const LOCK_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// systemd-tmpfiles(8) leaves files with the sticky bit where they are, however old.
+const LOCK_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::SVTX);
 
 /// The lock of a path, held until it is dropped.
 pub(super) struct Lock {
@@ -66,6 +70,20 @@ impl Lock {
         Ok(now.is_some_and(|now| FileIdentity::of(&now) == self.identity))
     }
 
+    /// Gives the lock file its mode: the umask may have taken something away, it may have been made
+    /// by hand or by an older version, and have an access list from its directory. Where that fails
+    /// it is a lock all the same.
+    pub(super) fn settle(&self) {
+        if !self.is_ours {
+            return;
+        }
+        let mode = fstat(&self.file).map(|found| Mode::from_raw_mode(found.st_mode));
+        if mode != Ok(LOCK_MODE) {
+            let _ = fchmod(&self.file, LOCK_MODE);
+        }
+        let _ = fremovexattr(&self.file, ACCESS_LIST);
+    }
+
     /// Removes the lock file. Before its descriptor closes, so that whoever locks that file next
     /// sees that it has gone and makes a new one.
     pub(super) fn remove(&self, place: &Place) {
@@ -106,10 +124,7 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
             .is_current(place)
             .map_err(|errno| ClaimError::io(address, errno))?
         {
-            if lock.is_ours && found.st_mode & 0o777 != 0o600 {
-                // The umask has taken something away, or it was made by hand.
-                fchmod(&lock.file, LOCK_MODE).map_err(|errno| ClaimError::io(address, errno))?;
-            }
+            lock.settle();
             return Ok(lock);
         }
     }

@@ -6,6 +6,7 @@
 //! exact mode; nothing here reads or sets the umask. The socket file is removed while the socket is
 //! still open, and only if it is the one that was bound.
 
+mod access;
 mod blocking;
 mod error;
 #[cfg(feature = "tokio")]
@@ -207,10 +208,6 @@ impl ClaimOptions {
                 Err(ClaimError::new(address, ClaimErrorKind::Unclear).because(errno))
             }
         }
-    }
-
-    fn changes_owner(&self) -> bool {
-        self.uid.is_some() || self.gid.is_some()
     }
 }
 

@@ -3,18 +3,16 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, chmod, chownat, fchmod, fstat,
-    openat, renameat_with,
-};
+use rustix::fs::{FileType, Mode, OFlags, RenameFlags, Stat, fchmod, fstat, openat, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, bind, listen};
 
 use super::ClaimOptions;
+use super::access::settle;
 use super::error::{ClaimError, ClaimErrorKind};
 use super::place::{self, FileIdentity, Place, temporary_base};
 use crate::address::{Address, Kind};
-use crate::{ids, socket};
+use crate::ids;
 
 /// Binds `socket` to the claimed path, which is free, gives its file the exact mode and owner, and
 /// listens. From the moment that the file exists it is in `file`, so that its owner removes it after
@@ -27,14 +25,10 @@ pub(super) fn path(
     file: &mut Option<FileIdentity>,
 ) -> Result<(), ClaimError> {
     let io = |errno: Errno| ClaimError::io(address, errno);
-    // The file is made with this mode less the umask. Before a change of owner the wrong group
-    // would have the right meant for another one, so then our own bits only.
-    let at_first = if options.changes_owner() {
-        options.mode & 0o700
-    } else {
-        options.mode
-    };
-    fchmod(socket, Mode::from_raw_mode(at_first)).map_err(io)?;
+    // The file is made with this mode less the umask: nobody's but ours at first. The group's bits
+    // would be the mask of an access list that the directory hands down, and before a change of
+    // owner the wrong group's. A datagram socket is live from bind on.
+    fchmod(socket, Mode::from_raw_mode(options.mode & 0o700)).map_err(io)?;
     let denied = |errno| match errno {
         Errno::ADDRINUSE | Errno::EXIST => {
             ClaimError::new(address, ClaimErrorKind::InUse { pid: None }).because(errno)
@@ -109,53 +103,6 @@ fn bind_temporary(socket: &OwnedFd, place: &Place) -> Result<std::ffi::OsString,
             Err(errno) => return Err(errno),
         }
     }
-}
-
-/// Gives the file of a socket its owner and its mode, through a descriptor of the file itself: by
-/// name, somebody who may write the directory could put a link in its place.
-pub(super) fn settle(
-    address: &Address,
-    options: &ClaimOptions,
-    place: &Place,
-    base: &OsStr,
-    bound: FileIdentity,
-) -> Result<(), ClaimError> {
-    let io = |errno: Errno| ClaimError::io(address, errno);
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(&place.directory, base, flags, Mode::empty()).map_err(io)?;
-    let mut stat = fstat(&file).map_err(io)?;
-    if FileIdentity::of(&stat) != bound {
-        let kind = ClaimErrorKind::InUse { pid: None };
-        return Err(ClaimError::new(address, kind));
-    }
-    let chmod = |mode| chmod(socket::path_of(&file), Mode::from_raw_mode(mode)).map_err(io);
-    let (uid, gid) = (options.uid, options.gid);
-    let differs = |asked: Option<u32>, found| asked.is_some() && asked != found;
-    if differs(uid, ids::uid(stat.st_uid)) || differs(gid, ids::gid(stat.st_gid)) {
-        // What a file that was taken over lets its old group do is not meant for the new one.
-        let at_first = stat.st_mode & options.mode & 0o700;
-        if stat.st_mode & 0o7777 != at_first {
-            chmod(at_first)?;
-        }
-        chownat(
-            &file,
-            "",
-            uid.map(Uid::from_raw),
-            gid.map(Gid::from_raw),
-            AtFlags::EMPTY_PATH,
-        )
-        .map_err(|errno| match errno {
-            Errno::PERM => {
-                ClaimError::new(address, ClaimErrorKind::OwnerDenied { uid, gid }).because(errno)
-            }
-            errno => io(errno),
-        })?;
-        stat = fstat(&file).map_err(io)?;
-    }
-    if stat.st_mode & 0o7777 != options.mode {
-        chmod(options.mode)?;
-    }
-    Ok(())
 }
 
 /// Binds an abstract name; the kernel lets only one socket have it.

@@ -47,4 +47,6 @@ mod stream;
 #[cfg(feature = "tokio")]
 mod takeover;
 #[cfg(feature = "tokio")]
+mod takeover_permissions;
+#[cfg(feature = "tokio")]
 mod timeouts;

@@ -8,7 +8,7 @@ use sockeye::Claim;
 use sockeye::claim::ClaimErrorKind;
 
 use super::denied;
-use crate::support::{Place, bound, holds, identity, leave_stale, mode_of, set_mode};
+use crate::support::{Place, bound, holds, identity, leave_stale, mode_of, set_mode, with_umask};
 
 #[test]
 fn it_is_private_and_lives_as_long_as_the_claim() {
@@ -18,7 +18,7 @@ fn it_is_private_and_lives_as_long_as_the_claim() {
         .claim(&place.address())
         .unwrap();
     assert_eq!(place.names(), ["app.sock", "app.sock.lock"]);
-    assert_eq!(mode_of(&place.lock()), 0o600);
+    assert_eq!(mode_of(&place.lock()), 0o1600);
     assert_eq!(fs::metadata(place.lock()).unwrap().len(), 0);
     assert_eq!(holds(&place.lock()), Some(true), "open and close-on-exec");
     let other = fs::File::open(place.lock()).unwrap();
@@ -29,6 +29,20 @@ fn it_is_private_and_lives_as_long_as_the_claim() {
     drop(listener);
     place.assert_empty();
     flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
+}
+
+#[test]
+fn its_mode_is_exact_whatever_the_umask() {
+    for umask in [0, 0o022, 0o777] {
+        let place = Place::new();
+        let mode = with_umask(umask, || {
+            let claim = Claim::options().claim(&place.address()).unwrap();
+            let mode = mode_of(&place.lock());
+            drop(claim);
+            mode
+        });
+        assert_eq!(mode, 0o1600, "umask {umask:o}");
+    }
 }
 
 #[test]
@@ -58,12 +72,15 @@ fn who_holds_it_owns_the_path() {
 #[test]
 fn a_lock_file_that_a_killed_owner_left_is_taken_over() {
     let place = Place::new();
-    fs::write(place.lock(), "").unwrap();
-    set_mode(&place.lock(), 0o644);
-    let claim = Claim::options().claim(&place.address()).unwrap();
-    assert_eq!(mode_of(&place.lock()), 0o600);
-    drop(claim);
-    place.assert_empty();
+    // By hand, and by a version that did not set the sticky bit.
+    for mode in [0o644, 0o600] {
+        fs::write(place.lock(), "").unwrap();
+        set_mode(&place.lock(), mode);
+        let claim = Claim::options().claim(&place.address()).unwrap();
+        assert_eq!(mode_of(&place.lock()), 0o1600);
+        drop(claim);
+        place.assert_empty();
+    }
 }
 
 #[test]

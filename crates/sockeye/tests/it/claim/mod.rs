@@ -1,5 +1,6 @@
 //! [`Claim`](sockeye::Claim): who owns an address.
 
+mod access_list;
 mod exclusive;
 mod found;
 mod lock;

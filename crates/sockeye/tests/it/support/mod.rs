@@ -1,5 +1,6 @@
 //! What the tests share: private directories, foreign sockets, threads that are somebody else.
 
+mod access_list;
 mod place;
 mod raw;
 #[cfg(feature = "tokio")]
@@ -8,6 +9,9 @@ mod threads;
 
 use std::time::Duration;
 
+#[cfg(feature = "tokio")]
+pub(crate) use access_list::{ACCESS, list_nobody};
+pub(crate) use access_list::{assert_no_list, listed_place};
 pub(crate) use place::{Place, identity, mode_of, set_mode};
 #[cfg(feature = "tokio")]
 pub(crate) use raw::is_nonblocking;
