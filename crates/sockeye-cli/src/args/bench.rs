@@ -31,7 +31,7 @@ Examples:
   sockeye bench /tmp/echo.sock
   sockeye bench --rate 20000 --connections 16 --size 64 tcp:127.0.0.1:7000
   sockeye bench --request status --expect ok /tmp/app.sock
-  sockeye bench --framing length --request-file get.bin --expect-any /tmp/app.sock
+  sockeye bench --request-file get.bin --framing length --expect-any @app
   sockeye bench --compare /tmp/a.sock /tmp/b.sock";
 
 /// Measure round trips: requests a second, and how long each took
