@@ -10,6 +10,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(address) = Address::parse(OsStr::from_bytes(bytes)) {
         assert_eq!(address.as_os_str().as_bytes(), bytes);
         let again = Address::new(address.kind(), address.name()).expect("it was valid");
-        assert_eq!(Address::parse(again.as_os_str()).expect("it was printed"), again);
+        assert_eq!(
+            Address::parse(again.as_os_str()).expect("it was printed"),
+            again
+        );
     }
 });

@@ -116,13 +116,13 @@ pub fn passed() -> Result<Vec<Passed>, ActivationError> {
 
 /// What the variables say.
 #[derive(Debug, PartialEq, Eq)]
-struct Announced {
+pub(crate) struct Announced {
     count: usize,
     /// As many, or none.
     names: Vec<String>,
 }
 
-fn announced(
+pub(crate) fn announced(
     variable: impl Fn(&'static str) -> Option<OsString>,
     pid: u32,
     pidfd_id: impl Fn() -> Option<u64>,
@@ -163,6 +163,13 @@ fn announced(
         });
     }
     Ok(Some(Announced { count, names }))
+}
+
+#[cfg(fuzzing)]
+impl Announced {
+    pub(crate) fn into_parts(self) -> (usize, Vec<String>) {
+        (self.count, self.names)
+    }
 }
 
 fn malformed(variable: &'static str, value: OsString, wanted: &'static str) -> ActivationError {

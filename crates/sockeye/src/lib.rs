@@ -12,6 +12,9 @@ pub mod claim;
 pub mod connect;
 #[cfg(feature = "tokio")]
 pub mod framing;
+#[cfg(all(fuzzing, feature = "tokio"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod inspect;
 #[cfg(feature = "tokio")]

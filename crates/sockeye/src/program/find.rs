@@ -107,7 +107,7 @@ fn may_execute(path: &Path) -> bool {
 }
 
 /// What the first line of a script names (execve(2)).
-fn interpreter(head: &[u8]) -> Option<PathBuf> {
+pub(crate) fn interpreter(head: &[u8]) -> Option<PathBuf> {
     let line = head.strip_prefix(b"#!")?;
     let line = line.split(|byte| *byte == b'\n').next()?.trim_ascii_start();
     let name = line.split(|byte| matches!(byte, b' ' | b'\t' | 0)).next()?;

@@ -16,6 +16,8 @@ use rustix::process::Rlimit;
 pub use child::Child;
 pub use environment::Environment;
 pub use find::ProgramError;
+#[cfg(fuzzing)]
+pub(crate) use find::interpreter;
 
 use crate::sys::spawn::Spawn;
 

@@ -36,6 +36,13 @@ const STEP: Duration = Duration::from_secs(10);
 const UNSETTLED: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Reads all that comes on a control connection.
+#[cfg(fuzzing)]
+pub(crate) async fn read_to_end(socket: crate::SeqPacket) {
+    let connection = connection::Connection::new(socket);
+    while !matches!(connection.event().await, Ok((machine::Event::Closed, _))) {}
+}
+
 /// Claims an address, or takes it over from the server that has it.
 ///
 /// ```no_run

@@ -109,14 +109,14 @@ impl Notify {
 
 /// `sd_notify::notify` takes an abstract name for a path, opens a socket for each message, which
 /// fails where descriptors run out, and waits without a limit.
-struct Manager {
+pub(super) struct Manager {
     name: OsString,
     address: SocketAddr,
     socket: UnixDatagram,
 }
 
 impl Manager {
-    fn at(name: &OsStr) -> io::Result<Self> {
+    pub(super) fn at(name: &OsStr) -> io::Result<Self> {
         let address = match name.as_bytes() {
             [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest)?,
             [b'/', ..] => SocketAddr::from_pathname(name)?,
