@@ -12,15 +12,15 @@ use rustix::net::{Shutdown, SocketFlags, accept_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::address::{Address, Kind};
+use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::busy_poll::BusyPoll;
-use crate::claim::{BlockingListener, Claim, ClaimError, ClaimOptions, Ownership};
+use crate::claim::{BlockingListener, Claim, Ownership};
 use crate::packet::SeqPacket;
 use crate::peer::Peer;
 use crate::socket;
 use crate::stream::Stream;
-use crate::takeover::{Control, Succession};
+use crate::takeover::{Control, Outcome, Succession, TakeoverError};
 
 /// A listener for streams.
 pub type Listener = Listening<Stream>;
@@ -210,18 +210,6 @@ impl<S: Accepted> Listening<S> {
         self.ownership.as_ref().is_some_and(Ownership::is_intact)
     }
 
-    /// As [`Ownership::settle`].
-    pub(crate) fn settle(
-        &self,
-        address: &Address,
-        options: &ClaimOptions,
-    ) -> Result<(), ClaimError> {
-        match &self.ownership {
-            Some(ownership) => ownership.settle(address, options, self),
-            None => Ok(()),
-        }
-    }
-
     pub(crate) fn succeeding(mut self, succession: Succession) -> Self {
         self.succession = Some(succession);
         self
@@ -240,16 +228,47 @@ impl<S: Accepted> Listening<S> {
         self.ownership.as_ref()?.unsafe_parent()
     }
 
-    /// Serving begins: what was taken over is ours from now on. Returns where successors ask, if
-    /// the claim allows them to.
-    pub(crate) fn begin(&mut self) -> io::Result<Option<Control>> {
-        if let Some(succession) = self.succession.take() {
+    /// Serving begins: what was taken over is ours from now on, or is taken over once more where
+    /// that has come too late.
+    ///
+    /// # Errors
+    /// As [`Takeover::listen`](crate::Takeover::listen).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the path to the server that has it.
+    pub(crate) async fn begin(mut self) -> Result<Self, TakeoverError> {
+        while let Some(mut succession) = self.succession.take() {
+            let is_ours = match succession.complete().await? {
+                Outcome::Ours => true,
+                Outcome::Left => self.is_intact(),
+                Outcome::Theirs => false,
+            };
+            if !is_ours {
+                // Its lock would keep us from claiming the path.
+                drop(self);
+                self = succession.again().await?;
+                continue;
+            }
             self.set_ours(true);
-            succession.complete();
+            // Not before: until then the predecessor serves, and clients are told of that.
+            if let Some(ownership) = &self.ownership {
+                // It listens already; without this, clients are told of the predecessor.
+                let _ = ownership.listen(&self.io);
+            }
         }
+        Ok(self)
+    }
+
+    /// Where successors ask, if the claim allows them to.
+    pub(crate) fn control(&self) -> io::Result<Option<Control>> {
         let ownership = self.ownership.as_ref();
         let control = ownership.and_then(Ownership::control);
         control.map(Control::new).transpose()
+    }
+
+    /// The ownership of the path, if there is one.
+    pub(crate) fn ownership(&self) -> Option<&Ownership> {
+        self.ownership.as_ref()
     }
 
     /// What a successor needs.

@@ -143,9 +143,16 @@ pub(crate) struct Serve {
     /// The listening socket itself is handed over, so that no client is refused;
     /// the old server answers what it has begun, for at most the time of its
     /// --drain, and ends. The socket file gets the --mode and --owner of the new
-    /// one. Only the same user, or root, may take over.
+    /// one. Only the same user, or root, may take over, and root only from servers
+    /// of root, of the user of --owner, and of --takeover-from.
     #[arg(long)]
     pub(crate) takeover: bool,
+
+    /// Take over from a server of this user too. It may keep the listening socket
+    /// and accept some of the connections, whose clients believe that they talk
+    /// to us
+    #[arg(long = "takeover-from", value_name = "USER", requires = "takeover", value_parser = uid)]
+    pub(crate) takeover_from: Vec<u32>,
 
     /// Started by SIGHUP: --ready-fd was served long ago, and the soft limit of
     /// descriptors was this one

@@ -12,6 +12,7 @@ use super::place::{FileIdentity, Place};
 use super::{CONTROL_BACKLOG, ClaimError, ClaimOptions, access, control_address};
 use crate::address::{Address, Kind};
 use crate::adopt;
+use crate::ids;
 use crate::inspect::diag::{self, Entry};
 use crate::inspect::{is_bound_to, namespace};
 
@@ -34,6 +35,14 @@ pub enum Mismatch {
     Control,
 }
 
+/// The mode and the owner of a socket file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileAccess {
+    mode: u32,
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
 impl Ownership {
     /// Where successors ask, if any are allowed.
     pub(crate) fn control(&self) -> Option<BorrowedFd<'_>> {
@@ -49,6 +58,7 @@ impl Ownership {
     /// ours yet.
     pub(crate) fn inherit(
         address: &Address,
+        options: &ClaimOptions,
         passed: Inheritance,
     ) -> Result<(Self, OwnedFd), Result<Mismatch, ClaimError>> {
         let io = |errno: Errno| Err(ClaimError::io(address, errno));
@@ -81,6 +91,8 @@ impl Ownership {
             socket: passed.control,
         };
         let ownership = Self {
+            address: address.clone(),
+            options: options.clone(),
             place,
             lock,
             file: Some(file),
@@ -97,33 +109,50 @@ impl Ownership {
         is_there && self.lock.is_current(&self.place) == Ok(true)
     }
 
-    /// Makes it what a claim with these options would have made: the mode and the owner of the file,
-    /// the backlog, and who the peers are told that they are connected to (`SO_PEERCRED` tells who
-    /// called listen(2) last).
-    pub(crate) fn settle(
-        &self,
-        address: &Address,
-        options: &ClaimOptions,
-        listener: impl AsFd,
-    ) -> Result<(), ClaimError> {
-        let (Some(file), Some(control)) = (self.file, &self.control) else {
-            return Ok(());
-        };
-        access::settle(address, options, &self.place, &self.place.base, file)?;
-        if let (Some(file), Some(address)) = (control.file, control_address(address)) {
-            let options = ClaimOptions::default();
-            access::settle(
-                &address,
-                &options,
-                &control.place,
-                &control.place.base,
-                file,
-            )?;
+    /// Gives the files the mode and the owner that a claim would have given them.
+    pub(crate) fn settle(&self) -> Result<(), ClaimError> {
+        self.settle_with(&self.options)?;
+        let control = self.control.as_ref().zip(control_address(&self.address));
+        if let Some((control, address)) = control
+            && let Some(file) = control.file
+        {
+            let (options, place) = (ClaimOptions::default(), &control.place);
+            access::settle(&address, &options, place, &place.base, file)?;
         }
         self.lock.settle();
-        listen(listener, options.backlog)
-            .and_then(|()| listen(&control.socket, CONTROL_BACKLOG as i32))
-            .map_err(|errno| ClaimError::io(address, errno))
+        Ok(())
+    }
+
+    fn settle_with(&self, options: &ClaimOptions) -> Result<(), ClaimError> {
+        let Some(file) = self.file else { return Ok(()) };
+        let base = &self.place.base;
+        access::settle(&self.address, options, &self.place, base, file)
+    }
+
+    /// The mode and the owner that the file has now.
+    pub(crate) fn access(&self) -> Option<FileAccess> {
+        let found = self.place.look_at(&self.place.base).ok()??;
+        (Some(FileIdentity::of(&found)) == self.file).then(|| FileAccess {
+            mode: found.st_mode & 0o777,
+            uid: ids::uid(found.st_uid),
+            gid: ids::gid(found.st_gid),
+        })
+    }
+
+    /// Gives the file back the mode and the owner that it had before a successor changed them.
+    pub(crate) fn restore(&self, access: FileAccess) -> Result<(), ClaimError> {
+        let options = self.options.clone().mode(access.mode);
+        self.settle_with(&options.owner(access.uid, access.gid))
+    }
+
+    /// Listens anew: the backlog is that of the options, and peers are told of us (`SO_PEERCRED` is
+    /// who called listen(2) last).
+    pub(crate) fn listen(&self, listener: impl AsFd) -> Result<(), Errno> {
+        listen(listener, self.options.backlog)?;
+        match &self.control {
+            Some(control) => listen(&control.socket, CONTROL_BACKLOG as i32),
+            None => Ok(()),
+        }
     }
 
     /// Whether the files are ours to remove.

@@ -31,9 +31,9 @@ pub use blocking::BlockingListener;
 pub use error::{ClaimError, ClaimErrorKind};
 pub(crate) use error::{advice, in_words};
 #[cfg(feature = "tokio")]
-pub(crate) use inherit::Inheritance;
-#[cfg(feature = "tokio")]
 pub use inherit::Mismatch;
+#[cfg(feature = "tokio")]
+pub(crate) use inherit::{FileAccess, Inheritance};
 pub(crate) use ownership::Ownership;
 pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
@@ -164,6 +164,8 @@ impl ClaimOptions {
             Err(error) => return Err(by_whom(address, &place, error)),
         };
         let mut ownership = Ownership {
+            address: address.clone(),
+            options: self.clone(),
             place,
             lock,
             file: None,
@@ -208,6 +210,12 @@ impl ClaimOptions {
                 Err(ClaimError::new(address, ClaimErrorKind::Unclear).because(errno))
             }
         }
+    }
+
+    /// The user that the file is given to, where one was asked for.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn owner_uid(&self) -> Option<u32> {
+        self.uid
     }
 }
 

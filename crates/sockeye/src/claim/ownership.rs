@@ -6,11 +6,18 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::ClaimOptions;
 use super::lock::Lock;
 use super::place::{FileIdentity, Place};
+use crate::address::Address;
 
 /// A path of ours: the lock that says so and the file that we bound.
 pub(crate) struct Ownership {
+    /// What was claimed, and how.
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    pub(super) address: Address,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    pub(super) options: ClaimOptions,
     pub(super) place: Place,
     pub(super) lock: Lock,
     pub(super) file: Option<FileIdentity>,

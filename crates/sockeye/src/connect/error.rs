@@ -116,7 +116,13 @@ impl ConnectError {
             },
             (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path),
             (Errno::NOENT | Errno::ACCESS | Errno::NOTDIR, Name::Path(path)) => {
-                on_the_way(path, LINKS)
+                match on_the_way(path, LINKS) {
+                    // Nothing was in the way but that it has come since.
+                    ConnectErrorKind::ModeDenies { .. } if errno != Errno::ACCESS => {
+                        ConnectErrorKind::Absent
+                    }
+                    kind => kind,
+                }
             }
             _ => ConnectErrorKind::Io,
         };

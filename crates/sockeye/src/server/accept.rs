@@ -19,7 +19,6 @@ use super::{Authorize, Server, Timeouts};
 use crate::busy_poll::BusyPoll;
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
-use crate::takeover::{Control, Request};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -163,21 +162,8 @@ impl<S: Accepted> Acceptor<S> {
         self.listener.refuse_newcomers()
     }
 
-    /// Answers a successor; returns who has taken over.
-    pub(super) async fn answer(&mut self, control: &mut Control, request: Request) -> Option<Peer> {
-        match request {
-            Request::Descriptors => {
-                control.offer(&self.listener.to_pass_on()?);
-                None
-            }
-            Request::Path => {
-                self.listener.set_ours(false);
-                let successor = control.hand_over().await;
-                // Otherwise it has died, or does not want it.
-                self.listener.set_ours(successor.is_none());
-                successor
-            }
-        }
+    pub(super) fn listener(&mut self) -> &mut Listening<S> {
+        &mut self.listener
     }
 
     /// Counts what is still in the backlog, which is about to be closed. That of an adopted listener

@@ -63,6 +63,14 @@ pub(super) fn no_takeover(error: &io::Error) {
     tracing::warn!("no successor can take the address over: {error}; stop the server instead");
 }
 
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn not_restored(error: &crate::claim::ClaimError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        "cannot give the socket file back the mode and the owner that it had before a successor came: {error}"
+    );
+}
+
 pub(super) fn panicked() {
     #[cfg(feature = "tracing")]
     tracing::error!("a handler panicked; its connection is closed, the others go on");

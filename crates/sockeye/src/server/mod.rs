@@ -5,6 +5,7 @@ mod connection;
 mod echo;
 mod ending;
 mod handlers;
+mod handover;
 mod log;
 mod messages;
 mod records;
@@ -32,10 +33,11 @@ pub use tally::Report;
 
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
-use crate::takeover::{Control, Request};
+use crate::takeover::TakeoverError;
 use accept::{Acceptor, Next};
 use connection::Timeouts;
 use handlers::Handlers;
+use handover::{Entrance, Step};
 use tally::Tally;
 
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
@@ -212,7 +214,7 @@ impl Server {
     /// Dropping the future releases the address; handlers that run are not cut off.
     pub async fn run<S, H, F>(
         self,
-        mut listener: Listening<S>,
+        listener: Listening<S>,
         handler: H,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Report, ServerError>
@@ -223,65 +225,72 @@ impl Server {
     {
         let tally = Tally::new();
         let handlers = Handlers::new();
-        // Declared first, so that a successor that asks hears of our end after the files are gone.
-        let mut control = listener.begin().unwrap_or_else(|error| {
-            log::no_takeover(&error);
-            None
-        });
-        let mut acceptor = Acceptor::new(&self, &tally, listener);
         let mut shutdown = pin!(shutdown);
+        let listener = tokio::select! {
+            biased;
+            listener = listener.begin() => listener.map_err(ServerError::at_start)?,
+            // The path stays with the server that has it.
+            () = &mut shutdown => return Ok(tally.report()),
+        };
+        let mut entrance = Entrance::new(Acceptor::new(&self, &tally, listener));
+        let mut stop = Stop::new(&self);
         let mut successor = None;
-        let fatal = loop {
+        let mut fatal = None;
+        loop {
             tokio::select! {
                 biased;
-                () = &mut shutdown => break None,
-                (control, request) = request(&mut control) => {
-                    successor = acceptor.answer(control, request).await;
-                    if successor.is_some() {
-                        break None;
+                () = &mut shutdown, if !stop.has_begun() => {
+                    stop.begin();
+                    tally.drain.open();
+                    // Who has an offer may take the path, and is waited for: nobody is refused then.
+                    if !entrance.stop_offering() {
+                        break;
                     }
                 }
-                next = acceptor.next() => match next {
-                    Ok(Next::Connection(connection)) => {
+                () = stop.time_is_over(), if stop.has_begun() => break,
+                step = entrance.next() => match step {
+                    Ok(Step::Accepted(Next::Connection(connection))) => {
                         handlers.run(&handler, connection, &tally);
-                        if acceptor.has_waited() {
+                        if entrance.acceptor.has_waited() {
                             give_way().await;
                         }
                     }
-                    Ok(Next::Again) => {}
-                    Err(error) => break Some(error),
+                    Ok(Step::Accepted(Next::Again)) => {}
+                    Ok(Step::GivenUp) if stop.has_begun() => break,
+                    Ok(Step::GivenUp) => {}
+                    Ok(Step::HandedOver(peer)) => {
+                        successor = Some(peer);
+                        break;
+                    }
+                    Err(error) => {
+                        fatal = Some(error);
+                        break;
+                    }
                 },
             }
-        };
+        }
 
-        let deadline = Instant::now().checked_add(self.drain);
-        let cut_off = self.cut_off.clone();
-        let time_is_over = async || match deadline {
-            Some(deadline) => {
-                let _ = tokio::time::timeout_at(deadline, cut_off.cancelled()).await;
-            }
-            None => cut_off.cancelled().await,
-        };
+        stop.begin();
         tally.drain.open();
+        successor = successor.or_else(|| entrance.revoke());
         if let (Some(tell), Some(successor)) = (&self.handed_over, &successor) {
             tell(successor);
         }
+        let acceptor = &mut entrance.acceptor;
         if let Err(error) = acceptor.refuse_newcomers() {
             log::cannot_clean_up(&error);
         }
-        if let Some(control) = control {
-            control.stop();
-        }
+        entrance.close_control();
         let mut in_time = true;
         // An error before anything was lost is worth reporting, one of draining is not.
         while fatal.is_none() && successor.is_none() {
             tokio::select! {
                 biased;
-                () = time_is_over() => {
+                () = stop.time_is_over() => {
                     in_time = false;
                     break;
                 }
-                next = acceptor.next_waiting() => match next {
+                next = entrance.acceptor.next_waiting() => match next {
                     Some(Next::Connection(connection)) => handlers.run(&handler, connection, &tally),
                     Some(Next::Again) => {}
                     None => break,
@@ -289,16 +298,16 @@ impl Server {
             }
         }
         if in_time {
-            drop(acceptor);
+            drop(entrance);
             tokio::select! {
                 () = tally.all_closed() => {}
-                () = time_is_over() => tally.cut_off(self.grace, REAP).await,
+                () = stop.time_is_over() => tally.cut_off(self.grace, REAP).await,
             }
         } else {
             // In this order: what is cut off frees the descriptors that the others need in order to
             // be counted.
             tally.cut_off(self.grace, REAP).await;
-            acceptor.abort_waiting();
+            entrance.acceptor.abort_waiting();
         }
         let report = tally.report();
         match fatal {
@@ -320,14 +329,39 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The next request of a successor.
-async fn request(control: &mut Option<Control>) -> (&mut Control, Request) {
-    match control {
-        Some(control) => {
-            let request = control.next().await;
-            (control, request)
+/// How long a server may still go on once it has begun to stop.
+struct Stop {
+    drain: Duration,
+    cut_off: CancellationToken,
+    /// When it has begun; the end of the time for draining, if that has one.
+    begun: Option<Option<Instant>>,
+}
+
+impl Stop {
+    fn new(server: &Server) -> Self {
+        Self {
+            drain: server.drain,
+            cut_off: server.cut_off.clone(),
+            begun: None,
         }
-        None => std::future::pending().await,
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    fn begin(&mut self) {
+        let end = || Instant::now().checked_add(self.drain);
+        self.begun.get_or_insert_with(end);
+    }
+
+    async fn time_is_over(&self) {
+        match self.begun.flatten() {
+            Some(end) => {
+                let _ = tokio::time::timeout_at(end, self.cut_off.cancelled()).await;
+            }
+            None => self.cut_off.cancelled().await,
+        }
     }
 }
 
@@ -346,12 +380,21 @@ async fn give_way() {
     .await;
 }
 
-/// Accepting became impossible.
+/// Accepting became impossible, or a listener that was to be taken over could not be.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot take anything from clients any more: {source}")]
+#[error("cannot accept connections: {source}")]
 pub struct ServerError {
     /// What accept(2) or shutdown(2) said.
     pub source: io::Error,
     /// What was served before.
     pub report: Report,
+}
+
+impl ServerError {
+    fn at_start(error: TakeoverError) -> Self {
+        Self {
+            source: io::Error::other(error),
+            report: Report::default(),
+        }
+    }
 }

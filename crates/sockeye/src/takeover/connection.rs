@@ -7,7 +7,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::time::Instant;
 
-use super::STEP;
 use super::frame::{Frame, SIZE};
 use super::machine::Event;
 use crate::ancillary::{Received, RecvError, recv_once, send_once};
@@ -15,27 +14,28 @@ use crate::packet::SeqPacket;
 
 pub(super) struct Connection {
     socket: SeqPacket,
-    deadline: Instant,
+    /// Until when the next word is waited for.
+    deadline: Option<Instant>,
 }
 
 impl Connection {
     pub(super) fn new(socket: SeqPacket) -> Self {
-        let deadline = Instant::now() + STEP;
+        let deadline = None;
         Self { socket, deadline }
     }
 
-    /// Sends a frame without waiting: there is room for all that a side may say. If it cannot be
-    /// sent, the other side has closed, and reading tells what it said before.
-    pub(super) fn say(&mut self, frame: Frame, descriptors: &[BorrowedFd<'_>]) {
+    /// Without an end if there is none.
+    pub(super) fn wait_until(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// Sends a frame without waiting: there is room for all that a side may say. `false` if it
+    /// could not be sent: the other side does not listen any more, and reading tells what it said
+    /// before.
+    pub(super) fn say(&self, frame: Frame, descriptors: &[BorrowedFd<'_>]) -> bool {
         let flags = SendFlags::DONTWAIT;
-        let _ = send_once(
-            self.socket.as_fd(),
-            &frame.encode(),
-            descriptors,
-            None,
-            flags,
-        );
-        self.deadline = Instant::now() + STEP;
+        let frame = frame.encode();
+        send_once(self.socket.as_fd(), &frame, descriptors, None, flags).is_ok()
     }
 
     /// Waits for what comes next, with descriptors.
@@ -49,7 +49,11 @@ impl Connection {
         let mut buffer = [0; SIZE];
         loop {
             let received = self.socket.recv_with(&mut buffer);
-            return match tokio::time::timeout_at(self.deadline, received).await {
+            let received = match self.deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline, received).await,
+                None => Ok(received.await),
+            };
+            return match received {
                 Ok(Err(RecvError::Io(error))) if is_reset(&error) => continue,
                 Ok(received) => understood(received, &buffer),
                 Err(_) => self.last_look(),
@@ -57,9 +61,9 @@ impl Connection {
         }
     }
 
-    /// At the deadline: what has come and the runtime has not heard of yet. What the other side
-    /// sends from now on fails there, so that it is never taken for something that we have seen.
-    fn last_look(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
+    /// Takes nothing from the other side any more: what it sends from now on fails there. What it
+    /// has sent before is still seen here, one event with each call.
+    pub(super) fn last_look(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
         let _ = self.socket.shutdown(Shutdown::Read);
         let mut buffer = [0; SIZE];
         let mut receive = || recv_once(self.socket.as_fd(), &mut buffer, RecvFlags::DONTWAIT);
@@ -114,6 +118,7 @@ fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::STEP;
     use super::*;
 
     /// Jumps to the deadline, since nothing else is to be done.
@@ -128,22 +133,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_the_deadline_silence_death_and_a_late_word_are_told_apart() {
-        let (silent, mut other) = pair();
+        let (mut silent, other) = pair();
+        silent.wait_until(Some(Instant::now() + STEP));
         assert_eq!(event_at_the_deadline(&silent).await, Event::Deadline);
         // Too late: it is not taken for something that was seen.
-        let sent = send_once(
-            other.socket.as_fd(),
-            &Frame::Ready.encode(),
-            &[],
-            None,
-            SendFlags::DONTWAIT,
-        );
-        assert!(sent.is_err());
-        other.say(Frame::Ready, &[]);
+        assert!(!other.say(Frame::Serving, &[]));
 
-        let (left, mut late) = pair();
-        late.say(Frame::Yours, &[]);
-        assert_eq!(left.last_look().unwrap().0, Event::Frame(Frame::Yours));
+        let (left, late) = pair();
+        assert!(late.say(Frame::Ready, &[]));
+        assert!(late.say(Frame::Serving, &[]));
+        assert_eq!(left.last_look().unwrap().0, Event::Frame(Frame::Ready));
+        assert!(!late.say(Frame::Cancel, &[]));
+        assert_eq!(left.last_look().unwrap().0, Event::Frame(Frame::Serving));
+        assert_eq!(left.last_look().unwrap().0, Event::Deadline);
         drop(late);
         assert_eq!(left.last_look().unwrap().0, Event::Closed);
 
@@ -155,10 +157,11 @@ mod tests {
     #[tokio::test]
     async fn the_last_word_is_heard_though_ours_was_not() {
         for looks in [true, false] {
-            let (mut left, mut right) = pair();
-            left.say(Frame::Ready, &[]);
-            right.say(Frame::Cancel, &[]);
+            let (left, right) = pair();
+            assert!(left.say(Frame::Ready, &[]));
+            assert!(right.say(Frame::Cancel, &[]));
             drop(right);
+            assert!(!left.say(Frame::Serving, &[]), "nobody reads it");
             let heard = match looks {
                 true => left.last_look(),
                 false => left.event().await,

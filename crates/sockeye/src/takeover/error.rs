@@ -32,7 +32,8 @@ pub enum TakeoverErrorKind {
     },
     /// The control socket is there and could not be connected to.
     Connect(ConnectError),
-    /// The server that offers it is another user's.
+    /// The server that offers it is another user's, from which nothing may be taken
+    /// ([`Takeover::from_user`](super::Takeover::from_user)).
     ForeignServer {
         /// That user; `None` where it has no mapping in our user namespace.
         uid: Option<u32>,
@@ -111,10 +112,10 @@ impl fmt::Display for TakeoverError {
             }
             TakeoverErrorKind::ForeignServer { uid: Some(uid) } => write!(
                 f,
-                "the server belongs to uid {uid}; run as that user or as root"
+                "the server belongs to uid {uid}, which may keep the listening socket and accept in our name; run as that user, or allow it by name (serve --takeover-from)"
             ),
             TakeoverErrorKind::ForeignServer { uid: None } => f.write_str(
-                "whose server it is cannot be known in this user namespace, which does not map its uid; run as root, or where all uids are mapped",
+                "whose server it is cannot be known in this user namespace, which does not map its uid; run where all uids are mapped",
             ),
             TakeoverErrorKind::Mismatch(what) => {
                 let what = match what {

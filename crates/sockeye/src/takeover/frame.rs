@@ -1,7 +1,7 @@
 //! [`Frame`]: what the two processes say to each other.
 
 /// The version of the protocol, in front of every frame.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One record on the control socket. All are of one size, so that a longer one is none of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -10,11 +10,9 @@ pub(super) enum Frame {
     Hello,
     /// Predecessor: here are the descriptors.
     Offer,
-    /// Successor: they are the right ones, and nothing else is missing.
+    /// Successor: they are the right ones, and all that can fail is done.
     Ready,
-    /// Predecessor: it is yours.
-    Yours,
-    /// Successor: I serve.
+    /// Successor: it is mine from now on, and I serve.
     Serving,
     /// Predecessor: it stays mine, or is nobody's soon.
     Cancel,
@@ -31,9 +29,8 @@ impl Frame {
             Self::Hello => 1,
             Self::Offer => 2,
             Self::Ready => 3,
-            Self::Yours => 4,
-            Self::Serving => 5,
-            Self::Cancel => 6,
+            Self::Serving => 4,
+            Self::Cancel => 5,
         };
         [VERSION, kind]
     }
@@ -43,7 +40,6 @@ impl Frame {
             Self::Hello,
             Self::Offer,
             Self::Ready,
-            Self::Yours,
             Self::Serving,
             Self::Cancel,
         ];
@@ -68,7 +64,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known, 6);
+        assert_eq!(known, 5);
         for record in [&[][..], &[VERSION], &[VERSION, 1, 0]] {
             assert_eq!(Frame::decode(record), Frame::Unknown);
         }

@@ -1,10 +1,11 @@
 //! Who owns the path at which step: the two sides of a takeover, without any I/O.
 //!
-//! Only the predecessor decides: until it says `Yours` the path is its own, whatever the other side
-//! does, and afterwards it is the successor's. Each side has all descriptors from `Offer` on, so the
-//! end of a connection tells the other that it is left alone with them: a predecessor that gives
-//! nothing away says `Cancel` before it closes, one that has died does not; a successor that serves
-//! says so before it closes.
+//! The predecessor owns the path, and goes on serving, until the successor has sent `Serving`. That
+//! it could be sent decides, whenever it is read: a predecessor that takes its offer back shuts
+//! down its reading side and looks a last time, so that `Serving` either is seen by then or fails to
+//! be sent. Each side has all descriptors from `Offer` on, so the end of a connection tells the
+//! other that it is left alone with them: a predecessor that takes its offer back says `Cancel`
+//! before it closes, one that has died does not.
 
 use super::frame::Frame;
 
@@ -14,7 +15,7 @@ pub(super) enum Event {
     Frame(Frame),
     /// The other side has closed or died.
     Closed,
-    /// Nothing came in time, and nothing that comes later will be taken.
+    /// Nothing came in time, and nothing that is sent later will arrive.
     Deadline,
 }
 
@@ -22,35 +23,42 @@ pub(super) enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Predecessor {
     Connected,
-    /// The successor has the descriptors.
+    /// The successor waits for the descriptors.
+    Asked,
+    /// It has them and looks at them.
     Offered,
-    /// It may serve; its death now gives the path back.
-    Yielded,
+    /// It may serve at any moment.
+    Promised,
     /// It came to nothing, the path is still ours.
     Kept,
     HandedOver,
 }
 
 impl Predecessor {
-    /// What is to be said. Before `Yours` the path must have been given up.
+    /// What is to be said. Before `Cancel` our own files must have gone, if they are to go.
     pub(super) fn on(&mut self, event: Event) -> Option<Frame> {
         let (next, answer) = match (*self, event) {
-            (Self::Connected, Event::Frame(Frame::Hello)) => (Self::Offered, Some(Frame::Offer)),
-            (Self::Offered, Event::Frame(Frame::Ready)) => (Self::Yielded, Some(Frame::Yours)),
-            (Self::Connected | Self::Offered, Event::Closed) => (Self::Kept, None),
-            (Self::Connected | Self::Offered, _) => (Self::Kept, Some(Frame::Cancel)),
-            (Self::Yielded, Event::Closed) => (Self::Kept, None),
-            // Silent or not, it lives and has all that it needs.
-            (Self::Yielded, _) => (Self::HandedOver, None),
+            (Self::Connected, Event::Frame(Frame::Hello)) => (Self::Asked, None),
+            (Self::Offered, Event::Frame(Frame::Ready)) => (Self::Promised, None),
+            (Self::Promised, Event::Frame(Frame::Serving)) => (Self::HandedOver, None),
             (over @ (Self::Kept | Self::HandedOver), _) => (over, None),
+            (_, Event::Closed) => (Self::Kept, None),
+            (_, Event::Frame(_) | Event::Deadline) => (Self::Kept, Some(Frame::Cancel)),
         };
         *self = next;
         answer
     }
 
-    /// The server stops. Not to be asked once it has yielded: then the answer is awaited first.
-    pub(super) fn stop(&mut self) -> Option<Frame> {
-        self.on(Event::Deadline)
+    /// Its turn has come. Only one successor at a time has an offer: any that has one may serve.
+    pub(super) fn offer(&mut self) -> Option<Frame> {
+        (*self == Self::Asked).then(|| {
+            *self = Self::Offered;
+            Frame::Offer
+        })
+    }
+
+    pub(super) fn has_offer(self) -> bool {
+        matches!(self, Self::Offered | Self::Promised)
     }
 }
 
@@ -60,10 +68,10 @@ pub(super) enum Successor {
     Asked,
     /// We have the descriptors and look at them.
     Offered,
-    /// We wait for the last word.
+    /// We may serve whenever we like, as long as the predecessor listens to us.
     Ready,
-    /// Nobody else has the path; we are about to serve.
-    Owner,
+    /// It does not, and we wait to hear why.
+    Refused,
     Serving,
     /// It came to nothing.
     Without(Reason),
@@ -85,18 +93,19 @@ impl Successor {
         *self = match (*self, event) {
             (Self::Asked, Event::Frame(Frame::Offer)) => Self::Offered,
             (Self::Asked, Event::Closed) => Self::Without(Reason::Ended),
-            (Self::Ready, Event::Frame(Frame::Yours) | Event::Closed) => Self::Owner,
-            (Self::Asked | Self::Ready, Event::Frame(Frame::Cancel)) => {
+            // It has died, and nobody else has the descriptors.
+            (Self::Refused, Event::Closed) => Self::Serving,
+            (Self::Asked | Self::Refused, Event::Frame(Frame::Cancel)) => {
                 Self::Without(Reason::Cancelled)
             }
-            (Self::Asked | Self::Ready, Event::Deadline) => Self::Without(Reason::TimedOut),
-            (Self::Asked | Self::Ready, Event::Frame(_)) => Self::Without(Reason::Broken),
+            (Self::Asked | Self::Refused, Event::Deadline) => Self::Without(Reason::TimedOut),
+            (Self::Asked | Self::Refused, Event::Frame(_)) => Self::Without(Reason::Broken),
             // Nothing is read then.
             (other, _) => other,
         };
     }
 
-    /// The descriptors are the right ones.
+    /// The descriptors are the right ones, and all that can fail is done.
     pub(super) fn verified(&mut self) -> Option<Frame> {
         (*self == Self::Offered).then(|| {
             *self = Self::Ready;
@@ -104,12 +113,14 @@ impl Successor {
         })
     }
 
-    /// Clients are served from now on.
-    pub(super) fn serve(&mut self) -> Option<Frame> {
-        (*self == Self::Owner).then(|| {
-            *self = Self::Serving;
-            Frame::Serving
-        })
+    /// What makes the path ours, if it can be sent.
+    pub(super) fn serve(&mut self, send: impl FnOnce(Frame) -> bool) {
+        if *self == Self::Ready {
+            *self = match send(Frame::Serving) {
+                true => Self::Serving,
+                false => Self::Refused,
+            };
+        }
     }
 }
 

@@ -3,12 +3,12 @@
 //! A server whose claim allows it ([`ClaimOptions::takeover`]) listens at `PATH.takeover` too, mode
 //! 0600. A successor connects there, is given the listening socket, the lock and the control socket
 //! itself (the open files, so that socket and lock last as long as either process), looks at them
-//! and says that it is ready. Only then does the predecessor give the files up; when the successor
-//! has said that it serves, the predecessor stops accepting, answers what it has begun and ends.
-//! The socket file stays the same, and what waits in its backlog is accepted by the successor.
+//! and says that it is ready. The predecessor goes on serving until the successor says that it
+//! serves; then it stops accepting, answers what it has begun and ends. The socket file stays the
+//! same, and what waits in its backlog is accepted by the successor.
 //!
-//! Whichever of the two dies at whichever step, the other goes on alone. `machine` has the rules, and
-//! its tests go through every order of events.
+//! Whichever of the two dies or hangs at whichever step, the other goes on alone. `machine` has the
+//! rules, and its tests go through every order of events.
 
 mod connection;
 mod error;
@@ -23,18 +23,26 @@ use tokio::time::Instant;
 
 pub use error::{TakeoverError, TakeoverErrorKind};
 pub(crate) use predecessor::{Control, Request};
-pub(crate) use successor::Succession;
+pub(crate) use successor::{Outcome, Succession};
 
 use crate::address::Address;
 use crate::claim::{ClaimErrorKind, ClaimOptions, control_address};
+use crate::ids;
 use crate::listener::{Accepted, Listening};
+use crate::peer::Peer;
 use successor::Attempt;
 
-/// How long either side waits for the next word of the other.
+/// How long a successor asks for a path, and how long a predecessor waits for one that is ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long either side waits for a word that needs nothing but the other side itself.
 const STEP: Duration = Duration::from_secs(10);
-/// How long a server that seems to start or to end may go on seeming so.
-const UNSETTLED: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long a live server that has no control socket is watched: it may be about to end.
+const UNSETTLED: Duration = Duration::from_millis(200);
+/// So often in a row something else may be passed on than what is at the path, whose owner may have
+/// changed meanwhile.
+const MISMATCHES: u32 = 10;
+/// Between two attempts, the first and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
 
 /// Reads all that comes on a control connection.
 #[cfg(fuzzing)]
@@ -64,6 +72,7 @@ pub(crate) async fn read_to_end(socket: crate::SeqPacket) {
 #[derive(Debug, Clone)]
 pub struct Takeover {
     claim: ClaimOptions,
+    trusted: Vec<u32>,
 }
 
 impl Takeover {
@@ -73,12 +82,27 @@ impl Takeover {
     pub fn new(claim: ClaimOptions) -> Self {
         Self {
             claim: claim.takeover(true),
+            trusted: Vec::new(),
         }
     }
 
+    /// Takes over from servers of this user too. By default only from those of our own user, of
+    /// root, and, where we are root, of the user that the claim gives the file to.
+    ///
+    /// Whoever has had the listening socket may have kept it, and then accepts some of the
+    /// connections, whose clients are told that they are connected to us.
+    #[must_use]
+    pub fn from_user(mut self, uid: u32) -> Self {
+        self.trusted.push(uid);
+        self
+    }
+
     /// Claims `address` if nobody is there, otherwise takes it over from a server that allows it;
-    /// such a server runs [`Server::run`](crate::server::Server::run). What was taken over is ours
-    /// once that runs with the returned listener; if it is dropped before, the predecessor goes on.
+    /// such a server runs [`Server::run`](crate::server::Server::run). It goes on serving until that
+    /// runs with the returned listener. If that does not happen within thirty seconds it keeps the
+    /// path, and `run` takes it over once more.
+    ///
+    /// Waits for thirty seconds at most: for a server that starts, ends, hangs or is asked by others.
     ///
     /// # Errors
     /// [`TakeoverError`]; then the server that is there goes on serving.
@@ -96,8 +120,11 @@ impl Takeover {
         if address.kind() != S::KIND {
             return Err(io(std::io::ErrorKind::Unsupported.into()));
         }
-        let settled = Instant::now() + UNSETTLED;
-        let mut was_absent = false;
+        let deadline = Instant::now() + PATIENCE;
+        let [mut pause, longest] = PAUSES;
+        let mut failure = None;
+        let mut unoffered = None;
+        let mut mismatches = 0;
         loop {
             let in_use = match self.claim.claim(address) {
                 Ok(claim) => return Listening::from_claim(claim).map_err(io),
@@ -110,21 +137,60 @@ impl Takeover {
             let Some(control) = control_address(address).filter(|_| !is_other) else {
                 return Err(TakeoverError::claim(in_use));
             };
-            let is_absent = match successor::attempt(address, &control, &self.claim).await? {
+            let now = Instant::now();
+            if now >= deadline {
+                return Err(failure.unwrap_or_else(|| TakeoverError::claim(in_use)));
+            }
+            if mismatches >= MISMATCHES
+                && let Some(mismatch) = failure
+            {
+                return Err(mismatch);
+            }
+            failure = None;
+            let was_unoffered = unoffered.take();
+            match successor::attempt(self, address, &control, deadline).await? {
                 Attempt::Taken(listener) => return Ok(*listener),
-                Attempt::NotOffered => true,
-                Attempt::Ended => false,
-            };
-            // The control socket is there before and after the other one.
-            if is_live && is_absent && was_absent {
-                return Err(TakeoverError::not_offered(address, &in_use));
+                // The control socket is there before and after the other one, so that one server
+                // without it, seen twice, is none that starts or ends.
+                Attempt::NotOffered if is_live => match (was_unoffered, socket_file(address)) {
+                    (Some((file, since)), found) if found == Some(file) => {
+                        if now - since >= UNSETTLED {
+                            return Err(TakeoverError::not_offered(address, &in_use));
+                        }
+                        unoffered = Some((file, since));
+                    }
+                    (_, found) => unoffered = found.map(|file| (file, now)),
+                },
+                Attempt::NotOffered | Attempt::Ended => mismatches = 0,
+                Attempt::Failed(error) => {
+                    mismatches = match error.kind() {
+                        TakeoverErrorKind::Mismatch(_) => mismatches + 1,
+                        _ => 0,
+                    };
+                    failure = Some(error);
+                }
             }
-            if Instant::now() >= settled {
-                return Err(TakeoverError::claim(in_use));
-            }
-            was_absent = is_absent;
             // It has ended, is about to, or has just begun: no descriptor tells of all of these.
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
         }
     }
+
+    /// Whether a socket may be taken from this server. Whoever passes one on may still accept what
+    /// comes in there.
+    fn trusts(&self, predecessor: &Peer) -> bool {
+        let Some(uid) = predecessor.uid() else {
+            return false;
+        };
+        let own = ids::own_uid();
+        let owner = self.claim.owner_uid().filter(|_| own == Some(0));
+        uid == 0 || [own, owner].contains(&Some(uid)) || self.trusted.contains(&uid)
+    }
+}
+
+/// Which file the socket's is: inode numbers alone are given out again.
+fn socket_file(address: &Address) -> Option<[u64; 4]> {
+    let found = rustix::fs::lstat(address.path()?).ok()?;
+    let changed = [found.st_ctime as u64, found.st_ctime_nsec as u64];
+    Some([found.st_dev, found.st_ino, changed[0], changed[1]])
 }

@@ -1,37 +1,53 @@
 //! [`Control`]: the side of the server that is there, which answers successors.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::frame::Frame;
 use super::machine::{Event, Predecessor};
+use super::{PATIENCE, STEP};
+use crate::ids;
 use crate::listener::SeqPacketListener;
 use crate::packet::SeqPacket;
 use crate::peer::Peer;
 
 /// Between two attempts to accept, where descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);
+/// So many connections are held. One that says nothing gives way to the next one.
+const CANDIDATES: usize = 16;
 
-/// Where successors ask. One is answered at a time, the others wait.
+/// Where successors ask. One at a time has an offer; the others wait.
 pub(crate) struct Control {
     listener: SeqPacketListener,
-    candidate: Option<Candidate>,
+    /// In the order in which they have come.
+    candidates: Vec<Candidate>,
+    /// Whether there are still offers to be had.
+    offers: bool,
 }
 
+/// Somebody who has connected.
 struct Candidate {
     connection: Connection,
     peer: Peer,
     side: Predecessor,
 }
 
-/// What a successor waits for.
+/// What has become of a successor, or what it waits for.
 pub(crate) enum Request {
-    /// The descriptors: [`Control::offer`].
+    /// The descriptors: [`Control::offer`], or [`Control::refuse`].
     Descriptors,
-    /// The path: give the files up, then [`Control::hand_over`].
-    Path,
+    /// It had an offer, and it came to nothing.
+    GivenUp,
+    /// It serves, and the path is its own. It need not live any more: it may have been succeeded in
+    /// its turn.
+    Taken(Peer),
 }
 
 impl Control {
@@ -41,7 +57,8 @@ impl Control {
         let socket = socket.try_clone_to_owned()?;
         Ok(Self {
             listener: SeqPacketListener::adopt(socket).map_err(io::Error::other)?,
-            candidate: None,
+            candidates: Vec::new(),
+            offers: true,
         })
     }
 
@@ -51,19 +68,27 @@ impl Control {
     /// Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Request {
         loop {
-            let candidate = match &mut self.candidate {
-                Some(candidate) => candidate,
-                empty => empty.insert(accept(&self.listener).await),
-            };
-            let answer = candidate.step().await;
-            match candidate.side {
-                Predecessor::Offered => return Request::Descriptors,
-                Predecessor::Yielded => return Request::Path,
-                _ => {
-                    if let Some(frame) = answer {
-                        candidate.connection.say(frame, &[]);
+            if self.next_in_turn().is_some() {
+                return Request::Descriptors;
+            }
+            match self.wait().await {
+                Came::Connection(socket) => self.admit(socket),
+                Came::Event(index, event) => {
+                    let candidate = &mut self.candidates[index];
+                    let had_offer = candidate.side.has_offer();
+                    candidate.take(event);
+                    match candidate.side {
+                        Predecessor::HandedOver => {
+                            return Request::Taken(self.candidates.remove(index).peer);
+                        }
+                        Predecessor::Kept => {
+                            self.candidates.remove(index);
+                            if had_offer {
+                                return Request::GivenUp;
+                            }
+                        }
+                        _ => {}
                     }
-                    self.candidate = None;
                 }
             }
         }
@@ -71,68 +96,150 @@ impl Control {
 
     /// Passes on what the owner has open.
     pub(crate) fn offer(&mut self, descriptors: &[BorrowedFd<'_>]) {
-        if let Some(candidate) = &mut self.candidate {
-            candidate.connection.say(Frame::Offer, descriptors);
+        let Some(index) = self.next_in_turn() else {
+            return;
+        };
+        let candidate = &mut self.candidates[index];
+        if let Some(frame) = candidate.side.offer() {
+            candidate.connection.say(frame, descriptors);
+            candidate.connection.wait_until(Some(Instant::now() + STEP));
         }
     }
 
-    /// Says that it is the successor's, and waits until that serves. `None` where it came to
-    /// nothing: the files are ours again.
-    ///
-    /// # Cancel safety
-    /// None: whose the files are is not known.
-    pub(crate) async fn hand_over(&mut self) -> Option<Peer> {
-        let mut candidate = self.candidate.take()?;
-        candidate.connection.say(Frame::Yours, &[]);
-        while candidate.side == Predecessor::Yielded {
-            candidate.step().await;
+    /// There is nothing to pass on.
+    pub(crate) fn refuse(&mut self) {
+        if let Some(index) = self.next_in_turn() {
+            self.candidates[index].take(Event::Deadline);
+            self.candidates.remove(index);
         }
-        (candidate.side == Predecessor::HandedOver).then_some(candidate.peer)
     }
 
-    /// The server stops: nothing is handed over any more.
-    pub(crate) fn stop(mut self) {
-        if let Some(candidate) = &mut self.candidate
-            && let Some(frame) = candidate.side.stop()
+    /// Makes no more offers. Whether somebody has one still, and may take the path at any moment.
+    pub(crate) fn stop(&mut self) -> bool {
+        self.offers = false;
+        self.holder().is_some()
+    }
+
+    /// Takes back what was offered. The successor, if it has taken the path before that. The others
+    /// are told when this is dropped, and the files must have gone by then, if they are to go.
+    pub(crate) fn revoke(&mut self) -> Option<Peer> {
+        self.offers = false;
+        let index = self.holder()?;
+        let holder = &mut self.candidates[index];
+        while holder.side.has_offer() {
+            let event = holder.connection.last_look();
+            holder
+                .side
+                .on(event.map_or(Event::Deadline, |(event, _)| event));
+        }
+        (holder.side == Predecessor::HandedOver).then(|| self.candidates.remove(index).peer)
+    }
+
+    /// Who has an offer.
+    fn holder(&self) -> Option<usize> {
+        self.candidates
+            .iter()
+            .position(|candidate| candidate.side.has_offer())
+    }
+
+    /// Who gets the next offer, if one may be made.
+    fn next_in_turn(&self) -> Option<usize> {
+        let may = self.offers && self.holder().is_none();
+        let mut sides = self.candidates.iter().map(|candidate| candidate.side);
+        sides.position(|side| may && side == Predecessor::Asked)
+    }
+
+    /// Waits for whatever comes first. What somebody has said comes before newcomers.
+    async fn wait(&self) -> Came {
+        let mut events: Vec<_> = self
+            .candidates
+            .iter()
+            .map(|candidate| Box::pin(candidate.event()))
+            .collect();
+        let mut connection = pin!(accept(&self.listener));
+        poll_fn(|cx| {
+            for (index, event) in events.iter_mut().enumerate() {
+                if let Poll::Ready(event) = event.as_mut().poll(cx) {
+                    return Poll::Ready(Came::Event(index, event));
+                }
+            }
+            connection.as_mut().poll(cx).map(Came::Connection)
+        })
+        .await
+    }
+
+    /// Takes in whoever may have the socket: a process of our own user, or of root. Others are
+    /// closed, told nothing.
+    fn admit(&mut self, socket: SeqPacket) {
+        let Ok(peer) = socket.peer() else { return };
+        if !peer
+            .uid()
+            .is_some_and(|uid| uid == 0 || Some(uid) == ids::own_uid())
         {
-            candidate.connection.say(frame, &[]);
+            return;
+        }
+        let mut connection = Connection::new(socket);
+        connection.wait_until(Some(Instant::now() + STEP));
+        let mut newcomer = Candidate {
+            connection,
+            peer,
+            side: Predecessor::Connected,
+        };
+        if self.candidates.len() >= CANDIDATES {
+            let mut sides = self.candidates.iter().map(|candidate| candidate.side);
+            let Some(silent) = sides.position(|side| side == Predecessor::Connected) else {
+                newcomer.take(Event::Deadline);
+                return;
+            };
+            self.candidates.remove(silent).take(Event::Deadline);
+        }
+        self.candidates.push(newcomer);
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        for candidate in &self.candidates {
+            candidate.connection.say(Frame::Cancel, &[]);
         }
     }
+}
+
+/// What [`Control::wait`] has waited for.
+enum Came {
+    Connection(SeqPacket),
+    Event(usize, Event),
 }
 
 impl Candidate {
-    async fn step(&mut self) -> Option<Frame> {
+    async fn event(&self) -> Event {
         // Descriptors are none of what it may say, and are closed.
-        let event = match self.connection.event().await {
+        match self.connection.event().await {
             Ok((event, _)) => event,
             Err(_) => Event::Frame(Frame::Unknown),
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        if let Some(frame) = self.side.on(event) {
+            self.connection.say(frame, &[]);
+        }
+        let patience = match self.side {
+            // It waits for its turn, and gives up by itself.
+            Predecessor::Asked => None,
+            Predecessor::Promised => Some(Instant::now() + PATIENCE),
+            _ => return,
         };
-        self.side.on(event)
+        self.connection.wait_until(patience);
     }
 }
 
-/// Waits for a successor that may have the socket: of our own user, or of root. Others are closed,
-/// told nothing.
-async fn accept(listener: &SeqPacketListener) -> Candidate {
+/// Waits for the next connection.
+async fn accept(listener: &SeqPacketListener) -> SeqPacket {
     loop {
         match listener.accept().await {
-            Ok(socket) => {
-                if let Some(candidate) = admit(socket) {
-                    return candidate;
-                }
-            }
+            Ok(socket) => return socket,
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
-}
-
-fn admit(socket: SeqPacket) -> Option<Candidate> {
-    let peer = socket.peer().ok()?;
-    let own = rustix::process::geteuid().as_raw();
-    let may = peer.uid().is_some_and(|uid| [0, own].contains(&uid));
-    may.then(|| Candidate {
-        connection: Connection::new(socket),
-        peer,
-        side: Predecessor::Connected,
-    })
 }

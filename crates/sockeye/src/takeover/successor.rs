@@ -2,12 +2,15 @@
 
 use std::os::fd::OwnedFd;
 
+use tokio::time::Instant;
+
 use super::connection::Connection;
 use super::error::{TakeoverError, TakeoverErrorKind};
 use super::frame::Frame;
 use super::machine::{Reason, Successor};
+use super::{STEP, Takeover};
 use crate::address::Address;
-use crate::claim::{ClaimOptions, Inheritance, Ownership};
+use crate::claim::{Inheritance, Ownership};
 use crate::connect::{ConnectErrorKind, Connector};
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
@@ -19,13 +22,27 @@ pub(super) enum Attempt<S> {
     NotOffered,
     /// The server does not answer there, or does not any more.
     Ended,
+    /// Another attempt may succeed. If none does, this is why.
+    Failed(TakeoverError),
 }
 
-/// A takeover on its last step: the predecessor waits to hear that we serve.
+/// A takeover before its last step: the predecessor serves until it hears that we do.
 pub(crate) struct Succession {
     connection: Connection,
     predecessor: Peer,
     side: Successor,
+    takeover: Takeover,
+    address: Address,
+}
+
+/// Whose the path is.
+pub(crate) enum Outcome {
+    /// Ours.
+    Ours,
+    /// Nobody else's, if the files are still there: the predecessor has died.
+    Left,
+    /// It is to be taken over once more.
+    Theirs,
 }
 
 impl Succession {
@@ -33,20 +50,40 @@ impl Succession {
         self.predecessor
     }
 
-    /// Says that clients are served from now on.
-    pub(crate) fn complete(mut self) {
-        if let Some(frame) = self.side.serve() {
-            self.connection.say(frame, &[]);
+    /// Clients are served from now on: tells the predecessor, if it still waits for that.
+    ///
+    /// # Errors
+    /// As recvmsg(2).
+    pub(crate) async fn complete(&mut self) -> Result<Outcome, TakeoverError> {
+        let connection = &self.connection;
+        self.side.serve(|frame| connection.say(frame, &[]));
+        if self.side == Successor::Serving {
+            return Ok(Outcome::Ours);
         }
+        self.step(Instant::now() + STEP).await?;
+        Ok(match self.side {
+            Successor::Serving => Outcome::Left,
+            _ => Outcome::Theirs,
+        })
+    }
+
+    /// Takes the path over from whoever has it now.
+    ///
+    /// # Errors
+    /// As [`Takeover::listen`].
+    pub(crate) async fn again<S: Accepted>(self) -> Result<Listening<S>, TakeoverError> {
+        drop(self.connection);
+        self.takeover.listen(&self.address).await
     }
 
     /// Waits for one more event, with descriptors.
-    async fn step(&mut self, address: &Address) -> Result<Vec<OwnedFd>, TakeoverError> {
+    async fn step(&mut self, deadline: Instant) -> Result<Vec<OwnedFd>, TakeoverError> {
+        self.connection.wait_until(Some(deadline));
         let (event, descriptors) = self
             .connection
             .event()
             .await
-            .map_err(|error| TakeoverError::io(address, error))?;
+            .map_err(|error| TakeoverError::io(&self.address, error))?;
         self.side.on(event);
         Ok(descriptors)
     }
@@ -54,12 +91,15 @@ impl Succession {
 
 /// Asks at the control socket.
 pub(super) async fn attempt<S: Accepted>(
+    takeover: &Takeover,
     address: &Address,
     control: &Address,
-    options: &ClaimOptions,
+    deadline: Instant,
 ) -> Result<Attempt<S>, TakeoverError> {
     let fail = |kind| TakeoverError::new(address, kind);
-    let connector = Connector::new().connect_timeout(super::STEP);
+    let io = |error| TakeoverError::io(address, error);
+    let left = deadline.saturating_duration_since(Instant::now());
+    let connector = Connector::new().connect_timeout(left);
     let socket = match connector.connect_seqpacket(control).await {
         Ok(socket) => socket,
         Err(error) => {
@@ -69,30 +109,34 @@ pub(super) async fn attempt<S: Accepted>(
                 ConnectErrorKind::Stale | ConnectErrorKind::NotListening { .. } => {
                     Ok(Attempt::Ended)
                 }
+                ConnectErrorKind::BacklogFull => {
+                    Ok(Attempt::Failed(TakeoverError::connect(address, error)))
+                }
                 _ => Err(TakeoverError::connect(address, error)),
             };
         }
     };
-    let predecessor = socket
-        .peer()
-        .map_err(|error| TakeoverError::io(address, error))?;
-    // Root asks for it by name; anybody else could be given a socket that others listen on.
-    let own = rustix::process::geteuid().as_raw();
-    let is_ours = predecessor.uid().is_some_and(|uid| [0, own].contains(&uid));
-    if !is_ours && own != 0 {
-        return Err(fail(TakeoverErrorKind::ForeignServer {
-            uid: predecessor.uid(),
-        }));
+    let predecessor = socket.peer().map_err(io)?;
+    if !takeover.trusts(&predecessor) {
+        let uid = predecessor.uid();
+        return Err(fail(TakeoverErrorKind::ForeignServer { uid }));
     }
     let mut succession = Succession {
         connection: Connection::new(socket),
         predecessor,
         side: Successor::Asked,
+        takeover: takeover.clone(),
+        address: address.clone(),
     };
     succession.connection.say(Frame::Hello, &[]);
-    let descriptors = succession.step(address).await?;
-    if succession.side != Successor::Offered {
-        return without(&succession, address);
+    let descriptors = succession.step(deadline).await?;
+    match succession.side {
+        Successor::Offered => {}
+        Successor::Without(Reason::TimedOut) => {
+            return Ok(Attempt::Failed(fail(TakeoverErrorKind::TimedOut)));
+        }
+        Successor::Without(Reason::Broken) => return Err(fail(TakeoverErrorKind::Broken)),
+        _ => return Ok(Attempt::Ended),
     }
     let [listener, lock, control]: [OwnedFd; 3] = descriptors
         .try_into()
@@ -102,31 +146,24 @@ pub(super) async fn attempt<S: Accepted>(
         lock,
         control,
     };
-    let (ownership, socket) = Ownership::inherit(address, passed).map_err(|error| match error {
-        Ok(mismatch) => fail(TakeoverErrorKind::Mismatch(mismatch)),
-        Err(error) => TakeoverError::claim(error),
-    })?;
-    let listener = Listening::inherited(socket, ownership)
-        .map_err(|error| TakeoverError::io(address, error))?;
+    let (ownership, socket) = match Ownership::inherit(address, &takeover.claim, passed) {
+        Ok(inherited) => inherited,
+        // It may have ended meanwhile, and somebody else have the path.
+        Err(Ok(mismatch)) => {
+            let why = fail(TakeoverErrorKind::Mismatch(mismatch));
+            return Ok(Attempt::Failed(why));
+        }
+        Err(Err(error)) => return Err(TakeoverError::claim(error)),
+    };
+    if let Err(error) = ownership.settle() {
+        return match ownership.is_intact() {
+            true => Err(TakeoverError::claim(error)),
+            false => Ok(Attempt::Ended),
+        };
+    }
+    let listener = Listening::inherited(socket, ownership).map_err(io)?;
     if let Some(frame) = succession.side.verified() {
         succession.connection.say(frame, &[]);
     }
-    succession.step(address).await?;
-    // One that has ended in order has removed its files.
-    if succession.side != Successor::Owner || !listener.is_intact() {
-        return without(&succession, address);
-    }
-    listener
-        .settle(address, options)
-        .map_err(TakeoverError::claim)?;
     Ok(Attempt::Taken(Box::new(listener.succeeding(succession))))
-}
-
-fn without<S>(succession: &Succession, address: &Address) -> Result<Attempt<S>, TakeoverError> {
-    let kind = match succession.side {
-        Successor::Without(Reason::TimedOut) => TakeoverErrorKind::TimedOut,
-        Successor::Without(Reason::Broken) => TakeoverErrorKind::Broken,
-        _ => return Ok(Attempt::Ended),
-    };
-    Err(TakeoverError::new(address, kind))
 }

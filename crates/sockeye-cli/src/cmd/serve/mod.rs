@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::adopt::AdoptError;
-use sockeye::server::Server;
-use sockeye::{Kind, Name, Peer, Program, adopt, peer};
+use sockeye::server::{Report, Server};
+use sockeye::{Kind, Name, Peer, Program, Takeover, adopt, peer};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -94,8 +94,20 @@ async fn serve(
     let handler = Arc::new(Handler::new(args)?);
     let socket = match passed.listener {
         Some(fd) => adopt(args, fd)?,
-        None => listen(args).await?,
+        None => tokio::select! {
+            biased;
+            // A takeover may be waited for.
+            name = signals.next() => {
+                info!("stopping on {name} before anybody was served");
+                info!("stopped: {}", Report::default());
+                return Ok(Exit::Done);
+            }
+            socket = listen(args) => socket?,
+        },
     };
+    if program.is_some() {
+        programs::prepare().await?;
+    }
 
     let notify = Arc::new(Notify::from_environment());
     tokio::spawn(Arc::clone(&notify).keep_alive());
@@ -111,9 +123,6 @@ async fn serve(
         }
     }
 
-    if program.is_some() {
-        programs::prepare().await?;
-    }
     if let (true, Some(program)) = (args.inetd_listener, &program) {
         return on_demand::serve(args, socket, program, &mut signals, &notify).await;
     }
@@ -129,7 +138,7 @@ async fn serve(
         async move {
             tokio::select! {
                 name = signals.next() => {
-                    pending.kill();
+                    pending.stop();
                     stop.cancel();
                     info!(
                         "stopping on {name}: no newcomers, draining for at most {drain:?}; again to cut off"
@@ -272,7 +281,11 @@ async fn listen(args: &Serve) -> anyhow::Result<Socket> {
     let options = args.claim();
     let options = options.pass_credentials(address.kind() == Kind::Datagram);
     let socket = match args.takeover {
-        true => Socket::take_over(options, address).await?,
+        true => {
+            let from = args.takeover_from.iter().copied();
+            let takeover = from.fold(Takeover::new(options), Takeover::from_user);
+            Socket::take_over(takeover, address).await?
+        }
         false => Socket::from_claim(options.claim(address)?)?,
     };
     if let Some(directory) = socket.unsafe_parent() {

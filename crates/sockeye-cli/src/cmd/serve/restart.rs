@@ -14,19 +14,20 @@ use tracing::{info, warn};
 
 use super::notify::Notify;
 
-/// How long the new process may take until it has taken over.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the new process may take until it has taken over: longer than it waits itself, so that
+/// it can say why.
+const PATIENCE: Duration = Duration::from_secs(40);
 
-/// The process that is to take over, until it has or has ended. A server that is told to stop ends
+/// The process that is to take over, until it has or has ended. A server that is told to stop stops
 /// it first: it would find nobody, and serve on.
 #[derive(Default)]
 pub(super) struct Pending(Mutex<Option<OwnedFd>>);
 
 impl Pending {
-    /// Kills it. It is our own child, and at any step of a takeover its death is harmless.
-    pub(super) fn kill(&self) {
+    /// Stops it. It may have taken over already, without our having heard of that, and then drains.
+    pub(super) fn stop(&self) {
         if let Some(pidfd) = &*self.process() {
-            let _ = pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+            let _ = pidfd_send_signal(pidfd, rustix::process::Signal::TERM);
         }
     }
 

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use sockeye::adopt::AdoptError;
-use sockeye::claim::ClaimOptions;
 use sockeye::takeover::TakeoverError;
 use sockeye::{Address, Claim, Datagram, Kind, Listener, Peer, SeqPacketListener, Takeover};
 
@@ -26,10 +25,9 @@ impl Socket {
 
     /// Claims the address, or takes it over.
     pub(super) async fn take_over(
-        claim: ClaimOptions,
+        takeover: Takeover,
         address: &Address,
     ) -> Result<Self, TakeoverError> {
-        let takeover = Takeover::new(claim);
         Ok(match address.kind() {
             Kind::SeqPacket => Self::SeqPacket(takeover.listen(address).await?),
             // A datagram socket was refused with the arguments.

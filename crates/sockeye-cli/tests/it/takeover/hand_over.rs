@@ -142,7 +142,7 @@ fn one_that_cannot_have_its_owner_leaves_all_as_it_was() {
 }
 
 #[test]
-fn another_user_may_not_take_over_and_root_may() {
+fn another_user_may_not_take_over_and_root_takes_over_from_whom_it_trusts() {
     if !is_root() {
         return skipped("not root");
     }
@@ -157,12 +157,21 @@ fn another_user_may_not_take_over_and_root_may() {
     assert_eq!(roots.ask("still here\n").trim_end(), REPLY);
     roots.stop().is_clean();
 
-    let mut theirs = Server::started_by(&mut as_nobody, place.socket());
-    let mut roots = Server::start(place.socket(), TAKEOVER);
-    assert_eq!(theirs.process.wait().code(), Some(0));
-    assert_eq!(roots.ask("hello\n").trim_end(), REPLY);
-    roots.terminate();
-    assert_eq!(roots.process.wait().code(), Some(0));
+    for trust in ["--takeover-from", "--owner"] {
+        let mut theirs = Server::started_by(&mut as_nobody, place.socket());
+        run(Server::command(TAKEOVER).arg(place.socket())).fails(
+            5,
+            &["uid 65534", "--takeover-from", "keep the listening socket"],
+        );
+        run(Server::command(&["--takeover", "--takeover-from", "1"]).arg(place.socket()))
+            .fails(5, &["uid 65534"]);
+        assert_eq!(theirs.ask("still here\n").trim_end(), REPLY);
+        let mut roots = Server::start(place.socket(), &["--takeover", trust, "65534"]);
+        assert_eq!(theirs.process.wait().code(), Some(0));
+        assert_eq!(roots.ask("hello\n").trim_end(), REPLY);
+        roots.terminate();
+        assert_eq!(roots.process.wait().code(), Some(0));
+    }
 }
 
 #[test]

@@ -4,50 +4,70 @@ use std::collections::{HashSet, VecDeque};
 
 use super::*;
 
-/// Both sides and what is on the way between them.
+/// Both sides and what is on the way between them. How slow a side is makes no difference to what
+/// can happen next; one that hangs never does anything any more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     predecessor: Predecessor,
     successor: Successor,
     to_predecessor: VecDeque<Frame>,
     to_successor: VecDeque<Frame>,
+    /// What the successor sends fails.
+    predecessor_is_deaf: bool,
     /// Dead, or has closed the connection in order: to the other side both look alike.
     predecessor_gone: bool,
     successor_gone: bool,
     predecessor_dead: bool,
     successor_dead: bool,
-    /// The predecessor was told to stop, and has removed the files.
-    stopped: bool,
-    /// Somebody who was the only one left was killed.
-    nobody_could_know: bool,
+    predecessor_hangs: bool,
+    successor_hangs: bool,
+    /// The predecessor was told to stop.
+    stopping: bool,
+    /// Somebody has ended in order and removed the files.
+    removed: bool,
+    /// The successor has sent `Serving`.
+    committed: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     PredecessorReads,
+    PredecessorOffers,
     SuccessorReads,
     SuccessorVerifies,
-    SuccessorRejects,
     SuccessorServes,
     PredecessorIsOutOfTime,
     SuccessorIsOutOfTime,
+    /// The time for draining is over, and a successor with an offer has not served.
+    PredecessorRevokes,
+    SuccessorRejects,
     PredecessorStops,
+    SuccessorStops,
     PredecessorDies,
     SuccessorDies,
+    PredecessorHangs,
+    SuccessorHangs,
 }
 
-const STEPS: [Step; 10] = [
+/// All of them. The first eight must happen some time, if nothing else does.
+const STEPS: [Step; 15] = [
     Step::PredecessorReads,
+    Step::PredecessorOffers,
     Step::SuccessorReads,
     Step::SuccessorVerifies,
-    Step::SuccessorRejects,
     Step::SuccessorServes,
     Step::PredecessorIsOutOfTime,
     Step::SuccessorIsOutOfTime,
+    Step::PredecessorRevokes,
+    Step::SuccessorRejects,
     Step::PredecessorStops,
+    Step::SuccessorStops,
     Step::PredecessorDies,
     Step::SuccessorDies,
+    Step::PredecessorHangs,
+    Step::SuccessorHangs,
 ];
+const CERTAIN: usize = 8;
 
 impl World {
     fn new() -> Self {
@@ -56,44 +76,51 @@ impl World {
             successor: Successor::Asked,
             to_predecessor: [Frame::Hello].into(),
             to_successor: VecDeque::new(),
+            predecessor_is_deaf: false,
             predecessor_gone: false,
             successor_gone: false,
             predecessor_dead: false,
             successor_dead: false,
-            stopped: false,
-            nobody_could_know: false,
+            predecessor_hangs: false,
+            successor_hangs: false,
+            stopping: false,
+            removed: false,
+            committed: false,
         }
     }
 
-    fn predecessor_waits(&self) -> bool {
-        use Predecessor::{Connected, Offered, Yielded};
-        !self.predecessor_gone && matches!(self.predecessor, Connected | Offered | Yielded)
+    fn predecessor_acts(&self) -> bool {
+        !self.predecessor_dead && !self.predecessor_hangs && !self.predecessor_gone
+    }
+
+    fn successor_acts(&self) -> bool {
+        !self.successor_dead && !self.successor_hangs
     }
 
     fn successor_waits(&self) -> bool {
-        !self.successor_gone && matches!(self.successor, Successor::Asked | Successor::Ready)
+        self.successor_acts() && matches!(self.successor, Successor::Asked | Successor::Refused)
     }
 
-    fn predecessor_says(&mut self, frame: Option<Frame>) {
+    /// The predecessor learns something.
+    fn predecessor_learns(&mut self, event: Event) {
+        let answer = self.predecessor.on(event);
+        self.predecessor_gone |= self.predecessor == Predecessor::HandedOver;
+        if self.predecessor == Predecessor::Kept {
+            self.keep(answer);
+        }
+    }
+
+    /// The path stays the predecessor's, which removes the files first if it stops.
+    fn keep(&mut self, answer: Option<Frame>) {
+        if self.stopping {
+            assert!(!self.committed, "removes another one's files: {self:#?}");
+            self.removed = true;
+        }
         // What is sent to a closed socket is lost, and the sender finds out when it reads.
         if !self.successor_gone {
-            self.to_successor.extend(frame);
+            self.to_successor.extend(answer);
         }
-        if matches!(
-            self.predecessor,
-            Predecessor::Kept | Predecessor::HandedOver
-        ) {
-            self.predecessor_gone = true;
-        }
-    }
-
-    fn successor_says(&mut self, frame: Option<Frame>) {
-        if !self.predecessor_gone {
-            self.to_predecessor.extend(frame);
-        }
-        if matches!(self.successor, Successor::Serving | Successor::Without(_)) {
-            self.successor_gone = true;
-        }
+        self.predecessor_gone = true;
     }
 
     /// The next event of a side that waits; `None` where it would go on waiting.
@@ -104,92 +131,132 @@ impl World {
         }
     }
 
-    /// Whether the predecessor accepts connections or will go on to when it has looked.
     fn predecessor_owns(&self) -> bool {
         !self.predecessor_dead
-            && !self.stopped
-            && !matches!(
-                self.predecessor,
-                Predecessor::Yielded | Predecessor::HandedOver
-            )
+            && !self.removed
+            && !self.committed
+            && self.predecessor != Predecessor::HandedOver
     }
 
     fn successor_owns(&self) -> bool {
-        !self.successor_dead && matches!(self.successor, Successor::Owner | Successor::Serving)
+        !self.successor_dead && !self.removed && self.successor == Successor::Serving
     }
 
     fn after(&self, step: Step) -> Option<Self> {
         let mut world = self.clone();
-        match step {
-            Step::PredecessorReads if world.predecessor_waits() => {
-                let event = Self::event(&mut world.to_predecessor, world.successor_gone)?;
-                let answer = world.predecessor.on(event);
-                world.predecessor_says(answer);
-            }
-            Step::SuccessorReads if world.successor_waits() => {
-                let event = Self::event(&mut world.to_successor, world.predecessor_gone)?;
-                world.successor.on(event);
-                world.successor_says(None);
-            }
-            Step::SuccessorVerifies if !world.successor_dead => {
-                let frame = world.successor.verified()?;
-                world.successor_says(Some(frame));
-            }
-            // Also: it cannot have the mode that it wants, or is stopped before it serves.
-            Step::SuccessorRejects
-                if !world.successor_gone
-                    && matches!(world.successor, Successor::Offered | Successor::Owner) =>
-            {
-                world.nobody_could_know |= world.predecessor_dead
-                    || world.stopped
-                    || world.predecessor == Predecessor::HandedOver;
-                world.successor = Successor::Without(Reason::Broken);
-                world.successor_gone = true;
-            }
-            Step::SuccessorServes if !world.successor_dead => {
-                let frame = world.successor.serve()?;
-                world.successor_says(Some(frame));
-            }
-            Step::PredecessorIsOutOfTime
-                if world.predecessor_waits()
-                    && world.to_predecessor.is_empty()
-                    && !world.successor_gone =>
-            {
-                let answer = world.predecessor.on(Event::Deadline);
-                world.predecessor_says(answer);
-            }
-            Step::SuccessorIsOutOfTime
-                if world.successor_waits()
-                    && world.to_successor.is_empty()
-                    && !world.predecessor_gone =>
-            {
-                world.successor.on(Event::Deadline);
-                world.successor_says(None);
-            }
-            Step::PredecessorStops if world.predecessor_owns() => {
-                let answer = world.predecessor.stop();
-                world.stopped = true;
-                world.predecessor_says(answer);
-            }
-            Step::PredecessorDies if !world.predecessor_dead => {
-                // A successor that has given up does not come back.
-                world.nobody_could_know |=
-                    world.successor_dead || matches!(world.successor, Successor::Without(_));
-                world.predecessor_dead = true;
+        let done = match step {
+            Step::PredecessorReads
+            | Step::PredecessorOffers
+            | Step::PredecessorIsOutOfTime
+            | Step::PredecessorRevokes
+            | Step::PredecessorStops => world.predecessor_acts() && world.predecessor_does(step)?,
+            Step::PredecessorDies => {
                 world.predecessor_gone = true;
+                !std::mem::replace(&mut world.predecessor_dead, true)
             }
-            Step::SuccessorDies if !world.successor_dead => {
-                // A server like any other has died.
-                world.nobody_could_know |= world.predecessor_dead
-                    || world.stopped
-                    || world.successor == Successor::Serving
-                    || world.predecessor == Predecessor::HandedOver;
-                world.successor_dead = true;
+            Step::PredecessorHangs => {
+                !world.predecessor_dead && !std::mem::replace(&mut world.predecessor_hangs, true)
+            }
+            Step::SuccessorDies => {
                 world.successor_gone = true;
+                !std::mem::replace(&mut world.successor_dead, true)
+            }
+            Step::SuccessorHangs => {
+                !world.successor_dead && !std::mem::replace(&mut world.successor_hangs, true)
+            }
+            _ => world.successor_acts() && world.successor_does(step)?,
+        };
+        done.then_some(world)
+    }
+
+    fn predecessor_does(&mut self, step: Step) -> Option<bool> {
+        match step {
+            Step::PredecessorReads => {
+                let event = Self::event(&mut self.to_predecessor, self.successor_gone)?;
+                self.predecessor_learns(event);
+            }
+            Step::PredecessorOffers if !self.stopping => {
+                let frame = self.predecessor.offer()?;
+                if !self.successor_gone {
+                    self.to_successor.push_back(frame);
+                }
+            }
+            // Deaf from now on, it has looked a last time, and nothing was there.
+            Step::PredecessorIsOutOfTime
+                if self.to_predecessor.is_empty()
+                    && !self.successor_gone
+                    && self.predecessor != Predecessor::Asked =>
+            {
+                self.predecessor_is_deaf = true;
+                self.predecessor_learns(Event::Deadline);
+            }
+            Step::PredecessorRevokes if self.stopping => {
+                self.predecessor_is_deaf = true;
+                while self.predecessor.has_offer() {
+                    let event = Self::event(&mut self.to_predecessor, self.successor_gone);
+                    self.predecessor_learns(event.unwrap_or(Event::Deadline));
+                }
+            }
+            Step::PredecessorStops if !self.stopping => {
+                self.stopping = true;
+                if !self.predecessor.has_offer() {
+                    self.keep(Some(Frame::Cancel));
+                }
             }
             _ => return None,
         }
-        Some(world)
+        Some(true)
+    }
+
+    fn successor_does(&mut self, step: Step) -> Option<bool> {
+        match step {
+            Step::SuccessorReads if self.successor_waits() => {
+                let event = Self::event(&mut self.to_successor, self.predecessor_gone)?;
+                self.successor.on(event);
+                // Left alone, it looks at the files; without them it claims like any other server.
+                if self.successor == Successor::Serving && self.removed {
+                    self.successor = Successor::Without(Reason::Ended);
+                }
+            }
+            Step::SuccessorVerifies => {
+                let frame = self.successor.verified()?;
+                if !self.predecessor_is_deaf && !self.predecessor_gone {
+                    self.to_predecessor.push_back(frame);
+                }
+            }
+            Step::SuccessorServes if self.successor == Successor::Ready => {
+                let mut successor = self.successor;
+                successor.serve(|frame| {
+                    self.committed = !self.predecessor_is_deaf && !self.predecessor_gone;
+                    if self.committed {
+                        self.to_predecessor.push_back(frame);
+                    }
+                    self.committed
+                });
+                self.successor = successor;
+            }
+            Step::SuccessorIsOutOfTime
+                if self.successor_waits()
+                    && self.to_successor.is_empty()
+                    && !self.predecessor_gone =>
+            {
+                self.successor.on(Event::Deadline);
+            }
+            // It cannot have the owner that it wants, or is stopped before it serves.
+            Step::SuccessorRejects
+                if matches!(self.successor, Successor::Offered | Successor::Ready) =>
+            {
+                self.successor = Successor::Without(Reason::Broken);
+            }
+            Step::SuccessorStops if self.successor_owns() => {
+                self.removed = true;
+                self.successor_dead = true;
+            }
+            _ => return None,
+        }
+        self.successor_gone = self.successor_dead
+            || matches!(self.successor, Successor::Serving | Successor::Without(_));
+        Some(true)
     }
 
     fn check(&self, is_the_end: bool) {
@@ -197,38 +264,34 @@ impl World {
             !(self.predecessor_owns() && self.successor_owns()),
             "two own it: {self:#?}"
         );
+        if self.predecessor == Predecessor::HandedOver {
+            assert!(self.committed, "given away to nobody: {self:#?}");
+        }
         if !is_the_end {
             return;
         }
+        let successor_is_left = !self.successor_dead && !self.successor_hangs;
         // Where nothing of it is left, it claims the path like any other server.
-        let claims = !self.successor_dead
+        let claims = successor_is_left
             && matches!(
                 self.successor,
-                Successor::Without(Reason::Ended | Reason::Cancelled)
+                Successor::Without(Reason::Ended | Reason::Cancelled | Reason::TimedOut)
             )
-            && (self.predecessor_dead || self.stopped);
+            && (self.predecessor_dead || self.removed);
         let owners = [self.predecessor_owns(), self.successor_owns(), claims];
         let owners = owners.into_iter().filter(|owns| *owns).count();
         assert!(owners <= 1, "two own it: {self:#?}");
-        let was_stopped = self.stopped && owners == 0;
-        assert!(
-            owners == 1 || self.nobody_could_know || was_stopped,
-            "nobody owns it: {self:#?}"
-        );
+        // Nobody is left who could own it.
+        let nobody = (self.predecessor_dead || self.stopping || self.committed)
+            && (!successor_is_left || self.successor == Successor::Without(Reason::Broken));
+        assert!(owners == 1 || nobody, "nobody owns it: {self:#?}");
+        if !self.predecessor_hangs && !self.predecessor_dead && !self.stopping && !self.committed {
+            assert!(self.predecessor_owns(), "given up to nobody: {self:#?}");
+        }
+        if self.predecessor_hangs && self.successor == Successor::Ready {
+            assert!(!successor_is_left, "waits for one that hangs: {self:#?}");
+        }
     }
-}
-
-/// Whether this step must happen some time, if nothing else does.
-fn is_certain(step: Step) -> bool {
-    matches!(
-        step,
-        Step::PredecessorReads
-            | Step::SuccessorReads
-            | Step::SuccessorVerifies
-            | Step::SuccessorServes
-            | Step::PredecessorIsOutOfTime
-            | Step::SuccessorIsOutOfTime
-    )
 }
 
 fn explore(may_happen: impl Fn(Step) -> bool) -> HashSet<World> {
@@ -243,6 +306,7 @@ fn explore(may_happen: impl Fn(Step) -> bool) -> HashSet<World> {
             .filter(|step| may_happen(*step))
             .filter_map(|step| Some((step, world.after(step)?)))
             .collect();
+        let is_certain = |step: Step| STEPS[..CERTAIN].contains(&step);
         world.check(!next.iter().any(|(step, _)| is_certain(*step)));
         to_do.extend(next.into_iter().map(|(_, world)| world));
     }
@@ -250,7 +314,7 @@ fn explore(may_happen: impl Fn(Step) -> bool) -> HashSet<World> {
 }
 
 #[test]
-fn exactly_one_owns_the_path_after_any_death_delay_or_stop_in_any_order() {
+fn exactly_one_owns_the_path_after_any_death_delay_hang_or_stop_in_any_order() {
     let seen = explore(|_| true);
     let ends = |predecessor, successor| {
         seen.iter()
@@ -258,33 +322,23 @@ fn exactly_one_owns_the_path_after_any_death_delay_or_stop_in_any_order() {
     };
     // The search went where it should.
     assert!(ends(Predecessor::HandedOver, Successor::Serving));
-    assert!(ends(Predecessor::Kept, Successor::Owner));
+    assert!(ends(Predecessor::Promised, Successor::Serving));
     assert!(ends(
         Predecessor::Kept,
         Successor::Without(Reason::Cancelled)
     ));
-    assert!(seen.len() > 200, "{} worlds", seen.len());
+    let served_by_a_hanging_one = |world: &&World| world.predecessor_hangs && world.committed;
+    assert!(seen.iter().any(|world| served_by_a_hanging_one(&world)));
+    assert!(seen.len() > 1000, "{} worlds", seen.len());
 }
 
 #[test]
 fn undisturbed_it_is_handed_over() {
-    let seen = explore(|step| {
-        matches!(
-            step,
-            Step::PredecessorReads
-                | Step::SuccessorReads
-                | Step::SuccessorVerifies
-                | Step::SuccessorServes
-        )
-    });
+    let undisturbed = |step: Step| STEPS[..5].contains(&step);
+    let seen = explore(undisturbed);
     let last = seen
         .iter()
-        .filter(|world| {
-            STEPS[..5].iter().all(|step| match step {
-                Step::SuccessorRejects => true,
-                step => world.after(*step).is_none(),
-            })
-        })
+        .filter(|world| STEPS[..5].iter().all(|step| world.after(*step).is_none()))
         .map(|world| (world.predecessor, world.successor))
         .collect::<HashSet<_>>();
     let expected = (Predecessor::HandedOver, Successor::Serving);
@@ -292,13 +346,34 @@ fn undisturbed_it_is_handed_over() {
 }
 
 #[test]
+fn a_predecessor_that_is_stopped_during_a_takeover_is_succeeded() {
+    let seen = explore(|step| {
+        STEPS[..5].contains(&step)
+            || matches!(step, Step::PredecessorStops | Step::PredecessorRevokes)
+    });
+    let last = seen.iter().filter(|world| {
+        world.stopping && STEPS[..5].iter().all(|step| world.after(*step).is_none())
+    });
+    for world in last {
+        let claims = matches!(
+            world.successor,
+            Successor::Without(Reason::Ended | Reason::Cancelled)
+        );
+        assert!(
+            world.successor_owns() || (world.removed && claims),
+            "{world:#?}"
+        );
+    }
+}
+
+#[test]
 fn nonsense_ends_it_with_the_predecessor_in_its_place() {
-    for frame in [Frame::Unknown, Frame::Serving, Frame::Yours, Frame::Ready] {
+    for frame in [Frame::Unknown, Frame::Serving, Frame::Offer, Frame::Ready] {
         let mut machine = Predecessor::Connected;
         assert_eq!(machine.on(Event::Frame(frame)), Some(Frame::Cancel));
         assert_eq!(machine, Predecessor::Kept);
     }
-    for frame in [Frame::Unknown, Frame::Yours, Frame::Serving] {
+    for frame in [Frame::Unknown, Frame::Ready, Frame::Serving] {
         let mut machine = Successor::Asked;
         machine.on(Event::Frame(frame));
         assert_eq!(machine, Successor::Without(Reason::Broken));
