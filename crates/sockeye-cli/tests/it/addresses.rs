@@ -250,3 +250,21 @@ fn a_stale_socket_with_a_long_name_is_told_from_a_live_one() {
     answers(&stale);
     server.stop().is_clean();
 }
+
+#[test]
+fn a_name_that_other_tools_cannot_see_is_warned_of_once() {
+    let place = Place::new();
+    let deep = place.at("d".repeat(120));
+    fs::create_dir(&deep).expect("our own place");
+    for (path, warnings) in [
+        (place.socket(), 0),
+        (deep.join("app.sock"), 0),
+        (deep.join("n".repeat(120)), 1),
+    ] {
+        let mut server = Server::start(&path, &[]);
+        let ending = server.stop();
+        ending.is_clean();
+        let log = ending.stderr;
+        assert_eq!(log.matches("see this socket as").count(), warnings, "{log}");
+    }
+}

@@ -27,6 +27,7 @@ mod drain_backlog;
 mod ending;
 mod errors;
 mod exhaustion;
+mod file_systems;
 mod foreign;
 mod framing;
 mod help;

@@ -69,6 +69,16 @@ pub enum ClaimErrorKind {
         /// That mode.
         found: u32,
     },
+    /// The file system cannot hold sockets: bind(2) is refused where other files can be made.
+    NoSockets {
+        /// The directory.
+        directory: PathBuf,
+        /// The type of its file system, as mount(8) names it, where that can be known.
+        file_system: Option<String>,
+    },
+    /// bind(2) has made the socket file, and it is not in the directory of the path: a directory on
+    /// the way was replaced in that instant, or somebody removed the file.
+    FileLost(StrayFile),
     /// The last part of the path is too long for a lock file beside it.
     NameTooLong {
         /// Its length in bytes.
@@ -88,6 +98,21 @@ pub enum ClaimErrorKind {
     AlreadyBound,
     /// A system call failed.
     Io,
+}
+
+/// What is left of a socket file that was made in another directory than the one asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StrayFile {
+    /// Nothing: it has been removed.
+    Removed,
+    /// It is still there.
+    At(PathBuf),
+    /// It may have been left somewhere.
+    Unknown {
+        /// The lower 32 bits of its inode number, where that can be known.
+        inode: Option<u32>,
+    },
 }
 
 impl ClaimError {
@@ -247,6 +272,37 @@ impl fmt::Display for ClaimError {
                 "the file system of {} gives the socket file mode {found:04o}, whatever is asked for; ask for that mode, or choose a directory on another file system",
                 parent_of(&self.address).display(),
             ),
+            ClaimErrorKind::NoSockets {
+                directory,
+                file_system,
+            } => write!(
+                f,
+                "the file system of {} ({}) cannot hold sockets ({}); choose a path on another file system, such as /run or /tmp",
+                directory.display(),
+                file_system.as_deref().unwrap_or("of unknown type"),
+                self.reason()
+            ),
+            ClaimErrorKind::FileLost(stray) => {
+                write!(
+                    f,
+                    "its file is not in {}: somebody removed it, or replaced a directory on the way in that instant",
+                    parent_of(&self.address).display()
+                )?;
+                match stray {
+                    StrayFile::Removed => f.write_str(", and no file is left elsewhere"),
+                    StrayFile::At(path) => {
+                        write!(f, ", and it was left at {}, to be removed", path.display())
+                    }
+                    StrayFile::Unknown { inode: Some(inode) } => write!(
+                        f,
+                        ", and a socket file with inode number {inode} may be left elsewhere"
+                    ),
+                    StrayFile::Unknown { inode: None } => {
+                        f.write_str(", and a socket file may be left elsewhere")
+                    }
+                }?;
+                f.write_str("; try again, in a directory that nobody else may change")
+            }
             ClaimErrorKind::NameTooLong { length } => write!(
                 f,
                 "the file name has {length} bytes, and with {LOCK_SUFFIX} added to it a directory has no room for more than 255; shorten it to 250",

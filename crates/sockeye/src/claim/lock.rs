@@ -97,8 +97,8 @@ impl Lock {
 /// Takes the lock without waiting.
 pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError> {
     for _ in 0..ATTEMPTS {
-        let file = match open(place) {
-            Ok(file) => file,
+        let (file, is_new) = match open(place) {
+            Ok(opened) => opened,
             Err(Errno::EXIST) => continue,
             Err(Errno::LOOP) => return Err(foreign(address, FileType::Symlink)),
             Err(Errno::ISDIR) => return Err(foreign(address, FileType::Directory)),
@@ -117,7 +117,12 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
                 let pid = procfs::lock_holder(&found);
                 return Err(ClaimError::new(address, ClaimErrorKind::Locked { pid }));
             }
-            Err(errno) => return Err(ClaimError::io(address, errno)),
+            Err(errno) => {
+                if is_new {
+                    Lock::new(file, &found).remove(place);
+                }
+                return Err(ClaimError::io(address, errno));
+            }
         }
         let lock = Lock::new(file, &found);
         if lock
@@ -135,16 +140,17 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
 }
 
 /// Opens what is there before making one: `fs.protected_regular` denies `O_CREAT` on another
-/// user's file in a sticky directory even to root.
-fn open(place: &Place) -> Result<OwnedFd, Errno> {
+/// user's file in a sticky directory even to root. Returns whether it was made.
+fn open(place: &Place) -> Result<(OwnedFd, bool), Errno> {
     let flags =
         OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     match openat(&place.directory, &place.lock_base, flags, Mode::empty()) {
         Err(Errno::NOENT) => {}
-        other => return other,
+        other => return Ok((other?, false)),
     }
     let flags = flags | OFlags::CREATE | OFlags::EXCL;
-    openat(&place.directory, &place.lock_base, flags, LOCK_MODE)
+    let file = openat(&place.directory, &place.lock_base, flags, LOCK_MODE)?;
+    Ok((file, true))
 }
 
 fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {
@@ -175,7 +181,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let address = Address::from_path(dir.path().join("s")).unwrap();
         let place = Place::open(&address, address.path().unwrap()).unwrap();
-        let file = open(&place).unwrap();
+        let (file, _) = open(&place).unwrap();
         let found = fstat(&file).unwrap();
         let opened = Lock::new(file, &found);
         assert!(opened.is_current(&place).unwrap());

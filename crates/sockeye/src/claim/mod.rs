@@ -8,6 +8,7 @@
 
 mod access;
 mod blocking;
+mod bound;
 mod error;
 #[cfg(feature = "tokio")]
 mod inherit;
@@ -28,7 +29,7 @@ use rustix::net::SocketFlags;
 use rustix::net::sockopt::set_socket_passcred;
 
 pub use blocking::BlockingListener;
-pub use error::{ClaimError, ClaimErrorKind};
+pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 pub(crate) use error::{advice, in_words};
 #[cfg(feature = "tokio")]
 pub use inherit::Mismatch;

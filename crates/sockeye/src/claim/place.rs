@@ -6,13 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, openat, stat, statat, unlinkat,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, openat, stat, statat, unlinkat,
 };
 use rustix::io::Errno;
+use rustix::net::SocketFlags;
 
 use super::LOCK_SUFFIX;
 use super::error::{ClaimError, ClaimErrorKind};
 use crate::address::{Address, MAX_NAME};
+use crate::inspect::mount;
 use crate::{ids, socket};
 
 const NAME_MAX: usize = 255;
@@ -26,7 +28,7 @@ pub(super) struct Place {
     pub(super) parent: PathBuf,
     pub(super) base: OsString,
     pub(super) lock_base: OsString,
-    /// The name to bind, if it fits into a socket address.
+    /// The name to bind, if one fits into a socket address.
     pub(super) bindable: Option<PathBuf>,
 }
 
@@ -122,6 +124,44 @@ impl Place {
         rustix::fs::fstat(&self.directory).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
+    /// Whether bind(2) says with this that the file system has no sockets. Where it means the
+    /// permissions of the directory, or a sandbox, these say the same again.
+    pub(super) fn is_without_sockets(&self, errno: Errno) -> bool {
+        let may_mean_it = matches!(
+            errno,
+            Errno::PERM | Errno::NOSYS | Errno::INVAL | Errno::IO | Errno::OPNOTSUPP
+        );
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        may_mean_it
+            && accessat(&self.directory, ".", wanted, AtFlags::EACCESS).is_ok()
+            && socket::autobound(SocketFlags::empty()).err() != Some(errno)
+    }
+
+    /// Removes the empty file that some file systems without sockets make before bind(2) fails. It
+    /// was made just now: bind fails in another way where a file is there before.
+    pub(super) fn remove_failed(&self, base: &OsStr) {
+        if let Ok(Some(stat)) = self.look_at(base)
+            && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && stat.st_size == 0
+            && ids::uid(stat.st_uid).is_some_and(|owner| Some(owner) == ids::own_uid())
+        {
+            // The bind has failed in any case.
+            let _ = self.unlink(base, FileIdentity::of(&stat));
+        }
+    }
+
+    /// The error for a bind(2) that failed.
+    pub(super) fn cannot_bind(&self, address: &Address, errno: Errno) -> ClaimError {
+        if self.is_without_sockets(errno) {
+            let kind = ClaimErrorKind::NoSockets {
+                directory: parent_of(address),
+                file_system: mount::file_system_of(&self.directory),
+            };
+            return ClaimError::new(address, kind).because(errno);
+        }
+        self.denies(address, errno)
+    }
+
     /// The error for a directory that does not let us make or remove a file.
     pub(super) fn denies(&self, address: &Address, errno: Errno) -> ClaimError {
         let kind = match errno {
@@ -145,15 +185,15 @@ pub(super) fn parent_of(address: &Address) -> PathBuf {
     }
 }
 
-/// The name to give to bind(2): other tools show it, so the path as the user wrote it where that
-/// is absolute, else the real one.
+/// The name to give to bind(2). Other tools show it and compare it letter by letter: the path as the
+/// user wrote it, without empty and `.` parts. A relative one, one with `..`, which no text can tell
+/// where it leads, and one that is too long is replaced by the real path.
 fn bindable(path: &Path, parent: &Path, base: &OsStr) -> Option<PathBuf> {
-    let name = if path.is_absolute() {
-        path.to_owned()
-    } else {
-        std::fs::canonicalize(parent).ok()?.join(base)
-    };
-    (name.as_os_str().len() <= MAX_NAME).then_some(name)
+    let fits = |name: &PathBuf| name.as_os_str().len() <= MAX_NAME;
+    let is_plain = path.is_absolute() && !path.components().any(|c| c == Component::ParentDir);
+    let written = is_plain.then(|| path.components().collect()).filter(fits);
+    let real = || Some(std::fs::canonicalize(parent).ok()?.join(base)).filter(fits);
+    written.or_else(real)
 }
 
 fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
@@ -197,7 +237,7 @@ pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
             Err(_) => return None,
         }
     }
-    let searchable = rustix::fs::accessat(CWD, parent, Access::EXEC_OK, AtFlags::EACCESS);
+    let searchable = accessat(CWD, parent, Access::EXEC_OK, AtFlags::EACCESS);
     (searchable == Err(Errno::ACCESS)).then(|| Fault::Denied(parent.to_owned()))
 }
 

@@ -1,18 +1,18 @@
 //! Making the socket appear at its address, never more open than asked.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, RenameFlags, Stat, fchmod, fstat, openat, renameat_with};
+use rustix::fs::{Mode, RenameFlags, fchmod, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, bind, listen};
 
-use super::ClaimOptions;
 use super::access::settle;
 use super::error::{ClaimError, ClaimErrorKind};
-use super::place::{self, FileIdentity, Place, temporary_base};
-use crate::address::{Address, Kind};
-use crate::ids;
+use super::place::{FileIdentity, Place, temporary_base};
+use super::{ClaimOptions, bound};
+use crate::address::{Address, Kind, MAX_NAME};
 
 /// Binds `socket` to the claimed path, which is free, gives its file the exact mode and owner, and
 /// listens. From the moment that the file exists it is in `file`, so that its owner removes it after
@@ -33,26 +33,26 @@ pub(super) fn path(
         Errno::ADDRINUSE | Errno::EXIST => {
             ClaimError::new(address, ClaimErrorKind::InUse { pid: None }).because(errno)
         }
-        errno => place.denies(address, errno),
+        errno => place.cannot_bind(address, errno),
     };
-    if let Some(name) = &place.bindable {
-        let name = SocketAddrUnix::new(name.as_path()).map_err(io)?;
-        bind(socket, &name).map_err(denied)?;
-        let bound = bound_file(address, place, &place.base)?;
-        *file = Some(bound);
-        settle(address, options, place, &place.base, bound)?;
-    } else {
-        let base = bind_temporary(socket, place).map_err(denied)?;
-        let bound = bound_file(address, place, &base)?;
-        let settled = settle(address, options, place, &base, bound).and_then(|()| {
-            let (from, to) = (&place.directory, &place.base);
-            renameat_with(from, &base, from, to, RenameFlags::NOREPLACE).map_err(denied)
-        });
-        if let Err(error) = settled {
-            let _ = place.unlink(&base, bound);
-            return Err(error);
+    match bind_in(socket, place).map_err(denied)? {
+        None => {
+            let bound = bound::file(address, place, socket, &place.base)?;
+            *file = Some(bound);
+            settle(address, options, place, &place.base, bound)?;
         }
-        *file = Some(bound);
+        Some(base) => {
+            let bound = bound::file(address, place, socket, &base)?;
+            let settled = settle(address, options, place, &base, bound).and_then(|()| {
+                let (from, to) = (&place.directory, &place.base);
+                renameat_with(from, &base, from, to, RenameFlags::NOREPLACE).map_err(denied)
+            });
+            if let Err(error) = settled {
+                let _ = place.unlink(&base, bound);
+                return Err(error);
+            }
+            *file = Some(bound);
+        }
     }
     if address.kind() != Kind::Datagram {
         listen(socket, options.backlog).map_err(io)?;
@@ -60,44 +60,33 @@ pub(super) fn path(
     Ok(())
 }
 
-/// The file that bind has just made, unless somebody has replaced it already. Looked up without a
-/// descriptor, of which there may be none left.
-fn bound_file(address: &Address, place: &Place, base: &OsStr) -> Result<FileIdentity, ClaimError> {
-    match place.look_at(base) {
-        Ok(Some(stat))
-            if FileType::from_raw_mode(stat.st_mode) == FileType::Socket
-                && is_own(place, base, &stat) =>
-        {
-            Ok(FileIdentity::of(&stat))
-        }
-        Ok(_) => {
-            let kind = ClaimErrorKind::InUse { pid: None };
-            Err(ClaimError::new(address, kind))
-        }
-        Err(errno) => Err(ClaimError::io(address, errno)),
+/// Binds to the path itself. Where that fits no socket address, through the directory's descriptor,
+/// so that at least the last part of the name is the one that people know; and where that is too
+/// long as well, under a short name in the same directory, which is returned.
+fn bind_in(socket: &OwnedFd, place: &Place) -> Result<Option<OsString>, Errno> {
+    let through = place.through_descriptor(&place.base);
+    let name = place.bindable.as_deref().unwrap_or(&through);
+    if name.as_os_str().len() > MAX_NAME {
+        return bind_temporary(socket, place).map(Some);
     }
+    bind_as(socket, name, place, &place.base)?;
+    Ok(None)
 }
 
-/// As [`place::is_own`]; opens the file only where that takes it.
-fn is_own(place: &Place, base: &OsStr, stat: &Stat) -> bool {
-    if let (Some(owner), own) = (ids::uid(stat.st_uid), ids::own_uid()) {
-        return Some(owner) == own;
-    }
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(&place.directory, base, flags, Mode::empty()).is_ok_and(|file| {
-        let is_same =
-            fstat(&file).is_ok_and(|now| FileIdentity::of(&now) == FileIdentity::of(stat));
-        is_same && place::is_own(&file, stat)
+/// Binds to `name`, which leads to `base` in that directory.
+fn bind_as(socket: &OwnedFd, name: &Path, place: &Place, base: &OsStr) -> Result<(), Errno> {
+    bind(socket, &SocketAddrUnix::new(name)?).inspect_err(|&errno| {
+        if place.is_without_sockets(errno) {
+            place.remove_failed(base);
+        }
     })
 }
 
-/// Binds under a short name in the same directory, for a path that fits no socket address.
-fn bind_temporary(socket: &OwnedFd, place: &Place) -> Result<std::ffi::OsString, Errno> {
+fn bind_temporary(socket: &OwnedFd, place: &Place) -> Result<OsString, Errno> {
     let mut attempt = 0;
     loop {
         let base = temporary_base(attempt);
-        let name = SocketAddrUnix::new(place.through_descriptor(&base))?;
-        match bind(socket, &name) {
+        match bind_as(socket, &place.through_descriptor(&base), place, &base) {
             Ok(()) => return Ok(base),
             Err(Errno::ADDRINUSE) if attempt < 100 => attempt += 1,
             Err(errno) => return Err(errno),

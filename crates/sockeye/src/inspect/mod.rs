@@ -15,6 +15,7 @@
 
 pub mod diag;
 mod file;
+pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod procfs;
 mod snapshot;

@@ -294,6 +294,15 @@ async fn listen(args: &Serve) -> anyhow::Result<Socket> {
             directory.display()
         );
     }
+    if let Ok(Some(bound)) = peer::own_path(&socket)
+        && let Some(path) = address.path()
+        && bound.file_name() != path.file_name()
+    {
+        warn!(
+            "ss, lsof and tools that clean up see this socket as {}, since its file name is too long for a socket address; choose a shorter name",
+            bound.display()
+        );
+    }
     Ok(socket)
 }
 

@@ -15,7 +15,8 @@ pub(crate) use client::Client;
 pub(crate) use files::{Place, set_mode, stale_socket};
 pub(crate) use packets::{Records, bound, longest_queue, nameless, receive, records_of_all_sizes};
 pub(crate) use peers::{
-    as_other_user, copy_of_sockeye, is_root, optional_peer, python, require_peer, skipped, strace,
+    as_other_user, copy_of_sockeye, is_root, optional_peer, python, require_peer,
+    require_python_module, skipped, strace,
 };
 pub(crate) use process::{Finished, Process, run, run_with_input};
 pub(crate) use report::Report;

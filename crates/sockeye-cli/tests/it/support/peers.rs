@@ -65,6 +65,22 @@ pub(crate) fn python(script: &str) -> Option<Command> {
     Some(command)
 }
 
+/// A python3 that has this module, of a package of the system; as [`require_peer`].
+#[track_caller]
+pub(crate) fn require_python_module(name: &str) -> Option<PathBuf> {
+    let python = PathBuf::from("/usr/bin/python3");
+    let import = format!("import {name}");
+    let has = python.exists() && run(Command::new(&python).args(["-c", &import])).code == Some(0);
+    assert!(
+        has || !peers_required(),
+        "the python3 module {name} is not installed, and SOCKEYE_REQUIRE_PEERS is set"
+    );
+    if !has {
+        skipped(&format!("the python3 module {name} is not installed"));
+    }
+    has.then_some(python)
+}
+
 /// `strace -D -f -o LOG -e trace=CALLS`, the traced process being the child itself.
 #[track_caller]
 pub(crate) fn strace(calls: &str, log: &OsStr) -> Option<Vec<String>> {

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use sockeye::claim::ClaimErrorKind;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use sockeye::claim::{ClaimErrorKind, StrayFile};
 use sockeye::{Address, Claim, Connector, Kind};
 
 use super::denied;
@@ -208,4 +211,104 @@ fn the_directory_may_be_renamed_meanwhile() {
     UnixStream::connect(place.at("new/app.sock")).unwrap();
     drop(claim);
     assert_eq!(fs::read_dir(place.at("new")).unwrap().count(), 0);
+}
+
+/// What other tools show, and compare letter by letter.
+fn bound_name(address: &str) -> std::path::PathBuf {
+    let claim = Claim::options().claim(&address.parse().unwrap()).unwrap();
+    sockeye::peer::own_path(&claim).unwrap().unwrap()
+}
+
+#[test]
+fn the_name_that_is_bound_is_the_one_that_people_know() {
+    let place = Place::new();
+    let dir = place.dir().to_str().unwrap();
+    fs::create_dir(place.at("sub")).unwrap();
+    std::os::unix::fs::symlink(place.at("sub"), place.at("link")).unwrap();
+    for (written, bound) in [
+        (format!("/{dir}/./app.sock"), "app.sock"),
+        (format!("{dir}//sub///.//app.sock"), "sub/app.sock"),
+        // A symbolic link that was written is a name, too.
+        (format!("{dir}/link/app.sock"), "link/app.sock"),
+        // Where `..` leads, the text does not tell.
+        (format!("{dir}/sub/../app.sock"), "app.sock"),
+        (format!("{dir}/link/../sub/./app.sock"), "sub/app.sock"),
+        (format!("{dir}/{}app.sock", "./".repeat(200)), "app.sock"),
+    ] {
+        assert_eq!(bound_name(&written), place.at(bound), "{written}");
+    }
+    in_own_directory(place.dir(), || {
+        for (written, bound) in [
+            ("app.sock", "app.sock"),
+            ("./app.sock", "app.sock"),
+            ("sub/..//app.sock", "app.sock"),
+            ("./sub/./app.sock", "sub/app.sock"),
+        ] {
+            assert_eq!(bound_name(written), place.at(bound), "{written}");
+        }
+    });
+}
+
+#[test]
+fn a_link_to_a_short_directory_makes_a_long_path_short() {
+    let place = Place::new();
+    let link = "l".repeat(120);
+    std::os::unix::fs::symlink(place.dir(), place.at(&link)).unwrap();
+    let written = place.at(&link).join("app.sock");
+    assert_eq!(bound_name(written.to_str().unwrap()), place.socket());
+}
+
+#[test]
+fn a_long_path_is_bound_under_its_own_last_name() {
+    let place = Place::new();
+    let deep = place.at("d".repeat(100)).join("e".repeat(100));
+    fs::create_dir_all(&deep).unwrap();
+    for (length, is_seen) in [(8, true), (80, true), (200, false)] {
+        let path = deep.join("n".repeat(length));
+        let bound = bound_name(path.to_str().unwrap());
+        assert!(bound.starts_with("/proc/self/fd"), "{}", bound.display());
+        assert_eq!(bound.file_name() == path.file_name(), is_seen, "{length}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_replaced_meanwhile_gets_no_file_that_stays() {
+    const ROUNDS: usize = 2000;
+    let place = Place::new();
+    let [asked, other] = ["asked", "other"].map(|name| place.at(name));
+    for directory in [&asked, &other] {
+        fs::create_dir(directory).unwrap();
+    }
+    let address = Address::from_path(asked.join("app.sock")).unwrap();
+    let ends = AtomicBool::new(false);
+    let (mut lost, mut unknown) = (0, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ends.load(Ordering::Relaxed) {
+                renameat_with(CWD, &asked, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..ROUNDS {
+                match Claim::options().claim(&address) {
+                    Ok(claim) => drop(claim),
+                    Err(error) => match error.kind() {
+                        ClaimErrorKind::FileLost(stray) => {
+                            lost += 1;
+                            unknown += usize::from(*stray != StrayFile::Removed);
+                        }
+                        // One that was told of, and left.
+                        ClaimErrorKind::InUse { .. } if unknown > 0 => {}
+                        _ => panic!("{error}"),
+                    },
+                }
+            }
+        }));
+        ends.store(true, Ordering::Relaxed);
+        tried.unwrap();
+    });
+    let left = |directory| fs::read_dir(directory).unwrap().count();
+    let left = left(&asked) + left(&other);
+    assert!(left <= unknown, "{left} files, and {unknown} were told of");
+    assert!(lost > unknown, "{unknown} of {lost} were not found");
 }

@@ -1,0 +1,147 @@
+//! File systems that cannot hold sockets, or do not keep modes: named as that, and left as they were.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Finished, Place, is_root, require_peer, require_python_module, run, skipped};
+
+/// Passes all through to another directory, but for what the first argument says.
+const THROUGH: &str = r#"
+import errno, os, struct, sys, fusepy as fuse
+fault, root, mountpoint = sys.argv[1:]
+
+class Through(fuse.Operations):
+    def getattr(self, path, fh=None):
+        st = os.lstat(root + path)
+        found = {k: getattr(st, k) for k in ('st_mode', 'st_nlink', 'st_size', 'st_uid', 'st_gid')}
+        if fault == 'mode' and path != '/':
+            found['st_mode'] |= 0o777
+        return found
+    def readdir(self, path, fh):
+        return ['.', '..'] + os.listdir(root + path)
+    def create(self, path, mode, fi=None):
+        return os.open(root + path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    def open(self, path, flags):
+        return os.open(root + path, flags)
+    def release(self, path, fh):
+        os.close(fh)
+        return 0
+    def chmod(self, path, mode):
+        return os.chmod(root + path, mode)
+    def unlink(self, path):
+        return os.unlink(root + path)
+    def mknod(self, path, mode, dev):
+        if fault == 'file':
+            os.close(os.open(root + path, os.O_CREAT | os.O_EXCL, 0o700))
+            return 0
+        if hasattr(errno, fault):
+            raise fuse.FuseOSError(getattr(errno, fault))
+        return os.mknod(root + path, mode, dev)
+    def getxattr(self, path, name, position=0):
+        if fault == 'list' and name == 'system.posix_acl_access':
+            entries = (1, 7, -1), (2, 7, 1001), (4, 7, -1), (0x10, 7, -1), (0x20, 0, -1)
+            return struct.pack('<I', 2) + b''.join(struct.pack('<HHi', *e) for e in entries)
+        raise fuse.FuseOSError(errno.ENODATA)
+    def removexattr(self, path, name):
+        raise fuse.FuseOSError(errno.EACCES)
+
+fuse.FUSE(Through(), mountpoint, foreground=True, nothreads=True, hard_remove=True)
+"#;
+
+/// In a mount namespace of its own: mounts, serves, and says what is left below.
+const SERVE: &str = r#"
+"$PYTHON" -c "$THROUGH" "$1" "$2" "$3" 2>/dev/null & fuse=$!
+mountpoint=$3
+trap 'umount -l "$mountpoint"; wait' EXIT
+until mountpoint -q "$3"; do kill -0 "$fuse" || exit 99; sleep 0.02; done
+shift 3
+"$SOCKEYE" serve "$@"
+"#;
+
+fn serve(below: &Path, mountpoint: &Path, fault: &str, arguments: &[&OsStr]) -> Option<Finished> {
+    if !is_root() {
+        skipped("only root can mount");
+        return None;
+    }
+    let (unshare, python) = (require_peer("unshare")?, require_python_module("fusepy")?);
+    let mut command = Command::new(unshare);
+    command
+        .args([
+            "-m",
+            "--propagation",
+            "private",
+            "bash",
+            "-c",
+            SERVE,
+            "serve",
+            fault,
+        ])
+        .args([below, mountpoint])
+        .args(arguments)
+        .env("PYTHON", python)
+        .env("THROUGH", THROUGH)
+        .env("SOCKEYE", env!("CARGO_BIN_EXE_sockeye"));
+    Some(run(&mut command))
+}
+
+/// The directory that is mounted, and the one that it shows.
+fn places() -> (Place, PathBuf, PathBuf) {
+    let place = Place::new();
+    let (below, mountpoint) = (place.at("below"), place.at("mnt"));
+    for directory in [&below, &mountpoint] {
+        std::fs::create_dir(directory).expect("our own place");
+    }
+    (place, below, mountpoint)
+}
+
+#[track_caller]
+fn fails(fault: &str, kind: &str, base: &str, options: &[&str], code: i32, words: &[&str]) {
+    let (_place, below, mountpoint) = places();
+    let address = format!("{kind}:{}", mountpoint.join(base).display());
+    let mut arguments: Vec<&OsStr> = options.iter().map(OsStr::new).collect();
+    arguments.push(OsStr::new(&address));
+    let Some(tried) = serve(&below, &mountpoint, fault, &arguments) else {
+        return;
+    };
+    tried.fails(code, words);
+    let left: Vec<_> = std::fs::read_dir(&below).expect("it is there").collect();
+    assert!(left.is_empty(), "{fault} {base}: {left:?}");
+}
+
+#[test]
+fn one_without_sockets_is_named_with_its_type_and_nothing_is_left() {
+    let long = "s".repeat(200);
+    for errno in ["EPERM", "ENOSYS", "EINVAL", "EIO", "EOPNOTSUPP", "file"] {
+        for (kind, base, options) in [
+            ("unix", "app.sock", &[][..]),
+            ("dgram", "app.sock", &[]),
+            ("seqpacket", "app.sock", &["--takeover"]),
+            ("unix", &long, &[]),
+        ] {
+            let words = ["file system|fuse|cannot hold sockets"];
+            fails(errno, kind, base, options, 1, &words);
+        }
+    }
+}
+
+#[test]
+fn one_that_does_not_keep_the_mode_is_named_and_nothing_is_left() {
+    for options in [&[][..], &["--mode", "0660"]] {
+        fails("mode", "unix", "app.sock", options, 1, &["mode 0777"]);
+    }
+}
+
+#[test]
+fn an_access_list_that_stays_is_named_and_nothing_is_left() {
+    for options in [&[][..], &["--mode", "0660"]] {
+        fails(
+            "list",
+            "unix",
+            "app.sock",
+            options,
+            5,
+            &["access list", "removed"],
+        );
+    }
+}
