@@ -63,7 +63,7 @@ pub enum SendError {
     NoBytes,
     /// The record is larger than the kernel takes at once.
     #[error(
-        "a record of {size} bytes, and the socket's send buffer has {buffer}; send less, or raise SO_SNDBUF"
+        "a record of {size} bytes, and the socket's send buffer has {buffer}; send less, or raise SO_SNDBUF, which net.core.wmem_max limits"
     )]
     TooLong {
         /// The size of the record in bytes.

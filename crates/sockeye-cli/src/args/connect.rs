@@ -15,14 +15,21 @@ Examples:
 /// both directions have, or when the server closes the connection. For
 /// seqpacket: and dgram: addresses each line is a record, and each record that
 /// comes is printed as a line; with dgram: the command ends when the input has
-/// ended and nothing has come for a second.
+/// ended and nothing has come for a second. Where standard input and output are
+/// one UNIX socket, as under sockeye serve ADDRESS -- sockeye connect ADDRESS,
+/// file descriptors and records are passed on in both directions.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Connect {
     #[command(flatten)]
     pub(crate) target: Target,
 
-    /// The longest record to take
+    /// Leave the connection open for sending at the end of standard input; the
+    /// server must end it
+    #[arg(long)]
+    pub(crate) no_shutdown: bool,
+
+    /// The longest record to send or take
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     pub(crate) max_message: usize,
 }

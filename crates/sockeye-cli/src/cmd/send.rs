@@ -4,12 +4,10 @@ use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use sockeye::Kind;
-use sockeye::framing::{Codec, Framing, FramingError};
-use tokio_util::codec::Decoder;
+use sockeye::framing::Framing;
 
-use super::exchange::{Answers, Exchange, Input, print_line};
+use super::exchange::{Answers, Exchange, Form, Input};
 use crate::args::Send;
 use crate::exit::{Exit, failure};
 use crate::output;
@@ -40,31 +38,21 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
         },
         max_message: args.max_message,
         busy_poll: args.busy_poll,
+        form: match (kind, args.framing()) {
+            (_, Framing::Length) => Form::Payloads(args.max_message),
+            (Kind::Stream, _) | (_, Framing::Raw) => Form::AsIs,
+            _ => Form::Lines,
+        },
+        may_relay: false,
     };
-    let framing = args.framing();
-    if framing != Framing::Length {
-        match (kind, framing) {
-            (Kind::Stream, _) | (_, Framing::Raw) => {
-                exchange.run(input, descriptors, output::print)?;
-            }
-            _ => exchange.run(input, descriptors, print_line)?,
-        }
-        return Ok(Exit::Done);
+    let ended = exchange.run(input, descriptors)?;
+    if !ended.is_answered && !args.no_shutdown && exchange.answers == Answers::ToTheEnd {
+        output::complain(&format!(
+            "{}: the server closed without an answer; some take a half-close for a hang-up: --no-shutdown",
+            args.target.address
+        ));
     }
-
-    let mut codec = Codec::new(Framing::Length, args.max_message);
-    let mut came = BytesMut::new();
-    exchange.run(input, descriptors, |bytes| {
-        came.extend_from_slice(bytes);
-        while let Some(frame) = codec.decode(&mut came).map_err(|e| unframed(args, &e))? {
-            output::print(&frame.payload)?;
-        }
-        Ok(())
-    })?;
-    match codec.decode_eof(&mut came) {
-        Ok(_) => Ok(Exit::Done),
-        Err(error) => Err(unframed(args, &error)),
-    }
+    Ok(ended.exit)
 }
 
 /// What to send. A frame needs its length first, and a record is sent at once, so for these standard
@@ -105,18 +93,4 @@ fn input(args: &Send) -> anyhow::Result<Input> {
         true => framing.encode(&payload)?.into(),
         false => payload,
     }))
-}
-
-fn unframed(args: &Send, error: &FramingError) -> anyhow::Error {
-    let advice = match error {
-        FramingError::TooLong { .. } => {
-            "--max-message allows longer ones, if it has length framing"
-        }
-        _ => "look at the server",
-    };
-    let address = &args.target.address;
-    failure(
-        Exit::Failed,
-        format!("cannot read the answer of {address}: {error}; {advice}"),
-    )
 }

@@ -1,12 +1,17 @@
 //! How a subcommand ends whose output nobody reads, or that Ctrl-C ends.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Place, Process, Server, sockeye};
+use crate::support::{Place, Process, Server, serve_once, sockeye};
 
 /// The signal that ended it, and what it said on standard error, where nobody reads its output.
 fn without_a_reader(command: &mut Command) -> (Option<i32>, String) {
@@ -86,5 +91,81 @@ fn ctrl_c_ends_a_subcommand_by_its_signal() {
         process.signal(Signal::INT);
         let status = process.wait();
         assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{arguments:?}");
+    }
+}
+
+/// Both ends of what a terminal, a pipeline or a remote shell gives as standard output.
+fn outputs() -> Vec<(&'static str, OwnedFd, OwnedFd)> {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (near, far) = UnixStream::pair().expect("a pair");
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).expect("a terminal");
+    grantpt(&master).expect("ours");
+    unlockpt(&master).expect("ours");
+    let name = ptsname(&master, Vec::new()).expect("a name");
+    let slave = openat(
+        CWD,
+        name,
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    vec![
+        ("pipe", reader.into(), writer.into()),
+        ("socket", near.into(), far.into()),
+        ("terminal", master, slave.expect("unlocked")),
+    ]
+}
+
+#[test]
+fn send_and_connect_end_with_their_reader_and_not_before() {
+    for arguments in [&["send", "hello"] as &[&str], &["connect"], &["send"]] {
+        for (name, reader, output) in outputs() {
+            let place = Place::new();
+            let (done, wait) = std::sync::mpsc::channel::<()>();
+            // It keeps the connection and says nothing.
+            let server = serve_once(&place.socket(), move |mut stream| {
+                stream
+                    .read_to_end(&mut Vec::new())
+                    .expect("the end of the input");
+                let _ = wait.recv();
+            });
+            let mut command = sockeye();
+            command
+                .arg(arguments[0])
+                .arg(place.socket())
+                .args(&arguments[1..]);
+            let mut child = command
+                .stdin(Stdio::null())
+                .stdout(output)
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("started");
+            drop(command);
+            std::thread::sleep(Duration::from_millis(100));
+            let status = child.try_wait().expect("our own child");
+            assert_eq!(status, None, "{arguments:?}: somebody reads the {name}");
+            drop(reader);
+            let output = child.wait_with_output().expect("our own child");
+            let signal = output.status.signal();
+            assert_eq!(signal, Some(Signal::PIPE.as_raw()), "{arguments:?} {name}");
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+            drop(done);
+            server.join().expect("served");
+        }
+    }
+}
+
+#[test]
+fn a_message_is_sent_although_nobody_reads_the_answer() {
+    for _ in 0..20 {
+        let place = Place::new();
+        let server = serve_once(&place.socket(), |mut stream| {
+            let mut came = String::new();
+            stream.read_to_string(&mut came).expect("an orderly end");
+            came
+        });
+        let (signal, _) = without_a_reader(sockeye().arg("send").arg(place.socket()).arg("hello"));
+        assert_eq!(signal, Some(Signal::PIPE.as_raw()));
+        assert_eq!(server.join().expect("served"), "hello\n");
     }
 }

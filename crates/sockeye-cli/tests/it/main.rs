@@ -45,6 +45,7 @@ mod passing;
 mod permission;
 mod program;
 mod records;
+mod relay;
 mod send;
 mod slow_receivers;
 mod systemd;

@@ -154,8 +154,35 @@ fn send_sends_one_record() {
     }
 }
 
+fn wmem_max() -> usize {
+    let text = std::fs::read_to_string("/proc/sys/net/core/wmem_max").expect("Linux");
+    text.trim().parse().expect("a number")
+}
+
+#[test]
+fn a_record_above_the_default_buffer_goes_there_and_back() {
+    // By hand it is 212992 by default, and the buffer with it.
+    let size = wmem_max() + 50_000;
+    for kind in ["seqpacket", "dgram"] {
+        let place = Place::new();
+        let options = ["--echo", "--max-message", "64MiB"];
+        let server = Server::command(&options);
+        let server = Server::started_by({ server }.arg(address(kind, &place)), place.socket());
+        for (verb, end) in [("connect", "\n"), ("send", "")] {
+            let mut command = sockeye();
+            let command = command.args([verb, "--max-message", "64MiB"]);
+            let input = "x".repeat(size);
+            let came = run_with_input(command.arg(address(kind, &place)), input.clone() + end);
+            assert_eq!(came.succeeds().stdout.len(), size + 1, "{verb} {kind}");
+        }
+        drop(server);
+    }
+}
+
 #[test]
 fn a_line_that_no_record_can_take_is_an_error() {
+    // A send buffer is made twice as large as the limit says.
+    let too_long = wmem_max() * 2;
     for kind in ["seqpacket", "dgram"] {
         let place = Place::new();
         let server = Server::started_by(
@@ -163,18 +190,27 @@ fn a_line_that_no_record_can_take_is_an_error() {
             place.socket(),
         );
         for (verb, input) in [
-            ("connect", "x".repeat(300_000) + "\n"),
-            ("send", "x".repeat(300_000)),
+            ("connect", "x".repeat(too_long) + "\n"),
+            ("send", "x".repeat(too_long)),
         ] {
             let mut command = sockeye();
-            let failed = run_with_input(command.arg(verb).arg(address(kind, &place)), input);
-            failed.fails(1, &["cannot send to", "a record of", "send less"]);
+            let command = command.arg(verb).arg("--max-message=1GiB");
+            let failed = run_with_input(command.arg(address(kind, &place)), input);
+            let size = format!("a record of {too_long} bytes");
+            failed.fails(
+                1,
+                &["cannot send to", &size, "send less", "net.core.wmem_max"],
+            );
         }
         // The line need not end for that.
         let mut shell = Command::new("sh");
-        shell.args(["-c", r#"exec "$0" connect "$1" </dev/zero"#]);
+        shell.args([
+            "-c",
+            r#"exec "$0" connect --max-message 64KiB "$1" </dev/zero"#,
+        ]);
         shell.arg(env!("CARGO_BIN_EXE_sockeye"));
-        run(shell.arg(address(kind, &place))).fails(1, &["cannot send to", "a record of"]);
+        let failed = run(shell.arg(address(kind, &place)));
+        failed.fails(1, &["a line of more than 65536 bytes", "--max-message"]);
         assert_eq!(server.process.stdout.so_far(), "");
     }
     let place = Place::new();
@@ -306,7 +342,7 @@ fn ls_and_why_know_the_kind() {
         let listed = run(sockeye().args(["ls", "--json"]).arg(&server.path));
         let first = listed.text().lines().next().expect("a line").to_owned();
         let row: serde_json::Value = serde_json::from_str(&first).expect("JSON");
-        assert_eq!(row["kind"], kind);
+        assert_eq!(row["kind"], kind.replace("dgram", "datagram"));
         let why = run(sockeye().arg("why").arg(address(kind, &place)));
         assert!(why.text().contains("would succeed"), "{why:#?}");
         let why = run(sockeye().arg("why").arg(&server.path));

@@ -9,13 +9,20 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::{
-    Place, Process, REPLY, Server, run, run_with_input, serve_once, sockeye, stale_socket,
+    Finished, Place, Process, REPLY, Server, run, run_with_input, serve_once, sockeye, stale_socket,
 };
 
 fn send(path: &Path, arguments: &[&str]) -> Command {
     let mut command = sockeye();
     command.arg("send").arg(path).args(arguments);
     command
+}
+
+/// Done, with the one remark that no answer came.
+#[track_caller]
+fn goes_unanswered(sent: &Finished) {
+    assert_eq!(sent.code, Some(0), "{sent:#?}");
+    sent.explains(&["closed without an answer", "--no-shutdown"]);
 }
 
 fn read_all(mut stream: &UnixStream) -> Vec<u8> {
@@ -53,7 +60,7 @@ fn words_are_joined_and_end_with_a_newline() {
         (&["h\u{e9}"], "h\u{e9}\n"),
     ] {
         let arrived = what_arrives(|path| {
-            run(&mut send(path, words)).succeeds();
+            goes_unanswered(&run(&mut send(path, words)));
         });
         assert_eq!(String::from_utf8_lossy(&arrived), sent);
     }
@@ -63,7 +70,7 @@ fn words_are_joined_and_end_with_a_newline() {
 fn standard_input_is_sent_as_it_is() {
     for arguments in [&[] as &[&str], &["-"]] {
         let arrived = what_arrives(|path| {
-            run_with_input(&mut send(path, arguments), "no newline").succeeds();
+            goes_unanswered(&run_with_input(&mut send(path, arguments), "no newline"));
         });
         assert_eq!(arrived, b"no newline");
     }
@@ -72,7 +79,7 @@ fn standard_input_is_sent_as_it_is() {
 #[test]
 fn empty_input_is_sent_as_nothing() {
     let arrived = what_arrives(|path| {
-        run_with_input(&mut send(path, &[]), "").succeeds();
+        goes_unanswered(&run_with_input(&mut send(path, &[]), ""));
     });
     assert_eq!(arrived, b"");
 }
@@ -183,6 +190,26 @@ fn no_shutdown_keeps_the_sending_side_open() {
         Err(std::io::ErrorKind::WouldBlock),
         "no end of input"
     );
+}
+
+#[test]
+fn the_remark_on_half_closing_is_for_those_who_do_and_get_nothing() {
+    for (options, takes_end) in [
+        (&["hi"] as &[&str], true),
+        (&["--no-shutdown", "hi"], false),
+    ] {
+        let place = Place::new();
+        let server = serve_once(&place.socket(), move |mut stream| match takes_end {
+            true => drop(read_all(&stream)),
+            false => stream.read_exact(&mut [0; 3]).expect("the message"),
+        });
+        let sent = run(&mut send(&place.socket(), options));
+        match takes_end {
+            true => goes_unanswered(&sent),
+            false => drop(sent.succeeds()),
+        }
+        server.join().expect("served");
+    }
 }
 
 #[test]

@@ -3,21 +3,61 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::sockopt::{set_socket_send_buffer_size, socket_domain, socket_type};
+use rustix::net::{AddressFamily, Shutdown, SocketType, shutdown};
 use sockeye::Kind;
 use sockeye::ancillary::{RecvError, SendError, recv_with, send_with};
+use sockeye::packet::BlockingSeqPacket;
+
+use super::pieces::{Piece, receive_pieces};
+
+/// What the kernel wants of a send buffer besides the bytes of a record.
+const OVERHEAD: usize = 32;
 
 /// A connected socket that blocks, of any kind. A duplicate: the address that the socket may own is
 /// given up by whoever has that, whatever the sending thread does.
 pub(super) struct Channel {
     socket: OwnedFd,
     kind: Kind,
+    /// File descriptors stay beside the byte that they came with.
+    is_relay: bool,
 }
 
 impl Channel {
     pub(super) fn of(socket: impl AsFd, kind: Kind) -> io::Result<Self> {
         let socket = socket.as_fd().try_clone_to_owned()?;
-        Ok(Self { socket, kind })
+        Ok(Self {
+            socket,
+            kind,
+            is_relay: false,
+        })
+    }
+
+    /// Of a file of ours that is a connected UNIX socket, and not of datagrams, which would have
+    /// no end.
+    pub(super) fn of_inherited(fd: BorrowedFd<'_>) -> Option<Self> {
+        if socket_domain(fd).ok()? != AddressFamily::UNIX {
+            return None;
+        }
+        let kind = match socket_type(fd).ok()? {
+            SocketType::STREAM => Kind::Stream,
+            // As one of ours, so that an empty record is not the end.
+            SocketType::SEQPACKET => {
+                BlockingSeqPacket::adopt(fd.try_clone_to_owned().ok()?).ok()?;
+                Kind::SeqPacket
+            }
+            _ => return None,
+        };
+        rustix::io::ioctl_fionbio(fd, false).ok()?;
+        Some(Self::of(fd, kind).ok()?.relaying())
+    }
+
+    /// Keeps file descriptors beside the byte that they came with.
+    pub(super) fn relaying(self) -> Self {
+        Self {
+            is_relay: true,
+            ..self
+        }
     }
 
     /// Whether what is sent keeps its boundaries.
@@ -25,17 +65,34 @@ impl Channel {
         self.kind != Kind::Stream
     }
 
+    /// Sends all of it, after raising `SO_SNDBUF` for a large record, as far as the kernel lets us
+    /// (`net.core.wmem_max`).
     pub(super) fn send(
         &self,
         bytes: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        send_with(self, bytes, descriptors)
+        match send_with(self, bytes, descriptors) {
+            Err(SendError::TooLong { size, .. }) => {
+                // If that fails, so does the sending, and says why.
+                let _ = set_socket_send_buffer_size(self, size + OVERHEAD);
+                send_with(self, bytes, descriptors)
+            }
+            sent => sent,
+        }
     }
 
-    /// `None` at the end.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
-        Ok(recv_with(self, buffer)?.map(|received| received.bytes))
+    /// What has come; `None` at the end.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<Option<Vec<Piece>>, RecvError> {
+        if self.is_relay && self.kind == Kind::Stream {
+            return receive_pieces(self, buffer.len());
+        }
+        Ok(recv_with(self, buffer)?.map(|received| {
+            vec![Piece {
+                bytes: buffer[..received.bytes].to_vec(),
+                descriptors: received.descriptors,
+            }]
+        }))
     }
 
     /// After sending: tells the peer that no more comes, or ourselves that no answer will.
@@ -53,8 +110,13 @@ impl Channel {
             // The peer knows nothing of this, and would be waited for.
             (Err(_), _) => Shutdown::Read,
         };
+        self.end(end);
+    }
+
+    /// Ends a direction.
+    pub(super) fn end(&self, direction: Shutdown) {
         // It fails where the peer has gone, which is told otherwise.
-        let _ = shutdown(self, end);
+        let _ = shutdown(self, direction);
     }
 }
 

@@ -1,24 +1,27 @@
 //! Standard input to a socket and back, both at once.
 
+mod aside;
 mod channel;
+mod conversation;
+mod failures;
+mod output;
+mod pieces;
 mod sending;
 
-use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use sockeye::ancillary::{RecvError, SendError};
 use sockeye::packet::BlockingDatagram;
-use sockeye::{Address, BusyPoll, Claim, Kind};
+use sockeye::{Address, Claim, Kind};
 
 use crate::args::ConnectTarget as Target;
-use crate::exit::{Exit, failure};
-use crate::output;
+use crate::exit::Exit;
 use channel::Channel;
-use sending::Sending;
+use conversation::Conversation;
+pub(crate) use output::Form;
+use output::Output;
 
 /// What one read of a stream takes at most.
 const BUFFER: usize = 64 * 1024;
@@ -61,26 +64,32 @@ pub(crate) struct Exchange<'a> {
     pub(crate) max_message: usize,
     /// How long to poll before sleeping.
     pub(crate) busy_poll: Duration,
+    /// How answers are printed.
+    pub(crate) form: Form,
+    /// Pass file descriptors on where standard input and output are one socket.
+    pub(crate) may_relay: bool,
+}
+
+/// How an exchange ended.
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    /// Whether anything came back.
+    pub(crate) is_answered: bool,
 }
 
 impl Exchange<'_> {
-    /// Connects, sends the input with `descriptors`, and gives to `receive` what comes.
-    pub(crate) fn run(
-        &self,
-        input: Input,
-        descriptors: Vec<OwnedFd>,
-        receive: impl FnMut(&[u8]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    /// Connects, sends the input with `descriptors`, and prints what comes.
+    pub(crate) fn run(&self, input: Input, descriptors: Vec<OwnedFd>) -> anyhow::Result<Ended> {
         let (address, connector) = (&self.target.address, self.target.connector());
         let (input, kind) = ((input, descriptors), address.kind());
         match kind {
             Kind::Stream => {
                 let stream = connector.connect_blocking(address)?;
-                self.talk(Channel::of(&stream, kind)?, input, receive)
+                self.talk(Channel::of(&stream, kind)?, input)
             }
             Kind::SeqPacket => {
                 let socket = connector.connect_seqpacket_blocking(address)?;
-                self.talk(Channel::of(&socket, kind)?, input, receive)
+                self.talk(Channel::of(&socket, kind)?, input)
             }
             Kind::Datagram => {
                 let socket = match &self.local {
@@ -92,184 +101,29 @@ impl Exchange<'_> {
                 };
                 connector.connect_datagram_blocking(&socket, address)?;
                 socket.set_send_timeout(Some(self.target.connect_timeout()))?;
-                self.talk(Channel::of(&socket, kind)?, input, receive)
+                self.talk(Channel::of(&socket, kind)?, input)
             }
         }
     }
 
-    /// Sends and receives until both directions have ended or the peer has closed the connection.
-    fn talk(
-        &self,
-        channel: Channel,
-        (input, descriptors): (Input, Vec<OwnedFd>),
-        mut receive: impl FnMut(&[u8]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let deadline = self
-            .timeout
-            .and_then(|timeout| Instant::now().checked_add(timeout));
-        let channel = Arc::new(channel);
-        let sending = Sending::start(Arc::clone(&channel), input, descriptors, self.half_close)?;
-        let mut buffer = vec![
-            0;
-            if channel.has_records() {
-                self.max_message
-            } else {
-                BUFFER
-            }
-        ];
-        let mut busy = BusyPoll::new(self.busy_poll);
-        loop {
-            busy.wait(&*channel)?;
-            if !self.has_more(&channel, &sending, deadline)? {
-                break;
-            }
-            match channel.receive(&mut buffer) {
-                Ok(None) => break,
-                Ok(Some(count)) => receive(&buffer[..count])?,
-                Err(RecvError::Io(error)) => return Err(self.broken(&error)),
-                Err(error) => return Err(self.refused(&error)),
-            }
-            if self.answers == Answers::One {
-                break;
-            }
-        }
-        // The peer sends no more; it may still read.
-        while !sending.has_ended()? {
-            if !has_hung_up(channel.as_fd())? {
-                let mut fds = [
-                    PollFd::new(&*channel, PollFlags::empty()),
-                    PollFd::new(&sending.ended, PollFlags::IN),
-                ];
-                self.wait(deadline, &mut fds, &sending)?;
-            } else if self.whole_input {
-                if !sending.ends_within(GRACE)? {
-                    return Err(self.unsent());
-                }
-            } else if sending.is_idle()? {
-                break;
-            }
-        }
-        match sending.result()? {
-            Ok(()) => Ok(()),
-            Err(SendError::Io(error)) => Err(self.broken(&error)),
-            Err(error) => Err(self.unsendable(&error)),
-        }
-    }
-
-    /// Waits for something to receive; `false` where no more is to be waited for.
-    fn has_more(
-        &self,
-        channel: &Channel,
-        sending: &Sending,
-        deadline: Option<Instant>,
-    ) -> anyhow::Result<bool> {
-        match self.answers {
-            Answers::ToTheEnd | Answers::One => {
-                let mut fds = [PollFd::new(channel, PollFlags::IN)];
-                self.wait(deadline, &mut fds, sending)?;
-                Ok(true)
-            }
-            Answers::None => Ok(false),
-            Answers::UntilQuiet(time) => {
-                let mut fds = [
-                    PollFd::new(channel, PollFlags::IN),
-                    PollFd::new(&sending.ended, PollFlags::IN),
-                ];
-                self.wait(deadline, &mut fds, sending)?;
-                if !fds[0].revents().is_empty() {
-                    return Ok(true);
-                }
-                let time = Timespec::try_from(time).map_err(io::Error::other)?;
-                Ok(poll(&mut fds[..1], Some(&time))? > 0)
-            }
-        }
-    }
-
-    fn wait(
-        &self,
-        deadline: Option<Instant>,
-        fds: &mut [PollFd<'_>],
-        sending: &Sending,
-    ) -> anyhow::Result<()> {
-        loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            // A time too long for the kernel is as good as none.
-            let left = left.and_then(|left| Timespec::try_from(left).ok());
-            match poll(fds, left.as_ref()) {
-                Ok(0) => {
-                    let time = self.timeout.unwrap_or_default();
-                    if self.target.address.kind() == Kind::Datagram && !sending.has_ended()? {
-                        return Err(self.queue_full(time, "--timeout"));
-                    }
-                    let address = &self.target.address;
-                    return Err(failure(
-                        Exit::TimedOut,
-                        format!(
-                            "cannot finish with {address}: the answer was not complete after {time:?}; allow more with --timeout, or look at the server"
-                        ),
-                    ));
-                }
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(io::Error::from(errno).into()),
-            }
-        }
-    }
-
-    fn queue_full(&self, time: Duration, option: &str) -> anyhow::Error {
-        let address = &self.target.address;
-        failure(
-            Exit::TimedOut,
-            format!(
-                "cannot send to {address}: its queue stayed full for {time:?}; wait longer with {option}, or look at what keeps the server busy"
-            ),
-        )
-    }
-
-    fn unsent(&self) -> anyhow::Error {
-        let address = &self.target.address;
-        failure(
-            Exit::Failed,
-            format!(
-                "cannot finish with {address}: the server closed the connection before the end of the input; end the input, or look at the server"
-            ),
-        )
-    }
-
-    fn unsendable(&self, error: &SendError) -> anyhow::Error {
-        let address = &self.target.address;
-        failure(Exit::Failed, format!("cannot send to {address}: {error}"))
-    }
-
-    fn refused(&self, error: &RecvError) -> anyhow::Error {
-        let address = &self.target.address;
-        let advice = match error {
-            RecvError::TooLong { .. } => "; --max-message allows longer ones",
-            _ => "",
+    fn talk(&self, channel: Channel, input: (Input, Vec<OwnedFd>)) -> anyhow::Result<Ended> {
+        let relay = match self.may_relay {
+            true => output::one_socket(),
+            false => None,
         };
-        failure(
-            Exit::Failed,
-            format!("cannot read the answer of {address}: {error}{advice}"),
-        )
-    }
-
-    fn broken(&self, error: &io::Error) -> anyhow::Error {
-        let address = &self.target.address;
-        let text = match error.kind() {
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => format!(
-                "cannot finish with {address}: the server closed the connection before it had read everything; look at its log"
-            ),
-            // A datagram's receiver has no room (socket(7), SO_SNDTIMEO).
-            ErrorKind::WouldBlock => {
-                let time = self.target.connect_timeout();
-                return self.queue_full(time, "--connect-timeout");
-            }
-            ErrorKind::ConnectionRefused => {
-                format!("cannot send to {address}: the server has gone; start it again")
-            }
-            _ => format!("cannot finish with {address}: {error}"),
+        let channel = match &relay {
+            Some(_) => channel.relaying(),
+            None => channel,
         };
-        failure(Exit::Failed, text)
+        let mut output = Output::new(&self.target.address, self.form, relay);
+        let ended = Conversation::begin(self, channel, input)?.run(&mut output);
+        // It is to be told of even after a failure.
+        let exit = output.complete();
+        ended?;
+        Ok(Ended {
+            exit,
+            is_answered: output.is_used,
+        })
     }
 }
 
@@ -285,13 +139,4 @@ fn state(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<PollFlags> {
     let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
     poll(&mut fds, Some(&Timespec::default()))?;
     Ok(fds[0].revents())
-}
-
-/// Prints a line for a record.
-pub(crate) fn print_line(record: &[u8]) -> anyhow::Result<()> {
-    let mut line = record.to_vec();
-    if line.last() != Some(&b'\n') {
-        line.push(b'\n');
-    }
-    output::print(&line)
 }

@@ -2,66 +2,65 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_send_buffer_size;
 use sockeye::ancillary::SendError;
 
+use super::aside::Aside;
 use super::channel::Channel;
-use super::{BUFFER, Input, has_hung_up, is_readable};
+use super::output::borrowed;
+use super::pieces::Piece;
+use super::{BUFFER, Input, is_readable};
 
 pub(super) struct Sending {
-    thread: std::thread::JoinHandle<Result<(), SendError>>,
-    /// Hangs up when the thread ends.
-    pub(super) ended: UnixStream,
+    aside: Aside<Result<(), SendError>>,
     /// Whether bytes may be on their way from the input to the socket.
     moving: Arc<AtomicBool>,
-    from_stdin: bool,
+    pub(super) from_stdin: bool,
 }
 
 impl Sending {
+    /// Sends `input`, and `descriptors` with its first bytes.
     pub(super) fn start(
         channel: Arc<Channel>,
-        input: Input,
-        descriptors: Vec<OwnedFd>,
+        (input, descriptors): (Input, Vec<OwnedFd>),
         half_close: bool,
+        max_message: usize,
     ) -> io::Result<Self> {
-        let (ended, guard) = UnixStream::pair()?;
         let moving = Arc::new(AtomicBool::new(true));
         let from_stdin = matches!(input, Input::Stdin);
-        let thread = {
+        let aside = {
             let moving = Arc::clone(&moving);
-            std::thread::Builder::new().spawn(move || {
-                let _guard = guard;
-                let fds: Vec<BorrowedFd> = descriptors.iter().map(AsFd::as_fd).collect();
+            Aside::start(move || {
                 let sent = match input {
-                    Input::Bytes(bytes) => channel.send(&bytes, &fds),
-                    Input::Stdin => copy_stdin(&channel, &fds, &moving),
+                    Input::Bytes(bytes) => channel.send(&bytes, &borrowed(&descriptors)),
+                    Input::Stdin => {
+                        let stdin = Stdin::new(&channel, descriptors, max_message);
+                        stdin.copy(&moving)
+                    }
                 };
                 channel.sent(&sent, half_close);
                 sent
             })?
         };
         Ok(Self {
-            thread,
-            ended,
+            aside,
             moving,
             from_stdin,
         })
     }
 
     pub(super) fn has_ended(&self) -> io::Result<bool> {
-        has_hung_up(self.ended.as_fd())
+        self.aside.has_ended()
     }
 
     /// Waits for the end of the input, for a server often closes before it has come.
     pub(super) fn ends_within(&self, time: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.ended, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.aside, PollFlags::IN)];
         let time = Timespec::try_from(time).map_err(io::Error::other)?;
         Ok(poll(&mut fds, Some(&time))? > 0)
     }
@@ -78,61 +77,110 @@ impl Sending {
     }
 
     pub(super) fn result(self) -> io::Result<Result<(), SendError>> {
-        if !self.has_ended()? {
+        match self.has_ended()? {
+            true => self.aside.result(),
             // It waits for more input and has nothing to tell.
-            return Ok(Ok(()));
+            false => Ok(Ok(())),
         }
-        let result = self.thread.join();
-        result.map_err(|_| io::Error::other("the sending thread panicked"))
     }
 }
 
-/// Sends what comes on standard input: as it comes, or line by line as records.
-fn copy_stdin(
-    channel: &Channel,
-    descriptors: &[BorrowedFd<'_>],
-    moving: &AtomicBool,
-) -> Result<(), SendError> {
-    let stdin = io::stdin();
-    let mut buffer = vec![0; BUFFER];
-    let mut line = Vec::new();
-    let mut descriptors = descriptors;
-    let mut send = |bytes: &[u8]| channel.send(bytes, std::mem::take(&mut descriptors));
-    // A line of more bytes cannot be sent, so its end is not waited for.
-    let longest = socket_send_buffer_size(channel).map_err(io::Error::from)?;
-    loop {
-        moving.store(false, Ordering::SeqCst);
-        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(io::Error::from(errno).into()),
-        }
-        moving.store(true, Ordering::SeqCst);
-        let read = match rustix::io::read(&stdin, &mut buffer) {
-            Ok(0) => break,
-            Ok(count) => &buffer[..count],
-            Err(Errno::INTR | Errno::AGAIN) => continue,
-            Err(errno) => return Err(io::Error::from(errno).into()),
-        };
-        if !channel.has_records() {
-            send(read)?;
-            continue;
-        }
-        for piece in read.split_inclusive(|&byte| byte == b'\n') {
-            line.extend_from_slice(piece);
-            if line.last() == Some(&b'\n') {
-                line.pop();
-                send(&line)?;
-                line.clear();
-            }
-        }
-        if line.len() > longest {
-            return send(&line);
+impl AsFd for Sending {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.aside.as_fd()
+    }
+}
+
+/// Standard input on its way to `channel`: as it comes, or line by line as records.
+struct Stdin<'a> {
+    channel: &'a Channel,
+    /// Where it is a socket, whose records and file descriptors are passed on.
+    socket: Option<Channel>,
+    /// The beginning of a line that is to be a record.
+    line: Vec<u8>,
+    /// What goes with the next bytes.
+    descriptors: Vec<OwnedFd>,
+    max_message: usize,
+}
+
+impl<'a> Stdin<'a> {
+    fn new(channel: &'a Channel, descriptors: Vec<OwnedFd>, max_message: usize) -> Self {
+        Self {
+            channel,
+            socket: Channel::of_inherited(io::stdin().as_fd()),
+            line: Vec::new(),
+            descriptors,
+            max_message,
         }
     }
-    // A last line without its newline, or descriptors without a line.
-    match line.is_empty() && descriptors.is_empty() {
-        true => Ok(()),
-        false => channel.send(&line, descriptors),
+
+    fn copy(mut self, moving: &AtomicBool) -> Result<(), SendError> {
+        let stdin = io::stdin();
+        let is_record = self.socket.as_ref().is_some_and(Channel::has_records);
+        let mut buffer = vec![0; if is_record { self.max_message } else { BUFFER }];
+        loop {
+            moving.store(false, Ordering::SeqCst);
+            match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
+            moving.store(true, Ordering::SeqCst);
+            let came = match &self.socket {
+                Some(socket) => socket.receive(&mut buffer).map_err(io::Error::from)?,
+                None => match rustix::io::read(&stdin, &mut buffer) {
+                    Ok(0) => None,
+                    Ok(count) => Some(vec![Piece::from(&buffer[..count])]),
+                    Err(Errno::INTR | Errno::AGAIN) => continue,
+                    Err(errno) => return Err(io::Error::from(errno).into()),
+                },
+            };
+            let Some(pieces) = came else {
+                break;
+            };
+            for piece in pieces {
+                self.descriptors.extend(piece.descriptors);
+                match self.channel.has_records() && !is_record {
+                    true => self.send_lines(&piece.bytes)?,
+                    false => self.send(&piece.bytes)?,
+                }
+            }
+        }
+        // A last line without its newline, or file descriptors without a line.
+        match self.line.is_empty() && self.descriptors.is_empty() {
+            true => Ok(()),
+            false => self.send_line(),
+        }
+    }
+
+    fn send_lines(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if self.line.last() == Some(&b'\n') {
+                self.line.pop();
+                self.send_line()?;
+            }
+        }
+        // One that is longer already is not to be collected to its end.
+        match self.line.len() > self.max_message {
+            true => self.send_line(),
+            false => Ok(()),
+        }
+    }
+
+    fn send_line(&mut self) -> Result<(), SendError> {
+        let line = std::mem::take(&mut self.line);
+        if line.len() > self.max_message {
+            let limit = self.max_message;
+            let text =
+                format!("a line of more than {limit} bytes; --max-message allows longer ones");
+            return Err(io::Error::other(text).into());
+        }
+        self.send(&line)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        let descriptors = std::mem::take(&mut self.descriptors);
+        self.channel.send(bytes, &borrowed(&descriptors))
     }
 }

@@ -1,0 +1,42 @@
+//! [`Aside`]: work on a thread of its own, whose end can be polled for.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+
+use super::has_hung_up;
+
+pub(super) struct Aside<T> {
+    thread: JoinHandle<T>,
+    /// Hangs up when the thread ends.
+    ended: UnixStream,
+}
+
+impl<T: Send + 'static> Aside<T> {
+    pub(super) fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+        let (ended, guard) = UnixStream::pair()?;
+        let thread = std::thread::Builder::new().spawn(move || {
+            let _guard = guard;
+            work()
+        })?;
+        Ok(Self { thread, ended })
+    }
+
+    pub(super) fn has_ended(&self) -> io::Result<bool> {
+        has_hung_up(self.ended.as_fd())
+    }
+
+    /// To be called after its end.
+    pub(super) fn result(self) -> io::Result<T> {
+        self.thread
+            .join()
+            .map_err(|_| io::Error::other("a thread panicked"))
+    }
+}
+
+impl<T> AsFd for Aside<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+}

@@ -1,0 +1,208 @@
+//! [`Conversation`]: sending and receiving at once.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use sockeye::ancillary::{RecvError, SendError};
+use sockeye::{BusyPoll, Kind};
+
+use super::channel::Channel;
+use super::output::Output;
+use super::sending::Sending;
+use super::{Answers, BUFFER, Exchange, GRACE, Input, has_hung_up, is_readable};
+use crate::exit::by_signal;
+
+pub(super) struct Conversation<'a> {
+    exchange: &'a Exchange<'a>,
+    channel: Arc<Channel>,
+    sending: Sending,
+    deadline: Option<Instant>,
+}
+
+/// What comes next.
+#[derive(PartialEq, Eq)]
+enum Next {
+    /// Something is there.
+    Ready,
+    /// No more is to be waited for.
+    End,
+    /// Nobody reads standard output any more.
+    ReaderGone,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn begin(
+        exchange: &'a Exchange<'a>,
+        channel: Channel,
+        input: (Input, Vec<OwnedFd>),
+    ) -> io::Result<Self> {
+        let timeout = exchange.timeout;
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let channel = Arc::new(channel);
+        let to = Arc::clone(&channel);
+        let sending = Sending::start(to, input, exchange.half_close, exchange.max_message)?;
+        Ok(Self {
+            exchange,
+            channel,
+            sending,
+            deadline,
+        })
+    }
+
+    /// Until both directions have ended or the peer has closed the connection.
+    pub(super) fn run(self, output: &mut Output<'_>) -> anyhow::Result<()> {
+        let exchange = self.exchange;
+        if self.receive(output)? == Next::ReaderGone || self.finish_sending()? == Next::ReaderGone {
+            self.abandon(output)?;
+        }
+        match self.sending.result()? {
+            Ok(()) => Ok(()),
+            Err(SendError::Io(error)) => Err(exchange.broken(&error)),
+            Err(error) => Err(exchange.unsendable(&error)),
+        }
+    }
+
+    /// Prints what comes, until no more is to be waited for.
+    fn receive(&self, output: &mut Output<'_>) -> anyhow::Result<Next> {
+        let mut buffer = vec![
+            0;
+            match self.channel.has_records() {
+                true => self.exchange.max_message,
+                false => BUFFER,
+            }
+        ];
+        let mut busy = BusyPoll::new(self.exchange.busy_poll);
+        loop {
+            busy.wait(&*self.channel)?;
+            match self.next()? {
+                Next::Ready => {}
+                other => return Ok(other),
+            }
+            match self.channel.receive(&mut buffer) {
+                Ok(None) => break,
+                Ok(Some(pieces)) => {
+                    for piece in pieces {
+                        output.write(piece)?;
+                    }
+                }
+                Err(RecvError::Io(error)) => return Err(self.exchange.broken(&error)),
+                Err(error) => return Err(self.exchange.refused(&error)),
+            }
+            if self.exchange.answers == Answers::One {
+                break;
+            }
+        }
+        output.end()?;
+        Ok(Next::End)
+    }
+
+    /// The peer sends no more; it may still read.
+    fn finish_sending(&self) -> anyhow::Result<Next> {
+        while !self.sending.has_ended()? {
+            if !has_hung_up(self.channel.as_fd())? {
+                if self.wait(PollFlags::empty(), true)? == Next::ReaderGone {
+                    return Ok(Next::ReaderGone);
+                }
+            } else if self.exchange.whole_input {
+                if !self.sending.ends_within(GRACE)? {
+                    return Err(self.exchange.unsent());
+                }
+            } else if self.sending.is_idle()? {
+                break;
+            }
+        }
+        Ok(Next::End)
+    }
+
+    /// Ends what nobody reads, as SIGPIPE would. What there is to send is sent, if that takes no
+    /// time to speak of; a client that hangs up behind its request has sent all of it.
+    fn abandon(&self, output: &Output<'_>) -> anyhow::Result<()> {
+        let patience = match (&output.relay, self.sending.from_stdin) {
+            (Some(_), _) => self.exchange.target.connect_timeout(),
+            (None, false) => GRACE,
+            (None, true) => Duration::ZERO,
+        };
+        let is_sent = self.sending.ends_within(patience)?;
+        match is_sent && output.relay.is_some() {
+            true => Ok(()),
+            false => Err(by_signal(Signal::PIPE)),
+        }
+    }
+
+    fn next(&self) -> anyhow::Result<Next> {
+        match self.exchange.answers {
+            Answers::ToTheEnd | Answers::One => self.wait(PollFlags::IN, false),
+            Answers::None => Ok(Next::End),
+            Answers::UntilQuiet(time) => {
+                if self.wait(PollFlags::IN, true)? == Next::ReaderGone {
+                    return Ok(Next::ReaderGone);
+                }
+                if is_readable(self.channel.as_fd())? {
+                    return Ok(Next::Ready);
+                }
+                self.poll(PollFlags::IN, false, Some(time))
+            }
+        }
+    }
+
+    /// Waits for the socket, and for the end of the sending if asked to.
+    fn wait(&self, flags: PollFlags, until_sent: bool) -> anyhow::Result<Next> {
+        let left = self
+            .deadline
+            .map(|end| end.saturating_duration_since(Instant::now()));
+        match self.poll(flags, until_sent, left)? {
+            Next::End if self.exchange.target.address.kind() != Kind::Datagram => {
+                Err(self.exchange.unanswered())
+            }
+            Next::End if self.sending.has_ended()? => Err(self.exchange.unanswered()),
+            Next::End => {
+                let time = self.exchange.timeout.unwrap_or_default();
+                Err(self.exchange.queue_full(time, "--timeout"))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// [`Next::End`] where nothing happens in `time`.
+    fn poll(
+        &self,
+        flags: PollFlags,
+        until_sent: bool,
+        time: Option<Duration>,
+    ) -> anyhow::Result<Next> {
+        let end = time.and_then(|time| Instant::now().checked_add(time));
+        let stdout = io::stdout();
+        loop {
+            let mut fds = vec![PollFd::new(&*self.channel, flags)];
+            if until_sent {
+                fds.push(PollFd::new(&self.sending, PollFlags::IN));
+            }
+            // No event is asked for: that nobody reads is told all the same.
+            if self.exchange.answers != Answers::None {
+                fds.push(PollFd::new(&stdout, PollFlags::empty()));
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            // A time too long for the kernel is as good as none.
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut fds, left.as_ref()) {
+                Ok(0) => return Ok(Next::End),
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
+            let is_over = match fds.last() {
+                Some(last) if self.exchange.answers != Answers::None => !last.revents().is_empty(),
+                _ => false,
+            };
+            return Ok(match is_over {
+                true => Next::ReaderGone,
+                false => Next::Ready,
+            });
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What goes wrong in an exchange, in words.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use sockeye::ancillary::{RecvError, SendError};
+
+use super::Exchange;
+use crate::exit::{Exit, failure};
+
+impl Exchange<'_> {
+    pub(super) fn unanswered(&self) -> anyhow::Error {
+        let (address, time) = (&self.target.address, self.timeout.unwrap_or_default());
+        failure(
+            Exit::TimedOut,
+            format!(
+                "cannot finish with {address}: the answer was not complete after {time:?}; allow more with --timeout, or look at the server"
+            ),
+        )
+    }
+
+    pub(super) fn queue_full(&self, time: Duration, option: &str) -> anyhow::Error {
+        let address = &self.target.address;
+        failure(
+            Exit::TimedOut,
+            format!(
+                "cannot send to {address}: its queue stayed full for {time:?}; wait longer with {option}, or look at what keeps the server busy"
+            ),
+        )
+    }
+
+    pub(super) fn unsent(&self) -> anyhow::Error {
+        let address = &self.target.address;
+        failure(
+            Exit::Failed,
+            format!(
+                "cannot finish with {address}: the server closed the connection before the end of the input; end the input, or look at the server"
+            ),
+        )
+    }
+
+    pub(super) fn unsendable(&self, error: &SendError) -> anyhow::Error {
+        let address = &self.target.address;
+        failure(Exit::Failed, format!("cannot send to {address}: {error}"))
+    }
+
+    pub(super) fn refused(&self, error: &RecvError) -> anyhow::Error {
+        let address = &self.target.address;
+        let advice = match error {
+            RecvError::TooLong { .. } => "; --max-message allows longer ones",
+            _ => "",
+        };
+        failure(
+            Exit::Failed,
+            format!("cannot read the answer of {address}: {error}{advice}"),
+        )
+    }
+
+    pub(super) fn broken(&self, error: &io::Error) -> anyhow::Error {
+        let address = &self.target.address;
+        let text = match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => format!(
+                "cannot finish with {address}: the server closed the connection before it had read everything; look at its log"
+            ),
+            // A datagram's receiver has no room (socket(7), SO_SNDTIMEO).
+            ErrorKind::WouldBlock => {
+                let time = self.target.connect_timeout();
+                return self.queue_full(time, "--connect-timeout");
+            }
+            ErrorKind::ConnectionRefused => {
+                format!("cannot send to {address}: the server has gone; start it again")
+            }
+            _ => format!("cannot finish with {address}: {error}"),
+        };
+        failure(Exit::Failed, text)
+    }
+}

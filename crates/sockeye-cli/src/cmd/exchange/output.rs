@@ -1,0 +1,156 @@
+//! [`Output`]: where answers go.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use bytes::BytesMut;
+use rustix::fs::fstat;
+use rustix::net::Shutdown;
+use rustix::process::Signal;
+use sockeye::Address;
+use sockeye::ancillary::SendError;
+use sockeye::framing::{Codec, Framing, FramingError};
+use tokio_util::codec::Decoder;
+
+use super::channel::Channel;
+use super::pieces::Piece;
+use crate::exit::{Exit, by_signal, failure};
+use crate::output;
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As they come.
+    AsIs,
+    /// A line for each record.
+    Lines,
+    /// The payloads of frames of so many bytes at most.
+    Payloads(usize),
+}
+
+pub(super) struct Output<'a> {
+    /// Whose answers they are.
+    address: &'a Address,
+    form: Form,
+    frames: Option<(Codec, BytesMut)>,
+    /// Standard output, where file descriptors can be passed on through it.
+    pub(super) relay: Option<Channel>,
+    /// Whether anything has come at all.
+    pub(super) is_used: bool,
+    /// How many file descriptors came that could not be passed on.
+    closed: usize,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(address: &'a Address, form: Form, relay: Option<Channel>) -> Self {
+        let frames = match form {
+            Form::Payloads(limit) => Some((Codec::new(Framing::Length, limit), BytesMut::new())),
+            _ => None,
+        };
+        Self {
+            address,
+            form,
+            frames,
+            relay,
+            is_used: false,
+            closed: 0,
+        }
+    }
+
+    pub(super) fn write(&mut self, piece: Piece) -> anyhow::Result<()> {
+        self.is_used = true;
+        if let Some((codec, came)) = &mut self.frames {
+            came.extend_from_slice(&piece.bytes);
+            while let Some(frame) = codec.decode(came).map_err(|e| unframed(self.address, &e))? {
+                output::print(&frame.payload)?;
+            }
+        }
+        let mut bytes = piece.bytes;
+        let keeps_records = self.relay.as_ref().is_some_and(Channel::has_records);
+        if matches!(self.form, Form::Lines) && !keeps_records && bytes.last() != Some(&b'\n') {
+            bytes.push(b'\n');
+        }
+        if let Some(relay) = &self.relay {
+            return relay
+                .send(&bytes, &borrowed(&piece.descriptors))
+                .map_err(unsent);
+        }
+        self.closed += piece.descriptors.len();
+        match self.frames {
+            Some(_) => Ok(()),
+            None => output::print(&bytes),
+        }
+    }
+
+    /// The server has said all.
+    pub(super) fn end(&mut self) -> anyhow::Result<()> {
+        if let Some(relay) = &self.relay {
+            relay.end(Shutdown::Write);
+        }
+        let Some((codec, came)) = &mut self.frames else {
+            return Ok(());
+        };
+        codec
+            .decode_eof(came)
+            .map_err(|e| unframed(self.address, &e))?;
+        Ok(())
+    }
+
+    /// Tells of what could not be passed on, and says how complete the output is.
+    pub(super) fn complete(&self) -> Exit {
+        if self.closed == 0 {
+            return Exit::Done;
+        }
+        let (address, closed) = (self.address, self.closed);
+        let (came, was) = match closed {
+            1 => ("1 file descriptor", "was"),
+            _ => (&*format!("{closed} file descriptors"), "were"),
+        };
+        output::complain(&format!(
+            "{came} came from {address} and {was} closed: standard output takes bytes only; receive with a program of your own, or relay with sockeye serve ADDRESS -- sockeye connect {address}"
+        ));
+        Exit::Incomplete
+    }
+}
+
+/// Standard output, where it is the same connected UNIX socket as standard input.
+pub(crate) fn one_socket() -> Option<Channel> {
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let identity = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    match (identity(stdin.as_fd())?, identity(stdout.as_fd())?) {
+        (input, output) if input == output => Channel::of_inherited(stdout.as_fd()),
+        _ => None,
+    }
+}
+
+fn unsent(error: SendError) -> anyhow::Error {
+    use ErrorKind::{BrokenPipe, ConnectionReset, PermissionDenied};
+    let (exit, text) = match error {
+        SendError::Io(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+            return by_signal(Signal::PIPE);
+        }
+        SendError::Io(error) if error.kind() == PermissionDenied => (
+            Exit::NotPermitted,
+            "the socket there does not take file descriptors (SO_PASSRIGHTS), and the answer has some; its program must take them".to_owned(),
+        ),
+        error => (Exit::Failed, error.to_string()),
+    };
+    failure(exit, format!("cannot write to standard output: {text}"))
+}
+
+fn unframed(address: &Address, error: &FramingError) -> anyhow::Error {
+    let advice = match error {
+        FramingError::TooLong { .. } => {
+            "--max-message allows longer ones, if it has length framing"
+        }
+        _ => "look at the server",
+    };
+    failure(
+        Exit::Failed,
+        format!("cannot read the answer of {address}: {error}; {advice}"),
+    )
+}
+
+pub(super) fn borrowed(descriptors: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
+    descriptors.iter().map(AsFd::as_fd).collect()
+}
