@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
 
+use futures_util::future::select_all;
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with};
 use tokio::io::Interest;
@@ -15,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::busy_poll::BusyPoll;
-use crate::claim::{BlockingListener, Claim, Ownership};
+use crate::claim::{BlockingListener, Claim, ClaimError, Ownership};
 use crate::packet::SeqPacket;
 use crate::peer::Peer;
 use crate::socket;
@@ -80,6 +81,8 @@ pub struct Listening<S> {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,
     io: AsyncFd<OwnedFd>,
+    /// Sockets that have lost their file, and may still be reached by another name.
+    older: Vec<AsyncFd<OwnedFd>>,
     /// Whether nobody else listens with the same socket.
     is_ours: bool,
     /// Where it was taken over, and the predecessor waits to hear that it is used.
@@ -107,6 +110,7 @@ impl<S: Accepted> Listening<S> {
         Ok(Self {
             ownership: claim.into_ownership(),
             io,
+            older: Vec::new(),
             is_ours: true,
             succession: None,
             accepts: PhantomData,
@@ -128,6 +132,7 @@ impl<S: Accepted> Listening<S> {
         Ok(Self {
             ownership: None,
             io: socket::register(fd, Interest::READABLE).map_err(AdoptError::Io)?,
+            older: Vec::new(),
             is_ours: false,
             succession: None,
             accepts: PhantomData,
@@ -146,17 +151,15 @@ impl<S: Accepted> Listening<S> {
     /// # Cancel safety
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<S> {
-        loop {
-            let mut ready = self.io.readable().await?;
-            match self.accept_now() {
-                Ok(fd) => return S::from_accepted(fd),
-                Err(Errno::AGAIN) if ready.ready().is_read_closed() => {
-                    return Err(Errno::INVAL.into());
-                }
-                Err(Errno::AGAIN) => ready.clear_ready(),
-                Err(errno) => return Err(errno.into()),
+        let accepted = match self.older.as_slice() {
+            [] => accept_at(&self.io).await?,
+            older => {
+                let all = std::iter::once(&self.io).chain(older);
+                let accepts = all.map(|io| Box::pin(accept_at(io)));
+                select_all(accepts).await.0?
             }
-        }
+        };
+        S::from_accepted(accepted)
     }
 
     /// A connection that waits already; `None` where none does.
@@ -164,11 +167,14 @@ impl<S: Accepted> Listening<S> {
     /// # Errors
     /// As accept(2).
     pub fn accept_waiting(&self) -> io::Result<Option<S>> {
-        match self.accept_now() {
-            Ok(fd) => S::from_accepted(fd).map(Some),
-            Err(Errno::AGAIN) => Ok(None),
-            Err(errno) => Err(errno.into()),
+        for io in self.older.iter().chain([&self.io]) {
+            match accept_now(io) {
+                Ok(fd) => return S::from_accepted(fd).map(Some),
+                Err(Errno::AGAIN) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         }
+        Ok(None)
     }
 
     /// Waits until a connection waits, and leaves it there for whoever accepts with the same socket.
@@ -190,8 +196,31 @@ impl<S: Accepted> Listening<S> {
         socket::has_waiting(self.as_fd())
     }
 
-    fn accept_now(&self) -> Result<OwnedFd, Errno> {
-        accept_with(&self.io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+    /// Whether a connection waits at a socket that has lost its file.
+    pub(crate) fn has_older_waiting(&self) -> bool {
+        let waits = |io: &AsyncFd<OwnedFd>| socket::has_waiting(io.as_fd()).unwrap_or(false);
+        self.older.iter().any(waits)
+    }
+
+    /// Makes the files anew that somebody has removed. Whether there is another control socket.
+    ///
+    /// # Errors
+    /// [`ClaimError`] where somebody else has the path, or it cannot be done.
+    pub(crate) fn renew(&mut self) -> Result<bool, ClaimError> {
+        let Some(ownership) = &mut self.ownership else {
+            return Ok(false);
+        };
+        let renewed = ownership.renew()?;
+        if let Some(socket) = renewed.listener {
+            let registered = rustix::io::ioctl_fionbio(&socket, true)
+                .map_err(io::Error::from)
+                .and_then(|()| socket::register(socket, Interest::READABLE));
+            match registered {
+                Ok(io) => self.older.push(std::mem::replace(&mut self.io, io)),
+                Err(error) => return Err(ownership.unpublish(error)),
+            }
+        }
+        Ok(renewed.control)
     }
 
     /// Listens with a socket that its owner has passed on, and which is not ours yet.
@@ -200,6 +229,7 @@ impl<S: Accepted> Listening<S> {
         Ok(Self {
             ownership: Some(ownership),
             io: socket::register(socket, Interest::READABLE)?,
+            older: Vec::new(),
             is_ours: false,
             succession: None,
             accepts: PhantomData,
@@ -303,10 +333,30 @@ impl<S: Accepted> Listening<S> {
             None => Ok(()),
         };
         if self.is_ours {
-            rustix::net::shutdown(&self.io, Shutdown::Read)?;
+            for io in self.older.iter().chain([&self.io]) {
+                rustix::net::shutdown(io, Shutdown::Read)?;
+            }
         }
         Ok(unlinked?)
     }
+}
+
+async fn accept_at(io: &AsyncFd<OwnedFd>) -> io::Result<OwnedFd> {
+    loop {
+        let mut ready = io.readable().await?;
+        match accept_now(io) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno::AGAIN) if ready.ready().is_read_closed() => {
+                return Err(Errno::INVAL.into());
+            }
+            Err(Errno::AGAIN) => ready.clear_ready(),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn accept_now(io: &AsyncFd<OwnedFd>) -> Result<OwnedFd, Errno> {
+    accept_with(io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }
 
 impl Listening<Stream> {

@@ -17,6 +17,8 @@ mod ownership;
 mod place;
 mod probe;
 mod publish;
+#[cfg(feature = "tokio")]
+mod renew;
 
 use std::fmt;
 use std::io;

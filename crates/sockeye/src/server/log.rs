@@ -71,6 +71,12 @@ pub(super) fn not_restored(error: &crate::claim::ClaimError) {
     );
 }
 
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn not_renewed(error: &crate::claim::ClaimError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!("files of the socket were removed and cannot be made anew: {error}");
+}
+
 pub(super) fn panicked() {
     #[cfg(feature = "tracing")]
     tracing::error!("a handler panicked; its connection is closed, the others go on");

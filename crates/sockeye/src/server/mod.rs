@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +83,7 @@ pub struct Server {
     grace: Duration,
     cut_off: CancellationToken,
     handed_over: Option<Arc<HandedOver>>,
+    renew: Option<Arc<Notify>>,
 }
 
 impl Default for Server {
@@ -104,6 +106,7 @@ impl Server {
             grace: Duration::ZERO,
             cut_off: CancellationToken::new(),
             handed_over: None,
+            renew: None,
         }
     }
 
@@ -190,6 +193,15 @@ impl Server {
         self
     }
 
+    /// Makes the files of the address anew, when `asked` is notified, that somebody has removed (a
+    /// cleaner of temporary directories, say). Before the listener is offered to a successor that is
+    /// done anyway; but without its control socket a successor does not find the server.
+    #[must_use]
+    pub fn renew_files(mut self, asked: Arc<Notify>) -> Self {
+        self.renew = Some(asked);
+        self
+    }
+
     /// Accepts until `shutdown` completes, then drains: newcomers are kept out, what waits in the
     /// backlog is accepted and served, handlers are told through [`Connection::shutdown`], and
     /// what is left after the time for draining is dropped.
@@ -232,7 +244,7 @@ impl Server {
             // The path stays with the server that has it.
             () = &mut shutdown => return Ok(tally.report()),
         };
-        let mut entrance = Entrance::new(Acceptor::new(&self, &tally, listener));
+        let mut entrance = Entrance::new(&self, Acceptor::new(&self, &tally, listener));
         let mut stop = Stop::new(&self);
         let mut successor = None;
         let mut fatal = None;
@@ -283,7 +295,9 @@ impl Server {
         entrance.close_control();
         let mut in_time = true;
         // An error before anything was lost is worth reporting, one of draining is not.
-        while fatal.is_none() && successor.is_none() {
+        while fatal.is_none()
+            && (successor.is_none() || entrance.acceptor.listener().has_older_waiting())
+        {
             tokio::select! {
                 biased;
                 () = stop.time_is_over() => {

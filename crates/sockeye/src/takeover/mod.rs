@@ -132,9 +132,8 @@ impl Takeover {
             };
             let is_live = matches!(in_use.kind(), ClaimErrorKind::InUse { .. });
             let is_locked = matches!(in_use.kind(), ClaimErrorKind::Locked { .. });
-            // It may also be the path of the control socket that somebody else has.
-            let is_other = in_use.address() != address || !(is_live || is_locked);
-            let Some(control) = control_address(address).filter(|_| !is_other) else {
+            // It may also be at its control socket alone: a server that has lost its other files.
+            let Some(control) = control_address(address).filter(|_| is_live || is_locked) else {
                 return Err(TakeoverError::claim(in_use));
             };
             let now = Instant::now();

@@ -117,6 +117,11 @@ impl Control {
     /// Makes no more offers. Whether somebody has one still, and may take the path at any moment.
     pub(crate) fn stop(&mut self) -> bool {
         self.offers = false;
+        self.has_holder()
+    }
+
+    /// Whether somebody has an offer.
+    pub(crate) fn has_holder(&self) -> bool {
         self.holder().is_some()
     }
 

@@ -154,6 +154,7 @@ async fn serve(
     };
     let watch = tokio::spawn(watch);
     let handed_over = CancellationToken::new();
+    let renew = Arc::default();
     let restarts = restart.map(|hangup| {
         let restart = Restart {
             pending: Arc::clone(&pending),
@@ -163,6 +164,7 @@ async fn serve(
             address: args.address.clone(),
             notify: Arc::clone(&notify),
             handed_over: handed_over.clone(),
+            renew: Arc::clone(&renew),
         };
         tokio::spawn(restart.on_each(hangup))
     });
@@ -182,6 +184,7 @@ async fn serve(
     let allowed = Allowed::new(&args.allow_users, &args.allow_groups);
     let server = || {
         let server = server(args, allowed.clone()).cut_off(cut_off.clone());
+        let server = server.renew_files(Arc::clone(&renew));
         server.handed_over(hand_over.clone())
     };
     let stopped = || stop.cancelled();

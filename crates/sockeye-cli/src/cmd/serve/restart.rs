@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use sockeye::Address;
+use sockeye::claim::{CONTROL_SUFFIX, LOCK_SUFFIX};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,9 @@ use super::notify::Notify;
 /// How long the new process may take until it has taken over: longer than it waits itself, so that
 /// it can say why.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Between two looks at the files.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The process that is to take over, until it has or has ended. A server that is told to stop stops
 /// it first: it would find nobody, and serve on.
@@ -56,6 +60,8 @@ pub(super) struct Restart {
     pub(super) address: Address,
     pub(super) notify: Arc<Notify>,
     pub(super) handed_over: CancellationToken,
+    /// Has the server make its files anew, where one was removed.
+    pub(super) renew: Arc<tokio::sync::Notify>,
 }
 
 impl Restart {
@@ -80,6 +86,12 @@ impl Restart {
                 "cannot restart on SIGHUP: this is process 1, whose end ends all others".to_owned(),
             );
         }
+        if !self.files_are_there().await {
+            return Err(format!(
+                "cannot restart on SIGHUP: files of {} were removed and are not made anew",
+                self.address
+            ));
+        }
         let started = self.start();
         let mut child = started.map_err(|error| format!("cannot restart on SIGHUP: {error}"))?;
         let pid = child.id().unwrap_or_default();
@@ -102,6 +114,25 @@ impl Restart {
         };
         self.pending.set(None);
         outcome
+    }
+
+    /// Has the server make its files anew, where one was removed: the new process would find nobody
+    /// and claim the path beside us.
+    async fn files_are_there(&self) -> bool {
+        let suffixes = ["", LOCK_SUFFIX, CONTROL_SUFFIX];
+        let is_there = |suffix: &str| {
+            let mut path = self.address.path()?.as_os_str().to_owned();
+            path.push(suffix);
+            std::fs::symlink_metadata(path).ok()
+        };
+        for _ in 0..100 {
+            if suffixes.iter().all(|suffix| is_there(suffix).is_some()) {
+                return true;
+            }
+            self.renew.notify_one();
+            tokio::time::sleep(PAUSE).await;
+        }
+        false
     }
 
     /// The file that has the name by which we were started, so that an upgraded one is found, with

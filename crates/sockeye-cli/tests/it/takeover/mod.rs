@@ -3,9 +3,12 @@
 mod clients;
 mod hand_over;
 mod killed;
+mod removed;
 mod restart;
 
 use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Process, Server};
 
@@ -38,4 +41,23 @@ fn control_path(path: &Path) -> std::path::PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".takeover");
     name.into()
+}
+
+/// A server that is no child of the test's: killed when dropped.
+struct Orphan(Pid);
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
+/// The process that has taken over from this one.
+#[track_caller]
+fn successor(process: &Process) -> Orphan {
+    let line = process.stderr.line("a successor", |line| {
+        line.starts_with("handed over to pid ")
+    });
+    let pid = line.split_whitespace().nth(4).expect("a pid");
+    Orphan(Pid::from_raw(pid.parse().expect("a number")).expect("not 0"))
 }

@@ -8,29 +8,10 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::clients::Clients;
-use super::{TAKEOVER, inode};
+use super::{Orphan, TAKEOVER, inode, successor};
 use crate::support::{
-    Place, Process, REPLY, Server, copy_of_sockeye, eventually, is_root, require_peer, skipped,
+    Place, REPLY, Server, copy_of_sockeye, eventually, is_root, require_peer, skipped,
 };
-
-/// A server that is no child of the test's: killed when dropped.
-struct Orphan(Pid);
-
-impl Drop for Orphan {
-    fn drop(&mut self) {
-        let _ = kill_process(self.0, Signal::KILL);
-    }
-}
-
-/// The process that has taken over from this one.
-#[track_caller]
-fn successor(process: &Process) -> Orphan {
-    let line = process.stderr.line("a successor", |line| {
-        line.starts_with("handed over to pid ")
-    });
-    let pid = line.split_whitespace().nth(4).expect("a pid");
-    Orphan(Pid::from_raw(pid.parse().expect("a number")).expect("not 0"))
-}
 
 #[test]
 fn sighup_starts_the_same_command_anew_and_no_client_notices() {

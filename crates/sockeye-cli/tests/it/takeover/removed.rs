@@ -1,0 +1,173 @@
+//! Files of a live server that a cleaner has removed.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
+
+use super::{TAKEOVER, control_path, inode, successor};
+use crate::support::{Place, REPLY, Server, copy_of_sockeye, lock_path, run};
+
+/// The socket, its lock file and its control socket.
+fn files(place: &Place) -> [PathBuf; 3] {
+    let socket = place.socket();
+    [socket.clone(), lock_path(&socket), control_path(&socket)]
+}
+
+fn are_there(place: &Place) -> bool {
+    files(place)
+        .iter()
+        .all(|file| fs::symlink_metadata(file).is_ok())
+}
+
+#[test]
+fn whichever_are_removed_sighup_restarts() {
+    for kind in ["stream:", "seqpacket:"] {
+        for removed in 1..8 {
+            let place = Place::new();
+            let address = format!("{kind}{}", place.socket().display());
+            let mut server =
+                Server::started_by(Server::command(TAKEOVER).arg(&address), place.socket());
+            for (index, file) in files(&place).iter().enumerate() {
+                if removed & (1 << index) != 0 {
+                    fs::remove_file(file).expect("it is there");
+                }
+            }
+            server.process.signal(Signal::HUP);
+            let next = successor(&server.process);
+            assert_eq!(server.process.wait().code(), Some(0), "{removed:03b}");
+            assert!(are_there(&place), "{removed:03b}: {:?}", place.names());
+            let mut send = crate::support::sockeye();
+            send.args(["send", &address, "hello"]);
+            let answer = run(&mut send);
+            assert_eq!(answer.text().trim_end(), REPLY, "{answer:?}");
+            drop(next);
+        }
+    }
+}
+
+#[test]
+fn without_lock_or_socket_file_another_one_takes_over() {
+    for removed in 1..4 {
+        let place = Place::new();
+        let mut server = Server::start(place.socket(), TAKEOVER);
+        let mut begun = server.client();
+        begun.send("half a mes");
+        for (index, file) in files(&place).iter().enumerate().take(2) {
+            if removed & (1 << index) != 0 {
+                fs::remove_file(file).expect("it is there");
+            }
+        }
+        let mut next = Server::start(place.socket(), TAKEOVER);
+        begun.send("sage\n");
+        assert_eq!(begun.line(), REPLY);
+        assert_eq!(server.process.wait().code(), Some(0));
+        assert!(are_there(&place), "{removed:03b}: {:?}", place.names());
+        assert_eq!(next.ask("hello\n").trim_end(), REPLY);
+        next.stop().is_clean();
+        assert_eq!(place.names(), Vec::<std::ffi::OsString>::new());
+    }
+}
+
+#[test]
+fn what_a_stranger_has_put_at_the_path_is_left() {
+    let place = Place::new();
+    let mut server = Server::start(place.socket(), TAKEOVER);
+    let mut client = server.client();
+    fs::remove_file(place.socket()).expect("it is there");
+    let stranger = UnixListener::bind(place.socket()).expect("nobody has the name");
+    let before = inode(&place.socket());
+    server.process.signal(Signal::HUP);
+    server
+        .process
+        .stderr
+        .line("it says why", |line| line.contains("cannot be made anew"));
+    client.converse("still here");
+    assert_eq!(inode(&place.socket()), before);
+    drop(client);
+    server.terminate();
+    assert_eq!(server.process.wait().code(), Some(0));
+    assert_eq!(inode(&place.socket()), before);
+    drop(stranger);
+}
+
+/// Whoever has the lock may be about to bind the path.
+#[test]
+fn nothing_is_made_anew_while_somebody_else_has_the_lock() {
+    for removed in [1, 2] {
+        let place = Place::new();
+        let mut server = Server::start(place.socket(), TAKEOVER);
+        let [socket, lock, _] = files(&place);
+        if removed == 1 {
+            fs::remove_file(&socket).expect("it is there");
+        }
+        fs::remove_file(&lock).expect("it is there");
+        let strangers = fs::File::create(&lock).expect("nobody has the name");
+        flock(&strangers, FlockOperation::LockExclusive).expect("ours");
+        let next = super::spawn(&socket);
+        server
+            .process
+            .stderr
+            .line("it says why", |line| line.contains("cannot be made anew"));
+        assert_eq!(fs::symlink_metadata(&socket).is_ok(), removed != 1);
+        drop(strangers);
+        next.stderr
+            .line("it takes over", |line| line.starts_with("listening on"));
+        assert_eq!(server.process.wait().code(), Some(0));
+        assert!(are_there(&place), "{:?}", place.names());
+    }
+}
+
+#[test]
+fn who_waits_at_a_removed_socket_is_served() {
+    let place = Place::new();
+    let options = ["--takeover", "--max-connections", "1"];
+    let mut server = Server::start(place.socket(), &options);
+    let mut only = server.client();
+    only.converse("one");
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let mut waiting = UnixStream::connect(place.socket()).expect("room in the backlog");
+            waiting.write_all(b"two\n").expect("room");
+            crate::support::Client::of(waiting)
+        })
+        .collect();
+    fs::remove_file(place.socket()).expect("it is there");
+    let next = Server::start(place.socket(), TAKEOVER);
+    drop(only);
+    for mut client in waiting {
+        assert_eq!(client.line(), REPLY);
+    }
+    assert_eq!(server.process.wait().code(), Some(0));
+    drop(next);
+}
+
+/// A container that has mounted the file itself still reaches the old socket.
+#[test]
+fn who_comes_by_another_name_of_a_removed_socket_is_served() {
+    let place = Place::new();
+    let sockeye = copy_of_sockeye(&place);
+    let mut command = Command::new(&sockeye);
+    command.args(["serve", "--takeover"]).arg(place.socket());
+    let mut server = Server::started_by(&mut command, place.socket());
+    let other = place.at("other.sock");
+    fs::hard_link(place.socket(), &other).expect("one file system");
+    fs::remove_file(place.socket()).expect("it is there");
+    // The files are made anew, and the next one then does not come.
+    fs::remove_file(&sockeye).expect("it is there");
+    server.process.signal(Signal::HUP);
+    server
+        .process
+        .stderr
+        .line("it goes on", |line| line.ends_with("still serving"));
+    for path in [place.socket(), other] {
+        let mut client = crate::support::Client::connect(path);
+        client.converse("hello");
+    }
+    server.terminate();
+    assert_eq!(server.process.wait().code(), Some(0));
+}

@@ -1,0 +1,83 @@
+//! Files of a live server that somebody has removed, made anew.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::error::{ClaimError, ClaimErrorKind};
+use super::ownership::Ownership;
+use super::place::FileIdentity;
+use super::{control_address, lock, publish, publish_control};
+
+/// What had to be made anew, beside the lock file.
+#[derive(Debug, Default)]
+pub(crate) struct Renewed {
+    /// Listens at the path from now on. The old socket goes on, for whoever reaches it by another
+    /// name, as through a bind mount.
+    pub(crate) listener: Option<OwnedFd>,
+    /// Whether there is another control socket.
+    pub(crate) control: bool,
+}
+
+impl Ownership {
+    /// Makes anew what is missing of the lock file, the control socket's file and the socket file, in
+    /// this order. A socket that has lost its name cannot get another one, so there is a new one.
+    ///
+    /// Without the lock file somebody else may have claimed the path, or be about to. So its lock is
+    /// taken first, as in a claim, and what stands at the path is left.
+    pub(crate) fn renew(&mut self) -> Result<Renewed, ClaimError> {
+        let address = self.address.clone();
+        let io = |errno| ClaimError::io(&address, errno);
+        if !self.lock.is_current(&self.place).map_err(io)? {
+            self.lock = lock::take(&address, &self.place)?;
+        }
+        let mut renewed = Renewed::default();
+        let control = self.control.as_ref().map(|control| {
+            let now = control.place.look_at(&control.place.base);
+            now.map(|now| now.is_some())
+        });
+        if control.transpose().map_err(io)? == Some(false)
+            && let Some(control) = control_address(&address)
+        {
+            publish_control(&control, self)?;
+            renewed.control = true;
+        }
+        match self.place.look_at(&self.place.base).map_err(io)? {
+            Some(now) if Some(FileIdentity::of(&now)) == self.file => {}
+            Some(_) => {
+                let kind = ClaimErrorKind::InUse { pid: None };
+                return Err(ClaimError::new(&address, kind));
+            }
+            None => renewed.listener = Some(self.publish()?),
+        }
+        Ok(renewed)
+    }
+
+    fn publish(&mut self) -> Result<OwnedFd, ClaimError> {
+        let socket = self
+            .options
+            .socket(self.address.kind())
+            .map_err(|errno| ClaimError::io(&self.address, errno))?;
+        self.file = None;
+        let (address, options) = (&self.address, &self.options);
+        let published = publish::path(address, options, &socket, &self.place, &mut self.file);
+        match published {
+            Ok(()) => Ok(socket),
+            Err(error) => {
+                self.remove_file();
+                Err(error)
+            }
+        }
+    }
+
+    /// Nobody can listen on the socket that was made anew.
+    pub(crate) fn unpublish(&mut self, error: io::Error) -> ClaimError {
+        self.remove_file();
+        ClaimError::io(&self.address, error)
+    }
+
+    fn remove_file(&mut self) {
+        if let Some(file) = self.file.take() {
+            let _ = self.place.unlink(&self.place.base, file);
+        }
+    }
+}
