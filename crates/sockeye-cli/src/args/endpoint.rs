@@ -9,6 +9,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde::Serialize;
 use sockeye::{Address, Kind, Name};
 
+use super::address::to_call;
+
 /// What carries the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,7 +51,7 @@ pub(crate) enum Endpoint {
 impl Endpoint {
     pub(crate) fn parse(text: &OsString) -> Result<Self, String> {
         let Some(rest) = text.as_bytes().strip_prefix(b"tcp:") else {
-            let address = Address::parse(text).map_err(|error| error.to_string())?;
+            let address = to_call(text).map_err(|error| error.to_string())?;
             return match address.name() {
                 Name::Path(_) | Name::Abstract(_) => Ok(Self::Unix(address)),
                 _ => Err(

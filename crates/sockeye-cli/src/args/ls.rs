@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use sockeye::inspect::Namespaces;
 use sockeye::{Address, AddressError, Kind, Name};
 
+use super::address::to_look_for;
 use super::column::Column;
 use super::values::{duration, uid};
 
@@ -161,7 +162,7 @@ pub(crate) struct Target {
 
 impl Target {
     fn parse(text: OsString) -> Result<Self, AddressError> {
-        let address = Address::parse(&text)?;
+        let address = to_look_for(&text)?;
         if matches!(address.name(), Name::Fd(_) | Name::Systemd(_)) {
             return Err(AddressError {
                 text,

@@ -1,5 +1,6 @@
 //! The command line, parsed into plain values before anything is touched.
 
+mod address;
 mod bench;
 mod column;
 mod connect;
@@ -29,9 +30,13 @@ pub(crate) use why::Why;
 const ADDRESSES: &str = "\
 Addresses: [kind:]name
   /run/app.sock, app.sock   a path (./@file for one that begins with @)
-  @name                     an abstract name; \\xNN is a byte that is not text
+  @name                     an abstract name; \\xNN is a byte, \\\\ a backslash
   fd:N                      an inherited descriptor
   systemd:NAME              a socket passed by systemd (systemd: the only one)
+  \"/a b\\xff\"                as sockeye prints a path that has blanks, a
+                            backslash or bytes that are not text (quote it once
+                            more for the shell); without quotes a path is taken
+                            as it is
 Kinds: stream (the default; also unix), seqpacket, dgram (datagram)
 
 Exit status:

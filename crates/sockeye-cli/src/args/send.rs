@@ -6,10 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use sockeye::address::escaped;
 use sockeye::ancillary::MAX_DESCRIPTORS;
 use sockeye::{Address, Connector, Kind};
 
-use super::values::{Framing, address, duration, size};
+use super::address::{bound, called};
+use super::values::{Framing, duration, size};
 use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
@@ -110,7 +112,7 @@ impl Send {
         }
         let open = |path: &PathBuf| {
             open_to_read(path).map_err(|errno| {
-                let (path, error) = (path.display(), std::io::Error::from(errno));
+                let (path, error) = (escaped(path), std::io::Error::from(errno));
                 failure(
                     Exit::Failed,
                     format!("cannot open {path}: {error}; nothing was sent"),
@@ -144,7 +146,7 @@ fn open_to_read(path: &Path) -> Result<OwnedFd, Errno> {
 pub(crate) struct Target {
     /// Where the server listens: a path, @name or fd:N; seqpacket: or dgram: in
     /// front for another kind than a stream
-    #[arg(value_parser = address())]
+    #[arg(value_parser = called())]
     pub(crate) address: Address,
 
     /// Give up when a server's backlog, or its queue of datagrams, stays full
@@ -158,7 +160,7 @@ pub(crate) struct Target {
 
     /// The address to be answered at, for dgram: a path or @name; without it
     /// the kernel chooses an abstract name
-    #[arg(long, value_name = "ADDRESS", value_parser = address())]
+    #[arg(long, value_name = "ADDRESS", value_parser = bound())]
     bind: Option<Address>,
 }
 

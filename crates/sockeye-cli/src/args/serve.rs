@@ -5,8 +5,9 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Args};
 use sockeye::{Address, IfExists, Kind};
 
+use super::address::bound;
 use super::values::{
-    Framing, Owner, Policy, Tradition, address, count, duration, gid, mode, owner, size, uid,
+    Framing, Owner, Policy, Tradition, count, duration, gid, mode, owner, size, uid,
 };
 use crate::exit::{Exit, failure};
 
@@ -50,7 +51,7 @@ systemd: the only one. Type=notify and WatchdogSec= work at any address.";
 pub(crate) struct Serve {
     /// Where to listen: a path, @name, fd:N or systemd:NAME; seqpacket: or dgram:
     /// in front for another kind than a stream
-    #[arg(value_parser = address())]
+    #[arg(value_parser = bound())]
     pub(crate) address: Address,
 
     /// Answer each message with TEXT and a newline, a record with TEXT alone

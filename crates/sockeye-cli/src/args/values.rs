@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::unistd::{Group, User};
-use sockeye::{Address, AddressError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Framing {
@@ -43,12 +41,6 @@ pub(crate) enum Tradition {
 pub(crate) struct Owner {
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
-}
-
-/// Addresses are raw bytes: a path need not be UTF-8.
-pub(crate) fn address() -> impl TypedValueParser<Value = Address> {
-    OsStringValueParser::new()
-        .try_map(|text| -> Result<Address, AddressError> { Address::parse(text) })
 }
 
 /// `50us`, `500ms`, `10s`, `2m`; seconds without a unit.

@@ -1,7 +1,8 @@
 use clap::Args;
 use sockeye::Address;
 
-use super::values::{address, uid};
+use super::address::called;
+use super::values::uid;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +28,7 @@ Exit status:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Why {
     /// Where the server should listen: a path or @name
-    #[arg(value_parser = address())]
+    #[arg(value_parser = called())]
     pub(crate) address: Address,
 
     /// Look at the permissions of USER (a name or a number) and of its groups

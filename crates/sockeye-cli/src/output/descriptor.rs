@@ -1,11 +1,15 @@
 //! A descriptor that came with a message, in words.
 
+use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 use serde::{Serialize, Serializer};
+use sockeye::address::escaped;
 
 use super::escape;
 
@@ -15,6 +19,9 @@ pub(crate) struct Descriptor {
     /// What `/proc/self/fd` says: a path, or such as `pipe:[4242]`.
     #[serde(serialize_with = "lossy")]
     path: Option<Vec<u8>>,
+    /// Where that is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_base64: Option<String>,
     #[serde(rename = "type")]
     file_type: Option<&'static str>,
     access: Option<&'static str>,
@@ -24,9 +31,12 @@ impl Descriptor {
     pub(crate) fn of(fd: impl AsFd) -> Self {
         let fd = fd.as_fd();
         let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let path = path.ok().map(|path| path.into_os_string().into_vec());
+        let not_utf8 = path.as_deref().filter(|path| str::from_utf8(path).is_err());
         let file_type = fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
         Self {
-            path: path.ok().map(|path| path.into_os_string().into_vec()),
+            path_base64: not_utf8.map(|path| STANDARD.encode(path)),
+            path,
             file_type: file_type.ok().map(|file_type| match file_type {
                 FileType::RegularFile => "regular file",
                 FileType::Directory => "directory",
@@ -60,10 +70,11 @@ fn lossy<S: Serializer>(path: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, 
 impl Display for Descriptor {
     /// `/etc/hosts (regular file, read-only)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = OsStr::from_bytes(self.path.as_deref().unwrap_or(b"?"));
         write!(
             f,
             "{} ({}, {})",
-            escape::bytes(self.path.as_deref().unwrap_or(b"?")),
+            escape::address(&escaped(path).to_string()),
             self.file_type.unwrap_or("?"),
             self.access.unwrap_or("?")
         )

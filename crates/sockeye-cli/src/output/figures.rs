@@ -98,7 +98,7 @@ impl RoundTrips {
             max,
         } = self.latency_us;
         [
-            escape::text(&self.label).to_string(),
+            escape::line(&self.label).to_string(),
             size(self.size),
             self.connections.to_string(),
             rate(self.requests_per_second),

@@ -13,7 +13,7 @@ pub(crate) fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<(
     out.write_all(b"\n")
 }
 
-/// Compact, with DEL and C1 escaped inside of strings.
+/// Compact, with what would not be seen escaped inside of strings.
 struct Safe;
 
 impl Formatter for Safe {
@@ -21,10 +21,9 @@ impl Formatter for Safe {
     where
         W: ?Sized + Write,
     {
-        // C1 begins with 0xc2 in UTF-8.
-        match fragment.bytes().any(|byte| byte == 0x7f || byte == 0xc2) {
-            true => writer.write_all(escape::json(fragment).as_bytes()),
-            false => writer.write_all(fragment.as_bytes()),
+        match fragment.is_ascii() && !fragment.contains('\x7f') {
+            true => writer.write_all(fragment.as_bytes()),
+            false => writer.write_all(escape::json(fragment).as_bytes()),
         }
     }
 }
@@ -34,12 +33,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_no_control_characters() {
+    fn a_line_has_nothing_that_is_not_seen() {
         let mut out = Vec::new();
-        line(&mut out, &["a\u{9b}\u{7f}é\n", "é"]).unwrap();
+        line(&mut out, &["a\u{9b}\u{7f}é\u{202e}\n", "é"]).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "[\"a\\u009b\\u007fé\\n\",\"é\"]\n");
+        assert_eq!(text, "[\"a\\u009b\\u007fé\\u202e\\n\",\"é\"]\n");
         let back: [String; 2] = serde_json::from_str(&text).unwrap();
-        assert_eq!(back[0], "a\u{9b}\u{7f}é\n");
+        assert_eq!(back[0], "a\u{9b}\u{7f}é\u{202e}\n");
     }
 }

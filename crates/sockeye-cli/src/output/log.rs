@@ -51,7 +51,7 @@ where
             Level::WARN => "sockeye: warning: ",
             _ => "",
         };
-        writeln!(writer, "{prefix}{}", escape::text(&text))
+        writeln!(writer, "{prefix}{}", escape::line(&text))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The line that a message makes on standard output.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
@@ -57,15 +58,29 @@ impl Sender {
         Some(self.peer?.pid()?.as_raw_pid())
     }
 
-    /// `pid 4242 (nc) uid 1000`
+    /// `pid 4242 (nc) uid 1000`. A name that could be read as more than that is in quotes.
     pub(crate) fn describe(&self) -> String {
         let unknown = || "?".to_owned();
         let pid = self.pid().map_or_else(unknown, |pid| pid.to_string());
         let uid = self.peer.and_then(|peer| peer.uid());
         let uid = uid.map_or_else(unknown, |uid| uid.to_string());
-        let command = self.command.as_deref().unwrap_or(b"?");
-        format!("pid {pid} ({}) uid {uid}", escape::bytes(command))
+        let command: &dyn Display = match self.command.as_deref() {
+            Some(name) if names_a_field(name) => &escape::quoted(name),
+            Some(name) => &escape::name(name),
+            None => &"?",
+        };
+        format!("pid {pid} ({command}) uid {uid}")
     }
+}
+
+/// Whether whoever looks for a field of the line finds it in this name: `squid 0` has no uid.
+fn names_a_field(name: &[u8]) -> bool {
+    let is_field = |word: &[u8]| {
+        [&b"pid"[..], b"uid"]
+            .iter()
+            .any(|f| f.eq_ignore_ascii_case(word))
+    };
+    name.windows(3).any(is_field)
 }
 
 /// `received 19 bytes from pid 4242 (nc) uid 1000: Hello UNIX socket!` and a newline; descriptors
@@ -137,8 +152,22 @@ mod tests {
         let line = as_text(&message(b"a\x1bb"), &nobody(b"n\x1bc"));
         assert_eq!(
             String::from_utf8(line).unwrap(),
-            "received 4 bytes from pid ? (n\\x1bc) uid ?: a\\x1bb\n"
+            "received 4 bytes from pid ? (\"n\\x1bc\") uid ?: a\\x1bb\n"
         );
+    }
+
+    #[test]
+    fn a_name_is_no_other_field() {
+        let described = |name: &[u8]| nobody(name).describe();
+        assert_eq!(described(b"nc"), "pid ? (nc) uid ?");
+        assert_eq!(described(b"squid"), "pid ? (\"squid\") uid ?");
+        assert_eq!(described(b"x) uid 0: y"), "pid ? (\"x) uid 0: y\") uid ?");
+        assert_eq!(described(b"?"), "pid ? (\"?\") uid ?");
+        let unknown = Sender {
+            peer: None,
+            command: None,
+        };
+        assert_eq!(unknown.describe(), "pid ? (?) uid ?");
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
     })
 }
 
-/// Writes one line of error to standard error.
+/// Writes one line of error to standard error. What others chose in it is escaped already.
 pub(crate) fn complain(text: &str) {
     // If standard error is gone, there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "sockeye: {}", escape::text(text));
+    let _ = writeln!(std::io::stderr(), "sockeye: {}", escape::line(text));
 }

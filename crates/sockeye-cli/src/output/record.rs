@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 use sockeye::inspect::{BoundName, Holder, Snapshot, Socket};
 
-use super::socket::{OtherEnd, address, file_state, kind, not_utf8, path_address, state};
+use super::escape;
+use super::socket::{
+    OtherEnd, address_base64, file_state, json_address, kind, path_address, state,
+};
 use crate::args::Column;
 
 /// The fields of a socket in JSON. Their names are a promise.
@@ -86,8 +89,8 @@ impl<'a> Record<'a> {
         Self {
             kind: Some(Some(kind(socket.kind))),
             state: Some(Some(state(socket.state))),
-            address: Some(socket.name.as_ref().map(address)),
-            address_base64: socket.name.as_ref().and_then(not_utf8),
+            address: Some(socket.name.as_ref().map(json_address)),
+            address_base64: socket.name.as_ref().and_then(address_base64),
             inode: Some(Some(socket.inode)),
             file: Some(socket.file.map(|file| FileRecord {
                 dev: file.device,
@@ -110,8 +113,8 @@ impl<'a> Record<'a> {
         Self {
             kind: Some(None),
             state: Some(None),
-            address: Some(Some(path_address(path))),
-            address_base64: not_utf8(&BoundName::Path(path.to_vec())),
+            address: Some(Some(escape::json_address(path_address(path)))),
+            address_base64: address_base64(&BoundName::Path(path.to_vec())),
             inode: Some(None),
             file: Some(None),
             uid: Some(None),
@@ -161,8 +164,8 @@ impl<'a> PeerRecord<'a> {
         let name = socket.and_then(|socket| socket.name.as_ref());
         Some(Self {
             inode: end.inode(),
-            address: name.map(address),
-            address_base64: name.and_then(not_utf8),
+            address: name.map(json_address),
+            address_base64: name.and_then(address_base64),
             holders: socket.and_then(|s| s.holders.as_deref()).map(Holders),
         })
     }

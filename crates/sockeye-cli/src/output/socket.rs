@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fmt::{self, Write};
+use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sockeye::inspect::{BoundName, FileState, Holder, Snapshot, Socket, SocketFile, State};
+use sockeye::address::{escaped, is_hidden};
+use sockeye::inspect::{
+    BoundName, FileState, Holder, Process, Snapshot, Socket, SocketFile, State,
+};
 use sockeye::{Address, Kind, Name};
 
 use super::escape;
@@ -56,23 +59,37 @@ pub(crate) fn address(name: &BoundName) -> Cow<'_, str> {
 
 /// As [`address`], for a path.
 pub(crate) fn path_address(path: &[u8]) -> Cow<'_, str> {
+    let is_plain = |c: char| c != '\\' && !is_hidden(c);
     match str::from_utf8(path) {
-        Ok(path) if path.starts_with('/') => path.into(),
+        Ok(path) if path.starts_with('/') && path.chars().all(is_plain) => path.into(),
         _ => match Address::from_path(OsStr::from_bytes(path)) {
             Ok(address) => address.to_string().into(),
-            Err(_) => String::from_utf8_lossy(path),
+            Err(_) => escaped(OsStr::from_bytes(path)).to_string().into(),
         },
     }
 }
 
-/// The bytes of a name as bind(2) took them, where they are not UTF-8.
-pub(crate) fn not_utf8(name: &BoundName) -> Option<String> {
+/// The name of a process, which it chose itself; `?` if it is not known.
+pub(crate) fn command(name: Option<&[u8]>) -> impl Display {
+    fmt::from_fn(move |f| match name {
+        Some(name) => write!(f, "{}", escape::name(name)),
+        None => f.write_char('?'),
+    })
+}
+
+/// As [`address`], in JSON.
+pub(crate) fn json_address(name: &BoundName) -> Cow<'_, str> {
+    escape::json_address(address(name))
+}
+
+/// The bytes of a name as bind(2) took them, where the address in JSON is not just these.
+pub(crate) fn address_base64(name: &BoundName) -> Option<String> {
     let (lead, bytes): (&[u8], _) = match name {
         BoundName::Path(path) => (b"", path),
         BoundName::Abstract(name) => (b"\0", name),
     };
-    let encode = |_| STANDARD.encode([lead, bytes].concat());
-    str::from_utf8(bytes).err().map(encode)
+    let is_plain = str::from_utf8(bytes).is_ok() && !json_address(name).starts_with('"');
+    (!is_plain).then(|| STANDARD.encode([lead, bytes].concat()))
 }
 
 /// `/run/app.sock (replaced)`
@@ -80,7 +97,7 @@ pub(crate) fn write_address(out: &mut impl Write, socket: &Socket) -> fmt::Resul
     let Some(name) = &socket.name else {
         return out.write_char('-');
     };
-    write!(out, "{}", escape::text(&address(name)))?;
+    write!(out, "{}", escape::address(&address(name)))?;
     match socket.file {
         None => Ok(()),
         Some(file) if file.state != Some(FileState::Present) => {
@@ -112,11 +129,8 @@ pub(crate) fn write_processes(
     brief: bool,
 ) -> fmt::Result {
     write_holders(out, holders, brief, distinct, |out, holder| {
-        write!(out, "{}/", holder.process.pid)?;
-        match &holder.process.command {
-            Some(command) => write!(out, "{}", escape::bytes(command)),
-            None => out.write_char('?'),
-        }
+        let Process { pid, command, .. } = &*holder.process;
+        write!(out, "{pid}/{}", self::command(command.as_deref()))
     })
 }
 
@@ -211,14 +225,13 @@ impl<'a> OtherEnd<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sockeye::inspect::Process;
     use std::sync::Arc;
 
     fn holders(of: &[(i32, i32)]) -> Vec<Holder> {
         let holder = |&(pid, fd)| Holder {
             process: Arc::new(Process {
                 pid,
-                command: Some(b"a\x1b".to_vec()),
+                command: Some(b"a b\x1b".to_vec()),
                 uid: Some(0),
             }),
             fd,
@@ -237,15 +250,18 @@ mod tests {
     #[test]
     fn holders_in_words() {
         assert_eq!(shown(&[], false), ["-", "-"]);
-        assert_eq!(shown(&[(1, 3)], false), ["1/a\\x1b", "3"]);
-        assert_eq!(shown(&[(1, 3), (1, 5)], false), ["1/a\\x1b", "3,5"]);
+        assert_eq!(shown(&[(1, 3)], false), ["1/\"a b\\x1b\"", "3"]);
+        assert_eq!(shown(&[(1, 3), (1, 5)], false), ["1/\"a b\\x1b\"", "3,5"]);
         assert_eq!(
             shown(&[(1, 3), (2, 4)], false),
-            ["1/a\\x1b,2/a\\x1b", "3,4"]
+            ["1/\"a b\\x1b\",2/\"a b\\x1b\"", "3,4"]
         );
-        assert_eq!(shown(&[(1, 3), (2, 4)], true), ["1/a\\x1b +1", "3 +1"]);
+        assert_eq!(
+            shown(&[(1, 3), (2, 4)], true),
+            ["1/\"a b\\x1b\" +1", "3 +1"]
+        );
         let many: Vec<_> = (1..=5).map(|pid| (pid, 3)).collect();
-        assert_eq!(shown(&many, false), ["1/a\\x1b +4", "3 +4"]);
+        assert_eq!(shown(&many, false), ["1/\"a b\\x1b\" +4", "3 +4"]);
         let mut text = String::new();
         write_processes(&mut text, None, false).unwrap();
         assert_eq!(text, "?");
@@ -254,7 +270,8 @@ mod tests {
     #[test]
     fn addresses_parse_back() {
         let path = |path: &[u8]| BoundName::Path(path.to_vec());
-        assert_eq!(address(&path(b"/run/a b\nc")), "/run/a b\nc");
+        assert_eq!(address(&path(b"/run/a b\nc")), "/run/a b\\x0ac");
+        assert_eq!(address(&path(b"/caf\\xe9")), "/caf\\\\xe9");
         assert_eq!(address(&path(b"app.sock")), "app.sock");
         assert_eq!(address(&path(b"@x")), "./@x");
         assert_eq!(address(&path(b"/\xff")), "/\\xff");
@@ -262,7 +279,9 @@ mod tests {
             address(&BoundName::Abstract(b"a\0\xff".to_vec())),
             "@a\\x00\\xff"
         );
-        assert_eq!(not_utf8(&path(b"/\xff")).as_deref(), Some("L/8="));
-        assert_eq!(not_utf8(&path("/é".as_bytes())), None);
+        assert_eq!(json_address(&path(b"/\xff")), "\"/\\xff\"");
+        assert_eq!(address_base64(&path(b"/\xff")).as_deref(), Some("L/8="));
+        assert_eq!(address_base64(&path(b"/\\")).as_deref(), Some("L1w="));
+        assert_eq!(address_base64(&path("/é".as_bytes())), None);
     }
 }

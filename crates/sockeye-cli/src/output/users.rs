@@ -23,7 +23,7 @@ impl Users {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
             user.map_or_else(
                 || uid.to_string(),
-                |user| escape::text(&user.name).to_string(),
+                |user| escape::name(user.name.as_bytes()).to_string(),
             )
         });
         out.write_str(name)

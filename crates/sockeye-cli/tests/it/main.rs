@@ -29,6 +29,7 @@ mod errors;
 mod exhaustion;
 mod file_systems;
 mod foreign;
+mod forged;
 mod framing;
 mod help;
 mod hostile;

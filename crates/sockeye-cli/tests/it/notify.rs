@@ -78,7 +78,7 @@ fn a_path_cannot_tell_the_manager_anything() {
     let mut process = Process::spawn(command.arg(&path).env("NOTIFY_SOCKET", socket));
     let message = manager.message();
     assert_eq!(message.len(), 2, "{message:?}");
-    assert!(message[1].ends_with("a\\nMAINPID=1"), "{message:?}");
+    assert!(message[1].ends_with("a\\x0aMAINPID=1"), "{message:?}");
     process.signal(Signal::TERM);
     assert_eq!(process.finish().code, Some(0));
 }

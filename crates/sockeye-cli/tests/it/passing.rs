@@ -68,7 +68,7 @@ fn what_came_is_shown_and_closed() {
             .filter(|line| line.starts_with("  "))
             .collect();
         let dir = place.dir().display();
-        let odd = format!("{dir}/a\\x1b[31m\\b\\n (regular file, read-only)");
+        let odd = format!("\"{dir}/a\\x1b[31m\\\\b\\x0a\" (regular file, read-only)");
         assert_eq!(
             lines[..3],
             [

@@ -183,7 +183,7 @@ fn a_record_above_the_default_buffer_goes_there_and_back() {
 fn a_line_that_no_record_can_take_is_an_error() {
     // A send buffer is made twice as large as the limit says.
     let too_long = wmem_max() * 2;
-    for (kind, word) in [("seqpacket", "seqpacket"), ("dgram", "datagram")] {
+    for kind in ["seqpacket", "dgram"] {
         let place = Place::new();
         let server = Server::started_by(
             Server::command(&["--discard"]).arg(address(kind, &place)),
@@ -333,7 +333,7 @@ fn the_limits_of_connections_hold() {
 
 #[test]
 fn ls_and_why_know_the_kind() {
-    for (kind, word) in [("seqpacket", "seqpacket"), ("dgram", "datagram")] {
+    for kind in ["seqpacket", "dgram"] {
         let place = Place::new();
         let server = Server::started_by(
             Server::command(&[]).arg(address(kind, &place)),

@@ -1,5 +1,6 @@
 //! [`Address`]: which socket is meant, as people write it.
 
+mod escape;
 mod parse;
 
 use std::ffi::{OsStr, OsString};
@@ -10,7 +11,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use parse::{escape_abstract, parse_name, split_kind};
+pub use escape::{escaped, is_hidden};
+use parse::{parse_name, split_kind};
 
 /// The longest name that fits into `sockaddr_un.sun_path`: 108 bytes less the closing NUL of a
 /// path, or the opening NUL of an abstract name (unix(7)).
@@ -69,14 +71,19 @@ pub enum Name {
 /// | --- | --- |
 /// | `/run/app.sock`, `app.sock` | a stream socket at a path |
 /// | `./@file` | a path that begins with `@` |
-/// | `@name`, `@a\x00b` | an abstract name; `\xNN` stands for a byte that is not text |
+/// | `@name`, `@a\x00b` | an abstract name |
 /// | `fd:3` | an inherited descriptor |
 /// | `systemd:web` | a socket passed by systemd |
 /// | `seqpacket:/run/app.sock`, `dgram:@name` | the same names with another kind |
 /// | `stream:/run/app.sock`, `unix:/run/app.sock` | the default kind, spelled out |
 ///
-/// What parses is printed back the same. Two addresses are equal when kind and name are, however
-/// they were written.
+/// In paths and abstract names `\\` is a backslash and `\xNN` the byte NN, so that `caf\xe9` (a byte
+/// that is not UTF-8) and `caf\\xe9` (a name with a backslash) differ. [`Address::from_path`] takes
+/// a path without escapes.
+///
+/// What is printed parses back to the same address: it is the text that was parsed, with characters
+/// that [`is_hidden`] and bytes that are not UTF-8 escaped. Two addresses are equal when kind and
+/// name are, however they were written.
 ///
 /// ```
 /// use sockeye::{Address, Kind, Name};
@@ -107,7 +114,8 @@ pub struct AddressError {
 }
 
 impl Address {
-    /// Parses raw bytes, as they come from a command line. Paths need not be UTF-8.
+    /// Parses bytes, such as an argument or a line of a configuration. Paths need not be UTF-8, and a
+    /// backslash in one is written `\\`.
     ///
     /// # Errors
     /// [`AddressError`] names the offending part.
@@ -127,7 +135,7 @@ impl Address {
         })
     }
 
-    /// The stream socket at `path`, whatever characters the path begins with.
+    /// The stream socket at `path`, whatever characters are in it: backslashes are no escapes here.
     ///
     /// # Errors
     /// As [`Address::parse`]: an empty path, a NUL byte in it, or one that names a directory.
@@ -146,7 +154,8 @@ impl Address {
         };
         match name {
             Name::Path(path) => {
-                let bytes = path.as_os_str().as_bytes();
+                let written = escaped(path).to_string();
+                let bytes = written.as_bytes();
                 let unclear = !matches!(parse_name(bytes), Ok(Name::Path(_)))
                     || split_kind(bytes).1.len() != bytes.len();
                 if unclear && !bytes.is_empty() {
@@ -156,7 +165,8 @@ impl Address {
             }
             Name::Abstract(bytes) => {
                 text.push(b'@');
-                text.extend_from_slice(escape_abstract(bytes).as_bytes());
+                let name = OsStr::from_bytes(bytes);
+                text.extend_from_slice(escaped(name).to_string().as_bytes());
             }
             Name::Fd(fd) => text.extend_from_slice(format!("fd:{fd}").as_bytes()),
             Name::Systemd(unit) => text.extend_from_slice(format!("systemd:{unit}").as_bytes()),
@@ -191,8 +201,8 @@ impl Address {
         }
     }
 
-    /// The text that was parsed, byte for byte. [`Display`](fmt::Display) prints the same, but
-    /// shows bytes that are not UTF-8 as `\xNN`.
+    /// The text that was parsed, byte for byte; of an address that was made from its parts, the text
+    /// that parses to it. [`Display`](fmt::Display) makes it safe to print.
     #[must_use]
     pub fn as_os_str(&self) -> &OsStr {
         &self.text
@@ -201,13 +211,7 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.text.as_bytes().utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
-        Ok(())
+        escape::made_visible(f, self.text.as_bytes())
     }
 }
 
@@ -245,14 +249,9 @@ impl FromStr for Address {
 
 #[cfg(feature = "serde")]
 impl serde::Serialize for Address {
-    /// As the text. A path that is not UTF-8 has none and is an error.
+    /// As it is printed.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.text.to_str() {
-            Some(text) => serializer.serialize_str(text),
-            None => Err(serde::ser::Error::custom(format!(
-                "address {self} is not UTF-8"
-            ))),
-        }
+        serializer.collect_str(self)
     }
 }
 
@@ -275,7 +274,7 @@ mod tests {
 
     #[test]
     fn kinds_and_names() {
-        let cases: [(&str, Kind, Name); 11] = [
+        let cases: [(&str, Kind, Name); 13] = [
             (
                 "/run/a.sock",
                 Kind::Stream,
@@ -290,6 +289,12 @@ mod tests {
                 "@a\\x00\\x5cb",
                 Kind::Stream,
                 Name::Abstract(b"a\0\\b".to_vec()),
+            ),
+            ("@a\\\\b", Kind::Stream, Name::Abstract(b"a\\b".to_vec())),
+            (
+                "dgram:/a\\\\x41\\x20b",
+                Kind::Datagram,
+                Name::Path("/a\\x41 b".into()),
             ),
             ("./@file", Kind::Stream, Name::Path("./@file".into())),
             ("fd:3", Kind::Stream, Name::Fd(3)),
@@ -310,6 +315,17 @@ mod tests {
         assert!(problem("@").contains("abstract name is empty"));
         assert!(problem("@a\\q").contains("\\\\q"));
         assert!(problem("@a\\x1").contains("not an escape"));
+        let backslash = problem("/run/a\\b.sock");
+        assert!(
+            backslash.contains("\"\\\\b.s\" is not an escape"),
+            "{backslash}"
+        );
+        assert!(
+            backslash.contains("write \\\\ for a backslash"),
+            "{backslash}"
+        );
+        assert!(problem("a\\x00b").contains("offset 1"));
+        assert!(problem("/run/\\x2e").contains("directory"));
         assert!(problem("fd:x1").contains("\"x1\""));
         assert!(problem("fd:-1").contains("\"-1\""));
         assert!(problem("tcp:localhost:80").contains("tcp:"));
@@ -335,10 +351,21 @@ mod tests {
             let address = Address::from_path(path).unwrap();
             assert_eq!(address.path(), Some(Path::new(&format!("./{path}"))));
         }
-        let bytes = OsStr::from_bytes(b"/tmp/\xff");
-        let address = Address::from_path(bytes).unwrap();
-        assert_eq!(address.as_os_str(), bytes);
-        assert_eq!(address.to_string(), "/tmp/\\xff");
+    }
+
+    #[test]
+    fn a_path_is_told_from_one_that_looks_like_its_escape() {
+        let byte = OsStr::from_bytes(b"/caf\xe9");
+        let typed = Address::parse(byte).unwrap();
+        assert_eq!(typed.as_os_str(), byte);
+        assert_eq!(typed.to_string(), "/caf\\xe9");
+        let literal = Address::from_path("/caf\\xe9").unwrap();
+        assert_eq!(literal.path(), Some(Path::new("/caf\\xe9")));
+        assert_eq!(literal.to_string(), "/caf\\\\xe9");
+        assert_ne!(typed, literal);
+        for address in [typed, literal] {
+            assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+        }
     }
 
     #[cfg(feature = "serde")]
@@ -363,7 +390,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_abstract_name_round_trips(kind in kinds(), name in prop::collection::vec(any::<u8>(), 1..=MAX_NAME)) {
-            let address = Address::new(kind, &Name::Abstract(name)).unwrap();
+            let address = Address::new(kind, &Name::Abstract(name.clone())).unwrap();
+            prop_assert_eq!(address.name(), &Name::Abstract(name));
             prop_assert_eq!(&address.to_string().parse::<Address>().unwrap(), &address);
         }
 
@@ -371,7 +399,8 @@ mod tests {
         fn any_path_round_trips(kind in kinds(), bytes in prop::collection::vec(1u8.., 1..300)) {
             let path = PathBuf::from(OsStr::from_bytes(&bytes));
             if let Ok(address) = Address::new(kind, &Name::Path(path.clone())) {
-                let again = Address::parse(address.as_os_str()).unwrap();
+                prop_assert_eq!(&Address::parse(address.as_os_str()).unwrap(), &address);
+                let again: Address = address.to_string().parse().unwrap();
                 prop_assert_eq!(&again, &address);
                 let clear = Path::new(".").join(&path);
                 prop_assert!(again.path() == Some(&path) || again.path() == Some(&clear));
@@ -379,7 +408,20 @@ mod tests {
         }
 
         #[test]
-        fn whatever_parses_prints_the_same(text in any::<String>()) {
+        fn whatever_parses_is_printed_so_that_it_parses(text in prop::collection::vec(any::<u8>(), 0..40)) {
+            let text = OsString::from_vec(text);
+            if let Ok(address) = Address::parse(&text) {
+                prop_assert_eq!(address.as_os_str(), &text);
+                let shown = address.to_string();
+                prop_assert!(!shown.chars().any(is_hidden));
+                let again: Address = shown.parse().unwrap();
+                prop_assert_eq!(&again, &address);
+                prop_assert_eq!(again.to_string(), shown);
+            }
+        }
+
+        #[test]
+        fn text_is_printed_as_it_was_written(text in "[ -\\[\\]-~é日]{0,40}") {
             if let Ok(address) = Address::parse(&text) {
                 prop_assert_eq!(address.to_string(), text);
             }

@@ -1,9 +1,10 @@
 //! The text of an address, and its parts.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use super::escape::unescaped;
 use super::{Kind, MAX_NAME, Name};
 
 /// What stands in front of a name, as others write it too.
@@ -83,46 +84,25 @@ fn parse_path(text: &[u8]) -> Result<Name, Fault> {
             "write ./- for a file of this name",
         ));
     }
-    if let Some(at) = text.iter().position(|&b| b == 0) {
+    let path = without_escapes(text)?;
+    if let Some(at) = path.iter().position(|&b| b == 0) {
         return Err((
             format!("NUL byte at offset {at} of the path"),
             "a path cannot hold one; abstract names can, as @a\\x00b",
         ));
     }
-    let last = text.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let last = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
     if matches!(last, b"" | b"." | b"..") {
         return Err((
             "the path ends in a directory".to_owned(),
             "add the name of the socket file",
         ));
     }
-    Ok(Name::Path(PathBuf::from(OsStr::from_bytes(text))))
+    Ok(Name::Path(PathBuf::from(OsString::from_vec(path))))
 }
 
 fn parse_abstract(text: &[u8]) -> Result<Name, Fault> {
-    let mut name = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        if byte != b'\\' {
-            name.push(byte);
-            rest = tail;
-            continue;
-        }
-        let digits = tail.strip_prefix(b"x").and_then(|hex| hex.get(..2));
-        let value = digits
-            .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|hex| str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        let Some(value) = value else {
-            let shown = String::from_utf8_lossy(rest.get(..4).unwrap_or(rest)).into_owned();
-            return Err((
-                format!("{shown:?} is not an escape"),
-                "write \\xNN with two hexadecimal digits, and \\x5c for a backslash",
-            ));
-        };
-        name.push(value);
-        rest = &tail[3..];
-    }
+    let name = without_escapes(text)?;
     if name.is_empty() {
         return Err((
             "the abstract name is empty".to_owned(),
@@ -138,25 +118,11 @@ fn parse_abstract(text: &[u8]) -> Result<Name, Fault> {
     Ok(Name::Abstract(name))
 }
 
-/// Text stays; control characters, backslashes and what is not UTF-8 become `\xNN`.
-pub(super) fn escape_abstract(name: &[u8]) -> String {
-    let mut text = String::with_capacity(name.len());
-    for chunk in name.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_control() || c == '\\' {
-                let mut utf8 = [0; 4];
-                push_hex(&mut text, c.encode_utf8(&mut utf8).as_bytes());
-            } else {
-                text.push(c);
-            }
-        }
-        push_hex(&mut text, chunk.invalid());
-    }
-    text
-}
-
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        text.push_str(&format!("\\x{byte:02x}"));
-    }
+fn without_escapes(text: &[u8]) -> Result<Vec<u8>, Fault> {
+    unescaped(text).map_err(|wrong| {
+        (
+            format!("{:?} is not an escape", OsStr::from_bytes(wrong)),
+            "write \\\\ for a backslash, or \\xNN for a byte (two hexadecimal digits)",
+        )
+    })
 }

@@ -10,7 +10,7 @@ use rustix::process::Pid;
 
 use super::LOCK_SUFFIX;
 use super::place::parent_of;
-use crate::address::Address;
+use crate::address::{Address, escaped};
 use crate::ids::Shown;
 
 /// Why an address could not be claimed: what was tried, what was found, what to do.
@@ -203,7 +203,7 @@ impl fmt::Display for ClaimError {
                 write!(
                     f,
                     " holds its lock file {}{LOCK_SUFFIX}: a server that is starting or stopping, or whose socket file was removed; stop that one or choose another address",
-                    self.address.path().unwrap_or("".as_ref()).display()
+                    escaped(self.address.path().unwrap_or("".as_ref()))
                 )
             }
             ClaimErrorKind::NotASocket(FileType::Symlink) => f.write_str(
@@ -225,18 +225,18 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::ParentMissing(directory) => write!(
                 f,
                 "the directory {} does not exist; create it first",
-                directory.display()
+                escaped(directory)
             ),
             ClaimErrorKind::ParentNotADirectory(path) => write!(
                 f,
                 "{} is not a directory; choose another path",
-                path.display()
+                escaped(path)
             ),
             ClaimErrorKind::ParentDenies {
                 directory,
                 mode_and_owner,
             } => {
-                write!(f, "the directory {}", directory.display())?;
+                write!(f, "the directory {}", escaped(directory))?;
                 if let Some((mode, owner)) = mode_and_owner {
                     write!(f, " (mode {mode:04o}, owner uid {})", Shown(*owner))?;
                 }
@@ -264,13 +264,13 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::AccessList => write!(
                 f,
                 "the default access list (ACL) of {} lets others in than the mode does, and cannot be removed from the socket file ({}); remove it there with setfacl -k, or choose another directory",
-                parent_of(&self.address).display(),
+                escaped(&parent_of(&self.address)),
                 self.reason()
             ),
             ClaimErrorKind::ModeRefused { found } => write!(
                 f,
                 "the file system of {} gives the socket file mode {found:04o}, whatever is asked for; ask for that mode, or choose a directory on another file system",
-                parent_of(&self.address).display(),
+                escaped(&parent_of(&self.address)),
             ),
             ClaimErrorKind::NoSockets {
                 directory,
@@ -278,7 +278,7 @@ impl fmt::Display for ClaimError {
             } => write!(
                 f,
                 "the file system of {} ({}) cannot hold sockets ({}); choose a path on another file system, such as /run or /tmp",
-                directory.display(),
+                escaped(directory),
                 file_system.as_deref().unwrap_or("of unknown type"),
                 self.reason()
             ),
@@ -286,12 +286,12 @@ impl fmt::Display for ClaimError {
                 write!(
                     f,
                     "its file is not in {}: somebody removed it, or replaced a directory on the way in that instant",
-                    parent_of(&self.address).display()
+                    escaped(&parent_of(&self.address))
                 )?;
                 match stray {
                     StrayFile::Removed => f.write_str(", and no file is left elsewhere"),
                     StrayFile::At(path) => {
-                        write!(f, ", and it was left at {}, to be removed", path.display())
+                        write!(f, ", and it was left at {}, to be removed", escaped(path))
                     }
                     StrayFile::Unknown { inode: Some(inode) } => write!(
                         f,
@@ -310,13 +310,13 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::ForeignLockFile(file) => write!(
                 f,
                 "its lock file's place {}{LOCK_SUFFIX} is taken by {} that is not a lock file of ours; move that away or choose another path",
-                self.address.path().unwrap_or("".as_ref()).display(),
+                escaped(self.address.path().unwrap_or("".as_ref())),
                 in_words(*file)
             ),
             ClaimErrorKind::LockDenied { owner } => write!(
                 f,
                 "its lock file {}{LOCK_SUFFIX} belongs to uid {} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
-                self.address.path().unwrap_or("".as_ref()).display(),
+                escaped(self.address.path().unwrap_or("".as_ref())),
                 Shown(*owner),
                 self.reason()
             ),

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, readlink, stat};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::address::{Address, Kind, Name};
+use crate::address::{Address, Kind, Name, escaped};
 use crate::adopt::AdoptError;
 use crate::claim::{Fault, Probe, advice, fault_in, in_words, probe};
 use crate::ids::{self, Shown};
@@ -254,21 +254,21 @@ impl fmt::Display for ConnectError {
                 write!(f, "there is no such file{waited}; {start}")
             }
             ConnectErrorKind::DanglingLink(target) => {
-                let target = target.display();
+                let target = escaped(target);
                 write!(
                     f,
                     "it is a symbolic link to {target}, which does not exist{waited}; {start}"
                 )
             }
             ConnectErrorKind::ParentMissing(directory) => {
-                let directory = directory.display();
+                let directory = escaped(directory);
                 write!(
                     f,
                     "the directory {directory} does not exist{waited}; {start}"
                 )
             }
             ConnectErrorKind::ParentNotADirectory(path) => {
-                write!(f, "{} is not a directory; check the path", path.display())
+                write!(f, "{} is not a directory; check the path", escaped(path))
             }
             ConnectErrorKind::Stale => write!(
                 f,
@@ -310,7 +310,7 @@ impl fmt::Display for ConnectError {
                 directory,
                 mode_and_owner,
             } => {
-                write!(f, "the directory {}", directory.display())?;
+                write!(f, "the directory {}", escaped(directory))?;
                 fmt_mode(f, *mode_and_owner)?;
                 write!(
                     f,

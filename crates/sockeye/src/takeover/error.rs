@@ -6,7 +6,7 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::address::Address;
+use crate::address::{Address, escaped};
 use crate::claim::{CONTROL_SUFFIX, ClaimError, ClaimErrorKind, Mismatch, advice};
 use crate::connect::ConnectError;
 
@@ -107,7 +107,7 @@ impl fmt::Display for TakeoverError {
                 write!(
                     f,
                     " and hands it over to nobody (there is no {}{CONTROL_SUFFIX}); stop that one, or choose another address",
-                    self.address.path().unwrap_or("".as_ref()).display()
+                    escaped(self.address.path().unwrap_or("".as_ref()))
                 )
             }
             TakeoverErrorKind::ForeignServer { uid: Some(uid) } => write!(

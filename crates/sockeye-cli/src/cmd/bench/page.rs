@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use sockeye::address::escaped;
+
 use crate::exit::{Exit, failure};
 
 /// Opened before anything is measured, so that no measurement is made for a page that cannot be
@@ -30,7 +32,7 @@ impl PageFile {
                 Exit::Failed,
                 format!(
                     "cannot write the page {}: {error}; give --html a file that can be written",
-                    path.display()
+                    escaped(path)
                 ),
             )
         })?;
@@ -51,7 +53,7 @@ impl PageFile {
                 Exit::Failed,
                 format!(
                     "cannot write the page {}: {error}; the results are above",
-                    self.path.display()
+                    escaped(&self.path)
                 ),
             )
         })

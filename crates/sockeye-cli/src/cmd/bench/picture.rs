@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sockeye::address::escaped;
 use tempfile::TempDir;
 
 use super::exchange::Exchange;
@@ -133,7 +134,7 @@ impl Stage {
             .tempdir()
             .map_err(|error| {
                 let place = std::env::temp_dir();
-                let place = place.display();
+                let place = escaped(&place);
                 failure(
                     Exit::Failed,
                     format!(

@@ -40,7 +40,7 @@ impl Report {
 
     /// Which one is next.
     pub(super) fn begin(&self, name: &str) {
-        self.bar.set_message(output::escape::text(name).to_string());
+        self.bar.set_message(output::escape::line(name).to_string());
         self.bar.inc(1);
     }
 

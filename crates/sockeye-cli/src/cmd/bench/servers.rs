@@ -1,5 +1,6 @@
 //! The servers of the bench: this same command, in processes of their own.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -20,6 +21,13 @@ const AT_ITS_END: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
+
+/// A path on the command line is taken as it is, without the escapes of an address.
+fn as_argument(address: &Address) -> OsString {
+    let mut argument = OsString::from(format!("{}:", address.kind().prefix()));
+    argument.push(address.path().unwrap_or("".as_ref()));
+    argument
+}
 
 /// An echo server, killed and waited for when dropped. The files that it leaves are in a directory
 /// that goes as well.
@@ -61,7 +69,7 @@ impl Server {
                 .args(busy_poll_of(transport, busy_poll))
                 .arg("--max-message")
                 .arg(max_message.to_string())
-                .arg(address.as_os_str()),
+                .arg(as_argument(address)),
             None => command.arg("tcp-echo"),
         };
         let child = end_with_us(&mut command)

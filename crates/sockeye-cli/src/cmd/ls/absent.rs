@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use sockeye::address::escaped;
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 
 use crate::args::Target;
@@ -27,12 +28,13 @@ pub(super) fn closed_to_us(target: &Target) -> Option<PathBuf> {
 
 /// `no socket at /run/app.sock (a regular file is there); sockeye why /run/app.sock says more`
 pub(super) fn words(missed: &[&Target], snapshot: &Snapshot) -> String {
+    let shown = |target: &Target| escape::address(&target.address.to_string()).to_string();
     let each = missed
         .iter()
-        .map(|target| format!("{} ({})", target.address, found_instead(target, snapshot)));
+        .map(|target| format!("{} ({})", shown(target), found_instead(target, snapshot)));
     let each: Vec<String> = each.collect();
     let asked = match missed {
-        [one] => one.address.to_string(),
+        [one] => shown(one),
         _ => "ADDRESS".to_owned(),
     };
     format!(
@@ -60,7 +62,7 @@ fn found_instead(target: &Target, snapshot: &Snapshot) -> String {
         Some((socket, relative)) => format!(
             "{here}; {} has one of the relative path {}, and where that is cannot be told",
             who(socket),
-            escape::bytes(relative.as_os_str().as_bytes())
+            escape::address(&escaped(&relative).to_string())
         ),
         None => here.to_owned(),
     }

@@ -3,18 +3,17 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
+use sockeye::address::escaped;
 use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::{Answer, absent, selection};
 use crate::args::{Column, Ls, Netns, Target};
 use crate::cmd::why::{blind, or_root};
 use crate::exit::Exit;
-use crate::output::escape;
 use crate::output::socket::OtherEnd;
 
 /// Looks for what is missing in what is shown.
@@ -138,7 +137,7 @@ impl<'a> Gaps<'a> {
             .iter()
             .find_map(|target| absent::closed_to_us(target))
         {
-            let path = escape::bytes(path.as_os_str().as_bytes());
+            let path = escaped(&path);
             return Answer {
                 exit: Exit::Incomplete,
                 words: Some(format!(

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
+use sockeye::address::escaped;
 use sockeye::inspect::Snapshot;
 use sockeye::{Address, ids};
 
@@ -74,10 +75,7 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
             &snapshot,
         ));
     }
-    let shown: Vec<String> = dirs
-        .iter()
-        .map(|dir| escape::bytes(dir.as_os_str().as_bytes()).to_string())
-        .collect();
+    let shown: Vec<String> = dirs.iter().map(|dir| escaped(dir).to_string()).collect();
     Ok(match matched {
         true => Answer {
             exit: Exit::Done,
@@ -122,7 +120,7 @@ fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
         exit,
         format!(
             "cannot look for socket files in {}: {error}; {advice}",
-            dir.display()
+            escaped(dir)
         ),
     ))
 }
@@ -206,8 +204,8 @@ impl Row for StaleRow<'_> {
         match column {
             Column::State => cell.write_str(if self.certain { "stale" } else { "?" }),
             Column::Address => {
-                let path = self.file.path.as_os_str().as_bytes();
-                write!(cell, "{}", escape::text(&path_address(path)))
+                let path = path_address(self.file.path.as_os_str().as_bytes());
+                write!(cell, "{}", escape::address(&path))
             }
             Column::User => self.users.write(cell, self.file.uid),
             Column::File => cell.write_str("present"),

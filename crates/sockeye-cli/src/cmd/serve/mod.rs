@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sockeye::address::escaped;
 use sockeye::adopt::AdoptError;
 use sockeye::server::{Report, Server};
 use sockeye::{Kind, Name, Peer, Program, Takeover, adopt, peer};
@@ -29,7 +30,7 @@ use tracing::{info, warn};
 use crate::args::Serve;
 use crate::cmd::parent::end_with;
 use crate::exit::{Exit, failure};
-use crate::output::log;
+use crate::output::{escape, log};
 use allowed::Allowed;
 use handler::Handler;
 use notify::Notify;
@@ -114,7 +115,10 @@ async fn serve(
     if let Some(predecessor) = socket.predecessor() {
         info!("took over from {predecessor}");
     }
-    info!("listening on {}", args.address);
+    info!(
+        "listening on {}",
+        escape::address(&args.address.to_string())
+    );
     notify.ready(&args.address);
     if let Some(ready) = passed.ready {
         // Whoever asked for it may have gone; that does not concern the clients.
@@ -294,7 +298,7 @@ async fn listen(args: &Serve) -> anyhow::Result<Socket> {
     if let Some(directory) = socket.unsafe_parent() {
         warn!(
             "any user may replace files in {} (writable for others, no sticky bit); move the socket, or chmod o-w the directory",
-            directory.display()
+            escaped(&directory)
         );
     }
     if let Ok(Some(bound)) = peer::own_path(&socket)
@@ -303,7 +307,7 @@ async fn listen(args: &Serve) -> anyhow::Result<Socket> {
     {
         warn!(
             "ss, lsof and tools that clean up see this socket as {}, since its file name is too long for a socket address; choose a shorter name",
-            bound.display()
+            escaped(&bound)
         );
     }
     Ok(socket)

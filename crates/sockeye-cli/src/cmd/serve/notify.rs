@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use sockeye::Address;
+use sockeye::address::escaped;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
-
-use crate::output::escape;
 
 /// How long a message may wait for a manager that does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,7 +35,7 @@ impl Notify {
             |error| {
                 warn!(
                     "cannot notify {}: {error}; check NOTIFY_SOCKET",
-                    name.display()
+                    escaped(&name)
                 );
                 None
             },
@@ -53,8 +52,8 @@ impl Notify {
 
     /// Clients can be served (again).
     pub(super) fn ready(&self, address: &Address) {
-        // A line break in a path would begin a variable of its own.
-        let status = escape::text(&format!("listening on {address}")).to_string();
+        // A line break would begin a variable of its own, but an address is printed without any.
+        let status = format!("listening on {address}");
         self.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     }
 
@@ -101,7 +100,7 @@ impl Notify {
         }
         let text: String = states.iter().map(|state| format!("{state}\n")).collect();
         if let Err(error) = manager.send(&text) {
-            let (manager, text) = (manager.name.display(), text.trim_end().replace('\n', " "));
+            let (manager, text) = (escaped(&manager.name), text.trim_end().replace('\n', " "));
             warn!("cannot notify {manager}: {error}; it was not told {text}");
         }
     }

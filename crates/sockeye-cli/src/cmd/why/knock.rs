@@ -15,7 +15,7 @@ use super::stopped::STOPPED;
 use super::user::User;
 use super::verdict::stale;
 use crate::exit::Exit;
-use crate::output::escape;
+use crate::output::socket::command;
 
 /// Connects once and hangs up. What the kernel says overrules what was concluded before.
 pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
@@ -111,8 +111,8 @@ fn attempt(address: &Address) -> Result<String, Errno> {
         .filter(|_| address.kind() != Kind::Datagram);
     let words = peer.and_then(|peer| {
         let pid = peer.pid()?.as_raw_pid();
-        let command = peer.command().unwrap_or_else(|| b"?".to_vec());
-        Some(format!(" to pid {pid} ({})", escape::bytes(&command)))
+        let name = peer.command();
+        Some(format!(" to pid {pid} ({})", command(name.as_deref())))
     });
     Ok(words.unwrap_or_default())
 }

@@ -7,8 +7,7 @@ use sockeye::Kind;
 use sockeye::inspect::{Holder, Socket, State};
 
 use super::{process, user};
-use crate::output::escape;
-use crate::output::socket::{kind, state};
+use crate::output::socket::{self, kind, state};
 
 /// What a connect of some kind meets, of all the sockets that are bound to an address.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,16 +120,16 @@ impl fmt::Display for Who {
 /// `pid 4242 (nginx)`
 pub(super) fn brief(holder: &Holder) -> String {
     let process = &holder.process;
-    let command = process.command.as_deref().unwrap_or(b"?");
-    format!("pid {} ({})", process.pid, escape::bytes(command))
+    let command = socket::command(process.command.as_deref());
+    format!("pid {} ({command})", process.pid)
 }
 
 fn name(holder: &Holder) -> String {
     let process = &holder.process;
-    let command = process.command.as_deref().unwrap_or(b"?");
+    let command = socket::command(process.command.as_deref());
     let since = process::started(process.pid).and_then(process::rfc3339);
     let since = since.map_or_else(String::new, |since| format!(", since {since}"));
-    format!("pid {} ({}{since})", process.pid, escape::bytes(command))
+    format!("pid {} ({}{since})", process.pid, command)
 }
 
 /// The same for programs.

@@ -22,7 +22,7 @@ use sockeye::{Address, Name};
 
 use crate::args::Why;
 use crate::exit::{Exit, failure};
-use crate::output::{self, escape};
+use crate::output;
 use knock::through;
 pub(super) use lost::relative_namesake;
 use path::End;
@@ -45,8 +45,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
         Name::Abstract(_) => verdict::abstract_name(address, &Sight::take(), &mut report),
         _ => {
             let text = format!(
-                "cannot explain {}: no way leads to a descriptor; give a path or @name",
-                escape::text(&address.to_string())
+                "cannot explain {address}: no way leads to a descriptor; give a path or @name"
             );
             return Err(failure(Exit::Usage, text));
         }

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde::Serialize;
+use sockeye::address::escaped;
 use sockeye::inspect::BoundName;
 use sockeye::{Address, Name};
 
@@ -162,7 +163,6 @@ impl Report {
     /// The verdict, once all is looked at.
     pub(super) fn finish(&mut self, address: &Address) -> Exit {
         let verdict = self.verdict.get_or_insert_with(|| {
-            let address = escape::text(&address.to_string()).to_string();
             Verdict::new(
                 Exit::Done,
                 "none",
@@ -176,7 +176,7 @@ impl Report {
     }
 
     pub(super) fn as_text(&self, address: &Address) -> String {
-        let mut text = format!("{}\n", escape::text(&address.to_string()));
+        let mut text = format!("{}\n", escape::address(&address.to_string()));
         // Writing to a String cannot fail.
         for step in &self.steps {
             let mark = match step.status {
@@ -204,8 +204,8 @@ impl Report {
         let verdict = self.verdict.as_ref();
         let shown = Shown {
             kind: socket::kind(address.kind()),
-            address: name.as_ref().map(socket::address),
-            address_base64: name.as_ref().and_then(socket::not_utf8),
+            address: name.as_ref().map(socket::json_address),
+            address_base64: name.as_ref().and_then(socket::address_base64),
             uid: user.uid,
             user: user.name.as_deref(),
             steps: &self.steps,
@@ -223,5 +223,5 @@ impl Report {
 
 /// A path in a line of the report.
 pub(super) fn shown(path: &Path) -> impl Display {
-    escape::bytes(path.as_os_str().as_bytes())
+    escaped(path)
 }

@@ -3,12 +3,12 @@
 use std::fs;
 
 use sockeye::Kind;
+use sockeye::address::escaped;
 use sockeye::inspect::{Holder, Socket};
 
 use super::listener::brief;
 use super::report::{Check, Report, Status, Verdict};
 use crate::exit::Exit;
-use crate::output::escape;
 
 /// The cause where a connect would succeed and nobody would answer.
 pub(super) const STOPPED: &str = "stopped";
@@ -95,7 +95,7 @@ impl Stopped {
             Self::Tracer(0) => "stopped by a debugger (state t)".to_owned(),
             Self::Tracer(tracer) => format!("stopped by a debugger (state t), pid {tracer}"),
             Self::Frozen(cgroup) => {
-                format!("frozen with its cgroup {}", escape::text(cgroup))
+                format!("frozen with its cgroup {}", escaped(cgroup))
             }
         }
     }
@@ -106,7 +106,7 @@ impl Stopped {
             Self::Tracer(_) => format!("let the debugger continue or detach from pid {pid}"),
             Self::Frozen(cgroup) => format!(
                 "unpause the container, or echo 0 > /sys/fs/cgroup{}/cgroup.freeze",
-                escape::text(cgroup)
+                escaped(cgroup)
             ),
         }
     }

@@ -71,7 +71,7 @@ impl User {
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.name, self.uid) {
-            (Some(name), _) => write!(f, "user {}", escape::text(name)),
+            (Some(name), _) => write!(f, "user {}", escape::name(name.as_bytes())),
             (None, Some(uid)) => write!(f, "uid {uid}"),
             (None, None) => f.write_str("uid ?"),
         }
@@ -119,17 +119,21 @@ fn has_capability(number: u32) -> bool {
     }
 }
 
+fn word(name: &str) -> String {
+    escape::name(name.as_bytes()).to_string()
+}
+
 /// `root:adm`, in numbers where there are no names, `?` for an id that is not known.
 pub(super) fn owner(uid: Option<u32>, gid: Option<u32>) -> String {
     let unknown = || "?".to_owned();
     let group = gid.map_or_else(unknown, |gid| {
         let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-        group.map_or_else(|| gid.to_string(), |group| group.name)
+        group.map_or_else(|| gid.to_string(), |group| word(&group.name))
     });
     let user = uid.map_or_else(unknown, |uid| {
-        name_of(uid).unwrap_or_else(|| uid.to_string())
+        name_of(uid).map_or_else(|| uid.to_string(), |name| word(&name))
     });
-    format!("{}:{}", escape::text(&user), escape::text(&group))
+    format!("{user}:{group}")
 }
 
 fn name_of(uid: u32) -> Option<String> {

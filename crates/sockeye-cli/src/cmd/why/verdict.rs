@@ -17,7 +17,6 @@ use super::sight::Sight;
 use super::stopped;
 use super::user::seer;
 use crate::exit::Exit;
-use crate::output::escape;
 
 /// Reports on the sockets that are bound to a socket file.
 pub(super) fn at_file(
@@ -300,7 +299,7 @@ fn with_kind(address: &Address, kind: Kind) -> String {
         other => other.clone(),
     };
     let written = Address::new(kind, &name).map(|address| address.to_string());
-    escape::text(&written.unwrap_or_default()).to_string()
+    written.unwrap_or_default()
 }
 
 fn number(namespace: Option<u64>) -> String {

@@ -208,7 +208,7 @@ fn connections(count: u32) -> String {
 
 /// Text as HTML, in an element or an attribute.
 fn html(text: &str) -> impl Display {
-    let safe = escape::text(text).to_string();
+    let safe = escape::line(text).to_string();
     fmt::from_fn(move |f| {
         for c in safe.chars() {
             match c {

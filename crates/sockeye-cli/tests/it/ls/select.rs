@@ -11,6 +11,8 @@ use std::process::{Command, id};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use serde_json::Value;
+
 use super::{inode, json, listen_abstract, ls, objects};
 use crate::support::{Place, Process, eventually, python, run};
 
@@ -73,13 +75,15 @@ fn names_of_any_bytes() {
         finds(&path, &listener);
         let found = json([&path]);
         let bytes = path.as_os_str().as_bytes();
-        match path.to_str() {
-            Some(text) => {
-                assert_eq!(found[0]["address"], text);
-                assert!(found[0].get("address_base64").is_none());
-            }
-            None => assert_eq!(found[0]["address_base64"], STANDARD.encode(bytes)),
-        }
+        let is_plain = path.to_str().is_some_and(|path| !path.contains('\n'));
+        let encoded = (!is_plain).then(|| STANDARD.encode(bytes));
+        assert_eq!(
+            found[0].get("address_base64"),
+            encoded.map(Value::from).as_ref()
+        );
+        // What is printed can be typed.
+        let printed = found[0]["address"].as_str().expect("a name");
+        assert_eq!(json([printed]), found);
         let text = run(&mut ls([&path])).text();
         assert_eq!(text.lines().count(), 2, "{text:?}");
         assert!(!text.contains('\u{1b}'), "{text:?}");
