@@ -95,6 +95,7 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::Locked { .. }
         | ClaimErrorKind::NotASocket(_)
         | ClaimErrorKind::Stale
+        | ClaimErrorKind::MountPoint
         | ClaimErrorKind::ForeignLockFile(_) => Exit::InUse,
         ClaimErrorKind::ParentMissing(_) | ClaimErrorKind::ParentNotADirectory(_) => {
             Exit::NothingThere
@@ -128,6 +129,7 @@ fn of_connect(error: &ConnectError) -> Exit {
         | ConnectErrorKind::ParentMissing(_)
         | ConnectErrorKind::ParentNotADirectory(_)
         | ConnectErrorKind::Stale
+        | ConnectErrorKind::Unclear(_)
         | ConnectErrorKind::NobodyListens
         | ConnectErrorKind::NotListening { .. }
         | ConnectErrorKind::NotASocket(_)

@@ -79,6 +79,12 @@ fn overflow(setting: &str) -> u32 {
         .unwrap_or(DEFAULT_OVERFLOW)
 }
 
+/// Whether every user has a mapping, so that an unknown one is not just somebody outside of our
+/// user namespace.
+pub(crate) fn all_users_are_mapped() -> bool {
+    maps_all("/proc/self/uid_map")
+}
+
 /// Not remembered: a process may enter another user namespace, and a new one gets its map later.
 /// Only the overflow id has it read.
 fn maps_all(map: &str) -> bool {

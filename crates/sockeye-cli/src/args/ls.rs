@@ -80,7 +80,7 @@ pub(crate) struct Ls {
     #[arg(long = "kind", value_enum, value_name = "KIND")]
     kinds: Vec<KindName>,
 
-    /// Socket files that no living socket owns
+    /// Socket files that no living socket owns; ? where that is not certain
     #[arg(long, conflicts_with_all = ["addresses", "all", "listening", "connections", "pids", "inodes", "kinds", "netns"])]
     pub(crate) stale: bool,
 

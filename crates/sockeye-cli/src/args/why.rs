@@ -15,8 +15,9 @@ Exit status:
   0 a connect would succeed   5 not permitted
   1 links loop, or I/O fails  6 the backlog is full, or the
   3 nobody listens, or no       server is stopped
-    socket of this kind       7 nobody that you may see listens;
-                                --connect settles it";
+    socket of this kind       7 it cannot be seen who listens;
+  4 the file may be a second    --connect settles it
+    view of a living one's";
 
 /// Explain why a connect works, or does not
 ///

@@ -42,6 +42,8 @@ pub enum ClaimErrorKind {
     Stale,
     /// A socket file is there, and whether a server uses it cannot be told.
     Unclear,
+    /// A stale socket file is mounted at the path (a bind mount of a file), so it cannot be replaced.
+    MountPoint,
     /// A parent directory does not exist.
     ParentMissing(PathBuf),
     /// A parent is something else than a directory.
@@ -221,6 +223,9 @@ impl fmt::Display for ClaimError {
                 f,
                 "a socket file is there, and whether a server still uses it cannot be told ({}); remove it if you know that none does",
                 self.reason()
+            ),
+            ClaimErrorKind::MountPoint => f.write_str(
+                "nobody listens on the socket file there, but it is a bind mount of a single file, which no server can replace; unmount it, and mount its directory instead",
             ),
             ClaimErrorKind::ParentMissing(directory) => write!(
                 f,

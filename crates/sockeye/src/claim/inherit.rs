@@ -181,6 +181,6 @@ fn bound_file(
     let inode = fstat(socket)?.st_ino as u32;
     let is_it =
         |entry: &Entry| entry.inode == inode && is_bound_to(entry, &file, &stat, &place.base);
-    let is_bound = table.iter().any(is_it) || namespace::find_elsewhere(is_it).is_some();
+    let is_bound = table.iter().any(is_it) || namespace::elsewhere().any(|entry| is_it(&entry));
     Ok(is_bound.then(|| FileIdentity::of(&stat)))
 }

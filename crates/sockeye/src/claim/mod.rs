@@ -9,6 +9,7 @@
 mod access;
 mod blocking;
 mod bound;
+mod doubt;
 mod error;
 #[cfg(feature = "tokio")]
 mod inherit;
@@ -31,6 +32,7 @@ use rustix::net::SocketFlags;
 use rustix::net::sockopt::set_socket_passcred;
 
 pub use blocking::BlockingListener;
+pub use doubt::Doubt;
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 pub(crate) use error::{advice, in_words};
 #[cfg(feature = "tokio")]
@@ -42,6 +44,7 @@ pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
 
 use crate::address::{Address, Kind, Name};
+use crate::inspect::lookup::Lookup;
 use crate::socket;
 use ownership::Control;
 use place::{FileIdentity, Place};
@@ -139,7 +142,8 @@ impl ClaimOptions {
         self
     }
 
-    /// Claims `address` and listens on it. Never waits.
+    /// Claims `address` and listens on it. Waits for nobody; only where the file at the path may be that
+    /// of a living socket, seen twice, the other file is looked at for a second at most ([`Doubt`]).
     ///
     /// # Errors
     /// [`ClaimError`] says what stands in the way; then everything is as it was before.
@@ -196,16 +200,23 @@ impl ClaimOptions {
     /// Sees to it that nothing is at the path. The lock is held.
     fn make_room(&self, address: &Address, place: &Place) -> Result<(), ClaimError> {
         let fail = |kind| Err(ClaimError::new(address, kind));
-        match probe::path(place) {
+        match probe::path(place, &Lookup::default()) {
             (Probe::Absent, _) => Ok(()),
             // The descriptor is held until the file is gone: a file system could give its inode
             // number to the next one.
             (Probe::Stale, Some(dead)) if self.if_exists == IfExists::ReplaceStale => fstat(&dead)
                 .and_then(|stat| place.unlink(&place.base, FileIdentity::of(&stat)))
-                .map_err(|errno| place.denies(address, errno)),
+                .map_err(|errno| match errno {
+                    Errno::BUSY => {
+                        ClaimError::new(address, ClaimErrorKind::MountPoint).because(errno)
+                    }
+                    errno => place.denies(address, errno),
+                }),
             (Probe::Stale, _) => fail(ClaimErrorKind::Stale),
             (Probe::Live { pid }, _) => fail(ClaimErrorKind::InUse { pid }),
             (Probe::NotASocket(file), _) => fail(ClaimErrorKind::NotASocket(file)),
+            (Probe::Unclear(doubt), _) => Err(ClaimError::new(address, ClaimErrorKind::Unclear)
+                .because(io::Error::other(doubt.to_string()))),
             (Probe::Unknown(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)), _) => {
                 Err(ClaimError::io(address, errno))
             }
@@ -249,7 +260,7 @@ fn publish_control(address: &Address, ownership: &mut Ownership) -> Result<(), C
 
 /// Where the lock could not be had, a server or a file at the path is the better explanation.
 fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
-    let better = match (error.kind(), probe::path(place).0) {
+    let better = match (error.kind(), probe::path(place, &Lookup::default()).0) {
         (
             ClaimErrorKind::Locked { .. }
             | ClaimErrorKind::LockDenied { .. }
@@ -358,16 +369,28 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// Looks what is at an address, without changing anything. A stream server that sock_diag(7) does
-/// not show (one of another network namespace) sees a connection that ends at once.
+/// Looks what is at an address, without changing anything. No server sees a connection; a datagram
+/// socket that sock_diag(7) does not show is shown as connected by it from then on, and works as
+/// before.
 ///
 /// By the time the answer is there it may be outdated; only [`ClaimOptions::claim`] asks under the
 /// lock. Of an `fd:` or `systemd:` address nothing can be told.
 #[must_use]
 pub fn probe(address: &Address) -> Probe {
+    look(address, &Lookup::default())
+}
+
+/// As [`probe`], for many addresses: the kernel's tables are read once.
+pub fn probe_all<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Probe> {
+    let lookup = Lookup::default();
+    let addresses = addresses.into_iter();
+    addresses.map(|address| look(address, &lookup)).collect()
+}
+
+fn look(address: &Address, lookup: &Lookup) -> Probe {
     match address.name() {
         Name::Path(path) => match Place::open(address, path) {
-            Ok(place) => probe::path(&place).0,
+            Ok(place) => probe::path(&place, lookup).0,
             Err(error) => match error.kind() {
                 ClaimErrorKind::ParentMissing(_) => Probe::Absent,
                 _ => Probe::Unknown(error.errno().unwrap_or(Errno::INVAL)),

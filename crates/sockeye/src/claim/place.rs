@@ -14,7 +14,7 @@ use rustix::net::SocketFlags;
 use super::LOCK_SUFFIX;
 use super::error::{ClaimError, ClaimErrorKind};
 use crate::address::{Address, MAX_NAME};
-use crate::inspect::mount;
+use crate::inspect::mounts;
 use crate::{ids, socket};
 
 const NAME_MAX: usize = 255;
@@ -155,7 +155,7 @@ impl Place {
         if self.is_without_sockets(errno) {
             let kind = ClaimErrorKind::NoSockets {
                 directory: parent_of(address),
-                file_system: mount::file_system_of(&self.directory),
+                file_system: mounts::file_system_of(&self.directory),
             };
             return ClaimError::new(address, kind).because(errno);
         }

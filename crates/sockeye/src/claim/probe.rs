@@ -7,11 +7,12 @@ use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
+use super::doubt::{Doubt, Refusing};
 use super::place::Place;
 use crate::address::Kind;
 use crate::inspect::diag::{self, Entry};
-use crate::inspect::{is_bound_to, namespace, procfs};
-use crate::peer::Peer;
+use crate::inspect::lookup::Lookup;
+use crate::inspect::{is_bound_to, procfs};
 use crate::socket;
 
 /// What was found at an address.
@@ -20,25 +21,28 @@ use crate::socket;
 pub enum Probe {
     /// Nothing.
     Absent,
-    /// A socket file at which nobody can be reached any more: proven dead. Connections that were
+    /// A socket file that no socket is bound to any more: proven dead. Connections that were
     /// accepted there may live on, and go on without it.
     Stale,
-    /// A server that listens, is about to, or has too much to do to answer.
+    /// A socket is bound to it: of a server that listens, is about to, or has too much to do to
+    /// answer, or of a client that has given itself this name.
     Live {
         /// Its process, where that can be known.
         pid: Option<Pid>,
     },
     /// Something else than a socket. A symbolic link is not followed.
     NotASocket(FileType),
+    /// A socket file at which connect(2) is refused, which is no proof here.
+    Unclear(Doubt),
     /// It cannot be told.
     Unknown(Errno),
 }
 
 /// Probes a path; a descriptor of the socket file comes along, whatever its state.
 ///
-/// First by inode in sock_diag(7), which the server does not notice, then by a non-blocking
-/// connect(2), which also reaches servers of other network namespaces.
-pub(super) fn path(place: &Place) -> (Probe, Option<OwnedFd>) {
+/// First by inode in sock_diag(7), then with connect(2) of a datagram socket, which reaches servers
+/// of other network namespaces too. Neither is noticed by a server that accepts connections.
+pub(super) fn path(place: &Place, lookup: &Lookup) -> (Probe, Option<OwnedFd>) {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = match openat(&place.directory, &place.base, flags, Mode::empty()) {
         Ok(file) => rustix::fs::fstat(&file).map(|stat| (file, stat)),
@@ -47,34 +51,48 @@ pub(super) fn path(place: &Place) -> (Probe, Option<OwnedFd>) {
     };
     match found {
         Ok((file, stat)) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Socket => (socket_file(place, &file, &stat), Some(file)),
+            FileType::Socket => (socket_file(place, &file, &stat, lookup), Some(file)),
             other => (Probe::NotASocket(other), None),
         },
         Err(errno) => (Probe::Unknown(errno), None),
     }
 }
 
-fn socket_file(place: &Place, file: &OwnedFd, stat: &Stat) -> Probe {
-    let is_owner =
-        |entry: &Entry| entry.is_reachable() && is_bound_to(entry, file, stat, &place.base);
+fn socket_file(place: &Place, file: &OwnedFd, stat: &Stat, lookup: &Lookup) -> Probe {
+    let is_bound = |entry: &&Entry| is_bound_to(entry, file, stat, &place.base);
+    let is_owner = |entry: &&Entry| entry.is_reachable() && is_bound(entry);
     let live = |owner: &Entry| Probe::Live {
-        pid: procfs::holder(owner.inode),
+        pid: lookup.holder(owner.inode),
     };
-    let table = diag::dump();
-    if let Some(owner) = table.iter().flatten().find(|entry| is_owner(entry)) {
+    // A datagram socket to which another one connects is marked as connected for its life, so those
+    // that can be seen are not asked.
+    let here = lookup.here();
+    if let Some(owner) = here.unwrap_or_default().iter().find(is_owner) {
         return live(owner);
     }
-    // Refused is also what a socket says between bind and listen; that it is not in any table that
-    // we may read is the other half of the proof.
-    match (knock(file), table) {
-        (Probe::Stale, Err(error)) => {
-            Probe::Unknown(Errno::from_io_error(&error).unwrap_or(Errno::IO))
-        }
-        (Probe::Stale, Ok(_)) => match namespace::find_elsewhere(is_owner) {
-            Some(owner) => live(&owner),
-            None => Probe::Stale,
+    let answer = ask(file);
+    if let Answer::Refused = answer {
+        let refusing = Refusing {
+            file,
+            stat,
+            base: &place.base,
+            lookup,
+        };
+        return match here {
+            Ok(_) => refusing.doubt().map_or(Probe::Stale, Probe::Unclear),
+            // A living socket of the same name could not be seen.
+            Err(errno) => Probe::Unknown(errno),
+        };
+    }
+    let owner = lookup.everywhere().iter().find(is_owner);
+    match (owner, answer) {
+        (Some(owner), _) => live(owner),
+        (None, Answer::Unknown(errno)) => Probe::Unknown(errno),
+        // A client that is bound to it, or a listener out of sight whose connections are not.
+        (None, _) => match here.unwrap_or_default().iter().find(is_bound) {
+            Some(connected) => live(connected),
+            None => Probe::Live { pid: None },
         },
-        (answer, _) => answer,
     }
 }
 
@@ -101,20 +119,27 @@ pub(super) fn abstract_name(kind: Kind, name: &[u8]) -> Probe {
     }
 }
 
-/// Connects to the very file behind `file` and hangs up at once.
-fn knock(file: &OwnedFd) -> Probe {
-    let attempt = || -> Result<OwnedFd, Errno> {
-        let client = socket::new(Kind::Stream, SocketFlags::NONBLOCK)?;
-        connect(&client, &SocketAddrUnix::new(socket::path_of(file))?)?;
-        Ok(client)
+enum Answer {
+    /// A living socket is bound to the file.
+    Alive,
+    /// None is.
+    Refused,
+    Unknown(Errno),
+}
+
+/// Whether a socket is bound to the very file behind `file`, as connect(2) of a datagram socket
+/// tells in silence: it is never let in by a socket of another kind.
+fn ask(file: &OwnedFd) -> Answer {
+    let attempt = |kind| -> Result<(), Errno> {
+        let client = socket::new(kind, SocketFlags::NONBLOCK)?;
+        connect(&client, &SocketAddrUnix::new(socket::path_of(file))?)
     };
-    match attempt() {
-        Ok(client) => Probe::Live {
-            pid: Peer::of(&client).ok().and_then(|peer| peer.pid()),
-        },
-        // A full backlog; another type of socket: somebody is there.
-        Err(Errno::AGAIN | Errno::PROTOTYPE) => Probe::Live { pid: None },
-        Err(Errno::CONNREFUSED) => Probe::Stale,
-        Err(errno) => Probe::Unknown(errno),
+    match attempt(Kind::Datagram) {
+        Ok(()) | Err(Errno::PROTOTYPE) => Answer::Alive,
+        Err(Errno::CONNREFUSED) => Answer::Refused,
+        // A datagram socket that has a peer, which another kind of client would tell as well; or a
+        // file that may not be changed by anybody (FS_IMMUTABLE_FL).
+        Err(Errno::PERM) if attempt(Kind::SeqPacket) == Err(Errno::PROTOTYPE) => Answer::Alive,
+        Err(errno) => Answer::Unknown(errno),
     }
 }

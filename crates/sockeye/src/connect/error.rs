@@ -13,7 +13,7 @@ use rustix::process::Pid;
 
 use crate::address::{Address, Kind, Name, escaped};
 use crate::adopt::AdoptError;
-use crate::claim::{Fault, Probe, advice, fault_in, in_words, probe};
+use crate::claim::{Doubt, Fault, Probe, advice, fault_in, in_words, probe};
 use crate::ids::{self, Shown};
 use crate::inspect::{diag, is_bound_to};
 
@@ -41,6 +41,8 @@ pub enum ConnectErrorKind {
     ParentNotADirectory(PathBuf),
     /// A socket file that nobody listens on.
     Stale,
+    /// A socket file at which nobody can be reached, though a living socket may be bound to it.
+    Unclear(Doubt),
     /// Nobody has this abstract name.
     NobodyListens,
     /// A server has the address but does not listen: not yet, or not any more.
@@ -169,6 +171,7 @@ fn refused(address: &Address, path: &Path) -> ConnectErrorKind {
         .and_then(|real| Address::from_path(real).ok());
     match probe(target.as_ref().unwrap_or(address)) {
         Probe::Live { pid } => ConnectErrorKind::NotListening { pid },
+        Probe::Unclear(doubt) => ConnectErrorKind::Unclear(doubt),
         _ => ConnectErrorKind::Stale,
     }
 }
@@ -273,6 +276,10 @@ impl fmt::Display for ConnectError {
             ConnectErrorKind::Stale => write!(
                 f,
                 "the socket file is there but nobody listens on it{waited} (left behind by a server that was killed); start the server, it will replace the file"
+            ),
+            ConnectErrorKind::Unclear(doubt) => write!(
+                f,
+                "nobody answers at the socket file{waited} ({doubt}); connect to the path that its server has bound"
             ),
             ConnectErrorKind::NobodyListens => {
                 write!(f, "nobody listens on this name{waited}; {start}")

@@ -2,7 +2,9 @@
 //!
 //! It shows the sockets of the current network namespace only.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
@@ -92,6 +94,13 @@ impl Entry {
     #[must_use]
     pub fn is_reachable(&self) -> bool {
         self.kind == Kind::Datagram || self.state != State::Connected
+    }
+
+    /// Whether the path that it was bound to ends with this name.
+    pub(crate) fn is_named(&self, base: &OsStr) -> bool {
+        let base = base.as_bytes();
+        let name = self.name.as_deref().unwrap_or_default();
+        name == base || name.strip_suffix(base).is_some_and(|d| d.ends_with(b"/"))
     }
 }
 

@@ -6,46 +6,53 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Stat, major, makedev, minor, stat, statfs};
+use rustix::fs::{CWD, Stat, major, makedev, minor, stat, statfs};
 use rustix::io::Errno;
 
 use super::diag::{Entry, FileId};
+use super::mounts::{Mounts, has_subvolumes, hides_its_device};
 use super::socket::{FileState, Holder, SocketFile};
 
-/// Whether the kernel says that `entry` is bound to this file. On a file system that shows other
-/// devices to stat(2) than its own, the bound name decides beside the inode number.
+/// Whether the kernel says that `entry` is bound to this file.
 pub(crate) fn is_bound_to(entry: &Entry, file: impl AsFd, stat: &Stat, base: &OsStr) -> bool {
     let Some(bound) = entry.file else {
         return false;
     };
-    if bound.is(stat) {
-        return true;
+    if bound.inode != stat.st_ino as u32 || bound.is(stat) {
+        return bound.is(stat);
     }
-    let base = base.as_encoded_bytes();
-    let name = entry.name.as_deref().unwrap_or_default();
-    let named_alike = name == base || name.strip_suffix(base).is_some_and(|d| d.ends_with(b"/"));
-    bound.inode == stat.st_ino as u32
-        && named_alike
-        && rustix::fs::fstatfs(file).is_ok_and(|found| hides_its_device(found.f_type as u32))
-}
-
-/// Whether stat(2) shows another device than the file system's own.
-fn hides_its_device(magic: u32) -> bool {
-    // linux/magic.h: BTRFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, BCACHEFS_STATFS_MAGIC
-    [0x9123_683e, 0x794c_7630, 0xca45_1a4e].contains(&magic)
+    let magic = rustix::fs::fstatfs(&file).map_or(0, |found| found.f_type as u32);
+    hides_its_device(magic)
+        && match Mounts::default().device_at(file, Path::new("")) {
+            // Subvolumes of one file system can have files with the same number.
+            Some(device) if has_subvolumes(magic) => device == bound.device && entry.is_named(base),
+            Some(device) => device == bound.device,
+            None => entry.is_named(base),
+        }
 }
 
 impl FileId {
-    fn is(self, stat: &Stat) -> bool {
-        self.inode == stat.st_ino as u32
-            && self.device == (major(stat.st_dev) << 20) | minor(stat.st_dev)
+    /// The file with this inode number on this device, as stat(2) shows both.
+    pub(super) fn new(inode: u64, device: u64) -> Self {
+        Self {
+            inode: inode as u32,
+            device: (major(device) << 20) | minor(device),
+        }
     }
 
-    /// As [`Self::is`], for a file of that path.
-    pub(super) fn is_at(self, path: &Path, stat: &Stat) -> bool {
+    pub(crate) fn is(self, stat: &Stat) -> bool {
+        self == Self::new(stat.st_ino, stat.st_dev)
+    }
+
+    /// As [`Self::is`], for a file of that path, on a file system whose own device stat(2) may not
+    /// show.
+    pub(crate) fn is_at(self, path: &Path, stat: &Stat, mounts: &Mounts) -> bool {
         self.is(stat)
-            || (self.inode == stat.st_ino as u32
-                && statfs(path).is_ok_and(|found| hides_its_device(found.f_type as u32)))
+            || self.inode == stat.st_ino as u32
+                && statfs(path).is_ok_and(|found| hides_its_device(found.f_type as u32))
+                && mounts
+                    .device_at(CWD, path)
+                    .is_none_or(|device| device == self.device)
     }
 }
 
@@ -53,6 +60,7 @@ impl FileId {
 #[derive(Default)]
 pub(super) struct Files {
     seen: HashMap<PathBuf, Result<Stat, Errno>>,
+    mounts: Mounts,
 }
 
 impl Files {
@@ -90,13 +98,15 @@ impl Files {
             // Whoever bound it may have changed its directory since, so only a hit tells anything.
             let found = held.iter().find_map(|holder| {
                 let path = through(holder, "cwd").join(path);
-                self.stat(&path).ok().filter(|stat| id.is_at(&path, stat))
+                self.stat(&path)
+                    .ok()
+                    .filter(|stat| id.is_at(&path, stat, &self.mounts))
             });
             return found.map_or_else(|| unplaced(None), |stat| present(&stat));
         }
         let ours = self.stat(path);
         if let Ok(stat) = &ours
-            && id.is_at(path, stat)
+            && id.is_at(path, stat, &self.mounts)
         {
             return present(stat);
         }
@@ -114,7 +124,7 @@ impl Files {
             (None, None) => return unplaced(None),
         };
         let placed = match found {
-            Ok(stat) if id.is_at(&path, &stat) => {
+            Ok(stat) if id.is_at(&path, &stat, &self.mounts) => {
                 return SocketFile {
                     elsewhere: true,
                     ..present(&stat)

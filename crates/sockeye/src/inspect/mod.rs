@@ -15,7 +15,8 @@
 
 pub mod diag;
 mod file;
-pub(crate) mod mount;
+pub(crate) mod lookup;
+pub(crate) mod mounts;
 pub(crate) mod namespace;
 pub(crate) mod procfs;
 mod snapshot;

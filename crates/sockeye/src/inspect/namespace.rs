@@ -10,7 +10,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::diag::{self, Entry, Table};
+#[cfg(feature = "tokio")]
+use super::diag::Entry;
+use super::diag::{self, Table};
 use super::procfs::{self, Open};
 use crate::sys;
 
@@ -39,10 +41,11 @@ pub(super) fn others() -> BTreeMap<Id, PathBuf> {
     found
 }
 
-/// A socket of another namespace, of those that we may enter.
-pub(crate) fn find_elsewhere(is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+/// The sockets of all other namespaces that we may enter.
+#[cfg(feature = "tokio")]
+pub(crate) fn elsewhere() -> impl Iterator<Item = Entry> {
     let tables = others().into_values().filter_map(|path| dump(&path).ok());
-    tables.flat_map(|table| table.entries).find(is_it)
+    tables.flat_map(|table| table.entries)
 }
 
 fn id_of(path: &Path) -> Option<Id> {

@@ -10,6 +10,7 @@ use rustix::fs::stat;
 
 use super::diag::{self, Entry, FileId};
 use super::file::{Files, absolute, destination};
+use super::mounts::Mounts;
 use super::procfs::{self, Open, Walk};
 use super::socket::{BoundName, FileState, Holder, Socket, SocketFile, State};
 use super::tables::Tables;
@@ -257,6 +258,7 @@ impl Snapshot {
 
     fn select_path(&self, path: &Path) -> Vec<&Socket> {
         let file = stat(path).ok();
+        let mounts = Mounts::default();
         // The path as it is, and as the links in it lead.
         let places: Vec<PathBuf> = [absolute(path), destination(path)]
             .into_iter()
@@ -286,7 +288,8 @@ impl Snapshot {
         };
         let chosen = self.sockets.iter().zip(&self.files).filter(|(socket, id)| {
             let is_it = file.as_ref().zip(id.as_ref());
-            is_it.is_some_and(|(file, id)| id.is_at(path, file)) || was_bound_here(socket).is_some()
+            is_it.is_some_and(|(file, id)| id.is_at(path, file, &mounts))
+                || was_bound_here(socket).is_some()
         });
         chosen.map(|(socket, _)| socket).collect()
     }

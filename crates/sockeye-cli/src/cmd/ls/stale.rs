@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 use sockeye::address::escaped;
+use sockeye::claim::{Doubt, Probe, probe_all};
 use sockeye::inspect::Snapshot;
 use sockeye::{Address, ids};
 
@@ -38,7 +39,6 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
     let snapshot = snapshot(args)?;
-    let certain = blind(&snapshot).is_none();
 
     let owned: HashSet<u32> = snapshot
         .sockets()
@@ -46,30 +46,37 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
         .filter_map(|s| Some(s.file?.inode as u32))
         .collect();
     files.retain(|file| !(owned.contains(&(file.inode as u32)) && file.is_owned(&snapshot)));
-    files.retain(SocketFile::is_unchanged);
     files.retain(|file| {
         args.users.is_empty() || file.uid.is_some_and(|uid| args.users.contains(&uid))
     });
+    let mut files = ask(files, blind(&snapshot).is_none());
+    files.retain(|found| found.file.is_unchanged());
 
     if args.json {
-        for file in &files {
-            let mut record = file.record(certain);
+        for found in &files {
+            let mut record = found.record();
             record.keep(&args.columns);
             json::line(out, &record)?;
         }
     } else if !files.is_empty() {
         let rows: Vec<StaleRow> = files
             .iter()
-            .map(|file| StaleRow {
-                file,
-                certain,
-                users,
-            })
+            .map(|found| StaleRow { found, users })
             .collect();
         listing::write(args, &COLUMNS, &rows, out)?;
     }
     let matched = !files.is_empty();
-    if matched && !certain {
+    let unclear: Vec<Doubt> = files.iter().filter_map(|found| found.doubt).collect();
+    if let [doubt, ..] = unclear[..] {
+        return Ok(Answer {
+            exit: Exit::Incomplete,
+            words: Some(format!(
+                "of the files listed, {} may have a living socket: {doubt}; sockeye why PATH tells of each",
+                unclear.len()
+            )),
+        });
+    }
+    if files.iter().any(|found| !found.is_stale) {
         return Ok(incomplete(
             "whoever owns these sockets, if anybody, is not seen",
             &snapshot,
@@ -125,6 +132,41 @@ fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
     ))
 }
 
+/// A file that no socket in sight is bound to.
+struct Found {
+    file: SocketFile,
+    /// Whether that is certain.
+    is_stale: bool,
+    doubt: Option<Doubt>,
+}
+
+/// Asks the kernel about each file: a socket that is not in sight may be bound to it. Where it gives
+/// no answer, those in sight have to do; `sees_all` says whether these are all.
+fn ask(files: Vec<SocketFile>, sees_all: bool) -> Vec<Found> {
+    // A name that is no address has been taken for owned.
+    let addressed = files.into_iter().filter_map(|file| {
+        let address = Address::from_path(&file.path).ok()?;
+        Some((file, address))
+    });
+    let (files, addresses): (Vec<SocketFile>, Vec<Address>) = addressed.unzip();
+    let probed = files.into_iter().zip(probe_all(&addresses));
+    let judged = probed.filter_map(|(file, probe)| {
+        let (is_stale, doubt) = match probe {
+            Probe::Stale => (true, None),
+            Probe::Unclear(doubt) => (false, Some(doubt)),
+            Probe::Unknown(_) => (sees_all, None),
+            // Somebody has come, or owns it unseen.
+            _ => return None,
+        };
+        Some(Found {
+            file,
+            is_stale,
+            doubt,
+        })
+    });
+    judged.collect()
+}
+
 struct SocketFile {
     path: PathBuf,
     device: u64,
@@ -177,40 +219,41 @@ impl SocketFile {
                 == (self.device, self.inode, self.changed)
         })
     }
+}
 
-    fn record(&self, certain: bool) -> Record<'_> {
-        let path = self.path.as_os_str().as_bytes();
+impl Found {
+    fn record(&self) -> Record<'_> {
+        let path = self.file.path.as_os_str().as_bytes();
         let mut record = Record::of_path(path);
-        record.state = Some(certain.then_some("stale"));
+        record.state = Some(self.is_stale.then_some("stale"));
         record.file = Some(Some(FileRecord {
-            dev: self.device,
-            ino: self.inode,
+            dev: self.file.device,
+            ino: self.file.inode,
             state: Some("present"),
         }));
-        record.uid = Some(self.uid);
-        record.holders = Some(certain.then_some(Holders(&[])));
+        record.uid = Some(self.file.uid);
+        record.holders = Some(self.is_stale.then_some(Holders(&[])));
         record
     }
 }
 
 struct StaleRow<'a> {
-    file: &'a SocketFile,
-    certain: bool,
+    found: &'a Found,
     users: &'a Users,
 }
 
 impl Row for StaleRow<'_> {
     fn write(&self, cell: &mut String, column: Column, _: Form) -> fmt::Result {
         match column {
-            Column::State => cell.write_str(if self.certain { "stale" } else { "?" }),
+            Column::State => cell.write_str(if self.found.is_stale { "stale" } else { "?" }),
             Column::Address => {
-                let path = path_address(self.file.path.as_os_str().as_bytes());
+                let path = path_address(self.found.file.path.as_os_str().as_bytes());
                 write!(cell, "{}", escape::address(&path))
             }
-            Column::User => self.users.write(cell, self.file.uid),
+            Column::User => self.users.write(cell, self.found.file.uid),
             Column::File => cell.write_str("present"),
             Column::Kind => cell.write_char('?'),
-            _ => cell.write_char(if self.certain { '-' } else { '?' }),
+            _ => cell.write_char(if self.found.is_stale { '-' } else { '?' }),
         }
     }
 }

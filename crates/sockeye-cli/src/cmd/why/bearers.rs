@@ -22,26 +22,35 @@ impl Bearers {
         })
     }
 
-    pub(super) fn words(&self) -> String {
-        format!(
-            "{} still {} {} of that name: of a listener that was closed, or of a client that is \
-             bound to the file",
-            self.who,
-            self.who.does("has", "have"),
-            match self.count {
-                1 => "1 connection".to_owned(),
-                count => format!("{count} connections"),
-            }
-        )
+    /// Whose they are, as far as it is known whether the file `is_alive`.
+    pub(super) fn words(&self, is_alive: Option<bool>) -> String {
+        let of = match is_alive {
+            Some(true) => "of a client that is bound to the file",
+            Some(false) => "of a listener that was closed",
+            None => "of a listener that was closed, or of a client that is bound to the file",
+        };
+        let count = match self.count {
+            1 => "1 connection".to_owned(),
+            count => format!("{count} connections"),
+        };
+        let (who, have) = (&self.who, self.who.does("has", "have"));
+        format!("{who} still {have} {count} of that name: {of}")
     }
 
     /// What stale is without them.
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self, is_alive: Option<bool>) -> Verdict {
+        let advice = match is_alive {
+            Some(true) => "end that client, or choose another path for the server",
+            _ => "start the server; sockeye serve replaces the file, and these connections go on",
+        };
         Verdict::new(
             Exit::NothingThere,
             "no-listener",
-            format!("nobody listens on the socket file; {}", self.words()),
-            "start the server; sockeye serve replaces the file, and these connections go on",
+            format!(
+                "nobody listens on the socket file; {}",
+                self.words(is_alive)
+            ),
+            advice,
         )
     }
 }

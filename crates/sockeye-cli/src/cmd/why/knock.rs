@@ -10,10 +10,10 @@ use sockeye::address::MAX_NAME;
 use sockeye::{Address, Kind, Name, Peer};
 
 use super::lost::UNPLACED;
+use super::nobody::stale;
 use super::report::{Check, Report, Status, Verdict};
 use super::stopped::STOPPED;
 use super::user::User;
-use super::verdict::stale;
 use crate::exit::Exit;
 use crate::output::socket::command;
 
@@ -96,7 +96,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
 }
 
 /// Connects without blocking. Returns whom to, in words.
-fn attempt(address: &Address) -> Result<String, Errno> {
+pub(super) fn attempt(address: &Address) -> Result<String, Errno> {
     let (target, _held) = target(address)?;
     let socket_type = match address.kind() {
         Kind::Stream => SocketType::STREAM,

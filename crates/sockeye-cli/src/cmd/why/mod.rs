@@ -6,6 +6,7 @@ mod elsewhere;
 mod knock;
 mod listener;
 mod lost;
+mod nobody;
 mod path;
 mod permission;
 mod process;

@@ -12,10 +12,10 @@ use super::bearers::Bearers;
 use super::elsewhere::Elsewhere;
 use super::listener::{Listener, Standing, Who, is_reachable, queue, standing};
 use super::lost::replaced;
+use super::nobody::{Nobody, nobody_seen};
 use super::report::{Check, Report, Status, Verdict};
 use super::sight::Sight;
 use super::stopped;
-use super::user::seer;
 use crate::exit::Exit;
 
 /// Reports on the sockets that are bound to a socket file.
@@ -34,7 +34,14 @@ pub(super) fn at_file(
     let other = Elsewhere::find(address, path, sight, &here);
     match standing(address.kind(), &here) {
         Standing::Nobody => {
-            nobody_at(sight, Bearers::of(&here), other, report);
+            let found = Nobody {
+                address,
+                path,
+                file,
+                sight,
+                bearers: Bearers::of(&here),
+            };
+            found.conclude(other, report);
         }
         found => {
             meets(address, &found, report);
@@ -237,63 +244,8 @@ fn across(found: &Standing<'_>, sight: &Sight, report: &mut Report) {
     }
 }
 
-fn nobody_at(
-    sight: &Sight,
-    bearers: Option<Bearers>,
-    other: Option<Elsewhere<'_>>,
-    report: &mut Report,
-) {
-    if let Some(bearers) = &bearers {
-        report.note(Check::Listener, bearers.words());
-        report.set_if_refused(bearers.verdict());
-    }
-    match (&sight.blind, other) {
-        (Some(blind), other) => {
-            nobody_seen(blind, report);
-            if let Some(other) = other {
-                other.note(report);
-            }
-        }
-        (None, Some(other)) => {
-            let text = "nobody listens on the socket file that is here";
-            report.step(Check::Listener, Status::No, text);
-            other.conclude(text, report);
-        }
-        (None, None) => {
-            let (text, verdict) = match bearers {
-                Some(bearers) => ("nobody listens on the socket file", bearers.verdict()),
-                None => (
-                    "nobody listens on the socket file: its server is gone",
-                    stale(),
-                ),
-            };
-            report.no(Check::Listener, text, verdict);
-        }
-    }
-}
-
-pub(super) fn stale() -> Verdict {
-    Verdict::new(
-        Exit::NothingThere,
-        "stale",
-        "the socket file is stale: nobody listens on it, its server ended without removing it",
-        "start the server; sockeye serve replaces such a file, others may want it removed first",
-    )
-}
-
-fn nobody_seen(blind: &str, report: &mut Report) {
-    let verdict = Verdict::new(
-        Exit::Incomplete,
-        "nobody-seen",
-        "nobody that I can see listens on it",
-        format!("ask again with --connect, which settles it, or {}", seer()),
-    );
-    let text = format!("nobody that I can see listens; {blind}");
-    report.unknown(Check::Listener, text, verdict);
-}
-
 /// The address with another kind, as it is written.
-fn with_kind(address: &Address, kind: Kind) -> String {
+pub(super) fn with_kind(address: &Address, kind: Kind) -> String {
     let name = match address.name() {
         Name::Path(path) => Name::Path(OsStr::from_bytes(path.as_os_str().as_bytes()).into()),
         other => other.clone(),

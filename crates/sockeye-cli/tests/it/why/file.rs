@@ -7,23 +7,14 @@ use std::path::Path;
 
 use rustix::net::{SocketAddrUnix, SocketType, connect};
 
-use super::{Told, listening, own_pid, unconnected, why};
+use super::{listening, own_pid, unconnected, why};
 use crate::support::{Place, Process, Server, is_root, python, run, sockeye, stale_socket};
-
-/// Without root nobody knows what other users' processes have open.
-#[track_caller]
-fn is_stale(told: &Told) {
-    match is_root() {
-        true => told.is(3, "stale", &["stale"]),
-        false => told.is(7, "nobody-seen", &["nobody that I can see", "--connect"]),
-    };
-}
 
 #[test]
 fn a_stale_file() {
     let place = Place::new();
     stale_socket(&place.socket());
-    is_stale(&why(place.socket(), &[]));
+    why(place.socket(), &[]).is(3, "stale", &["stale"]);
     why(place.socket(), &["--connect"]).is(3, "stale", &["refused"]);
 }
 
@@ -33,24 +24,22 @@ fn a_stale_file_whose_connections_live() {
     let _client = UnixStream::connect(place.socket()).expect("listening");
     let _accepted = listener.accept().expect("waiting");
     drop(listener);
-    bears(&place.socket(), "1 connection of that name");
+    bears(&place.socket(), "listener that was closed", "go on");
     // The claim sees it the same way, and the connection goes on.
     let server = Server::start(place.socket(), &[]);
     let pid = format!("pid {} (", server.process.id());
     why(place.socket(), &[]).is(0, "none", &[&pid]);
 }
 
-/// Nobody listens at the path, and this process is named as who has sockets of that name.
+/// Nobody listens at the path, and this process is named as who has one socket of that name.
 #[track_caller]
-fn bears(path: &Path, words: &str) {
-    let told = why(path, &[]);
-    match is_root() {
-        true => told.is(3, "no-listener", &[&own_pid(), words, "go on"]),
-        false => told.is(7, "nobody-seen", &[&own_pid(), words, "--connect"]),
-    };
-    let told = why(path, &["--connect"]);
-    told.is(3, "no-listener", &[&own_pid(), words, "refused"]);
-    assert!(!told.text.contains("gone"), "{}", told.text);
+fn bears(path: &Path, whose: &str, advice: &str) {
+    for options in [&[] as &[&str], &["--connect"]] {
+        let told = why(path, options);
+        let words = [&*own_pid(), "1 connection of that name", whose, advice];
+        told.is(3, "no-listener", &words);
+        assert!(!told.text.contains("gone"), "{}", told.text);
+    }
     let dir = path.parent().expect("absolute");
     let mut listed = sockeye();
     listed.args(["ls", "--stale", "-H", "--in"]).arg(dir);
@@ -69,7 +58,14 @@ fn a_file_that_a_client_is_bound_to() {
     )
     .expect("listening");
     let _accepted = listener.accept().expect("waiting");
-    bears(&path, "1 connection of that name");
+    if is_root() {
+        bears(&path, "client that is bound", "end that client");
+    }
+    let words = [&*own_pid(), "1 connection of that name"];
+    why(&path, &["--connect"]).is(3, "no-listener", &words);
+    // Nor does a server take its name away.
+    let served = run(sockeye().arg("serve").arg(&path));
+    served.fails(4, &["owns it", &std::process::id().to_string()]);
 }
 
 #[test]
@@ -142,6 +138,6 @@ fn a_path_that_replaced_an_older_servers() {
     fs::remove_file(place.socket()).ok();
     stale_socket(&place.socket());
     let told = why(place.socket(), &[]);
-    is_stale(&told);
+    told.is(3, "stale", &["stale"]);
     assert!(told.text.contains(&old), "{}", told.text);
 }

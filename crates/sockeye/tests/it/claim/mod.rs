@@ -7,6 +7,7 @@ mod lock;
 mod mode;
 mod paths;
 mod release;
+mod views;
 
 use sockeye::claim::ClaimErrorKind;
 use sockeye::{Address, Claim};

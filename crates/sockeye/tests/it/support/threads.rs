@@ -70,11 +70,11 @@ pub(crate) fn in_own_network<T: Send>(act: impl FnOnce() -> T + Send) -> Option<
     deprecated,
     reason = "unshare_unsafe is for CLONE_FILES, which is not asked for here"
 )]
-fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     rustix::thread::unshare(flags)
 }
 
-fn in_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+pub(super) fn in_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(act).join() {
         Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic),

@@ -1,0 +1,220 @@
+//! [`Nobody`]: a socket file that no socket in sight is bound to.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Stat, StatxAttributes, StatxFlags, statx};
+use rustix::io::Errno;
+use sockeye::claim::{Doubt, Probe, probe};
+use sockeye::{Address, Kind, Name};
+
+use super::bearers::Bearers;
+use super::elsewhere::Elsewhere;
+use super::knock::attempt;
+use super::report::{Check, Report, Status, Verdict};
+use super::sight::Sight;
+use super::user::seer;
+use super::verdict::with_kind;
+use crate::exit::Exit;
+
+/// The file, and what is known beside it.
+pub(super) struct Nobody<'a> {
+    pub(super) address: &'a Address,
+    /// Where the address leads to.
+    pub(super) path: &'a Path,
+    pub(super) file: &'a Stat,
+    pub(super) sight: &'a Sight,
+    pub(super) bearers: Option<Bearers>,
+}
+
+impl Nobody<'_> {
+    /// Asks the kernel, which knows more sockets than can be seen, and none of them notices.
+    pub(super) fn conclude(&self, other: Option<Elsewhere<'_>>, report: &mut Report) {
+        let found = Address::from_path(self.path).map(|address| probe(&address));
+        let is_alive = match found {
+            Ok(Probe::Live { .. }) if self.sight.blind.is_none() => Some(true),
+            Ok(Probe::Stale) => Some(false),
+            _ => None,
+        };
+        if let Some(bearers) = &self.bearers {
+            report.note(Check::Listener, bearers.words(is_alive));
+            report.set_if_refused(bearers.verdict(is_alive));
+        }
+        match (found, other) {
+            (Ok(Probe::Unclear(doubt)), _) => unclear(doubt, report),
+            (Ok(Probe::Live { .. }), other) => {
+                self.alive(is_alive, report);
+                if let Some(other) = other {
+                    other.note(report);
+                }
+            }
+            (Ok(Probe::Stale), other) => self.dead(other, report),
+            (_, other) => match &self.sight.blind {
+                Some(blind) => {
+                    nobody_seen(blind, report);
+                    if let Some(other) = other {
+                        other.note(report);
+                    }
+                }
+                None => self.dead(other, report),
+            },
+        }
+    }
+
+    /// Nobody can be reached at the file any more.
+    fn dead(&self, other: Option<Elsewhere<'_>>, report: &mut Report) {
+        if let Some(other) = other {
+            let text = "nobody listens on the socket file that is here";
+            report.step(Check::Listener, Status::No, text);
+            return other.conclude(text, report);
+        }
+        let (text, verdict) = match &self.bearers {
+            Some(bearers) => (
+                "nobody listens on the socket file",
+                bearers.verdict(Some(false)),
+            ),
+            None => (
+                "nobody listens on the socket file: its server is gone",
+                self.bind_mount().unwrap_or_else(stale),
+            ),
+        };
+        report.no(Check::Listener, text, verdict);
+    }
+
+    /// Of a single file, which keeps leading to the file that a server has removed or replaced.
+    fn bind_mount(&self) -> Option<Verdict> {
+        let found = statx(CWD, self.path, AtFlags::empty(), StatxFlags::empty());
+        let is_mounted =
+            found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+        let text = match (self.file.st_nlink, is_mounted) {
+            (0, _) => {
+                "it is a bind mount of a file that was removed since, as each restart of a server does"
+            }
+            (_, true) => "it is a bind mount of a single file",
+            _ => return None,
+        };
+        Some(Verdict::new(
+            Exit::NothingThere,
+            "bind-mount",
+            format!("the socket file is stale: nobody listens on it, and {text}"),
+            "mount the directory of the socket instead of the file, and start the server; while this one is mounted no server can replace it",
+        ))
+    }
+
+    /// A socket is bound to the file, and it is not in sight.
+    fn alive(&self, is_alive: Option<bool>, report: &mut Report) {
+        let wanted = self.address.kind();
+        // Of datagram sockets this is as silent as the probe.
+        let name = Name::Path(OsStr::from_bytes(self.path.as_os_str().as_bytes()).into());
+        let as_datagram = Address::new(Kind::Datagram, &name).map(|address| attempt(&address));
+        let is_datagram = match as_datagram {
+            Ok(Ok(_) | Err(Errno::PERM)) => Some(true),
+            Ok(Err(Errno::PROTOTYPE)) => Some(false),
+            _ => None,
+        };
+        match (is_datagram, wanted) {
+            (Some(true), Kind::Datagram) => {
+                let text = "a process that is not in sight has a datagram socket there";
+                match as_datagram {
+                    Ok(Ok(_)) => report.ok(Check::Listener, text),
+                    _ => report.no(
+                        Check::Listener,
+                        text,
+                        Verdict::new(
+                            Exit::NotPermitted,
+                            "reserved",
+                            format!(
+                                "{text}, connected to another one, so it takes nothing from others"
+                            ),
+                            "look at that process: a server must not connect its datagram socket",
+                        ),
+                    ),
+                }
+            }
+            (Some(true), _) => {
+                let text = format!("the socket is a datagram socket, not a {wanted} one");
+                let advice = format!(
+                    "use a client for datagram sockets: {}",
+                    with_kind(self.address, Kind::Datagram)
+                );
+                report.no(Check::Kind, &text, other_kind(&text, advice));
+            }
+            (Some(false), Kind::Datagram) => {
+                let text = "the socket is not a datagram one";
+                let advice = "use another kind of client: try unix: or seqpacket: before the name";
+                report.no(Check::Kind, text, other_kind(text, advice.to_owned()));
+            }
+            _ => match (&self.bearers, is_alive) {
+                (Some(bearers), Some(true)) => report.no(
+                    Check::Listener,
+                    "nobody listens on the socket file",
+                    bearers.verdict(is_alive),
+                ),
+                _ => self.unseen(report),
+            },
+        }
+    }
+
+    fn unseen(&self, report: &mut Report) {
+        let (why, advice) = match &self.sight.blind {
+            Some(blind) => (blind.as_str(), seer()),
+            None => ("it came just now", "ask again"),
+        };
+        let text = "a living socket is bound to the file, and whether it listens cannot be seen";
+        if self.bearers.is_none() {
+            report.set_if_refused(Verdict::new(
+            Exit::NothingThere,
+            "not-listening",
+            "a living socket is bound to the file and does not listen, not yet or not any more, or it is a client's",
+            "try again, or look for its process",
+        ));
+        }
+        let verdict = Verdict::new(
+            Exit::Incomplete,
+            "nobody-seen",
+            format!("nobody that I can see listens on it, but {text}"),
+            format!("ask again with --connect, which settles it, or {advice}"),
+        );
+        report.unknown(Check::Listener, format!("{text}; {why}"), verdict);
+    }
+}
+
+fn other_kind(text: &str, advice: String) -> Verdict {
+    let text = format!("{text}, which is refused");
+    Verdict::new(Exit::NothingThere, "kind", text, advice)
+}
+
+fn unclear(doubt: Doubt, report: &mut Report) {
+    let text = format!("a connect is refused, and yet the file may have a living server: {doubt}");
+    let advice = match doubt {
+        Doubt::OtherMachine { .. } => {
+            "look at the other machines that use the file system; remove the file if you know that no server uses it"
+        }
+        _ => {
+            "connect to the path that this server has bound; remove the file if you know that no server uses it"
+        }
+    };
+    let verdict = Verdict::new(Exit::InUse, "unclear", &text, advice);
+    report.unknown(Check::Listener, text, verdict);
+}
+
+pub(super) fn stale() -> Verdict {
+    Verdict::new(
+        Exit::NothingThere,
+        "stale",
+        "the socket file is stale: nobody listens on it, its server ended without removing it",
+        "start the server; sockeye serve replaces such a file, others may want it removed first",
+    )
+}
+
+pub(super) fn nobody_seen(blind: &str, report: &mut Report) {
+    let verdict = Verdict::new(
+        Exit::Incomplete,
+        "nobody-seen",
+        "nobody that I can see listens on it",
+        format!("ask again with --connect, which settles it, or {}", seer()),
+    );
+    let text = format!("nobody that I can see listens; {blind}");
+    report.unknown(Check::Listener, text, verdict);
+}

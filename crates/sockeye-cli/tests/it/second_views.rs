@@ -1,0 +1,159 @@
+//! A socket file that is seen twice, through overlayfs or FUSE: the server is reached at one of them
+//! only, and nobody takes the other one for a dead one's.
+//!
+//! Each test has a name of its own for the sockets, since those of other tests may be the same file
+//! as far as anybody can tell.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::support::{
+    Fuse, Place, Server, bind_file, in_own_mounts, mount_overlay, run, sockeye, stale_socket,
+};
+
+/// What serves, in turn: each with the prefix of its kind.
+const SERVERS: [(&str, &str); 3] = [
+    ("stream", ""),
+    ("seqpacket", "seqpacket:"),
+    ("dgram", "dgram:"),
+];
+
+/// A server of each kind in `bound_in` whose file `seen_in` shows as well.
+#[track_caller]
+fn servers_stay(bound_in: &Path, seen_in: &Path, test: &str) {
+    for (kind, prefix) in SERVERS {
+        let name = format!("{test}-{kind}.sock");
+        let (path, seen) = (bound_in.join(&name), seen_in.join(&name));
+        let mut address = std::ffi::OsString::from(prefix);
+        address.push(&path);
+        let mut server = Server::started_by(Server::command(&[]).arg(&address), &path);
+        let pid = format!("pid {}", server.process.id());
+        let number = fs::metadata(&path).expect("it listens").ino();
+
+        let mut second = sockeye();
+        second.arg("serve").arg(&seen);
+        run(&mut second).fails(4, &[&pid, "same file name", "remove it if you know"]);
+        let told = run(sockeye().arg("why").arg(&seen));
+        assert_eq!(told.code, Some(4), "{told:#?}");
+        for words in [&pid, "a connect is refused, and yet", "remove the file if"] {
+            assert!(told.text().contains(words), "{words}: {told:#?}");
+        }
+        assert!(!told.text().contains("stale"), "{told:#?}");
+        let listed = run(sockeye().args(["ls", "--stale", "--in"]).arg(seen_in));
+        assert_eq!(listed.code, Some(7), "{listed:#?}");
+        listed.explains(&[&pid, "1 may have a living socket", "sockeye why"]);
+        assert!(listed.text().contains("?") && !listed.text().contains("stale"));
+        let failed = run(sockeye().args(["send"]).arg(&seen).arg("hello"));
+        failed.fails(3, &[&pid, "the path that its server has bound"]);
+
+        let sent = run(sockeye().args(["send"]).arg(&address).arg("hello"));
+        assert_eq!(sent.code, Some(0), "{sent:#?}");
+        assert_eq!(fs::metadata(&path).expect("it is there").ino(), number);
+        server.stop();
+        assert!(!path.exists(), "its own file was removed");
+    }
+    dead_ones_are_replaced(seen_in, test);
+}
+
+/// What a killed server leaves behind is not blocked by a living one that has another file of the
+/// same name.
+#[track_caller]
+fn dead_ones_are_replaced(directory: &Path, test: &str) {
+    let name = format!("{test}-dead.sock");
+    let elsewhere = Place::new();
+    let _namesake = Server::start(elsewhere.at(&name), &[]);
+    let mut killed = Server::start(directory.join(&name), &[]);
+    killed.process.signal(Signal::KILL);
+    killed.process.wait();
+    let found = run(sockeye().args(["why"]).arg(directory.join(&name)));
+    assert!(
+        found.text().contains("verdict: the socket file is stale"),
+        "{found:#?}"
+    );
+    let mut server = Server::start(directory.join(&name), &[]);
+    server.ask("hello");
+    server.stop();
+    assert!(!directory.join(&name).exists());
+}
+
+#[test]
+fn through_an_overlay_and_below_it() {
+    in_own_mounts(|| {
+        for (place, is_below) in [(Place::new(), true), (Place::new(), false)] {
+            let (upper, merged) = (place.at("upper"), place.at("merged"));
+            if mount_overlay(place.dir(), &upper, &merged) {
+                match is_below {
+                    true => servers_stay(&upper, &merged, "overlay"),
+                    false => servers_stay(&merged, &upper, "overlay"),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn through_bindfs_and_below_it() {
+    in_own_mounts(|| {
+        for is_below in [true, false] {
+            let place = Place::new();
+            let (below, shown) = (place.at("below"), place.at("shown"));
+            let Some(_fuse) = Fuse::mount("bindfs", &["-f"], &below, &shown) else {
+                return;
+            };
+            match is_below {
+                true => servers_stay(&below, &shown, "bindfs"),
+                false => servers_stay(&shown, &below, "bindfs"),
+            }
+        }
+    });
+}
+
+/// It shows inode numbers of its own.
+#[test]
+fn through_mergerfs_and_below_it() {
+    in_own_mounts(|| {
+        for is_below in [true, false] {
+            let place = Place::new();
+            let (below, shown) = (place.at("below"), place.at("shown"));
+            let Some(_fuse) = Fuse::mount("mergerfs", &["-f"], &below, &shown) else {
+                return;
+            };
+            match is_below {
+                true => servers_stay(&below, &shown, "mergerfs"),
+                false => servers_stay(&shown, &below, "mergerfs"),
+            }
+        }
+    });
+}
+
+/// Of a single file, as container runtimes make them. The server has restarted since, or ended.
+#[test]
+fn a_bind_mount_of_a_dead_file_is_named_as_that() {
+    in_own_mounts(|| {
+        let place = Place::new();
+        let (file, shown) = (place.at("real.sock"), place.at("bind-mounted.sock"));
+        stale_socket(&file);
+        bind_file(&file, &shown);
+        for is_removed in [false, true] {
+            if is_removed {
+                fs::remove_file(&file).expect("our own");
+            }
+            let told = run(sockeye().arg("why").arg(&shown));
+            assert_eq!(told.code, Some(3), "{told:#?}");
+            let removed = told.text().contains("removed since");
+            assert_eq!(removed, is_removed, "{told:#?}");
+            for words in ["bind mount of a", "mount the directory"] {
+                assert!(told.text().contains(words), "{words}: {told:#?}");
+            }
+            let before = fs::metadata(&shown).expect("it is there").ino();
+            let mut server = sockeye();
+            server.arg("serve").arg(&shown);
+            run(&mut server).fails(4, &["bind mount", "mount its directory instead"]);
+            assert_eq!(fs::metadata(&shown).expect("it is there").ino(), before);
+            assert!(!place.at("bind-mounted.sock.lock").exists());
+        }
+    });
+}

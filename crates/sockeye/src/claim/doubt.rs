@@ -1,0 +1,253 @@
+//! [`Doubt`]: why a file at which connect(2) is refused may be a living socket's all the same.
+//!
+//! The kernel binds a socket to an inode. overlayfs, FUSE and network file systems show one file
+//! under several inodes, and a server is reached through its own only.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::Stat;
+use rustix::process::Pid;
+
+use crate::ids;
+use crate::inspect::diag::{Entry, FileId};
+use crate::inspect::lookup::Lookup;
+use crate::inspect::mounts::{Mounts, Nature, nature_for};
+
+/// How long the files of all namesakes may take to be looked at: they can be on a mount that hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Files that were made within this time of each other may be one file: not every file system, nor
+/// every FUSE program, keeps nanoseconds.
+const SAME_TIME: Duration = Duration::from_millis(1);
+/// The same for those that keep whole seconds, or two.
+const SAME_SECONDS: u64 = 2;
+
+/// Why a socket file at which connect(2) is refused may belong to a living server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// A living socket was bound to a file of the same name, and one of the two files is on a file
+    /// system that shows the files of others: this may be its file, seen twice.
+    Namesake {
+        /// The socket's process, where it may be known.
+        pid: Option<Pid>,
+        /// The user who made the socket (Linux 5.3).
+        uid: Option<u32>,
+        /// That file system, in words.
+        file_system: &'static str,
+    },
+    /// Other machines use this file system too, and the socket may be one of theirs.
+    OtherMachine {
+        /// The file system, in words.
+        file_system: &'static str,
+    },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namesake {
+                pid,
+                uid,
+                file_system,
+            } => {
+                match (pid, uid) {
+                    (Some(pid), _) => write!(f, "pid {}", pid.as_raw_pid())?,
+                    (None, Some(uid)) => write!(f, "a process of uid {uid}")?,
+                    (None, None) => f.write_str("some process")?,
+                }
+                write!(
+                    f,
+                    " has a living socket of the same file name, and {file_system} may show its file here a second time"
+                )
+            }
+            Self::OtherMachine { file_system } => write!(
+                f,
+                "the file is on {file_system}, where a server of another machine may use it"
+            ),
+        }
+    }
+}
+
+/// A socket file at which connect(2) is refused.
+pub(super) struct Refusing<'a> {
+    pub(super) file: &'a OwnedFd,
+    pub(super) stat: &'a Stat,
+    pub(super) base: &'a OsStr,
+    pub(super) lookup: &'a Lookup,
+}
+
+impl Refusing<'_> {
+    /// Why it may be a living socket's file; `None` where it is none.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        let nature = self.lookup.mounts.nature_at(self.file);
+        if let Nature::Shared(file_system) = nature {
+            return Some(Doubt::OtherMachine { file_system });
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let here = self.lookup.here().unwrap_or_default();
+        let all = here.iter().chain(self.lookup.everywhere());
+        let mut namesakes = all.filter(|entry| entry.is_reachable() && entry.is_named(self.base));
+        let (entry, view) = namesakes.find_map(|entry| {
+            let view = self.may_be_seen(nature, entry, deadline)?;
+            Some((entry, view))
+        })?;
+        Some(Doubt::Namesake {
+            pid: self.lookup.holder(entry.inode),
+            uid: entry.uid,
+            file_system: view.name(),
+        })
+    }
+
+    /// The file system through which the file of `entry` and this one may be one.
+    fn may_be_seen(&self, ours: Nature, entry: &Entry, deadline: Instant) -> Option<Nature> {
+        let id = entry.file?;
+        if self.is_strangers(entry) {
+            return None;
+        }
+        let theirs = self.nature_of(entry, id);
+        let view = match (ours, theirs) {
+            (Nature::Own, Some(Nature::Own)) => return None,
+            (Nature::Own, theirs) => theirs.unwrap_or(Nature::View("another mount namespace")),
+            (ours, _) => ours,
+        };
+        let keeps_numbers = |nature| matches!(nature, Nature::Own | Nature::Overlay);
+        let number = self.stat.st_ino as u32;
+        if keeps_numbers(ours) && theirs.is_none_or(keeps_numbers) && number != id.inode {
+            return None;
+        }
+        match file_of(entry, id, self.lookup, deadline) {
+            Some(theirs) if !may_be_same_time(self.stat, &theirs) => None,
+            _ => Some(view),
+        }
+    }
+
+    /// Whether somebody made the socket who has nothing to do with this file. Anybody may bind any
+    /// name, and must not keep others from theirs.
+    fn is_strangers(&self, entry: &Entry) -> bool {
+        let ours = [Some(0), ids::uid(self.stat.st_uid), ids::own_uid()];
+        match entry.uid {
+            Some(_) => !ours.contains(&entry.uid),
+            // Somebody outside of our user namespace, or anybody on an old kernel.
+            None => !ours.contains(&None) && !ids::all_users_are_mapped(),
+        }
+    }
+
+    /// The nature of the file system that the file of a socket is on, if it is mounted here or where
+    /// its process is.
+    fn nature_of(&self, entry: &Entry, id: FileId) -> Option<Nature> {
+        let here = self.lookup.mounts.nature_of(id.device);
+        let mut pids = self.lookup.pids(entry.inode);
+        here.or_else(|| pids.find_map(|pid| nature_for(pid, id.device)))
+    }
+}
+
+/// The file that a socket is bound to, looked at by its name where its process is.
+fn file_of(entry: &Entry, id: FileId, lookup: &Lookup, deadline: Instant) -> Option<Stat> {
+    let name = PathBuf::from(OsStr::from_bytes(entry.name.as_deref()?));
+    let there = |pid| match (name.strip_prefix("/proc/self"), name.is_absolute()) {
+        // Its server knows it by a descriptor of the directory.
+        (Ok(rest), _) => PathBuf::from(format!("/proc/{pid}")).join(rest),
+        (_, true) => {
+            let mut path = OsString::from(format!("/proc/{pid}/root"));
+            path.push(&name);
+            PathBuf::from(path)
+        }
+        (_, false) => PathBuf::from(format!("/proc/{pid}/cwd")).join(&name),
+    };
+    let mut paths: Vec<PathBuf> = lookup.pids(entry.inode).map(there).collect();
+    if name.is_absolute() {
+        paths.push(name);
+    }
+    let look = move || {
+        let mounts = Mounts::default();
+        paths.into_iter().find_map(|path| {
+            let stat = rustix::fs::stat(&path).ok()?;
+            id.is_at(&path, &stat, &mounts).then_some(stat)
+        })
+    };
+    until(deadline, look)?
+}
+
+/// The two times of last modification may be that of one file, seen twice. Nothing changes it but
+/// utimensat(2), which changes both.
+fn may_be_same_time(one: &Stat, other: &Stat) -> bool {
+    let seconds = one.st_mtime.abs_diff(other.st_mtime);
+    if one.st_mtime_nsec == 0 || other.st_mtime_nsec == 0 {
+        let is_told = one.st_mtime != 0 && other.st_mtime != 0;
+        return !is_told || seconds <= SAME_SECONDS;
+    }
+    let nanoseconds =
+        |stat: &Stat| i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
+    nanoseconds(one).abs_diff(nanoseconds(other)) < SAME_TIME.as_nanos()
+}
+
+/// Runs `look` on a thread of its own, which is left alone where it takes longer.
+fn until<T: Send + 'static>(
+    deadline: Instant,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let left = deadline.checked_duration_since(Instant::now())?;
+    let (tell, told) = mpsc::sync_channel(1);
+    let work = move || {
+        // Nobody may wait any more.
+        let _ = tell.send(look());
+    };
+    thread::Builder::new().spawn(work).ok()?;
+    told.recv_timeout(left).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64, nanoseconds: u64) -> Stat {
+        let mut stat = rustix::fs::stat("/").unwrap();
+        stat.st_mtime = seconds;
+        stat.st_mtime_nsec = nanoseconds;
+        stat
+    }
+
+    #[test]
+    fn times_of_one_file_differ_by_what_a_file_system_drops() {
+        let exact = at(1_700_000_000, 123_456_789);
+        for (seen, is_same) in [
+            (exact, true),
+            (at(1_700_000_000, 123_456_000), true),
+            (at(1_700_000_000, 0), true),
+            (at(1_699_999_998, 0), true),
+            (at(1_699_999_000, 0), false),
+            (at(0, 0), true),
+            (at(1_700_000_000, 133_456_789), false),
+            (at(1_700_000_001, 123_456_789), false),
+        ] {
+            assert_eq!(
+                may_be_same_time(&exact, &seen),
+                is_same,
+                "{}",
+                seen.st_mtime_nsec
+            );
+            assert_eq!(
+                may_be_same_time(&seen, &exact),
+                is_same,
+                "{}",
+                seen.st_mtime_nsec
+            );
+        }
+    }
+
+    #[test]
+    fn a_look_that_hangs_is_left_alone() {
+        let (_hold, held) = mpsc::channel::<()>();
+        let deadline = Instant::now() + Duration::from_millis(10);
+        assert_eq!(until(deadline, move || held.recv().is_err()), None);
+        assert_eq!(until(deadline, || true), None, "no time is left");
+        assert_eq!(until(Instant::now() + PATIENCE, || 7), Some(7));
+    }
+}

@@ -1,0 +1,65 @@
+//! [`Lookup`]: what a probe looks up, each part once and only if it is needed.
+
+use std::cell::OnceCell;
+
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use super::diag::{self, Entry};
+use super::mounts::Mounts;
+use super::procfs::{self, Walk};
+use super::snapshot::{Hidden, Options};
+use super::tables::Tables;
+
+/// The sockets of all network namespaces, who has them open, and the mounts.
+#[derive(Default)]
+pub(crate) struct Lookup {
+    here: OnceCell<Result<Vec<Entry>, Errno>>,
+    everywhere: OnceCell<Vec<Entry>>,
+    walk: OnceCell<Walk>,
+    pub(crate) mounts: Mounts,
+}
+
+impl Lookup {
+    /// The sockets of this network namespace.
+    ///
+    /// # Errors
+    /// As [`diag::dump`].
+    pub(crate) fn here(&self) -> Result<&[Entry], Errno> {
+        let read = || diag::dump().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO));
+        let table = self.here.get_or_init(read);
+        table.as_deref().map_err(|&errno| errno)
+    }
+
+    /// Those of all namespaces that processes and sockets lead to, as far as they may be entered.
+    pub(crate) fn everywhere(&self) -> &[Entry] {
+        self.everywhere.get_or_init(|| {
+            let (options, mut hidden) = (Options::default(), Hidden::default());
+            let Ok(mut tables) = Tables::read(options, &mut hidden) else {
+                return Vec::new();
+            };
+            // What it cannot add is hidden from us.
+            let _ = tables.complete(self.walk(), options, &mut hidden);
+            let entries = tables.entries.into_iter();
+            entries.map(|(entry, _)| entry).collect()
+        })
+    }
+
+    fn walk(&self) -> &Walk {
+        self.walk.get_or_init(procfs::walk)
+    }
+
+    /// The processes that have the socket with this inode number open, of those whose descriptors
+    /// we may read.
+    pub(crate) fn pids(&self, socket: u32) -> impl Iterator<Item = i32> {
+        let found = self.walk().found.iter();
+        found
+            .filter(move |open| open.inode == socket)
+            .map(|open| open.process.pid)
+    }
+
+    /// The one with the lowest number, which is not a child that is about to execute.
+    pub(crate) fn holder(&self, socket: u32) -> Option<Pid> {
+        self.pids(socket).min().and_then(Pid::from_raw)
+    }
+}

@@ -1,0 +1,229 @@
+//! [`Mounts`]: which file system a file or a device is of (proc_pid_mountinfo(5)).
+
+use std::cell::OnceCell;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
+
+/// What the identity of a file says about the sockets that are bound to it: the kernel binds a
+/// socket to an inode, and a file system can show the file of another one under an inode of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// It shows its own files only, with the kernel's own inodes.
+    Own,
+    /// overlayfs: it shows the files of its layers, under their inode numbers.
+    Overlay,
+    /// It shows files of others under numbers of its choice: FUSE and its like, by that name.
+    View(&'static str),
+    /// Other machines use it too, and have sockets of their own: NFS and its like, by that name.
+    Shared(&'static str),
+}
+
+impl Nature {
+    /// By the type of the file system, as mount(8) names it.
+    fn of_type(name: &str) -> Self {
+        match name {
+            "overlay" => Self::Overlay,
+            "nfs" | "nfs4" => Self::Shared("NFS"),
+            "cifs" | "smb3" | "smbfs" => Self::Shared("SMB"),
+            "9p" => Self::Shared("9p"),
+            "virtiofs" => Self::Shared("virtiofs"),
+            "ceph" => Self::Shared("Ceph"),
+            "afs" => Self::Shared("AFS"),
+            "coda" | "gfs2" | "lustre" | "ocfs2" | "orangefs" | "vboxsf" => {
+                Self::Shared("a network file system")
+            }
+            "fuse" | "fuseblk" => Self::View("FUSE"),
+            name if name.starts_with("fuse.") => Self::View("FUSE"),
+            "ecryptfs" => Self::View("eCryptfs"),
+            "aufs" | "shiftfs" | "unionfs" => Self::View("a union file system"),
+            _ => Self::Own,
+        }
+    }
+
+    /// By the magic number of statfs(2) (linux/magic.h).
+    fn of_magic(magic: u32) -> Self {
+        match magic {
+            OVERLAYFS => Self::Overlay,
+            0x6573_5546 => Self::View("FUSE"),
+            0xf15f => Self::View("eCryptfs"),
+            0x6969 => Self::Shared("NFS"),
+            0xff53_4d42 | 0xfe53_4d42 | 0x517b => Self::Shared("SMB"),
+            0x0102_1997 => Self::Shared("9p"),
+            0x00c3_6400 => Self::Shared("Ceph"),
+            0x5346_414f | 0x6b41_4653 => Self::Shared("AFS"),
+            0x7375_7245 | 0x0116_1970 | 0x7461_636f | 0x2003_0528 | 0x786f_4256 => {
+                Self::Shared("a network file system")
+            }
+            _ => Self::Own,
+        }
+    }
+
+    /// Its name in a sentence.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Own => "the same file system",
+            Self::Overlay => "overlayfs",
+            Self::View(name) | Self::Shared(name) => name,
+        }
+    }
+}
+
+// linux/magic.h; the last one is BCACHEFS_STATFS_MAGIC
+const OVERLAYFS: u32 = 0x794c_7630;
+const BTRFS: u32 = 0x9123_683e;
+const BCACHEFS: u32 = 0xca45_1a4e;
+
+/// Whether stat(2) shows another device than the file system's own.
+pub(super) fn hides_its_device(magic: u32) -> bool {
+    [OVERLAYFS, BTRFS, BCACHEFS].contains(&magic)
+}
+
+/// Whether an inode number alone does not tell its files apart.
+pub(super) fn has_subvolumes(magic: u32) -> bool {
+    [BTRFS, BCACHEFS].contains(&magic)
+}
+
+/// The type of the file system that an open file is on, as mount(8) names it (`ext4`,
+/// `fuse.sshfs`); `None` where that cannot be known.
+pub(crate) fn file_system_of(file: impl AsFd) -> Option<String> {
+    let mounts = Mounts::default();
+    let mount = mounts.with_id(mount_id(file, Path::new(""))?)?;
+    Some(mount.kind.clone())
+}
+
+/// A mounted file system.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    id: u64,
+    /// As sock_diag(7) shows it.
+    device: u32,
+    kind: String,
+}
+
+impl Mount {
+    fn nature(&self) -> Nature {
+        Nature::of_type(&self.kind)
+    }
+}
+
+/// The mounts of this thread's mount namespace, read once they are needed.
+#[derive(Default)]
+pub(crate) struct Mounts(OnceCell<Vec<Mount>>);
+
+impl Mounts {
+    fn here(&self) -> &[Mount] {
+        self.0.get_or_init(|| read("thread-self"))
+    }
+
+    /// The nature of the file system with this device, as sock_diag(7) shows it, among the mounts of
+    /// this namespace.
+    pub(crate) fn nature_of(&self, device: u32) -> Option<Nature> {
+        nature_among(self.here(), device)
+    }
+
+    /// The nature of the file system that `file` is of.
+    pub(crate) fn nature_at(&self, file: impl AsFd) -> Nature {
+        let file = file.as_fd();
+        // The type tells more than the magic number, but only where the mount is ours.
+        let mount = mount_id(file, Path::new("")).and_then(|id| self.with_id(id));
+        mount.map_or_else(
+            || fstatfs(file).map_or(Nature::Own, |found| Nature::of_magic(found.f_type as u32)),
+            Mount::nature,
+        )
+    }
+
+    /// The device of the file system itself that a file is of: `path` from `at`, or `at` itself. stat(2)
+    /// can show another one.
+    pub(super) fn device_at(&self, at: impl AsFd, path: &Path) -> Option<u32> {
+        Some(self.with_id(mount_id(at, path)?)?.device)
+    }
+
+    fn with_id(&self, id: u64) -> Option<&Mount> {
+        self.here().iter().find(|mount| mount.id == id)
+    }
+}
+
+/// As [`Mounts::nature_of`], among the mounts that a process has.
+pub(crate) fn nature_for(pid: i32, device: u32) -> Option<Nature> {
+    nature_among(&read(&pid.to_string()), device)
+}
+
+fn nature_among(mounts: &[Mount], device: u32) -> Option<Nature> {
+    let mount = mounts.iter().find(|mount| mount.device == device)?;
+    Some(mount.nature())
+}
+
+/// The number of the mount that a file is on (Linux 5.8).
+fn mount_id(at: impl AsFd, path: &Path) -> Option<u64> {
+    let flags = AtFlags::EMPTY_PATH;
+    let found = statx(at, path, flags, StatxFlags::MNT_ID).ok()?;
+    let is_told = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    is_told.then_some(found.stx_mnt_id)
+}
+
+fn read(process: &str) -> Vec<Mount> {
+    let text = std::fs::read(format!("/proc/{process}/mountinfo")).unwrap_or_default();
+    text.split(|&byte| byte == b'\n')
+        .filter_map(parse)
+        .collect()
+}
+
+/// `36 35 98:0 /root /mnt rw,noatime master:1 - ext3 /dev/root rw`
+fn parse(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|&byte| byte == b' ').map(str::from_utf8);
+    let mut next = || fields.next()?.ok();
+    let id = next()?.parse().ok()?;
+    next()?;
+    let (major, minor) = next()?.split_once(':')?;
+    let device = (major.parse::<u32>().ok()? << 20) | minor.parse::<u32>().ok()?;
+    // The number of optional fields varies; a space in a path is written as \040.
+    let mut rest = line
+        .split(|&byte| byte == b' ')
+        .skip_while(|&field| field != b"-");
+    let kind = str::from_utf8(rest.nth(1)?).ok()?;
+    Some(Mount {
+        id,
+        device,
+        kind: kind.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::diag::FileId;
+
+    #[test]
+    fn lines_of_mountinfo() {
+        let line = b"36 35 254:3 / /mnt\\0402 rw,noatime master:1 shared:7 - fuse.bindfs /a rw";
+        let mount = Mount {
+            id: 36,
+            device: (254 << 20) | 3,
+            kind: "fuse.bindfs".to_owned(),
+        };
+        assert_eq!(mount.nature(), Nature::View("FUSE"));
+        assert_eq!(parse(line), Some(mount));
+        let line = b"37 35 0:51 / /x rw - overlay overlay rw,lowerdir=/l";
+        assert_eq!(
+            parse(line).map(|mount| mount.nature()),
+            Some(Nature::Overlay)
+        );
+        assert_eq!(parse(b"37 35 0:51 / /x rw"), None);
+        assert_eq!(parse(b""), None);
+    }
+
+    #[test]
+    fn a_directory_is_found_with_its_file_system() {
+        let mounts = Mounts::default();
+        let proc = std::fs::File::open("/proc/self").unwrap();
+        let device = mounts.device_at(&proc, Path::new("")).unwrap();
+        let stat = rustix::fs::fstat(&proc).unwrap();
+        let id = FileId::new(0, stat.st_dev);
+        assert_eq!(device, id.device);
+        assert_eq!(mounts.nature_of(device), Some(Nature::Own));
+        assert_eq!(mounts.nature_at(&proc), Nature::Own);
+        assert_eq!(file_system_of(&proc).as_deref(), Some("proc"));
+    }
+}
