@@ -80,6 +80,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     pub(crate) max_message: usize,
 
+    /// Hold at most so many bytes of all messages together that are not
+    /// complete, and of answers that wait to be taken: over it, the connection
+    /// that holds most is closed [default: 64MiB, or four times --max-message]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_buffered: Option<usize>,
+
     /// Permission bits of the socket file, whatever the umask [default: 0600]
     #[arg(short, long, value_name = "OCTAL", value_parser = mode)]
     mode: Option<u32>,
@@ -122,6 +128,10 @@ pub(crate) struct Serve {
     /// with a PROGRAM, one that it could not be started for (10s if not given)
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) first_byte_timeout: Option<Duration>,
+
+    /// Close a connection whose message is not complete D after its first byte
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) message_timeout: Option<Duration>,
 
     /// Close a connection on which nothing came or went for D
     #[arg(long, value_name = "D", value_parser = duration)]
@@ -194,7 +204,8 @@ pub(crate) struct Serve {
 
     /// Start this for each connection, instead of answering messages
     #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = [
-        "reply", "echo", "discard", "framing", "max_message", "idle_timeout", "json", "busy_poll",
+        "reply", "echo", "discard", "framing", "max_message", "max_buffered", "message_timeout",
+        "idle_timeout", "json", "busy_poll",
     ])]
     pub(crate) program: Vec<OsString>,
 }
@@ -219,6 +230,26 @@ impl Serve {
         self.framing.unwrap_or(Framing::Line)
     }
 
+    /// What all unfinished messages may take together.
+    pub(crate) fn max_buffered(&self) -> usize {
+        let few = self.max_message.saturating_mul(4);
+        self.max_buffered.unwrap_or(few.max(64 << 20))
+    }
+
+    /// The least of what --max-buffered may be: a message alone has to have room.
+    pub(crate) fn check_sizes(&self) -> anyhow::Result<()> {
+        match self.max_buffered {
+            Some(all) if all < self.max_message => Err(failure(
+                Exit::Usage,
+                format!(
+                    "cannot listen on {} with --max-buffered {all}: a message alone may have {} bytes (--max-message); raise the one, or lower the other",
+                    self.address, self.max_message
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Options that this kind of socket has no use for are wrong usage.
     pub(crate) fn check_kind(&self, kind: Kind) -> anyhow::Result<()> {
         let unused = [
@@ -237,6 +268,10 @@ impl Serve {
                 self.max_per_uid.is_some() && kind == Kind::Datagram,
             ),
             (
+                "--message-timeout",
+                self.message_timeout.is_some() && (kind != Kind::Stream || self.echo),
+            ),
+            (
                 "--first-byte-timeout",
                 self.first_byte_timeout.is_some() && kind == Kind::Datagram,
             ),
@@ -249,6 +284,7 @@ impl Serve {
             None => Ok(()),
             Some((option, _)) => {
                 let why = match kind {
+                    Kind::Stream => "what is sent back at once has no end",
                     Kind::Datagram => "datagrams come without a connection",
                     _ => "a record is a message",
                 };

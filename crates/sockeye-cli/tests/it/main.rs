@@ -16,6 +16,7 @@ mod support;
 mod addresses;
 mod allowed;
 mod bench;
+mod budget;
 mod busy_poll;
 mod claim_races;
 mod connect;

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::Budget;
 use super::signal::Signal;
 use super::tally::{Entered, State};
 use crate::ancillary::{Received, RecvError, SendError};
@@ -147,6 +149,15 @@ impl<S: Accepted> Connection<S> {
     /// Counts as aborted, though it ends in order.
     pub(super) fn set_broken(&mut self) {
         self.entered.state = State::Broken;
+    }
+
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.entered.tally().budget
+    }
+
+    /// How long a message may take from its first byte on.
+    pub(super) fn message_timeout(&self) -> Option<Duration> {
+        self.entered.tally().message_timeout
     }
 
     pub(super) fn drain_signal(&self) -> Signal {

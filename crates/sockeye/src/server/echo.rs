@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::AsyncWrite;
 
+use super::budget::{Amount, Hold};
 use super::connection::Connection;
 use super::ending::{Due, Ending};
 use super::scratch;
@@ -34,7 +35,8 @@ use crate::async_socket::Attempt;
 ///
 /// # Errors
 /// As recv(2), except that `ECONNRESET` is an end of input too, and send(2); [`io::ErrorKind::TimedOut`] where one of the server's timeouts has
-/// passed.
+/// passed; [`LimitError::Buffered`](super::LimitError::Buffered) where the server has no more room
+/// for what a slow peer does not take.
 ///
 /// # Cancel safety
 /// None: what was read may not have been sent.
@@ -43,11 +45,26 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
     let mut ending = Ending::new(connection.drain_signal());
     // What the peer, which is slow, has not taken yet.
     let mut rest = BytesMut::new();
+    // Where that is left while it waits.
+    let mut hold: Option<Box<Hold<BytesMut>>> = None;
     // Not an async block, which would hold more; most connections are idle most of the time.
     poll_fn(move |cx| {
         loop {
+            if let Some(hold) = &mut hold {
+                rest = hold.take()?.unwrap_or_default();
+            }
             if !rest.is_empty() {
-                ready!(poll_send(connection, cx, &mut rest))?;
+                match poll_send(connection, cx, &mut rest) {
+                    Poll::Ready(sent) => sent?,
+                    Poll::Pending => {
+                        let hold = hold.get_or_insert_with(|| {
+                            Hold::new(connection.budget(), connection.peer())
+                        });
+                        hold.park(std::mem::take(&mut rest), WAITING, cx.waker())?;
+                        return Poll::Pending;
+                    }
+                }
+                hold = None;
             }
             match connection.poll_receive(cx, pass_back) {
                 Poll::Ready(Ok(Back::All)) => ending.came(),
@@ -70,6 +87,12 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
         }
     })
 }
+
+/// What one read has brought, as it is counted while it waits: its memory is kept as a whole.
+const WAITING: Amount = Amount {
+    bytes: scratch::SIZE,
+    fds: 0,
+};
 
 fn poll_send(
     connection: &mut Connection,

@@ -1,16 +1,20 @@
 //! [`Messages`]: a connection read message by message.
 
+mod waiting;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
-use tokio::io::AsyncWriteExt;
+use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
+use super::budget::Hold;
 use super::connection::Connection;
 use super::ending::{Due, Ending, Progress};
 use super::scratch;
@@ -18,6 +22,7 @@ use crate::ancillary::{MAX_DESCRIPTORS, RecvError};
 use crate::async_socket::Attempt;
 use crate::framing::{Codec, Framing, FramingError, Message};
 use crate::stream;
+use waiting::Begun;
 
 /// The room for the rest of a message whose beginning has come.
 const FIRST_ROOM: usize = 4096;
@@ -48,6 +53,12 @@ pub struct Messages {
     buffer: BytesMut,
     /// Whether the buffer is the one that the thread lends.
     holds_scratch: bool,
+    /// Whether a message was taken from the front of the buffer, whose memory is kept as a whole.
+    is_cut: bool,
+    /// Where the buffer is left while something is waited for.
+    hold: Option<Box<Hold<Begun>>>,
+    /// When the message that has begun must have come, once it is waited for.
+    deadline: Option<Pin<Box<Sleep>>>,
     read_size: usize,
     ending: Ending,
     takes_descriptors: bool,
@@ -99,6 +110,11 @@ impl Arrivals {
         within_limit(self.of_message.len())
     }
 
+    fn count(&self) -> usize {
+        let waiting = self.waiting.iter().map(|(_, some)| some.len());
+        waiting.sum::<usize>() + self.of_message.len()
+    }
+
     /// What the decoder has left is the beginning of one message.
     fn wait(&self) -> Result<(), RecvError> {
         within_limit(self.waiting.iter().map(|(_, some)| some.len()).sum())
@@ -129,6 +145,9 @@ impl Messages {
             codec: Codec::new(framing, limit),
             buffer: BytesMut::new(),
             holds_scratch: false,
+            is_cut: false,
+            hold: None,
+            deadline: None,
             // A raw message is what one read gives, so the read is what has the limit.
             read_size: match framing {
                 Framing::Raw => limit.clamp(1, scratch::SIZE),
@@ -164,11 +183,13 @@ impl Messages {
     ///
     /// # Errors
     /// [`FramingError`]; nothing more can be read then. [`io::ErrorKind::TimedOut`] where one of the
-    /// server's timeouts has passed.
+    /// server's timeouts has passed; [`LimitError`](super::LimitError) where the message took too long as a whole, or
+    /// the server had no more room for it.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Message>, FramingError> {
+        self.take_back()?;
         let mut has_read = false;
         loop {
             if !self.buffer.is_empty() {
@@ -189,6 +210,8 @@ impl Messages {
                     arrived.map_err(io::Error::from)?;
                 }
                 if message.is_some() {
+                    (self.hold, self.deadline) = (None, None);
+                    self.is_cut = true;
                     if self.buffer.is_empty() {
                         self.keep_the_rest();
                     }
@@ -216,15 +239,22 @@ impl Messages {
     ///
     /// # Errors
     /// As write(2), and [`io::ErrorKind::TimedOut`] where the peer takes nothing for as long as the
-    /// server's idle timeout.
+    /// server's idle timeout; [`LimitError::Buffered`](super::LimitError::Buffered) where the server has no more room for what
+    /// waits.
     ///
     /// # Cancel safety
     /// None: part of the bytes may have been sent.
     pub async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
-        match self.send_now(wire)? {
-            sent if sent == wire.len() => Ok(()),
-            sent => self.connection.write_all(&wire[sent..]).await,
+        let sent = self.send_now(wire)?;
+        let mut rest = &wire[sent..];
+        if rest.is_empty() {
+            return Ok(());
         }
+        // What came behind the message that this answers waits as well.
+        self.keep_the_rest();
+        poll_fn(|cx| self.poll_send(cx, &mut rest)).await?;
+        self.hold = None;
+        Ok(())
     }
 
     /// Sends as many bytes as there is room for, without waiting, and returns their number.
@@ -241,7 +271,9 @@ impl Messages {
     /// How many bytes have come of a message that is not complete.
     #[must_use]
     pub fn begun(&self) -> usize {
-        self.buffer.len()
+        let left = self.hold.as_ref();
+        let left = left.and_then(|hold| hold.look(|begun| begun.buffer.len()));
+        left.unwrap_or(self.buffer.len())
     }
 
     /// The connection.
@@ -252,11 +284,14 @@ impl Messages {
 
     /// Waits for bytes, or, unless a message has begun, for a drain.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Event>> {
+        self.take_back()?;
         loop {
             if let Poll::Ready(read) = self.poll_read(cx) {
                 return Poll::Ready(read.map(Event::Read));
             }
             if !self.buffer.is_empty() {
+                self.in_time(cx)?;
+                self.leave(cx, 0)?;
                 return Poll::Pending;
             }
             match ready!(self.ending.poll_due(cx, self.connection.as_fd()))? {
@@ -314,9 +349,10 @@ impl Messages {
             let rest = BytesMut::from(&self.buffer[..]);
             scratch::put_back(std::mem::replace(&mut self.buffer, rest));
             self.holds_scratch = false;
-        } else if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
+        } else if self.is_cut {
+            self.buffer = BytesMut::from(&self.buffer[..]);
         }
+        self.is_cut = false;
     }
 
     fn end(&mut self) {

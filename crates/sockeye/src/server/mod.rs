@@ -1,11 +1,13 @@
 //! [`Server`]: from a listener to connections, within limits, until it is told to stop.
 
 mod accept;
+mod budget;
 mod connection;
 mod echo;
 mod ending;
 mod handlers;
 mod handover;
+mod limits;
 mod log;
 mod messages;
 mod records;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use connection::{Connection, Slot};
 pub use echo::echo;
+pub use limits::LimitError;
 pub use messages::Messages;
 pub use records::{Record, Records};
 pub use tally::Report;
@@ -36,6 +39,7 @@ use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
 use crate::takeover::TakeoverError;
 use accept::{Acceptor, Next};
+use budget::Budget;
 use connection::Timeouts;
 use handlers::Handlers;
 use handover::{Entrance, Step};
@@ -49,7 +53,9 @@ const REAP: Duration = Duration::from_secs(1);
 
 /// Accepts connections, streams or seqpacket ones, runs a handler for each, and drains at shutdown.
 ///
-/// There is no limit and no timeout unless one is set.
+/// Unfinished messages, and the descriptors that came with them, have a limit together
+/// ([`max_buffered`](Self::max_buffered)). There is no other limit, and no timeout, unless one is
+/// set.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -76,8 +82,11 @@ const REAP: Duration = Duration::from_secs(1);
 pub struct Server {
     max_connections: Option<usize>,
     max_per_uid: Option<usize>,
+    max_buffered: usize,
+    max_buffered_descriptors: Option<usize>,
     authorize: Option<Arc<Authorize>>,
     timeouts: Timeouts,
+    message_timeout: Option<Duration>,
     busy_poll: Duration,
     drain: Duration,
     grace: Duration,
@@ -93,14 +102,17 @@ impl Default for Server {
 }
 
 impl Server {
-    /// A server without limits that drains for ten seconds.
+    /// A server that holds at most 64 MiB of unfinished messages, and drains for ten seconds.
     #[must_use]
     pub fn new() -> Self {
         Self {
             max_connections: None,
             max_per_uid: None,
+            max_buffered: budget::DEFAULT_BYTES,
+            max_buffered_descriptors: None,
             authorize: None,
             timeouts: Timeouts::default(),
+            message_timeout: None,
             busy_poll: Duration::ZERO,
             drain: Duration::from_secs(10),
             grace: Duration::ZERO,
@@ -108,22 +120,6 @@ impl Server {
             handed_over: None,
             renew: None,
         }
-    }
-
-    /// Serves at most `connections` at a time; others wait in the backlog.
-    #[must_use]
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = Some(connections);
-        self
-    }
-
-    /// Serves at most `connections` of one user at a time; others are closed at once, told
-    /// nothing, and counted as refused. Users without a mapping in our user namespace cannot be told
-    /// apart ([`Peer::uid`]) and count together, as one.
-    #[must_use]
-    pub fn max_per_uid(mut self, connections: usize) -> Self {
-        self.max_per_uid = Some(connections);
-        self
     }
 
     /// Asks `allow` before a connection gets to the handler, with its peer and its socket (for
@@ -135,22 +131,6 @@ impl Server {
         allow: impl Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.authorize = Some(Arc::new(allow));
-        self
-    }
-
-    /// Reading from a connection that has sent nothing for this long since it was accepted fails
-    /// with [`io::ErrorKind::TimedOut`].
-    #[must_use]
-    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.first_byte = Some(timeout);
-        self
-    }
-
-    /// Waiting for a connection on which nothing came or went for this long fails with
-    /// [`io::ErrorKind::TimedOut`].
-    #[must_use]
-    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.idle = Some(timeout);
         self
     }
 
@@ -235,7 +215,8 @@ impl Server {
         H: Fn(Connection<S>) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        let tally = Tally::new();
+        let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
+        let tally = Tally::new(budget, self.message_timeout);
         let handlers = Handlers::new();
         let mut shutdown = pin!(shutdown);
         let listener = tokio::select! {
@@ -336,7 +317,9 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("max_connections", &self.max_connections)
             .field("max_per_uid", &self.max_per_uid)
+            .field("max_buffered", &self.max_buffered)
             .field("timeouts", &self.timeouts)
+            .field("message_timeout", &self.message_timeout)
             .field("drain", &self.drain)
             .field("grace", &self.grace)
             .finish_non_exhaustive()

@@ -2,13 +2,15 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use super::budget::{Amount, Hold};
 use super::connection::Connection;
 use super::ending::{Due, Ending, Progress};
 use crate::ancillary::{RecvError, SendError};
@@ -26,6 +28,9 @@ pub struct Records {
     connection: Connection<SeqPacket>,
     limit: usize,
     ending: Ending,
+    /// The size of the record that came last.
+    size: usize,
+    has_yielded: bool,
 }
 
 /// A record and the descriptors that came along.
@@ -54,6 +59,8 @@ impl Records {
             ending: Ending::new(connection.drain_signal()),
             connection,
             limit,
+            size: 0,
+            has_yielded: false,
         }
     }
 
@@ -79,6 +86,8 @@ impl Records {
             };
             match event {
                 Event::Record(record) => {
+                    self.size = record.payload.len();
+                    self.has_yielded = false;
                     self.connection.set_idle(false);
                     self.ending.came();
                     return Ok(Some(record));
@@ -93,7 +102,8 @@ impl Records {
     /// Sends one record and duplicates of `descriptors`.
     ///
     /// # Errors
-    /// As [`Connection::send_with`].
+    /// As [`Connection::send_with`]; [`LimitError::Buffered`](super::LimitError::Buffered) where the
+    /// server has no more room for what waits: this record, and the one that it answers.
     ///
     /// # Cancel safety
     /// A dropped future has sent nothing.
@@ -102,7 +112,27 @@ impl Records {
         record: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        self.connection.send_with(record, descriptors).await
+        {
+            let mut sent = pin!(self.connection.send_with(record, descriptors));
+            let first = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await;
+            if let Poll::Ready(sent) = first {
+                return sent;
+            }
+        }
+        let mut hold = Hold::new(self.connection.budget(), self.connection.peer());
+        let amount = Amount {
+            bytes: self.size + record.len(),
+            fds: 0,
+        };
+        let mut sent = pin!(self.connection.send_with(record, descriptors));
+        poll_fn(|cx| match sent.as_mut().poll(cx) {
+            Poll::Ready(sent) => Poll::Ready(sent),
+            Poll::Pending => {
+                hold.park((), amount, cx.waker())?;
+                Poll::Pending
+            }
+        })
+        .await
     }
 
     /// The connection.
@@ -124,6 +154,13 @@ impl Records {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
+        // Those who have to give up theirs come first, or all might take one more.
+        if self.connection.budget().is_ending_some()
+            && !std::mem::replace(&mut self.has_yielded, true)
+        {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mut buffer = SPARE.take();
         if buffer.len() < self.limit {
             // Memory that was never written to takes no room.

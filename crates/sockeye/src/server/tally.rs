@@ -11,6 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::budget::Budget;
 use super::log;
 use super::signal::Gate;
 
@@ -41,7 +42,7 @@ impl fmt::Display for Report {
 }
 
 /// The counters that all connections of a server share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
     served: AtomicU64,
     refused: AtomicU64,
@@ -50,6 +51,9 @@ pub(super) struct Tally {
     accept_errors: AtomicU64,
     open: AtomicUsize,
     per_uid: Mutex<HashMap<Option<u32>, usize>>,
+    /// What they may hold together.
+    pub(super) budget: Arc<Budget>,
+    pub(super) message_timeout: Option<Duration>,
     /// Told whenever a connection has closed.
     closed: Notify,
     /// Of connections and of running handlers.
@@ -63,8 +67,23 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::default()
+    pub(super) fn new(budget: Budget, message_timeout: Option<Duration>) -> Arc<Self> {
+        Arc::new(Self {
+            served: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            drained: AtomicU64::default(),
+            aborted: AtomicU64::default(),
+            accept_errors: AtomicU64::default(),
+            open: AtomicUsize::default(),
+            per_uid: Mutex::default(),
+            budget: Arc::new(budget),
+            message_timeout,
+            closed: Notify::new(),
+            tracker: TaskTracker::new(),
+            drain: Arc::default(),
+            cut: Arc::default(),
+            dropped: Arc::default(),
+        })
     }
 
     pub(super) fn abort(&self) {

@@ -21,6 +21,8 @@ mod adopt;
 #[cfg(feature = "tokio")]
 mod arrivals;
 #[cfg(feature = "tokio")]
+mod budget;
+#[cfg(feature = "tokio")]
 mod busy_poll;
 mod claim;
 mod connect;

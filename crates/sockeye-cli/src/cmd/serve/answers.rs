@@ -59,7 +59,9 @@ impl Answers {
         let mut waiting = lock(&self.waiting);
         let for_all: usize = waiting.values().map(VecDeque::len).sum();
         let for_one = waiting.get(&to).map_or(0, VecDeque::len);
-        if for_all >= WAITING || for_one >= WAITING_FOR_ONE {
+        let bytes: usize = waiting.values().flatten().map(|(some, _)| some.len()).sum();
+        let is_full = bytes + answer.len() > self.handler.max_buffered;
+        if is_full || for_all >= WAITING || for_one >= WAITING_FOR_ONE {
             let text = "does not take its answers, and too many wait; this one is dropped";
             return self.handler.complain(|| peer, text);
         }

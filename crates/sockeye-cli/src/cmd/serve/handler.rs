@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Buf, Bytes};
 use sockeye::Peer;
 use sockeye::framing::{Framing, FramingError, Message};
-use sockeye::server::{Connection, Messages, echo};
+use sockeye::server::{Connection, LimitError, Messages, echo};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -27,6 +27,8 @@ pub(super) struct Handler {
     json: bool,
     framing: Framing,
     pub(super) max_message: usize,
+    /// What may wait for those who do not take it.
+    pub(super) max_buffered: usize,
     answer: Answer,
     /// The reply as it goes over a stream.
     framed: Bytes,
@@ -56,6 +58,7 @@ impl Handler {
             json: args.json,
             framing,
             max_message: args.max_message,
+            max_buffered: args.max_buffered(),
             answer,
             framed,
             throttle: Throttle::new(),
@@ -90,7 +93,11 @@ impl Handler {
             match &mut talk {
                 Talk::Echo(connection) => {
                     if let Err(error) = echo(connection).await {
-                        self.tell_end(|| connection.peer().ok(), &error.into());
+                        let peer = || connection.peer().ok();
+                        match limit(&error) {
+                            Some(_) => self.tell_limit(peer, &error, 0),
+                            None => self.tell_end(peer, &error.into()),
+                        }
                     }
                 }
                 Talk::Messages(messages) => {
@@ -112,6 +119,9 @@ impl Handler {
             FramingError::Incomplete { got } => {
                 format!("{got} bytes of a message and then the end; it is not answered")
             }
+            FramingError::Io(error) if limit(error).is_some() => {
+                return self.tell_limit(peer, error, messages.begun());
+            }
             FramingError::Io(error)
                 if error.kind() == ErrorKind::TimedOut && messages.begun() > 0 =>
             {
@@ -128,6 +138,28 @@ impl Handler {
             }
         };
         self.complain(peer, &format!("sent {text}"));
+    }
+
+    /// Says which limit of the server has ended a connection, of whose message so many bytes came.
+    pub(super) fn tell_limit(
+        &self,
+        peer: impl FnOnce() -> Option<Peer>,
+        error: &io::Error,
+        begun: usize,
+    ) {
+        let text = match limit(error) {
+            Some(LimitError::Buffered { held, limit }) => format!(
+                "holds most of what waits, {held} bytes, and all together exceed {limit} (--max-buffered)"
+            ),
+            Some(LimitError::Descriptors { held, limit }) => format!(
+                "holds most file descriptors of unfinished messages, {held}, and all together exceed {limit}"
+            ),
+            Some(LimitError::MessageTimeout { limit }) => format!(
+                "sent {begun} bytes of a message and not its end within {limit:?} (--message-timeout)"
+            ),
+            _ => return,
+        };
+        self.complain(peer, &format!("{text}; its connection is closed"));
     }
 
     /// That the peer is gone or silent is for those who ask; anything else has gone wrong here.
@@ -216,6 +248,11 @@ impl Handler {
             self.stop.cancel();
         }
     }
+}
+
+/// The limit of the server that has ended a connection, if one has.
+pub(super) fn limit(error: &io::Error) -> Option<&LimitError> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// What to say of descriptors that could not be taken.

@@ -53,6 +53,7 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
             ),
         ));
     }
+    args.check_sizes()?;
     // Before anything is opened, so that the numbers are those that were passed on.
     let listener = match args.address.name() {
         Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
@@ -252,7 +253,10 @@ async fn serve(
 
 /// The server of connections that the arguments ask for.
 fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
-    let mut server = Server::new().drain(args.drain).busy_poll(args.busy_poll);
+    let mut server = Server::new()
+        .max_buffered(args.max_buffered())
+        .drain(args.drain)
+        .busy_poll(args.busy_poll);
     if let Some(most) = args.max_connections {
         server = server.max_connections(most);
     }
@@ -261,6 +265,9 @@ fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
     }
     if let Some(timeout) = args.first_byte_timeout {
         server = server.first_byte_timeout(timeout);
+    }
+    if let Some(timeout) = args.message_timeout {
+        server = server.message_timeout(timeout);
     }
     if let Some(timeout) = args.idle_timeout {
         server = server.idle_timeout(timeout);

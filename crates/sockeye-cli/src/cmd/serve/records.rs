@@ -10,7 +10,7 @@ use sockeye::ancillary::{RecvError, SendError};
 use sockeye::server::{Connection, Records};
 use tracing::debug;
 
-use super::handler::Handler;
+use super::handler::{Handler, limit};
 use crate::output::message::{Received, Sender};
 
 /// What the kernel wants of a send buffer besides the bytes of a record.
@@ -20,6 +20,11 @@ pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPack
     let mut records = Records::new(connection, handler.max_message);
     if let Err(error) = converse(&handler, &mut records).await {
         let peer = || records.connection().peer().ok();
+        if let RecvError::Io(error) = &error
+            && limit(error).is_some()
+        {
+            return handler.tell_limit(peer, error, 0);
+        }
         match told(&error) {
             Some(text) => handler.complain(peer, &format!("{text}; its connection is closed")),
             None => {

@@ -1,0 +1,147 @@
+//! [`Ledger`]: who holds what, and who has to give it up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Amount, Evict};
+use crate::server::LimitError;
+
+/// What a message holds that is just arriving counts for less than what stands still: by how long
+/// nothing new has come for it.
+const STANDING: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+/// That is for one that holds no more than this part of all that there is.
+const SMALL_PART: usize = 16;
+/// So many of those that hold most are compared.
+const CANDIDATES: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) next: u64,
+    holders: BTreeMap<u64, Holder>,
+    pub(super) bytes: Ranking,
+    fds: Ranking,
+}
+
+/// A user id; all that are not known are one.
+pub(super) type User = Option<u32>;
+
+#[derive(Debug)]
+pub(super) struct Holder {
+    amount: Amount,
+    user: User,
+    pub(super) share: Arc<dyn Evict>,
+}
+
+/// Who holds how much of one kind.
+#[derive(Debug)]
+pub(super) struct Ranking {
+    limit: usize,
+    pub(super) total: usize,
+    users: BTreeMap<User, Part>,
+}
+
+/// What one user's connections hold.
+#[derive(Debug, Default)]
+struct Part {
+    total: usize,
+    /// Since when they do.
+    by_amount: BTreeMap<(usize, u64), Instant>,
+}
+
+impl Ledger {
+    pub(super) fn new(bytes: usize, fds: usize) -> Self {
+        Self {
+            next: 0,
+            holders: BTreeMap::new(),
+            bytes: Ranking::new(bytes),
+            fds: Ranking::new(fds),
+        }
+    }
+
+    pub(super) fn set(&mut self, id: u64, user: User, amount: Amount, share: &Arc<dyn Evict>) {
+        self.remove(id);
+        let now = Instant::now();
+        self.bytes.add(user, amount.bytes, id, now);
+        self.fds.add(user, amount.fds, id, now);
+        let holder = Holder {
+            amount,
+            user,
+            share: Arc::clone(share),
+        };
+        self.holders.insert(id, holder);
+    }
+
+    pub(super) fn remove(&mut self, id: u64) -> Option<Holder> {
+        let holder = self.holders.remove(&id)?;
+        self.bytes.remove(holder.user, holder.amount.bytes, id);
+        self.fds.remove(holder.user, holder.amount.fds, id);
+        Some(holder)
+    }
+
+    /// Who has to end so that no limit is exceeded, and what to say of it.
+    pub(super) fn too_much(&self) -> Option<(u64, LimitError)> {
+        if let Some((held, id)) = self.bytes.victim() {
+            let limit = self.bytes.limit;
+            return Some((id, LimitError::Buffered { held, limit }));
+        }
+        let (held, id) = self.fds.victim()?;
+        let limit = self.fds.limit;
+        Some((id, LimitError::Descriptors { held, limit }))
+    }
+}
+
+impl Ranking {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            total: 0,
+            users: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, user: User, amount: usize, id: u64, now: Instant) {
+        if amount > 0 {
+            let part = self.users.entry(user).or_default();
+            part.by_amount.insert((amount, id), now);
+            part.total += amount;
+            self.total += amount;
+        }
+    }
+
+    fn remove(&mut self, user: User, amount: usize, id: u64) {
+        if let Some(part) = self.users.get_mut(&user)
+            && part.by_amount.remove(&(amount, id)).is_some()
+        {
+            part.total -= amount;
+            self.total -= amount;
+            if part.total == 0 {
+                self.users.remove(&user);
+            }
+        }
+    }
+
+    /// Who has to end, where all hold too much: of the user whose connections hold most, the one
+    /// that holds most. But a message that is just arriving will soon be done with what it holds,
+    /// unless that is a large part of everything.
+    fn victim(&self) -> Option<(usize, u64)> {
+        if self.total <= self.limit {
+            return None;
+        }
+        let now = Instant::now();
+        let weight = |held: usize, since: Instant| {
+            let (least, most) = STANDING;
+            let stands = match held <= self.limit / SMALL_PART {
+                true => now.duration_since(since).clamp(least, most),
+                false => most,
+            };
+            held as u128 * stands.as_micros()
+        };
+        let part = self.users.values().max_by_key(|part| part.total)?;
+        let largest = part.by_amount.iter().rev().take(CANDIDATES);
+        let victim = largest.max_by_key(|((held, _), since)| weight(*held, **since));
+        victim.map(|(victim, _)| *victim)
+    }
+}

@@ -1,0 +1,209 @@
+//! [`Budget`]: what all connections of a server together may hold while they wait.
+
+mod ledger;
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::LimitError;
+use crate::ancillary::MAX_DESCRIPTORS;
+use crate::peer::Peer;
+use ledger::{Ledger, User};
+use rustix::process::{Resource, getrlimit};
+
+/// Where nothing else was asked for: 64 MiB.
+pub(super) const DEFAULT_BYTES: usize = 64 << 20;
+/// Of the descriptors, however many files may be open.
+const MOST_FDS: usize = 4096;
+/// Bytes of memory and descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Amount {
+    pub(super) bytes: usize,
+    pub(super) fds: usize,
+}
+
+/// A message that arrives with one read, and an answer that is sent at once, are never entered here:
+/// only what a connection holds while it waits.
+#[derive(Debug)]
+pub(super) struct Budget {
+    ledger: Mutex<Ledger>,
+    /// How many were told to end and have not done so.
+    ending: AtomicUsize,
+}
+
+impl Budget {
+    /// `fds` is a quarter of the limit of open files where nothing else was asked for: the rest is
+    /// for connections. A message with as many as the kernel takes has room in any case.
+    pub(super) fn new(bytes: usize, fds: Option<usize>) -> Self {
+        let open_files = || getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let fds = fds.unwrap_or_else(|| usize::try_from(open_files() / 4).unwrap_or(usize::MAX));
+        Self {
+            ledger: Mutex::new(Ledger::new(bytes, fds.clamp(MAX_DESCRIPTORS, MOST_FDS))),
+            ending: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether somebody was told to end and still holds what it had.
+    pub(super) fn is_ending_some(&self) -> bool {
+        self.ending.load(Ordering::Relaxed) > 0
+    }
+
+    /// Enters what `id` holds now. Where that is more than there is, those that hold most end.
+    fn set(&self, id: u64, user: User, amount: Amount, share: &Arc<dyn Evict>) {
+        let mut ledger = self.ledger();
+        ledger.set(id, user, amount, share);
+        let mut evicted = Vec::new();
+        while let Some(victim) = ledger.too_much() {
+            evicted.extend(
+                ledger
+                    .remove(victim.0)
+                    .map(|holder| (holder.share, victim.1)),
+            );
+        }
+        drop(ledger);
+        for (share, why) in evicted {
+            share.evict(why, &self.ending);
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Nothing in there can panic half-way.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What can be taken from a connection that waits.
+trait Evict: Send + Sync + std::fmt::Debug {
+    fn evict(&self, why: LimitError, ending: &AtomicUsize);
+}
+
+/// Where a connection leaves what it holds while it waits, so that it can be freed at once and not
+/// only when the connection comes to run.
+struct Share<T>(Mutex<State<T>>);
+
+struct State<T> {
+    parked: Option<T>,
+    waker: Option<Waker>,
+    evicted: Option<LimitError>,
+    /// Whether the connection has ended by itself.
+    is_gone: bool,
+}
+
+impl<T> Share<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing in there can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> std::fmt::Debug for Share<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Share").finish_non_exhaustive()
+    }
+}
+
+impl<T: Send> Evict for Share<T> {
+    fn evict(&self, why: LimitError, ending: &AtomicUsize) {
+        let mut state = self.state();
+        if state.is_gone {
+            return;
+        }
+        state.evicted = Some(why);
+        ending.fetch_add(1, Ordering::Relaxed);
+        let (parked, waker) = (state.parked.take(), state.waker.take());
+        drop(state);
+        // Not under the lock: dropping and waking may run anything.
+        drop(parked);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// What one connection holds, entered in the [`Budget`] until it is dropped.
+pub(super) struct Hold<T: Send + 'static> {
+    budget: Arc<Budget>,
+    id: u64,
+    user: User,
+    share: Arc<Share<T>>,
+    entered: Amount,
+}
+
+impl<T: Send + 'static> Hold<T> {
+    /// Of a connection with that peer.
+    pub(super) fn new(budget: &Arc<Budget>, peer: io::Result<Peer>) -> Box<Self> {
+        let mut ledger = budget.ledger();
+        let id = ledger.next;
+        ledger.next += 1;
+        drop(ledger);
+        Box::new(Self {
+            budget: Arc::clone(budget),
+            id,
+            user: peer.ok().and_then(|peer| peer.uid()),
+            share: Arc::new(Share(Mutex::new(State {
+                parked: None,
+                waker: None,
+                evicted: None,
+                is_gone: false,
+            }))),
+            entered: Amount::default(),
+        })
+    }
+
+    /// Leaves `what` here while the task waits.
+    ///
+    /// # Errors
+    /// [`LimitError`], where this connection had to give it up.
+    pub(super) fn park(&mut self, what: T, amount: Amount, waker: &Waker) -> io::Result<()> {
+        let mut state = self.share.state();
+        state.parked = Some(what);
+        match &mut state.waker {
+            Some(known) if known.will_wake(waker) => {}
+            known => *known = Some(waker.clone()),
+        }
+        drop(state);
+        if amount != self.entered {
+            self.entered = amount;
+            let share: Arc<dyn Evict> = Arc::clone(&self.share) as _;
+            self.budget.set(self.id, self.user, amount, &share);
+        }
+        self.evicted()
+    }
+
+    /// Takes back what was parked, if anything was.
+    ///
+    /// # Errors
+    /// As [`Self::park`].
+    pub(super) fn take(&mut self) -> io::Result<Option<T>> {
+        self.evicted()?;
+        Ok(self.share.state().parked.take())
+    }
+
+    /// Looks at what is parked, if anything is.
+    pub(super) fn look<U>(&self, look: impl FnOnce(&T) -> U) -> Option<U> {
+        self.share.state().parked.as_ref().map(look)
+    }
+
+    fn evicted(&self) -> io::Result<()> {
+        match &self.share.state().evicted {
+            None => Ok(()),
+            Some(why) => Err(why.clone().into()),
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Hold<T> {
+    fn drop(&mut self) {
+        self.budget.ledger().remove(self.id);
+        let mut state = self.share.state();
+        state.is_gone = true;
+        if state.evicted.is_some() {
+            self.budget.ending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

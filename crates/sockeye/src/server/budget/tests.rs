@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use super::*;
+
+const MOMENT: Duration = Duration::from_millis(5);
+
+fn budget(bytes: usize) -> Arc<Budget> {
+    Arc::new(Budget::new(bytes, Some(300)))
+}
+
+fn hold(budget: &Arc<Budget>, uid: u32) -> Box<Hold<&'static str>> {
+    let mut hold = Hold::new(budget, Err(io::ErrorKind::NotConnected.into()));
+    hold.user = Some(uid);
+    hold
+}
+
+fn park(hold: &mut Hold<&'static str>, bytes: usize, fds: usize) -> io::Result<()> {
+    hold.park("kept", Amount { bytes, fds }, Waker::noop())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_that_holds_most_ends_and_the_others_keep_what_they_have() {
+    let budget = budget(100);
+    let mut holds: Vec<_> = (0..4).map(|_| hold(&budget, 0)).collect();
+    for (hold, bytes) in holds.iter_mut().zip([30, 45, 20]) {
+        park(hold, bytes, 0).unwrap();
+    }
+    park(&mut holds[3], 6, 0).unwrap();
+    assert!(budget.is_ending_some());
+    let error = holds[1].take().unwrap_err();
+    let why = error.get_ref().unwrap().downcast_ref::<LimitError>();
+    let expected = LimitError::Buffered {
+        held: 45,
+        limit: 100,
+    };
+    assert_eq!(why, Some(&expected));
+    holds.remove(1);
+    assert!(!budget.is_ending_some());
+    for hold in &mut holds {
+        assert_eq!(hold.take().unwrap(), Some("kept"));
+    }
+    drop(holds);
+    assert_eq!(budget.ledger().bytes.total, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_may_be_the_one_that_holds_most() {
+    let budget = budget(100);
+    let (mut small, mut large) = (hold(&budget, 0), hold(&budget, 0));
+    park(&mut small, 1, 0).unwrap();
+    tokio::time::advance(MOMENT * 100).await;
+    for bytes in [50, 99] {
+        park(&mut large, bytes, 0).unwrap();
+    }
+    park(&mut large, 100, 0).unwrap_err();
+    assert_eq!(
+        small.take().unwrap(),
+        Some("kept"),
+        "slow, but it holds little"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_arriving_is_not_ended_for_those_that_stand_still() {
+    let budget = budget(64_000);
+    let mut still: Vec<_> = (0..64).map(|_| hold(&budget, 0)).collect();
+    for hold in &mut still {
+        park(hold, 1000, 0).unwrap();
+    }
+    tokio::time::advance(MOMENT).await;
+    let mut arriving = hold(&budget, 0);
+    for bytes in 1..=4000 {
+        park(&mut arriving, bytes, 0).unwrap();
+    }
+    let left = still.iter_mut().filter_map(|hold| hold.take().ok());
+    assert_eq!(left.count(), 60);
+    assert!(park(&mut arriving, 5000, 0).is_err(), "a large part of all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn descriptors_have_a_limit_of_their_own() {
+    let budget = budget(1 << 20);
+    let mut holds: Vec<_> = (0..3).map(|_| hold(&budget, 0)).collect();
+    park(&mut holds[0], 10, 200).unwrap();
+    park(&mut holds[1], 20, 0).unwrap();
+    park(&mut holds[2], 10, 100).unwrap();
+    park(&mut holds[2], 10, 101).unwrap();
+    let error = holds[0].take().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "unfinished messages hold more than 300 descriptors together, and this one holds the most (200)"
+    );
+    assert_eq!(holds[2].take().unwrap(), Some("kept"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_at_work_when_it_has_to_end_finds_out_when_it_waits_again() {
+    let budget = budget(100);
+    let (mut first, mut second) = (hold(&budget, 0), hold(&budget, 0));
+    park(&mut first, 60, 0).unwrap();
+    assert_eq!(first.take().unwrap(), Some("kept"));
+    park(&mut second, 50, 0).unwrap();
+    park(&mut first, 60, 0).unwrap_err();
+    assert!(first.share.state().parked.is_none() || first.take().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_ends_for_what_the_connections_of_another_user_hold() {
+    let budget = budget(1000);
+    let mut others: Vec<_> = (0..100).map(|_| hold(&budget, 1)).collect();
+    let mut mine = hold(&budget, 2);
+    for other in &mut others {
+        park(other, 10, 0).unwrap();
+    }
+    for bytes in 1..=500 {
+        park(&mut mine, bytes, 0).unwrap();
+    }
+    let left = others.iter_mut().filter_map(|hold| hold.take().ok());
+    assert_eq!(left.count(), 50);
+}

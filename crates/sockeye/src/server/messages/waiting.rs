@@ -1,0 +1,88 @@
+//! What [`Messages`] does with a message that has begun while it waits.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::io::AsyncWrite;
+
+use super::{Arrivals, FIRST_ROOM, Messages};
+use crate::server::LimitError;
+use crate::server::budget::{Amount, Hold};
+
+/// A message that has begun.
+pub(super) struct Begun {
+    pub(super) buffer: BytesMut,
+    arrivals: Option<Box<Arrivals>>,
+}
+
+impl Messages {
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        rest: &mut &[u8],
+    ) -> Poll<io::Result<()>> {
+        self.take_back()?;
+        while !rest.is_empty() {
+            match Pin::new(&mut self.connection).poll_write(cx, rest) {
+                Poll::Ready(sent) => *rest = &rest[sent?..],
+                Poll::Pending => {
+                    self.leave(cx, rest.len())?;
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the message that has begun may still be waited for.
+    pub(super) fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(limit) = self.connection.message_timeout() else {
+            return Ok(());
+        };
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        match deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(LimitError::MessageTimeout { limit }.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Leaves what has come of a message where the server can free it, before this task waits: for
+    /// the rest of it, or to send so many bytes.
+    pub(super) fn leave(&mut self, cx: &mut Context<'_>, to_send: usize) -> io::Result<()> {
+        let connection = &self.connection;
+        let new = || Hold::new(connection.budget(), connection.peer());
+        let hold = self.hold.get_or_insert_with(new);
+        // What it is counted for is about what it takes: the room for more has doubled as it came.
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room > self.buffer.len() / 4 + FIRST_ROOM {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
+        let amount = Amount {
+            bytes: self.buffer.len() + to_send,
+            fds: self
+                .arrivals
+                .as_ref()
+                .map_or(0, |arrivals| arrivals.count()),
+        };
+        let begun = Begun {
+            buffer: std::mem::take(&mut self.buffer),
+            arrivals: self.arrivals.take(),
+        };
+        hold.park(begun, amount, cx.waker())
+    }
+
+    /// Takes back what was left.
+    pub(super) fn take_back(&mut self) -> io::Result<()> {
+        if let Some(hold) = &mut self.hold
+            && let Some(begun) = hold.take()?
+        {
+            (self.buffer, self.arrivals) = (begun.buffer, begun.arrivals);
+        }
+        Ok(())
+    }
+}
