@@ -28,6 +28,7 @@ use rustix::net::{
     sendmsg, sendmsg_addr, sockopt,
 };
 
+pub use crate::closing::{close_in_background, unclosed};
 use crate::ids;
 use crate::peer::Peer;
 use crate::sys::{self, message::Message};
@@ -61,6 +62,9 @@ pub enum SendError {
     /// Descriptors on a stream travel with bytes, and without any they would be lost.
     #[error("descriptors without a byte, and a stream only carries them with one; send a byte")]
     NoBytes,
+    /// The receiver takes no descriptors (`SO_PASSRIGHTS`, Linux 6.16; see [`pass_descriptors`]).
+    #[error("the receiver takes no file descriptors; send without any, or have it take them")]
+    DescriptorsRefused,
     /// The record is larger than the kernel takes at once.
     #[error(
         "a record of {size} bytes, and the socket's send buffer has {buffer}; send less, or raise SO_SNDBUF, which net.core.wmem_max limits"
@@ -95,6 +99,10 @@ pub enum RecvError {
     /// More descriptors than [`MAX_DESCRIPTORS`] with one message of a stream, in several pieces.
     #[error("more than {MAX_DESCRIPTORS} descriptors with one message; send several messages")]
     TooManyDescriptors,
+    /// More descriptors have come, while so many that came before are still being closed
+    /// ([`close_in_background`]) that no more are taken. What has come was left unread.
+    #[error("descriptors that came before are still being closed, and no more are taken meanwhile")]
+    StillClosing,
     /// A system call failed.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -207,6 +215,21 @@ pub fn pass_credentials(socket: impl AsFd, on: bool) -> io::Result<()> {
     Ok(sockopt::set_socket_passcred(socket, on)?)
 }
 
+/// Has the kernel let peers pass descriptors to `socket`, as it does unless told otherwise, or refuse
+/// them: the peer's sendmsg(2) fails with `EPERM` (`SO_PASSRIGHTS`). A socket that was accepted begins
+/// with what its listener had when the client connected. Returns `false` where the kernel is older
+/// than Linux 6.16 and cannot refuse any.
+///
+/// What is not taken should be refused: the kernel closes it while the receiver waits, and that can
+/// take as long as the sender wishes (a TCP socket with `SO_LINGER`, a file on a FUSE that does not
+/// answer).
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn pass_descriptors(socket: impl AsFd, on: bool) -> io::Result<bool> {
+    Ok(sys::socket::set_pass_rights(socket.as_fd(), on)?)
+}
+
 /// One sendmsg(2), after what can be known to fail was looked at. Returns how many bytes went.
 pub(crate) fn send_once(
     socket: BorrowedFd<'_>,
@@ -246,6 +269,8 @@ pub(crate) fn send_once(
             },
             Err(errno) => errno.into(),
         },
+        // Only a refusal of descriptors says so of a connected socket.
+        Errno::PERM if !descriptors.is_empty() => SendError::DescriptorsRefused,
         errno => errno.into(),
     })
 }
@@ -264,9 +289,11 @@ pub(crate) fn recv_once(
 pub(crate) fn received(message: Message, limit: usize) -> Result<Option<Received>, RecvError> {
     if message.length > limit {
         let size = message.length;
+        close_in_background(message.descriptors);
         return Err(RecvError::TooLong { size, limit });
     }
     if message.is_control_truncated {
+        close_in_background(message.descriptors);
         return Err(RecvError::DescriptorsLost);
     }
     if message.length == 0 && !message.is_record && message.descriptors.is_empty() {

@@ -13,6 +13,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::{coop, yield_now};
 
+use crate::passing::{Guarded, Passing};
+
 /// It is registered with the runtime when something has to be waited for, not before: what comes
 /// with a connection, and many a whole conversation, needs no waiting.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(crate) struct AsyncSocket {
     has_given_way: AtomicBool,
     /// Whether the next attempt is made whatever the runtime knows.
     looks_again: AtomicBool,
-    fd: OwnedFd,
+    fd: Guarded,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,21 +54,21 @@ impl<T> Attempt<T> {
 
 impl AsyncSocket {
     /// Of a descriptor that does not block.
-    pub(crate) fn new(fd: OwnedFd) -> Self {
+    pub(crate) fn new(fd: OwnedFd, passing: Passing) -> Self {
         Self {
             registration: OnceLock::new(),
             has_given_way: AtomicBool::new(false),
             looks_again: AtomicBool::new(false),
-            fd,
+            fd: Guarded::new(fd, passing),
         }
     }
 
-    /// As [`Self::new`], but registered at once.
+    /// As [`Self::new`] of a client's, but registered at once.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub(crate) fn registered(fd: OwnedFd) -> io::Result<Self> {
-        let socket = Self::new(fd);
+        let socket = Self::new(fd, Passing::Plain);
         socket.registration()?;
         Ok(socket)
     }
@@ -77,13 +79,21 @@ impl AsyncSocket {
         self.looks_again.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn passing(&self) -> Passing {
+        self.fd.passing
+    }
+
+    pub(crate) fn set_passing(&mut self, passing: Passing) {
+        self.fd.passing = passing;
+    }
+
     fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
         let registration = self.registration.get_or_init(|| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             // The constructor is deprecated because it trusts its caller that the descriptor stays
             // open; it is ours, and closed after this.
             #[allow(deprecated)]
-            AsyncFd::with_interest(self.fd.as_raw_fd(), interest)
+            AsyncFd::with_interest(self.fd.as_fd().as_raw_fd(), interest)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
         });
         registration.as_ref().map_err(|&errno| errno.into())
@@ -168,6 +178,6 @@ impl AsFd for AsyncSocket {
 impl From<AsyncSocket> for OwnedFd {
     fn from(socket: AsyncSocket) -> Self {
         drop(socket.registration);
-        socket.fd
+        socket.fd.into()
     }
 }

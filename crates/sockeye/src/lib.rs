@@ -9,6 +9,7 @@ pub mod ancillary;
 mod async_socket;
 pub mod busy_poll;
 pub mod claim;
+mod closing;
 pub mod connect;
 #[cfg(feature = "tokio")]
 pub mod framing;
@@ -20,6 +21,8 @@ pub mod inspect;
 #[cfg(feature = "tokio")]
 pub mod listener;
 pub mod packet;
+#[cfg(feature = "tokio")]
+mod passing;
 pub mod peer;
 #[cfg(feature = "tokio")]
 pub mod program;

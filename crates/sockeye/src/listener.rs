@@ -1,11 +1,15 @@
 //! [`Listener`] and [`SeqPacketListener`]: where connections come from, asynchronous.
 
+mod accepted;
+mod descriptors;
+
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use futures_util::future::select_all;
 use rustix::io::Errno;
@@ -13,11 +17,12 @@ use rustix::net::{Shutdown, SocketFlags, accept_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::address::Kind;
+pub use accepted::Accepted;
+
 use crate::adopt::{self, AdoptError};
-use crate::busy_poll::BusyPoll;
 use crate::claim::{BlockingListener, Claim, ClaimError, Ownership};
 use crate::packet::SeqPacket;
+use crate::passing::{Intake, Passing};
 use crate::peer::Peer;
 use crate::socket;
 use crate::stream::Stream;
@@ -27,53 +32,6 @@ use crate::takeover::{Control, Outcome, Succession, TakeoverError};
 pub type Listener = Listening<Stream>;
 /// A listener for connections that keep the boundaries of records.
 pub type SeqPacketListener = Listening<SeqPacket>;
-
-/// What a listener accepts: [`Stream`] or [`SeqPacket`].
-pub trait Accepted: AsFd + Sized + Send + 'static + sealed::FromAccepted {
-    /// The kind of the sockets.
-    const KIND: Kind;
-}
-
-mod sealed {
-    use crate::busy_poll::BusyPoll;
-
-    pub trait FromAccepted {
-        /// From a new, non-blocking descriptor that accept(2) has given.
-        fn from_accepted(fd: std::os::fd::OwnedFd) -> std::io::Result<Self>
-        where
-            Self: Sized;
-
-        fn poll_busily(&mut self, busy: BusyPoll);
-    }
-}
-
-impl Accepted for Stream {
-    const KIND: Kind = Kind::Stream;
-}
-
-impl sealed::FromAccepted for Stream {
-    fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self::from_accepted(fd))
-    }
-
-    fn poll_busily(&mut self, busy: BusyPoll) {
-        self.set_busy_poll(busy);
-    }
-}
-
-impl Accepted for SeqPacket {
-    const KIND: Kind = Kind::SeqPacket;
-}
-
-impl sealed::FromAccepted for SeqPacket {
-    fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
-        Self::from_accepted(fd)
-    }
-
-    fn poll_busily(&mut self, busy: BusyPoll) {
-        self.set_busy_poll(busy);
-    }
-}
 
 /// A listening UNIX socket on a tokio runtime, with the address that it owns if it was claimed.
 /// Dropping it releases the address as [`Claim`] does.
@@ -85,6 +43,11 @@ pub struct Listening<S> {
     older: Vec<AsyncFd<OwnedFd>>,
     /// Whether nobody else listens with the same socket.
     is_ours: bool,
+    intake: Intake,
+    /// What connections begin with.
+    passing: Passing,
+    /// Whether there may be clients who connected before the socket had our setting.
+    has_early_clients: AtomicBool,
     /// Where it was taken over, and the predecessor waits to hear that it is used.
     succession: Option<Succession>,
     accepts: PhantomData<fn() -> S>,
@@ -106,20 +69,17 @@ impl<S: Accepted> Listening<S> {
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim is whole until nothing can fail any more.
         let socket = claim.as_fd().try_clone_to_owned()?;
-        let io = socket::register(socket, Interest::READABLE)?;
-        Ok(Self {
-            ownership: claim.into_ownership(),
-            io,
-            older: Vec::new(),
-            is_ours: true,
-            succession: None,
-            accepts: PhantomData,
-        })
+        let takes_descriptors = claim.takes_descriptors();
+        let mut listener = Self::new(socket, claim.into_ownership())?;
+        listener.set_intake(takes_descriptors, false)?;
+        listener.is_ours = true;
+        Ok(listener)
     }
 
     /// Adopts a descriptor that listens: bound by somebody else, who may listen on it too. Its file
     /// is never removed and the socket never shut down. It is made close-on-exec and non-blocking,
-    /// the latter for all who share it.
+    /// the latter for all who share it, and so is that it refuses descriptors
+    /// ([`Self::take_descriptors`]).
     ///
     /// # Errors
     /// [`AdoptError`] says what it is instead.
@@ -129,11 +89,20 @@ impl<S: Accepted> Listening<S> {
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::listener(fd.as_fd(), S::KIND)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
+        let mut listener = Self::new(fd, None).map_err(AdoptError::Io)?;
+        listener.take_descriptors(false).map_err(AdoptError::Io)?;
+        Ok(listener)
+    }
+
+    fn new(socket: OwnedFd, ownership: Option<Ownership>) -> io::Result<Self> {
         Ok(Self {
-            ownership: None,
-            io: socket::register(fd, Interest::READABLE).map_err(AdoptError::Io)?,
+            ownership,
+            io: socket::register(socket, Interest::READABLE)?,
             older: Vec::new(),
             is_ours: false,
+            intake: Intake::new(false),
+            passing: Passing::Plain,
+            has_early_clients: AtomicBool::new(false),
             succession: None,
             accepts: PhantomData,
         })
@@ -151,15 +120,25 @@ impl<S: Accepted> Listening<S> {
     /// # Cancel safety
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<S> {
-        let accepted = match self.older.as_slice() {
-            [] => accept_at(&self.io).await?,
+        loop {
+            self.regulate();
+            tokio::select! {
+                biased;
+                accepted = self.accept_any() => return self.connected(accepted?),
+                () = self.intake.resumed() => {}
+            }
+        }
+    }
+
+    async fn accept_any(&self) -> io::Result<OwnedFd> {
+        match self.older.as_slice() {
+            [] => accept_at(&self.io).await,
             older => {
                 let all = std::iter::once(&self.io).chain(older);
                 let accepts = all.map(|io| Box::pin(accept_at(io)));
-                select_all(accepts).await.0?
+                select_all(accepts).await.0
             }
-        };
-        S::from_accepted(accepted)
+        }
     }
 
     /// A connection that waits already; `None` where none does.
@@ -167,9 +146,10 @@ impl<S: Accepted> Listening<S> {
     /// # Errors
     /// As accept(2).
     pub fn accept_waiting(&self) -> io::Result<Option<S>> {
+        self.regulate();
         for io in self.older.iter().chain([&self.io]) {
             match accept_now(io) {
-                Ok(fd) => return S::from_accepted(fd).map(Some),
+                Ok(fd) => return self.connected(fd).map(Some),
                 Err(Errno::AGAIN) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -224,16 +204,16 @@ impl<S: Accepted> Listening<S> {
     }
 
     /// Listens with a socket that its owner has passed on, and which is not ours yet.
-    pub(crate) fn inherited(socket: OwnedFd, ownership: Ownership) -> io::Result<Self> {
+    pub(crate) fn inherited(
+        socket: OwnedFd,
+        ownership: Ownership,
+        takes_descriptors: bool,
+    ) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self {
-            ownership: Some(ownership),
-            io: socket::register(socket, Interest::READABLE)?,
-            older: Vec::new(),
-            is_ours: false,
-            succession: None,
-            accepts: PhantomData,
-        })
+        let mut listener = Self::new(socket, Some(ownership))?;
+        // The socket gets the setting once it is ours.
+        listener.intake = Intake::new(takes_descriptors);
+        Ok(listener)
     }
 
     pub(crate) fn is_intact(&self) -> bool {
@@ -285,6 +265,8 @@ impl<S: Accepted> Listening<S> {
                 // It listens already; without this, clients are told of the predecessor.
                 let _ = ownership.listen(&self.io);
             }
+            // Without it, descriptors are closed on another thread.
+            let _ = self.take_descriptors(self.intake.takes);
         }
         Ok(self)
     }

@@ -15,9 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{Received, RecvError, SendError, received, recv_once, send_once};
+use crate::ancillary::{
+    Received, RecvError, SendError, close_in_background, received, recv_once, send_once,
+};
 use crate::async_socket::{AsyncSocket, Attempt, Direction};
 use crate::busy_poll::{self, BusyPoll};
+use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::sys;
 
@@ -68,9 +71,9 @@ impl Stream {
 
     /// Of a new descriptor that does not block, which the runtime need not know before something
     /// has to be waited for.
-    pub(crate) fn from_accepted(fd: OwnedFd) -> Self {
+    pub(crate) fn from_accepted(fd: OwnedFd, passing: Passing) -> Self {
         Self {
-            io: AsyncSocket::new(fd),
+            io: AsyncSocket::new(fd, passing),
             busy: None,
         }
     }
@@ -131,8 +134,12 @@ impl Stream {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv_with(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        let receive =
-            |fd: BorrowedFd<'_>| RecvError::apart(recv_once(fd, buffer, RecvFlags::DONTWAIT));
+        let passing = self.io.passing();
+        let receive = |fd: BorrowedFd<'_>| {
+            let received = passing.check(fd, false);
+            let received = received.and_then(|()| recv_once(fd, buffer, RecvFlags::DONTWAIT));
+            RecvError::apart(received)
+        };
         self.io.io(Interest::READABLE, receive).await?
     }
 
@@ -155,6 +162,14 @@ impl Stream {
 
     pub(crate) fn look_again(&self) {
         self.io.look_again();
+    }
+
+    pub(crate) fn passing(&self) -> Passing {
+        self.io.passing()
+    }
+
+    pub(crate) fn set_passing(&mut self, passing: Passing) {
+        self.io.set_passing(passing);
     }
 
     /// Halves that borrow the stream, for reading and writing in one task.
@@ -181,7 +196,9 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_receive(cx, |fd| recv(fd, buffer)).map_ok(drop)
+        let passing = self.io.passing();
+        self.poll_receive(cx, |fd| recv(fd, buffer, passing))
+            .map_ok(drop)
     }
 }
 
@@ -216,11 +233,23 @@ impl AsyncWrite for Stream {
 }
 
 /// Receives bytes alone to the free room of `buffer`, and returns their number.
-pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut impl BufMut) -> io::Result<Attempt<usize>> {
+pub(crate) fn recv(
+    fd: BorrowedFd<'_>,
+    buffer: &mut impl BufMut,
+    passing: Passing,
+) -> io::Result<Attempt<usize>> {
     if !buffer.has_remaining_mut() {
         return Ok(Attempt::some(0));
     }
-    let received = sys::message::receive_bytes_to_end(fd, buffer)?;
+    let received = match passing {
+        Passing::Plain => sys::message::receive_bytes_to_end(fd, buffer)?,
+        Passing::Discards | Passing::Takes => {
+            passing.check(fd, false)?;
+            let (received, descriptors) = sys::message::receive_bytes_with(fd, buffer)?;
+            close_in_background(descriptors);
+            received
+        }
+    };
     Ok(Attempt {
         result: received.count,
         is_all: received.is_all,
@@ -232,7 +261,11 @@ pub(crate) fn recv_with(
     fd: BorrowedFd<'_>,
     buffer: &mut BytesMut,
     limit: usize,
+    passing: Passing,
 ) -> io::Result<Attempt<Result<Option<Received>, RecvError>>> {
+    if let Err(error) = passing.check(fd, false) {
+        return Ok(Attempt::some(Err(error)));
+    }
     let room = limit.min(buffer.capacity() - buffer.len());
     let message = sys::message::receive_to_end(fd, buffer, limit, RecvFlags::DONTWAIT)?;
     // What comes with descriptors or from another sender ends a read, whatever comes next.

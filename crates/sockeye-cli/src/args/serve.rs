@@ -137,6 +137,18 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
+    /// Take the file descriptors that clients pass, show them and close them. A
+    /// PROGRAM receives them itself; those of a datagram, and with --echo and
+    /// --discard all, are just closed. Without it the kernel refuses them:
+    /// sending one fails with EPERM (as systemd-notify's BARRIER=1 does)
+    ///
+    /// They are closed on a thread of its own, since that can take as long as the
+    /// client wishes. While too many are still to be closed (1024, or an eighth of
+    /// the limit of open files) no more are let in. Before Linux 6.16 the kernel
+    /// cannot refuse descriptors: without --fds they are closed in the same way.
+    #[arg(long)]
+    pub(crate) fds: bool,
+
     /// Before sleeping, poll a connection for at most D (as in 50us) for its next
     /// message. That saves waking up, and costs processor time: it is given up
     /// where messages come later, or where other connections have work
@@ -303,6 +315,7 @@ impl Serve {
             .mode(self.mode.unwrap_or(0o600))
             .owner(owner.uid, owner.gid)
             .backlog(self.backlog)
+            .take_descriptors(self.fds)
             .if_exists(match self.if_exists {
                 Policy::ReplaceStale => IfExists::ReplaceStale,
                 Policy::Fail => IfExists::Fail,

@@ -55,6 +55,7 @@ mod slow_receivers;
 mod systemd;
 mod takeover;
 mod topology;
+mod unclosed;
 mod units;
 mod user_namespace;
 mod why;

@@ -40,7 +40,7 @@ fn open_files(server: &Server) -> usize {
 fn what_came_is_shown_and_closed() {
     for kind in KINDS {
         let place = Place::new();
-        let mut server = serve(kind, &place, &[]);
+        let mut server = serve(kind, &place, &["--fds"]);
         run(send(kind, &place, [""; 0]).arg("none")).succeeds();
         let before = open_files(&server);
         let odd = place.at("a\x1b[31m\\b\n");
@@ -91,7 +91,7 @@ fn what_came_is_shown_and_closed() {
 fn a_descriptor_goes_with_what_comes_from_standard_input() {
     for kind in KINDS {
         let place = Place::new();
-        let mut server = serve(kind, &place, &[]);
+        let mut server = serve(kind, &place, &["--fds"]);
         let said = run_with_input(&mut send(kind, &place, ["/etc/passwd"]), "hello\n");
         said.succeeds();
         let nothing = run(&mut send(kind, &place, ["/etc/passwd"]));
@@ -190,7 +190,7 @@ fn what_has_no_path_is_shown_as_the_kernel_calls_it() {
         ("dgram", "SOCK_DGRAM"),
     ] {
         let place = Place::new();
-        let server = serve(kind, &place, &["--json", "--discard"]);
+        let server = serve(kind, &place, &["--fds", "--json", "--discard"]);
         let Some(mut client) = python(CLIENT) else {
             return;
         };
@@ -234,7 +234,7 @@ fn what_has_no_path_is_shown_as_the_kernel_calls_it() {
 fn a_server_that_may_open_no_more_says_so_and_goes_on() {
     for kind in KINDS {
         let place = Place::new();
-        let script = r#"ulimit -n 40; exec "$0" serve "$@""#;
+        let script = r#"ulimit -n 40; exec "$0" serve --fds "$@""#;
         let mut shell = Command::new("sh");
         shell.args(["-c", script, env!("CARGO_BIN_EXE_sockeye")]);
         let mut server = Server::started_by(shell.arg(address(kind, &place)), place.socket());

@@ -9,11 +9,13 @@
 mod access;
 mod blocking;
 mod bound;
+mod control;
 mod doubt;
 mod error;
 #[cfg(feature = "tokio")]
 mod inherit;
 mod lock;
+mod look;
 mod ownership;
 mod place;
 mod probe;
@@ -32,6 +34,7 @@ use rustix::net::SocketFlags;
 use rustix::net::sockopt::set_socket_passcred;
 
 pub use blocking::BlockingListener;
+pub(crate) use control::control_address;
 pub use doubt::Doubt;
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 pub(crate) use error::{advice, in_words};
@@ -39,14 +42,14 @@ pub(crate) use error::{advice, in_words};
 pub use inherit::Mismatch;
 #[cfg(feature = "tokio")]
 pub(crate) use inherit::{FileAccess, Inheritance};
+pub use look::{probe, probe_all};
 pub(crate) use ownership::Ownership;
 pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
 
 use crate::address::{Address, Kind, Name};
 use crate::inspect::lookup::Lookup;
-use crate::socket;
-use ownership::Control;
+use crate::{socket, sys};
 use place::{FileIdentity, Place};
 
 /// What is added to a socket's path to name its lock file.
@@ -76,6 +79,7 @@ pub struct ClaimOptions {
     backlog: i32,
     takeover: bool,
     pass_credentials: bool,
+    take_descriptors: bool,
 }
 
 impl Default for ClaimOptions {
@@ -88,6 +92,7 @@ impl Default for ClaimOptions {
             backlog: 4096,
             takeover: false,
             pass_credentials: false,
+            take_descriptors: false,
         }
     }
 }
@@ -142,6 +147,26 @@ impl ClaimOptions {
         self
     }
 
+    /// Lets clients pass descriptors (fd passing, `SCM_RIGHTS`) from the first message on; default
+    /// no. Otherwise the kernel refuses them: the client's sendmsg(2) fails with `EPERM`. That takes
+    /// Linux 6.16; on an older kernel they come all the same, and are closed on a thread that does
+    /// nothing else.
+    ///
+    /// Whoever takes some has to close them, and close(2) can take as long as the client wishes; a
+    /// server that must go on meanwhile gives them to
+    /// [`close_in_background`](crate::ancillary::close_in_background). While too many are still to be
+    /// closed, no more are let in.
+    #[must_use]
+    pub fn take_descriptors(mut self, take: bool) -> Self {
+        self.take_descriptors = take;
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn takes_descriptors(&self) -> bool {
+        self.take_descriptors
+    }
+
     /// Claims `address` and listens on it. Waits for nobody; only where the file at the path may be that
     /// of a living socket, seen twice, the other file is looked at for a second at most ([`Doubt`]).
     ///
@@ -157,7 +182,7 @@ impl ClaimOptions {
             Name::Path(path) => path,
             Name::Abstract(name) => {
                 let socket = publish::abstract_name(address, self, name)?;
-                return Ok(Claim::new(address, None, socket));
+                return Ok(self.claimed(address, None, socket));
             }
             _ => return Err(ClaimError::new(address, ClaimErrorKind::AlreadyBound)),
         };
@@ -182,17 +207,30 @@ impl ClaimOptions {
         self.make_room(address, &ownership.place)?;
         if let Some(control) = control {
             // First, so that a successor that finds a server also finds where to ask.
-            publish_control(&control, &mut ownership)?;
+            control::publish(&control, &mut ownership)?;
         }
         let Ownership { place, file, .. } = &mut ownership;
         publish::path(address, self, &socket, place, file)?;
-        Ok(Claim::new(address, Some(ownership), socket))
+        Ok(self.claimed(address, Some(ownership), socket))
+    }
+
+    fn claimed(&self, address: &Address, ownership: Option<Ownership>, socket: OwnedFd) -> Claim {
+        Claim {
+            ownership,
+            socket,
+            address: address.clone(),
+            takes_descriptors: self.take_descriptors,
+        }
     }
 
     fn socket(&self, kind: Kind) -> Result<OwnedFd, Errno> {
         let socket = socket::new(kind, SocketFlags::empty())?;
         if self.pass_credentials {
             set_socket_passcred(&socket, true)?;
+        }
+        // An older kernel cannot refuse any; what comes then is closed elsewhere.
+        if !self.take_descriptors {
+            sys::socket::set_pass_rights(socket.as_fd(), false)?;
         }
         Ok(socket)
     }
@@ -231,31 +269,6 @@ impl ClaimOptions {
     pub(crate) fn owner_uid(&self) -> Option<u32> {
         self.uid
     }
-}
-
-/// The address at which a successor may ask for this one, if it can be handed over.
-pub(crate) fn control_address(address: &Address) -> Option<Address> {
-    let mut path = address.path()?.as_os_str().to_owned();
-    path.push(CONTROL_SUFFIX);
-    let is_fit = address.kind() != Kind::Datagram;
-    is_fit.then(|| Address::new(Kind::SeqPacket, &Name::Path(path.into())).ok())?
-}
-
-/// Listens beside the path, which is locked: that lock is enough for both.
-fn publish_control(address: &Address, ownership: &mut Ownership) -> Result<(), ClaimError> {
-    let path = address.path().unwrap_or("".as_ref());
-    let options = Claim::options().backlog(CONTROL_BACKLOG);
-    let place = Place::open(address, path)?;
-    let socket = socket::new(address.kind(), SocketFlags::NONBLOCK)
-        .map_err(|errno| ClaimError::io(address, errno))?;
-    options.make_room(address, &place)?;
-    let control = ownership.control.insert(Control {
-        place,
-        file: None,
-        socket,
-    });
-    let Control { place, file, .. } = control;
-    publish::path(address, &options, &control.socket, place, file)
 }
 
 /// Where the lock could not be had, a server or a file at the path is the better explanation.
@@ -300,6 +313,8 @@ pub struct Claim {
     ownership: Option<Ownership>,
     socket: OwnedFd,
     address: Address,
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
+    takes_descriptors: bool,
 }
 
 impl Claim {
@@ -307,14 +322,6 @@ impl Claim {
     #[must_use]
     pub fn options() -> ClaimOptions {
         ClaimOptions::default()
-    }
-
-    fn new(address: &Address, ownership: Option<Ownership>, socket: OwnedFd) -> Self {
-        Self {
-            ownership,
-            socket,
-            address: address.clone(),
-        }
     }
 
     /// The address as it was asked for.
@@ -349,6 +356,11 @@ impl Claim {
     }
 
     #[cfg(feature = "tokio")]
+    pub(crate) fn takes_descriptors(&self) -> bool {
+        self.takes_descriptors
+    }
+
+    #[cfg(feature = "tokio")]
     pub(crate) fn into_ownership(self) -> Option<Ownership> {
         self.ownership
     }
@@ -366,37 +378,5 @@ impl fmt::Debug for Claim {
             .field("address", &self.address)
             .field("socket", &self.socket)
             .finish_non_exhaustive()
-    }
-}
-
-/// Looks what is at an address, without changing anything. No server sees a connection; a datagram
-/// socket that sock_diag(7) does not show is shown as connected by it from then on, and works as
-/// before.
-///
-/// By the time the answer is there it may be outdated; only [`ClaimOptions::claim`] asks under the
-/// lock. Of an `fd:` or `systemd:` address nothing can be told.
-#[must_use]
-pub fn probe(address: &Address) -> Probe {
-    look(address, &Lookup::default())
-}
-
-/// As [`probe`], for many addresses: the kernel's tables are read once.
-pub fn probe_all<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Probe> {
-    let lookup = Lookup::default();
-    let addresses = addresses.into_iter();
-    addresses.map(|address| look(address, &lookup)).collect()
-}
-
-fn look(address: &Address, lookup: &Lookup) -> Probe {
-    match address.name() {
-        Name::Path(path) => match Place::open(address, path) {
-            Ok(place) => probe::path(&place, lookup).0,
-            Err(error) => match error.kind() {
-                ClaimErrorKind::ParentMissing(_) => Probe::Absent,
-                _ => Probe::Unknown(error.errno().unwrap_or(Errno::INVAL)),
-            },
-        },
-        Name::Abstract(name) => probe::abstract_name(address.kind(), name),
-        _ => Probe::Unknown(Errno::INVAL),
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use super::error::{ClaimError, ClaimErrorKind};
 use super::ownership::Ownership;
 use super::place::FileIdentity;
-use super::{control_address, lock, publish, publish_control};
+use super::{control, control_address, lock, publish};
 
 /// What had to be made anew, beside the lock file.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Ownership {
         if control.transpose().map_err(io)? == Some(false)
             && let Some(control) = control_address(&address)
         {
-            publish_control(&control, self)?;
+            control::publish(&control, self)?;
             renewed.control = true;
         }
         match self.place.look_at(&self.place.base).map_err(io)? {

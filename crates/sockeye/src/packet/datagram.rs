@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{Received, RecvError, SendError, recv_once, send_once};
+use crate::ancillary::{Received, RecvError, SendError, close_in_background, recv_once, send_once};
 use crate::claim::{Claim, Ownership};
+use crate::passing::Intake;
 use crate::{socket, sys};
 
 /// The first pause of a sender whose receiver has no room; each is twice as long as the one before.
@@ -36,6 +37,7 @@ pub struct Datagram {
     send_timeout: Duration,
     /// Whether nobody else receives with the same socket.
     is_ours: bool,
+    intake: Intake,
 }
 
 impl Datagram {
@@ -54,6 +56,7 @@ impl Datagram {
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim is whole until nothing can fail any more.
         let mut datagram = Self::new(claim.as_fd().try_clone_to_owned()?, true)?;
+        datagram.intake = Intake::new(claim.takes_descriptors());
         datagram.ownership = claim.into_ownership().map(Mutex::new);
         Ok(datagram)
     }
@@ -83,7 +86,8 @@ impl Datagram {
 
     /// Adopts a descriptor: a UNIX datagram socket, bound by somebody else, who may receive with it
     /// too. Its file is never removed and the socket never shut down. It is made close-on-exec and
-    /// non-blocking, the latter for all who share it.
+    /// non-blocking, the latter for all who share it. It takes descriptors until
+    /// [`Self::take_descriptors`] says otherwise.
     ///
     /// # Errors
     /// [`AdoptError`] says what it is instead.
@@ -103,7 +107,20 @@ impl Datagram {
             io: socket::register(socket, Interest::READABLE)?,
             send_timeout: SEND_TIMEOUT,
             is_ours,
+            intake: Intake::new(true),
         })
+    }
+
+    /// Whether others may pass descriptors to it, as [`ClaimOptions::take_descriptors`] does it for a
+    /// socket that is claimed; here it is for all who share the socket.
+    ///
+    /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn take_descriptors(&mut self, take: bool) -> io::Result<()> {
+        self.intake.set(self.io.as_fd(), take)?;
+        Ok(())
     }
 
     /// How long a send may wait for room in the receiver's queue; ten seconds by default. Then it
@@ -193,7 +210,14 @@ impl Datagram {
     /// Dropping the future loses nothing.
     pub async fn recv_with(&self, buffer: &mut [u8]) -> Result<Received, RecvError> {
         loop {
-            let mut ready = self.io.readable().await?;
+            let mut ready = tokio::select! {
+                biased;
+                ready = self.io.readable() => ready?,
+                () = self.intake.resumed() => {
+                    self.intake.regulate([self.as_fd()]);
+                    continue;
+                }
+            };
             match self.recv_waiting(buffer)? {
                 Some(received) => return Ok(received),
                 None if ready.ready().is_read_closed() => {
@@ -209,10 +233,18 @@ impl Datagram {
     /// # Errors
     /// [`RecvError`]; a datagram that does not fit is lost.
     pub fn recv_waiting(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        match RecvError::apart(recv_once(self.as_fd(), buffer, RecvFlags::DONTWAIT)) {
-            Ok(received) => received,
-            Err(_) => Ok(None),
-        }
+        self.intake.regulate([self.as_fd()]);
+        let received = match RecvError::apart(recv_once(self.as_fd(), buffer, RecvFlags::DONTWAIT))
+        {
+            Ok(received) => received?,
+            Err(_) => return Ok(None),
+        };
+        Ok(received.map(|mut received| {
+            if !self.intake.takes {
+                close_in_background(std::mem::take(&mut received.descriptors));
+            }
+            received
+        }))
     }
 
     /// Waits until a datagram waits, and leaves it there for whoever receives with the same socket.

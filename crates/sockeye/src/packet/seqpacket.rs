@@ -11,9 +11,10 @@ use tokio::io::Interest;
 use super::blocking::BlockingSeqPacket;
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{Received, RecvError, SendError, recv_once, send_once};
+use crate::ancillary::{Received, RecvError, SendError, close_in_background, recv_once, send_once};
 use crate::async_socket::{AsyncSocket, Attempt, Direction};
 use crate::busy_poll::{self, BusyPoll};
+use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::{socket, sys};
 
@@ -78,9 +79,9 @@ impl SeqPacket {
 
     /// Of a new descriptor that does not block, which the runtime need not know before something
     /// has to be waited for.
-    pub(crate) fn from_accepted(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn from_accepted(fd: OwnedFd, passing: Passing) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
-        let io = AsyncSocket::new(fd);
+        let io = AsyncSocket::new(fd, passing);
         Ok(Self { io, busy: None })
     }
 
@@ -149,7 +150,10 @@ impl SeqPacket {
     /// Dropping the future loses nothing.
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
         let received = self.recv_with(buffer).await?;
-        Ok(received.map(|received| received.bytes))
+        Ok(received.map(|received| {
+            close_in_background(received.descriptors);
+            received.bytes
+        }))
     }
 
     /// Receives one record with what came along; `None` at the end of input.
@@ -161,8 +165,8 @@ impl SeqPacket {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        let receive =
-            |fd: BorrowedFd<'_>| RecvError::apart(recv_once(fd, buffer, RecvFlags::DONTWAIT));
+        let passing = self.io.passing();
+        let receive = |fd: BorrowedFd<'_>| RecvError::apart(receive(fd, buffer, passing));
         self.io.io(Interest::READABLE, receive).await?
     }
 
@@ -172,9 +176,9 @@ impl SeqPacket {
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
         let Self { io, busy } = self;
-        let mut receive = |fd: BorrowedFd<'_>| {
-            RecvError::apart(recv_once(fd, buffer, RecvFlags::DONTWAIT)).map(Attempt::some)
-        };
+        let passing = io.passing();
+        let mut receive =
+            |fd: BorrowedFd<'_>| RecvError::apart(receive(fd, buffer, passing)).map(Attempt::some);
         if let Some(done) = busy_poll::poll(busy, cx, &mut || receive(io.as_fd())) {
             return done.map(|done| done?.result);
         }
@@ -187,6 +191,14 @@ impl SeqPacket {
 
     pub(crate) fn look_again(&self) {
         self.io.look_again();
+    }
+
+    pub(crate) fn passing(&self) -> Passing {
+        self.io.passing()
+    }
+
+    pub(crate) fn set_passing(&mut self, passing: Passing) {
+        self.io.set_passing(passing);
     }
 
     /// Polls before sleeping where a server's connection or [`SeqPacket::recv_polling`] waits for a
@@ -214,6 +226,20 @@ impl SeqPacket {
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         Ok(rustix::net::shutdown(self, how)?)
     }
+}
+
+/// One recvmsg(2).
+fn receive(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    passing: Passing,
+) -> Result<Option<Received>, RecvError> {
+    passing.check(fd, true)?;
+    let mut received = recv_once(fd, buffer, RecvFlags::DONTWAIT)?;
+    if let (Passing::Discards, Some(received)) = (passing, &mut received) {
+        close_in_background(std::mem::take(&mut received.descriptors));
+    }
+    Ok(received)
 }
 
 impl AsFd for SeqPacket {

@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use super::budget::Budget;
 use super::signal::Signal;
 use super::tally::{Entered, State};
-use crate::ancillary::{Received, RecvError, SendError};
+use crate::ancillary::{Received, RecvError, SendError, pass_descriptors};
 use crate::async_socket::{Attempt, Direction};
 use crate::listener::Accepted;
 use crate::packet::SeqPacket;
+use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::stream::Stream;
 
@@ -174,8 +175,19 @@ impl<S: Accepted> Connection<S> {
     /// Takes the socket out, without the server's timeouts: it can be closed, or handed to another
     /// process, while the connection keeps its place in the limits.
     #[must_use]
-    pub fn into_parts(self) -> (S, Slot) {
+    pub fn into_parts(mut self) -> (S, Slot) {
+        // Nothing that somebody else may still receive is refused when it is closed here.
+        self.socket.set_passing(Passing::Plain);
         (self.socket, Slot(self.entered))
+    }
+
+    /// Has the kernel let descriptors in, if the listener has not.
+    pub(super) fn take_descriptors(&mut self) {
+        if self.socket.passing() != Passing::Takes {
+            // Where that fails none come.
+            let _ = pass_descriptors(&self.socket, true);
+            self.socket.set_passing(Passing::Takes);
+        }
     }
 
     /// The socket, without the server's timeouts.

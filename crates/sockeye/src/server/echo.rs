@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::AsyncWrite;
@@ -16,6 +16,8 @@ use super::connection::Connection;
 use super::ending::{Due, Ending};
 use super::scratch;
 use crate::async_socket::Attempt;
+use crate::passing::Passing;
+use crate::stream;
 
 /// Sends back what comes, as it comes, until the end of input; in a drain it ends as
 /// [`Messages`](super::Messages) does. Descriptors that come along are closed.
@@ -66,7 +68,8 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                 }
                 hold = None;
             }
-            match connection.poll_receive(cx, pass_back) {
+            let passing = connection.socket().passing();
+            match connection.poll_receive(cx, |fd| pass_back(fd, passing)) {
                 Poll::Ready(Ok(Back::All)) => ending.came(),
                 Poll::Ready(Ok(Back::Part(some))) => {
                     ending.came();
@@ -121,15 +124,25 @@ enum Back {
 /// behind bytes that descriptors came with. Nothing is forgotten there, for each read is answered, and
 /// when the peer takes the answer, that we can write again is an edge of epoll(7), which tells of all
 /// that there is, what can be read as well.
-fn pass_back(fd: BorrowedFd<'_>) -> io::Result<Attempt<Back>> {
+fn pass_back(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<Attempt<Back>> {
     let mut buffer = scratch::take(scratch::SIZE);
-    let received = recv(fd, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT);
-    let attempt = received.map(|((bytes, room), _)| Attempt {
-        is_all: !bytes.is_empty() && !room.is_empty(),
-        result: send_back(fd, bytes),
-    });
+    let attempt = if passing == Passing::Plain {
+        let received = recv(fd, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT);
+        received
+            .map_err(io::Error::from)
+            .map(|((bytes, room), _)| Attempt {
+                is_all: !bytes.is_empty() && !room.is_empty(),
+                result: send_back(fd, bytes),
+            })
+    } else {
+        let received = stream::recv(fd, &mut (&mut buffer).limit(scratch::SIZE), passing);
+        received.map(|received| Attempt {
+            is_all: received.is_all,
+            result: send_back(fd, &buffer),
+        })
+    };
     scratch::put_back(buffer);
-    Ok(attempt?)
+    attempt
 }
 
 fn send_back(fd: BorrowedFd<'_>, bytes: &[u8]) -> Back {

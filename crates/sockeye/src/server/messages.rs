@@ -18,9 +18,10 @@ use super::budget::Hold;
 use super::connection::Connection;
 use super::ending::{Due, Ending, Progress};
 use super::scratch;
-use crate::ancillary::{MAX_DESCRIPTORS, RecvError};
+use crate::ancillary::{MAX_DESCRIPTORS, RecvError, close_in_background};
 use crate::async_socket::Attempt;
 use crate::framing::{Codec, Framing, FramingError, Message};
+use crate::passing::Passing;
 use crate::stream;
 use waiting::Begun;
 
@@ -66,7 +67,8 @@ pub struct Messages {
     arrivals: Option<Box<Arrivals>>,
 }
 
-/// Descriptors on the way to the message that they belong to.
+/// Descriptors on the way to the message that they belong to. Those that never get there are closed
+/// elsewhere.
 #[derive(Default)]
 struct Arrivals {
     /// What each read has brought, and up to where in the buffer that read went.
@@ -80,12 +82,13 @@ fn receive(
     fd: BorrowedFd<'_>,
     buffer: &mut BytesMut,
     limit: usize,
+    passing: Passing,
     arrivals: Option<&mut Option<Box<Arrivals>>>,
 ) -> io::Result<Attempt<usize>> {
     let Some(arrivals) = arrivals else {
-        return stream::recv(fd, &mut buffer.limit(limit));
+        return stream::recv(fd, &mut buffer.limit(limit), passing);
     };
-    let Attempt { result, is_all } = stream::recv_with(fd, buffer, limit)?;
+    let Attempt { result, is_all } = stream::recv_with(fd, buffer, limit, passing)?;
     let received = result?;
     let count = received.as_ref().map_or(0, |received| received.bytes);
     let descriptors = received.map_or_else(Vec::new, |received| received.descriptors);
@@ -99,12 +102,20 @@ fn receive(
     })
 }
 
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        let waiting = self.waiting.drain(..).flat_map(|(_, some)| some);
+        close_in_background(waiting.chain(self.of_message.drain(..)));
+    }
+}
+
 impl Arrivals {
     /// The decoder has taken a message of `size` bytes from the front of the buffer.
     fn take_message(&mut self, size: usize) -> Result<(), RecvError> {
         for (end, _) in &mut self.waiting {
             *end = end.saturating_sub(size);
         }
+        close_in_background(self.of_message.drain(..));
         let arrived = self.waiting.extract_if(.., |(end, _)| *end == 0);
         self.of_message = arrived.flat_map(|(_, descriptors)| descriptors).collect();
         within_limit(self.of_message.len())
@@ -158,11 +169,16 @@ impl Messages {
         }
     }
 
-    /// Takes the descriptors that come along, for [`Messages::descriptors`]; otherwise the kernel
-    /// closes them.
+    /// Takes the descriptors that come along, for [`Messages::descriptors`]; otherwise they are
+    /// closed. What the client passes before this call has to be let in by the listener
+    /// ([`ClaimOptions::take_descriptors`], [`Listening::take_descriptors`]), or is refused.
+    ///
+    /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
+    /// [`Listening::take_descriptors`]: crate::listener::Listening::take_descriptors
     #[must_use]
     pub fn take_descriptors(mut self) -> Self {
         self.takes_descriptors = true;
+        self.connection.take_descriptors();
         self
     }
 
@@ -311,11 +327,12 @@ impl Messages {
             ..
         } = self;
         let mut arrivals = takes_descriptors.then_some(arrivals);
+        let passing = connection.socket().passing();
         if buffer.is_empty() {
             let limit = self.read_size;
             return connection.poll_receive(cx, |fd| {
                 let mut lent = scratch::take(limit);
-                let received = receive(fd, &mut lent, limit, arrivals.as_deref_mut());
+                let received = receive(fd, &mut lent, limit, passing, arrivals.as_deref_mut());
                 match received {
                     Ok(Attempt { result: 1.., .. }) => {
                         *buffer = lent;
@@ -330,7 +347,7 @@ impl Messages {
         let room = buffer.len().clamp(FIRST_ROOM, scratch::SIZE);
         buffer.reserve(room);
         connection.poll_receive(cx, |fd| {
-            receive(fd, buffer, usize::MAX, arrivals.as_deref_mut())
+            receive(fd, buffer, usize::MAX, passing, arrivals.as_deref_mut())
         })
     }
 

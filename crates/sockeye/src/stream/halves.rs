@@ -44,7 +44,9 @@ fn poll_read(
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    let received = io.poll_io(cx, Direction::Read, |fd| super::recv(fd, buffer));
+    let received = io.poll_io(cx, Direction::Read, |fd| {
+        super::recv(fd, buffer, io.passing())
+    });
     received.map_ok(drop)
 }
 

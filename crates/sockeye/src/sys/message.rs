@@ -15,6 +15,9 @@ const SCM_PIDFD: libc::c_int = 4;
 /// Room for the control messages: 253 descriptors take 1032 bytes, credentials 32, a pidfd 24, a
 /// time 32; the rest is for a security label.
 const CONTROL: usize = 2048;
+/// The room for the time of a record ([`mark_records`]), and for nothing else.
+#[cfg(feature = "tokio")]
+pub(crate) const TIME: usize = 32;
 
 /// What recvmsg(2) has filled in.
 #[derive(Debug)]
@@ -123,6 +126,46 @@ pub(crate) fn receive_bytes_to_end(
     // SAFETY: the kernel has written these bytes.
     unsafe { buffer.advance_mut(received.count) };
     Ok(received)
+}
+
+/// As [`receive_bytes_to_end`], but takes descriptors that come along, so that they need not be
+/// closed by the kernel, which would have this call wait for that.
+///
+/// # Errors
+/// As recvmsg(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn receive_bytes_with(
+    fd: BorrowedFd<'_>,
+    buffer: &mut impl bytes::BufMut,
+) -> io::Result<(Bytes, Vec<OwnedFd>)> {
+    let room = buffer.chunk_mut();
+    // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
+    let room = unsafe { room.as_uninit_slice_mut() };
+    let size = room.len();
+    let message = receive_uninit(fd, room, RecvFlags::DONTWAIT)?;
+    let is_alone = !message.has_control && !message.is_control_truncated;
+    let bytes = Bytes {
+        count: message.length.min(size),
+        is_all: (1..size).contains(&message.length) && is_alone,
+    };
+    // SAFETY: the kernel has written these bytes.
+    unsafe { buffer.advance_mut(bytes.count) };
+    Ok((bytes, message.descriptors))
+}
+
+/// Whether more is next to come beside bytes than fits into `room`, descriptors most likely; nothing
+/// is taken. Of a stream: whether descriptors wait anywhere in its queue.
+#[cfg(feature = "tokio")]
+pub(crate) fn has_control(fd: BorrowedFd<'_>, room: usize) -> bool {
+    let mut control = [0_u64; TIME / 8];
+    // SAFETY: msghdr is a plain C structure, for which all zeros mean "nothing".
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = room.min(size_of_val(&control)) as _;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the only pointer is to memory of the length beside it, which outlives the call.
+    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
+    result >= 0 && header.msg_flags & libc::MSG_CTRUNC != 0
 }
 
 fn receive_uninit(

@@ -1,7 +1,12 @@
-//! What a socket tells of itself through ioctl(2).
+//! Socket options and requests that rustix does not wrap.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::io::Errno;
+
+// Linux 6.16; the libc crate does not have it.
+const SO_PASSRIGHTS: libc::c_int = 83;
 
 /// linux/sockios.h
 const SIOCGSKNS: libc::Ioctl = 0x894c;
@@ -34,4 +39,56 @@ fn descriptor(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<OwnedF
     }
     // SAFETY: the kernel has just made this descriptor (close-on-exec) for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// `SO_PASSRIGHTS`: whether peers may pass file descriptors to `socket`. On a listening socket it is
+/// for whoever connects from now on. Returns whether this kernel has the option.
+///
+/// # Errors
+/// As setsockopt(2).
+pub(crate) fn set_pass_rights(socket: BorrowedFd<'_>, on: bool) -> Result<bool, Errno> {
+    let value = libc::c_int::from(on);
+    // SAFETY: the pointer and the length describe `value`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    known(result)
+}
+
+/// The value of `SO_PASSRIGHTS`; `None` where this kernel does not have the option.
+///
+/// # Errors
+/// As getsockopt(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn pass_rights(socket: BorrowedFd<'_>) -> Result<Option<bool>, Errno> {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the pointers are to `value` and to its length, which outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    Ok(known(result)?.then_some(value != 0))
+}
+
+/// Whether the kernel knows the option of a call that returned `result`.
+fn known(result: libc::c_int) -> Result<bool, Errno> {
+    if result == 0 {
+        return Ok(true);
+    }
+    match Errno::from_io_error(&io::Error::last_os_error()) {
+        Some(Errno::NOPROTOOPT) => Ok(false),
+        errno => Err(errno.unwrap_or(Errno::IO)),
+    }
 }

@@ -161,7 +161,8 @@ pub(super) async fn attempt<S: Accepted>(
             false => Ok(Attempt::Ended),
         };
     }
-    let listener = Listening::inherited(socket, ownership).map_err(io)?;
+    let listener = Listening::inherited(socket, ownership, takeover.claim.takes_descriptors());
+    let listener = listener.map_err(io)?;
     if let Some(frame) = succession.side.verified() {
         succession.connection.say(frame, &[]);
     }

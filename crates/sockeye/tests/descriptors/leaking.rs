@@ -37,6 +37,7 @@ fn those_that_came_before_the_limit_was_reached() {
                 let open = crate::open();
                 let error = with_room_for(room, || pair.recv(&mut [0; 8]).unwrap_err());
                 assert!(matches!(error, RecvError::DescriptorsLost), "{error}");
+                crate::all_closed();
                 assert_eq!(crate::open(), open);
             }
             pair.send(b"bytes", &borrowed(&files)).unwrap();

@@ -30,7 +30,15 @@ fn alone(act: impl FnOnce()) {
     drop(sockets::runtime());
     let before = open();
     act();
+    all_closed();
     assert_eq!(open(), before, "what was open before is open now");
+}
+
+/// Waits for what is closed on another thread.
+fn all_closed() {
+    while sockeye::ancillary::unclosed() > 0 {
+        std::thread::yield_now();
+    }
 }
 
 /// The descriptors that are open, with what they lead to.

@@ -32,7 +32,10 @@ where
     let name = Name::Path(place.path().join("app.sock"));
     let address = Address::new(S::KIND, &name).unwrap();
     runtime().block_on(async {
-        let claim = Claim::options().claim(&address).unwrap();
+        let claim = Claim::options()
+            .take_descriptors(true)
+            .claim(&address)
+            .unwrap();
         let listener = Listening::<S>::from_claim(claim).unwrap();
         match S::KIND {
             sockeye::Kind::SeqPacket => {
@@ -139,7 +142,10 @@ fn those_of_whoever_is_refused() {
         let address = Address::from_path(place.path().join("app.sock")).unwrap();
         let server = Server::new().authorize(|_, _| false);
         runtime().block_on(async {
-            let claim = Claim::options().claim(&address).unwrap();
+            let claim = Claim::options()
+                .take_descriptors(true)
+                .claim(&address)
+                .unwrap();
             let listener = sockeye::Listener::from_claim(claim).unwrap();
             let mut client = Connector::new().connect(&address).await.unwrap();
             client.send_with(b"x", &borrowed(&files)).await.unwrap();

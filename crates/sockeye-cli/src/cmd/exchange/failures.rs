@@ -41,6 +41,14 @@ impl Exchange<'_> {
 
     pub(super) fn unsendable(&self, error: &SendError) -> anyhow::Error {
         let address = &self.target.address;
+        if let SendError::DescriptorsRefused = error {
+            return failure(
+                Exit::NotPermitted,
+                format!(
+                    "cannot send to {address}: the server takes no file descriptors (EPERM); send without --fd, or have it take them (sockeye serve --fds)"
+                ),
+            );
+        }
         failure(Exit::Failed, format!("cannot send to {address}: {error}"))
     }
 

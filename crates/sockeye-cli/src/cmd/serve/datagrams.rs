@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::allowed::Allowed;
 use super::answers::{Answers, NO_ADDRESS};
+use super::descriptors::Passed;
 use super::handler::Handler;
 use super::programs::{self, Programs};
 use super::records::{make_room, told};
@@ -126,6 +127,7 @@ impl Server {
                     None => return Err(error.into()),
                 },
             };
+            let descriptors = Passed(received.descriptors);
             let peer = received.credentials;
             if let Some(allowed) = &self.allowed
                 && !peer.is_some_and(|peer| allowed.admits(&peer, &[]))
@@ -139,7 +141,7 @@ impl Server {
             let shown = Received {
                 payload,
                 size: received.bytes,
-                descriptors: &received.descriptors,
+                descriptors: &descriptors.0,
             };
             // If the time is over while it is shown.
             count(counted, |report| report.aborted += 1);
@@ -190,7 +192,10 @@ impl Server {
     /// How many datagrams are in the queue, which is about to be closed.
     fn left(&self, socket: &Datagram) -> u64 {
         let mut left = 0;
-        while let Some(Ok(_) | Err(RecvError::TooLong { .. })) = self.waiting(socket, &mut []) {
+        while let Some(received @ (Ok(_) | Err(RecvError::TooLong { .. }))) =
+            self.waiting(socket, &mut [])
+        {
+            drop(received.map(|received| Passed(received.descriptors)));
             left += 1;
         }
         left

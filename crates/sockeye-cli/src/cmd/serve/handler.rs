@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::cannot_start;
+use super::descriptors::Passed;
 use super::records::told;
 use crate::args::{Answer, Serve};
 use crate::output::lines::Lines;
@@ -26,6 +26,7 @@ pub(super) struct Handler {
     names: Names,
     json: bool,
     framing: Framing,
+    takes_descriptors: bool,
     pub(super) max_message: usize,
     /// What may wait for those who do not take it.
     pub(super) max_buffered: usize,
@@ -57,6 +58,7 @@ impl Handler {
             names: Names::new(),
             json: args.json,
             framing,
+            takes_descriptors: args.fds,
             max_message: args.max_message,
             max_buffered: args.max_buffered(),
             answer,
@@ -86,7 +88,10 @@ impl Handler {
             Answer::Echo => Talk::Echo(connection),
             _ => {
                 let messages = Messages::new(connection, self.framing, self.max_message);
-                Talk::Messages(messages.take_descriptors())
+                Talk::Messages(match self.takes_descriptors {
+                    true => messages.take_descriptors(),
+                    false => messages,
+                })
             }
         };
         async move {
@@ -201,7 +206,7 @@ impl Handler {
             };
             let sender =
                 sender.get_or_insert_with(|| self.sender(messages.connection().peer().ok()));
-            let descriptors = messages.descriptors();
+            let descriptors = Passed(messages.descriptors());
             Box::pin(self.show_message(message, descriptors, sender)).await;
             if listens && !self.framed.is_empty() {
                 listens = match send(messages, self.framed.clone()) {
@@ -212,11 +217,11 @@ impl Handler {
         }
     }
 
-    async fn show_message(&self, message: Message, descriptors: Vec<OwnedFd>, sender: &Sender) {
+    async fn show_message(&self, message: Message, descriptors: Passed, sender: &Sender) {
         let received = Received {
             payload: &message.payload,
             size: message.size,
-            descriptors: &descriptors,
+            descriptors: &descriptors.0,
         };
         self.show(&received, sender).await;
     }

@@ -3,6 +3,7 @@
 mod allowed;
 mod answers;
 mod datagrams;
+mod descriptors;
 mod environment;
 mod handler;
 mod notify;
@@ -243,6 +244,7 @@ async fn serve(
     if let Some(programs) = &programs {
         programs.tell_rest();
     }
+    descriptors::tell_unclosed();
     info!("stopped: {report}");
     Ok(match (result.is_ok(), handler.output_error.get()) {
         (true, None) if report.aborted > 0 => Exit::Incomplete,
@@ -328,7 +330,7 @@ fn adopt(args: &Serve, fd: OwnedFd) -> anyhow::Result<Socket> {
     };
     let kind = kind.map_err(|error| cannot_listen(args, &error))?;
     args.check_kind(kind)?;
-    Socket::adopt(fd, kind).map_err(|error| cannot_listen(args, &error))
+    Socket::adopt(fd, kind, args.fds).map_err(|error| cannot_listen(args, &error))
 }
 
 /// The descriptor to write to, checked before anything is done.

@@ -10,6 +10,7 @@ use sockeye::ancillary::{RecvError, SendError};
 use sockeye::server::{Connection, Records};
 use tracing::debug;
 
+use super::descriptors::Passed;
 use super::handler::{Handler, limit};
 use crate::output::message::{Received, Sender};
 
@@ -39,16 +40,18 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
     let mut sender = None;
     let mut listens = true;
     while let Some(record) = records.next().await? {
+        let descriptors = Passed(record.descriptors);
         if handler.shows() {
             let peer = || records.connection().peer().ok();
             let sender = sender.get_or_insert_with(|| handler.sender(peer()));
             let received = Received {
                 payload: &record.payload,
                 size: record.payload.len(),
-                descriptors: &record.descriptors,
+                descriptors: &descriptors.0,
             };
             Box::pin(handler.show(&received, sender)).await;
         }
+        drop(descriptors);
         if let Some(answer) = handler.answer_to(&record.payload).filter(|_| listens) {
             let mut sent = records.send(answer, &[]).await;
             if let Err(SendError::TooLong { size, .. }) = sent {
@@ -92,6 +95,10 @@ pub(super) fn told(error: &RecvError) -> Option<String> {
             Some("sent more descriptors than this process may still open (ulimit -n)".to_owned())
         }
         RecvError::TooManyDescriptors => Some(format!("sent {error}")),
+        RecvError::StillClosing => Some(
+            "passed file descriptors while too many that were passed before are still being closed"
+                .to_owned(),
+        ),
         _ => None,
     }
 }

@@ -53,12 +53,24 @@ impl Socket {
         }
     }
 
-    pub(super) fn adopt(fd: OwnedFd, kind: Kind) -> Result<Self, AdoptError> {
-        Ok(match kind {
+    /// With `takes_descriptors` clients may pass some.
+    pub(super) fn adopt(
+        fd: OwnedFd,
+        kind: Kind,
+        takes_descriptors: bool,
+    ) -> Result<Self, AdoptError> {
+        let mut socket = match kind {
             Kind::Stream => Self::Stream(Listener::adopt(fd)?),
             Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::adopt(fd)?),
             Kind::Datagram => Self::Datagram(Datagram::adopt(fd)?),
-        })
+        };
+        let set = match &mut socket {
+            Self::Stream(listener) => listener.take_descriptors(takes_descriptors),
+            Self::SeqPacket(listener) => listener.take_descriptors(takes_descriptors),
+            Self::Datagram(socket) => socket.take_descriptors(takes_descriptors),
+        };
+        set.map_err(AdoptError::Io)?;
+        Ok(socket)
     }
 
     /// Waits until somebody waits, and leaves it at that.

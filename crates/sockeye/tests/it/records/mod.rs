@@ -14,7 +14,8 @@ use crate::support::serving::{DRAIN, Running, in_time};
 const LIMIT: usize = 1000;
 
 fn claimed(address: &Address) -> SeqPacketListener {
-    let claim = Claim::options().mode(0o666).claim(address).unwrap();
+    let options = Claim::options().mode(0o666).take_descriptors(true);
+    let claim = options.claim(address).unwrap();
     SeqPacketListener::from_claim(claim).unwrap()
 }
 

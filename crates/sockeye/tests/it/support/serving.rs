@@ -82,7 +82,8 @@ pub(crate) async fn in_time<T>(wait: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn claimed(address: &Address) -> Listener {
-    Listener::from_claim(Claim::options().mode(0o666).claim(address).unwrap()).unwrap()
+    let options = Claim::options().mode(0o666).take_descriptors(true);
+    Listener::from_claim(options.claim(address).unwrap()).unwrap()
 }
 
 /// A server that runs.

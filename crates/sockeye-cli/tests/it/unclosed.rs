@@ -1,0 +1,250 @@
+//! What clients pass is refused unless asked for, and closing it holds up nobody.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::net::sockopt::set_socket_linger;
+use rustix::process::Signal;
+use sockeye::ancillary::{SendError, pass_descriptors, send_with};
+use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
+use sockeye::{Address, Connector, Kind};
+
+use crate::support::{Place, Server, eventually, run, skipped, sockeye};
+
+const KINDS: [&str; 3] = ["unix", "seqpacket", "dgram"];
+
+fn address(kind: &str, place: &Place) -> String {
+    format!("{kind}:{}", place.socket().display())
+}
+
+/// `sockeye serve OPTIONS KIND:PATH -- PROGRAM`
+#[track_caller]
+fn serve(kind: &str, place: &Place, options: &[&str], program: &[&str]) -> Server {
+    let mut command = Server::command(options);
+    command.arg(address(kind, place));
+    if !program.is_empty() {
+        command.arg("--").args(program);
+    }
+    Server::started_by(&mut command, place.socket())
+}
+
+fn send(kind: &str, place: &Place, options: &[&str]) -> Command {
+    let mut command = sockeye();
+    command.arg("send").args(options).arg(address(kind, place));
+    command.arg("hello");
+    command
+}
+
+/// Whether this kernel can refuse descriptors (Linux 6.16); says `skipped:` if not.
+fn can_refuse() -> bool {
+    let (left, _right) = UnixStream::pair().expect("two sockets");
+    let can = pass_descriptors(&left, true).expect("a UNIX socket");
+    if !can {
+        skipped("this kernel has no SO_PASSRIGHTS");
+    }
+    can
+}
+
+/// A client of any kind, connected.
+enum Client {
+    Stream(UnixStream),
+    SeqPacket(BlockingSeqPacket),
+    Datagram(BlockingDatagram),
+}
+
+impl Client {
+    #[track_caller]
+    fn connect(kind: &str, place: &Place) -> Self {
+        let address: Address = address(kind, place).parse().expect("an address");
+        let connector = Connector::new();
+        match address.kind() {
+            Kind::Stream => Self::Stream(connector.connect_blocking(&address).expect("a server")),
+            Kind::SeqPacket => Self::SeqPacket(
+                connector
+                    .connect_seqpacket_blocking(&address)
+                    .expect("a server"),
+            ),
+            Kind::Datagram => {
+                let socket = BlockingDatagram::unclaimed().expect("a socket");
+                connector
+                    .connect_datagram_blocking(&socket, &address)
+                    .expect("a server");
+                Self::Datagram(socket)
+            }
+        }
+    }
+
+    fn send(&self, bytes: &[u8], descriptors: &[OwnedFd]) -> Result<(), SendError> {
+        let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        match self {
+            Self::Stream(socket) => send_with(socket, bytes, &descriptors),
+            Self::SeqPacket(socket) => socket.send_with(bytes, &descriptors),
+            Self::Datagram(socket) => socket.send_with(bytes, &descriptors),
+        }
+    }
+}
+
+/// TCP sockets whose last close(2) waits for ten minutes: nobody reads what they have to send.
+struct Lingering {
+    listener: TcpListener,
+    unread: Vec<TcpStream>,
+}
+
+impl Lingering {
+    fn new() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let unread = Vec::new();
+        Self { listener, unread }
+    }
+
+    fn sockets(&mut self, count: usize) -> Vec<OwnedFd> {
+        (0..count).map(|_| self.socket()).collect()
+    }
+
+    fn socket(&mut self) -> OwnedFd {
+        let address = self.listener.local_addr().expect("it is bound");
+        let mut socket = TcpStream::connect(address).expect("it listens");
+        self.unread
+            .push(self.listener.accept().expect("a client").0);
+        socket.set_nonblocking(true).expect("a socket");
+        loop {
+            match socket.write(&[b'x'; 65536]) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        set_socket_linger(&socket, Some(Duration::from_secs(600))).expect("a TCP socket");
+        socket.into()
+    }
+}
+
+/// Sends while the server is stopped, so that it has the only descriptors when it goes on.
+#[track_caller]
+fn hand_over(server: &Server, client: &Client, messages: Vec<(&[u8], Vec<OwnedFd>)>) {
+    server.process.signal(Signal::STOP);
+    for (bytes, descriptors) in messages {
+        client.send(bytes, &descriptors).expect("room in the queue");
+    }
+    server.process.signal(Signal::CONT);
+}
+
+#[track_caller]
+fn answers(kind: &str, place: &Place, options: &[&str]) {
+    let options = [&["--timeout", "10s"], options].concat();
+    run(&mut send(kind, place, &options)).succeeds();
+}
+
+#[test]
+fn a_server_refuses_descriptors_unless_it_is_told_to_take_them() {
+    if !can_refuse() {
+        return;
+    }
+    let ways: [(&[&str], &[&str]); 4] = [
+        (&[], &[]),
+        (&["--echo"], &[]),
+        (&["--discard"], &[]),
+        (&[], &["cat"]),
+    ];
+    for kind in KINDS {
+        for (options, program) in ways {
+            let place = Place::new();
+            let server = serve(kind, &place, options, program);
+            let refused = run(&mut send(kind, &place, &["--fd", "/etc/passwd"]));
+            refused.fails(5, &["takes no file descriptors (EPERM)", "--fds"]);
+            if options.is_empty() {
+                answers(kind, &place, &[]);
+            }
+            drop(server);
+
+            let place = Place::new();
+            let options = [&["--fds"], options].concat();
+            let server = serve(kind, &place, &options, program);
+            let socket = Client::connect(kind, &place);
+            socket.send(b"first\n", &[]).expect("a server");
+            let files = fs::File::open("/etc/passwd").expect("a file");
+            socket
+                .send(b"second\n", &[files.into()])
+                .expect("it takes them");
+            drop(socket);
+            if options.len() == 1 {
+                answers(kind, &place, &["--fd", "/etc/passwd"]);
+            }
+            eventually("what came is closed", || {
+                let of_files = fs::read_dir(format!("/proc/{}/fd", server.process.id()))
+                    .expect("the server is there")
+                    .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+                    .filter(|target| target == Path::new("/etc/passwd"));
+                (of_files.count() == 0).then_some(())
+            });
+        }
+    }
+}
+
+#[test]
+fn a_close_that_takes_long_holds_up_nobody() {
+    let too_long = vec![b'x'; 2000];
+    for kind in KINDS {
+        for options in [&[][..], &["--echo"], &["--discard"]] {
+            for messages in [1, 2, 3] {
+                let place = Place::new();
+                let options = [&["--fds", "--max-message", "1000"], options].concat();
+                let mut server = serve(kind, &place, &options, &[]);
+                let mut lingering = Lingering::new();
+                let client = Client::connect(kind, &place);
+                let come: [&[u8]; 3] = [
+                    b"complete\n",
+                    // Its connection is closed because of it, with the next one unread.
+                    &too_long,
+                    b"unread\n",
+                ];
+                let come = come[..messages].iter();
+                let come = come.map(|bytes| (*bytes, lingering.sockets(3))).collect();
+                hand_over(&server, &client, come);
+                drop(client);
+                if options.len() == 3 {
+                    answers(kind, &place, &[]);
+                    answers(kind, &place, &["--fd", "/etc/passwd"]);
+                }
+                let ending = server.stop();
+                assert!(ending.code.is_some(), "{ending:#?}");
+                assert!(ending.stderr.contains("still being closed"), "{ending:#?}");
+                assert_eq!(ending.left, Vec::<std::path::PathBuf>::new());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_that_never_ends_keeps_its_descriptors_only_as_long_as_its_connection() {
+    let place = Place::new();
+    let mut server = serve(
+        "unix",
+        &place,
+        &["--fds", "--framing", "length", "--drain", "100ms"],
+        &[],
+    );
+    let mut lingering = Lingering::new();
+    let clients = [0, 1].map(|_| Client::connect("unix", &place));
+    for client in &clients {
+        hand_over(
+            &server,
+            client,
+            vec![(b"\0\0\0\x09begun", lingering.sockets(3))],
+        );
+    }
+    let [first, _second] = clients;
+    drop(first);
+    server.process.stderr.line("the complaint", |line| {
+        line.contains("9 bytes of a message")
+    });
+    // The second one is cut off.
+    let ending = server.stop();
+    assert_eq!(ending.code, Some(7), "{ending:#?}");
+}

@@ -1,0 +1,41 @@
+//! [`probe()`]: what is at an address.
+
+use rustix::io::Errno;
+
+use super::error::ClaimErrorKind;
+use super::place::Place;
+use super::probe::{self, Probe};
+use crate::address::{Address, Name};
+use crate::inspect::lookup::Lookup;
+
+/// Looks what is at an address, without changing anything. No server sees a connection; a datagram
+/// socket that sock_diag(7) does not show is shown as connected by it from then on, and works as
+/// before.
+///
+/// By the time the answer is there it may be outdated; only [`ClaimOptions::claim`](super::ClaimOptions::claim) asks under the
+/// lock. Of an `fd:` or `systemd:` address nothing can be told.
+#[must_use]
+pub fn probe(address: &Address) -> Probe {
+    look(address, &Lookup::default())
+}
+
+/// As [`probe`], for many addresses: the kernel's tables are read once.
+pub fn probe_all<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Probe> {
+    let lookup = Lookup::default();
+    let addresses = addresses.into_iter();
+    addresses.map(|address| look(address, &lookup)).collect()
+}
+
+fn look(address: &Address, lookup: &Lookup) -> Probe {
+    match address.name() {
+        Name::Path(path) => match Place::open(address, path) {
+            Ok(place) => probe::path(&place, lookup).0,
+            Err(error) => match error.kind() {
+                ClaimErrorKind::ParentMissing(_) => Probe::Absent,
+                _ => Probe::Unknown(error.errno().unwrap_or(Errno::INVAL)),
+            },
+        },
+        Name::Abstract(name) => probe::abstract_name(address.kind(), name),
+        _ => Probe::Unknown(Errno::INVAL),
+    }
+}

@@ -1,0 +1,122 @@
+//! Closing descriptors that came from a peer, where nobody waits for it.
+//!
+//! close(2) can take as long as the peer wishes: of a TCP socket with `SO_LINGER` and unsent data, or
+//! of a file on a FUSE that does not answer. So a thread does it.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "tokio")]
+use tokio::sync::Notify;
+
+/// So many descriptors may wait to be closed, unless the limit of open files is low.
+#[cfg(feature = "tokio")]
+const MOST: usize = 1024;
+/// As many as come with one message; that is possible at any limit.
+#[cfg(feature = "tokio")]
+const LEAST: usize = 253;
+
+struct Queue {
+    waiting: VecDeque<OwnedFd>,
+    has_thread: bool,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    waiting: VecDeque::new(),
+    has_thread: false,
+});
+static MORE: Condvar = Condvar::new();
+/// With those that are just being closed.
+static UNCLOSED: AtomicUsize = AtomicUsize::new(0);
+/// Told when there is room again.
+#[cfg(feature = "tokio")]
+static ROOM: Notify = Notify::const_new();
+
+/// Closes descriptors that came from a peer on a thread of this process that does nothing else:
+/// close(2) can take as long as the peer wishes (a TCP socket with `SO_LINGER` and unsent data, a file
+/// on a FUSE that does not answer), which would stop an event loop for everybody. Never waits.
+///
+/// Where more wait to be closed than is good (an eighth of `RLIMIT_NOFILE`, 253 at least and 1024 at
+/// most), the types of this crate take no more: a [`Server`](crate::server::Server) has the kernel
+/// refuse them, and receiving fails with [`RecvError::StillClosing`](super::ancillary::RecvError).
+pub fn close_in_background(descriptors: impl IntoIterator<Item = OwnedFd>) {
+    let mut queue = None;
+    for descriptor in descriptors {
+        UNCLOSED.fetch_add(1, Ordering::AcqRel);
+        queue.get_or_insert_with(lock).waiting.push_back(descriptor);
+    }
+    let Some(mut queue) = queue else { return };
+    if !queue.has_thread {
+        // Where no thread can be had now, the next call tries again.
+        let thread = std::thread::Builder::new().name("closing".to_owned());
+        queue.has_thread = thread.spawn(close_all).is_ok();
+    }
+    MORE.notify_one();
+}
+
+/// How many descriptors [`close_in_background`] has still to close.
+#[must_use]
+pub fn unclosed() -> usize {
+    UNCLOSED.load(Ordering::Acquire)
+}
+
+fn close_all() {
+    let mut queue = lock();
+    loop {
+        match queue.waiting.pop_front() {
+            Some(descriptor) => {
+                drop(queue);
+                drop(descriptor);
+                let _before = UNCLOSED.fetch_sub(1, Ordering::AcqRel);
+                #[cfg(feature = "tokio")]
+                if _before == limit() {
+                    ROOM.notify_waiters();
+                }
+                queue = lock();
+            }
+            None => queue = MORE.wait(queue).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+fn lock() -> MutexGuard<'static, Queue> {
+    // Nothing in there can be half done.
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether more descriptors may be taken.
+#[cfg(feature = "tokio")]
+pub(crate) fn has_room() -> bool {
+    match unclosed() {
+        0 => true,
+        unclosed => unclosed < limit(),
+    }
+}
+
+/// Completes when there is room.
+///
+/// # Cancel safety
+/// Dropping the future loses nothing.
+#[cfg(feature = "tokio")]
+pub(crate) async fn room() {
+    loop {
+        let told = ROOM.notified();
+        if has_room() {
+            return;
+        }
+        told.await;
+    }
+}
+
+#[cfg(feature = "tokio")]
+fn limit() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    static LIMIT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *LIMIT.get_or_init(|| {
+        let open = getrlimit(Resource::Nofile).current;
+        let open = open.and_then(|open| usize::try_from(open).ok());
+        open.map_or(MOST, |open| (open / 8).clamp(LEAST, MOST))
+    })
+}

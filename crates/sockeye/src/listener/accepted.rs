@@ -1,0 +1,78 @@
+//! [`Accepted`]: what comes out of a listener.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::address::Kind;
+use crate::busy_poll::BusyPoll;
+use crate::packet::SeqPacket;
+use crate::passing::Passing;
+use crate::stream::Stream;
+
+/// What a listener accepts: [`Stream`] or [`SeqPacket`].
+pub trait Accepted: AsFd + Sized + Send + 'static + sealed::FromAccepted {
+    /// The kind of the sockets.
+    const KIND: Kind;
+}
+
+mod sealed {
+    use crate::busy_poll::BusyPoll;
+    use crate::passing::Passing;
+
+    pub trait FromAccepted {
+        /// From a new, non-blocking descriptor that accept(2) has given.
+        fn from_accepted(fd: std::os::fd::OwnedFd, passing: Passing) -> std::io::Result<Self>
+        where
+            Self: Sized;
+
+        fn poll_busily(&mut self, busy: BusyPoll);
+
+        fn passing(&self) -> Passing;
+
+        fn set_passing(&mut self, passing: Passing);
+    }
+}
+
+impl Accepted for Stream {
+    const KIND: Kind = Kind::Stream;
+}
+
+impl sealed::FromAccepted for Stream {
+    fn from_accepted(fd: OwnedFd, passing: Passing) -> io::Result<Self> {
+        Ok(Self::from_accepted(fd, passing))
+    }
+
+    fn poll_busily(&mut self, busy: BusyPoll) {
+        self.set_busy_poll(busy);
+    }
+
+    fn passing(&self) -> Passing {
+        self.passing()
+    }
+
+    fn set_passing(&mut self, passing: Passing) {
+        self.set_passing(passing);
+    }
+}
+
+impl Accepted for SeqPacket {
+    const KIND: Kind = Kind::SeqPacket;
+}
+
+impl sealed::FromAccepted for SeqPacket {
+    fn from_accepted(fd: OwnedFd, passing: Passing) -> io::Result<Self> {
+        Self::from_accepted(fd, passing)
+    }
+
+    fn poll_busily(&mut self, busy: BusyPoll) {
+        self.set_busy_poll(busy);
+    }
+
+    fn passing(&self) -> Passing {
+        self.passing()
+    }
+
+    fn set_passing(&mut self, passing: Passing) {
+        self.set_passing(passing);
+    }
+}

@@ -1,0 +1,58 @@
+//! Whether clients of a listener may pass descriptors.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Accepted, Listening};
+use crate::passing::Passing;
+use crate::sys;
+
+impl<S: Accepted> Listening<S> {
+    /// Whether clients may pass descriptors, as [`ClaimOptions::take_descriptors`] does it for a
+    /// socket that is claimed; here it is for all who share the socket.
+    ///
+    /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn take_descriptors(&mut self, take: bool) -> io::Result<()> {
+        self.set_intake(take, true)
+    }
+
+    pub(super) fn set_intake(&mut self, takes: bool, has_early_clients: bool) -> io::Result<()> {
+        let can_refuse = self.intake.set(self.io.as_fd(), takes)?;
+        self.passing = match (takes, can_refuse) {
+            (true, _) => Passing::Takes,
+            (false, true) => Passing::Plain,
+            (false, false) => Passing::Discards,
+        };
+        self.has_early_clients = AtomicBool::new(has_early_clients && can_refuse);
+        Ok(())
+    }
+
+    /// Lets newcomers pass descriptors only while there is room for these.
+    pub(super) fn regulate(&self) {
+        let sockets = self.older.iter().chain([&self.io]);
+        self.intake.regulate(sockets.map(AsFd::as_fd));
+    }
+
+    pub(super) fn connected(&self, fd: OwnedFd) -> io::Result<S> {
+        let mut passing = self.passing;
+        if self.has_early_clients.load(Ordering::Relaxed) {
+            match sys::socket::pass_rights(fd.as_fd())? {
+                // Those who come after this one have connected later.
+                Some(takes) if takes == self.intake.takes => {
+                    self.has_early_clients.store(false, Ordering::Relaxed);
+                }
+                _ => {
+                    sys::socket::set_pass_rights(fd.as_fd(), self.intake.takes)?;
+                    if passing == Passing::Plain {
+                        passing = Passing::Discards;
+                    }
+                }
+            }
+        }
+        S::from_accepted(fd, passing)
+    }
+}
