@@ -169,7 +169,7 @@ impl<S: Accepted> Acceptor<S> {
     /// Counts what is still in the backlog, which is about to be closed. That of an adopted listener
     /// may be served by its other owners.
     pub(super) fn abort_waiting(&mut self) {
-        while self.listener.is_ours() {
+        while self.listener.is_ours() || self.listener.has_older_waiting() {
             match self.listener.accept_waiting() {
                 Ok(Some(_)) => self.tally.abort(),
                 Ok(None) => break,

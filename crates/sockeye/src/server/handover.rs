@@ -1,38 +1,32 @@
 //! [`Entrance`]: connections come in here, and successors that may take it over.
 
+use std::future::{Future, poll_fn};
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use std::pin::Pin;
+use std::task::Poll;
 
 use super::Server;
 use super::accept::{Acceptor, Next};
+use super::connection::Connection;
 use super::log;
-use crate::claim::{ClaimErrorKind, FileAccess, Ownership};
+use super::renewal::Renewal;
+use super::stop::Stop;
+use crate::claim::{FileAccess, Ownership};
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
 use crate::takeover::{Control, Request};
 
-/// Between two attempts to make files anew while somebody else has the lock, and how many there are.
-const PAUSE: Duration = Duration::from_millis(10);
-const TRIES: u32 = 20;
-
 pub(super) struct Entrance<S: Accepted> {
     // Dropped in this order: successors hear of our end after the files have gone.
-    pub(super) acceptor: Acceptor<S>,
+    acceptor: Acceptor<S>,
     control: Option<Control>,
+    is_handed_over: bool,
     /// What the file was like before a successor had an offer.
     access: Option<FileAccess>,
-    renew: Option<Arc<Notify>>,
-    /// When to try that once more, and how often that was done.
-    again: Option<(Instant, u32)>,
-    /// Whether it was said that it failed.
-    is_told: bool,
+    renewal: Renewal,
 }
 
-pub(super) enum Step<S> {
+enum Step<S> {
     Accepted(Next<S>),
     /// A successor had an offer, and it came to nothing.
     GivenUp,
@@ -44,23 +38,98 @@ impl<S: Accepted> Entrance<S> {
         Self {
             control: control_of(acceptor.listener()),
             acceptor,
+            is_handed_over: false,
             access: None,
-            renew: server.renew.clone(),
-            again: None,
-            is_told: false,
+            renewal: Renewal::new(server.renew.clone()),
         }
+    }
+
+    /// Accepts until the server stops or is succeeded; returns who has taken over.
+    ///
+    /// # Errors
+    /// Where accepting has become impossible.
+    pub(super) async fn serve(
+        &mut self,
+        stop: &mut Stop,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+        begin_drain: impl Fn(),
+        handle: &mut impl FnMut(Connection<S>),
+    ) -> io::Result<Option<Peer>> {
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = &mut shutdown, if !stop.has_begun() => {
+                    stop.begin();
+                    begin_drain();
+                    // Who has an offer may take the path, and is waited for: nobody is refused then.
+                    if !self.stop_offering() {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                () = stop.time_is_over(), if stop.has_begun() => return Ok(self.revoke()),
+                step = self.next() => step?,
+            };
+            match step {
+                Step::Accepted(Next::Connection(connection)) => {
+                    handle(connection);
+                    if self.acceptor.has_waited() {
+                        give_way().await;
+                    }
+                }
+                Step::Accepted(Next::Again) => {}
+                Step::GivenUp if stop.has_begun() => return Ok(None),
+                Step::GivenUp => {}
+                Step::HandedOver(successor) => return Ok(Some(successor)),
+            }
+        }
+    }
+
+    /// Keeps newcomers out, if the listener is still ours. Successors that wait hear of it then.
+    ///
+    /// # Errors
+    /// As [`Listening::refuse_newcomers`].
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        let refused = self.acceptor.refuse_newcomers();
+        self.control = None;
+        refused
+    }
+
+    /// Takes what waits in the backlog, if that is still ours; `false` where the time is over.
+    pub(super) async fn drain(
+        &mut self,
+        stop: &Stop,
+        handle: &mut impl FnMut(Connection<S>),
+    ) -> bool {
+        while !self.is_handed_over || self.acceptor.listener().has_older_waiting() {
+            tokio::select! {
+                biased;
+                () = stop.time_is_over() => return false,
+                next = self.acceptor.next_waiting() => match next {
+                    Some(Next::Connection(connection)) => handle(connection),
+                    Some(Next::Again) => {}
+                    None => break,
+                },
+            }
+        }
+        true
+    }
+
+    /// Counts what still waits in the backlog.
+    pub(super) fn abort_waiting(&mut self) {
+        self.acceptor.abort_waiting();
     }
 
     /// What happens next. An error ends the server.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> io::Result<Step<S>> {
+    async fn next(&mut self) -> io::Result<Step<S>> {
         loop {
             let request = tokio::select! {
                 biased;
                 request = request(&mut self.control) => request,
-                () = renewal(self.renew.as_deref(), self.again) => {
+                () = self.renewal.is_due() => {
                     self.renew();
                     continue;
                 }
@@ -77,7 +146,7 @@ impl<S: Accepted> Entrance<S> {
                     return Ok(Step::GivenUp);
                 }
                 Request::Taken(successor) => {
-                    self.acceptor.listener().set_ours(false);
+                    self.hand_over();
                     return Ok(Step::HandedOver(successor));
                 }
             }
@@ -85,21 +154,20 @@ impl<S: Accepted> Entrance<S> {
     }
 
     /// Makes no more offers. Whether a successor has one still.
-    pub(super) fn stop_offering(&mut self) -> bool {
+    fn stop_offering(&mut self) -> bool {
         self.control.as_mut().is_some_and(Control::stop)
     }
 
     /// Takes an offer back. Who has taken the path before that.
-    pub(super) fn revoke(&mut self) -> Option<Peer> {
+    fn revoke(&mut self) -> Option<Peer> {
         let successor = self.control.as_mut()?.revoke()?;
-        self.acceptor.listener().set_ours(false);
+        self.hand_over();
         Some(successor)
     }
 
-    /// Successors that still wait hear that nothing is handed over. The files must have gone by
-    /// now, if they are to go.
-    pub(super) fn close_control(&mut self) {
-        self.control = None;
+    fn hand_over(&mut self) {
+        self.is_handed_over = true;
+        self.acceptor.listener().set_ours(false);
     }
 
     /// Who has an offer may take the files that there are.
@@ -108,23 +176,8 @@ impl<S: Accepted> Entrance<S> {
             return;
         }
         let listener = self.acceptor.listener();
-        let tries = self.again.take().map_or(0, |(_, tries)| tries);
-        match listener.renew() {
-            Ok(has_new_control) => {
-                if has_new_control {
-                    self.control = control_of(listener);
-                }
-                self.is_told = false;
-            }
-            Err(error) => {
-                let is_locked = matches!(error.kind(), ClaimErrorKind::Locked { .. });
-                // A successor locks the path, too, before it finds that there is a server.
-                if is_locked && tries < TRIES {
-                    self.again = Some((Instant::now() + PAUSE, tries + 1));
-                } else if !std::mem::replace(&mut self.is_told, true) {
-                    log::not_renewed(&error);
-                }
-            }
+        if self.renewal.attempt(listener) {
+            self.control = control_of(listener);
         }
     }
 
@@ -170,19 +223,25 @@ fn control_of<S: Accepted>(listener: &Listening<S>) -> Option<Control> {
     })
 }
 
-/// Waits until files may have to be made anew.
-async fn renewal(asked: Option<&Notify>, again: Option<(Instant, u32)>) {
-    match (again, asked) {
-        (Some((at, _)), _) => tokio::time::sleep_until(at).await,
-        (None, Some(asked)) => asked.notified().await,
-        (None, None) => std::future::pending().await,
-    }
-}
-
 /// The next request of a successor.
 async fn request(control: &mut Option<Control>) -> Request {
     match control {
         Some(control) => control.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// Lets the handler that came last have its turn before the next accept(2), which is mostly in
+/// vain. Not with each of many that come at once: all others have their turn as well, and where those
+/// are busy, newcomers would wait for them one after the other.
+async fn give_way() {
+    let mut is_back = false;
+    poll_fn(|cx| match std::mem::replace(&mut is_back, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }

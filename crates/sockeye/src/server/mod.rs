@@ -11,21 +11,21 @@ mod limits;
 mod log;
 mod messages;
 mod records;
+mod renewal;
 mod scratch;
 mod signal;
+mod stop;
 mod tally;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::{Connection, Slot};
@@ -38,11 +38,12 @@ pub use tally::Report;
 use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
 use crate::takeover::TakeoverError;
-use accept::{Acceptor, Next};
+use accept::Acceptor;
 use budget::Budget;
 use connection::Timeouts;
 use handlers::Handlers;
-use handover::{Entrance, Step};
+use handover::Entrance;
+use stop::Stop;
 use tally::Tally;
 
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
@@ -217,7 +218,6 @@ impl Server {
     {
         let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
         let tally = Tally::new(budget, self.message_timeout);
-        let handlers = Handlers::new();
         let mut shutdown = pin!(shutdown);
         let listener = tokio::select! {
             biased;
@@ -227,72 +227,29 @@ impl Server {
         };
         let mut entrance = Entrance::new(&self, Acceptor::new(&self, &tally, listener));
         let mut stop = Stop::new(&self);
-        let mut successor = None;
-        let mut fatal = None;
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut shutdown, if !stop.has_begun() => {
-                    stop.begin();
-                    tally.drain.open();
-                    // Who has an offer may take the path, and is waited for: nobody is refused then.
-                    if !entrance.stop_offering() {
-                        break;
-                    }
-                }
-                () = stop.time_is_over(), if stop.has_begun() => break,
-                step = entrance.next() => match step {
-                    Ok(Step::Accepted(Next::Connection(connection))) => {
-                        handlers.run(&handler, connection, &tally);
-                        if entrance.acceptor.has_waited() {
-                            give_way().await;
-                        }
-                    }
-                    Ok(Step::Accepted(Next::Again)) => {}
-                    Ok(Step::GivenUp) if stop.has_begun() => break,
-                    Ok(Step::GivenUp) => {}
-                    Ok(Step::HandedOver(peer)) => {
-                        successor = Some(peer);
-                        break;
-                    }
-                    Err(error) => {
-                        fatal = Some(error);
-                        break;
-                    }
-                },
-            }
-        }
+        let mut handle = {
+            let (handlers, tally) = (Handlers::new(), Arc::clone(&tally));
+            move |connection| handlers.run(&handler, connection, &tally)
+        };
+        let begin_drain = || tally.drain.open();
+        let ended = entrance
+            .serve(&mut stop, shutdown, begin_drain, &mut handle)
+            .await;
 
         stop.begin();
         tally.drain.open();
-        successor = successor.or_else(|| entrance.revoke());
+        let (successor, fatal) = match ended {
+            Ok(successor) => (successor, None),
+            Err(error) => (None, Some(error)),
+        };
         if let (Some(tell), Some(successor)) = (&self.handed_over, &successor) {
             tell(successor);
         }
-        let acceptor = &mut entrance.acceptor;
-        if let Err(error) = acceptor.refuse_newcomers() {
+        if let Err(error) = entrance.close() {
             log::cannot_clean_up(&error);
         }
-        entrance.close_control();
-        let mut in_time = true;
         // An error before anything was lost is worth reporting, one of draining is not.
-        while fatal.is_none()
-            && (successor.is_none() || entrance.acceptor.listener().has_older_waiting())
-        {
-            tokio::select! {
-                biased;
-                () = stop.time_is_over() => {
-                    in_time = false;
-                    break;
-                }
-                next = entrance.acceptor.next_waiting() => match next {
-                    Some(Next::Connection(connection)) => handlers.run(&handler, connection, &tally),
-                    Some(Next::Again) => {}
-                    None => break,
-                },
-            }
-        }
-        if in_time {
+        if fatal.is_some() || entrance.drain(&stop, &mut handle).await {
             drop(entrance);
             tokio::select! {
                 () = tally.all_closed() => {}
@@ -302,7 +259,7 @@ impl Server {
             // In this order: what is cut off frees the descriptors that the others need in order to
             // be counted.
             tally.cut_off(self.grace, REAP).await;
-            entrance.acceptor.abort_waiting();
+            entrance.abort_waiting();
         }
         let report = tally.report();
         match fatal {
@@ -324,57 +281,6 @@ impl fmt::Debug for Server {
             .field("grace", &self.grace)
             .finish_non_exhaustive()
     }
-}
-
-/// How long a server may still go on once it has begun to stop.
-struct Stop {
-    drain: Duration,
-    cut_off: CancellationToken,
-    /// When it has begun; the end of the time for draining, if that has one.
-    begun: Option<Option<Instant>>,
-}
-
-impl Stop {
-    fn new(server: &Server) -> Self {
-        Self {
-            drain: server.drain,
-            cut_off: server.cut_off.clone(),
-            begun: None,
-        }
-    }
-
-    fn has_begun(&self) -> bool {
-        self.begun.is_some()
-    }
-
-    fn begin(&mut self) {
-        let end = || Instant::now().checked_add(self.drain);
-        self.begun.get_or_insert_with(end);
-    }
-
-    async fn time_is_over(&self) {
-        match self.begun.flatten() {
-            Some(end) => {
-                let _ = tokio::time::timeout_at(end, self.cut_off.cancelled()).await;
-            }
-            None => self.cut_off.cancelled().await,
-        }
-    }
-}
-
-/// Lets the handler that came last have its turn before the next accept(2), which is mostly in
-/// vain. Not with each of many that come at once: all others have their turn as well, and where those
-/// are busy, newcomers would wait for them one after the other.
-async fn give_way() {
-    let mut is_back = false;
-    poll_fn(|cx| match std::mem::replace(&mut is_back, true) {
-        true => Poll::Ready(()),
-        false => {
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await;
 }
 
 /// Accepting became impossible, or a listener that was to be taken over could not be.
