@@ -2,6 +2,7 @@
 
 mod clients;
 mod hand_over;
+mod hanging;
 mod killed;
 mod removed;
 mod restart;
