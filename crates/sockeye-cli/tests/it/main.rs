@@ -52,6 +52,7 @@ mod second_views;
 mod send;
 mod silent_probe;
 mod slow_receivers;
+mod storm;
 mod systemd;
 mod takeover;
 mod topology;
