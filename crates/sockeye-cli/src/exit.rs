@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapErrorKind;
 use rustix::process::{Pid, Signal, getpid};
+use serde::{Deserialize, Serialize};
 use signal_hook::low_level::emulate_default_handler;
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
@@ -15,7 +16,7 @@ use crate::args;
 use crate::output;
 
 /// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub(crate) enum Exit {
     Done = 0,

@@ -4,6 +4,7 @@ mod bench;
 mod connect;
 mod demo;
 mod exchange;
+mod hung;
 mod ls;
 mod parent;
 mod send;

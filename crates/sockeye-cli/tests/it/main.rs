@@ -34,6 +34,7 @@ mod forged;
 mod framing;
 mod help;
 mod hostile;
+mod hung;
 mod inherited;
 mod interop;
 mod kinds;

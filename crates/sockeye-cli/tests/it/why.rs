@@ -14,7 +14,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, socket};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
 use serde_json::Value;
 
 use crate::support::{
@@ -131,7 +131,8 @@ fn own_pid() -> String {
 }
 
 fn unconnected(kind: SocketType, path: &Path) -> OwnedFd {
-    let fd = socket(AddressFamily::UNIX, kind, None).expect("a socket");
+    // Children of other tests must not inherit it.
+    let fd = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).expect("a socket");
     bind(&fd, &SocketAddrUnix::new(path).expect("short")).expect("a fresh path");
     fd
 }

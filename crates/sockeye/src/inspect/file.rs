@@ -82,10 +82,8 @@ impl Files {
     ) -> SocketFile {
         let path = Path::new(OsStr::from_bytes(name));
         let unplaced = |state| SocketFile {
-            device: makedev(id.device >> 20, id.device & 0xf_ffff),
-            inode: u64::from(id.inode),
             state,
-            elsewhere: false,
+            ..unplaced(id)
         };
         let present = |stat: &Stat| SocketFile {
             device: stat.st_dev,
@@ -148,6 +146,16 @@ impl Files {
         };
         let id = |found: Result<Stat, Errno>| found.ok().map(|stat| (stat.st_dev, stat.st_ino));
         id(self.stat(theirs)).is_some_and(|theirs| id(self.stat(ours)) != Some(theirs))
+    }
+}
+
+/// A file that was not looked at.
+pub(super) fn unplaced(id: FileId) -> SocketFile {
+    SocketFile {
+        device: makedev(id.device >> 20, id.device & 0xf_ffff),
+        inode: u64::from(id.inode),
+        state: None,
+        elsewhere: false,
     }
 }
 

@@ -13,8 +13,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod aside;
 pub mod diag;
 mod file;
+mod look;
 pub(crate) mod lookup;
 pub(crate) mod mounts;
 pub(crate) mod namespace;
@@ -23,6 +25,8 @@ mod snapshot;
 mod socket;
 mod tables;
 
+pub use aside::{Answers, Aside};
 pub(crate) use file::is_bound_to;
+pub use mounts::Mount;
 pub use snapshot::{Connection, Hidden, Namespaces, Options, Snapshot};
 pub use socket::{BoundName, FileState, Holder, Process, Socket, SocketFile, State};

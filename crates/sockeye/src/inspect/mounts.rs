@@ -1,8 +1,10 @@
 //! [`Mounts`]: which file system a file or a device is of (proc_pid_mountinfo(5)).
 
 use std::cell::OnceCell;
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
 
@@ -94,15 +96,34 @@ pub(crate) fn file_system_of(file: impl AsFd) -> Option<String> {
 }
 
 /// A mounted file system.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount {
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mount {
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// The type of the file system, as mount(8) names it (`tmpfs`, `fuse.sshfs`).
+    pub kind: String,
     id: u64,
     /// As sock_diag(7) shows it.
     device: u32,
-    kind: String,
 }
 
 impl Mount {
+    /// The mount of this process's namespace that a path leads to by its name alone: links are not
+    /// followed, and no file system is asked, so that none can hang.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let path = std::path::absolute(path).ok()?;
+        above(Mounts::default().here(), &path).cloned()
+    }
+
+    /// Whether another process or machine answers for its files, and may fail to.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        let by_others = matches!(self.nature(), Nature::View("FUSE") | Nature::Shared(_));
+        by_others || self.kind == "autofs"
+    }
+
     fn nature(&self) -> Nature {
         Nature::of_type(&self.kind)
     }
@@ -113,6 +134,14 @@ impl Mount {
 pub(crate) struct Mounts(OnceCell<Vec<Mount>>);
 
 impl Mounts {
+    /// Whether `other` hangs if `one` does: in the same directory, or on a mount that another process
+    /// or machine serves.
+    pub(super) fn hang_together(&self, one: &Path, other: &Path) -> bool {
+        let mount = above(self.here(), one);
+        one.parent() == other.parent()
+            || mount.is_some_and(Mount::is_remote) && mount == above(self.here(), other)
+    }
+
     fn here(&self) -> &[Mount] {
         self.0.get_or_init(|| read("thread-self"))
     }
@@ -150,6 +179,13 @@ pub(crate) fn nature_for(pid: i32, device: u32) -> Option<Nature> {
     nature_among(&read(&pid.to_string()), device)
 }
 
+/// The one that a path is on by its name.
+fn above<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+    let above = mounts.iter().filter(|mount| path.starts_with(&mount.point));
+    // Of those at one place the last one covers the others.
+    above.max_by_key(|mount| mount.point.as_os_str().len())
+}
+
 fn nature_among(mounts: &[Mount], device: u32) -> Option<Nature> {
     let mount = mounts.iter().find(|mount| mount.device == device)?;
     Some(mount.nature())
@@ -178,16 +214,41 @@ fn parse(line: &[u8]) -> Option<Mount> {
     next()?;
     let (major, minor) = next()?.split_once(':')?;
     let device = (major.parse::<u32>().ok()? << 20) | minor.parse::<u32>().ok()?;
-    // The number of optional fields varies; a space in a path is written as \040.
+    // The root in the file system comes before it.
+    let point = unescaped(line.split(|&byte| byte == b' ').nth(4)?);
+    // The number of optional fields varies.
     let mut rest = line
         .split(|&byte| byte == b' ')
         .skip_while(|&field| field != b"-");
     let kind = str::from_utf8(rest.nth(1)?).ok()?;
     Some(Mount {
+        point,
+        kind: kind.to_owned(),
         id,
         device,
-        kind: kind.to_owned(),
     })
+}
+
+/// `\040` is a space there.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after
+            .get(..3)
+            .and_then(|digits| str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) if byte == b'\\' => {
+                path.push(escaped);
+                rest = &after[3..];
+            }
+            _ => {
+                path.push(byte);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsStr::from_bytes(&path))
 }
 
 #[cfg(test)]
@@ -199,9 +260,10 @@ mod tests {
     fn lines_of_mountinfo() {
         let line = b"36 35 254:3 / /mnt\\0402 rw,noatime master:1 shared:7 - fuse.bindfs /a rw";
         let mount = Mount {
+            point: "/mnt 2".into(),
+            kind: "fuse.bindfs".to_owned(),
             id: 36,
             device: (254 << 20) | 3,
-            kind: "fuse.bindfs".to_owned(),
         };
         assert_eq!(mount.nature(), Nature::View("FUSE"));
         assert_eq!(parse(line), Some(mount));
@@ -212,6 +274,33 @@ mod tests {
         );
         assert_eq!(parse(b"37 35 0:51 / /x rw"), None);
         assert_eq!(parse(b""), None);
+    }
+
+    #[test]
+    fn the_longest_mount_point_and_the_last_one_there_counts() {
+        let mount = |point: &str, kind: &str| Mount {
+            point: point.into(),
+            kind: kind.into(),
+            id: 0,
+            device: 0,
+        };
+        let mounts = [
+            mount("/", "ext4"),
+            mount("/run", "tmpfs"),
+            mount("/run", "nfs4"),
+            mount("/run/user/1", "tmpfs"),
+        ];
+        let kind = |path: &str| above(&mounts, Path::new(path)).unwrap().kind.as_str();
+        assert_eq!(kind("/run/a"), "nfs4");
+        assert_eq!(kind("/running"), "ext4");
+        assert_eq!(kind("/run/user/1/a"), "tmpfs");
+        assert!(mounts[2].is_remote() && !mounts[1].is_remote());
+        let mounts = Mounts(mounts.to_vec().into());
+        let together = |one: &str, other: &str| mounts.hang_together(one.as_ref(), other.as_ref());
+        assert!(together("/run/a", "/run/below/b"));
+        assert!(together("/run/user/1/a", "/run/user/1/b"));
+        assert!(!together("/a", "/home/b"));
+        assert!(!together("/run/a", "/run/user/1/a"));
     }
 
     #[test]

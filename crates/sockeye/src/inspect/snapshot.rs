@@ -1,20 +1,17 @@
 //! [`Snapshot`]: the table and the processes, joined.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-
-use rustix::fs::stat;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use super::diag::{self, Entry, FileId};
-use super::file::{Files, absolute, destination};
-use super::mounts::Mounts;
+use super::file::unplaced;
+use super::look::Looks;
 use super::procfs::{self, Open, Walk};
-use super::socket::{BoundName, FileState, Holder, Socket, SocketFile, State};
+use super::socket::{BoundName, Holder, Socket, State};
 use super::tables::Tables;
-use crate::address::{Address, Kind, Name};
+use crate::address::Kind;
 
 /// Which network namespaces to look into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,17 +44,20 @@ pub struct Hidden {
     /// Sockets of namespaces that may not be entered, which some process has open: see
     /// [`Snapshot::unlisted`].
     pub sockets: usize,
+    /// Files that did not answer in time: see [`Snapshot::unanswered`].
+    pub files: usize,
 }
 
 /// All UNIX sockets, as they were within some milliseconds.
 #[derive(Debug)]
 pub struct Snapshot {
-    sockets: Vec<Socket>,
+    pub(super) sockets: Vec<Socket>,
     /// The file of each socket, as the kernel names it.
-    files: Vec<Option<FileId>>,
+    pub(super) files: Vec<Option<FileId>>,
     by_inode: HashMap<u32, usize>,
     hidden: Hidden,
     unlisted: Vec<Holder>,
+    pub(super) looks: Mutex<Looks>,
 }
 
 /// Two sockets that are joined, or that will be when the server accepts.
@@ -71,11 +71,30 @@ pub struct Connection<'a> {
 }
 
 impl Snapshot {
-    /// Takes a snapshot.
+    /// Takes a snapshot, and looks at the files that sockets are bound to: a file system that hangs
+    /// holds it up.
     ///
     /// # Errors
     /// As socket(2) for `AF_NETLINK` and what sock_diag(7) answers, for the current namespace.
     pub fn take(options: Options) -> io::Result<Self> {
+        let mut snapshot = Self::read(options, Looks::default())?;
+        snapshot.look_at_files(|_| true);
+        Ok(snapshot)
+    }
+
+    /// Takes a snapshot that waits for file systems which hang (FUSE, NFS) no longer than
+    /// `deadline`, all looks at files together. No file is looked at before
+    /// [`Snapshot::look_at_files`] and [`Snapshot::select`], which do so from a copy of this
+    /// process ([`Aside`](super::Aside)); until then [`Socket::file`] has no state, and the device
+    /// and inode number that the kernel tells of.
+    ///
+    /// # Errors
+    /// As [`Snapshot::take`].
+    pub fn take_without_files(options: Options, deadline: Duration) -> io::Result<Self> {
+        Self::read(options, Looks::within(deadline))
+    }
+
+    fn read(options: Options, looks: Looks) -> io::Result<Self> {
         let mut hidden = Hidden::default();
         // At the same time; what changes in between is the same for both orders.
         let (tables, walk) = std::thread::scope(|scope| {
@@ -93,7 +112,7 @@ impl Snapshot {
         let inodes: HashSet<u32> = unlisted.iter().map(|open| open.inode).collect();
         hidden.sockets = inodes.len();
         let unlisted: Vec<Holder> = unlisted.into_iter().map(Open::holder).collect();
-        let mut snapshot = Self::join(tables, walk, hidden, unlisted);
+        let mut snapshot = Self::join(tables, walk, hidden, unlisted, looks);
         // A socket that nobody has may be on its way in a message, or have been closed meanwhile.
         if snapshot.sockets.iter().any(Socket::is_abandoned) {
             let now = Tables::read(options, &mut Hidden::default())?;
@@ -113,7 +132,13 @@ impl Snapshot {
         self.by_inode = numbered.map(|(at, socket)| (socket.inode, at)).collect();
     }
 
-    fn join(tables: Tables, walk: Walk, hidden: Hidden, unlisted: Vec<Holder>) -> Self {
+    fn join(
+        tables: Tables,
+        walk: Walk,
+        hidden: Hidden,
+        unlisted: Vec<Holder>,
+        looks: Looks,
+    ) -> Self {
         let Tables {
             mut entries,
             by_inode,
@@ -138,7 +163,6 @@ impl Snapshot {
                 }
             }
         }
-        let mut placed = Files::default();
         let mut files = Vec::with_capacity(entries.len());
         let mut sockets = Vec::with_capacity(entries.len());
         for (at, (entry, namespace)) in entries.into_iter().enumerate() {
@@ -146,10 +170,7 @@ impl Snapshot {
             // Nobody is only certain if everybody could be asked.
             let holders = (!found.is_empty() || everybody).then_some(found);
             let waits_at = waits_at.get(&entry.inode).copied();
-            let file = match (&entry.file, entry.name.as_deref()) {
-                (Some(id), Some(name)) => Some(placed.place(name, *id, holders.as_deref())),
-                _ => None,
-            };
+            let file = entry.name.as_ref().and(entry.file).map(unplaced);
             files.push(entry.file);
             sockets.push(Socket {
                 kind: entry.kind,
@@ -178,6 +199,7 @@ impl Snapshot {
             by_inode,
             hidden,
             unlisted,
+            looks: Mutex::new(looks),
         }
     }
 
@@ -196,7 +218,10 @@ impl Snapshot {
     /// What this snapshot does not show.
     #[must_use]
     pub fn hidden(&self) -> Hidden {
-        self.hidden
+        Hidden {
+            files: self.hidden_files(),
+            ..self.hidden
+        }
     }
 
     /// Who has sockets open that are in none of the tables that could be read. Only looked for with
@@ -238,60 +263,6 @@ impl Snapshot {
             };
             Some(Connection { client, server })
         })
-    }
-
-    /// The sockets at an address, by the identity of the file: a relative path, a symbolic or hard
-    /// link, a renamed or bind-mounted file lead to the same ones. Also those that were bound to
-    /// this path while another file is there now, or none; and accepted ones with their listener.
-    /// The address's kind is not looked at.
-    #[must_use]
-    pub fn select(&self, address: &Address) -> Vec<&Socket> {
-        match address.name() {
-            Name::Path(path) => self.select_path(path),
-            Name::Abstract(name) => {
-                let is_it = |socket: &&Socket| matches!(&socket.name, Some(BoundName::Abstract(n)) if n == name);
-                self.sockets.iter().filter(is_it).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn select_path(&self, path: &Path) -> Vec<&Socket> {
-        let file = stat(path).ok();
-        let mounts = Mounts::default();
-        // The path as it is, and as the links in it lead.
-        let places: Vec<PathBuf> = [absolute(path), destination(path)]
-            .into_iter()
-            .flatten()
-            .collect();
-        let mut parents: HashMap<PathBuf, Option<PathBuf>> = HashMap::new();
-        let mut was_bound_here = |socket: &Socket| {
-            let Some(BoundName::Path(name)) = &socket.name else {
-                return None;
-            };
-            let name = Path::new(OsStr::from_bytes(name));
-            let base = name.file_name()?;
-            if name.is_relative() || !places.iter().any(|p| p.file_name() == Some(base)) {
-                return None;
-            }
-            // What is present has been found by its file; what is elsewhere only has the same name.
-            let is_other =
-                |file: SocketFile| file.elsewhere || file.state == Some(FileState::Present);
-            if socket.file.is_some_and(is_other) {
-                return None;
-            }
-            let parent = parents
-                .entry(name.parent()?.to_owned())
-                .or_insert_with(|| std::fs::canonicalize(name.parent()?).ok());
-            let placed = parent.as_ref()?.join(base);
-            places.contains(&placed).then_some(())
-        };
-        let chosen = self.sockets.iter().zip(&self.files).filter(|(socket, id)| {
-            let is_it = file.as_ref().zip(id.as_ref());
-            is_it.is_some_and(|(file, id)| id.is_at(path, file, &mounts))
-                || was_bound_here(socket).is_some()
-        });
-        chosen.map(|(socket, _)| socket).collect()
     }
 }
 

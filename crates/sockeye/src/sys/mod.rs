@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod fd;
+pub(crate) mod fork;
 pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod socket;

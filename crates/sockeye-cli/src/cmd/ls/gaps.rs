@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -12,6 +13,7 @@ use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::{Answer, absent, selection};
 use crate::args::{Column, Ls, Netns, Target};
+use crate::cmd::hung;
 use crate::cmd::why::{blind, or_root};
 use crate::exit::Exit;
 use crate::output::socket::OtherEnd;
@@ -114,6 +116,15 @@ impl<'a> Gaps<'a> {
                 .filter(|t| selection::at(t, self.snapshot).is_empty())
                 .collect(),
         };
+        let lead = match matched {
+            true => "the list is incomplete",
+            false => "nothing found, but that is not certain",
+        };
+        let unanswered = self.snapshot.unanswered();
+        // Nothing may be asked of such a file again.
+        if !unanswered.is_empty() {
+            return not_answered(lead, &unanswered);
+        }
         let asked_for_all =
             self.args.addresses().next().is_none() && !self.args.has_narrow_filter();
         let gap = self.found
@@ -126,10 +137,6 @@ impl<'a> Gaps<'a> {
                 .any(|holder| self.is_asked_for(holder))
             || missed.iter().any(|target| self.may_be_hidden(target))
             || self.args.pids.iter().any(|&pid| is_closed_to_us(pid));
-        let lead = match matched {
-            true => "the list is incomplete",
-            false => "nothing found, but that is not certain",
-        };
         if gap {
             return incomplete(lead, self.snapshot);
         }
@@ -217,6 +224,14 @@ fn is_closed_to_us(pid: i32) -> bool {
             link.is_err_and(|error| denied(&error))
         }),
         Err(error) => denied(&error),
+    }
+}
+
+/// Exit 7, and which files did not answer.
+pub(super) fn not_answered(lead: &str, files: &[PathBuf]) -> Answer {
+    Answer {
+        exit: Exit::Incomplete,
+        words: Some(format!("{lead}: {}", hung::words(files))),
     }
 }
 

@@ -15,6 +15,7 @@ use std::os::fd::AsFd;
 use sockeye::inspect::{Options, Snapshot};
 
 use crate::args::{Column, Ls};
+use crate::cmd::hung;
 use crate::exit::{Exit, failure};
 use crate::output;
 use crate::output::users::Users;
@@ -48,7 +49,9 @@ fn answer(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer>
     if args.stale {
         return stale::list(args, users, out);
     }
-    let snapshot = snapshot(args)?;
+    let mut snapshot = snapshot(args)?;
+    let shown = selection::shown(args, &snapshot);
+    snapshot.look_at_files(|socket| shown.contains(&socket.inode));
     match args.connections {
         true => connections::list(args, &snapshot, users, out),
         false => rows::list(args, &snapshot, users, out),
@@ -59,7 +62,7 @@ fn snapshot(args: &Ls) -> anyhow::Result<Snapshot> {
     let options = Options {
         namespaces: args.netns.into(),
     };
-    Snapshot::take(options).map_err(|error| {
+    Snapshot::take_without_files(options, hung::DEADLINE).map_err(|error| {
         let (exit, advice) = match error.kind() {
             ErrorKind::PermissionDenied => (
                 Exit::NotPermitted,

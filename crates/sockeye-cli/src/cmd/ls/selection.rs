@@ -6,6 +6,7 @@ use sockeye::Kind;
 use sockeye::inspect::{BoundName, Snapshot, Socket, State};
 
 use crate::args::{Ls, Target};
+use crate::cmd::why::has_name;
 
 /// A socket to be shown.
 #[derive(Clone, Copy)]
@@ -52,6 +53,37 @@ pub(super) fn passes(args: &Ls, socket: &Socket) -> bool {
         && (args.users.is_empty() || socket.uid.is_some_and(|uid| args.users.contains(&uid)))
         && (!args.listening || socket.state == State::Listening)
         && (args.pids.is_empty() || args.pids.iter().any(holds))
+}
+
+/// The inode numbers of the sockets whose files are asked for: those that are shown, their other
+/// ends, and those that have the name of an address. The rest may lie on file systems that hang.
+pub(super) fn shown(args: &Ls, snapshot: &Snapshot) -> HashSet<u32> {
+    let mut sockets: Vec<&Socket> = match args.connections {
+        true => snapshot
+            .sockets()
+            .iter()
+            .filter(|s| passes(args, s))
+            .collect(),
+        false => select(args, snapshot)
+            .iter()
+            .map(|item| item.socket)
+            .collect(),
+    };
+    if args.connections {
+        sockets.retain(|socket| snapshot.peer_of(socket).is_some());
+    }
+    let is_namesake = |socket: &&Socket| {
+        let mut paths = args.addresses().filter_map(|target| target.address.path());
+        paths.any(|path| has_name(socket, path))
+    };
+    sockets.extend(snapshot.sockets().iter().filter(is_namesake));
+    let ends = sockets.iter().filter_map(|socket| snapshot.peer_of(socket));
+    let ends: HashSet<u32> = ends.map(|end| end.inode).collect();
+    sockets
+        .iter()
+        .map(|socket| socket.inode)
+        .chain(ends)
+        .collect()
 }
 
 /// The sockets at one address.

@@ -8,17 +8,20 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rustix::process::geteuid;
+use serde::{Deserialize, Serialize};
 use sockeye::address::escaped;
 use sockeye::claim::{Doubt, Probe, probe_all};
-use sockeye::inspect::Snapshot;
+use sockeye::inspect::{Aside, Snapshot};
 use sockeye::{Address, ids};
 
-use super::gaps::incomplete;
+use super::gaps::{incomplete, not_answered};
 use super::listing::{self, Form, Row};
 use super::{Answer, snapshot};
 use crate::args::{Column, Ls};
+use crate::cmd::hung;
 use crate::cmd::why::blind;
 use crate::exit::{Exit, failure};
 use crate::output::record::{FileRecord, Holders, Record};
@@ -32,9 +35,13 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     // The files first: one that appears after the table was read would look abandoned.
     let mut files = Vec::new();
     let dirs = dirs(args);
+    let mut hung = Vec::new();
     for dir in &dirs {
-        let looked = socket_files(dir, &mut files);
-        looked.or_else(|error| forgive(args, dir, &error))?;
+        match files_in(dir) {
+            Ok(found) => files.extend(found),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => hung.push(dir.clone()),
+            Err(error) => forgive(args, dir, &error)?,
+        }
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
@@ -64,6 +71,10 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
             .map(|found| StaleRow { found, users })
             .collect();
         listing::write(args, &COLUMNS, &rows, out)?;
+    }
+    hung.extend(snapshot.unanswered());
+    if !hung.is_empty() {
+        return Ok(not_answered("the list is incomplete", &hung));
     }
     let matched = !files.is_empty();
     let unclear: Vec<Doubt> = files.iter().filter_map(|found| found.doubt).collect();
@@ -167,7 +178,9 @@ fn ask(files: Vec<SocketFile>, sees_all: bool) -> Vec<Found> {
     judged.collect()
 }
 
+#[derive(Serialize, Deserialize)]
 struct SocketFile {
+    #[serde(with = "hung::path_bytes")]
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -175,15 +188,33 @@ struct SocketFile {
     changed: (i64, i64),
 }
 
-/// The socket files of a directory itself.
-fn socket_files(dir: &Path, files: &mut Vec<SocketFile>) -> io::Result<()> {
+/// The socket files of a directory itself, which may lie on a file system that hangs.
+fn files_in(dir: &Path) -> io::Result<Vec<SocketFile>> {
+    let mut look = Aside::start(|answers| {
+        let mut send = |answer: &Result<SocketFile, i32>| {
+            answers.send(&serde_json::to_vec(answer).unwrap_or_default());
+        };
+        if let Err(error) = socket_files(dir, |file| send(&Ok(file))) {
+            send(&Err(error.raw_os_error().unwrap_or_default()));
+        }
+    })?;
+    let deadline = Instant::now() + hung::DEADLINE;
+    let mut files = Vec::new();
+    while let Some(answer) = look.next(deadline)? {
+        let answer: Result<SocketFile, i32> = serde_json::from_slice(&answer)?;
+        files.push(answer.map_err(io::Error::from_raw_os_error)?);
+    }
+    Ok(files)
+}
+
+fn socket_files(dir: &Path, mut found_one: impl FnMut(SocketFile)) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if !entry.file_type().is_ok_and(|kind| kind.is_socket()) {
             continue;
         }
         match entry.metadata() {
-            Ok(found) => files.push(SocketFile {
+            Ok(found) => found_one(SocketFile {
                 path: entry.path(),
                 device: found.dev(),
                 inode: found.ino(),

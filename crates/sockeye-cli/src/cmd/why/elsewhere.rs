@@ -9,6 +9,7 @@ use rustix::fs::stat;
 use sockeye::Address;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
+use super::end::FileId;
 use super::listener::{Listener, Who, is_reachable};
 use super::lost::{is_named, state_of};
 use super::report::{Check, Report, Verdict, shown};
@@ -26,14 +27,13 @@ impl<'a> Elsewhere<'a> {
     pub(super) fn find(
         address: &Address,
         path: &Path,
+        file: Option<FileId>,
         sight: &'a Sight,
         here: &[&Socket],
     ) -> Option<Self> {
-        let file = stat(path).ok();
         let socket = sight.sockets().iter().find(|socket| {
             let other_file = socket.file.is_some_and(|bound| {
-                file.as_ref()
-                    .is_none_or(|file| (file.st_dev, file.st_ino) != (bound.device, bound.inode))
+                file.is_none_or(|file| (file.device, file.inode) != (bound.device, bound.inode))
             });
             is_reachable(socket)
                 && state_of(socket) == Some(FileState::Present)

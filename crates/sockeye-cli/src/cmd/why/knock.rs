@@ -9,6 +9,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use sockeye::address::MAX_NAME;
 use sockeye::{Address, Kind, Name, Peer};
 
+use super::end::HUNG;
 use super::lost::UNPLACED;
 use super::nobody::stale;
 use super::report::{Check, Report, Status, Verdict};
@@ -19,9 +20,12 @@ use crate::output::socket::command;
 
 /// Connects once and hangs up. What the kernel says overrules what was concluded before.
 pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
-    let (exit, cause) = report
-        .verdict()
-        .map_or((Exit::Done, ""), |verdict| (verdict.exit, verdict.cause));
+    let (exit, cause) = report.verdict().map_or((Exit::Done, "".into()), |verdict| {
+        (verdict.exit, verdict.cause.clone())
+    });
+    if cause == HUNG {
+        return report.note(Check::Connect, "not tried: it would hang too");
+    }
     if !user.is_caller && exit == Exit::NotPermitted {
         let text = format!("not tried: it would be you who connects, not {user}");
         return report.note(Check::Connect, text);

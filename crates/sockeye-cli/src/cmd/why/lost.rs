@@ -9,8 +9,8 @@ use sockeye::Address;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
 use super::elsewhere::Elsewhere;
+use super::end::{FileId, Missing};
 use super::listener::{Listener, Who, is_reachable};
-use super::path::Missing;
 use super::report::{Check, Report, Status, Verdict, shown};
 use super::sight::Sight;
 use super::user::seer;
@@ -23,11 +23,11 @@ pub(super) const UNPLACED: &str = "unplaced";
 pub(super) fn not_a_socket(
     address: &Address,
     path: &Path,
-    file: FileType,
+    (kind, file): (FileType, FileId),
     sight: &Sight,
     report: &mut Report,
 ) {
-    let is = match file {
+    let is = match kind {
         FileType::RegularFile => "a regular file",
         FileType::Directory => "a directory",
         FileType::Fifo => "a FIFO (named pipe)",
@@ -41,7 +41,7 @@ pub(super) fn not_a_socket(
         "move {} away first (no server replaces it), then restart that server",
         shown(path)
     );
-    servers_of(address, path, &text, &restart, sight, report);
+    servers_of(address, path, (&text, Some(file)), &restart, sight, report);
     report.conclude(Verdict::new(
         Exit::NothingThere,
         "not-a-socket",
@@ -74,8 +74,32 @@ pub(super) fn missing(
     };
     report.step(Check::File, Status::No, &text);
     // A server that lost its file, or has it elsewhere, is the better explanation.
-    servers_of(address, path, &text, "restart that server", sight, report);
+    servers_of(
+        address,
+        path,
+        (&text, None),
+        "restart that server",
+        sight,
+        report,
+    );
     report.conclude(Verdict::new(Exit::NothingThere, cause, text, advice));
+}
+
+/// Reports on sockets that were bound to a path which could not be looked at.
+pub(super) fn by_name(path: &Path, sight: &Sight, report: &mut Report) {
+    let named = sight
+        .sockets()
+        .iter()
+        .filter(|socket| is_named(socket, Some(path)));
+    for socket in named.filter(|socket| is_reachable(socket)) {
+        let who = Who::of(socket);
+        let has = who.does("has", "have");
+        report.note(
+            Check::Listener,
+            format!("{who} {has} a socket of this name"),
+        );
+        report.set_listener(Listener::from(socket));
+    }
 }
 
 /// Servers that had this path before, and live.
@@ -102,7 +126,7 @@ pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut Report) {
 fn servers_of(
     address: &Address,
     path: &Path,
-    found: &str,
+    (found, file): (&str, Option<FileId>),
     restart: &str,
     sight: &Sight,
     report: &mut Report,
@@ -144,7 +168,7 @@ fn servers_of(
         report.step(Check::Listener, Status::Note, text);
         report.conclude(verdict);
     }
-    if let Some(other) = Elsewhere::find(address, path, sight, &[]) {
+    if let Some(other) = Elsewhere::find(address, path, file, sight, &[]) {
         other.conclude(found, report);
     }
     for socket in sight.sockets() {

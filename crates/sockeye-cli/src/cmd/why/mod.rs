@@ -3,6 +3,7 @@
 mod access;
 mod bearers;
 mod elsewhere;
+mod end;
 mod knock;
 mod listener;
 mod lost;
@@ -18,19 +19,20 @@ mod verdict;
 
 use std::path::Path;
 
+use rustix::fs::FileType;
 use sockeye::address::MAX_NAME;
 use sockeye::{Address, Name};
 
 use crate::args::Why;
 use crate::exit::{Exit, failure};
 use crate::output;
+use end::End;
 use knock::through;
 pub(super) use lost::relative_namesake;
-use path::End;
 pub(super) use process::rfc3339;
-use report::{Check, Report};
+use report::{Check, Report, shown};
 use sight::Sight;
-pub(super) use sight::blind;
+pub(super) use sight::{blind, has_name};
 use user::User;
 pub(super) use user::or_root;
 
@@ -42,8 +44,8 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     };
     let mut report = Report::default();
     match address.name() {
-        Name::Path(path) => explain_path(address, path, &user, &mut report),
-        Name::Abstract(_) => verdict::abstract_name(address, &Sight::take(), &mut report),
+        Name::Path(path) => explain_path(address, path, &user, &mut report)?,
+        Name::Abstract(_) => verdict::abstract_name(address, &Sight::of_names(), &mut report),
         _ => {
             let text = format!(
                 "cannot explain {address}: no way leads to a descriptor; give a path or @name"
@@ -63,7 +65,12 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn explain_path(address: &Address, path: &Path, user: &User, report: &mut Report) {
+fn explain_path(
+    address: &Address,
+    path: &Path,
+    user: &User,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let length = path.as_os_str().len();
     if length > MAX_NAME {
         report.note(
@@ -74,17 +81,29 @@ fn explain_path(address: &Address, path: &Path, user: &User, report: &mut Report
             ),
         );
     }
-    let end = path::walk(path, user, report);
+    let end = end::walk(path, user, report).map_err(|error| {
+        failure(
+            Exit::Failed,
+            format!(
+                "cannot look at {}: {error}; is there a limit on processes?",
+                shown(path)
+            ),
+        )
+    })?;
     match &end {
-        End::Socket { path, stat } => {
-            verdict::at_file(address, path, stat, &Sight::take(), report);
+        End::Socket { path, file } => {
+            verdict::at_file(address, path, *file, &Sight::take(address, path), report);
         }
-        End::NotASocket { path, file } => {
-            lost::not_a_socket(address, path, *file, &Sight::take(), report);
+        End::NotASocket { path, file, mode } => {
+            let kind = FileType::from_raw_mode(*mode);
+            let found = (kind, *file);
+            lost::not_a_socket(address, path, found, &Sight::take(address, path), report);
         }
         End::Missing { path, what } => {
-            lost::missing(address, path, *what, &Sight::take(), report);
+            lost::missing(address, path, *what, &Sight::take(address, path), report);
         }
+        End::Hung => lost::by_name(path, &Sight::of_names(), report),
         End::Stopped => {}
     }
+    Ok(())
 }

@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Stat, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use sockeye::claim::{Doubt, Probe, probe};
 use sockeye::{Address, Kind, Name};
 
 use super::bearers::Bearers;
 use super::elsewhere::Elsewhere;
+use super::end::FileId;
 use super::knock::attempt;
 use super::report::{Check, Report, Status, Verdict};
 use super::sight::Sight;
@@ -23,7 +24,7 @@ pub(super) struct Nobody<'a> {
     pub(super) address: &'a Address,
     /// Where the address leads to.
     pub(super) path: &'a Path,
-    pub(super) file: &'a Stat,
+    pub(super) file: FileId,
     pub(super) sight: &'a Sight,
     pub(super) bearers: Option<Bearers>,
 }
@@ -87,7 +88,7 @@ impl Nobody<'_> {
         let found = statx(CWD, self.path, AtFlags::empty(), StatxFlags::empty());
         let is_mounted =
             found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
-        let text = match (self.file.st_nlink, is_mounted) {
+        let text = match (self.file.links, is_mounted) {
             (0, _) => {
                 "it is a bind mount of a file that was removed since, as each restart of a server does"
             }

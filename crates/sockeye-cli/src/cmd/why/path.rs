@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use sockeye::ids;
 
 use super::access::{Access, guard_of};
+use super::end::{End, FileId, Missing};
 use super::permission::{self, Want};
 use super::report::{Check, Report, Verdict, shown};
 use super::user::User;
@@ -25,29 +26,14 @@ const LINKS: u32 = 40;
 /// linux/magic.h: its links may lead to what has no path.
 const PROC_SUPER_MAGIC: u32 = 0x9fa0;
 
-/// Where the way ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// At a socket file.
-    Socket { path: PathBuf, stat: Stat },
-    /// At something else.
-    NotASocket { path: PathBuf, file: FileType },
-    /// At a name that does not exist.
-    Missing { path: PathBuf, what: Missing },
-    /// At what the report says.
-    Stopped,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    File,
-    Directory,
-    /// Of a symbolic link.
-    Target,
-}
-
-/// Walks from `/`, or from here for a relative path, and reports each step.
-pub(super) fn walk(path: &Path, user: &User, report: &mut Report) -> End {
+/// Walks from `/`, or from here for a relative path, and reports each step. `before` is told what is
+/// going to be looked at.
+pub(super) fn walk(
+    path: &Path,
+    user: &User,
+    report: &mut Report,
+    before: impl FnMut(&mut Report, &Path),
+) -> End {
     let here = std::env::current_dir().unwrap_or_default();
     // Another user would start elsewhere.
     let path = match user.is_caller || path.is_absolute() {
@@ -65,6 +51,7 @@ pub(super) fn walk(path: &Path, user: &User, report: &mut Report) -> End {
     let mut walk = Walk {
         user,
         report,
+        before,
         rest: Vec::new(),
         directory,
         shown,
@@ -76,9 +63,10 @@ pub(super) fn walk(path: &Path, user: &User, report: &mut Report) -> End {
     walk.run()
 }
 
-struct Walk<'a> {
+struct Walk<'a, B> {
     user: &'a User,
     report: &'a mut Report,
+    before: B,
     /// The names to come, the next one last.
     rest: Vec<OsString>,
     directory: OwnedFd,
@@ -90,7 +78,7 @@ struct Walk<'a> {
     linked: bool,
 }
 
-impl Walk<'_> {
+impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
     fn push(&mut self, path: &OsStr) {
         let names = path.as_bytes().split(|&byte| byte == b'/');
         let is_directory = path.as_bytes().ends_with(b"/");
@@ -105,6 +93,7 @@ impl Walk<'_> {
 
     fn run(mut self) -> End {
         while let Some(name) = self.rest.pop() {
+            (self.before)(self.report, &self.shown);
             if let Some(end) = self.search() {
                 return end;
             }
@@ -117,9 +106,9 @@ impl Walk<'_> {
                 return end;
             }
         }
-        End::NotASocket {
-            path: self.shown,
-            file: FileType::Directory,
+        match fstat(&self.directory) {
+            Ok(stat) => not_a_socket(self.shown, &stat),
+            Err(errno) => stop(self.report, &self.shown, errno),
         }
     }
 
@@ -179,6 +168,7 @@ impl Walk<'_> {
 
     fn descend(&mut self, name: &OsStr) -> Option<End> {
         let path = self.shown.join(name);
+        (self.before)(self.report, &path);
         let is_last = self.rest.is_empty();
         let file = match open(&self.directory, name, OFlags::NOFOLLOW) {
             Ok(file) => file,
@@ -205,9 +195,10 @@ impl Walk<'_> {
             _ if !is_last => self.no_directory(&path),
             FileType::Socket => {
                 self.socket(name, &path, &file, &stat);
-                return Some(End::Socket { path, stat });
+                let file = FileId::from(&stat);
+                return Some(End::Socket { path, file });
             }
-            file => return Some(End::NotASocket { path, file }),
+            _ => return Some(not_a_socket(path, &stat)),
         }
         Some(End::Stopped)
     }
@@ -321,9 +312,10 @@ impl Walk<'_> {
             _ if !self.rest.is_empty() => self.no_directory(&real),
             FileType::Socket => {
                 self.socket(name, &real, &file, &stat);
-                return Some(End::Socket { path: real, stat });
+                let (path, file) = (real, FileId::from(&stat));
+                return Some(End::Socket { path, file });
             }
-            file => return Some(End::NotASocket { path: real, file }),
+            _ => return Some(not_a_socket(real, &stat)),
         }
         Some(End::Stopped)
     }
@@ -345,6 +337,14 @@ fn open(at: impl std::os::fd::AsFd, name: &OsStr, flags: OFlags) -> Result<Owned
         OFlags::PATH | OFlags::CLOEXEC | flags,
         Mode::empty(),
     )
+}
+
+fn not_a_socket(path: PathBuf, stat: &Stat) -> End {
+    End::NotASocket {
+        path,
+        file: FileId::from(stat),
+        mode: stat.st_mode,
+    }
 }
 
 /// A system call that failed for no reason that is known here.

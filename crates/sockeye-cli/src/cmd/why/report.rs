@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sockeye::address::escaped;
 use sockeye::inspect::BoundName;
 use sockeye::{Address, Name};
@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::output::{escape, json, socket};
 
 /// What was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Check {
     Length,
@@ -34,7 +34,7 @@ pub(super) enum Check {
 }
 
 /// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     /// It is as it must be.
@@ -47,19 +47,19 @@ pub(super) enum Status {
     Unknown,
 }
 
-#[derive(Debug, Serialize)]
-struct Step {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Step {
     check: Check,
     status: Status,
     text: String,
 }
 
 /// What would come of a connect, and what to do.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Verdict {
     pub(super) exit: Exit,
     /// One word for programs, which stays the same.
-    pub(super) cause: &'static str,
+    pub(super) cause: Cow<'static, str>,
     pub(super) text: String,
     pub(super) advice: String,
 }
@@ -73,7 +73,7 @@ impl Verdict {
     ) -> Self {
         Self {
             exit,
-            cause,
+            cause: cause.into(),
             text: text.into(),
             advice: advice.into(),
         }
@@ -160,6 +160,19 @@ impl Report {
         self.listener = Some(listener);
     }
 
+    /// The steps since the last call, and the verdict.
+    pub(super) fn take_news(&mut self) -> (Vec<Step>, Option<Verdict>) {
+        (std::mem::take(&mut self.steps), self.verdict.take())
+    }
+
+    /// What another report had to say.
+    pub(super) fn add_news(&mut self, (steps, verdict): (Vec<Step>, Option<Verdict>)) {
+        self.steps.extend(steps);
+        if let Some(verdict) = verdict {
+            self.conclude(verdict);
+        }
+    }
+
     /// The verdict, once all is looked at.
     pub(super) fn finish(&mut self, address: &Address) -> Exit {
         let verdict = self.verdict.get_or_insert_with(|| {
@@ -210,7 +223,7 @@ impl Report {
             user: user.name.as_deref(),
             steps: &self.steps,
             listener: self.listener.as_ref(),
-            cause: verdict.map_or("", |verdict| verdict.cause),
+            cause: verdict.map_or("", |verdict| &verdict.cause),
             verdict: verdict.map_or("", |verdict| &verdict.text),
             advice: verdict.map_or("", |verdict| &verdict.advice),
             exit: verdict.map_or(Exit::Done, |verdict| verdict.exit) as u8,

@@ -1,9 +1,16 @@
 //! [`Sight`]: the sockets that exist, and how far that can be relied on.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use rustix::fs::stat;
-use sockeye::inspect::{Options, Snapshot, Socket};
+use sockeye::Address;
+use sockeye::inspect::{BoundName, Options, Snapshot, Socket};
 
 use super::user::{may_look_into_all, or_root};
+use crate::cmd::hung;
 
 // linux/proc_ns.h: the inode numbers of the first namespaces
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
@@ -19,9 +26,31 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    pub(super) fn take() -> Self {
+    /// What concerns an address, which leads to `path`: other files are not looked at, as their file systems may hang.
+    pub(super) fn take(address: &Address, path: &Path) -> Self {
+        let mut sight = Self::of_names();
+        let Some(snapshot) = &mut sight.snapshot else {
+            return sight;
+        };
+        let selected = snapshot.select(address);
+        let selected: HashSet<u32> = selected.iter().map(|socket| socket.inode).collect();
+        let paths = [Some(path), address.path()];
+        snapshot.look_at_files(|socket| {
+            let mut paths = paths.iter().flatten();
+            paths.any(|path| has_name(socket, path)) || selected.contains(&socket.inode)
+        });
+        let unanswered = snapshot.unanswered();
+        if !unanswered.is_empty() {
+            sight.blind.get_or_insert(hung::words(&unanswered));
+        }
+        sight
+    }
+
+    /// Without a look at any file.
+    pub(super) fn of_names() -> Self {
         let namespace = stat("/proc/self/ns/net").ok().map(|found| found.st_ino);
-        let (snapshot, blind) = match Snapshot::take(Options::default()) {
+        let taken = Snapshot::take_without_files(Options::default(), hung::DEADLINE);
+        let (snapshot, blind) = match taken {
             Ok(snapshot) => {
                 let blind = blind(&snapshot);
                 (Some(snapshot), blind)
@@ -40,6 +69,18 @@ impl Sight {
 
     pub(super) fn sockets(&self) -> &[Socket] {
         self.snapshot.as_ref().map_or(&[], Snapshot::sockets)
+    }
+}
+
+/// Whether a socket was bound to a path by its name alone, or to a relative one that ends like it.
+pub(in crate::cmd) fn has_name(socket: &Socket, path: &Path) -> bool {
+    let Some(BoundName::Path(name)) = &socket.name else {
+        return false;
+    };
+    let name = Path::new(OsStr::from_bytes(name));
+    match name.is_relative() {
+        true => name.file_name() == path.file_name(),
+        false => std::path::absolute(path).is_ok_and(|path| path == name),
     }
 }
 

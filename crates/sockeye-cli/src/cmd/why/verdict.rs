@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::Stat;
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 use sockeye::{Address, Kind, Name};
 
 use super::bearers::Bearers;
 use super::elsewhere::Elsewhere;
+use super::end::FileId;
 use super::listener::{Listener, Standing, Who, is_reachable, queue, standing};
 use super::lost::replaced;
 use super::nobody::{Nobody, nobody_seen};
@@ -22,7 +22,7 @@ use crate::exit::Exit;
 pub(super) fn at_file(
     address: &Address,
     path: &Path,
-    file: &Stat,
+    file: FileId,
     sight: &Sight,
     report: &mut Report,
 ) {
@@ -31,7 +31,7 @@ pub(super) fn at_file(
         .unwrap_or_default()
         .into_iter()
         .partition(|socket| is_at(socket, file));
-    let other = Elsewhere::find(address, path, sight, &here);
+    let other = Elsewhere::find(address, path, Some(file), sight, &here);
     match standing(address.kind(), &here) {
         Standing::Nobody => {
             let found = Nobody {
@@ -55,17 +55,17 @@ pub(super) fn at_file(
 }
 
 /// Whether a selected socket is bound to the file itself; the others only were bound to its path.
-fn is_at(socket: &Socket, file: &Stat) -> bool {
+fn is_at(socket: &Socket, file: FileId) -> bool {
     let Some(bound) = socket.file else {
         return false;
     };
     // Of a file that is not present at the bound path the lower half is all that is known.
-    if bound.inode as u32 != file.st_ino as u32 {
+    if bound.inode as u32 != file.inode as u32 {
         return false;
     }
     // One that may be in another mount namespace can have the same number on another device.
     let is_absolute = matches!(&socket.name, Some(BoundName::Path(name)) if name.starts_with(b"/"));
-    bound.state.is_some() || !is_absolute || bound.device == file.st_dev
+    bound.state.is_some() || !is_absolute || bound.device == file.device
 }
 
 /// Reports on an abstract name.

@@ -1,0 +1,73 @@
+//! Files whose file system does not answer.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sockeye::address::escaped;
+use sockeye::inspect::Mount;
+
+/// How long file systems that hang are waited for, all of them together.
+pub(super) const DEADLINE: Duration = Duration::from_secs(3);
+
+/// `/mnt/a.sock, /mnt/b.sock and 2 more could not be looked at: …`
+pub(super) fn words(files: &[PathBuf]) -> String {
+    let name = |path: &PathBuf| escaped(path).to_string();
+    let mut names: Vec<String> = files.iter().take(3).map(name).collect();
+    if files.len() > names.len() {
+        names.push(format!("{} more", files.len() - names.len()));
+    }
+    let last = names.pop().unwrap_or_default();
+    let names = match names.is_empty() {
+        true => last,
+        false => format!("{} and {last}", names.join(", ")),
+    };
+    let mount = files.first().and_then(|file| Mount::of(file));
+    format!(
+        "{names} could not be looked at: {} does not answer; {}",
+        file_system(mount.as_ref()),
+        advice(mount.as_ref())
+    )
+}
+
+/// `the file system at /mnt (fuse.sshfs)`, where links cannot have led elsewhere.
+pub(super) fn file_system(mount: Option<&Mount>) -> String {
+    match mount.filter(|mount| mount.is_remote()) {
+        Some(mount) => format!(
+            "the file system at {} ({})",
+            escaped(&mount.point),
+            escaped(&mount.kind)
+        ),
+        None => "its file system".to_owned(),
+    }
+}
+
+/// What to do about it.
+pub(super) fn advice(mount: Option<&Mount>) -> String {
+    match mount.filter(|mount| mount.is_remote()) {
+        Some(mount) => format!(
+            "look at the process or machine that serves it, or unmount it: umount -l {}",
+            escaped(&mount.point)
+        ),
+        None => "look at what serves it, and at dmesg".to_owned(),
+    }
+}
+
+/// A path in a message between processes: it need not be text.
+pub(super) mod path_bytes {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in crate::cmd) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().as_bytes().serialize(to)
+    }
+
+    pub(in crate::cmd) fn deserialize<'de, D>(from: D) -> Result<PathBuf, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        Ok(OsString::from_vec(Vec::deserialize(from)?).into())
+    }
+}

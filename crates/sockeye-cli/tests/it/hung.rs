@@ -1,0 +1,169 @@
+//! A file system that hangs holds nothing up: a FUSE whose server has read the request and does not
+//! answer, which no signal gets anybody out of.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{
+    Finished, Place, Process, Server, is_root, optional_peer, require_peer, run, skipped, sockeye,
+};
+
+/// Serves a directory by FUSE until there is a file of the name that is the second argument; then
+/// it answers nothing any more. Listens on a socket there, as a client of its own file system.
+const SERVER: &str = r"
+import ctypes, errno, os, signal, socket, sys, time
+try: from fusepy import FUSE, Operations, FuseOSError
+except ImportError: from fuse import FUSE, Operations, FuseOSError
+mount, flag = sys.argv[1:3]
+class Hung(Operations):
+    nodes = {}
+    def getattr(self, path, fh=None):
+        while os.path.exists(flag): signal.pause()
+        if path == '/': return dict(st_mode=0o40755, st_nlink=2)
+        if path not in self.nodes: raise FuseOSError(errno.ENOENT)
+        return dict(st_mode=self.nodes[path], st_nlink=1)
+    def readdir(self, path, fh):
+        while os.path.exists(flag): signal.pause()
+        return ['.', '..'] + [path[1:] for path in self.nodes]
+    def mknod(self, path, mode, dev): self.nodes[path] = mode
+    def chmod(self, path, mode): pass
+    def chown(self, path, uid, gid): pass
+parent = os.getpid()
+if not os.fork():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent: sys.exit()
+    FUSE(Hung(), mount, foreground=True, nothreads=True, attr_timeout=0, entry_timeout=0)
+    os._exit(1)
+while ' %s fuse' % mount not in open('/proc/mounts').read(): time.sleep(0.01)
+s = socket.socket(socket.AF_UNIX)
+s.bind(mount + '/app.sock')
+s.listen(5)
+open(flag, 'w')
+print('hangs')
+sys.stdin.read()
+";
+
+/// The mount, in a mount namespace of its own.
+struct Hung {
+    place: Place,
+    server: Process,
+    nsenter: PathBuf,
+}
+
+impl Hung {
+    /// `None` where there is no FUSE.
+    fn start() -> Option<Self> {
+        if !is_root() || fs::metadata("/dev/fuse").is_err() {
+            skipped("not root, or no /dev/fuse");
+            return None;
+        }
+        let import = ["-c", "try: import fusepy\nexcept ImportError: import fuse"];
+        if run(Command::new("/usr/bin/python3").args(import)).code != Some(0) {
+            // It is not in PATH either way, so this says that it is missing.
+            require_peer("python3-fusepy")?;
+        }
+        let (unshare, nsenter) = (optional_peer("unshare")?, optional_peer("nsenter")?);
+        let place = Place::new();
+        fs::create_dir(place.at("mount")).expect("our own place");
+        let mut command = Command::new(unshare);
+        command
+            .args([
+                "-m",
+                "--propagation",
+                "private",
+                "/usr/bin/python3",
+                "-uc",
+                SERVER,
+            ])
+            .arg(place.at("mount"))
+            .arg(place.at("flag"));
+        let server = Process::spawn_piped(&mut command);
+        server.stdout.line("`hangs`", |line| line == "hangs");
+        Some(Self {
+            place,
+            server,
+            nsenter,
+        })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.place.at("mount/app.sock")
+    }
+
+    /// Runs the command where the mount is seen.
+    fn sockeye(&self, options: &str, last: impl AsRef<OsStr>) -> Finished {
+        let mut command = Command::new(&self.nsenter);
+        command
+            .arg(format!("--mount=/proc/{}/ns/mnt", self.server.id()))
+            .arg(sockeye().get_program())
+            .args(options.split_whitespace())
+            .arg(last);
+        run(&mut command)
+    }
+}
+
+#[test]
+fn ls_tells_what_it_could_not_look_at() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    let (path, pid) = (hung.socket(), hung.server.id().to_string());
+    let shown = path.to_str().expect("plain").to_owned();
+    let mount = hung.place.at("mount");
+    let asked: [(&str, &OsStr); 4] = [
+        ("", "ls".as_ref()),
+        ("ls", "-a".as_ref()),
+        ("ls", path.as_ref()),
+        ("ls --pid", pid.as_ref()),
+    ];
+    for (options, last) in asked {
+        let told = hung.sockeye(options, last);
+        assert_eq!(told.code, Some(7), "{options}: {told:#?}");
+        let row = format!("{shown} (?)");
+        assert!(told.text().contains(&row), "{options}: {told:#?}");
+        told.explains(&[&shown, "does not answer", "(fuse", "umount -l"]);
+    }
+    let told = hung.sockeye("ls --stale --in", &mount);
+    told.fails(7, &[mount.to_str().expect("plain"), "does not answer"]);
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_waited_for() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    let other = Server::start(hung.place.at("app.sock"), &[]);
+    let pid = other.process.id().to_string();
+    let path = other.path.as_os_str();
+    for options in ["ls", "why", "why --connect"] {
+        hung.sockeye(options, path).succeeds();
+    }
+    hung.sockeye("ls --pid", pid).succeeds();
+}
+
+#[test]
+fn why_names_the_file_system_and_does_not_connect() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    let path = hung.socket();
+    let told = hung.sockeye("why --connect --json", &path);
+    assert_eq!(told.code, Some(7), "{told:#?}");
+    let json: Value = serde_json::from_slice(&told.stdout).expect("one object");
+    assert_eq!(json["cause"], "hung", "{json:#}");
+    let pid = hung.server.id();
+    assert_eq!(json["listener"]["holders"][0]["pid"], pid, "{json:#}");
+    let steps = json["steps"].as_array().expect("an array");
+    let status = |check: &str| {
+        let mut steps = steps.iter().filter(|step| step["check"] == check);
+        steps.next_back().map(|step| step["status"].clone())
+    };
+    // The way up to the mount is told.
+    assert_eq!(status("directory"), Some("ok".into()), "{json:#}");
+    assert_eq!(status("file"), Some("unknown".into()), "{json:#}");
+    assert_eq!(status("connect"), Some("note".into()), "{json:#}");
+}

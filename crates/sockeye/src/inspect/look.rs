@@ -1,0 +1,352 @@
+//! What a [`Snapshot`] asks of file systems, each of which may hang.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::stat;
+
+use super::aside::Aside;
+use super::file::{Files, absolute, destination};
+use super::mounts::Mounts;
+use super::snapshot::Snapshot;
+use super::socket::{BoundName, FileState, Socket, SocketFile};
+use crate::address::{Address, Name};
+
+/// How long one file is waited for, so that there is time left for the others.
+const ONE_FILE: Duration = Duration::from_secs(1);
+
+/// The looks at files so far.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// What did not answer.
+    unanswered: Vec<PathBuf>,
+    /// How much longer file systems that hang may be waited for; `None` for ever, and without a
+    /// process aside.
+    left: Option<Duration>,
+    /// What was selected at a path: its inode numbers.
+    selected: HashMap<PathBuf, Vec<u32>>,
+}
+
+impl Looks {
+    pub(super) fn within(deadline: Duration) -> Self {
+        Self {
+            left: Some(deadline),
+            ..Self::default()
+        }
+    }
+
+    /// Notes what has hung since `started`.
+    fn hung(&mut self, unanswered: Vec<PathBuf>, started: Instant) {
+        if !unanswered.is_empty() {
+            self.left = self.left.map(|left| left.saturating_sub(started.elapsed()));
+        }
+        for path in unanswered {
+            if !self.unanswered.contains(&path) {
+                self.unanswered.push(path);
+            }
+        }
+    }
+}
+
+impl Snapshot {
+    /// Looks at the files of the sockets that are `wanted`, and sets [`Socket::file`] of each. After
+    /// [`Snapshot::take_without_files`], what did not answer by its deadline is in
+    /// [`Snapshot::unanswered`].
+    pub fn look_at_files(&mut self, wanted: impl Fn(&Socket) -> bool) {
+        let hung = self.unanswered();
+        let is_asked = |&at: &usize| {
+            let path = self.bound_path(at).filter(|_| self.files[at].is_some());
+            path.is_some_and(|path| !hung.iter().any(|hung| hung == path))
+                && wanted(&self.sockets[at])
+        };
+        let asked: Vec<usize> = (0..self.sockets.len()).filter(is_asked).collect();
+        let paths: Vec<&Path> = asked.iter().filter_map(|&at| self.bound_path(at)).collect();
+        let mut files = Files::default();
+        let look = |index: usize| {
+            let at = asked[index];
+            let name = paths[index].as_os_str().as_bytes();
+            let holders = self.sockets[at].holders.as_deref();
+            let file = self.files[at].map(|id| files.place(name, id, holders));
+            file.map_or_else(Vec::new, |file| encode(&file))
+        };
+        let started = Instant::now();
+        let (answers, unanswered) = ask(&paths, self.left(), look);
+        for (at, answer) in asked.into_iter().zip(answers) {
+            if let Some(file) = answer.as_deref().and_then(decode) {
+                self.sockets[at].file = Some(file);
+            }
+        }
+        self.looks().hung(unanswered, started);
+    }
+
+    /// The paths of files that did not answer in time, since their file system hangs: what was to
+    /// be known of them is not.
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<PathBuf> {
+        self.looks().unanswered.clone()
+    }
+
+    /// The sockets at an address, by the identity of the file: a relative path, a symbolic or hard
+    /// link, a renamed or bind-mounted file lead to the same ones. Also those that were bound to
+    /// this path while another file is there now, or none; and accepted ones with their listener.
+    /// The address's kind is not looked at.
+    ///
+    /// Of a path on a file system that hangs those that were bound to this very name; it is in
+    /// [`Snapshot::unanswered`] then.
+    #[must_use]
+    pub fn select(&self, address: &Address) -> Vec<&Socket> {
+        match address.name() {
+            Name::Path(path) => {
+                let inodes = self.select_path(path);
+                let found = inodes.iter().filter_map(|&inode| self.by_inode(inode));
+                found.collect()
+            }
+            Name::Abstract(name) => {
+                let is_it = |socket: &&Socket| matches!(&socket.name, Some(BoundName::Abstract(n)) if n == name);
+                self.sockets.iter().filter(is_it).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The inode numbers of the sockets at a path, in order.
+    fn select_path(&self, path: &Path) -> Vec<u32> {
+        if let Some(known) = self.looks().selected.get(path) {
+            return known.clone();
+        }
+        let started = Instant::now();
+        let (mut answer, mut unanswered) = ask(&[path], self.left(), |_| self.at_the_file(path));
+        let (mut chosen, base) = answer
+            .pop()
+            .flatten()
+            .map(|answer| found_in(&answer))
+            .unwrap_or_default();
+        if unanswered.is_empty() {
+            let bases = [path.file_name(), Some(&base)];
+            let candidates: Vec<usize> = (0..self.sockets.len())
+                .filter(|&at| self.may_have_been_bound_to(at, bases))
+                .collect();
+            let paths: Vec<&Path> = candidates
+                .iter()
+                .filter_map(|&at| self.bound_path(at))
+                .collect();
+            let (mut places, mut files) = (None, Files::default());
+            let (answers, hung) = ask(&paths, self.left(), |index| {
+                let places = places.get_or_insert_with(|| places_of(path));
+                let is_it = was_bound_at(paths[index], places)
+                    && !self.is_elsewhere(candidates[index], &mut files);
+                vec![u8::from(is_it)]
+            });
+            let answers = candidates.iter().zip(answers);
+            chosen.extend(
+                answers
+                    .filter(|(_, answer)| answer.as_deref() == Some(&[1]))
+                    .map(|(&at, _)| self.sockets[at].inode),
+            );
+            unanswered.extend(hung);
+        } else if let Ok(path) = std::path::absolute(path) {
+            // The name is all that can be compared.
+            let alike = (0..self.sockets.len()).filter(|&at| self.bound_path(at) == Some(&path));
+            chosen.extend(alike.map(|at| self.sockets[at].inode));
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        let mut looks = self.looks();
+        looks.hung(unanswered, started);
+        // Without a deadline it costs less to look again, and files may have changed.
+        if looks.left.is_some() {
+            looks.selected.insert(path.to_owned(), chosen.clone());
+        }
+        chosen
+    }
+
+    /// The sockets that are bound to the file at a path, and the name that its links lead to, as
+    /// [`found_in`] reads them.
+    fn at_the_file(&self, path: &Path) -> Vec<u8> {
+        let file = stat(path).ok();
+        let mounts = Mounts::default();
+        let chosen = self.sockets.iter().zip(&self.files).filter(|(_, id)| {
+            let is_it = file.as_ref().zip(id.as_ref());
+            is_it.is_some_and(|(file, id)| id.is_at(path, file, &mounts))
+        });
+        let inodes: Vec<u32> = chosen.map(|(socket, _)| socket.inode).collect();
+        let mut answer = (inodes.len() as u32).to_ne_bytes().to_vec();
+        answer.extend(inodes.iter().flat_map(|inode| inode.to_ne_bytes()));
+        let target = destination(path);
+        let base = target.as_deref().and_then(Path::file_name);
+        answer.extend_from_slice(base.unwrap_or_default().as_bytes());
+        answer
+    }
+
+    /// Whether a socket may have been bound to a path whose names are these: its own ends in one.
+    fn may_have_been_bound_to(&self, at: usize, bases: [Option<&OsStr>; 2]) -> bool {
+        self.bound_path(at).is_some_and(|name| {
+            name.is_absolute() && name.file_name().is_some() && bases.contains(&name.file_name())
+        })
+    }
+
+    /// Whether its name is only the same: what is present has been found by its file, and this one
+    /// is in another directory for its holder.
+    fn is_elsewhere(&self, at: usize, files: &mut Files) -> bool {
+        let holders = self.sockets[at].holders.as_deref();
+        let known = self.sockets[at].file.filter(|file| file.state.is_some());
+        let file = known.or_else(|| {
+            let name = self.bound_path(at)?.as_os_str().as_bytes();
+            Some(files.place(name, self.files[at]?, holders))
+        });
+        file.is_some_and(|file| file.elsewhere || file.state == Some(FileState::Present))
+    }
+
+    fn bound_path(&self, at: usize) -> Option<&Path> {
+        match &self.sockets[at].name {
+            Some(BoundName::Path(name)) => Some(Path::new(OsStr::from_bytes(name))),
+            _ => None,
+        }
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.looks().left
+    }
+
+    fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many files did not answer.
+    pub(super) fn hidden_files(&self) -> usize {
+        self.looks().unanswered.len()
+    }
+}
+
+/// The path as it is, and as the links in it lead.
+fn places_of(path: &Path) -> Vec<PathBuf> {
+    let places = [absolute(path), destination(path)];
+    places.into_iter().flatten().collect()
+}
+
+fn was_bound_at(name: &Path, places: &[PathBuf]) -> bool {
+    let parent = name.parent().and_then(|p| std::fs::canonicalize(p).ok());
+    let placed = parent.zip(name.file_name()).map(|(p, base)| p.join(base));
+    placed.is_some_and(|placed| places.contains(&placed))
+}
+
+/// Inode numbers, and a name.
+fn found_in(answer: &[u8]) -> (Vec<u32>, OsString) {
+    let mut numbers = answer
+        .chunks_exact(4)
+        .map(|n| u32::from_ne_bytes([n[0], n[1], n[2], n[3]]));
+    let count = numbers.next().unwrap_or_default() as usize;
+    let inodes: Vec<u32> = numbers.take(count).collect();
+    let base = answer.get(4 + 4 * count..).unwrap_or_default();
+    (inodes, OsStr::from_bytes(base).to_owned())
+}
+
+/// Has `look` look at each path in turn, aside if there is a deadline, and returns its answers and
+/// the paths that have none: one that hangs, those that would hang with it, and what there was no
+/// time for.
+fn ask(
+    paths: &[&Path],
+    within: Option<Duration>,
+    mut look: impl FnMut(usize) -> Vec<u8>,
+) -> (Vec<Option<Vec<u8>>>, Vec<PathBuf>) {
+    let Some(within) = within else {
+        let answers = (0..paths.len()).map(|index| Some(look(index)));
+        return (answers.collect(), Vec::new());
+    };
+    let deadline = Instant::now() + within;
+    let mut answers = vec![None; paths.len()];
+    let mut waiting: Vec<usize> = (0..paths.len()).collect();
+    let mut unanswered: Vec<usize> = Vec::new();
+    while !waiting.is_empty() {
+        let (told, hangs) = ask_until_one_hangs(&waiting, deadline, &mut look, &mut answers);
+        waiting.drain(..told);
+        if waiting.is_empty() {
+            break;
+        }
+        let stuck = waiting.remove(0);
+        unanswered.push(stuck);
+        if !hangs || Instant::now() >= deadline {
+            unanswered.append(&mut waiting);
+            break;
+        }
+        let mounts = Mounts::default();
+        let (with_it, others): (Vec<usize>, Vec<usize>) = waiting
+            .into_iter()
+            .partition(|&other| mounts.hang_together(paths[stuck], paths[other]));
+        unanswered.extend(with_it);
+        waiting = others;
+    }
+    let mut unanswered: Vec<PathBuf> = unanswered
+        .into_iter()
+        .map(|index| paths[index].to_owned())
+        .collect();
+    unanswered.dedup();
+    (answers, unanswered)
+}
+
+/// Returns how many have answered, and whether the next one hangs, rather than that nobody could
+/// look.
+fn ask_until_one_hangs(
+    waiting: &[usize],
+    deadline: Instant,
+    look: &mut impl FnMut(usize) -> Vec<u8>,
+    answers: &mut [Option<Vec<u8>>],
+) -> (usize, bool) {
+    let aside = Aside::start(|answers| {
+        for &index in waiting {
+            answers.send(&look(index));
+        }
+    });
+    let Ok(mut aside) = aside else {
+        return (0, false);
+    };
+    for (told, &index) in waiting.iter().enumerate() {
+        let patience = match told + 1 == waiting.len() {
+            true => deadline,
+            false => deadline.min(Instant::now() + ONE_FILE),
+        };
+        match aside.next(patience) {
+            Ok(Some(answer)) => answers[index] = Some(answer),
+            Ok(None) => return (told, false),
+            Err(error) => return (told, error.kind() == io::ErrorKind::TimedOut),
+        }
+    }
+    (waiting.len(), false)
+}
+
+fn encode(file: &SocketFile) -> Vec<u8> {
+    let state = match file.state {
+        None => 0,
+        Some(FileState::Present) => 1,
+        Some(FileState::Replaced) => 2,
+        Some(FileState::Removed) => 3,
+    };
+    let mut answer = file.device.to_ne_bytes().to_vec();
+    answer.extend(file.inode.to_ne_bytes());
+    answer.extend([state, u8::from(file.elsewhere)]);
+    answer
+}
+
+fn decode(answer: &[u8]) -> Option<SocketFile> {
+    let (device, rest) = answer.split_first_chunk()?;
+    let (inode, rest) = rest.split_first_chunk()?;
+    let [state, elsewhere] = rest else {
+        return None;
+    };
+    Some(SocketFile {
+        device: u64::from_ne_bytes(*device),
+        inode: u64::from_ne_bytes(*inode),
+        state: match state {
+            1 => Some(FileState::Present),
+            2 => Some(FileState::Replaced),
+            3 => Some(FileState::Removed),
+            _ => None,
+        },
+        elsewhere: *elsewhere == 1,
+    })
+}

@@ -1,0 +1,67 @@
+//! A copy of this process (fork(2)), for a system call that may never return.
+
+use std::io::{self, PipeReader, PipeWriter, pipe};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+
+/// Runs `work` in a copy of this process, with the writing end of a pipe and no other file
+/// descriptor. Returns the reading end and the child's pidfd.
+///
+/// libc's fork(3) is taken, since it keeps malloc usable in the child of a process with threads.
+/// A lock that another thread held at that moment stays locked in the child, so `work` should only
+/// look at files and compute; if it waits for one after all, the caller's deadline ends it.
+///
+/// # Errors
+/// As pipe(2), fork(2) and pidfd_open(2).
+pub(crate) fn fork(work: impl FnOnce(PipeWriter)) -> io::Result<(PipeReader, OwnedFd)> {
+    let (reader, writer) = pipe()?;
+    // SAFETY: the child runs `run_child` alone, which never returns to the callers of this frame.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => run_child(writer, work),
+        pid => {
+            drop(writer);
+            let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork(2) gave no pid"))?;
+            let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+            Ok((reader, pidfd))
+        }
+    }
+}
+
+fn run_child(writer: PipeWriter, work: impl FnOnce(PipeWriter)) -> ! {
+    // A handler of the parent's would write to what the two share; a copy that is stuck must not
+    // outlive it, nor keep its pipes and locks open.
+    block_signals();
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    close_all_but(writer.as_raw_fd());
+    let work = std::panic::AssertUnwindSafe(move || work(writer));
+    let code = i32::from(std::panic::catch_unwind(work).is_err());
+    // SAFETY: _exit(2) ends this copy without the parent's destructors and exit handlers.
+    unsafe { libc::_exit(code) }
+}
+
+fn block_signals() {
+    let mut all = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigfillset(3) initialises the set, and the mask is only of this copy's one thread.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// Closes every file descriptor but one, the standard ones too.
+fn close_all_but(kept: RawFd) {
+    let kept = kept.cast_unsigned();
+    let close = |first: u32, last: u32| {
+        if first <= last {
+            // SAFETY: this copy uses none of them any more, whoever owns them in its memory.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    };
+    if let Some(below) = kept.checked_sub(1) {
+        close(0, below);
+    }
+    close(kept + 1, u32::MAX);
+}
