@@ -48,6 +48,9 @@ pub struct Received {
     pub descriptors: Vec<OwnedFd>,
     /// Who sent it, where [`pass_credentials`] has asked for that.
     pub credentials: Option<Peer>,
+    /// The process that sent it, where [`pass_pidfds`] has asked for that and it had not ended yet.
+    /// For [`peer::groups_of_process`](crate::peer::groups_of_process).
+    pub pidfd: Option<OwnedFd>,
     /// The address of a datagram's sender, if that is bound to one.
     pub sender: Option<SocketAddrUnix>,
 }
@@ -230,6 +233,15 @@ pub fn pass_descriptors(socket: impl AsFd, on: bool) -> io::Result<bool> {
     Ok(sys::socket::set_pass_rights(socket.as_fd(), on)?)
 }
 
+/// Has the kernel pass a descriptor of the sender's process with each message (`SO_PASSPIDFD`,
+/// Linux 6.5).
+///
+/// # Errors
+/// As setsockopt(2); `ENOPROTOOPT` where the kernel does not know it.
+pub fn pass_pidfds(socket: impl AsFd, on: bool) -> io::Result<()> {
+    sys::message::pass_pidfds(socket.as_fd(), on)
+}
+
 /// One sendmsg(2), after what can be known to fail was looked at. Returns how many bytes went.
 pub(crate) fn send_once(
     socket: BorrowedFd<'_>,
@@ -306,6 +318,7 @@ pub(crate) fn received(message: Message, limit: usize) -> Result<Option<Received
             .credentials
             .filter(is_known)
             .and_then(Peer::from_credentials),
+        pidfd: message.pidfd,
         sender: message.sender,
     }))
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use crate::inspect::procfs;
 use crate::{ids, sys};
 
 /// The user, group and process that connected, or (seen from a client) that listens. An id without
@@ -79,7 +80,7 @@ impl Peer {
     /// chose it itself (proc_pid_comm(5)) and it may hold any bytes. `None` where it is gone.
     #[must_use]
     pub fn command(&self) -> Option<Vec<u8>> {
-        crate::inspect::procfs::command(self.pid?)
+        procfs::command(self.pid?)
     }
 }
 
@@ -112,13 +113,18 @@ pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
             };
         }
     };
-    // Since Linux 6.16 the kernel answers for an ended process too; a pidfd of one is readable.
-    let now = Timespec::default();
-    let mut ended = [PollFd::new(&found, PollFlags::IN)];
-    Ok(match rustix::event::poll(&mut ended, Some(&now))? {
-        0 => PeerPidfd::Present(found),
-        _ => PeerPidfd::Gone,
+    // Since Linux 6.16 the kernel answers for an ended process too.
+    Ok(match has_ended(found.as_fd())? {
+        false => PeerPidfd::Present(found),
+        true => PeerPidfd::Gone,
     })
+}
+
+/// Whether a process has ended: its pidfd is readable then.
+fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
+    let now = Timespec::default();
+    let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
+    Ok(rustix::event::poll(&mut ended, Some(&now))? > 0)
 }
 
 /// The peer's supplementary group ids (`SO_PEERGROUPS`, Linux 4.13), the primary one not among
@@ -130,6 +136,29 @@ pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
 pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
     let found = sys::peer::groups(socket.as_fd())?;
     Ok(found.into_iter().filter_map(ids::gid).collect())
+}
+
+/// The supplementary group ids of a process that has sent a message as `sender`, from `/proc`
+/// (proc_pid_status(5)): credentials that come with a message have one group only. `pidfd` is what
+/// [`ancillary::pass_pidfds`](crate::ancillary::pass_pidfds) brings; it is looked at again
+/// afterwards, so that the answer is not that of another process with the same number. Without
+/// groups that have no mapping in our user namespace ([`ids`]).
+///
+/// # Errors
+/// `ESRCH` where the process has ended, or cannot be seen from our pid namespace; `EPERM` where it
+/// runs as another user than it did when it sent, also in part, as after executing a set-user-ID
+/// program; as open(2) and read(2).
+pub fn groups_of_process(pidfd: impl AsFd, sender: &Peer) -> io::Result<Vec<u32>> {
+    let pidfd = pidfd.as_fd();
+    let pid = procfs::process_of(pidfd)?.ok_or(Errno::SRCH)?;
+    let found = procfs::Identity::of(pid)?;
+    if has_ended(pidfd)? {
+        return Err(Errno::SRCH.into());
+    }
+    if sender.uid.is_none() || found.uids.iter().any(|&uid| ids::uid(uid) != sender.uid) {
+        return Err(Errno::PERM.into());
+    }
+    Ok(found.groups.into_iter().filter_map(ids::gid).collect())
 }
 
 /// The path that the peer is bound to, as it gave it to bind(2); `None` where it has none.

@@ -119,8 +119,8 @@ pub(crate) struct Serve {
     #[arg(long = "allow-user", value_name = "U", value_parser = uid)]
     pub(crate) allow_users: Vec<u32>,
 
-    /// Serve processes that are in this group, also as a supplementary one;
-    /// a datagram tells only its sender's first
+    /// Serve processes that are in this group, also as a supplementary one; of
+    /// the sender of a datagram that is known as long as it runs
     #[arg(long = "allow-group", value_name = "G", value_parser = gid)]
     pub(crate) allow_groups: Vec<u32>,
 

@@ -39,7 +39,13 @@ const CASES: &[Case] = &[
         options: &["--allow-group", "1", "--allow-group", GROUP],
         groups: "--groups=64998,64999",
         connections: true,
-        // What comes with a datagram are its sender's user and group, and no more.
+        // What comes with a datagram are its sender's user and first group; its process has more.
+        datagrams: true,
+    },
+    Case {
+        options: &["--allow-group", GROUP],
+        groups: "--groups=64998,64997",
+        connections: false,
         datagrams: false,
     },
     Case {
@@ -96,6 +102,35 @@ fn others_are_refused_before_any_handler() {
             assert_eq!(told, !is_allowed, "{context}");
         }
     }
+}
+
+#[test]
+fn the_groups_of_a_sender_that_has_ended_are_not_known() {
+    if !is_root() {
+        return skipped("needs root, to be two users");
+    }
+    let Some(setpriv) = optional_peer("setpriv") else {
+        return;
+    };
+    let place = Place::new();
+    let program = copy_of_sockeye(&place);
+    let address = format!("dgram:{}", place.socket().display());
+    let mut command = Server::command(&["--mode", "0666", "--allow-group", GROUP]);
+    let mut server = Server::started_by(command.arg(&address), place.socket());
+    server.process.freeze();
+    let groups = format!("--groups={GROUP}");
+    let mut client = Command::new(&setpriv);
+    client.args(["--reuid=65534", "--regid=65534", &groups]);
+    client
+        .arg(&program)
+        .args(["send", "--timeout", "100ms", &address, "gone"]);
+    run(&mut client);
+    server.process.thaw();
+    let why = "may not call here: its first group is not allowed, and its others are not known: it has ended";
+    server.process.stderr.line(why, |line| line.contains(why));
+    let ending = server.stop();
+    assert!(!ending.stdout.contains("gone"), "{ending:#?}");
+    assert_eq!(ending.is_clean().refused, 1);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What `/proc` says of processes.
 
+use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -42,6 +43,48 @@ pub(super) fn uid(pid: Pid) -> Option<u32> {
     let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
     let effective = str::from_utf8(ids).ok()?.split_whitespace().nth(1)?;
     ids::uid(effective.parse().ok()?)
+}
+
+/// The pid of the process that a pidfd refers to, as `/proc` numbers it (proc_pid_fdinfo(5)); `None`
+/// where it has ended, or lies outside of the pid namespace.
+pub(crate) fn process_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<Pid>> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let info = std::fs::read_to_string(path)?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"));
+    let pid = pid.and_then(|pid| pid.trim().parse().ok());
+    Ok(pid.filter(|&pid| pid > 0).and_then(Pid::from_raw))
+}
+
+/// As whom a process runs (proc_pid_status(5)), in the numbers that the kernel shows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Real, effective, saved and file system id.
+    pub(crate) uids: Vec<u32>,
+    pub(crate) groups: Vec<u32>,
+}
+
+impl Identity {
+    /// # Errors
+    /// `ESRCH` where there is no such process; as open(2) and read(2).
+    pub(crate) fn of(pid: Pid) -> io::Result<Self> {
+        let status = match std::fs::read(format!("/proc/{}/status", pid.as_raw_pid())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Errno::SRCH.into()),
+            status => status?,
+        };
+        Self::parse(&status).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    fn parse(status: &[u8]) -> Option<Self> {
+        let numbers = |name: &[u8]| -> Option<Vec<u32>> {
+            let mut lines = status.split(|&byte| byte == b'\n');
+            let line = lines.find_map(|line| line.strip_prefix(name))?;
+            let numbers = str::from_utf8(line).ok()?.split_whitespace();
+            numbers.map(|number| number.parse().ok()).collect()
+        };
+        let uids = numbers(b"Uid:").filter(|uids| uids.len() == 4)?;
+        let groups = numbers(b"Groups:")?;
+        Some(Self { uids, groups })
+    }
 }
 
 /// Whether it is a thread of the kernel's, which has no descriptors.
@@ -280,4 +323,30 @@ fn for_each_number(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_of_a_process_is_in_its_status() {
+        let status = b"Name:\ta Groups: 7\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\nGroups:\t6 70 \n";
+        let expected = Identity {
+            uids: vec![1, 2, 3, 4],
+            groups: vec![6, 70],
+        };
+        assert_eq!(Identity::parse(status), Some(expected));
+        let without = Identity::parse(b"Uid:\t1\t1\t1\t1\nGroups:\t \n").unwrap();
+        assert!(without.groups.is_empty());
+        for broken in [
+            "",
+            "Uid:\t1\nGroups:\n",
+            "Uid:\t1 1 1 1\n",
+            "Groups: 1\n",
+            "Uid:\t1 1 1 x\nGroups:\n",
+        ] {
+            assert_eq!(Identity::parse(broken.as_bytes()), None, "{broken:?}");
+        }
+    }
 }

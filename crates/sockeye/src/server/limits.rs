@@ -10,7 +10,7 @@ use super::Server;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LimitError {
-    /// [`Server::max_buffered`](Server::max_buffered).
+    /// [`Server::max_buffered`].
     #[error(
         "unfinished messages take more than {limit} bytes together, and this one takes the most ({held})"
     )]
@@ -20,7 +20,7 @@ pub enum LimitError {
         /// How many all may hold.
         limit: usize,
     },
-    /// [`Server::max_buffered_descriptors`](Server::max_buffered_descriptors).
+    /// [`Server::max_buffered_descriptors`].
     #[error(
         "unfinished messages hold more than {limit} descriptors together, and this one holds the most ({held})"
     )]
@@ -30,7 +30,7 @@ pub enum LimitError {
         /// How many all may hold.
         limit: usize,
     },
-    /// [`Server::message_timeout`](Server::message_timeout).
+    /// [`Server::message_timeout`].
     #[error("a message that is not complete {limit:?} after its first byte")]
     MessageTimeout {
         /// The time that a message has.
@@ -48,7 +48,7 @@ impl Server {
 
     /// Serves at most `connections` of one user at a time; others are closed at once, told
     /// nothing, and counted as refused. Users without a mapping in our user namespace cannot be told
-    /// apart ([`Peer::uid`]) and count together, as one.
+    /// apart ([`Peer::uid`](crate::Peer::uid)) and count together, as one.
     #[must_use]
     pub fn max_per_uid(mut self, connections: usize) -> Self {
         self.max_per_uid = Some(connections);
@@ -72,18 +72,18 @@ impl Server {
     }
 
     /// How many bytes all connections together may hold of messages that are not complete, and of
-    /// answers that wait for their receivers; default 64 MiB. A message that comes
-    /// whole, and an answer that is taken at once, does not count. It should be several times the
-    /// limit of one message.
+    /// answers that wait for their receivers; default 64 MiB. A message that comes whole, and an
+    /// answer that is taken at once, does not count. It should be several times the limit of one
+    /// message.
     ///
     /// Where they want more, the one that holds most, of the user whose connections hold most, gives
     /// up what it has, and reading from it or sending to it fails with [`LimitError::Buffered`]. One
     /// on which nothing has come for a while goes before a message that is just arriving, unless
     /// that holds more than a sixteenth of all.
     ///
-    /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) count like this. What a handler holds by itself is
-    /// its own business, and what the kernel holds for each socket is bounded by its send buffer
-    /// (`net.core.wmem_default`).
+    /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) count
+    /// like this. What a handler holds by itself is its own business, and what the kernel holds for
+    /// each socket is bounded by its send buffer (`net.core.wmem_default`).
     #[must_use]
     pub fn max_buffered(mut self, bytes: usize) -> Self {
         self.max_buffered = bytes;
@@ -100,8 +100,8 @@ impl Server {
     }
 
     /// A message that is not complete as long after its first byte ends its connection: reading
-    /// from it with [`Messages`](super::Messages) fails with [`LimitError::MessageTimeout`]. The idle timeout does
-    /// not see a client that sends a byte now and then.
+    /// from it with [`Messages`](super::Messages) fails with [`LimitError::MessageTimeout`]. The idle
+    /// timeout does not see a client that sends a byte now and then.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
         self.message_timeout = Some(timeout);

@@ -9,8 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::net::{RecvFlags, SocketAddrUnix};
 
-// Linux 6.5; the libc crate does not have it everywhere.
+// Linux 6.5; the libc crate does not have them everywhere.
 const SCM_PIDFD: libc::c_int = 4;
+const SO_PASSPIDFD: libc::c_int = 76;
 
 /// Room for the control messages: 253 descriptors take 1032 bytes, credentials 32, a pidfd 24, a
 /// time 32; the rest is for a security label.
@@ -32,6 +33,8 @@ pub(crate) struct Message {
     pub(crate) has_control: bool,
     pub(crate) descriptors: Vec<OwnedFd>,
     pub(crate) credentials: Option<libc::ucred>,
+    /// The sender's process, where `SO_PASSPIDFD` asks for it and it was still there.
+    pub(crate) pidfd: Option<OwnedFd>,
     /// Whether a time came along, as [`mark_records`] asks for: a stream has none, and neither has
     /// the end of input, which may come with credentials.
     pub(crate) is_record: bool,
@@ -204,6 +207,7 @@ fn receive_uninit(
         has_control: header.msg_controllen > 0,
         descriptors: Vec::new(),
         credentials: None,
+        pidfd: None,
         is_record: false,
         sender: None,
     };
@@ -253,9 +257,8 @@ unsafe fn take_control(header: &libc::msghdr, message: &mut Message) {
                     // SAFETY: as above; a negative number stands for a failure.
                     let raw = unsafe { data.cast::<RawFd>().read_unaligned() };
                     if raw >= 0 {
-                        // Somebody has set SO_PASSPIDFD on the socket. We have not asked.
                         // SAFETY: the kernel has just installed it for us alone.
-                        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+                        message.pidfd = Some(unsafe { OwnedFd::from_raw_fd(raw) });
                     }
                 }
                 libc::SCM_CREDENTIALS if length >= size_of::<libc::ucred>() => {
@@ -291,13 +294,25 @@ fn address(path: &[u8]) -> Option<SocketAddrUnix> {
 /// # Errors
 /// As setsockopt(2).
 pub(crate) fn mark_records(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
+    set(fd, libc::SO_TIMESTAMPNS, true)
+}
+
+/// `SO_PASSPIDFD`: a descriptor of the sender's process with each message.
+///
+/// # Errors
+/// As setsockopt(2); `ENOPROTOOPT` before Linux 6.5.
+pub(crate) fn pass_pidfds(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set(fd, SO_PASSPIDFD, on)
+}
+
+fn set(fd: BorrowedFd<'_>, option: libc::c_int, on: bool) -> io::Result<()> {
+    let on = libc::c_int::from(on);
     // SAFETY: the pointer and the length describe `on`, which outlives the call.
     let result = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_TIMESTAMPNS,
+            option,
             (&raw const on).cast(),
             size_of_val(&on) as libc::socklen_t,
         )
@@ -368,6 +383,7 @@ mod tests {
             has_control: true,
             descriptors: Vec::new(),
             credentials: None,
+            pidfd: None,
             is_record: false,
             sender: None,
         };

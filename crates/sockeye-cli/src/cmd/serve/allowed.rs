@@ -1,6 +1,10 @@
 //! [`Allowed`]: who may call.
 
-use sockeye::{Peer, ids};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::io::Errno;
+use sockeye::{Peer, ids, peer};
 
 /// Users and groups; the server's own user is always among them.
 #[derive(Debug, Clone)]
@@ -21,16 +25,62 @@ impl Allowed {
         })
     }
 
-    /// Whether a peer may call that is in these groups besides its own. An unknown user or group is
-    /// none that was named.
-    pub(super) fn admits(&self, peer: &Peer, groups: &[u32]) -> bool {
+    /// Whether the peer of a connection may call.
+    pub(super) fn admits(&self, peer: &Peer, socket: BorrowedFd<'_>) -> bool {
+        // Unknown groups are no groups that are allowed.
+        self.admits_by_ids(peer)
+            || (self.has_groups() && self.admits_one(&peer::groups(socket).unwrap_or_default()))
+    }
+
+    /// Whether the sender of a datagram may call; otherwise why not. Credentials that come with a
+    /// datagram have its first group only; its process has the others, if it is still there.
+    pub(super) fn admits_sender(
+        &self,
+        sender: Option<&Peer>,
+        process: Option<impl AsFd>,
+    ) -> Result<(), &'static str> {
+        let sender = sender.ok_or("who sent it is not known")?;
+        if self.admits_by_ids(sender) {
+            return Ok(());
+        }
+        if !self.has_groups() {
+            return Err("no such user is allowed");
+        }
+        let groups = match process {
+            Some(process) => peer::groups_of_process(process, sender),
+            None => Err(Errno::SRCH.into()),
+        };
+        match groups {
+            Ok(groups) if self.admits_one(&groups) => Ok(()),
+            Ok(_) => Err("it is in no group that is allowed"),
+            Err(error) => Err(unknown_groups(&error)),
+        }
+    }
+
+    /// An unknown user or group is none that was named.
+    fn admits_by_ids(&self, peer: &Peer) -> bool {
         peer.uid().is_some_and(|uid| self.uids.contains(&uid))
             || peer.gid().is_some_and(|gid| self.gids.contains(&gid))
-            || groups.iter().any(|gid| self.gids.contains(gid))
+    }
+
+    fn admits_one(&self, groups: &[u32]) -> bool {
+        groups.iter().any(|gid| self.gids.contains(gid))
     }
 
     /// Whether the groups matter at all.
     pub(super) fn has_groups(&self) -> bool {
         !self.gids.is_empty()
+    }
+}
+
+fn unknown_groups(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::SRCH) => {
+            "its first group is not allowed, and its others are not known: it has ended"
+        }
+        Some(Errno::PERM) => {
+            "its first group is not allowed, and its others are not known: it runs as another user by now"
+        }
+        _ => "its first group is not allowed, and its others are not known: /proc does not tell",
     }
 }

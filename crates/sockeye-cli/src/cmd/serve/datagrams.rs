@@ -45,6 +45,13 @@ impl Server {
             let report = counted.get();
             return Err(ServerError { source, report });
         }
+        if self.allowed.as_ref().is_some_and(Allowed::has_groups)
+            && let Err(error) = ancillary::pass_pidfds(&socket, true)
+        {
+            warn!(
+                "cannot ask for the senders' processes: {error} (Linux 6.5 has it); only their first groups are known"
+            );
+        }
         // An answer may be as long as a message.
         make_room(&socket, self.handler.max_message);
         socket.set_send_timeout(self.drain.max(Duration::from_secs(1)));
@@ -130,11 +137,11 @@ impl Server {
             let descriptors = Passed(received.descriptors);
             let peer = received.credentials;
             if let Some(allowed) = &self.allowed
-                && !peer.is_some_and(|peer| allowed.admits(&peer, &[]))
+                && let Err(why) = allowed.admits_sender(peer.as_ref(), received.pidfd.as_ref())
             {
                 count(counted, |report| report.refused += 1);
-                self.handler
-                    .complain(|| peer, "may not call here; its datagram is refused");
+                let text = format!("may not call here: {why}; its datagram is refused");
+                self.handler.complain(|| peer, &text);
                 continue;
             }
             let payload = &buffer[..received.bytes];

@@ -275,14 +275,7 @@ fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
         server = server.idle_timeout(timeout);
     }
     match allowed {
-        Some(allowed) => server.authorize(move |peer, socket| {
-            // Unknown groups are no groups that are allowed.
-            let groups = match allowed.has_groups() {
-                true => peer::groups(socket).unwrap_or_default(),
-                false => Vec::new(),
-            };
-            allowed.admits(peer, &groups)
-        }),
+        Some(allowed) => server.authorize(move |peer, socket| allowed.admits(peer, socket)),
         None => server,
     }
 }
