@@ -10,6 +10,10 @@ use crate::exit::Exit;
 
 impl Load<'_> {
     pub(super) fn silence(&self, waiting: usize) -> anyhow::Error {
+        // Nothing tells a datagram socket that waits for an answer.
+        if self.target.is_gone() {
+            return self.target.gone();
+        }
         let all = self.connections.len();
         complaint(
             Exit::TimedOut,
