@@ -40,7 +40,7 @@ if not os.fork():
     os._exit(1)
 while ' %s fuse' % mount not in open('/proc/mounts').read(): time.sleep(0.01)
 s = socket.socket(socket.AF_UNIX)
-s.bind(mount + '/app.sock')
+s.bind(mount + '/hung.sock')
 s.listen(5)
 open(flag, 'w')
 print('hangs')
@@ -91,7 +91,7 @@ impl Hung {
     }
 
     fn socket(&self) -> PathBuf {
-        self.place.at("mount/app.sock")
+        self.place.at("mount/hung.sock")
     }
 
     /// Runs the command where the mount is seen.
