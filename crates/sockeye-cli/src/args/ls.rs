@@ -15,8 +15,9 @@ use super::values::{duration, uid};
 const EXAMPLES: &str = "\
 In text, ? is what is not known and - is what there is not. In JSON the first
 is null; holders is [] only if it is certain that nobody has the socket open.
-(removed) and (replaced) tell what became of a socket's file. (elsewhere) is a
-path of another mount namespace or root directory. → stands before the address
+(removed) and (replaced) tell what became of a socket's file; (bound as NAME)
+that it was renamed since. (elsewhere) is a path of another mount namespace or
+root directory. → stands before the address
 of the other end, of a socket that has none itself.
 
 A terminal that is too narrow is shown fewer columns; -o has those you name.

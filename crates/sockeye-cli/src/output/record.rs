@@ -7,7 +7,8 @@ use sockeye::inspect::{BoundName, Holder, Snapshot, Socket};
 
 use super::escape;
 use super::socket::{
-    OtherEnd, address_base64, file_state, json_address, kind, path_address, state,
+    OtherEnd, address_base64, file_state, json_address, kind, path_address, reached_at,
+    reached_at_base64, state,
 };
 use crate::args::Column;
 
@@ -22,6 +23,9 @@ pub(crate) struct Record<'a> {
     pub(crate) address: Field<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) address_base64: Option<String>,
+    /// The name that was bound, where the file has another one by now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bound_as: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) inode: Field<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,8 +93,13 @@ impl<'a> Record<'a> {
         Self {
             kind: Some(Some(kind(socket.kind))),
             state: Some(Some(state(socket.state))),
-            address: Some(socket.name.as_ref().map(json_address)),
-            address_base64: socket.name.as_ref().and_then(address_base64),
+            address: Some(reached_at(socket)),
+            address_base64: reached_at_base64(socket),
+            bound_as: socket
+                .file_path
+                .as_ref()
+                .and(socket.name.as_ref())
+                .map(json_address),
             inode: Some(Some(socket.inode)),
             file: Some(socket.file.map(|file| FileRecord {
                 dev: file.device,
@@ -115,6 +124,7 @@ impl<'a> Record<'a> {
             state: Some(None),
             address: Some(Some(escape::json_address(path_address(path)))),
             address_base64: address_base64(&BoundName::Path(path.to_vec())),
+            bound_as: None,
             inode: Some(None),
             file: Some(None),
             uid: Some(None),
@@ -140,6 +150,7 @@ impl<'a> Record<'a> {
         retain(&mut self.state, columns, &[Column::State]);
         retain(&mut self.address, columns, &[Column::Address]);
         retain(&mut self.address_base64, columns, &[Column::Address]);
+        retain(&mut self.bound_as, columns, &[Column::Address]);
         retain(&mut self.inode, columns, &[Column::Inode]);
         retain(&mut self.file, columns, &[Column::File]);
         retain(&mut self.uid, columns, &[Column::User]);
@@ -161,11 +172,10 @@ impl<'a> PeerRecord<'a> {
             return None;
         }
         let socket = end.socket();
-        let name = socket.and_then(|socket| socket.name.as_ref());
         Some(Self {
             inode: end.inode(),
-            address: name.map(json_address),
-            address_base64: name.and_then(address_base64),
+            address: socket.and_then(reached_at),
+            address_base64: socket.and_then(reached_at_base64),
             holders: socket.and_then(|s| s.holders.as_deref()).map(Holders),
         })
     }

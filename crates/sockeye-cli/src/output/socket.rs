@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -82,6 +83,26 @@ pub(crate) fn json_address(name: &BoundName) -> Cow<'_, str> {
     escape::json_address(address(name))
 }
 
+/// Where a socket is reached, as far as that is known, in JSON: the path of its file, or else what
+/// it was bound to.
+pub(crate) fn reached_at(socket: &Socket) -> Option<Cow<'_, str>> {
+    match &socket.file_path {
+        Some(path) => {
+            let path = path_address(path.as_os_str().as_bytes());
+            Some(escape::json_address(path))
+        }
+        None => socket.name.as_ref().map(json_address),
+    }
+}
+
+/// As [`address_base64`], of [`reached_at`].
+pub(crate) fn reached_at_base64(socket: &Socket) -> Option<String> {
+    match &socket.file_path {
+        Some(path) => address_base64(&BoundName::Path(path.as_os_str().as_bytes().to_vec())),
+        None => socket.name.as_ref().and_then(address_base64),
+    }
+}
+
 /// The bytes of a name as bind(2) took them, where the address in JSON is not just these.
 pub(crate) fn address_base64(name: &BoundName) -> Option<String> {
     let (lead, bytes): (&[u8], _) = match name {
@@ -92,12 +113,37 @@ pub(crate) fn address_base64(name: &BoundName) -> Option<String> {
     (!is_plain).then(|| STANDARD.encode([lead, bytes].concat()))
 }
 
-/// `/run/app.sock (replaced)`
+/// The name that was bound, where the file has another one by now; in the same directory the last
+/// part of it. One that leads through a descriptor says nothing more.
+fn bound_as(socket: &Socket) -> Option<&[u8]> {
+    let Some(BoundName::Path(name)) = &socket.name else {
+        return None;
+    };
+    let (name, now) = (
+        Path::new(OsStr::from_bytes(name)),
+        socket.file_path.as_ref()?,
+    );
+    let is_moved = name.parent() != now.parent() && !name.starts_with("/proc");
+    match is_moved {
+        true => Some(name.as_os_str().as_bytes()),
+        false if name.file_name() != now.file_name() => Some(name.file_name()?.as_bytes()),
+        false => None,
+    }
+}
+
+/// `/run/app.sock (replaced)`, `/run/app.sock (bound as app.tmp)`
 pub(crate) fn write_address(out: &mut impl Write, socket: &Socket) -> fmt::Result {
     let Some(name) = &socket.name else {
         return out.write_char('-');
     };
-    write!(out, "{}", escape::address(&address(name)))?;
+    let address = match &socket.file_path {
+        Some(path) => path_address(path.as_os_str().as_bytes()),
+        None => address(name),
+    };
+    write!(out, "{}", escape::address(&address))?;
+    if let Some(name) = bound_as(socket) {
+        write!(out, " (bound as {})", escape::address(&path_address(name)))?;
+    }
     match socket.file {
         None => Ok(()),
         Some(file) if file.state != Some(FileState::Present) => {

@@ -1,6 +1,7 @@
 //! `sockeye ls`: which sockets exist, whose they are, who is at the other end.
 
 mod elsewhere;
+mod renamed;
 mod rows;
 mod select;
 mod stale;

@@ -79,7 +79,7 @@ pub struct Entry {
 }
 
 /// A socket file as sock_diag(7) names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId {
     /// The lower 32 bits of the inode number.
     pub inode: u32,

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::diag::{Entry, FileId};
 use super::mounts::{Mounts, has_subvolumes, hides_its_device};
+use super::renamed::Search;
 use super::socket::{FileState, Holder, SocketFile};
 
 /// Whether the kernel says that `entry` is bound to this file.
@@ -60,11 +61,12 @@ impl FileId {
 #[derive(Default)]
 pub(super) struct Files {
     seen: HashMap<PathBuf, Result<Stat, Errno>>,
-    mounts: Mounts,
+    pub(super) mounts: Mounts,
+    pub(super) search: Search,
 }
 
 impl Files {
-    fn stat(&mut self, path: &Path) -> Result<Stat, Errno> {
+    pub(super) fn stat(&mut self, path: &Path) -> Result<Stat, Errno> {
         if let Some(found) = self.seen.get(path) {
             return *found;
         }
@@ -73,8 +75,13 @@ impl Files {
         found
     }
 
-    /// The file of a socket that was bound to `name`.
-    pub(super) fn place(
+    pub(super) fn is_at(&mut self, path: &Path, id: FileId) -> bool {
+        self.stat(path)
+            .is_ok_and(|stat| id.is_at(path, &stat, &self.mounts))
+    }
+
+    /// The file of a socket, looked for at the name that was bound, and nowhere else.
+    pub(super) fn place_at(
         &mut self,
         name: &[u8],
         id: FileId,
@@ -84,12 +91,6 @@ impl Files {
         let unplaced = |state| SocketFile {
             state,
             ..unplaced(id)
-        };
-        let present = |stat: &Stat| SocketFile {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            state: Some(FileState::Present),
-            elsewhere: false,
         };
         let held = holders.unwrap_or_default();
         if path.is_relative() {
@@ -144,8 +145,22 @@ impl Files {
         let (Some(ours), Some(theirs)) = (ours.parent(), theirs.parent()) else {
             return false;
         };
+        self.are_different(ours, theirs)
+    }
+
+    pub(super) fn are_different(&mut self, ours: &Path, theirs: &Path) -> bool {
         let id = |found: Result<Stat, Errno>| found.ok().map(|stat| (stat.st_dev, stat.st_ino));
         id(self.stat(theirs)).is_some_and(|theirs| id(self.stat(ours)) != Some(theirs))
+    }
+}
+
+/// A file that was found.
+pub(super) fn present(stat: &Stat) -> SocketFile {
+    SocketFile {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        state: Some(FileState::Present),
+        elsewhere: false,
     }
 }
 
@@ -159,7 +174,7 @@ pub(super) fn unplaced(id: FileId) -> SocketFile {
     }
 }
 
-fn through(holder: &Holder, link: &str) -> PathBuf {
+pub(super) fn through(holder: &Holder, link: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{}/{link}", holder.process.pid))
 }
 

@@ -71,17 +71,39 @@ impl Snapshot {
             let at = asked[index];
             let name = paths[index].as_os_str().as_bytes();
             let holders = self.sockets[at].holders.as_deref();
-            let file = self.files[at].map(|id| files.place(name, id, holders));
-            file.map_or_else(Vec::new, |file| encode(&file))
+            let inode = self.sockets[at].inode;
+            let file = self.files[at].map(|id| files.place(inode, name, id, holders));
+            file.map_or_else(Vec::new, |(file, path)| encode(&file, path.as_deref()))
         };
         let started = Instant::now();
         let (answers, unanswered) = ask(&paths, self.left(), look);
         for (at, answer) in asked.into_iter().zip(answers) {
-            if let Some(file) = answer.as_deref().and_then(decode) {
-                self.sockets[at].file = Some(file);
+            if let Some((file, path)) = answer.as_deref().and_then(decode) {
+                let socket = &mut self.sockets[at];
+                (socket.file, socket.file_path) = (Some(file), path);
             }
         }
+        self.share_paths();
         self.looks().hung(unanswered, started);
+    }
+
+    /// An accepted socket has the file of its listener, and may be in a process through which the
+    /// file cannot be found.
+    fn share_paths(&mut self) {
+        let mut found = HashMap::new();
+        for (socket, id) in self.sockets.iter().zip(&self.files) {
+            if let (Some(id), Some(file), Some(path)) = (id, socket.file, &socket.file_path) {
+                found.insert(*id, (file, path.clone()));
+            }
+        }
+        for (socket, id) in self.sockets.iter_mut().zip(&self.files) {
+            let state = socket.file.and_then(|file| file.state);
+            if state != Some(FileState::Present)
+                && let Some((file, path)) = id.and_then(|id| found.get(&id))
+            {
+                (socket.file, socket.file_path) = (Some(*file), Some(path.clone()));
+            }
+        }
     }
 
     /// The paths of files that did not answer in time, since their file system hangs: what was to
@@ -190,16 +212,25 @@ impl Snapshot {
         })
     }
 
-    /// Whether its name is only the same: what is present has been found by its file, and this one
-    /// is in another directory for its holder.
+    /// Whether its name is only the same: what is present under it has been found by its file, and
+    /// this one is in another directory for its holder.
     fn is_elsewhere(&self, at: usize, files: &mut Files) -> bool {
-        let holders = self.sockets[at].holders.as_deref();
-        let known = self.sockets[at].file.filter(|file| file.state.is_some());
-        let file = known.or_else(|| {
+        let socket = &self.sockets[at];
+        let known = socket.file.filter(|file| file.state.is_some());
+        let known = known.map(|file| (file, socket.file_path.clone()));
+        let found = known.or_else(|| {
             let name = self.bound_path(at)?.as_os_str().as_bytes();
-            Some(files.place(name, self.files[at]?, holders))
+            Some(files.place(
+                socket.inode,
+                name,
+                self.files[at]?,
+                socket.holders.as_deref(),
+            ))
         });
-        file.is_some_and(|file| file.elsewhere || file.state == Some(FileState::Present))
+        found.is_some_and(|(file, path)| {
+            let has_its_name = file.state == Some(FileState::Present) && path.is_none();
+            file.elsewhere || has_its_name
+        })
     }
 
     fn bound_path(&self, at: usize) -> Option<&Path> {
@@ -319,7 +350,7 @@ fn ask_until_one_hangs(
     (waiting.len(), false)
 }
 
-fn encode(file: &SocketFile) -> Vec<u8> {
+fn encode(file: &SocketFile, path: Option<&Path>) -> Vec<u8> {
     let state = match file.state {
         None => 0,
         Some(FileState::Present) => 1,
@@ -329,16 +360,17 @@ fn encode(file: &SocketFile) -> Vec<u8> {
     let mut answer = file.device.to_ne_bytes().to_vec();
     answer.extend(file.inode.to_ne_bytes());
     answer.extend([state, u8::from(file.elsewhere)]);
+    answer.extend(path.map_or(&b""[..], |path| path.as_os_str().as_bytes()));
     answer
 }
 
-fn decode(answer: &[u8]) -> Option<SocketFile> {
+fn decode(answer: &[u8]) -> Option<(SocketFile, Option<PathBuf>)> {
     let (device, rest) = answer.split_first_chunk()?;
     let (inode, rest) = rest.split_first_chunk()?;
-    let [state, elsewhere] = rest else {
+    let [state, elsewhere, path @ ..] = rest else {
         return None;
     };
-    Some(SocketFile {
+    let file = SocketFile {
         device: u64::from_ne_bytes(*device),
         inode: u64::from_ne_bytes(*inode),
         state: match state {
@@ -348,5 +380,7 @@ fn decode(answer: &[u8]) -> Option<SocketFile> {
             _ => None,
         },
         elsewhere: *elsewhere == 1,
-    })
+    };
+    let path = (!path.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(path)));
+    Some((file, path))
 }

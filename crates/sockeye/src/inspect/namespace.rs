@@ -5,9 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat, stat};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::fs::{CWD, Mode, OFlags, openat, stat};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 #[cfg(feature = "tokio")]
@@ -71,12 +69,7 @@ pub(super) fn dump(path: &Path) -> io::Result<Table> {
 /// `EPERM` without `CAP_SYS_PTRACE` there, or without `CAP_NET_ADMIN` in the namespace; `ESTALE`
 /// where the descriptor is another one by now.
 pub(super) fn of_socket(open: &Open) -> io::Result<OwnedFd> {
-    let pid = Pid::from_raw(open.process.pid).ok_or(Errno::SRCH)?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    let socket = pidfd_getfd(process, open.fd, PidfdGetfdFlags::empty())?;
-    if fstat(&socket)?.st_ino != u64::from(open.inode) {
-        return Err(Errno::STALE.into());
-    }
+    let socket = procfs::duplicate(open.process.pid, open.fd, open.inode)?;
     sys::socket::network_namespace(socket.as_fd())
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{
-    CWD, Mode, OFlags, RawDir, Stat, getxattr, major, minor, openat, readlinkat_raw, stat,
+    CWD, Mode, OFlags, RawDir, Stat, fstat, getxattr, major, minor, openat, readlinkat_raw, stat,
 };
 use rustix::io::Errno;
 use rustix::path::DecInt;
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::socket::{Holder, Process};
 use crate::{ids, sys};
@@ -110,6 +110,20 @@ fn read<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let file = openat(CWD, path, flags, Mode::empty()).ok()?;
     let length = rustix::io::read(&file, &mut *buffer).ok()?;
     Some(&buffer[..length])
+}
+
+/// A duplicate of another process's descriptor, if that is still the socket with this inode.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_PTRACE` there; `ESTALE` where the descriptor is another one by now.
+pub(super) fn duplicate(pid: i32, fd: i32, inode: u32) -> Result<OwnedFd, Errno> {
+    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    let socket = pidfd_getfd(process, fd, PidfdGetfdFlags::empty())?;
+    match fstat(&socket)?.st_ino == u64::from(inode) {
+        true => Ok(socket),
+        false => Err(Errno::STALE),
+    }
 }
 
 /// A process that has the socket with this inode open, of those whose descriptors we may read.

@@ -181,6 +181,7 @@ impl Snapshot {
                 }),
                 inode: entry.inode,
                 file,
+                file_path: None,
                 uid: entry.uid,
                 recv_queue: entry.recv_queue,
                 send_queue: entry.send_queue,

@@ -1,5 +1,6 @@
 //! [`Socket`]: all that is known of one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::address::Kind;
@@ -90,6 +91,9 @@ pub struct Socket {
     pub inode: u32,
     /// The file that it was bound to, if the name is a path.
     pub file: Option<SocketFile>,
+    /// The path of that file where it is not the name that was bound: it was renamed, or the name led through a descriptor (`/proc/self/fd/N/app.sock`). As whoever has
+    /// the socket sees it.
+    pub file_path: Option<PathBuf>,
     /// The user who made it.
     pub uid: Option<u32>,
     /// Bytes to be read; of a listener the connections that wait.

@@ -1,6 +1,7 @@
 //! Which sockets are meant.
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 
 use sockeye::Kind;
 use sockeye::inspect::{BoundName, Snapshot, Socket, State};
@@ -225,9 +226,10 @@ fn arrange<'a>(chosen: &[&'a Socket], clients: bool) -> Vec<Item<'a>> {
 /// Named ones first, by name; what belongs to one right after it.
 fn place<'a>(item: &Item<'a>) -> (bool, &'a [u8], u32, bool, u32) {
     let head = item.under.unwrap_or(item.socket);
-    let name: &[u8] = match &head.name {
-        Some(BoundName::Path(name) | BoundName::Abstract(name)) => name,
-        None => &[],
+    let name: &[u8] = match (&head.file_path, &head.name) {
+        (Some(path), _) => path.as_os_str().as_bytes(),
+        (None, Some(BoundName::Path(name) | BoundName::Abstract(name))) => name,
+        (None, None) => &[],
     };
     let rank = (head.name.is_none(), name, head.inode);
     (

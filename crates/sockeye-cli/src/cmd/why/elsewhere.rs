@@ -37,6 +37,7 @@ impl<'a> Elsewhere<'a> {
             });
             is_reachable(socket)
                 && state_of(socket) == Some(FileState::Present)
+                && socket.file_path.is_none()
                 && other_file
                 && (is_named(socket, Some(path)) || is_named(socket, address.path()))
                 && !here.iter().any(|known| known.inode == socket.inode)

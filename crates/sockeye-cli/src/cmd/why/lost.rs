@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, stat};
 use sockeye::Address;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
@@ -146,10 +146,25 @@ fn servers_of(
     lost.extend(by_name);
     lost.sort_by_key(|socket| socket.inode);
     lost.dedup_by_key(|socket| socket.inode);
-    lost.retain(|socket| is_reachable(socket));
+    lost.retain(|socket| is_reachable(socket) && socket.file_path.is_none());
     let (unplaced, lost): (Vec<&Socket>, Vec<&Socket>) = lost
         .into_iter()
         .partition(|socket| state_of(socket).is_none());
+    if let Some((socket, now)) = renamed(sight.sockets(), path) {
+        let who = Who::of(socket);
+        let text = format!(
+            "{who} has renamed the file of its socket to {}",
+            shown(&now)
+        );
+        report.set_listener(Listener::from(socket));
+        let verdict = Verdict::new(
+            Exit::NothingThere,
+            "renamed",
+            format!("{found}; {text}"),
+            format!("give that path: {}", shown(&now)),
+        );
+        report.no(Check::Listener, text, verdict);
+    }
     for socket in lost {
         let text = format!(
             "the server still lives, {}, but no file at this path leads to it any more",
@@ -201,6 +216,35 @@ fn servers_of(
 
 pub(super) fn state_of(socket: &Socket) -> Option<FileState> {
     socket.file.and_then(|file| file.state)
+}
+
+/// A socket that was bound to this path and whose file was renamed, and its path now.
+fn renamed<'a>(
+    sockets: impl IntoIterator<Item = &'a Socket>,
+    path: &Path,
+) -> Option<(&'a Socket, PathBuf)> {
+    sockets.into_iter().find_map(|socket| {
+        let (name, now) = (socket.name.as_ref()?, socket.file_path.as_ref()?);
+        let BoundName::Path(name) = name else {
+            return None;
+        };
+        let name = Path::new(OsStr::from_bytes(name));
+        let real = |path: &Path| std::fs::canonicalize(path.parent()?).ok();
+        let is_named = name.file_name() == path.file_name()
+            && (name.is_relative() || real(name) == real(path));
+        if !is_named || !is_reachable(socket) {
+            return None;
+        }
+        let now = match now.is_absolute() {
+            true => now.clone(),
+            false => path.with_file_name(now.file_name()?),
+        };
+        let found = stat(&now).ok()?;
+        let is_it = socket
+            .file
+            .is_some_and(|file| (file.device, file.inode) == (found.st_dev, found.st_ino));
+        is_it.then_some((socket, now))
+    })
 }
 
 /// The relative path that a socket was bound to, if it may be this one: where that was cannot be

@@ -107,12 +107,12 @@ print('ready'); sys.stdin.read()";
 }
 
 #[test]
-fn a_file_that_was_renamed_may_still_be_there() {
+fn a_file_that_was_renamed_is_named() {
     let (place, _listener) = listening();
     fs::rename(place.socket(), place.at("after")).expect("our own place");
-    let words = [&*own_pid(), "no file at this path leads to it", "renamed"];
+    let words = [&*own_pid(), "has renamed the file", "/after"];
     let told = why(place.socket(), &[]);
-    told.is(3, "removed", &words);
+    told.is(3, "renamed", &words);
     assert!(!told.text.contains("gone"), "{}", told.text);
     why(place.at("after"), &[]).is(0, "none", &[&own_pid()]);
 }
