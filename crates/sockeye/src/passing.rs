@@ -26,8 +26,15 @@ impl Passing {
     /// # Errors
     /// [`RecvError::StillClosing`].
     pub(crate) fn check(self, fd: BorrowedFd<'_>, has_records: bool) -> Result<(), RecvError> {
-        let room = if has_records { sys::message::TIME } else { 0 };
-        match self == Self::Plain || closing::has_room() || !sys::message::has_control(fd, room) {
+        let room = if has_records {
+            sys::message::peek::TIME
+        } else {
+            0
+        };
+        match self == Self::Plain
+            || closing::has_room()
+            || !sys::message::peek::has_control(fd, room)
+        {
             true => Ok(()),
             false => Err(RecvError::StillClosing),
         }
@@ -77,7 +84,7 @@ impl Drop for Guarded {
             // What is not there by the next line does not come any more.
             let _ = sys::socket::set_pass_rights(fd.as_fd(), false);
         }
-        if sys::message::has_control(fd.as_fd(), 0) {
+        if sys::message::peek::has_control(fd.as_fd(), 0) {
             close_in_background([fd]);
         }
     }

@@ -49,7 +49,9 @@ fn file_descriptors_that_are_not_taken_are_told_of() {
 fn file_descriptors_that_came_with_records_are_told_of_once() {
     let place = Place::new();
     let address = format!("seqpacket:{}", place.socket().display());
-    let claim = Claim::options().claim(&address.parse().expect("an address"));
+    let claim = Claim::options()
+        .take_descriptors(true)
+        .claim(&address.parse().expect("an address"));
     let listener = BlockingSeqPacketListener::from_claim(claim.expect("a fresh path"));
     let listener = listener.expect("seqpacket");
     let mut client = Process::spawn(sockeye().args(["send", &address, "hi"]));
@@ -65,10 +67,10 @@ fn file_descriptors_that_came_with_records_are_told_of_once() {
     told.explains(&["2 file descriptors came"]);
 }
 
-/// `serve FRONT -- sockeye connect BACK`
+/// `serve --fds FRONT -- sockeye connect BACK`
 fn relay(kind: &str, place: &Place) -> Server {
     let (front, back) = (place.at("front"), place.at("back"));
-    let mut command = Server::command(&[]);
+    let mut command = Server::command(&["--fds"]);
     command.arg(format!("{kind}{}", front.display()));
     command.args(["--", env!("CARGO_BIN_EXE_sockeye"), "connect"]);
     command.arg(format!("{kind}{}", back.display()));
@@ -161,7 +163,9 @@ fn seqpacket(path: &Path) -> BlockingSeqPacket {
 fn a_relay_of_records_keeps_them_as_they_are() {
     let place = Place::new();
     let address = format!("seqpacket:{}", place.at("back").display());
-    let claim = Claim::options().claim(&address.parse().expect("an address"));
+    let claim = Claim::options()
+        .take_descriptors(true)
+        .claim(&address.parse().expect("an address"));
     let back = BlockingSeqPacketListener::from_claim(claim.expect("a fresh path"));
     let back = back.expect("seqpacket");
     let relay = relay("seqpacket:", &place);
@@ -200,7 +204,7 @@ fn a_relay_of_sockeye_to_sockeye() {
         let place = Place::new();
         let (back, mut front) = (
             Server::started_by(
-                Server::command(&[]).arg(format!("{kind}{}", place.at("back").display())),
+                Server::command(&["--fds"]).arg(format!("{kind}{}", place.at("back").display())),
                 place.at("back"),
             ),
             relay(kind, &place),

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(super) struct Acceptor<S> {
     waiting_at_most: usize,
 }
 
-pub(super) enum Next<S> {
+pub(super) enum Next<S: AsFd> {
     Connection(Connection<S>),
     /// None this time: it was refused, or accepting failed.
     Again,

@@ -29,11 +29,12 @@ use crate::stream::Stream;
 /// in the limits until it is dropped, and whose reads and writes end with
 /// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed.
 #[derive(Debug)]
-pub struct Connection<S = Stream> {
+pub struct Connection<S: AsFd = Stream> {
     // Dropped in this order: the descriptor is free before the place is.
-    socket: S,
+    /// There until it is dropped or taken apart, as `entered` is.
+    socket: Option<S>,
     watch: Option<Box<Watch>>,
-    entered: Entered,
+    entered: Option<Entered>,
 }
 
 /// A connection's place in the limits and in the report, held until it is dropped.
@@ -113,13 +114,53 @@ impl Watch {
     }
 }
 
+const TAKEN: &str = "only a drop and into_parts take it";
+
+impl<S: AsFd> Connection<S> {
+    fn held(&self) -> &S {
+        match &self.socket {
+            Some(socket) => socket,
+            None => unreachable!("{TAKEN}"),
+        }
+    }
+
+    fn socket_mut(&mut self) -> &mut S {
+        match &mut self.socket {
+            Some(socket) => socket,
+            None => unreachable!("{TAKEN}"),
+        }
+    }
+
+    fn entered(&self) -> &Entered {
+        match &self.entered {
+            Some(entered) => entered,
+            None => unreachable!("{TAKEN}"),
+        }
+    }
+
+    fn entered_mut(&mut self) -> &mut Entered {
+        match &mut self.entered {
+            Some(entered) => entered,
+            None => unreachable!("{TAKEN}"),
+        }
+    }
+}
+
+impl<S: AsFd> Drop for Connection<S> {
+    fn drop(&mut self) {
+        if let (Some(socket), Some(entered)) = (&self.socket, &mut self.entered) {
+            entered.look_at(socket.as_fd());
+        }
+    }
+}
+
 impl<S: Accepted> Connection<S> {
     pub(super) fn new(socket: S, timeouts: Timeouts, mut entered: Entered) -> Self {
         entered.state = State::Busy;
         Self {
-            socket,
+            socket: Some(socket),
             watch: Watch::new(timeouts),
-            entered,
+            entered: Some(entered),
         }
     }
 
@@ -135,13 +176,14 @@ impl<S: Accepted> Connection<S> {
     #[must_use]
     pub fn shutdown(&self) -> CancellationToken {
         // A child: cancelling it must not look like a shutdown to other connections.
-        self.entered.tally().drain.token().child_token()
+        self.entered().tally().drain.token().child_token()
     }
 
-    /// Tells the server whether nothing is under way. A connection that is cut off at the end of a
-    /// drain while it is idle counts as drained, not as aborted.
+    /// Tells the server whether nothing is under way. A connection that is dropped in a drain while it
+    /// is idle counts as drained, not as aborted, unless there is something in it that was not
+    /// received.
     pub fn set_idle(&mut self, idle: bool) {
-        self.entered.state = match idle {
+        self.entered_mut().state = match idle {
             true => State::Idle,
             false => State::Busy,
         };
@@ -149,27 +191,27 @@ impl<S: Accepted> Connection<S> {
 
     /// Counts as aborted, though it ends in order.
     pub(super) fn set_broken(&mut self) {
-        self.entered.state = State::Broken;
+        self.entered_mut().state = State::Broken;
     }
 
     pub(super) fn budget(&self) -> &Arc<Budget> {
-        &self.entered.tally().budget
+        &self.entered().tally().budget
     }
 
     /// How long a message may take from its first byte on.
     pub(super) fn message_timeout(&self) -> Option<Duration> {
-        self.entered.tally().message_timeout
+        self.entered().tally().message_timeout
     }
 
     pub(super) fn drain_signal(&self) -> Signal {
-        Signal::new(&self.entered.tally().drain)
+        Signal::new(&self.entered().tally().drain)
     }
 
     /// Cancelled when the time for draining is over: end what is begun, within the time of
     /// [`Server::grace`](super::Server::grace).
     #[must_use]
     pub fn cut_off(&self) -> CancellationToken {
-        self.entered.tally().cut.token().child_token()
+        self.entered().tally().cut.token().child_token()
     }
 
     /// Takes the socket out, without the server's timeouts: it can be closed, or handed to another
@@ -177,23 +219,26 @@ impl<S: Accepted> Connection<S> {
     #[must_use]
     pub fn into_parts(mut self) -> (S, Slot) {
         // Nothing that somebody else may still receive is refused when it is closed here.
-        self.socket.set_passing(Passing::Plain);
-        (self.socket, Slot(self.entered))
+        self.socket_mut().set_passing(Passing::Plain);
+        match (self.socket.take(), self.entered.take()) {
+            (Some(socket), Some(entered)) => (socket, Slot(entered)),
+            _ => unreachable!("{TAKEN}"),
+        }
     }
 
     /// Has the kernel let descriptors in, if the listener has not.
     pub(super) fn take_descriptors(&mut self) {
-        if self.socket.passing() != Passing::Takes {
+        if self.socket().passing() != Passing::Takes {
             // Where that fails none come.
-            let _ = pass_descriptors(&self.socket, true);
-            self.socket.set_passing(Passing::Takes);
+            let _ = pass_descriptors(self.socket(), true);
+            self.socket_mut().set_passing(Passing::Takes);
         }
     }
 
     /// The socket, without the server's timeouts.
     #[must_use]
     pub fn socket(&self) -> &S {
-        &self.socket
+        self.held()
     }
 
     fn moved(&mut self, direction: Direction) {
@@ -218,14 +263,14 @@ impl Connection {
         cx: &mut Context<'_>,
         receive: impl FnMut(BorrowedFd<'_>) -> io::Result<Attempt<T>>,
     ) -> Poll<io::Result<T>> {
-        let received = self.socket.poll_receive(cx, receive);
+        let received = self.socket_mut().poll_receive(cx, receive);
         self.watched(cx, Direction::Read, received)
     }
 
     /// Sends what there is room for, asking the kernel and not the runtime.
     pub(super) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let count = rustix::net::send(&self.socket, bytes, flags)?;
+        let count = rustix::net::send(self.held(), bytes, flags)?;
         self.moved(Direction::Write);
         Ok(count)
     }
@@ -248,7 +293,7 @@ impl Connection<SeqPacket> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
-        let received = self.socket.poll_recv_with(cx, buffer).map(Ok);
+        let received = self.socket_mut().poll_recv_with(cx, buffer).map(Ok);
         self.watched(cx, Direction::Read, received)
             .map(|received| received?)
     }
@@ -267,6 +312,9 @@ impl Connection<SeqPacket> {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         let Self { socket, watch, .. } = self;
+        let Some(socket) = socket else {
+            unreachable!("{TAKEN}")
+        };
         let mut sent = pin!(socket.send_with(record, descriptors));
         poll_fn(|cx| {
             let sent = sent.as_mut().poll(cx).map(Ok);
@@ -296,7 +344,7 @@ fn watched<T>(
 
 impl<S: AsFd> AsFd for Connection<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.held().as_fd()
     }
 }
 
@@ -306,7 +354,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        let read = Pin::new(self.socket_mut()).poll_read(cx, buffer);
         self.watched(cx, Direction::Read, read)
     }
 }
@@ -317,7 +365,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        let written = Pin::new(self.socket_mut()).poll_write(cx, bytes);
         self.watched(cx, Direction::Write, written)
     }
 
@@ -326,19 +374,19 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        let written = Pin::new(self.socket_mut()).poll_write_vectored(cx, slices);
         self.watched(cx, Direction::Write, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.held().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        Pin::new(self.socket_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        Pin::new(self.socket_mut()).poll_shutdown(cx)
     }
 }

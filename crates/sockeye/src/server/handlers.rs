@@ -1,6 +1,7 @@
 //! [`Handlers`]: where the handlers of a server run.
 
 use std::future::{Future, poll_fn};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
     }
 
     /// Has `handler` serve `connection`. A panic ends that connection only.
-    pub(super) fn run<S>(
+    pub(super) fn run<S: AsFd>(
         &self,
         handler: impl Fn(Connection<S>) -> F,
         connection: Connection<S>,

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -26,7 +27,7 @@ pub(super) struct Entrance<S: Accepted> {
     renewal: Renewal,
 }
 
-enum Step<S> {
+enum Step<S: AsFd> {
     Accepted(Next<S>),
     /// A successor had an offer, and it came to nothing.
     GivenUp,

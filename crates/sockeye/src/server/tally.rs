@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::net::Shutdown;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -14,6 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::budget::Budget;
 use super::log;
 use super::signal::Gate;
+use crate::sys;
 
 /// What a server has done, in connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -150,7 +153,7 @@ pub(super) enum State {
     Busy,
     /// Nothing is under way, so that nothing is lost when it is cut off.
     Idle,
-    /// The drain has cut a message off.
+    /// The drain has cut a message off, or has left one unread.
     Broken,
 }
 
@@ -180,6 +183,18 @@ impl Entered {
 
     pub(super) fn tally(&self) -> &Arc<Tally> {
         &self.tally
+    }
+
+    /// To be called before an idle connection is closed in a drain: whether it loses nothing is known
+    /// to the kernel alone, which may hold what nobody has read. What the peer sends from now on
+    /// fails there.
+    pub(super) fn look_at(&mut self, socket: BorrowedFd<'_>) {
+        if self.state == State::Idle && self.tally.drain.is_open() {
+            let _ = rustix::net::shutdown(socket, Shutdown::Read);
+            if sys::message::peek::has_unread(socket) {
+                self.state = State::Broken;
+            }
+        }
     }
 
     /// Counts the connection for its user; `false` where that would be more than `most`.

@@ -1,6 +1,9 @@
 //! recvmsg(2) with all that can come beside the bytes. rustix's own wrapper passes over control
 //! messages that it does not know, and a descriptor in one of those would stay open for good.
 
+#[cfg(feature = "tokio")]
+pub(crate) mod peek;
+
 use std::ffi::OsStr;
 use std::io;
 use std::mem::{MaybeUninit, offset_of};
@@ -16,9 +19,6 @@ const SO_PASSPIDFD: libc::c_int = 76;
 /// Room for the control messages: 253 descriptors take 1032 bytes, credentials 32, a pidfd 24, a
 /// time 32; the rest is for a security label.
 const CONTROL: usize = 2048;
-/// The room for the time of a record ([`mark_records`]), and for nothing else.
-#[cfg(feature = "tokio")]
-pub(crate) const TIME: usize = 32;
 
 /// What recvmsg(2) has filled in.
 #[derive(Debug)]
@@ -154,21 +154,6 @@ pub(crate) fn receive_bytes_with(
     // SAFETY: the kernel has written these bytes.
     unsafe { buffer.advance_mut(bytes.count) };
     Ok((bytes, message.descriptors))
-}
-
-/// Whether more is next to come beside bytes than fits into `room`, descriptors most likely; nothing
-/// is taken. Of a stream: whether descriptors wait anywhere in its queue.
-#[cfg(feature = "tokio")]
-pub(crate) fn has_control(fd: BorrowedFd<'_>, room: usize) -> bool {
-    let mut control = [0_u64; TIME / 8];
-    // SAFETY: msghdr is a plain C structure, for which all zeros mean "nothing".
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = room.min(size_of_val(&control)) as _;
-    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    // SAFETY: the only pointer is to memory of the length beside it, which outlives the call.
-    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
-    result >= 0 && header.msg_flags & libc::MSG_CTRUNC != 0
 }
 
 fn receive_uninit(

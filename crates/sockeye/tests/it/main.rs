@@ -52,3 +52,5 @@ mod takeover;
 mod takeover_permissions;
 #[cfg(feature = "tokio")]
 mod timeouts;
+#[cfg(feature = "tokio")]
+mod unread;

@@ -63,7 +63,8 @@ impl Server {
         let ended = self
             .work_in_time(&socket, &mut answers, visits.as_mut(), &counted)
             .await;
-        if ended.is_none() {
+        // Nobody receives any more, whether the time is over or that has become impossible.
+        if !matches!(ended, Some(Ok(()))) {
             let mut cut_off = self.left(&socket) + answers.waiting();
             if let Some(visits) = &mut visits {
                 cut_off += visits.running();

@@ -1,0 +1,115 @@
+//! A connection that is idle counts as drained only where the kernel holds nothing that was sent.
+
+use std::future::pending;
+use std::time::Duration;
+
+use sockeye::framing::Framing;
+use sockeye::listener::{Accepted, Listening};
+use sockeye::server::{Connection, Messages, Records, Server};
+use sockeye::{Claim, Connector, SeqPacket, SeqPacketListener, Stream};
+
+use crate::support::Place;
+use crate::support::serving::{Running, claimed, on_each_runtime};
+
+/// What a handler does that never reads.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// It marks its connection as idle, and is cut off at the end of the drain.
+    IsCut,
+    /// It returns when the drain begins.
+    Returns,
+}
+
+async fn idle<S: Accepted>(mut connection: Connection<S>, way: Way) {
+    connection.set_idle(true);
+    match way {
+        Way::IsCut => pending().await,
+        Way::Returns => connection.shutdown().cancelled().await,
+    }
+}
+
+/// How many count as drained and as aborted, of one client who has sent `sent`.
+async fn counts<S: Accepted, F>(
+    listener: Listening<S>,
+    handler: impl Fn(Connection<S>) -> F + Send + 'static,
+    client: impl FnOnce(),
+) -> (u64, u64)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // It waits in the backlog then, which is accepted whenever the server stops.
+    client();
+    let server = Server::new().drain(Duration::from_millis(50));
+    let server = Running::start(server, listener, handler);
+    server.stop();
+    let report = server.report().await;
+    (report.drained, report.aborted)
+}
+
+#[test]
+fn what_a_stream_holds_unread_is_aborted() {
+    on_each_runtime(async || {
+        for (sent, expected) in [(&b""[..], (1, 0)), (b"x", (0, 1))] {
+            for ends in [true, false] {
+                let place = Place::new();
+                let listener = claimed(&place.address());
+                let mut kept = None;
+                let client = || {
+                    let client = Connector::new().connect_blocking(&place.address()).unwrap();
+                    std::io::Write::write_all(&mut &client, sent).unwrap();
+                    kept = (!ends).then_some(client);
+                };
+                let handler = |connection: Connection<Stream>| idle(connection, Way::IsCut);
+                let counted = counts(listener, handler, client).await;
+                assert_eq!(counted, expected, "{sent:?}, {ends}");
+
+                let place = Place::new();
+                let listener = claimed(&place.address());
+                let client = || {
+                    let client = Connector::new().connect_blocking(&place.address()).unwrap();
+                    std::io::Write::write_all(&mut &client, sent).unwrap();
+                    kept = (!ends).then_some(client);
+                };
+                let handler = |connection: Connection<Stream>| idle(connection, Way::Returns);
+                let counted = counts(listener, handler, client).await;
+                assert_eq!(counted, expected, "{sent:?}, {ends}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_nobody_has_asked_messages_or_records_for_is_aborted() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let listener = claimed(&place.address());
+        let client = Connector::new().connect_blocking(&place.address()).unwrap();
+        let handler = |connection| async {
+            let _messages = Messages::new(connection, Framing::Line, 10);
+            pending::<()>().await;
+        };
+        let send = || std::io::Write::write_all(&mut &client, b"x\n").unwrap();
+        assert_eq!(counts(listener, handler, send).await, (0, 1));
+
+        for (records, expected) in [(&[][..], (1, 0)), (&[&b""[..]], (0, 1)), (&[b"x"], (0, 1))] {
+            let place = Place::new();
+            let address = format!("seqpacket:{}", place.address()).parse().unwrap();
+            let claim = Claim::options().claim(&address).unwrap();
+            let listener = SeqPacketListener::from_claim(claim).unwrap();
+            let client = Connector::new()
+                .connect_seqpacket_blocking(&address)
+                .unwrap();
+            let handler = |connection: Connection<SeqPacket>| async {
+                let _records = Records::new(connection, 10);
+                pending::<()>().await;
+            };
+            let send = || {
+                for record in records {
+                    client.send(record).unwrap();
+                }
+            };
+            let counted = counts(listener, handler, send).await;
+            assert_eq!(counted, expected, "{records:?}");
+        }
+    });
+}
