@@ -6,7 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use crate::activation::{self, ActivationError};
-use crate::{SeqPacket, ancillary, program, takeover};
+use crate::inspect::{mounts, procfs};
+use crate::{SeqPacket, ancillary, ids, program, takeover};
 
 /// What the first line of a script names.
 #[must_use]
@@ -36,4 +37,25 @@ pub async fn takeover(records: Vec<(Vec<u8>, Vec<BorrowedFd<'_>>)>) {
     }
     drop(left);
     takeover::read_to_end(right).await;
+}
+
+/// Reads `text` as each of the files of `/proc` that we take apart, and has it name the lock of a
+/// file with this id.
+pub fn proc(text: &[u8], id: &str) {
+    let _ = procfs::effective_uid(text);
+    let _ = procfs::flags(text);
+    let _ = procfs::socket_in(text);
+    if let Some(mount) = mounts::parse(text) {
+        assert!(mount.point.as_os_str().len() <= text.len());
+    }
+    if let Ok(text) = str::from_utf8(text) {
+        let _ = procfs::locked_by(text, id);
+        let _ = ids::mapped(text);
+    }
+}
+
+/// The flags of a process in its line of `/proc/PID/stat`.
+#[must_use]
+pub fn flags(stat: &[u8]) -> Option<u32> {
+    procfs::flags(stat)
 }

@@ -92,10 +92,11 @@ fn maps_all(map: &str) -> bool {
 }
 
 /// How many ids a map has. The kernel lets no two lines overlap.
-fn mapped(map: &str) -> u64 {
+pub(crate) fn mapped(map: &str) -> u64 {
     let lengths = map.lines().map(|line| line.split_whitespace().nth(2));
     lengths
-        .filter_map(|length| length?.parse::<u64>().ok())
+        .filter_map(|length| length?.parse::<u32>().ok())
+        .map(u64::from)
         .sum()
 }
 

@@ -207,7 +207,7 @@ fn read(process: &str) -> Vec<Mount> {
 }
 
 /// `36 35 98:0 /root /mnt rw,noatime master:1 - ext3 /dev/root rw`
-fn parse(line: &[u8]) -> Option<Mount> {
+pub(crate) fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ').map(str::from_utf8);
     let mut next = || fields.next()?.ok();
     let id = next()?.parse().ok()?;

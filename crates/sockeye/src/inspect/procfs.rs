@@ -39,10 +39,14 @@ pub(crate) fn command(pid: Pid) -> Option<Vec<u8>> {
 pub(super) fn uid(pid: Pid) -> Option<u32> {
     let mut status = [0; 1024];
     let status = read(&format!("/proc/{}/status", pid.as_raw_pid()), &mut status)?;
+    ids::uid(effective_uid(status)?)
+}
+
+pub(crate) fn effective_uid(status: &[u8]) -> Option<u32> {
     let mut lines = status.split(|&byte| byte == b'\n');
     let ids = lines.find_map(|line| line.strip_prefix(b"Uid:"))?;
     let effective = str::from_utf8(ids).ok()?.split_whitespace().nth(1)?;
-    ids::uid(effective.parse().ok()?)
+    effective.parse().ok()
 }
 
 /// The pid of the process that a pidfd refers to, as `/proc` numbers it (proc_pid_fdinfo(5)); `None`
@@ -91,17 +95,16 @@ impl Identity {
 fn is_kernel_thread(pid: i32) -> bool {
     const PF_KTHREAD: u32 = 0x0020_0000; // linux/sched.h
     let mut line = [0; 512];
-    let flags = read(&format!("/proc/{pid}/stat"), &mut line).and_then(|stat| {
-        // The name in parentheses may hold anything.
-        let after = stat.rsplit(|&byte| byte == b')').next()?;
-        str::from_utf8(after)
-            .ok()?
-            .split_whitespace()
-            .nth(6)?
-            .parse()
-            .ok()
-    });
-    flags.is_some_and(|flags: u32| flags & PF_KTHREAD != 0)
+    let flags = read(&format!("/proc/{pid}/stat"), &mut line).and_then(flags);
+    flags.is_some_and(|flags| flags & PF_KTHREAD != 0)
+}
+
+/// The flags in the line of `/proc/PID/stat` (proc_pid_stat(5)).
+pub(crate) fn flags(stat: &[u8]) -> Option<u32> {
+    // The name in parentheses may hold anything.
+    let after = stat.rsplit(|&byte| byte == b')').next()?;
+    let mut fields = str::from_utf8(after).ok()?.split_whitespace();
+    fields.nth(6)?.parse().ok()
 }
 
 /// The first bytes of a file of `/proc`, as many as one read gives.
@@ -137,11 +140,15 @@ pub(crate) fn holder(inode: u32) -> Option<Pid> {
 pub(crate) fn lock_holder(file: &Stat) -> Option<Pid> {
     let (device, inode) = (file.st_dev, file.st_ino);
     let id = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locked_by(&std::fs::read_to_string("/proc/locks").ok()?, &id)
+}
+
+/// Who took the flock(2) on the file with this `MAJOR:MINOR:INODE`.
+pub(crate) fn locked_by(locks: &str, id: &str) -> Option<Pid> {
     let lines = locks.lines().map(|line| line.split_whitespace().collect());
     lines
         .filter(|fields: &Vec<&str>| fields.get(1) == Some(&"FLOCK"))
-        .find(|fields| fields.get(5) == Some(&id.as_str()))
+        .find(|fields| fields.get(5) == Some(&id))
         .and_then(|fields| Pid::from_raw(fields.get(4)?.parse().ok()?))
 }
 
@@ -309,10 +316,13 @@ fn socket_inode(directory: &OwnedFd, fd: i32) -> Result<Option<u32>, Errno> {
     // A longer link is cut, and is no socket.
     let mut link = [MaybeUninit::uninit(); 32];
     let (link, _) = readlinkat_raw(directory, DecInt::new(fd), &mut link[..])?;
-    let number = link
-        .strip_prefix(b"socket:[")
-        .and_then(|rest| rest.strip_suffix(b"]"));
-    Ok(number.and_then(|number| str::from_utf8(number).ok()?.parse().ok()))
+    Ok(socket_in(link))
+}
+
+/// The number in `socket:[N]`.
+pub(crate) fn socket_in(link: &[u8]) -> Option<u32> {
+    let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// Whether no process is kept from our sight: by a pid namespace, or by `hidepid` of the mount.
