@@ -32,8 +32,11 @@ use crate::listener::{Accepted, Listening};
 use crate::peer::Peer;
 use successor::Attempt;
 
-/// How long a successor asks for a path, and how long a predecessor waits for one that is ready.
+/// How long a predecessor waits for a successor that is ready to serve.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a successor asks for a path: a little longer than the predecessor may wait for another
+/// one.
+const ASKING: Duration = Duration::from_secs(35);
 /// How long either side waits for a word that needs nothing but the other side itself.
 const STEP: Duration = Duration::from_secs(10);
 /// How long a live server that has no control socket is watched: it may be about to end.
@@ -102,7 +105,7 @@ impl Takeover {
     /// runs with the returned listener. If that does not happen within thirty seconds it keeps the
     /// path, and `run` takes it over once more.
     ///
-    /// Waits for thirty seconds at most: for a server that starts, ends, hangs or is asked by others.
+    /// Waits for 35 seconds at most: for a server that starts, ends, hangs or is asked by others.
     ///
     /// # Errors
     /// [`TakeoverError`]; then the server that is there goes on serving.
@@ -120,7 +123,7 @@ impl Takeover {
         if address.kind() != S::KIND {
             return Err(io(std::io::ErrorKind::Unsupported.into()));
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ASKING;
         let [mut pause, longest] = PAUSES;
         let mut failure = None;
         let mut unoffered = None;

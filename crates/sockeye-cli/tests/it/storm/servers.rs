@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,10 +55,10 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn new(place: &Place) -> Self {
+    pub(super) fn new(socket: &Path) -> Self {
         Self {
             place_of_logs: Place::new(),
-            socket: place.socket(),
+            socket: socket.to_owned(),
             running: Vec::new(),
             losses: Vec::new(),
             done: Done::default(),
