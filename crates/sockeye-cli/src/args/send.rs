@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use sockeye::address::escaped;
 use sockeye::ancillary::MAX_DESCRIPTORS;
-use sockeye::{Address, Connector, Kind};
+use sockeye::{Address, Connector, Kind, Name};
 
 use super::address::{bound, called};
 use super::values::{Framing, duration, size};
@@ -178,6 +178,12 @@ impl Target {
             let text = format!(
                 "cannot call {} from {local}: a connection is answered without an address; leave --bind away",
                 self.address
+            );
+            return Err(failure(Exit::Usage, text));
+        }
+        if !matches!(local.name(), Name::Path(_) | Name::Abstract(_)) {
+            let text = format!(
+                "cannot be answered at {local}: it is bound already; give a path or @name with --bind"
             );
             return Err(failure(Exit::Usage, text));
         }

@@ -156,7 +156,8 @@ pub(crate) struct Serve {
     pub(crate) busy_poll: Duration,
 
     /// How long to wait for requests in flight at shutdown; datagrams: also how
-    /// long an answer waits for its receiver at any time, a second at least
+    /// long an answer waits for its receiver at any time, a second at least. At
+    /// most 256 wait, 128 for one receiver; more are dropped and counted
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) drain: Duration,
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    Place, Process, REPLY, Report, Server, as_other_user, bound, copy_of_sockeye, is_root,
-    longest_queue, nameless, python, receive, require_peer, run, run_with_input, skipped, sockeye,
+    Place, Process, REPLY, Report, Server, bound, is_root, longest_queue, nameless, python,
+    receive, require_peer, run, run_with_input, sockeye,
 };
 
 /// `sockeye serve OPTIONS dgram:PATH`
@@ -102,34 +102,6 @@ fn a_sender_without_an_address_is_told_of() {
     let ending = server.stop();
     assert_eq!(ending.is_clean().served, 2);
     assert!(ending.stdout.contains(": no name\n"), "{ending:#?}");
-}
-
-#[test]
-fn a_client_that_may_not_be_written_to_is_told_of() {
-    if !is_root() {
-        return skipped("needs root, to be two users");
-    }
-    let place = Place::new();
-    let program = copy_of_sockeye(&place);
-    let other = Place::new();
-    other.set_mode(0o777);
-    let Some(mut command) = as_other_user(program.as_os_str()) else {
-        return;
-    };
-    let server = Server::started_by(command.args(["serve", &address(&other)]), other.socket());
-    // Made with mode 0600.
-    let client = place.at("client");
-    let words = [
-        "--timeout",
-        "300ms",
-        "--bind",
-        client.to_str().expect("plain"),
-        "hello",
-    ];
-    run(&mut send(&other, &words)).fails(6, &["--timeout"]);
-    server.process.stderr.line("the complaint", |line| {
-        line.contains("could not be answered: Permission denied")
-    });
 }
 
 #[test]

@@ -57,6 +57,7 @@ mod storm;
 mod systemd;
 mod takeover;
 mod topology;
+mod unanswered;
 mod unclosed;
 mod units;
 mod user_namespace;

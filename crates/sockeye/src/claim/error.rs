@@ -131,7 +131,7 @@ impl ClaimError {
         self
     }
 
-    pub(super) fn io(address: &Address, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn io(address: &Address, source: impl Into<io::Error>) -> Self {
         Self::new(address, ClaimErrorKind::Io).because(source)
     }
 

@@ -173,6 +173,19 @@ impl ClaimOptions {
     /// # Errors
     /// [`ClaimError`] says what stands in the way; then everything is as it was before.
     pub fn claim(&self, address: &Address) -> Result<Claim, ClaimError> {
+        let socket = self.socket(address.kind());
+        self.claim_with(
+            address,
+            socket.map_err(|errno| ClaimError::io(address, errno))?,
+        )
+    }
+
+    /// As [`Self::claim`], with a new socket of that kind.
+    pub(crate) fn claim_with(
+        &self,
+        address: &Address,
+        socket: OwnedFd,
+    ) -> Result<Claim, ClaimError> {
         let control = match (self.takeover, control_address(address)) {
             (true, None) => return Err(ClaimError::new(address, ClaimErrorKind::NoTakeover)),
             (true, control) => control,
@@ -181,16 +194,12 @@ impl ClaimOptions {
         let path = match address.name() {
             Name::Path(path) => path,
             Name::Abstract(name) => {
-                let socket = publish::abstract_name(address, self, name)?;
+                publish::abstract_name(address, self, name, &socket)?;
                 return Ok(self.claimed(address, None, socket));
             }
             _ => return Err(ClaimError::new(address, ClaimErrorKind::AlreadyBound)),
         };
         let place = Place::open(address, path)?;
-        // Before the ownership, so that on an error the file goes first and then the socket.
-        let socket = self
-            .socket(address.kind())
-            .map_err(|errno| ClaimError::io(address, errno))?;
         let lock = match lock::take(address, &place) {
             Ok(lock) => lock,
             Err(error) => return Err(by_whom(address, &place, error)),

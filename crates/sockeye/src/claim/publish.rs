@@ -99,11 +99,11 @@ pub(super) fn abstract_name(
     address: &Address,
     options: &ClaimOptions,
     name: &[u8],
-) -> Result<OwnedFd, ClaimError> {
+    socket: &OwnedFd,
+) -> Result<(), ClaimError> {
     let io = |errno: Errno| ClaimError::io(address, errno);
-    let socket = options.socket(address.kind()).map_err(io)?;
     let bound = SocketAddrUnix::new_abstract_name(name).map_err(io)?;
-    bind(&socket, &bound).map_err(|errno| match errno {
+    bind(socket, &bound).map_err(|errno| match errno {
         Errno::ADDRINUSE => {
             let pid = match super::probe::abstract_name(address.kind(), name) {
                 super::Probe::Live { pid } => pid,
@@ -114,7 +114,7 @@ pub(super) fn abstract_name(
         errno => io(errno),
     })?;
     if address.kind() != Kind::Datagram {
-        listen(&socket, options.backlog).map_err(io)?;
+        listen(socket, options.backlog).map_err(io)?;
     }
-    Ok(socket)
+    Ok(())
 }

@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{SendFlags, Shutdown, SocketAddrUnix, SocketFlags, accept_with};
 
-use crate::address::Kind;
+use crate::address::{Address, Kind};
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{self, Received, RecvError, SendError, send_once};
-use crate::claim::{Claim, Ownership};
+use crate::claim::{Claim, ClaimError, ClaimOptions, Ownership};
 use crate::peer::Peer;
 use crate::{socket, sys};
 
@@ -167,6 +167,27 @@ impl BlockingDatagram {
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
         let (socket, ownership) = claim.into_parts(Kind::Datagram)?;
         Self::new(socket, ownership)
+    }
+
+    /// A socket without an address, to be connected and then [bound](Self::bind).
+    ///
+    /// # Errors
+    /// As socket(2).
+    pub fn unbound() -> io::Result<Self> {
+        Self::new(socket::new(Kind::Datagram, SocketFlags::empty())?, None)
+    }
+
+    /// Claims `address` for a socket that is [unbound](Self::unbound).
+    ///
+    /// Once it is connected (`Connector::connect_datagram_blocking`), the kernel lets nobody send to
+    /// it but its peer, whatever the mode of its file. So with mode 0666 a server of another user can
+    /// answer, and no stranger can, from the first moment on.
+    ///
+    /// # Errors
+    /// As [`ClaimOptions::claim`].
+    pub fn bind(self, options: &ClaimOptions, address: &Address) -> Result<Self, ClaimError> {
+        let claim = options.claim_with(address, self.socket)?;
+        Self::from_claim(claim).map_err(|error| ClaimError::io(address, error))
     }
 
     /// A socket with an abstract name that the kernel chooses, so that it can be answered.

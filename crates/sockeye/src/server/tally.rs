@@ -32,6 +32,8 @@ pub struct Report {
     pub aborted: u64,
     /// Failed calls of accept(2).
     pub accept_errors: u64,
+    /// Answers to datagrams that could not be delivered; a [`Server`](super::Server) has none.
+    pub dropped_answers: u64,
 }
 
 impl fmt::Display for Report {
@@ -40,7 +42,11 @@ impl fmt::Display for Report {
             f,
             "served {}, refused {}, drained {}, aborted {}, accept errors {}",
             self.served, self.refused, self.drained, self.aborted, self.accept_errors
-        )
+        )?;
+        match self.dropped_answers {
+            0 => Ok(()),
+            dropped => write!(f, ", dropped answers {dropped}"),
+        }
     }
 }
 
@@ -140,6 +146,7 @@ impl Tally {
             drained: get(&self.drained),
             aborted: get(&self.aborted) + self.open() as u64,
             accept_errors: get(&self.accept_errors),
+            dropped_answers: 0,
         }
     }
 }

@@ -157,9 +157,9 @@ impl<'a> Conversation<'a> {
             .map(|end| end.saturating_duration_since(Instant::now()));
         match self.poll(flags, until_sent, left)? {
             Next::End if self.exchange.target.address.kind() != Kind::Datagram => {
-                Err(self.exchange.unanswered())
+                Err(self.exchange.unanswered(&self.channel))
             }
-            Next::End if self.sending.has_ended()? => Err(self.exchange.unanswered()),
+            Next::End if self.sending.has_ended()? => Err(self.exchange.unanswered(&self.channel)),
             Next::End => {
                 let time = self.exchange.timeout.unwrap_or_default();
                 Err(self.exchange.queue_full(time, "--timeout"))

@@ -3,14 +3,23 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use sockeye::Kind;
 use sockeye::ancillary::{RecvError, SendError};
 
 use super::Exchange;
+use super::channel::Channel;
+use super::namespace::out_of_reach;
 use crate::exit::{Exit, failure};
 
 impl Exchange<'_> {
-    pub(super) fn unanswered(&self) -> anyhow::Error {
+    pub(super) fn unanswered(&self, channel: &Channel) -> anyhow::Error {
         let (address, time) = (&self.target.address, self.timeout.unwrap_or_default());
+        if address.kind() == Kind::Datagram
+            && let Some(why) = out_of_reach(channel, self.local.as_ref())
+        {
+            let text = format!("cannot finish with {address}: no answer after {time:?}: {why}");
+            return failure(Exit::TimedOut, text);
+        }
         failure(
             Exit::TimedOut,
             format!(

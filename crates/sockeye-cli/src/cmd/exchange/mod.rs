@@ -4,6 +4,7 @@ mod aside;
 mod channel;
 mod conversation;
 mod failures;
+mod namespace;
 mod output;
 mod pieces;
 mod sending;
@@ -20,6 +21,7 @@ use crate::args::ConnectTarget as Target;
 use crate::exit::Exit;
 use channel::Channel;
 use conversation::Conversation;
+use namespace::out_of_reach;
 pub(crate) use output::Form;
 use output::Output;
 
@@ -93,15 +95,25 @@ impl Exchange<'_> {
             }
             Kind::Datagram => {
                 let socket = match &self.local {
-                    Some(local) => {
-                        let claim = Claim::options().claim(local)?;
-                        BlockingDatagram::from_claim(claim)?
-                    }
+                    Some(_) => BlockingDatagram::unbound()?,
                     None => BlockingDatagram::unclaimed()?,
                 };
                 connector.connect_datagram_blocking(&socket, address)?;
+                let socket = match &self.local {
+                    // The mode is for a server of another user; connected, it hears nobody else.
+                    Some(local) => socket.bind(&Claim::options().mode(0o666), local)?,
+                    None => socket,
+                };
                 socket.set_send_timeout(Some(self.target.connect_timeout()))?;
-                self.talk(Channel::of(&socket, kind)?, input)
+                let ended = self.talk(Channel::of(&socket, kind)?, input)?;
+                // Whether one was waited for is not known.
+                if !ended.is_answered
+                    && matches!(self.answers, Answers::UntilQuiet(_))
+                    && let Some(why) = out_of_reach(&socket, self.local.as_ref())
+                {
+                    crate::output::complain(&format!("{address}: no answer came: {why}"));
+                }
+                Ok(ended)
             }
         }
     }

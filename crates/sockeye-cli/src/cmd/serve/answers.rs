@@ -13,10 +13,9 @@ use rustix::net::SocketAddrUnix;
 use sockeye::ancillary::SendError;
 use sockeye::{Datagram, Peer};
 use tokio::task::JoinSet;
-use tracing::debug;
 
 use super::handler::Handler;
-use crate::output::message::Sender;
+use super::undelivered::tell;
 
 /// How many answers may wait for room in their receivers' queues.
 const WAITING: usize = 256;
@@ -53,7 +52,7 @@ impl Answers {
             let mut sent = pin!(self.socket.send_to_with(answer, &[], &to));
             let first = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await;
             if let Poll::Ready(sent) = first {
-                return tell(&self.handler, sent, peer);
+                return tell(&self.handler, sent, &to, peer);
             }
         }
         let mut waiting = lock(&self.waiting);
@@ -62,6 +61,7 @@ impl Answers {
         let bytes: usize = waiting.values().flatten().map(|(some, _)| some.len()).sum();
         let is_full = bytes + answer.len() > self.handler.max_buffered;
         if is_full || for_all >= WAITING || for_one >= WAITING_FOR_ONE {
+            self.handler.undelivered.count(1);
             let text = "does not take its answers, and too many wait; this one is dropped";
             return self.handler.complain(|| peer, text);
         }
@@ -101,10 +101,11 @@ async fn deliver(
             Err(SendError::Io(error)) if error.kind() == ErrorKind::TimedOut => {
                 // The others have waited long enough too.
                 let dropped = lock(&waiting).remove(&to).map_or(0, |queue| queue.len());
+                handler.undelivered.count(dropped as u64);
                 let text = format!("did not take its answers in time; {dropped} were dropped");
                 return handler.complain(|| peer, &text);
             }
-            sent => tell(&handler, sent, peer),
+            sent => tell(&handler, sent, &to, peer),
         }
         if let Entry::Occupied(mut queue) = lock(&waiting).entry(to.clone()) {
             queue.get_mut().pop_front();
@@ -112,21 +113,6 @@ async fn deliver(
                 queue.remove();
             }
         }
-    }
-}
-
-pub(super) fn tell(handler: &Handler, sent: Result<(), SendError>, peer: Option<Peer>) {
-    use ErrorKind::{BrokenPipe, ConnectionRefused, NotFound};
-    match sent {
-        Ok(()) => {}
-        // It did not wait for an answer.
-        Err(SendError::Io(error))
-            if matches!(error.kind(), BrokenPipe | ConnectionRefused | NotFound) =>
-        {
-            let sender = Sender::new(peer);
-            debug!("{} has gone before its answer: {error}", sender.describe());
-        }
-        Err(error) => handler.complain(|| peer, &format!("could not be answered: {error}")),
     }
 }
 

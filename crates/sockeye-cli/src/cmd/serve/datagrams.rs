@@ -72,6 +72,9 @@ impl Server {
             }
             count(&counted, |report| report.aborted += cut_off);
         }
+        count(&counted, |report| {
+            report.dropped_answers = self.handler.undelivered.counted();
+        });
         let report = counted.get();
         match ended {
             Some(Err(source)) => Err(ServerError { source, report }),

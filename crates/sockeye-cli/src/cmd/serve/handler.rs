@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::cannot_start;
 use super::descriptors::Passed;
 use super::records::told;
+use super::undelivered::Undelivered;
 use crate::args::{Answer, Serve};
 use crate::output::lines::Lines;
 use crate::output::log::Throttle;
@@ -34,6 +35,7 @@ pub(super) struct Handler {
     /// The reply as it goes over a stream.
     framed: Bytes,
     throttle: Throttle,
+    pub(super) undelivered: Undelivered,
     /// Begins the shutdown.
     pub(super) stop: CancellationToken,
     pub(super) output_error: OnceLock<io::Error>,
@@ -64,6 +66,7 @@ impl Handler {
             answer,
             framed,
             throttle: Throttle::new(),
+            undelivered: Undelivered::default(),
             stop: CancellationToken::new(),
             output_error: OnceLock::new(),
         })

@@ -14,6 +14,7 @@ mod restart;
 mod signals;
 mod socket;
 mod systemd;
+mod undelivered;
 mod visits;
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -247,7 +248,7 @@ async fn serve(
     descriptors::tell_unclosed();
     info!("stopped: {report}");
     Ok(match (result.is_ok(), handler.output_error.get()) {
-        (true, None) if report.aborted > 0 => Exit::Incomplete,
+        (true, None) if report.aborted + report.dropped_answers > 0 => Exit::Incomplete,
         (true, None) => Exit::Done,
         _ => Exit::Failed,
     })

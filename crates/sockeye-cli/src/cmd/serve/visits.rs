@@ -13,9 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{NO_ADDRESS, tell};
+use super::answers::NO_ADDRESS;
 use super::handler::Handler;
 use super::programs::Programs;
+use super::undelivered::tell;
 
 /// How many programs may run at a time where nothing else was asked for.
 const MOST: usize = 64;
@@ -75,7 +76,10 @@ impl Visits {
                 return;
             };
             match from {
-                Some(to) => tell(&handler, socket.send_to_with(&answer, &[], &to).await, peer),
+                Some(to) => {
+                    let sent = socket.send_to_with(&answer, &[], &to).await;
+                    tell(&handler, sent, &to, peer);
+                }
                 None => handler.complain(|| peer, NO_ADDRESS),
             }
         });

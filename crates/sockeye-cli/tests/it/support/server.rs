@@ -170,6 +170,18 @@ impl Ending {
         report
     }
 
+    /// Exit 7, since so many answers to datagrams could not be delivered, and nothing cut off.
+    #[track_caller]
+    pub(crate) fn has_dropped(&self, answers: u64) -> Report {
+        assert_eq!(self.code, Some(7), "{self:#?}");
+        assert_eq!(self.left, Vec::<PathBuf>::new(), "no file of ours is left");
+        let told = format!("dropped answers {answers}\n");
+        assert!(self.stderr.ends_with(&told), "{self:#?}");
+        let report = self.report();
+        assert_eq!(report.aborted, 0, "{self:#?}");
+        report
+    }
+
     /// Exit 7, something cut off, nothing left.
     #[track_caller]
     pub(crate) fn was_cut(&self) -> Report {

@@ -1,0 +1,208 @@
+//! Answers to datagrams that could not arrive, and that do.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::{
+    Ending, Place, Process, REPLY, Server, bound, copy_of_sockeye, is_root, optional_peer, run,
+    set_mode, skipped, sockeye,
+};
+
+/// A server of another user, at a path that all may reach.
+struct Foreign {
+    place: Place,
+    program: PathBuf,
+    server: Server,
+}
+
+impl Foreign {
+    /// `None`, and says so, where we cannot be several users.
+    fn start() -> Option<Self> {
+        if !is_root() {
+            skipped("needs root, to be several users");
+            return None;
+        }
+        optional_peer("setpriv")?;
+        let place = Place::new();
+        let program = copy_of_sockeye(&place);
+        place.set_mode(0o777);
+        let mut command = as_user(1001, &program);
+        command.args(["serve", "--mode", "0666", &address(&place)]);
+        let server = Server::started_by(&mut command, place.socket());
+        Some(Self {
+            place,
+            program,
+            server,
+        })
+    }
+}
+
+fn as_user(uid: u32, program: &PathBuf) -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--reuid={uid}"));
+    command.arg(format!("--regid={uid}")).arg("--clear-groups");
+    command.arg(program);
+    command
+}
+
+fn address(place: &Place) -> String {
+    format!("dgram:{}", place.socket().display())
+}
+
+fn send(place: &Place, options: &[&str], message: &str) -> Command {
+    let mut command = sockeye();
+    command.args(["send", "--timeout", "10s"]).args(options);
+    command.args([&address(place), message]);
+    command
+}
+
+#[test]
+fn a_server_of_another_user_answers_at_a_path() {
+    let Some(mut foreign) = Foreign::start() else {
+        return;
+    };
+    let client = foreign.place.at("client");
+    let bind = ["--bind", client.to_str().expect("plain")];
+    for _ in 0..3 {
+        let said = run(&mut send(&foreign.place, &bind, "hello"));
+        assert_eq!(said.succeeds().text(), format!("{REPLY}\n"));
+    }
+    let others = ["--bind", "@sockeye-test-answered"];
+    run(&mut send(&foreign.place, &others, "hello")).succeeds();
+    foreign.server.stop().is_clean();
+}
+
+#[test]
+fn a_path_that_lets_the_server_answer_lets_no_stranger_in() {
+    let Some(mut foreign) = Foreign::start() else {
+        return;
+    };
+    let client = foreign.place.at("client");
+    let mut connect = sockeye();
+    connect.args(["connect", &address(&foreign.place), "--bind"]);
+    let mut connect = Process::spawn_piped(connect.arg(&client));
+    let input = connect.stdin.as_mut().expect("piped");
+    std::io::Write::write_all(input, b"hello\n").expect("it reads");
+    connect.stdout.line("the answer", |line| line == REPLY);
+    assert_eq!(fs::metadata(&client).expect("bound").mode() & 0o777, 0o666);
+    let mut stranger = as_user(1002, &foreign.program);
+    stranger.args([
+        "send",
+        "--no-answer",
+        &format!("dgram:{}", client.display()),
+        "me",
+    ]);
+    let said = run(&mut stranger);
+    assert_ne!(said.code, Some(0), "{said:#?}");
+    let heard = connect.finish();
+    assert_eq!(
+        heard.text(),
+        format!("{REPLY}\n"),
+        "and nothing of the stranger"
+    );
+    foreign.server.stop().is_clean();
+}
+
+#[test]
+fn an_answer_that_a_client_does_not_let_in_is_told_of_and_counted() {
+    let Some(mut foreign) = Foreign::start() else {
+        return;
+    };
+    let path = foreign.place.at("closed");
+    let client = bound(&path);
+    set_mode(&path, 0o600);
+    client
+        .send_to(b"hello", foreign.place.socket())
+        .expect("it listens");
+    let why = "does not let our user write";
+    foreign
+        .server
+        .process
+        .stderr
+        .line(why, |line| line.contains(why));
+    foreign.server.stop().has_dropped(1);
+}
+
+/// `unshare -n sockeye ARGUMENTS`; `None`, and says so, where we may not.
+fn in_another_network(arguments: &[&str]) -> Option<Command> {
+    let unshare = optional_peer("unshare")?;
+    if run(Command::new(&unshare).args(["-n", "true"])).code != Some(0) {
+        skipped("unshare -n is not permitted");
+        return None;
+    }
+    let mut command = Command::new(unshare);
+    command.arg("-n").arg(env!("CARGO_BIN_EXE_sockeye"));
+    command.args(arguments);
+    Some(command)
+}
+
+fn lines_about(ending: &Ending, what: &str) -> usize {
+    ending
+        .stderr
+        .lines()
+        .filter(|line| line.contains(what))
+        .count()
+}
+
+#[test]
+fn a_client_in_another_network_namespace_learns_why_no_answer_comes() {
+    let place = Place::new();
+    let options: [&[&str]; 2] = [&[], &["--echo"]];
+    for options in options {
+        let mut command = Server::command(options);
+        let mut server = Server::started_by(command.arg(address(&place)), place.socket());
+        let to = address(&place);
+        for _ in 0..2 {
+            let send = ["send", "--timeout", "300ms", &to, "hello"];
+            let Some(mut send) = in_another_network(&send) else {
+                return;
+            };
+            let words = ["another network namespace", "--bind PATH"];
+            run(&mut send).fails(6, &words);
+        }
+        let client = place.at("client");
+        let bind = [
+            "send",
+            "--bind",
+            client.to_str().expect("plain"),
+            &to,
+            "hello",
+        ];
+        let said = run(&mut in_another_network(&bind).expect("as before"));
+        assert!(!said.succeeds().text().is_empty());
+        let ending = server.stop();
+        ending.has_dropped(2);
+        assert_eq!(
+            lines_about(&ending, "in another network namespace"),
+            1,
+            "{ending:#?}"
+        );
+    }
+}
+
+#[test]
+fn connect_says_that_answers_cannot_come_from_another_network_namespace() {
+    let place = Place::new();
+    let mut command = Server::command(&[]);
+    let mut server = Server::started_by(command.arg(address(&place)), place.socket());
+    let Some(mut connect) = in_another_network(&["connect", &address(&place)]) else {
+        return;
+    };
+    let said = crate::support::run_with_input(&mut connect, "hello\n");
+    said.explains(&["no answer came", "another network namespace", "--bind PATH"]);
+    server.stop().has_dropped(1);
+}
+
+#[test]
+fn a_client_that_does_not_wait_for_its_answer_is_nothing_special() {
+    let place = Place::new();
+    let mut command = Server::command(&[]);
+    let mut server = Server::started_by(command.arg(address(&place)), place.socket());
+    server.process.freeze();
+    run(&mut send(&place, &["--no-answer"], "hello")).succeeds();
+    server.process.thaw();
+    server.process.stdout.first_lines(1);
+    server.stop().is_clean();
+}
