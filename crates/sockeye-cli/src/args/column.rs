@@ -17,6 +17,7 @@ pub(crate) enum Column {
     Process,
     Fd,
     Peer,
+    PeerUser,
     Inode,
     PeerInode,
     PeerAddress,

@@ -17,13 +17,16 @@ In text, ? is what is not known and - is what there is not. In JSON the first
 is null; holders is [] only if it is certain that nobody has the socket open.
 (removed) and (replaced) tell what became of a socket's file; (bound as NAME)
 that it was renamed since. (elsewhere) is a path of another mount namespace or
-root directory. → stands before the address
-of the other end, of a socket that has none itself.
+root directory. → stands before the address of the other end, of a socket that
+has none itself. (stopped) or (T) is a process that was stopped, by SIGSTOP or a
+debugger. PEER-USER is whose socket the other end is. Names are in quotes where
+they hold more than plain text.
 
 A terminal that is too narrow is shown fewer columns; -o has those you name.
-With --watch --json each round begins with {\"time\":...}.
+With --watch each round begins with its time (not with -H); with --json it is
+{\"time\":...,\"round\":N}.
 
-Columns of -o: kind state address recv-q send-q user pid fd peer inode
+Columns of -o: kind state address recv-q send-q user pid fd peer peer-user inode
 peer-inode peer-address file netns; with --connections: kind state address netns client
 client-user client-fd client-inode client-q server server-user server-fd
 server-inode server-q
@@ -53,7 +56,8 @@ pub(crate) struct Ls {
     #[arg(value_name = "ADDRESS", value_parser = target())]
     addresses: Vec<Target>,
 
-    /// Every socket, unnamed ones too
+    /// Every socket, unnamed ones too; with --connections also the unnamed pairs
+    /// that one process has to itself
     #[arg(short, long)]
     pub(crate) all: bool,
 

@@ -202,7 +202,7 @@ impl Figures {
         let numbers = Self::TITLES.map(|title| column(title, true));
         let first = Layout {
             least: Some(9),
-            keep_end: true,
+            is_address: true,
             ..column(self.first_title(), false)
         };
         let mut table = Table::new([vec![first], numbers.to_vec()].concat(), true);
@@ -240,7 +240,7 @@ fn column(title: &'static str, right: bool) -> Layout {
         title,
         right,
         least: None,
-        keep_end: false,
+        is_address: false,
         rank: 0,
     }
 }

@@ -1,8 +1,10 @@
 //! What is shown: results on standard output, everything else on standard error.
 
 pub(crate) mod descriptor;
+mod elide;
 pub(crate) mod escape;
 pub(crate) mod figures;
+mod fit;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
@@ -11,6 +13,7 @@ pub(crate) mod names;
 pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod socket;
+pub(crate) mod stopped;
 pub(crate) mod table;
 pub(crate) mod users;
 

@@ -10,6 +10,7 @@ use super::socket::{
     OtherEnd, address_base64, file_state, json_address, kind, path_address, reached_at,
     reached_at_base64, state,
 };
+use super::stopped::Stopped;
 use crate::args::Column;
 
 /// The fields of a socket in JSON. Their names are a promise.
@@ -60,11 +61,12 @@ pub(crate) struct PeerRecord<'a> {
     address: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     address_base64: Option<String>,
+    uid: Option<u32>,
     holders: Option<Holders<'a>>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Holders<'a>(pub(crate) &'a [Holder]);
+pub(crate) struct Holders<'a>(pub(crate) &'a [Holder], pub(crate) Option<&'a Stopped>);
 
 #[derive(Serialize)]
 struct HolderRecord<'a> {
@@ -72,6 +74,8 @@ struct HolderRecord<'a> {
     comm: Option<Cow<'a, str>>,
     uid: Option<u32>,
     fd: i32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stopped: bool,
 }
 
 impl Serialize for Holders<'_> {
@@ -83,13 +87,15 @@ impl Serialize for Holders<'_> {
                 comm: process.command.as_deref().map(String::from_utf8_lossy),
                 uid: process.uid,
                 fd: holder.fd,
+                stopped: self.1.is_some_and(|stopped| stopped.has(process.pid)),
             }
         }))
     }
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn of(socket: &'a Socket, snapshot: &'a Snapshot) -> Self {
+    pub(crate) fn of(socket: &'a Socket, snapshot: &'a Snapshot, stopped: &'a Stopped) -> Self {
+        let holders = |holders| Holders(holders, Some(stopped));
         Self {
             kind: Some(Some(kind(socket.kind))),
             state: Some(Some(state(socket.state))),
@@ -110,8 +116,8 @@ impl<'a> Record<'a> {
             recv_queue: Some(socket.recv_queue),
             send_queue: Some(socket.send_queue),
             netns: Some(socket.namespace),
-            holders: Some(socket.holders.as_deref().map(Holders)),
-            peer: Some(PeerRecord::of(OtherEnd::of(socket, snapshot))),
+            holders: Some(socket.holders.as_deref().map(holders)),
+            peer: Some(PeerRecord::of(OtherEnd::of(socket, snapshot), stopped)),
         }
     }
 }
@@ -161,13 +167,18 @@ impl<'a> Record<'a> {
         retain(
             &mut self.peer,
             columns,
-            &[Column::Peer, Column::PeerInode, Column::PeerAddress],
+            &[
+                Column::Peer,
+                Column::PeerUser,
+                Column::PeerInode,
+                Column::PeerAddress,
+            ],
         );
     }
 }
 
 impl<'a> PeerRecord<'a> {
-    fn of(end: OtherEnd<'a>) -> Option<Self> {
+    fn of(end: OtherEnd<'a>, stopped: &'a Stopped) -> Option<Self> {
         if let OtherEnd::Nothing = end {
             return None;
         }
@@ -176,7 +187,10 @@ impl<'a> PeerRecord<'a> {
             inode: end.inode(),
             address: socket.and_then(reached_at),
             address_base64: socket.and_then(reached_at_base64),
-            holders: socket.and_then(|s| s.holders.as_deref()).map(Holders),
+            uid: socket.and_then(|socket| socket.uid),
+            holders: socket
+                .and_then(|socket| socket.holders.as_deref())
+                .map(|holders| Holders(holders, Some(stopped))),
         })
     }
 }

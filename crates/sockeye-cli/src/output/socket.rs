@@ -15,6 +15,7 @@ use sockeye::inspect::{
 use sockeye::{Address, Kind, Name};
 
 use super::escape;
+use super::stopped::Stopped;
 
 /// As `--kind` takes it.
 pub(crate) fn kind(kind: Kind) -> &'static str {
@@ -168,15 +169,21 @@ pub(crate) fn write_file(out: &mut impl Write, file: &SocketFile) -> fmt::Result
 /// More holders than this are told by their number, that no row runs away.
 const FEW: usize = 4;
 
-/// `4242/appd`, or `4242/appd,4250/worker`; with `brief` `4242/appd +1`.
+/// `4242/appd`, or `4242/appd,4250/worker (stopped)`; with `brief` `4242/appd (T) +1`.
 pub(crate) fn write_processes(
     out: &mut impl Write,
     holders: Option<&[Holder]>,
+    stopped: &Stopped,
     brief: bool,
 ) -> fmt::Result {
     write_holders(out, holders, brief, distinct, |out, holder| {
         let Process { pid, command, .. } = &*holder.process;
-        write!(out, "{pid}/{}", self::command(command.as_deref()))
+        write!(out, "{pid}/{}", self::command(command.as_deref()))?;
+        match (stopped.has(*pid), brief) {
+            (false, _) => Ok(()),
+            (true, false) => out.write_str(" (stopped)"),
+            (true, true) => out.write_str(" (T)"),
+        }
     })
 }
 
@@ -288,7 +295,7 @@ mod tests {
     fn shown(of: &[(i32, i32)], brief: bool) -> [String; 2] {
         let holders = holders(of);
         let mut texts = [String::new(), String::new()];
-        write_processes(&mut texts[0], Some(&holders), brief).unwrap();
+        write_processes(&mut texts[0], Some(&holders), &Stopped::default(), brief).unwrap();
         write_fds(&mut texts[1], Some(&holders), brief).unwrap();
         texts
     }
@@ -309,7 +316,7 @@ mod tests {
         let many: Vec<_> = (1..=5).map(|pid| (pid, 3)).collect();
         assert_eq!(shown(&many, false), ["1/\"a b\\x1b\" +4", "3 +4"]);
         let mut text = String::new();
-        write_processes(&mut text, None, false).unwrap();
+        write_processes(&mut text, None, &Stopped::default(), false).unwrap();
         assert_eq!(text, "?");
     }
 

@@ -1,6 +1,10 @@
 //! [`Table`]: aligned columns that fit a terminal.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+
+use super::elide::{differences, width_of};
+use super::fit::{Cut, Fit};
 
 /// How a column is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,14 +14,15 @@ pub(crate) struct Layout {
     pub(crate) right: bool,
     /// A cell may be elided down to this width; `None` if it may not.
     pub(crate) least: Option<usize>,
-    /// Of an elided cell, more of the end than of the beginning stays, which says more of a path.
-    pub(crate) keep_end: bool,
+    /// Of an elided cell, more of the end than of the beginning stays, which says more of a path;
+    /// and two that differ never come to look the same.
+    pub(crate) is_address: bool,
     /// Where room is short, columns go from the highest rank on; 0 stays.
     pub(crate) rank: u8,
 }
 
 /// Between two columns.
-const GAP: usize = 2;
+pub(super) const GAP: usize = 2;
 
 /// Rows of cells. All text is in one place, so that a row costs no allocation.
 pub(crate) struct Table {
@@ -51,18 +56,34 @@ impl Table {
         total(&self.natural().into_iter().map(Some).collect::<Vec<_>>()) <= width
     }
 
-    /// Writes the rows, none wider than `width`.
+    /// Whether all cells of a column are this text.
+    pub(crate) fn is_all(&self, column: usize, text: &str) -> bool {
+        self.texts(column).all(|cell| cell.trim_start() == text)
+    }
+
+    /// The cells of a column.
+    fn texts(&self, column: usize) -> impl Iterator<Item = &str> {
+        let ends = self.cells.iter().map(|&(end, _)| end);
+        let starts = std::iter::once(0).chain(ends.clone());
+        let texts = starts.zip(ends).map(|(start, end)| &self.text[start..end]);
+        texts.skip(column).step_by(self.columns.len())
+    }
+
+    /// Writes the rows, none wider than `width`, unless addresses could not be told apart then.
     pub(crate) fn write(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
         let natural = self.natural();
-        let widths = match width {
+        let fit = match width {
             Some(width) => self.fitted(&natural, width),
-            None => natural.into_iter().map(Some).collect(),
+            None => Fit {
+                widths: natural.into_iter().map(Some).collect(),
+                cuts: self.columns.iter().map(|_| Cut::After(0)).collect(),
+                limit: usize::MAX,
+            },
         };
-        let limit = width.unwrap_or(usize::MAX);
         let mut line = String::new();
         if self.header {
             let titles = self.columns.iter().map(|c| (c.title, c.title.len()));
-            self.line(&mut line, titles, &widths, limit);
+            fit.line(&mut line, titles, &self.columns);
             out.write_all(line.as_bytes())?;
         }
         let mut start = 0;
@@ -73,7 +94,7 @@ impl Table {
                 (text, width)
             });
             line.clear();
-            self.line(&mut line, cells, &widths, limit);
+            fit.line(&mut line, cells, &self.columns);
             out.write_all(line.as_bytes())?;
         }
         Ok(())
@@ -91,76 +112,105 @@ impl Table {
     }
 
     /// Elides what may be elided, and where that is not enough leaves columns out.
-    fn fitted(&self, natural: &[usize], width: usize) -> Vec<Option<usize>> {
+    fn fitted(&self, natural: &[usize], width: usize) -> Fit<'_> {
         let mut kept = vec![true; natural.len()];
+        let mut least: Vec<Option<usize>> = self.columns.iter().map(|c| c.least).collect();
         loop {
             let mut widths: Vec<Option<usize>> = natural
                 .iter()
                 .zip(&kept)
                 .map(|(&width, &kept)| kept.then_some(width))
                 .collect();
-            while total(&widths) > width && self.shrink(&mut widths) {}
-            if total(&widths) <= width {
-                return widths;
+            while total(&widths) > width && shrink(&mut widths, &least) {}
+            if total(&widths) > width {
+                let ranked = (0..kept.len()).filter(|&at| kept[at] && self.columns[at].rank > 0);
+                if let Some(at) = ranked.max_by_key(|&at| self.columns[at].rank) {
+                    kept[at] = false;
+                    continue;
+                }
             }
-            let ranked = (0..kept.len()).filter(|&at| kept[at] && self.columns[at].rank > 0);
-            match ranked.max_by_key(|&at| self.columns[at].rank) {
-                Some(at) => kept[at] = false,
-                None => return widths,
+            let cuts: Vec<Option<Cut>> = (0..kept.len())
+                .map(|at| self.cut(at, widths[at].unwrap_or_default()))
+                .collect();
+            let unclear = |at: &usize| kept[*at] && cuts[*at].is_none();
+            match (0..kept.len()).find(unclear) {
+                // Once nothing is elided any more, all are told apart.
+                Some(at) => least[at] = widths[at].map(|width| width + 1),
+                None => return self.fit(widths, cuts, width),
             }
         }
     }
 
-    /// Takes one from the column that has the most to give.
-    fn shrink(&self, widths: &mut [Option<usize>]) -> bool {
-        let spare = |(width, column): (&Option<usize>, &Layout)| {
-            width
-                .and_then(|width| width.checked_sub(column.least?))
-                .unwrap_or(0)
-        };
-        let spares = widths.iter().zip(&self.columns).map(spare).enumerate();
-        match spares.max_by_key(|&(_, spare)| spare) {
-            Some((at, 1..)) => {
-                widths[at] = widths[at].map(|width| width - 1);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn line<'a>(
-        &self,
-        line: &mut String,
-        cells: impl Iterator<Item = (&'a str, usize)>,
-        widths: &[Option<usize>],
-        limit: usize,
-    ) {
-        let mut pending = 0;
-        let mut used = 0;
-        for (((text, natural), width), column) in cells.zip(widths).zip(&self.columns) {
-            let Some(width) = *width else { continue };
-            let room = width.min(limit.saturating_sub(used + pending));
-            let taken = natural.min(room);
-            let blank = width - taken.min(width);
-            let before = if column.right { blank } else { 0 };
-            // Blanks are only written when something follows.
-            if taken > 0 {
-                let lead = pending + before.min(limit.saturating_sub(used + pending + taken));
-                line.extend(std::iter::repeat_n(' ', lead));
-                let shown = match natural <= room {
-                    true => {
-                        line.push_str(text);
-                        natural
-                    }
-                    false => elide(line, text, room, column.keep_end),
-                };
-                used += lead + shown;
-                pending = width.saturating_sub(before + shown) + GAP;
+    fn fit<'a>(
+        &'a self,
+        widths: Vec<Option<usize>>,
+        cuts: Vec<Option<Cut<'a>>>,
+        width: usize,
+    ) -> Fit<'a> {
+        // An address that is cut off might look like another.
+        let last = self.columns.iter().rposition(|column| column.is_address);
+        let needed = last.map_or(0, |at| total(&widths[..=at]));
+        let has_several = last.is_some_and(|at| {
+            let first = self.texts(at).next();
+            self.texts(at)
+                .any(|text| Some(text.trim_start()) != first.map(str::trim_start))
+        });
+        Fit {
+            widths,
+            cuts: cuts
+                .into_iter()
+                .map(|cut| cut.unwrap_or(Cut::After(0)))
+                .collect(),
+            limit: if has_several {
+                width.max(needed)
             } else {
-                pending += width + GAP;
-            }
+                width
+            },
         }
-        line.push('\n');
+    }
+
+    /// How the cells of a column are elided; `None` if some addresses that differ would look the same.
+    fn cut(&self, column: usize, width: usize) -> Option<Cut<'_>> {
+        let keep = width.saturating_sub(1);
+        if !self.columns[column].is_address {
+            return Some(Cut::After(keep - keep / 3));
+        }
+        let texts: HashSet<&str> = self.texts(column).collect();
+        let tells_apart = |cut: &Cut| {
+            let mut shown = HashMap::new();
+            texts.iter().all(|text| {
+                let mut short = String::new();
+                match width_of(text) > width {
+                    true => drop(cut.elide(&mut short, text, width)),
+                    false => short.push_str(text),
+                }
+                // The indent of a row is no part of its address.
+                let text = text.trim_start();
+                *shown.entry(short).or_insert(text) == text
+            })
+        };
+        let usual = Cut::After(keep / 3);
+        if tells_apart(&usual) {
+            return Some(usual);
+        }
+        let names = texts.iter().map(|text| text.trim_start()).collect();
+        Some(Cut::Before(differences(names))).filter(tells_apart)
+    }
+}
+
+/// Takes one from the column that has the most to give.
+fn shrink(widths: &mut [Option<usize>], least: &[Option<usize>]) -> bool {
+    let spare = |(width, least): (&Option<usize>, &Option<usize>)| {
+        let width = width.and_then(|width| width.checked_sub((*least)?));
+        width.unwrap_or(0)
+    };
+    let spares = widths.iter().zip(least).map(spare).enumerate();
+    match spares.max_by_key(|&(_, spare)| spare) {
+        Some((at, 1..)) => {
+            widths[at] = widths[at].map(|width| width - 1);
+            true
+        }
+        _ => false,
     }
 }
 
@@ -168,58 +218,6 @@ fn total(widths: &[Option<usize>]) -> usize {
     let kept = widths.iter().flatten();
     let count = kept.clone().count();
     kept.sum::<usize>() + GAP * count.saturating_sub(1)
-}
-
-/// Leaves the middle out. Returns the width of what is left.
-fn elide(line: &mut String, text: &str, room: usize, keep_end: bool) -> usize {
-    let keep = room.saturating_sub(1);
-    let (head, used) = prefix(
-        text.chars(),
-        if keep_end { keep / 3 } else { keep - keep / 3 },
-    );
-    let (tail, more) = prefix(text.chars().rev(), keep - used);
-    line.push_str(&text[..head]);
-    line.push('…');
-    line.push_str(&text[text.len() - tail..]);
-    used + 1 + more
-}
-
-/// How many bytes of `chars` fit, and their width.
-fn prefix(chars: impl Iterator<Item = char>, room: usize) -> (usize, usize) {
-    let (mut bytes, mut width) = (0, 0);
-    for c in chars {
-        if width + width_of_char(c) > room {
-            break;
-        }
-        bytes += c.len_utf8();
-        width += width_of_char(c);
-    }
-    (bytes, width)
-}
-
-fn width_of(text: &str) -> usize {
-    match text.is_ascii() {
-        true => text.len(),
-        false => text.chars().map(width_of_char).sum(),
-    }
-}
-
-/// The columns that a terminal gives a character, for the scripts that names are written in; a
-/// table of the rest is not worth a dependency.
-fn width_of_char(c: char) -> usize {
-    match c {
-        '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => 0,
-        '\u{1100}'..='\u{115f}'
-        | '\u{2e80}'..='\u{a4cf}'
-        | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{fe30}'..='\u{fe6f}'
-        | '\u{ff00}'..='\u{ff60}'
-        | '\u{ffe0}'..='\u{ffe6}'
-        | '\u{1f300}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}' => 2,
-        _ => 1,
-    }
 }
 
 #[cfg(test)]
@@ -231,14 +229,14 @@ mod tests {
         title: "NAME",
         right: false,
         least: Some(9),
-        keep_end: true,
+        is_address: true,
         rank: 0,
     };
     const COUNT: Layout = Layout {
         title: "COUNT",
         right: true,
         least: None,
-        keep_end: false,
+        is_address: false,
         rank: 1,
     };
 
@@ -278,7 +276,7 @@ mod tests {
             "NAME\n/ru…app.sock\n"
         );
         let name = Layout {
-            keep_end: false,
+            is_address: false,
             ..NAME
         };
         assert_eq!(
@@ -289,20 +287,56 @@ mod tests {
 
     #[test]
     fn wide_characters_take_two_columns() {
-        assert_eq!(width_of("日本é"), 5);
         let rows = [["日本日本日本", "1"]];
         let text = shown(&rows, [NAME, COUNT], Some(9));
         assert!(text.lines().all(|line| width_of(line) <= 9), "{text}");
     }
 
+    #[test]
+    fn addresses_that_differ_in_the_middle_do_so_when_they_are_short() {
+        let rows = [
+            ["/run/containers/a1/app.sock", "1"],
+            ["/run/containers/b1/app.sock", "1"],
+            ["/run/containers/a1/app.sock", "2"],
+        ];
+        let text = shown(&rows, [NAME, COUNT], Some(19));
+        assert_eq!(
+            text,
+            "NAME          COUNT\n…a1/app.sock      1\n…b1/app.sock      1\n…a1/app.sock      2\n"
+        );
+        let text = shown(&rows, [NAME, COUNT], Some(16));
+        assert_eq!(
+            text,
+            "NAME       COUNT\n…a1/a…ock      1\n…b1/a…ock      1\n…a1/a…ock      2\n"
+        );
+        // What tells them apart stays, whatever else goes.
+        let text = shown(&rows, [NAME, COUNT], Some(1));
+        assert_eq!(text, "NAME\n…a1/a…ock\n…b1/a…ock\n…a1/a…ock\n");
+    }
+
     proptest! {
+        #[test]
+        fn two_addresses_never_look_the_same(
+            names in prop::collection::btree_set("/[ab]{0,12}(xx|y)[ab]{0,12}", 2..8),
+            width in 1usize..40,
+        ) {
+            let first: Vec<[&str; 2]> = names.iter().map(|name| [name.as_str(), "1"]).collect();
+            let last: Vec<[&str; 2]> = names.iter().map(|name| ["1", name.as_str()]).collect();
+            for (rows, columns) in [(&first, [NAME, COUNT]), (&last, [COUNT, NAME])] {
+                let text = shown(rows, columns, Some(width));
+                let lines: std::collections::BTreeSet<&str> = text.lines().skip(1).collect();
+                prop_assert_eq!(lines.len(), names.len(), "{}", text);
+            }
+        }
+
         #[test]
         fn no_line_is_wider_than_the_terminal(
             rows in prop::collection::vec([".{0,40}", "[a-z]{0,40}"], 0..5),
             width in 1usize..60,
         ) {
             let rows: Vec<[&str; 2]> = rows.iter().map(|[a, b]| [a.as_str(), b.as_str()]).collect();
-            for columns in [[NAME, COUNT], [COUNT, NAME], [COUNT, COUNT]] {
+            let name = Layout { is_address: false, ..NAME };
+            for columns in [[name, COUNT], [COUNT, name], [COUNT, COUNT]] {
                 let text = shown(&rows, columns, Some(width));
                 for line in text.split_terminator('\n') {
                     prop_assert!(width_of(line) <= width, "{:?}", line);

@@ -14,6 +14,7 @@ use crate::args::Target;
 use crate::cmd::why::relative_namesake;
 use crate::output::escape;
 use crate::output::socket::{kind, write_processes};
+use crate::output::stopped::Stopped;
 
 /// The first part of a path that permissions keep from our sight.
 pub(super) fn closed_to_us(target: &Target) -> Option<PathBuf> {
@@ -104,6 +105,6 @@ fn who(socket: &Socket) -> String {
     };
     let mut who = String::new();
     // Writing to a String cannot fail.
-    let _ = write_processes(&mut who, Some(holders), true);
+    let _ = write_processes(&mut who, Some(holders), &Stopped::default(), true);
     who
 }

@@ -14,6 +14,7 @@ use crate::args::{Column, Ls};
 use crate::output::json;
 use crate::output::record::Record;
 use crate::output::socket::{self, write_address, write_fds, write_processes};
+use crate::output::stopped::Stopped;
 use crate::output::users::Users;
 
 const COLUMNS: [Column; 7] = [
@@ -51,7 +52,9 @@ pub(super) fn list(
     };
     let is_meant = |connection: &Connection<'_>| {
         let ends = [connection.client, connection.server];
-        ends.iter().any(|end| is_at(end)) && ends.iter().any(|end| selection::passes(args, end))
+        ends.iter().any(|end| is_at(end))
+            && ends.iter().any(|end| selection::passes(args, end))
+            && (args.all || !args.inodes.is_empty() || !is_private(connection))
     };
     let mut connections: Vec<Connection> = snapshot.connections().filter(is_meant).collect();
     connections.sort_by_cached_key(|connection| {
@@ -67,6 +70,7 @@ pub(super) fn list(
         )
     });
 
+    let stopped = Stopped::default();
     let mut gaps = Gaps::new(args, snapshot);
     for connection in &connections {
         gaps.look_at_pair(connection);
@@ -80,42 +84,64 @@ pub(super) fn list(
         for connection in &connections {
             let pair = Pair {
                 state: socket::state(connection.client.state),
-                client: Record::of(connection.client, snapshot),
-                server: Record::of(connection.server, snapshot),
+                client: Record::of(connection.client, snapshot, &stopped),
+                server: Record::of(connection.server, snapshot, &stopped),
             };
             json::line(out, &pair)?;
         }
     } else if !connections.is_empty() {
         let rows: Vec<PairRow> = connections
             .iter()
-            .map(|pair| PairRow { pair, users })
+            .map(|pair| PairRow {
+                pair,
+                users,
+                stopped: &stopped,
+            })
             .collect();
         listing::write(args, &COLUMNS, &rows, out)?;
     }
     Ok(gaps.answer(!connections.is_empty()))
 }
 
+/// A pair without a name, both ends of which one process has to itself: how its threads wake each
+/// other, say, and no business of anybody else.
+fn is_private(connection: &Connection<'_>) -> bool {
+    let (client, server) = (connection.client, connection.server);
+    let only_holder = |socket: &Socket| {
+        let mut pids = socket.holders.iter().flatten().map(|h| h.process.pid);
+        let first = pids.next()?;
+        pids.all(|pid| pid == first).then_some(first)
+    };
+    client.name.is_none()
+        && server.name.is_none()
+        && only_holder(client).is_some_and(|pid| only_holder(server) == Some(pid))
+}
+
 struct PairRow<'a> {
     pair: &'a Connection<'a>,
     users: &'a Users,
+    stopped: &'a Stopped,
 }
 
 impl Row for PairRow<'_> {
     fn write(&self, cell: &mut String, column: Column, form: Form) -> fmt::Result {
         let (client, server) = (self.pair.client, self.pair.server);
         let brief = form == Form::Brief;
+        let processes = |cell: &mut String, of: &Socket| {
+            write_processes(cell, of.holders.as_deref(), self.stopped, brief)
+        };
         match column {
             Column::Kind => cell.write_str(socket::kind(server.kind)),
             Column::State => cell.write_str(socket::state(client.state)),
             Column::Address if server.name.is_some() => write_address(cell, server),
             Column::Address => write_address(cell, client),
             Column::Netns => number(cell, client.namespace),
-            Column::Client => write_processes(cell, client.holders.as_deref(), brief),
+            Column::Client => processes(cell, client),
             Column::ClientUser => self.users.write(cell, client.uid),
             Column::ClientFd => write_fds(cell, client.holders.as_deref(), brief),
             Column::ClientInode => number(cell, Some(client.inode)),
             Column::ClientQ => number(cell, client.recv_queue),
-            Column::Server => write_processes(cell, server.holders.as_deref(), brief),
+            Column::Server => processes(cell, server),
             Column::ServerUser => self.users.write(cell, server.uid),
             Column::ServerFd => write_fds(cell, server.holders.as_deref(), brief),
             Column::ServerInode => number(cell, Some(server.inode)),

@@ -2,15 +2,13 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
 use sockeye::address::escaped;
 use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
+use super::closed::{denied, is_closed_to_us, is_gone, process, the_closed};
 use super::{Answer, absent, selection};
 use crate::args::{Column, Ls, Netns, Target};
 use crate::cmd::hung;
@@ -135,10 +133,12 @@ impl<'a> Gaps<'a> {
                 .unlisted()
                 .iter()
                 .any(|holder| self.is_asked_for(holder))
-            || missed.iter().any(|target| self.may_be_hidden(target))
-            || self.args.pids.iter().any(|&pid| is_closed_to_us(pid));
-        if gap {
-            return incomplete(lead, self.snapshot);
+            || missed.iter().any(|target| self.may_be_hidden(target));
+        let closed = self.args.pids.iter().filter(|&&pid| is_closed_to_us(pid));
+        let closed: Vec<String> = closed.map(|&pid| denied(pid)).collect();
+        if gap || !closed.is_empty() {
+            let asked = (!closed.is_empty()).then(|| closed.join(", "));
+            return incomplete(lead, self.snapshot, asked);
         }
         if let Some(path) = missed
             .iter()
@@ -172,6 +172,9 @@ impl<'a> Gaps<'a> {
         if let Some(pid) = self.args.pids.iter().find(|&&pid| is_gone(pid)) {
             return format!("there is no process {pid}; give one that runs");
         }
+        if let Some(&pid) = self.args.pids.iter().find(|&&pid| !self.has_any(pid)) {
+            return format!("{} has no UNIX socket open", process(pid));
+        }
         let addresses: Vec<_> = self.args.addresses().collect();
         match (self.args.connections, self.args.has_filter(), &*addresses) {
             (true, false, [one]) => format!(
@@ -179,12 +182,25 @@ impl<'a> Gaps<'a> {
                 one.address
             ),
             (true, false, _) => {
-                "there are no connections; leave --connections away to see the sockets".to_owned()
+                "there are no connections; -a has the unnamed pairs of a process with itself too, and leave --connections away to see the sockets".to_owned()
             }
             (true, true, _) => "no connection is like that; leave an option away".to_owned(),
             (false, true, _) => "no socket is like that; leave an option away".to_owned(),
+            (false, false, []) if !self.args.all => {
+                "no UNIX socket is listening; sockeye ls --all shows all".to_owned()
+            }
+            (false, false, []) => "there is no UNIX socket".to_owned(),
             (false, false, _) => "there is no such socket; sockeye ls --all shows all".to_owned(),
         }
+    }
+
+    fn has_any(&self, pid: i32) -> bool {
+        let mut holders = self
+            .snapshot
+            .sockets()
+            .iter()
+            .flat_map(|s| s.holders.iter());
+        holders.any(|all| all.iter().any(|holder| holder.process.pid == pid))
     }
 
     /// Whether a descriptor of a socket that is not listed belongs to what was asked for.
@@ -210,23 +226,6 @@ impl<'a> Gaps<'a> {
     }
 }
 
-/// Whether there is no such process, of those of this pid namespace.
-fn is_gone(pid: i32) -> bool {
-    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
-}
-
-/// A process whose descriptors we may not read; some let themselves be counted, and no more.
-fn is_closed_to_us(pid: i32) -> bool {
-    let denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
-    match fs::read_dir(format!("/proc/{pid}/fd")) {
-        Ok(mut fds) => fds.next().is_some_and(|fd| {
-            let link = fd.and_then(|fd| fs::read_link(fd.path()));
-            link.is_err_and(|error| denied(&error))
-        }),
-        Err(error) => denied(&error),
-    }
-}
-
 /// Exit 7, and which files did not answer.
 pub(super) fn not_answered(lead: &str, files: &[PathBuf]) -> Answer {
     Answer {
@@ -235,16 +234,17 @@ pub(super) fn not_answered(lead: &str, files: &[PathBuf]) -> Answer {
     }
 }
 
-/// Exit 7, and who was in the way.
-pub(super) fn incomplete(lead: &str, snapshot: &Snapshot) -> Answer {
+/// Exit 7, and who was in the way: `asked` are processes that were asked for by number.
+pub(super) fn incomplete(lead: &str, snapshot: &Snapshot, asked: Option<String>) -> Answer {
     let hidden = snapshot.hidden();
     let counted = |number: usize, one: &str, many: &str| match number {
         0 => None,
         1 => Some(format!("1 {one}")),
         _ => Some(format!("{number} {many}")),
     };
+    let named = asked.or_else(|| the_closed(hidden.processes));
     let missing = [
-        counted(hidden.processes, "process", "processes"),
+        counted(hidden.processes, "process", "processes").filter(|_| named.is_none()),
         counted(hidden.namespaces, "network namespace", "network namespaces"),
         counted(
             hidden.sockets,
@@ -258,14 +258,19 @@ pub(super) fn incomplete(lead: &str, snapshot: &Snapshot) -> Answer {
         ),
     ];
     let missing: Vec<String> = missing.into_iter().flatten().collect();
-    let why = if missing.is_empty() {
+    let counted = match &*missing {
+        [] => None,
+        missing => Some(format!("{} could not be read", missing.join(" and "))),
+    };
+    let why: Vec<String> = named.into_iter().chain(counted).collect();
+    let why = if why.is_empty() {
         blind(snapshot).unwrap_or_else(|| "a process could not be read".to_owned())
     } else {
         let advice = match hidden.tables {
             0 => or_root("would see them"),
             _ => "; try again".to_owned(),
         };
-        format!("{} could not be read{advice}", missing.join(" and "))
+        format!("{}{advice}", why.join("; "))
     };
     Answer {
         exit: Exit::Incomplete,

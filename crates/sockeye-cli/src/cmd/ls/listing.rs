@@ -31,12 +31,51 @@ pub(super) fn write<R: Row>(
         [] => default,
         chosen => chosen,
     };
-    let width = super::terminal().map(|(width, _)| width);
+    let Some((width, _)) = super::terminal() else {
+        return Ok(fill(args, columns, rows, Form::Full).write(out, None)?);
+    };
     let mut filled = fill(args, columns, rows, Form::Full);
-    if width.is_some_and(|width| !filled.fits(width)) {
+    if !filled.fits(width) {
         filled = fill(args, columns, rows, Form::Brief);
     }
-    Ok(filled.write(out, width)?)
+    if args.columns.is_empty() {
+        filled = without_the_least_telling(args, columns, rows, filled, width);
+    }
+    Ok(filled.write(out, Some(width))?)
+}
+
+/// What tells least goes before anything is elided: a kind that all have, numbers of descriptors,
+/// other ends where there are none. Filled anew each time, since the first column has the indent.
+fn without_the_least_telling<R: Row>(
+    args: &Ls,
+    columns: &[Column],
+    rows: &[R],
+    mut filled: Table,
+    width: usize,
+) -> Table {
+    const STEPS: [(&[Column], Option<&str>); 3] = [
+        (&[Column::Kind], Some("stream")),
+        (&[Column::Fd, Column::ClientFd, Column::ServerFd], None),
+        (&[Column::Peer, Column::PeerUser], Some("-")),
+    ];
+    let mut kept = columns.to_vec();
+    for (step, all) in STEPS {
+        if filled.fits(width) {
+            break;
+        }
+        let is_telling = |at: usize| all.is_some_and(|text| !filled.is_all(at, text));
+        let goes: Vec<Column> = kept
+            .iter()
+            .enumerate()
+            .filter(|&(at, column)| step.contains(column) && !is_telling(at))
+            .map(|(_, &column)| column)
+            .collect();
+        if !goes.is_empty() {
+            kept.retain(|column| !goes.contains(column));
+            filled = fill(args, &kept, rows, Form::Brief);
+        }
+    }
+    filled
 }
 
 fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: Form) -> Table {
@@ -64,20 +103,21 @@ fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: Form) -> Table 
 }
 
 fn layout(column: Column) -> Layout {
-    const TEXT: Option<usize> = Some(16);
+    const TEXT: Option<usize> = Some(10);
     let (title, right, least, rank) = match column {
         Column::Kind => ("KIND", false, None, 4),
-        Column::State => ("STATE", false, None, 0),
-        Column::Address => ("ADDRESS", false, Some(20), 0),
-        Column::RecvQ => ("RECV-Q", true, None, 7),
-        Column::SendQ => ("SEND-Q", true, None, 8),
-        Column::User => ("USER", false, Some(8), 5),
+        Column::State => ("STATE", false, Some(11), 0),
+        Column::Address => ("ADDRESS", false, Some(16), 0),
+        Column::RecvQ => ("RECV-Q", true, None, 1),
+        Column::SendQ => ("SEND-Q", true, None, 2),
+        Column::User => ("USER", false, Some(8), 6),
         Column::Process => ("PID/COMMAND", false, TEXT, 0),
-        Column::Fd => ("FD", true, None, 6),
-        Column::Peer => ("PEER", false, TEXT, 0),
+        Column::Fd => ("FD", true, None, 7),
+        Column::Peer => ("PEER", false, TEXT, 3),
+        Column::PeerUser => ("PEER-USER", false, Some(9), 5),
         Column::Inode => ("INODE", true, None, 0),
         Column::PeerInode => ("PEER-INODE", true, None, 0),
-        Column::PeerAddress => ("PEER-ADDRESS", false, Some(20), 0),
+        Column::PeerAddress => ("PEER-ADDRESS", false, Some(16), 0),
         Column::File => ("FILE", false, None, 0),
         Column::Netns => ("NETNS", true, None, 0),
         Column::Client => ("CLIENT", false, TEXT, 0),
@@ -95,7 +135,7 @@ fn layout(column: Column) -> Layout {
         title,
         right,
         least,
-        keep_end: matches!(column, Column::Address | Column::PeerAddress),
+        is_address: matches!(column, Column::Address | Column::PeerAddress),
         rank,
     }
 }

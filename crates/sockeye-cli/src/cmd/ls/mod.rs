@@ -1,6 +1,7 @@
 //! `sockeye ls`
 
 mod absent;
+mod closed;
 mod connections;
 mod gaps;
 mod listing;

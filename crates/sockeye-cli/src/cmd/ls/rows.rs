@@ -12,9 +12,10 @@ use crate::args::{Column, Ls};
 use crate::output::json;
 use crate::output::record::Record;
 use crate::output::socket::{self, OtherEnd, write_address, write_fds, write_processes};
+use crate::output::stopped::Stopped;
 use crate::output::users::Users;
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     Column::Kind,
     Column::State,
     Column::Address,
@@ -24,6 +25,7 @@ const COLUMNS: [Column; 9] = [
     Column::Process,
     Column::Fd,
     Column::Peer,
+    Column::PeerUser,
 ];
 
 pub(super) fn list(
@@ -33,19 +35,21 @@ pub(super) fn list(
     out: &mut Vec<u8>,
 ) -> anyhow::Result<Answer> {
     let items = selection::select(args, snapshot);
+    let stopped = Stopped::default();
     let mut gaps = Gaps::new(args, snapshot);
     for item in &items {
         gaps.look_at(item.socket);
     }
     if args.json {
         for item in &items {
-            json::line(out, &record(args, item.socket, snapshot))?;
+            json::line(out, &record(args, item.socket, snapshot, &stopped))?;
         }
     } else if !items.is_empty() {
         let row = |item| SocketRow {
             item,
             snapshot,
             users,
+            stopped: &stopped,
         };
         let rows: Vec<SocketRow> = items.iter().map(row).collect();
         listing::write(args, &COLUMNS, &rows, out)?;
@@ -54,8 +58,13 @@ pub(super) fn list(
 }
 
 /// Without the fields that were not asked for.
-fn record<'a>(args: &Ls, socket: &'a Socket, snapshot: &'a Snapshot) -> Record<'a> {
-    let mut record = Record::of(socket, snapshot);
+fn record<'a>(
+    args: &Ls,
+    socket: &'a Socket,
+    snapshot: &'a Snapshot,
+    stopped: &'a Stopped,
+) -> Record<'a> {
+    let mut record = Record::of(socket, snapshot, stopped);
     record.keep(&args.columns);
     record
 }
@@ -64,6 +73,7 @@ struct SocketRow<'a> {
     item: &'a Item<'a>,
     snapshot: &'a Snapshot,
     users: &'a Users,
+    stopped: &'a Stopped,
 }
 
 impl Row for SocketRow<'_> {
@@ -103,9 +113,15 @@ impl SocketRow<'_> {
             Column::RecvQ => number(cell, socket.recv_queue),
             Column::SendQ => number(cell, socket.send_queue),
             Column::User => self.users.write(cell, socket.uid),
-            Column::Process => write_processes(cell, socket.holders.as_deref(), brief),
+            Column::Process => {
+                write_processes(cell, socket.holders.as_deref(), self.stopped, brief)
+            }
             Column::Fd => write_fds(cell, socket.holders.as_deref(), brief),
-            Column::Peer => peer(cell, end, form),
+            Column::Peer => self.peer(cell, end, form),
+            Column::PeerUser => match end {
+                OtherEnd::Nothing => cell.write_char('-'),
+                end => self.users.write(cell, end.socket().and_then(|s| s.uid)),
+            },
             Column::Inode => number(cell, Some(socket.inode)),
             Column::PeerInode => match end {
                 OtherEnd::Nothing | OtherEnd::Backlog(_) => cell.write_char('-'),
@@ -138,24 +154,25 @@ impl SocketRow<'_> {
         match column {
             Column::Kind | Column::State | Column::Netns => self.write_own(cell, column, form),
             Column::Address => write_address(cell, server),
-            Column::Peer => peer(cell, OtherEnd::Socket(client), form),
+            Column::Peer => self.peer(cell, OtherEnd::Socket(client), form),
+            Column::PeerUser => self.users.write(cell, client.uid),
             Column::PeerInode => number(cell, Some(client.inode)),
             Column::PeerAddress => write_address(cell, client),
             _ => cell.write_char('-'),
         }
     }
-}
 
-/// The process at the other end; where that is not known, the inode number.
-fn peer(cell: &mut String, end: OtherEnd<'_>, form: Form) -> fmt::Result {
-    if let OtherEnd::Nothing = end {
-        return cell.write_char('-');
-    }
-    let holders = end.socket().and_then(|socket| socket.holders.as_deref());
-    write_processes(cell, holders, form == Form::Brief)?;
-    match (holders, end.inode()) {
-        (None | Some([]), Some(inode)) => write!(cell, " (inode {inode})"),
-        _ => Ok(()),
+    /// The process at the other end; where that is not known, the inode number.
+    fn peer(&self, cell: &mut String, end: OtherEnd<'_>, form: Form) -> fmt::Result {
+        if let OtherEnd::Nothing = end {
+            return cell.write_char('-');
+        }
+        let holders = end.socket().and_then(|socket| socket.holders.as_deref());
+        write_processes(cell, holders, self.stopped, form == Form::Brief)?;
+        match (holders, end.inode()) {
+            (None | Some([]), Some(inode)) => write!(cell, " (inode {inode})"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -91,6 +91,7 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
         return Ok(incomplete(
             "whoever owns these sockets, if anybody, is not seen",
             &snapshot,
+            None,
         ));
     }
     let shown: Vec<String> = dirs.iter().map(|dir| escaped(dir).to_string()).collect();
@@ -263,7 +264,7 @@ impl Found {
             state: Some("present"),
         }));
         record.uid = Some(self.file.uid);
-        record.holders = Some(self.is_stale.then_some(Holders(&[])));
+        record.holders = Some(self.is_stale.then_some(Holders(&[], None)));
         record
     }
 }

@@ -15,13 +15,19 @@ use crate::output;
 use crate::output::json;
 use crate::output::users::Users;
 
-/// To the upper left corner, and everything gone.
-const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
+/// Everything gone.
+const CLEAR: &[u8] = b"\x1b[2J";
+/// To the upper left corner.
+const HOME: &[u8] = b"\x1b[H";
+/// The rest of the line gone, and the rest of the screen.
+const CLEAR_LINE: &[u8] = b"\x1b[K";
+const CLEAR_BELOW: &[u8] = b"\x1b[J";
 
 /// What stands before the objects of each round.
 #[derive(Serialize)]
 struct Round {
     time: Option<String>,
+    round: u64,
 }
 
 /// Until a signal ends it, or nobody reads it any more.
@@ -30,20 +36,24 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
     let mut out = Vec::new();
     for round in 0_u64.. {
         out.clear();
-        if args.json {
-            let time = rfc3339(SystemTime::now());
-            json::line(&mut out, &Round { time })?;
-        }
         let screen = terminal().filter(|_| !args.json);
-        if screen.is_some() {
-            out.extend_from_slice(CLEAR);
-        } else if round > 0 && !args.json {
-            out.push(b'\n');
+        let time = rfc3339(SystemTime::now());
+        if args.json {
+            json::line(&mut out, &Round { time, round })?;
+        } else {
+            if screen.is_none() && round > 0 {
+                out.push(b'\n');
+            }
+            if !args.no_header {
+                out.extend_from_slice(time.unwrap_or_else(|| "no time".to_owned()).as_bytes());
+                out.push(b'\n');
+            }
         }
         let Answer { words, .. } = answer(args, users, &mut out)?;
         if let Some((_, lines)) = screen {
             // The last line stays free for the cursor, the one before for a word of ours.
             cut(&mut out, lines.saturating_sub(2).max(1));
+            out = in_place(&out, round == 0);
         }
         output::print(&out)?;
         // On a screen it was cleared away; elsewhere once is enough.
@@ -58,6 +68,20 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
         }
     }
     Ok(Exit::Done)
+}
+
+/// Over what was on the screen before, without a moment in which that is empty.
+fn in_place(text: &[u8], is_first: bool) -> Vec<u8> {
+    let mut drawn = Vec::with_capacity(text.len() * 2);
+    drawn.extend_from_slice(if is_first { CLEAR } else { b"" });
+    drawn.extend_from_slice(HOME);
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        drawn.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+        drawn.extend_from_slice(CLEAR_LINE);
+        drawn.push(b'\n');
+    }
+    drawn.extend_from_slice(CLEAR_BELOW);
+    drawn
 }
 
 /// Leaves the first `lines` lines.

@@ -4,7 +4,12 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::id;
 
 use super::{connected, fd, inode, is_ours, json, ls, our_fds};
-use crate::support::{Place, run};
+use rustix::process::Signal;
+
+use crate::support::{
+    Place, Process, Server, as_other_user, copy_of_sockeye, eventually, is_root, python, run,
+    skipped,
+};
 
 #[test]
 fn a_listener_its_connections_and_who_waits() {
@@ -51,6 +56,7 @@ fn a_listener_its_connections_and_who_waits() {
     assert_eq!(row["peer"]["inode"], inode(&client));
     assert!(row["peer"]["address"].is_null(), "it has none");
     is_ours(&row["peer"]["holders"], fd(&client));
+    assert_eq!(row["peer"]["uid"], rustix::process::geteuid().as_raw());
     let row = of("pending");
     assert_eq!(row["inode"], inode(&waiting));
     assert!(row["address"].is_null());
@@ -85,23 +91,87 @@ fn text_names_the_process_at_the_other_end() {
             "USER",
             "PID/COMMAND",
             "FD",
-            "PEER"
+            "PEER",
+            "PEER-USER"
         ]
     );
     let ours = format!("{}/", id());
     let first = lines.next().expect("the listener");
     assert!(first.starts_with("stream  "), "{text}");
     assert!(words(first)[6].starts_with(&ours), "{text}");
-    assert_eq!(words(first).last().expect("PEER"), "-", "{text}");
+    assert_eq!(words(first)[8..], ["-", "-"], "{text}");
     for line in lines.clone() {
         assert!(line.starts_with("  stream  "), "under it: {text}");
-        let peer = line.rsplit("  ").next().expect("PEER").trim();
+        let mut cells = line.rsplit("  ").filter(|cell| !cell.is_empty());
+        let user = cells.next().expect("PEER-USER").trim();
+        assert!(user != "-" && user != "?", "{text}");
+        let peer = cells.next().expect("PEER").trim();
         assert!(peer.starts_with(&ours), "{text}");
     }
     let states: Vec<String> = lines.map(|line| words(line)[1].clone()).collect();
     assert_eq!(states.len(), 2, "{text}");
     assert!(states.contains(&"pending".to_owned()), "{text}");
     assert!(states.contains(&"connected".to_owned()), "{text}");
+}
+
+#[test]
+fn the_user_of_a_client_is_shown() {
+    let place = Place::new();
+    let server = Server::start(place.socket(), &["--mode", "0666"]);
+    place.set_mode(0o755);
+    let program = copy_of_sockeye(&place);
+    let Some(mut client) = as_other_user(program.as_os_str()).filter(|_| is_root()) else {
+        return skipped("not root, or no setpriv");
+    };
+    let _client = Process::spawn_piped(client.arg("connect").arg(&server.path));
+    let listed = eventually("it is accepted", || {
+        let listed = run(ls(["-o", "state,user,peer,peer-user"]).arg(&server.path)).text();
+        listed.contains("connected").then_some(listed)
+    });
+    let row = listed.lines().find(|line| line.contains("connected"));
+    let cells: Vec<&str> = row.expect("a row").split_whitespace().collect();
+    let [_, own, _, peer] = cells[..] else {
+        panic!("{listed}");
+    };
+    assert_eq!((own, peer), ("root", "nobody"), "{listed}");
+    let json = json([&server.path]);
+    assert_eq!(json.last().expect("a row")["peer"]["uid"], 65534);
+}
+
+#[test]
+fn a_process_that_is_stopped_is_marked() {
+    let place = Place::new();
+    let server = Server::start(place.socket(), &[]);
+    let look = || {
+        let listed = run(ls(["-o", "pid"]).arg(&server.path)).text();
+        let holder = &json([&server.path])[0]["holders"][0];
+        (listed.contains("(stopped)"), holder["stopped"] == true)
+    };
+    assert_eq!(look(), (false, false));
+    server.process.signal(Signal::STOP);
+    eventually("it is stopped", || (look() == (true, true)).then_some(()));
+    server.process.signal(Signal::CONT);
+    eventually("it goes on", || (look() == (false, false)).then_some(()));
+}
+
+#[test]
+fn a_pair_that_one_process_has_to_itself_is_told_on_request() {
+    let script = "import os, socket, sys
+own = socket.socketpair(); shared = socket.socketpair()
+if os.fork(): own[0].send(b'x'); print(os.getpid(), flush=True); sys.stdin.read(); os._exit(0)
+for s in own: s.close()
+shared[1].recv(1)";
+    let Some(mut script) = python(script) else {
+        return;
+    };
+    let process = Process::spawn_piped(&mut script);
+    let pid = process.stdout.line("its pid", |_| true);
+    let pairs = |more: &[&str]| {
+        let listed = run(ls(["--connections", "--json", "--pid", &pid]).args(more));
+        super::objects(&listed).len()
+    };
+    eventually("the child has let go", || (pairs(&[]) == 1).then_some(()));
+    assert_eq!(pairs(&["-a"]), 2);
 }
 
 #[test]
@@ -267,7 +337,7 @@ fn watched_until_nobody_reads() {
     let path = path.to_str().expect("plain");
     // The address may stand where the interval could.
     let mut watching = ls(["--json", "--watch", "50ms", path]);
-    let watching = crate::support::Process::spawn(&mut watching);
+    let watching = Process::spawn(&mut watching);
     let lines = watching.stdout.first_lines(4);
     let round = |line: &String| {
         let line: serde_json::Value = serde_json::from_str(line).expect("an object");
@@ -277,6 +347,7 @@ fn watched_until_nobody_reads() {
     };
     let rounds: Vec<bool> = lines.iter().map(round).collect();
     assert_eq!(rounds, [true, false, true, false], "{lines:#?}");
+    assert!(lines[2].ends_with("\"round\":1}"), "{lines:#?}");
     let _pair = connected(&listener);
     let connected = |line: &str| line.contains("\"connected\"");
     watching.stdout.line("the connection", connected);
@@ -286,6 +357,24 @@ fn watched_until_nobody_reads() {
     let seen = run(head.arg(env!("CARGO_BIN_EXE_sockeye")).arg(path));
     seen.succeeds();
     assert!(seen.text().contains("listening"), "{}", seen.text());
+}
+
+#[test]
+fn blocks_in_a_pipe_begin_with_the_time() {
+    let place = Place::new();
+    let _listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let mut watching = ls(["--watch", "50ms"]);
+    let watching = Process::spawn(watching.arg(place.socket()));
+    let lines = watching.stdout.first_lines(8);
+    for (at, line) in lines.iter().enumerate() {
+        match at % 4 {
+            0 => assert!(line.starts_with("20") && line.ends_with('Z'), "{lines:#?}"),
+            1 => assert!(line.starts_with("KIND"), "{lines:#?}"),
+            2 => assert!(line.contains("listening"), "{lines:#?}"),
+            _ => assert_eq!(line, "", "{lines:#?}"),
+        }
+    }
+    assert!(!lines.concat().contains('\u{1b}'), "{lines:#?}");
 }
 
 #[test]
@@ -300,10 +389,10 @@ def own():
 ready = threading.Event()
 threading.Thread(target=own, daemon=True).start()
 sys.stdin.read()";
-    let Some(mut script) = crate::support::python(script) else {
+    let Some(mut script) = python(script) else {
         return;
     };
-    let process = crate::support::Process::spawn_piped(&mut script);
+    let process = Process::spawn_piped(&mut script);
     let line = process.stdout.line("a socket", |_| true);
     let (inode, fd) = line.split_once(' ').expect("two numbers");
     let found = json(["--inode", inode]);

@@ -198,6 +198,15 @@ fn nothing_there_is_exit_3_and_a_part_of_it_is_told() {
     let words = ["@sockeye-test-nobody", "in this network namespace"];
     run(&mut ls(["@sockeye-test-nobody"])).fails(3, &words);
     run(&mut ls(["--pid", "2147483647"])).fails(3, &["no process 2147483647"]);
+    let mut without = Process::spawn(Command::new("sleep").arg("60"));
+    let pid = without.id().to_string();
+    let words = format!("process {pid} (sleep) has no UNIX socket open");
+    eventually("it is sleep by now", || {
+        let listed = run(&mut ls(["--pid", &pid]));
+        listed.stderr.contains(&words).then_some(())
+    });
+    without.signal(rustix::process::Signal::KILL);
+    without.wait();
     run(&mut ls(["--watch", "app.sock"])).fails(2, &["address first", "--watch=2s"]);
     let _listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let listed = run(&mut ls([&place.socket(), &path]));

@@ -2,19 +2,46 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
 use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::{connected, ls};
 use crate::support::{Place, Process, python};
 
-/// What a terminal of this width is given.
+/// What a terminal of this width is given by a command that succeeds.
 fn on_terminal(command: &mut Command, width: u16) -> String {
+    let (text, status) = seen(command, width);
+    assert_eq!(status.code(), Some(0), "{text}");
+    text
+}
+
+fn seen(command: &mut Command, width: u16) -> (String, ExitStatus) {
+    let (mut master, slave) = terminal(width);
+    let mut child = command.stdout(slave).spawn().expect("it starts");
+    // So that the command's end is the terminal's.
+    command.stdout(std::process::Stdio::null());
+    let reader = thread::spawn(move || {
+        let mut text = Vec::new();
+        // A terminal that nobody has open any more ends with an error (EIO).
+        let _ = master.read_to_end(&mut text);
+        text
+    });
+    let status = child.wait().expect("our own child");
+    let text = reader.join().expect("no panic");
+    let text = String::from_utf8(text).expect("text");
+    (text.replace("\r\n", "\n"), status)
+}
+
+/// A terminal of this width, and the side that a program has of it.
+fn terminal(width: u16) -> (File, OwnedFd) {
     let master =
         openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&master).expect("our own");
@@ -29,18 +56,7 @@ fn on_terminal(command: &mut Command, width: u16) -> String {
         ws_ypixel: 0,
     };
     tcsetwinsize(&slave, size).expect("a terminal");
-    let mut child = command.stdout(slave).spawn().expect("it starts");
-    // So that the command's end is the terminal's.
-    command.stdout(std::process::Stdio::null());
-    let reader = thread::spawn(move || {
-        let mut text = Vec::new();
-        // A terminal that nobody has open any more ends with an error (EIO).
-        let _ = File::from(master).read_to_end(&mut text);
-        text
-    });
-    assert_eq!(child.wait().expect("our own child").code(), Some(0));
-    let text = reader.join().expect("no panic");
-    String::from_utf8(text).expect("text").replace("\r\n", "\n")
+    (File::from(master), slave)
 }
 
 #[test]
@@ -65,8 +81,10 @@ fn rows_fit_the_terminal() {
         }
     }
     let text = on_terminal(&mut ls([&path]), 80);
-    assert!(!text.contains("SEND-Q"), "{text}");
-    for column in ["STATE", "ADDRESS", "PID/COMMAND", "PEER"] {
+    for column in ["KIND", " FD "] {
+        assert!(!text.contains(column), "{text}");
+    }
+    for column in ["STATE", "ADDRESS", "RECV-Q", "SEND-Q", "PEER", "PEER-USER"] {
         assert!(text.contains(column), "{text}");
     }
     assert!(
@@ -74,16 +92,105 @@ fn rows_fit_the_terminal() {
         "{text}"
     );
     assert!(
-        text.lines()
-            .skip(1)
-            .all(|line| line.contains("….") || line.contains(".sock")),
+        text.lines().skip(1).all(|line| line.contains('…')),
         "{text}"
     );
     let text = on_terminal(&mut ls([&path]), 160);
-    for column in ["RECV-Q", "SEND-Q", "USER", "FD"] {
+    for column in ["RECV-Q", "SEND-Q", " USER", "PID/COMMAND"] {
         assert!(text.contains(column), "{text}");
     }
     assert!(text.contains(path.to_str().expect("plain")), "{text}");
+}
+
+#[test]
+fn a_narrow_terminal_keeps_what_tells_most_and_tells_addresses_apart() {
+    let place = Place::new();
+    let paths = ["3f2a", "9b7c"].map(|id| {
+        std::fs::create_dir_all(place.at(id).join("run")).expect("our own place");
+        place.at(id).join("run/a-rather-long-name.sock")
+    });
+    let listeners = paths.each_ref().map(UnixListener::bind);
+    assert!(listeners.iter().all(Result::is_ok), "fresh paths");
+    for width in [60, 80] {
+        let text = on_terminal(&mut ls(&paths), width);
+        let mut lines = text.lines();
+        let header: Vec<&str> = lines.next().expect("a header").split_whitespace().collect();
+        let (always, more) = header.split_at(5.min(header.len()));
+        let first = ["STATE", "ADDRESS", "RECV-Q", "SEND-Q"];
+        assert_eq!(always[..4], first, "{width}: {text}");
+        assert!(
+            header.iter().any(|title| title.starts_with("PID")),
+            "{text}"
+        );
+        // All are streams, nobody is at another end, and descriptors tell least.
+        let gone = ["KIND", "FD", "PEER", "PEER-USER"];
+        assert!(!more.iter().any(|title| gone.contains(title)), "{text}");
+        let shown: Vec<&str> = lines.filter_map(|l| l.split_whitespace().nth(1)).collect();
+        assert_eq!(shown.len(), 2, "{text}");
+        assert_ne!(shown[0], shown[1], "{width}: {text}");
+        assert!(
+            text.lines()
+                .all(|line| line.chars().count() <= width.into()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_kind_that_not_all_have_and_an_end_that_is_there_are_told() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let _pair = connected(&listener);
+    let datagram = std::os::unix::net::UnixDatagram::bind(place.at("d")).expect("a fresh path");
+    let text = on_terminal(
+        ls([place.socket(), place.at("d")]).env("COLUMNS", "100"),
+        100,
+    );
+    drop(datagram);
+    assert!(text.contains("KIND") && text.contains("datagram"), "{text}");
+    assert!(text.contains("PEER-USER"), "{text}");
+}
+
+#[test]
+fn a_listing_is_watched_in_place() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let path = place.socket();
+    let (mut master, slave) = terminal(80);
+    let mut watching = ls(["--watch=50ms"]);
+    let mut child = watching
+        .arg(&path)
+        .stdout(slave)
+        .spawn()
+        .expect("it starts");
+    drop(watching);
+    let mut text = String::new();
+    while text.matches("\x1b[J").count() < 3 {
+        let mut bytes = [0; 4096];
+        let count = master.read(&mut bytes).expect("it is watched");
+        text.push_str(str::from_utf8(&bytes[..count]).expect("text"));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::INT).expect("our own child");
+    let status = child.wait().expect("our own child");
+    drop(listener);
+    // The screen is cleared once and then written over, and nothing is left to be set back.
+    assert_eq!(text.matches("\x1b[2J").count(), 1, "{text:?}");
+    let text = text.replace("\r\n", "\n");
+    for round in text.split("\x1b[H").skip(1).take(3) {
+        let first = round.lines().next().expect("a line");
+        assert!(first.ends_with("Z\x1b[K"), "the time: {round:?}");
+        assert!(
+            round.contains("listening") && round.contains("\x1b[J"),
+            "{round:?}"
+        );
+    }
+    let set = ["\x1b[?", "\x1b7", "\x1b[s"];
+    assert!(
+        !set.iter().any(|sequence| text.contains(sequence)),
+        "{text:?}"
+    );
+    assert_eq!(status.signal(), Some(Signal::INT.as_raw()));
 }
 
 #[test]

@@ -68,7 +68,20 @@ fn a_hidden_holder_is_unknown() {
         .arg(place.socket()))
     .succeeds();
     let pid = std::process::id().to_string();
-    run(nobody.ls().args(["--pid", &pid])).fails(7, &["process", "root"]);
+    let words = format!("process {pid} (");
+    let denied = run(nobody.ls().args(["--pid", &pid]));
+    denied.fails(7, &[&words, "): permission denied", "root"]);
+}
+
+#[test]
+fn a_namespace_in_which_nobody_listens_is_told_as_that() {
+    if run(Command::new("unshare").args(["-n", "true"])).code != Some(0) {
+        return skipped("unshare -n is not permitted");
+    }
+    let mut command = Command::new("unshare");
+    command.arg("-n").arg(env!("CARGO_BIN_EXE_sockeye"));
+    let listed = run(command.args(["ls", "--netns", "current"]));
+    listed.fails(3, &["no UNIX socket is listening", "ls --all"]);
 }
 
 #[test]
@@ -294,6 +307,6 @@ fn processes_hidden_by_the_mount_of_proc() {
     let listed = run(command.arg(place.dir()));
     assert_eq!(listed.code, Some(7), "{listed:#?}");
     // Of other users; or one of this user that is just ending.
-    listed.explains(&["even counted|1 process could", "root would see them"]);
+    listed.explains(&["even counted|): permission denied", "root would see them"]);
     assert!(objects(&listed)[0]["holders"].is_null(), "{listed:#?}");
 }

@@ -1,0 +1,56 @@
+//! Processes whose descriptors may not be read.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use crate::output::socket::command;
+
+/// More of them than this are told by their number.
+const FEW: usize = 3;
+
+/// Whether there is no such process, of those of this pid namespace.
+pub(super) fn is_gone(pid: i32) -> bool {
+    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+/// `process 4242 (postgres)`
+pub(super) fn process(pid: i32) -> String {
+    match fs::read(format!("/proc/{pid}/comm")) {
+        Ok(name) => format!("process {pid} ({})", command(Some(name.trim_ascii_end()))),
+        Err(_) => format!("process {pid}"),
+    }
+}
+
+pub(super) fn denied(pid: i32) -> String {
+    format!("{}: permission denied", process(pid))
+}
+
+/// Which processes are closed to us, if they are no more than can be told of.
+pub(super) fn the_closed(count: usize) -> Option<String> {
+    if !(1..=FEW).contains(&count) {
+        return None;
+    }
+    let pids = fs::read_dir("/proc").ok()?.flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let closed: Vec<String> = pids
+        .filter(|&pid| is_closed_to_us(pid))
+        .take(count + 1)
+        .map(denied)
+        .collect();
+    (closed.len() == count).then(|| closed.join(", "))
+}
+
+/// A process whose descriptors we may not read; some let themselves be counted, and no more.
+pub(super) fn is_closed_to_us(pid: i32) -> bool {
+    let denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
+    match fs::read_dir(format!("/proc/{pid}/fd")) {
+        Ok(mut fds) => fds.next().is_some_and(|fd| {
+            let link = fd.and_then(|fd| fs::read_link(fd.path()));
+            link.is_err_and(|error| denied(&error))
+        }),
+        Err(error) => denied(&error),
+    }
+}

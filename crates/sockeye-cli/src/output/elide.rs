@@ -1,0 +1,137 @@
+//! Texts that are too long for a terminal.
+
+use std::collections::HashMap;
+
+/// Leaves the middle out, and keeps about `head` columns of the beginning. Returns the width of what
+/// is left.
+pub(super) fn elide(line: &mut String, text: &str, room: usize, head: usize) -> usize {
+    let keep = room.saturating_sub(1);
+    let (head, _) = prefix(text.chars(), head.min(keep));
+    // No part of an escape stays, which might be read as something else.
+    let head = text[..head].trim_end_matches('\\');
+    let used = width_of(head);
+    let (tail, _) = prefix(text.chars().rev(), keep - used);
+    let mut start = text.len() - tail;
+    while start < text.len() && text[..start].ends_with('\\') {
+        start += text[start..].chars().next().map_or(1, char::len_utf8);
+    }
+    let tail = text.get(start..).unwrap_or_default();
+    line.push_str(head);
+    line.push('…');
+    line.push_str(tail);
+    used + 1 + width_of(tail)
+}
+
+/// Leaves out what stands before `at`, if that is needed for what stands there.
+pub(super) fn elide_from(line: &mut String, text: &str, room: usize, at: usize) -> usize {
+    let left = room.saturating_sub(1);
+    if at == 0 || left == 0 {
+        return elide(line, text, room, left / 2);
+    }
+    let rest = &text[at..];
+    let width = width_of(rest);
+    if width <= left {
+        return elide(line, text, room, left - width);
+    }
+    line.push('…');
+    1 + elide(line, rest, left, left / 2)
+}
+
+/// Where each of these texts begins to differ from all others; from the beginning of that part of
+/// the path, if that is near.
+pub(super) fn differences(mut texts: Vec<&str>) -> HashMap<&str, usize> {
+    texts.sort_unstable();
+    texts.dedup();
+    let common = |a: &str, b: &str| {
+        let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
+        same.map(|(c, _)| c.len_utf8()).sum::<usize>()
+    };
+    let place = |at: usize| {
+        let text: &str = texts[at];
+        let before = at
+            .checked_sub(1)
+            .map_or(0, |before| common(texts[before], text));
+        let after = texts.get(at + 1).map_or(0, |after| common(after, text));
+        let differs = before.max(after);
+        let part = text[..differs].rfind('/').map_or(0, |slash| slash + 1);
+        (text, if differs - part < 4 { part } else { differs })
+    };
+    (0..texts.len()).map(place).collect()
+}
+
+/// How many bytes of `chars` fit, and their width.
+fn prefix(chars: impl Iterator<Item = char>, room: usize) -> (usize, usize) {
+    let (mut bytes, mut width) = (0, 0);
+    for c in chars {
+        if width + width_of_char(c) > room {
+            break;
+        }
+        bytes += c.len_utf8();
+        width += width_of_char(c);
+    }
+    (bytes, width)
+}
+
+pub(super) fn width_of(text: &str) -> usize {
+    match text.is_ascii() {
+        true => text.len(),
+        false => text.chars().map(width_of_char).sum(),
+    }
+}
+
+/// The columns that a terminal gives a character, for the scripts that names are written in; a
+/// table of the rest is not worth a dependency.
+fn width_of_char(c: char) -> usize {
+    match c {
+        '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => 0,
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff00}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}'
+        | '\u{1f300}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!(width_of("日本é"), 5);
+    }
+
+    #[test]
+    fn what_differs_is_kept() {
+        let texts = [
+            "/run/app.sock",
+            "/run/c/3f2a/app.sock",
+            "/run/c/9b7c/app.sock",
+        ];
+        let places = differences(texts.to_vec());
+        let shown = texts.map(|text| {
+            let mut line = String::new();
+            elide_from(&mut line, text, 12, places[text]);
+            line
+        });
+        assert_eq!(shown, ["/ru…app.sock", "…3f2a/….sock", "…9b7c/….sock"]);
+    }
+
+    #[test]
+    fn no_escape_is_cut_in_two() {
+        let shown = |text, room, head| {
+            let mut line = String::new();
+            let width = elide(&mut line, text, room, head);
+            assert_eq!(width, width_of(&line));
+            assert!(width <= room);
+            line
+        };
+        assert_eq!(shown("\"ab\\\"cdefgh\"", 9, 4), "\"ab…efgh\"");
+        assert_eq!(shown("\"abcdefgh\\\"i\"", 6, 2), "\"a…i\"");
+    }
+}
