@@ -8,6 +8,7 @@ const EXAMPLES: &str = "\
 Examples:
   sockeye why /run/app.sock
   sockeye why --user www-data /run/app.sock
+  sockeye why --pid 4242 /run/app.sock
   sockeye why --connect @name
   sockeye why --json seqpacket:/run/app.sock
 
@@ -35,6 +36,11 @@ pub(crate) struct Why {
     /// Look at the permissions of USER (a name or a number) and of its groups
     #[arg(short, long, value_name = "USER", value_parser = uid)]
     pub(crate) user: Option<u32>,
+
+    /// Look at the permissions that process PID has: its groups, capabilities,
+    /// root directory and namespaces
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "user")]
+    pub(crate) pid: Option<i32>,
 
     /// Connect once, as yourself, and hang up: the server sees an empty
     /// connection

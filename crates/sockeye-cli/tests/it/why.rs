@@ -1,5 +1,6 @@
 //! Every cause that `why` knows, built for real.
 
+mod credentials;
 mod file;
 mod namespace;
 mod permission;

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use sockeye::ids;
 
+use super::laggards;
 use super::permission::{self, Guard, Rule, Want};
 use super::report::{Check, Report, Verdict, shown};
 use super::through;
@@ -62,16 +63,31 @@ impl Access<'_> {
                 _ => mode,
             };
             report.ok(self.check, format!("{subject} may be {done} ({why})"));
+            let is_let_in =
+                |user: &User| permission::judge(user, guard, list.as_deref(), self.want).0;
+            if let Some(text) = laggards::of(user, is_let_in) {
+                report.note(self.check, text);
+            }
             return true;
         }
-        let why = match by_bits {
-            true => format!(
+        let cut = list
+            .as_deref()
+            .filter(|_| guard.mode & 0o070 != 0)
+            .and_then(|list| permission::cut_by_mask(user, guard, list, self.want));
+        let why = match (by_bits, &cut) {
+            (true, _) => format!(
                 "{mode}: the bits permit it, but a security module or a user namespace does not"
             ),
-            false if is_hidden => {
+            (false, _) if is_hidden => {
                 format!("{mode}: a user namespace hides whose it is, and the kernel refuses")
             }
-            false => format!("{mode}: no {letter} for {}", rule.in_words()),
+            (false, Some((tag, bits, mask))) => format!(
+                "{mode}; its access list has {}:{}, but the mask allows {} only",
+                tag.in_words(),
+                letters(*bits),
+                letters(*mask)
+            ),
+            (false, None) => format!("{mode}: no {letter} for {}", rule.in_words()),
         };
         let text = format!("{subject} may not be {done} by {user} ({why})");
         let verdict = match self.want {
@@ -80,11 +96,22 @@ impl Access<'_> {
                 format!("{user} may not write {subject}, which connecting takes ({why})")
             }
         };
-        let advice = match is_hidden {
-            true => {
+        let late =
+            user.late_group(|user| permission::judge(user, guard, list.as_deref(), self.want).0);
+        let advice = match (is_hidden, late, cut) {
+            (true, ..) => {
                 "look from outside of this user namespace, where all users are mapped".to_owned()
             }
-            false => self.advice(rule, by_bits, list.is_some(), user, guard),
+            (_, Some(gid), _) => user.is_late_for(gid),
+            (.., Some(_)) => format!(
+                "let its owner widen the mask: setfacl -m m::{} {}",
+                match self.want {
+                    Want::Search => "x",
+                    Want::Write => "rw",
+                },
+                shown(self.path)
+            ),
+            _ => self.advice(rule, by_bits, list.is_some(), user, guard),
         };
         let verdict = Verdict::new(Exit::NotPermitted, self.cause, verdict, advice);
         report.no(self.check, text, verdict);
@@ -114,17 +141,16 @@ impl Access<'_> {
             _ if guard.gid.is_some_and(|gid| gid != 0)
                 && guard.mode & (self.want_bits() << 3) != 0 =>
             {
-                format!(
-                    "add {user} to the group of {path} ({})",
-                    owner(guard.uid, guard.gid)
-                )
+                user.joins(guard.gid.unwrap_or_default())
             }
             _ => match self.want {
                 Want::Search => {
                     format!("give the directory to a group of {user} and chmod g+x {path}")
                 }
                 Want::Write => format!(
-                    "let the server make the socket for a group of {user}: sockeye serve --mode 0660 --owner :GROUP"
+                    "let the server make the socket for a group of {user}, mode 0660, as its \
+                     configuration permits; for now: chgrp {} {path}; chmod 660 {path}",
+                    user.own_group()
                 ),
             },
         }
@@ -143,6 +169,21 @@ pub(super) fn guard_of(stat: &Stat) -> Guard {
         mode: stat.st_mode,
         uid: ids::uid(stat.st_uid),
         gid: ids::gid(stat.st_gid),
+    }
+}
+
+/// `rw`
+fn letters(bits: u32) -> String {
+    let letters = [(4, 'r'), (2, 'w'), (1, 'x')];
+    let set: String = letters
+        .iter()
+        .filter(|(bit, _)| bits & bit != 0)
+        .map(|(_, letter)| letter)
+        .collect();
+    if set.is_empty() {
+        "nothing".to_owned()
+    } else {
+        set
     }
 }
 

@@ -27,7 +27,10 @@ impl Bearers {
         let of = match is_alive {
             Some(true) => "of a client that is bound to the file",
             Some(false) => "of a listener that was closed",
-            None => "of a listener that was closed, or of a client that is bound to the file",
+            None => {
+                "of a listener that was closed or is in another network namespace, or of a client \
+                 that is bound to the file"
+            }
         };
         let count = match self.count {
             1 => "1 connection".to_owned(),
@@ -41,7 +44,7 @@ impl Bearers {
     pub(super) fn verdict(&self, is_alive: Option<bool>) -> Verdict {
         let advice = match is_alive {
             Some(true) => "end that client, or choose another path for the server",
-            _ => "start the server; sockeye serve replaces the file, and these connections go on",
+            _ => "start the server, which has to replace the file; these connections go on",
         };
         Verdict::new(
             Exit::NothingThere,

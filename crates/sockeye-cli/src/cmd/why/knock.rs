@@ -3,10 +3,12 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use sockeye::address::MAX_NAME;
+use sockeye::peer::{PeerPidfd, pidfd};
 use sockeye::{Address, Kind, Name, Peer};
 
 use super::end::HUNG;
@@ -30,8 +32,11 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
         let text = format!("not tried: it would be you who connects, not {user}");
         return report.note(Check::Connect, text);
     }
-    let errno = match attempt(address) {
-        Ok(peer) => {
+    let errno = match attempt(address)
+        .and_then(|socket| has_room(&socket, address.kind()).map(|()| socket))
+    {
+        Ok(socket) => {
+            let peer = listened(&socket, address.kind());
             let text = format!("connected{peer}, and hung up");
             report.ok(Check::Connect, text);
             if exit != Exit::Done && cause != STOPPED {
@@ -47,11 +52,12 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
         Err(errno) => errno,
     };
     let error = std::io::Error::from(errno);
-    report.step(
-        Check::Connect,
-        Status::No,
-        format!("connect(2) says: {error}"),
-    );
+    let is_full = errno == Errno::AGAIN && address.kind() == Kind::Datagram;
+    let text = match is_full {
+        true => "connected, and there is no room for a datagram: the queue is full".to_owned(),
+        false => format!("connect(2) says: {error}"),
+    };
+    report.step(Check::Connect, Status::No, text);
     // Not to be overruled: what is known to be in the way, and who it is that is missing.
     if !matches!(exit, Exit::Done | Exit::Incomplete) || cause == UNPLACED {
         return;
@@ -75,6 +81,13 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
             ),
             "use another kind of client: try stream:, seqpacket: or dgram: before the name",
         ),
+        _ if is_full => Verdict::new(
+            Exit::TimedOut,
+            "full",
+            "a server is there and does not receive: the queue of its datagram socket is full, so \
+             that a sender waits, or fails with EAGAIN",
+            "look at what keeps the server busy, or wait (net.unix.max_dgram_qlen is the limit)",
+        ),
         Errno::AGAIN => Verdict::new(
             Exit::TimedOut,
             "full",
@@ -87,7 +100,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
             Exit::NotPermitted,
             "denied",
             format!("connect(2) says {error}, though all that can be looked at permits it"),
-            "look for a denial by a security module in the audit log, or ask the administrator",
+            "a security module (SELinux, AppArmor, Landlock) or a seccomp filter denies it: look in the audit log, or ask the administrator",
         ),
         _ => Verdict::new(
             Exit::Failed,
@@ -99,8 +112,8 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
     report.overrule(verdict);
 }
 
-/// Connects without blocking. Returns whom to, in words.
-pub(super) fn attempt(address: &Address) -> Result<String, Errno> {
+/// Connects without blocking.
+pub(super) fn attempt(address: &Address) -> Result<OwnedFd, Errno> {
     let (target, _held) = target(address)?;
     let socket_type = match address.kind() {
         Kind::Stream => SocketType::STREAM,
@@ -110,15 +123,35 @@ pub(super) fn attempt(address: &Address) -> Result<String, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, socket_type, flags, None)?;
     connect(&socket, &target)?;
-    let peer = Peer::of(&socket)
-        .ok()
-        .filter(|_| address.kind() != Kind::Datagram);
-    let words = peer.and_then(|peer| {
-        let pid = peer.pid()?.as_raw_pid();
-        let name = peer.command();
-        Some(format!(" to pid {pid} ({})", command(name.as_deref())))
-    });
-    Ok(words.unwrap_or_default())
+    Ok(socket)
+}
+
+/// `EAGAIN` where the queue of a datagram socket is full: once it is the destination, poll(2) looks
+/// at that too.
+fn has_room(socket: &OwnedFd, kind: Kind) -> Result<(), Errno> {
+    let mut writable = [PollFd::new(socket, PollFlags::OUT)];
+    match kind == Kind::Datagram && poll(&mut writable, Some(&Timespec::default()))? == 0 {
+        true => Err(Errno::AGAIN),
+        false => Ok(()),
+    }
+}
+
+/// Who called listen(2), which need not be who has the listening socket now.
+fn listened(socket: &OwnedFd, kind: Kind) -> String {
+    let pid = Peer::of(socket).ok().filter(|_| kind != Kind::Datagram);
+    let Some((peer, pid)) = pid.and_then(|peer| Some((peer, peer.pid()?.as_raw_pid()))) else {
+        return String::new();
+    };
+    match pidfd(socket) {
+        Ok(PeerPidfd::Gone) => format!(" (pid {pid}, which has ended, called listen(2))"),
+        _ => {
+            let name = peer.command();
+            format!(
+                " (pid {pid} ({}) called listen(2))",
+                command(name.as_deref())
+            )
+        }
+    }
 }
 
 fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Errno> {

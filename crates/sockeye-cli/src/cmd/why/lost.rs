@@ -11,6 +11,7 @@ use sockeye::inspect::{BoundName, FileState, Socket};
 use super::elsewhere::Elsewhere;
 use super::end::{FileId, Missing};
 use super::listener::{Listener, Who, is_reachable};
+use super::near::NearMiss;
 use super::report::{Check, Report, Status, Verdict, shown};
 use super::sight::Sight;
 use super::user::seer;
@@ -82,6 +83,13 @@ pub(super) fn missing(
         sight,
         report,
     );
+    let (text, advice) = match NearMiss::find(address, sight) {
+        Some(near) => {
+            report.note(Check::Listener, &near.text);
+            (format!("{text}; {}", near.text), near.advice)
+        }
+        None => (text, advice.to_owned()),
+    };
     report.conclude(Verdict::new(Exit::NothingThere, cause, text, advice));
 }
 

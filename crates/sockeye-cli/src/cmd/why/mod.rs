@@ -5,13 +5,16 @@ mod bearers;
 mod elsewhere;
 mod end;
 mod knock;
+mod laggards;
 mod listener;
 mod lost;
+mod near;
 mod nobody;
 mod path;
 mod permission;
 mod process;
 mod report;
+mod running;
 mod sight;
 mod stopped;
 mod user;
@@ -38,14 +41,23 @@ pub(super) use user::or_root;
 
 pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     let address = &args.address;
-    let user = match args.user {
-        Some(uid) => User::other(uid),
-        None => User::caller(),
+    let user = match (args.user, args.pid) {
+        (Some(uid), _) => User::other(uid),
+        (_, Some(pid)) => User::running(pid)?,
+        (None, None) => User::caller(),
     };
     let mut report = Report::default();
+    // Where that is for us.
+    let seen = &user.seen(address)?;
     match address.name() {
-        Name::Path(path) => explain_path(address, path, &user, &mut report)?,
-        Name::Abstract(_) => verdict::abstract_name(address, &Sight::of_names(), &mut report),
+        Name::Path(path) => explain_path(seen, path, &user, &mut report)?,
+        Name::Abstract(_) => {
+            let mut sight = Sight::of_names();
+            if let Some(process) = &user.process {
+                sight.namespace = process.network;
+            }
+            verdict::abstract_name(address, &sight, &mut report);
+        }
         _ => {
             let text = format!(
                 "cannot explain {address}: no way leads to a descriptor; give a path or @name"
@@ -53,8 +65,9 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
             return Err(failure(Exit::Usage, text));
         }
     }
-    if args.connect {
-        knock::settle(address, &user, &mut report);
+    match args.connect {
+        true => knock::settle(seen, &user, &mut report),
+        false => modules_were_not_asked(&user, &mut report),
     }
     let exit = report.finish(address);
     let shown = match args.json {
@@ -63,6 +76,18 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     };
     output::print(&shown)?;
     Ok(exit)
+}
+
+/// What looks at permissions only cannot know.
+fn modules_were_not_asked(user: &User, report: &mut Report) {
+    if report.verdict().is_none() {
+        let settles = match user.is_caller {
+            true => ": --connect does",
+            false => "",
+        };
+        let modules = "security modules (SELinux, AppArmor, Landlock) and seccomp were not asked";
+        report.note(Check::Module, format!("{modules}{settles}"));
+    }
 }
 
 fn explain_path(
@@ -80,6 +105,13 @@ fn explain_path(
                  other programs need a shorter path (from a nearer directory, or a symbolic link)"
             ),
         );
+    }
+    if user.root != Path::new("/") {
+        let text = format!(
+            "{user} has another root directory or mount namespace: its / is {}",
+            shown(&user.root)
+        );
+        report.note(Check::Namespace, text);
     }
     let end = end::walk(path, user, report).map_err(|error| {
         failure(

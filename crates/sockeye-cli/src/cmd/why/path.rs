@@ -17,8 +17,8 @@ use super::access::{Access, guard_of};
 use super::end::{End, FileId, Missing};
 use super::permission::{self, Want};
 use super::report::{Check, Report, Verdict, shown};
+use super::user;
 use super::user::User;
-use super::{through, user};
 use crate::exit::Exit;
 
 /// As many symbolic links as the kernel follows.
@@ -35,16 +35,17 @@ pub(super) fn walk(
     before: impl FnMut(&mut Report, &Path),
 ) -> End {
     let here = std::env::current_dir().unwrap_or_default();
-    // Another user would start elsewhere.
-    let path = match user.is_caller || path.is_absolute() {
-        true => path.to_owned(),
-        false => here.join(path),
+    let (start, shown, path) = match (&user.process, user.is_caller) {
+        _ if path.is_absolute() => (user.root.clone(), user.root.clone(), path.to_owned()),
+        (_, true) => (".".into(), here, path.to_owned()),
+        (Some(process), _) => {
+            let start = process.directory.clone();
+            (start.clone(), start, path.to_owned())
+        }
+        // Another user would start elsewhere.
+        (None, false) => ("/".into(), "/".into(), here.join(path)),
     };
-    let (start, shown) = match path.is_absolute() {
-        true => ("/", PathBuf::from("/")),
-        false => (".", here),
-    };
-    let directory = match open(CWD, OsStr::new(start), OFlags::DIRECTORY) {
+    let directory = match open(CWD, start.as_os_str(), OFlags::DIRECTORY) {
         Ok(directory) => directory,
         Err(errno) => return stop(report, &shown, errno),
     };
@@ -57,6 +58,7 @@ pub(super) fn walk(
         shown,
         told: HashSet::new(),
         links: 0,
+        jumped: None,
         linked: false,
     };
     walk.push(path.as_os_str());
@@ -74,6 +76,8 @@ struct Walk<'a, B> {
     /// Directories and links that were reported.
     told: HashSet<(u64, u64)>,
     links: u32,
+    /// Where a link of /proc has led to, such as `/proc/7/root`: that stays in what is shown.
+    jumped: Option<PathBuf>,
     /// Whether the last name came from a link.
     linked: bool,
 }
@@ -159,7 +163,14 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
         match open(&self.directory, OsStr::new(".."), OFlags::DIRECTORY) {
             Ok(directory) => {
                 self.directory = directory;
-                self.shown.pop();
+                // What is above the target of such a link has another name.
+                match self.jumped.as_ref() == Some(&self.shown) {
+                    true => {
+                        self.shown.push("..");
+                        self.jumped = Some(self.shown.clone());
+                    }
+                    false => _ = self.shown.pop(),
+                }
                 None
             }
             Err(errno) => Some(stop(self.report, &self.shown, errno)),
@@ -280,9 +291,14 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
             return self.jump(name, path);
         }
         if target.as_bytes().starts_with(b"/") {
-            match open(CWD, OsStr::new("/"), OFlags::DIRECTORY) {
-                Ok(root) => (self.directory, self.shown) = (root, PathBuf::from("/")),
-                Err(errno) => return Some(stop(self.report, Path::new("/"), errno)),
+            let root = self.user.root.as_path();
+            if let Some(jumped) = self.jumped.take().filter(|_| root == Path::new("/")) {
+                let text = format!("that link leads out of {}, to our own root", shown(&jumped));
+                self.report.note(Check::Link, text);
+            }
+            match open(CWD, root.as_os_str(), OFlags::DIRECTORY) {
+                Ok(directory) => (self.directory, self.shown) = (directory, root.to_owned()),
+                Err(errno) => return Some(stop(self.report, root, errno)),
             }
         }
         self.push(&target);
@@ -303,19 +319,19 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
             }
             Err(errno) => return Some(stop(self.report, path, errno)),
         };
-        let real = std::fs::read_link(through(&file)).unwrap_or_else(|_| path.to_owned());
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                (self.directory, self.shown) = (file, real);
+                (self.directory, self.shown) = (file, path.to_owned());
+                self.jumped = Some(path.to_owned());
                 return None;
             }
-            _ if !self.rest.is_empty() => self.no_directory(&real),
+            _ if !self.rest.is_empty() => self.no_directory(path),
             FileType::Socket => {
-                self.socket(name, &real, &file, &stat);
-                let (path, file) = (real, FileId::from(&stat));
+                self.socket(name, path, &file, &stat);
+                let (path, file) = (path.to_owned(), FileId::from(&stat));
                 return Some(End::Socket { path, file });
             }
-            _ => return Some(not_a_socket(real, &stat)),
+            _ => return Some(not_a_socket(path.to_owned(), &stat)),
         }
         Some(End::Stopped)
     }

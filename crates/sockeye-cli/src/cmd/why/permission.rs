@@ -1,7 +1,7 @@
 //! Whether permission bits and access lists let a user search a directory or write a file, as the
 //! kernel decides it (path_resolution(7), acl(5)).
 
-use super::user::User;
+use super::user::{User, group_name, user_name};
 
 /// What is wanted of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +69,32 @@ pub(super) fn judge(user: &User, guard: Guard, list: Option<&[Entry]>, want: Wan
     };
     match bits & want.bit() != 0 {
         true => (true, rule),
-        false if capable => (true, Rule::Capability),
+        false if capable && user.rules_over(guard) => (true, Rule::Capability),
         false => (false, rule),
     }
+}
+
+/// An entry that would let `user` in, but for the mask: whom it is for, its bits, and the mask.
+pub(super) fn cut_by_mask(
+    user: &User,
+    guard: Guard,
+    list: &[Entry],
+    want: Want,
+) -> Option<(Tag, u32, u32)> {
+    let is_own = user.uid.is_some() && user.uid == guard.uid;
+    let mask = list.iter().find(|entry| entry.tag == Tag::Mask)?.bits;
+    if is_own || mask & want.bit() != 0 {
+        return None;
+    }
+    let is_for = |entry: &&Entry| match entry.tag {
+        Tag::User(uid) => user.uid == Some(uid),
+        Tag::OwningGroup => guard.gid.is_some_and(|gid| user.groups.contains(&gid)),
+        Tag::Group(gid) => user.groups.contains(&gid),
+        _ => false,
+    };
+    let mut meant = list.iter().filter(is_for);
+    let cut = meant.find(|entry| entry.bits & want.bit() != 0)?;
+    Some((cut.tag, cut.bits, mask))
 }
 
 fn bits_for(user: &User, guard: Guard, list: Option<&[Entry]>, want: Want) -> (u32, Rule) {
@@ -119,6 +142,20 @@ pub(super) enum Tag {
     Group(u32),
     Mask,
     Others,
+}
+
+impl Tag {
+    /// As setfacl(1) writes it, with names.
+    pub(super) fn in_words(self) -> String {
+        match self {
+            Self::User(uid) => user_name(uid),
+            Self::Group(gid) => format!("group {}", group_name(gid)),
+            Self::OwningGroup => "its group".to_owned(),
+            Self::Owner => "its owner".to_owned(),
+            Self::Mask => "mask".to_owned(),
+            Self::Others => "others".to_owned(),
+        }
+    }
 }
 
 /// An entry of an access list.
@@ -270,6 +307,24 @@ mod tests {
         let list = list(&[(Tag::User(30), 7), (Tag::Mask, 4), (Tag::Others, 7)]);
         let verdict = judge(&user(30, &[]), guard(0o647), Some(&list), Want::Write);
         assert_eq!(verdict, (false, Rule::AccessList));
+    }
+
+    #[test]
+    fn an_entry_that_the_mask_cuts_is_found() {
+        let list = list(&[
+            (Tag::User(30), 6),
+            (Tag::User(31), 4),
+            (Tag::OwningGroup, 6),
+            (Tag::Group(40), 6),
+            (Tag::Mask, 4),
+        ]);
+        let cut =
+            |uid, groups: &[u32]| cut_by_mask(&user(uid, groups), guard(0o640), &list, Want::Write);
+        assert_eq!(cut(30, &[]), Some((Tag::User(30), 6, 4)));
+        assert_eq!(cut(31, &[]), None, "it has no w to be cut");
+        assert_eq!(cut(32, &[40]), Some((Tag::Group(40), 6, 4)));
+        assert_eq!(cut(32, &[20]), Some((Tag::OwningGroup, 6, 4)));
+        assert_eq!(cut(10, &[40]), None, "the owner has nothing to do with it");
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(super) enum Check {
     Process,
     Backlog,
     Namespace,
+    Module,
     Connect,
 }
 

@@ -2,16 +2,19 @@
 
 use std::ffi::CString;
 use std::fmt;
+use std::path::PathBuf;
 
 use nix::unistd::{self, Gid, Group, Uid};
 
 use sockeye::ids;
 
+use super::permission::Guard;
+use super::running::Process;
 use crate::output::escape;
 
 /// capabilities(7)
-const CAP_DAC_OVERRIDE: u32 = 1;
-const CAP_DAC_READ_SEARCH: u32 = 2;
+pub(super) const CAP_DAC_OVERRIDE: u32 = 1;
+pub(super) const CAP_DAC_READ_SEARCH: u32 = 2;
 const CAP_SYS_PTRACE: u32 = 19;
 
 /// A user with its groups.
@@ -28,6 +31,10 @@ pub(super) struct User {
     pub(super) searches: bool,
     /// Whether it is the one who runs this command, so that the kernel can be asked.
     pub(super) is_caller: bool,
+    /// Where its paths begin: `/`, or `/proc/PID/root` of a process that has another one.
+    pub(super) root: PathBuf,
+    /// The one process that is asked about.
+    pub(super) process: Option<Process>,
 }
 
 impl User {
@@ -43,6 +50,8 @@ impl User {
             overrides: has_capability(CAP_DAC_OVERRIDE),
             searches: has_capability(CAP_DAC_OVERRIDE) || has_capability(CAP_DAC_READ_SEARCH),
             is_caller: true,
+            root: "/".into(),
+            process: None,
         }
     }
 
@@ -64,12 +73,73 @@ impl User {
             overrides: uid == 0,
             searches: uid == 0,
             is_caller: false,
+            root: "/".into(),
+            process: None,
         }
+    }
+}
+
+impl User {
+    /// Whether its capabilities hold for such a file: in a user namespace they do only where its
+    /// owner is mapped.
+    pub(super) fn rules_over(&self, guard: Guard) -> bool {
+        self.process
+            .as_ref()
+            .is_none_or(|process| process.maps(guard.uid, guard.gid))
+    }
+
+    /// A group that the database gives this user and the process lacks, where `is_let_in` with it:
+    /// a process keeps the groups that it was started with.
+    pub(super) fn late_group(&self, is_let_in: impl Fn(&Self) -> bool) -> Option<u32> {
+        let runs = self.is_caller || self.process.is_some();
+        let listed = Self::other(self.uid.filter(|_| runs)?).groups;
+        let mut missing = listed.into_iter().filter(|gid| !self.groups.contains(gid));
+        missing.find(|&gid| {
+            let mut with_it = self.clone();
+            with_it.groups.push(gid);
+            is_let_in(&with_it)
+        })
+    }
+
+    /// What to do about [`Self::late_group`].
+    pub(super) fn is_late_for(&self, gid: u32) -> String {
+        let who = self.name.as_deref().map_or_else(
+            || "this user".to_owned(),
+            |name| format!("user {}", escape::name(name.as_bytes())),
+        );
+        let (process, remedy) = match &self.process {
+            Some(process) => (process.to_string(), "restart it"),
+            None => ("this process".to_owned(), "log in again, or restart it"),
+        };
+        format!(
+            "{who} is in group {}, but {process} started before that, or has left it: {remedy}",
+            group_name(gid)
+        )
+    }
+
+    /// How it comes into a group.
+    pub(super) fn joins(&self, gid: u32) -> String {
+        let group = group_name(gid);
+        let user = self.uid.map_or_else(|| "USER".to_owned(), user_name);
+        let then = match self.is_caller {
+            true => "then log in again",
+            false => "then restart its processes",
+        };
+        format!("usermod -aG {group} {user}, {then}")
+    }
+
+    /// Its primary group, unless that is root's.
+    pub(super) fn own_group(&self) -> String {
+        let own = self.groups.first().filter(|&&gid| gid != 0);
+        own.map_or_else(|| "GROUP".to_owned(), |&gid| group_name(gid))
     }
 }
 
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(process) = &self.process {
+            write!(f, "{process} of ")?;
+        }
         match (&self.name, self.uid) {
             (Some(name), _) => write!(f, "user {}", escape::name(name.as_bytes())),
             (None, Some(uid)) => write!(f, "uid {uid}"),
@@ -119,24 +189,30 @@ fn has_capability(number: u32) -> bool {
     }
 }
 
-fn word(name: &str) -> String {
-    escape::name(name.as_bytes()).to_string()
-}
-
 /// `root:adm`, in numbers where there are no names, `?` for an id that is not known.
 pub(super) fn owner(uid: Option<u32>, gid: Option<u32>) -> String {
     let unknown = || "?".to_owned();
-    let group = gid.map_or_else(unknown, |gid| {
-        let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-        group.map_or_else(|| gid.to_string(), |group| word(&group.name))
-    });
-    let user = uid.map_or_else(unknown, |uid| {
-        name_of(uid).map_or_else(|| uid.to_string(), |name| word(&name))
-    });
-    format!("{user}:{group}")
+    format!(
+        "{}:{}",
+        uid.map_or_else(unknown, user_name),
+        gid.map_or_else(unknown, group_name)
+    )
 }
 
-fn name_of(uid: u32) -> Option<String> {
+/// The name of a user, or its number.
+pub(super) fn user_name(uid: u32) -> String {
+    let name = name_of(uid).unwrap_or_else(|| uid.to_string());
+    escape::name(name.as_bytes()).to_string()
+}
+
+/// The name of a group, or its number.
+pub(super) fn group_name(gid: u32) -> String {
+    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+    let name = group.map_or_else(|| gid.to_string(), |group| group.name);
+    escape::name(name.as_bytes()).to_string()
+}
+
+pub(super) fn name_of(uid: u32) -> Option<String> {
     let entry = unistd::User::from_uid(Uid::from_raw(uid)).ok().flatten();
     entry.map(|entry| entry.name)
 }

@@ -12,6 +12,7 @@ use super::elsewhere::Elsewhere;
 use super::end::FileId;
 use super::listener::{Listener, Standing, Who, is_reachable, queue, standing};
 use super::lost::replaced;
+use super::near::NearMiss;
 use super::nobody::{Nobody, nobody_seen};
 use super::report::{Check, Report, Status, Verdict};
 use super::sight::Sight;
@@ -116,12 +117,20 @@ pub(super) fn abstract_name(address: &Address, sight: &Sight, report: &mut Repor
                 );
                 report.note(Check::Namespace, text);
             }
-            report.conclude(Verdict::new(
-                Exit::NothingThere,
-                "nobody",
-                "nobody listens on this name",
-                "start the server, or check the name",
-            ));
+            let (text, advice) = match NearMiss::find(address, sight) {
+                Some(near) => {
+                    report.note(Check::Listener, &near.text);
+                    (
+                        format!("nobody listens on this name; {}", near.text),
+                        near.advice,
+                    )
+                }
+                None => (
+                    "nobody listens on this name".to_owned(),
+                    "start the server, or check the name".to_owned(),
+                ),
+            };
+            report.conclude(Verdict::new(Exit::NothingThere, "nobody", text, advice));
         }
     }
 }

@@ -163,12 +163,12 @@ fn another_user_is_judged_by_the_bits_and_its_groups() {
     daemon(0, 0, 0o660).is(
         5,
         "permission",
-        &["make the socket for a group of user daemon"],
+        &["make the socket for a group of user daemon", "chgrp daemon"],
     );
     daemon(0, 2, 0o660).is(
         5,
         "permission",
-        &["add user daemon to the group of", "root:bin"],
+        &["usermod -aG bin daemon, then restart its processes"],
     );
     // daemon's own group is 1.
     daemon(0, 1, 0o660).is(0, "none", &[]);
@@ -213,6 +213,20 @@ fn an_access_list() {
     let advice = format!("setfacl -m u:65533:rw {}", path.display());
     let words = ["no w for others", &advice];
     why(&path, &["--user", "65533"]).is(5, "permission", &words);
+
+    // The mask is what setfacl(1) does not show as part of the entry.
+    let list = [
+        vec![2, 0, 0, 0],
+        entry(1, 6, none),
+        entry(2, 6, 65534),
+        entry(4, 0, none),
+        entry(0x10, 4, none),
+        entry(0x20, 0, none),
+    ]
+    .concat();
+    setxattr(&path, name, &list, XattrFlags::empty()).expect("it has access lists");
+    let words = ["nobody:rw, but the mask allows r only", "setfacl -m m::rw "];
+    why(&path, &["--user", "65534"]).is(5, "permission", &words);
 
     // With an empty mask the kernel does not look at the list.
     let list = [

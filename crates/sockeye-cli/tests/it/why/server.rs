@@ -146,3 +146,77 @@ fn abstract_names() {
     let _waiting = UnixStream::connect_addr(&address).expect("the one that fits");
     why(&shown, &[]).is(6, "full", &["1 waiting, limit 0, full"]);
 }
+
+#[test]
+fn a_datagram_socket_whose_queue_is_full() {
+    let place = Place::new();
+    let _server = UnixDatagram::bind(place.socket()).expect("a fresh path");
+    let client = UnixDatagram::unbound().expect("a socket");
+    client.set_nonblocking(true).expect("our own");
+    let address = kind("dgram:", &place.socket());
+    why(&address, &["--connect"]).is(0, "none", &["connected"]);
+    while client.send_to(b"x", place.socket()).is_ok() {}
+    let told = why(&address, &["--connect"]);
+    told.is(
+        6,
+        "full",
+        &[&own_pid(), "queue of its datagram socket is full"],
+    );
+    assert_eq!(told.steps("connect"), ["no"]);
+}
+
+#[test]
+fn names_that_are_nearly_the_one_that_was_asked_for() {
+    let name = format!("sockeye-test-{}-near", std::process::id());
+    let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
+    let padded = format!("{name}\0\0");
+    let address = SocketAddrUnix::new_abstract_name(padded.as_bytes()).expect("short");
+    bind(&fd, &address).expect("a fresh name");
+    listen(&fd, 1).expect("bound");
+    let escaped = format!("@{name}\\x00\\x00");
+    let words = [&*own_pid(), "with 2 NUL bytes at its end", &*escaped];
+    why(format!("@{name}"), &[]).is(3, "nobody", &words);
+    why(&escaped, &[]).is(0, "none", &[]);
+    // To some programs @ is the beginning of a path.
+    let words = ["an abstract name like that, and no file", &*escaped];
+    why(format!("./@{name}"), &[]).is(3, "missing", &words);
+    let (place, _listener) = listening();
+    let path = place.socket();
+    let told = why(kind("@", &path), &[]);
+    let words = [
+        "a socket at a path of that name",
+        path.to_str().expect("plain"),
+    ];
+    told.is(3, "nobody", &words);
+}
+
+/// As socket activation does it: who has the socket is not who called listen(2).
+#[test]
+fn an_adopted_listener() {
+    const ADOPTED: &str = "
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(5)
+parent = os.getpid()
+child = os.fork()
+if child: os._exit(0)
+os.write(1, b'%d %d\\n' % (parent, os.getpid()))
+while os.getppid() == parent: pass
+os.write(1, b'adopted\\n')
+sys.stdin.read()
+";
+    let place = Place::new();
+    let Some(mut command) = python(ADOPTED) else {
+        return;
+    };
+    let server = Process::spawn_piped(command.arg(place.socket()));
+    let lines = server.stdout.first_lines(2);
+    let (parent, child) = lines[0].split_once(' ').expect("two pids");
+    let (holds, listened) = (
+        format!("pid {child} ("),
+        format!("pid {parent}, which has ended, called listen(2)"),
+    );
+    let told = why(place.socket(), &["--connect"]);
+    told.is(0, "none", &[&holds, &listened]);
+}

@@ -48,7 +48,28 @@ fn a_link_of_proc_is_followed() {
         std::process::id(),
         place.socket().display()
     );
-    why(path, &[]).is(0, "none", &[&own_pid()]);
+    let told = why(&path, &[]);
+    told.is(0, "none", &[&own_pid()]);
+    // What is below it keeps that name: without it the path would be one of ours.
+    assert!(
+        told.text.contains(&format!("{path} is a socket file")),
+        "{}",
+        told.text
+    );
+    let root = format!("/proc/{}/root", std::process::id());
+    let below = told
+        .text
+        .lines()
+        .skip_while(|line| !line.contains("symbolic link to /"));
+    for line in below.skip(1).filter(|line| line.contains("searched")) {
+        assert!(line.contains(&root), "{line} in {}", told.text);
+    }
+    let told = why(format!("{root}/no/such"), &[]);
+    told.is(
+        3,
+        "directory-missing",
+        &[&format!("the directory {root}/no does not exist")],
+    );
 }
 
 #[test]

@@ -1,0 +1,43 @@
+//! Processes of a user that lack a group which the user has by now.
+
+use std::fs;
+
+use super::user::User;
+
+/// How many are named.
+const NAMED: usize = 3;
+
+/// A user is let in thanks to a group; those of its processes that are not, in words: each keeps the
+/// groups that it was started with.
+pub(super) fn of(user: &User, is_let_in: impl Fn(&User) -> bool) -> Option<String> {
+    let mut without_groups = user.clone();
+    without_groups.groups.clear();
+    let uid = user.uid?;
+    if user.is_caller || user.process.is_some() || is_let_in(&without_groups) {
+        return None;
+    }
+    let mut pids: Vec<i32> = fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    let processes = pids.into_iter().filter_map(User::of_process);
+    let refused: Vec<String> = processes
+        .filter(|running| running.uid == Some(uid) && !is_let_in(running))
+        .filter_map(|running| Some(running.process?.to_string()))
+        .collect();
+    let mut names: Vec<String> = refused.iter().take(NAMED).cloned().collect();
+    if refused.len() > NAMED {
+        names.push(format!("{} more", refused.len() - NAMED));
+    }
+    let last = names.pop()?;
+    let names = match names.is_empty() {
+        true => format!("{last} lacks"),
+        false => format!("{} and {last} lack", names.join(", ")),
+    };
+    Some(format!(
+        "{names} the group, though of {user}: started before the user came into it, or without it; \
+         restart what is to connect"
+    ))
+}
