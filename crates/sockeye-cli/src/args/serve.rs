@@ -161,6 +161,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) drain: Duration,
 
+    /// Serve one connection, or one datagram, and end: whoever else comes is
+    /// refused
+    #[arg(long, conflicts_with_all = ["takeover", "inetd_listener"])]
+    pub(crate) once: bool,
+
     /// Take over from a live server that was started with --takeover too, if
     /// there is one, and let a successor take over in its turn
     ///

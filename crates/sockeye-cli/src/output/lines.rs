@@ -2,11 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 /// What a pipe takes without blocking when poll(2) says that it is writable: one page.
 const PIPE_CHUNK: usize = 4096;
@@ -18,6 +19,9 @@ const PIPE_CHUNK: usize = 4096;
 pub(crate) struct Lines {
     // Locked so that a line that is written in pieces stays together.
     target: Mutex<Target>,
+    /// Told of the first line.
+    begun: Notify,
+    has_begun: AtomicBool,
 }
 
 enum Target {
@@ -43,7 +47,33 @@ impl Lines {
         };
         Ok(Self {
             target: Mutex::new(target),
+            begun: Notify::new(),
+            has_begun: AtomicBool::new(false),
         })
+    }
+
+    /// Completes when nobody reads any more; not before a line was written, for some who start a
+    /// server never mean to read.
+    pub(crate) async fn reader_gone(&self) -> io::Result<()> {
+        let fd = match &*self.target.lock().await {
+            Target::File(_) => None,
+            Target::Pipe(fd) => Some(fd.get_ref().try_clone()?),
+        };
+        let Some(fd) = fd else {
+            return std::future::pending().await;
+        };
+        // A registration of its own, without what could always be ready. An error and a hang-up
+        // are told all the same.
+        let fd = watched(fd)?;
+        self.begun.notified().await;
+        loop {
+            let mut ready = fd.ready(Interest::PRIORITY | Interest::ERROR).await?;
+            let mut state = [PollFd::new(fd.get_ref(), PollFlags::empty())];
+            if poll(&mut state, Some(&Timespec::default()))? > 0 {
+                return Ok(());
+            }
+            ready.clear_ready();
+        }
     }
 
     /// Writes a line that ends in its newline.
@@ -65,8 +95,17 @@ impl Lines {
                 Err(errno) => return Err(errno.into()),
             }
         }
+        if !self.has_begun.swap(true, Ordering::Relaxed) {
+            self.begun.notify_one();
+        }
         Ok(())
     }
+}
+
+// As for the constructor in `stdout`.
+#[allow(deprecated)]
+fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::PRIORITY)
 }
 
 /// Waits until a write of [`PIPE_CHUNK`] does not block, or fails. What the runtime remembers of

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Place, Process, Server, serve_once, sockeye};
+use crate::support::{Client, Place, Process, Server, eventually, serve_once, sockeye};
 
 /// The signal that ended it, and what it said on standard error, where nobody reads its output.
 fn without_a_reader(command: &mut Command) -> (Option<i32>, String) {
@@ -168,4 +168,67 @@ fn a_message_is_sent_although_nobody_reads_the_answer() {
         assert_eq!(signal, Some(Signal::PIPE.as_raw()));
         assert_eq!(server.join().expect("served"), "hello\n");
     }
+}
+
+/// `sockeye serve … | head -1`
+#[test]
+fn a_server_whose_reader_leaves_says_so_and_drains() {
+    for (name, reader, output) in outputs() {
+        let place = Place::new();
+        let mut command = Server::command(&["--quiet", "--drain", "20s"]);
+        let mut child = command
+            .arg(place.socket())
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
+        drop(command);
+        let mut client = eventually("it listens", || {
+            UnixStream::connect(place.socket()).ok()?;
+            Some(Client::connect(place.socket()))
+        });
+        client.converse("hello");
+        client.send("a message that has beg");
+        assert_eq!(child.try_wait().expect("our own child"), None);
+        drop(reader);
+        // No further message is needed for it to notice.
+        eventually("newcomers are refused", || {
+            UnixStream::connect(place.socket()).is_err().then_some(())
+        });
+        client.send("un\n");
+        client.finish();
+        assert!(client.rest().ends_with(b"\n"), "what has begun is answered");
+        let output = child.wait_with_output().expect("our own child");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told = "sockeye: nobody reads standard output any more: no newcomers, draining for at most 20s\n";
+        assert_eq!(said, told, "{name}");
+        // The second line could not be printed.
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(place.names().is_empty(), "{name}: its files are gone");
+    }
+}
+
+#[test]
+fn a_server_whose_reader_leaves_when_all_was_printed_has_done_its_work() {
+    let place = Place::new();
+    let shell = r#""$0" serve app.sock | head -n 1; echo "${PIPESTATUS[0]}""#;
+    let mut shell = Process::spawn(Command::new("bash").current_dir(place.dir()).args([
+        "-c",
+        shell,
+        env!("CARGO_BIN_EXE_sockeye"),
+    ]));
+    shell
+        .stderr
+        .line("the greeting", |line| line.starts_with("listening on"));
+    Client::connect(place.socket()).converse("hello");
+    let ended = shell.finish();
+    let lines: Vec<_> = ended.text().lines().map(str::to_owned).collect();
+    assert!(lines[0].ends_with(": hello"), "{ended:#?}");
+    assert_eq!(lines[1], "0", "{ended:#?}");
+    assert!(
+        ended.stderr.contains("nobody reads standard output"),
+        "{ended:#?}"
+    );
+    assert!(place.names().is_empty(), "its files are gone");
 }

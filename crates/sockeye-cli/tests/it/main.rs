@@ -43,6 +43,7 @@ mod locks;
 mod ls;
 mod mode;
 mod notify;
+mod once;
 mod output;
 mod passing;
 mod permission;

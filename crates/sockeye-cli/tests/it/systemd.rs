@@ -60,7 +60,7 @@ fn a_passed_socket_is_served_and_not_removed() {
         process.signal(Signal::TERM);
         let ended = process.finish();
         assert_eq!(ended.code, Some(0), "{ended:#?}");
-        let greeting = format!("listening on {address}");
+        let greeting = format!("listening on {address} ({})\n", path.display());
         assert!(ended.stderr.contains(&greeting), "{ended:#?}");
         assert_eq!(place.snapshot(), before, "the file is not ours to remove");
     }
@@ -89,6 +89,12 @@ fn every_kind_of_socket_is_served() {
             let ended = process.finish();
             assert_eq!(ended.code, Some(0), "{ended:#?}");
             assert!(ended.text().ends_with(": second\n"), "{ended:#?}");
+            // What is shown can be typed.
+            assert!(
+                ended
+                    .stderr
+                    .contains(&format!("listening on {address} ({to})\n"))
+            );
             assert_eq!(place.snapshot(), before, "the file is not ours to remove");
         }
     }
@@ -225,8 +231,9 @@ os.execv(sys.argv[1], [sys.argv[1], 'serve', 'systemd:'])";
 
     let path = place.socket();
     let mut ours = start(&path, "0").expect("as before");
-    ours.stderr
-        .line("the greeting", |line| line == "listening on systemd:");
+    ours.stderr.line("the greeting", |line| {
+        line.starts_with("listening on systemd: (")
+    });
     Client::connect(&path).converse("hello");
     ours.signal(Signal::TERM);
     assert_eq!(ours.finish().code, Some(0));

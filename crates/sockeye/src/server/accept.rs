@@ -162,6 +162,23 @@ impl<S: Accepted> Acceptor<S> {
         self.listener.refuse_newcomers()
     }
 
+    /// Keeps newcomers out, and closes those in the backlog.
+    pub(super) fn refuse_all(&mut self) {
+        if let Err(error) = self.refuse_newcomers() {
+            log::cannot_clean_up(&error);
+        }
+        while self.listener.is_ours()
+            && let Ok(Some(stream)) = self.listener.accept_waiting()
+        {
+            Entered::new(&self.tally).state = State::Refused;
+            drop(stream);
+        }
+    }
+
+    pub(super) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
     pub(super) fn listener(&mut self) -> &mut Listening<S> {
         &mut self.listener
     }

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use super::Server;
@@ -25,6 +26,10 @@ pub(super) struct Entrance<S: Accepted> {
     /// What the file was like before a successor had an offer.
     access: Option<FileAccess>,
     renewal: Renewal,
+    /// One connection is enough.
+    once: bool,
+    /// It has come.
+    is_full: bool,
 }
 
 enum Step<S: AsFd> {
@@ -42,10 +47,13 @@ impl<S: Accepted> Entrance<S> {
             is_handed_over: false,
             access: None,
             renewal: Renewal::new(server.renew.clone()),
+            once: server.once,
+            is_full: false,
         }
     }
 
-    /// Accepts until the server stops or is succeeded; returns who has taken over.
+    /// Accepts until the server stops or is succeeded, or has served the one connection that it was
+    /// to serve; returns who has taken over.
     ///
     /// # Errors
     /// Where accepting has become impossible.
@@ -56,9 +64,11 @@ impl<S: Accepted> Entrance<S> {
         begin_drain: impl Fn(),
         handle: &mut impl FnMut(Connection<S>),
     ) -> io::Result<Option<Peer>> {
+        let tally = Arc::clone(self.acceptor.tally());
         loop {
             let step = tokio::select! {
                 biased;
+                () = tally.all_closed(), if self.is_full => return Ok(None),
                 () = &mut shutdown, if !stop.has_begun() => {
                     stop.begin();
                     begin_drain();
@@ -69,12 +79,15 @@ impl<S: Accepted> Entrance<S> {
                     continue;
                 }
                 () = stop.time_is_over(), if stop.has_begun() => return Ok(self.revoke()),
-                step = self.next() => step?,
+                step = self.next(), if !self.is_full => step?,
             };
             match step {
                 Step::Accepted(Next::Connection(connection)) => {
                     handle(connection);
-                    if self.acceptor.has_waited() {
+                    self.is_full = self.once;
+                    if self.is_full {
+                        self.acceptor.refuse_all();
+                    } else if self.acceptor.has_waited() {
                         give_way().await;
                     }
                 }
@@ -102,7 +115,9 @@ impl<S: Accepted> Entrance<S> {
         stop: &Stop,
         handle: &mut impl FnMut(Connection<S>),
     ) -> bool {
-        while !self.is_handed_over || self.acceptor.listener().has_older_waiting() {
+        while !self.is_full
+            && (!self.is_handed_over || self.acceptor.listener().has_older_waiting())
+        {
             tokio::select! {
                 biased;
                 () = stop.time_is_over() => return false,

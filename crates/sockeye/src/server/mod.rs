@@ -94,6 +94,7 @@ pub struct Server {
     cut_off: CancellationToken,
     handed_over: Option<Arc<HandedOver>>,
     renew: Option<Arc<Notify>>,
+    once: bool,
 }
 
 impl Default for Server {
@@ -120,6 +121,7 @@ impl Server {
             cut_off: CancellationToken::new(),
             handed_over: None,
             renew: None,
+            once: false,
         }
     }
 
@@ -171,6 +173,15 @@ impl Server {
     #[must_use]
     pub fn handed_over(mut self, tell: impl Fn(&Peer) + Send + Sync + 'static) -> Self {
         self.handed_over = Some(Arc::new(tell));
+        self
+    }
+
+    /// Serves one connection, for as long as it takes, and ends as if shut down: newcomers are kept
+    /// out from then on, and who waits in the backlog already is closed and counted as refused. One
+    /// that may not enter is not the one. An adopted listener is left to its other owners.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 

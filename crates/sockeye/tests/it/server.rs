@@ -44,6 +44,27 @@ fn many_clients_are_served() {
     });
 }
 
+#[test]
+fn one_connection_is_enough_for_a_server_that_serves_once() {
+    on_each_runtime(async || {
+        let place = Place::new();
+        let server = Server::new().once().drain(std::time::Duration::ZERO);
+        let server = Running::start(server, claimed(&place.address()), echo_lines);
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("first").await, "first");
+        let refused = sockeye::Connector::new().connect(&place.address()).await;
+        assert!(refused.is_err(), "nobody else comes in");
+        // No shutdown has begun for the one.
+        assert_eq!(client.ask("second").await, "second");
+        client.half_close().await;
+        assert_eq!(client.rest().await, b"");
+        let report = server.result().await.unwrap();
+        assert_eq!((report.served, report.drained), (1, 0), "{report}");
+        assert_eq!((report.refused, report.aborted), (0, 0), "{report}");
+        place.assert_empty();
+    });
+}
+
 /// How many handlers run, and how many ran at most.
 #[derive(Clone, Default)]
 struct Gauge(Arc<(AtomicUsize, AtomicUsize)>);

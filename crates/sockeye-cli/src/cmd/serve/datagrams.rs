@@ -29,6 +29,8 @@ pub(super) struct Server {
     pub(super) most: Option<usize>,
     pub(super) allowed: Option<Allowed>,
     pub(super) drain: Duration,
+    /// One is enough.
+    pub(super) once: bool,
     pub(super) cut_off: CancellationToken,
 }
 
@@ -71,6 +73,9 @@ impl Server {
                 visits.cut_off(programs::END).await;
             }
             count(&counted, |report| report.aborted += cut_off);
+        } else if self.once {
+            let others = self.left(&socket);
+            count(&counted, |report| report.refused += others);
         }
         count(&counted, |report| {
             report.dropped_answers = self.handler.undelivered.counted();
@@ -170,14 +175,15 @@ impl Server {
                     false => report.served += 1,
                 }
             });
-            if visits.is_some() {
-                continue;
-            }
-            if let Some(answer) = self.handler.answer_to(payload) {
+            let answer = self.handler.answer_to(payload);
+            if let Some(answer) = answer.filter(|_| visits.is_none()) {
                 match received.sender {
                     Some(sender) => answers.send(answer, sender, peer).await,
                     None => self.handler.complain(|| peer, NO_ADDRESS),
                 }
+            }
+            if self.once {
+                break;
             }
         }
         answers.finish().await;

@@ -4,19 +4,21 @@ use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use sockeye::Peer;
 use sockeye::framing::{Framing, FramingError, Message};
 use sockeye::server::{Connection, LimitError, Messages, echo};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::cannot_start;
 use super::descriptors::Passed;
 use super::records::told;
 use super::undelivered::Undelivered;
 use crate::args::{Answer, Serve};
+use crate::output;
 use crate::output::lines::Lines;
 use crate::output::log::Throttle;
 use crate::output::message::{self, Received, Sender};
@@ -39,6 +41,9 @@ pub(super) struct Handler {
     /// Begins the shutdown.
     pub(super) stop: CancellationToken,
     pub(super) output_error: OnceLock<io::Error>,
+    /// That nobody reads the output any more was said.
+    is_abandoned: OnceLock<()>,
+    drain: Duration,
 }
 
 impl Handler {
@@ -69,6 +74,8 @@ impl Handler {
             undelivered: Undelivered::default(),
             stop: CancellationToken::new(),
             output_error: OnceLock::new(),
+            is_abandoned: OnceLock::new(),
+            drain: args.drain,
         })
     }
 
@@ -252,8 +259,32 @@ impl Handler {
             false => lines.write(&message::as_text(received, sender)).await,
         };
         if let Err(error) = written {
+            match output::is_of_a_reader_gone(&error) {
+                true => self.abandon(),
+                false if self.output_error.get().is_some() => {}
+                false => error!("cannot write to standard output: {error}; stopping"),
+            }
             let _ = self.output_error.set(error);
             self.stop.cancel();
+        }
+    }
+
+    /// Stops once nobody reads the output any more: what is done could not be seen.
+    pub(super) async fn watch_output(self: Arc<Self>) {
+        if let Some(lines) = &self.lines
+            && lines.reader_gone().await.is_ok()
+        {
+            self.abandon();
+            self.stop.cancel();
+        }
+    }
+
+    fn abandon(&self) {
+        if self.is_abandoned.set(()).is_ok() {
+            let drain = self.drain;
+            error!(
+                "nobody reads standard output any more: no newcomers, draining for at most {drain:?}"
+            );
         }
     }
 }

@@ -6,6 +6,7 @@ mod datagrams;
 mod descriptors;
 mod environment;
 mod handler;
+mod inherited;
 mod notify;
 mod on_demand;
 mod programs;
@@ -17,7 +18,7 @@ mod systemd;
 mod undelivered;
 mod visits;
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::address::escaped;
 use sockeye::adopt::AdoptError;
 use sockeye::server::{Report, Server};
-use sockeye::{Kind, Name, Peer, Program, Takeover, adopt, peer};
+use sockeye::{Address, Kind, Name, Peer, Program, Takeover, peer};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -35,6 +36,7 @@ use crate::exit::{Exit, failure};
 use crate::output::{escape, log};
 use allowed::Allowed;
 use handler::Handler;
+use inherited::{ready_fd, take};
 use notify::Notify;
 use programs::Programs;
 use restart::{Pending, Restart};
@@ -119,8 +121,9 @@ async fn serve(
         info!("took over from {predecessor}");
     }
     info!(
-        "listening on {}",
-        escape::address(&args.address.to_string())
+        "listening on {}{}",
+        escape::address(&args.address.to_string()),
+        path_beside(args, &socket)
     );
     notify.ready(&args.address);
     if let Some(ready) = passed.ready {
@@ -160,6 +163,7 @@ async fn serve(
         }
     };
     let watch = tokio::spawn(watch);
+    let output = tokio::spawn(Arc::clone(&handler).watch_output());
     let handed_over = CancellationToken::new();
     let renew = Arc::default();
     let restarts = restart.map(|hangup| {
@@ -221,12 +225,14 @@ async fn serve(
                 most: args.max_connections,
                 allowed,
                 drain: args.drain,
+                once: args.once,
                 cut_off,
             };
             server.run(socket).await
         }
     };
     watch.abort();
+    output.abort();
     if let Some(restarts) = restarts {
         restarts.abort();
     }
@@ -235,9 +241,6 @@ async fn serve(
         Ok(report) => *report,
         Err(error) => error.report,
     };
-    if let Some(error) = handler.output_error.get() {
-        tracing::error!("cannot write to standard output: {error}; stopped");
-    }
     if let Err(error) = &result {
         tracing::error!("{error}; stopped");
     }
@@ -275,10 +278,25 @@ fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
     if let Some(timeout) = args.idle_timeout {
         server = server.idle_timeout(timeout);
     }
+    if args.once {
+        server = server.once();
+    }
     match allowed {
         Some(allowed) => server.authorize(move |peer, socket| allowed.admits(peer, socket)),
         None => server,
     }
+}
+
+/// Where a socket that was passed on is found, for those who want to call it.
+fn path_beside(args: &Serve, socket: &Socket) -> String {
+    let path = match is_path(args) {
+        true => None,
+        false => peer::own_path(socket).ok().flatten(),
+    };
+    let address = path.and_then(|path| Address::new(socket.kind(), &Name::Path(path)).ok());
+    address.map_or_else(String::new, |address| {
+        format!(" ({})", escape::address(&address.to_string()))
+    })
 }
 
 fn is_path(args: &Serve) -> bool {
@@ -325,30 +343,6 @@ fn adopt(args: &Serve, fd: OwnedFd) -> anyhow::Result<Socket> {
     let kind = kind.map_err(|error| cannot_listen(args, &error))?;
     args.check_kind(kind)?;
     Socket::adopt(fd, kind, args.fds).map_err(|error| cannot_listen(args, &error))
-}
-
-/// The descriptor to write to, checked before anything is done.
-fn ready_fd(raw: RawFd, listener: Option<&OwnedFd>) -> anyhow::Result<OwnedFd> {
-    // What we have duplicated got a number that was free.
-    let is_ours = listener.is_some_and(|listener| listener.as_raw_fd() == raw);
-    let taken = match is_ours {
-        true => Err(AdoptError::NotOpen(raw)),
-        false => take(raw),
-    };
-    taken.map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
-}
-
-/// Takes a descriptor that was passed on to us. To be called before anything is opened: the number
-/// is closed then, so that the descriptor ends when we are done with it.
-fn take(raw: RawFd) -> Result<OwnedFd, AdoptError> {
-    let fd = adopt::inherited(raw)?;
-    let given_up = match raw {
-        0 => std::fs::File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)),
-        1 | 2 => Ok(()),
-        _ => nix::unistd::close(raw).map_err(std::io::Error::from),
-    };
-    given_up.map_err(AdoptError::Io)?;
-    Ok(fd)
 }
 
 fn cannot_listen(args: &Serve, error: &AdoptError) -> anyhow::Error {

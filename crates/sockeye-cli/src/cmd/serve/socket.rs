@@ -35,6 +35,14 @@ impl Socket {
         })
     }
 
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Stream(_) => Kind::Stream,
+            Self::SeqPacket(_) => Kind::SeqPacket,
+            Self::Datagram(_) => Kind::Datagram,
+        }
+    }
+
     /// Whom the socket was taken over from.
     pub(super) fn predecessor(&self) -> Option<Peer> {
         match self {

@@ -1,7 +1,6 @@
 //! `serve systemd:NAME`: a socket that the service manager has opened.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
 use sockeye::activation::{self, Passed};
 use sockeye::adopt::{self, AdoptError};
@@ -48,7 +47,7 @@ pub(super) fn take(address: &Address, name: &str) -> anyhow::Result<OwnedFd> {
 
 /// The kind to serve: the socket's own, unless the address insists on one.
 pub(super) fn kind(address: &Address, socket: impl AsFd) -> Result<Kind, AdoptError> {
-    let insists = !address.as_os_str().as_bytes().starts_with(b"systemd:");
+    let insists = address.has_written_kind();
     match adopt::kind(socket)? {
         Some(kind) if !insists => Ok(kind),
         Some(_) => Ok(address.kind()),
