@@ -16,8 +16,8 @@ Examples:
 /// seqpacket: and dgram: addresses each line is a record, and each record that
 /// comes is printed as a line; with dgram: the command ends when the input has
 /// ended and nothing has come for a second. Where standard input and output are
-/// one UNIX socket, as under sockeye serve ADDRESS -- sockeye connect ADDRESS,
-/// file descriptors and records are passed on in both directions.
+/// one UNIX socket, as under sockeye serve --fds ADDRESS -- sockeye connect
+/// ADDRESS, file descriptors and records are passed on in both directions.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Connect {

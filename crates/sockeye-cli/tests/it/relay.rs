@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use sockeye::ancillary::{Received, recv_with, send_with};
+use sockeye::ancillary::{Received, pass_descriptors, recv_with, send_with};
 use sockeye::packet::{BlockingSeqPacket, BlockingSeqPacketListener};
 use sockeye::{Address, Claim, Connector};
 
@@ -69,8 +69,12 @@ fn file_descriptors_that_came_with_records_are_told_of_once() {
 
 /// `serve --fds FRONT -- sockeye connect BACK`
 fn relay(kind: &str, place: &Place) -> Server {
+    relay_with(&["--fds"], kind, place)
+}
+
+fn relay_with(options: &[&str], kind: &str, place: &Place) -> Server {
     let (front, back) = (place.at("front"), place.at("back"));
-    let mut command = Server::command(&["--fds"]);
+    let mut command = Server::command(options);
     command.arg(format!("{kind}{}", front.display()));
     command.args(["--", env!("CARGO_BIN_EXE_sockeye"), "connect"]);
     command.arg(format!("{kind}{}", back.display()));
@@ -226,4 +230,54 @@ fn a_relay_of_sockeye_to_sockeye() {
         );
         front.stop().is_clean();
     }
+}
+
+#[test]
+fn file_descriptors_that_the_other_side_refuses_are_told_of() {
+    for kind in ["", "seqpacket:"] {
+        // The server behind the relay takes none.
+        let place = Place::new();
+        let address = |name| format!("{kind}{}", place.at(name).display());
+        let mut back =
+            Server::started_by(Server::command(&[]).arg(address("back")), place.at("back"));
+        let mut front = relay(kind, &place);
+        let mut command = sockeye();
+        let sent = run(command.args(["send", "--fd", "/dev/null", &address("front"), "lost"]));
+        assert_eq!(sent.text(), "");
+        let told = front.process.stderr.line("the end of connect", |line| {
+            line.starts_with("sockeye: cannot send to")
+                && line.contains("takes no file descriptors")
+        });
+        assert!(told.contains("back"), "{told}");
+        let told = front
+            .process
+            .stderr
+            .line("its status", |line| line.contains("exit status"));
+        assert!(told.contains("exit status: 5"), "{told}");
+        front.stop();
+
+        // The relay itself takes none.
+        let mut front = relay_with(&[], kind, &place);
+        let mut command = sockeye();
+        let sent = run(command.args(["send", "--fd", "/dev/null", &address("front"), "lost"]));
+        sent.fails(5, &["takes no file descriptors"]);
+        front.stop();
+        assert_eq!(back.stop().stdout, "");
+    }
+}
+
+#[test]
+fn file_descriptors_that_the_client_refuses_are_told_of() {
+    let place = Place::new();
+    let back = UnixListener::bind(place.at("back")).expect("a fresh path");
+    let mut relay = relay("", &place);
+    let client = UnixStream::connect(&relay.path).expect("it listens");
+    pass_descriptors(&client, false).expect("Linux 6.16");
+    let (server, _) = back.accept().expect("the relay comes");
+    send_with(&server, b"here", &[null().as_fd()]).expect("the relay takes it");
+    relay.process.stderr.line("the end of connect", |line| {
+        line.starts_with("sockeye: cannot write to standard output: file descriptors came")
+    });
+    assert_eq!({ &client }.read(&mut [0; 1]).expect("the end"), 0);
+    relay.stop();
 }

@@ -51,10 +51,14 @@ impl Exchange<'_> {
     pub(super) fn unsendable(&self, error: &SendError) -> anyhow::Error {
         let address = &self.target.address;
         if let SendError::DescriptorsRefused = error {
+            let advice = match self.may_relay {
+                true => "have it take them",
+                false => "send without --fd, or have it take them",
+            };
             return failure(
                 Exit::NotPermitted,
                 format!(
-                    "cannot send to {address}: the server takes no file descriptors (EPERM); send without --fd, or have it take them (sockeye serve --fds)"
+                    "cannot send to {address}: the server takes no file descriptors (EPERM); {advice} (sockeye serve --fds)"
                 ),
             );
         }

@@ -107,7 +107,7 @@ impl<'a> Output<'a> {
             _ => (&*format!("{closed} file descriptors"), "were"),
         };
         output::complain(&format!(
-            "{came} came from {address} and {was} closed: standard output takes bytes only; receive with a program of your own, or relay with sockeye serve ADDRESS -- sockeye connect {address}"
+            "{came} came from {address} and {was} closed: standard output takes bytes only; receive with a program of your own, or relay with sockeye serve --fds ADDRESS -- sockeye connect {address}"
         ));
         Exit::Incomplete
     }
@@ -124,14 +124,14 @@ pub(crate) fn one_socket() -> Option<Channel> {
 }
 
 fn unsent(error: SendError) -> anyhow::Error {
-    use ErrorKind::{BrokenPipe, ConnectionReset, PermissionDenied};
+    use ErrorKind::{BrokenPipe, ConnectionReset};
     let (exit, text) = match error {
         SendError::Io(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
             return by_signal(Signal::PIPE);
         }
-        SendError::Io(error) if error.kind() == PermissionDenied => (
+        SendError::DescriptorsRefused => (
             Exit::NotPermitted,
-            "the socket there does not take file descriptors (SO_PASSRIGHTS), and the answer has some; its program must take them".to_owned(),
+            "file descriptors came with the answer, and who is there takes none (EPERM); have that program take them".to_owned(),
         ),
         error => (Exit::Failed, error.to_string()),
     };
