@@ -33,8 +33,11 @@ connections of that user. A listener of --inetd-listener is descriptor 3
 SIGINT, SIGTERM and SIGHUP drain: no newcomer is let in, requests that have
 begun are answered, for at most the time of --drain. A second signal cuts them
 off; programs get SIGTERM then, with all of their process group, and SIGKILL
-when they have ended, or two seconds later. With --takeover, SIGHUP restarts
-instead: the command is started anew with the same arguments and takes over.
+when they have ended, or two seconds later. Processes that a program has left
+running when it ended, with the connection open, have the time of the drain too;
+then they go on, and their connections count as aborted. With --takeover, SIGHUP
+restarts instead: the command is started anew with the same arguments and takes
+over.
 
 Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
 systemd: the only one. Type=notify and WatchdogSec= work at any address.";

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod drain;
+mod ending;
 mod environment;
 mod interop;
 mod limits;

@@ -6,9 +6,17 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process_group, pidfd_send_signal, waitid,
+};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::sys;
+
+/// What the kernel needs at most to end a process, unless that is stuck.
+const AFTER_KILL: Duration = Duration::from_secs(1);
 
 /// A process that a [`Program`](super::Program) was started in; it leads a process group.
 ///
@@ -58,19 +66,26 @@ impl Child {
     }
 
     /// Ends it with all of its process group: SIGTERM, and SIGKILL once it has ended or `grace` is
-    /// over.
+    /// over. One that has left its group is signalled too; what it has started there is not.
     ///
     /// # Errors
-    /// As [`Child::wait`].
+    /// As [`Child::wait`]. [`io::ErrorKind::TimedOut`] where it has not ended a second after SIGKILL,
+    /// as in a system call that cannot be interrupted.
     ///
     /// # Cancel safety
     /// Dropping the future leaves it to run, or to be ended by another call.
     pub async fn terminate(&mut self, grace: Duration) -> io::Result<ExitStatus> {
-        // Until it is reaped, its pid means nobody else, nor does its group's.
-        let _ = kill_process_group(self.pid, Signal::TERM);
+        signal(self.pid, self.as_fd(), Signal::TERM);
         let _ = tokio::time::timeout(grace, self.ended()).await;
-        let _ = kill_process_group(self.pid, Signal::KILL);
-        self.wait().await
+        signal(self.pid, self.as_fd(), Signal::KILL);
+        match tokio::time::timeout(AFTER_KILL, self.ended()).await {
+            Ok(ended) => ended?,
+            Err(_) => {
+                let why = "it does not end after SIGKILL";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+        }
+        self.reap()
     }
 
     /// A pidfd is readable when its process has ended (pidfd_open(2)).
@@ -82,7 +97,9 @@ impl Child {
     fn reap(&mut self) -> io::Result<ExitStatus> {
         // Whatever waitid(2) says, there is nothing left to be waited for.
         self.reaped = true;
-        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+        // Without waiting: it has ended, but where it is traced its tracer is told first.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), ended)?;
         let raw = status.and_then(|status| {
             let exited = status.exit_status().map(|code| (code & 0xff) << 8);
             exited.or(status.terminating_signal())
@@ -107,9 +124,28 @@ impl Drop for Child {
     }
 }
 
-/// Kills the group, and reaps its leader if that has ended already.
+/// Signals the group of a process, and that itself where it has left the group.
+fn signal(pid: Pid, pidfd: BorrowedFd<'_>, signal: Signal) {
+    let sent = sys::process::signal_group(pidfd, signal);
+    if matches!(sent, Err(Errno::INVAL | Errno::NOSYS)) && is_unreaped(pidfd) {
+        // Until it is reaped, its pid means nobody else, nor does its group's.
+        let _ = kill_process_group(pid, signal);
+    }
+    // Not twice: some programs take a second SIGTERM for impatience.
+    if getpgid(Some(pid)) != Ok(pid) {
+        let _ = pidfd_send_signal(pidfd, signal);
+    }
+}
+
+/// Where SIGCHLD is ignored, the kernel reaps.
+fn is_unreaped(pidfd: BorrowedFd<'_>) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::PidFd(pidfd), look).is_ok()
+}
+
+/// Kills it with its group, and reaps it if it has ended already.
 fn kill(pid: Pid, pidfd: BorrowedFd<'_>) {
-    let _ = kill_process_group(pid, Signal::KILL);
+    signal(pid, pidfd, Signal::KILL);
     let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     let _ = waitid(WaitId::PidFd(pidfd), now);
 }

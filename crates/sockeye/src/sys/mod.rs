@@ -5,6 +5,8 @@ pub(crate) mod fd;
 pub(crate) mod fork;
 pub(crate) mod message;
 pub(crate) mod peer;
+#[cfg(feature = "tokio")]
+pub(crate) mod process;
 pub(crate) mod socket;
 #[cfg(feature = "tokio")]
 pub(crate) mod spawn;

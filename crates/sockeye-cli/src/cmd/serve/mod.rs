@@ -2,6 +2,7 @@
 
 mod allowed;
 mod answers;
+mod background;
 mod datagrams;
 mod descriptors;
 mod environment;
@@ -19,8 +20,8 @@ mod undelivered;
 mod visits;
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::address::escaped;
@@ -140,8 +141,10 @@ async fn serve(
     let stop = handler.stop.clone();
     let cut_off = CancellationToken::new();
     let pending = Arc::<Pending>::default();
+    let began = Arc::<OnceLock<Instant>>::default();
     let watch = {
         let (stop, cut_off) = (stop.clone(), cut_off.clone());
+        let began = Arc::clone(&began);
         let pending = Arc::clone(&pending);
         let notify = Arc::clone(&notify);
         let drain = args.drain;
@@ -156,6 +159,7 @@ async fn serve(
                 }
                 () = stop.cancelled() => {}
             }
+            began.get_or_init(Instant::now);
             notify.stopping();
             let name = signals.next().await;
             cut_off.cancel();
@@ -226,21 +230,25 @@ async fn serve(
                 allowed,
                 drain: args.drain,
                 once: args.once,
-                cut_off,
+                cut_off: cut_off.clone(),
             };
             server.run(socket).await
         }
     };
+    let mut report = match &result {
+        Ok(report) => *report,
+        Err(error) => error.report,
+    };
+    if let Some(programs) = &programs {
+        let until = began.get_or_init(Instant::now).checked_add(args.drain);
+        programs.background.wait(until, &cut_off, &mut report).await;
+    }
     watch.abort();
     output.abort();
     if let Some(restarts) = restarts {
         restarts.abort();
     }
 
-    let report = match &result {
-        Ok(report) => *report,
-        Err(error) => error.report,
-    };
     if let Err(error) = &result {
         tracing::error!("{error}; stopped");
     }

@@ -75,20 +75,25 @@ pub(super) async fn serve(
         );
     }
     let exit = match &mut running {
-        Some(child) => end(child, drain, signals).await?,
+        Some(child) => end(child, drain, signals).await,
         None => Exit::Done,
     };
     info!("stopped: program starts {starts}");
     Ok(exit)
 }
 
-async fn end(child: &mut Child, drain: Duration, signals: &mut Signals) -> anyhow::Result<Exit> {
-    let status = tokio::select! {
-        status = child.terminate(drain) => status?,
-        _ = signals.next() => child.terminate(Duration::ZERO).await?,
+async fn end(child: &mut Child, drain: Duration, signals: &mut Signals) -> Exit {
+    let ended = tokio::select! {
+        ended = child.terminate(drain) => ended,
+        _ = signals.next() => child.terminate(Duration::ZERO).await,
     };
-    Ok(match status.signal() == Some(Signal::KILL.as_raw()) {
-        true => Exit::Incomplete,
-        false => Exit::Done,
-    })
+    match ended {
+        Ok(status) if status.signal() != Some(Signal::KILL.as_raw()) => Exit::Done,
+        Ok(_) => Exit::Incomplete,
+        Err(error) => {
+            let pid = child.pid().as_raw_pid();
+            warn!("program {pid}: how it ended is not known: {error}");
+            Exit::Incomplete
+        }
+    }
 }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::background::{Background, Inode};
 use super::environment::{self, Local};
 use crate::args::Serve;
 use crate::exit::{Exit, failure};
@@ -75,6 +76,8 @@ pub(super) struct Programs {
     local: Local,
     patience: Duration,
     users: Users,
+    /// What programs have left running.
+    pub(super) background: Background,
     throttle: Throttle,
 }
 
@@ -85,6 +88,7 @@ impl Programs {
             local: Local::new(args.env, &args.address, socket),
             patience: args.first_byte_timeout.unwrap_or(PATIENCE),
             users: Users::default(),
+            background: Background::default(),
             throttle: Throttle::new(),
         })
     }
@@ -112,13 +116,16 @@ impl Programs {
             "program {pid} for {}: started",
             Sender::new(peer).describe()
         );
+        let inode = Inode::of(&connection);
+        let shutdown = connection.shutdown();
         // Closed here, so that the client sees the end with the program's; it keeps its place.
         let (stream, _slot) = connection.into_parts();
         drop(stream);
         let status = tokio::select! {
             status = child.wait() => status,
-            () = cut_off.cancelled() => child.terminate(GRACE).await,
+            () = cut_off.cancelled() => return self.tell(pid, peer, child.terminate(GRACE).await),
         };
+        self.background.ended(inode, shutdown.is_cancelled());
         self.tell(pid, peer, status);
     }
 

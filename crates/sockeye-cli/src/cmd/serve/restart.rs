@@ -154,13 +154,3 @@ impl Restart {
         command.args(arguments).spawn()
     }
 }
-
-/// Whether whoever started us has SIGHUP ignored (proc_pid_status(5), `SigIgn`).
-pub(super) fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask & 1 != 0)
-}

@@ -1,0 +1,121 @@
+//! Programs that do not want to end, and what they leave running.
+
+use std::fs;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use super::script;
+use crate::support::{Place, Server, eventually, python, require_peer};
+
+/// Goes over to the process group of the server's parent, and takes no SIGTERM.
+const LEAVES: &str = r"
+import os, signal, sys, time
+os.setpgid(0, os.getpgid(os.getppid()))
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1] + '.new', 'w').write(str(os.getpid()))
+os.rename(sys.argv[1] + '.new', sys.argv[1])
+time.sleep(1000)
+";
+
+fn pid(text: &str) -> Pid {
+    let number = text.trim().parse().expect("a pid");
+    Pid::from_raw(number).expect("not 0")
+}
+
+#[test]
+fn a_program_that_leaves_its_process_group_is_ended() {
+    let Some(interpreter) = python("") else {
+        return;
+    };
+    let Some(env) = require_peer("env") else {
+        return;
+    };
+    let interpreter = interpreter.get_program();
+    for (kind, options) in [
+        ("unix", &[][..]),
+        ("dgram", &[]),
+        ("unix", &["--inetd-listener"]),
+    ] {
+        for ignored in ["", "--ignore-signal=CHLD"] {
+            let place = Place::new();
+            let file = place.at("pid");
+            let mut command = Command::new(&env);
+            command.args(Some(ignored).filter(|ignored| !ignored.is_empty()));
+            command.arg(env!("CARGO_BIN_EXE_sockeye"));
+            command.args(["serve", "--drain", "100ms"]).args(options);
+            command.arg(format!("{kind}:{}", place.socket().display()));
+            command.arg("--").arg(interpreter).args(["-c", LEAVES]);
+            let mut server = Server::started_by(command.arg(&file), place.socket());
+            let _client = match kind {
+                "dgram" => {
+                    let client = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
+                    client.send_to(b"x", &server.path).expect("a server");
+                    None
+                }
+                _ => Some(server.client()),
+            };
+            let program = pid(&eventually("it has left", || {
+                fs::read_to_string(&file).ok()
+            }));
+            let ending = server.stop();
+            ending_is_incomplete(kind, options, &ending.stderr, ending.code);
+            eventually("it has gone", || {
+                test_kill_process(program).is_err().then_some(())
+            });
+        }
+    }
+}
+
+#[track_caller]
+fn ending_is_incomplete(kind: &str, options: &[&str], stderr: &str, code: Option<i32>) {
+    assert_eq!(code, Some(7), "{kind} {options:?}: {stderr}");
+}
+
+#[test]
+fn what_a_program_leaves_running_is_waited_for_and_counted() {
+    for ends_in_time in [true, false] {
+        // Where there is no time for it, the program would be cut off itself.
+        for in_drain in if ends_in_time {
+            &[true, false][..]
+        } else {
+            &[false]
+        } {
+            let place = Place::new();
+            let drain = if ends_in_time { "60s" } else { "100ms" };
+            let leaves = "read word; sleep 1000 2>/dev/null & echo $!";
+            let mut server = script(&place, &["-v", "--drain", drain], leaves);
+            let mut client = server.client();
+            if *in_drain {
+                server.terminate();
+                server
+                    .process
+                    .stderr
+                    .line("the drain", |line| line.contains("stopping on"));
+            }
+            client.send("go\n");
+            let left = pid(&client.line());
+            server
+                .process
+                .stderr
+                .line("the program's end", |line| line.contains(": done"));
+            if !in_drain {
+                server.terminate();
+            }
+            if ends_in_time {
+                server.await_release();
+                kill_process(left, Signal::KILL).expect("it is ours");
+                server.ending().is_clean();
+                continue;
+            }
+            let ending = server.ending();
+            assert_eq!(ending.was_cut().aborted, 1);
+            assert!(
+                ending.stderr.contains("still open in processes"),
+                "{ending:#?}"
+            );
+            // It goes on.
+            kill_process(left, Signal::KILL).expect("it is there");
+        }
+    }
+}
