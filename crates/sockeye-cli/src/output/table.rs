@@ -56,6 +56,12 @@ impl Table {
         total(&self.natural().into_iter().map(Some).collect::<Vec<_>>()) <= width
     }
 
+    /// Whether the first column has no place.
+    pub(crate) fn leaves_out_first(&self, width: usize) -> bool {
+        let fit = self.fitted(&self.natural(), width);
+        fit.widths.first().is_some_and(Option::is_none)
+    }
+
     /// Whether all cells of a column are this text.
     pub(crate) fn is_all(&self, column: usize, text: &str) -> bool {
         self.texts(column).all(|cell| cell.trim_start() == text)

@@ -75,6 +75,9 @@ fn without_the_least_telling<R: Row>(
             filled = fill(args, &kept, rows, Form::Brief);
         }
     }
+    if filled.leaves_out_first(width) {
+        filled = fill(args, &kept[1..], rows, Form::Brief);
+    }
     filled
 }
 

@@ -142,13 +142,14 @@ fn a_kind_that_not_all_have_and_an_end_that_is_there_are_told() {
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let _pair = connected(&listener);
     let datagram = std::os::unix::net::UnixDatagram::bind(place.at("d")).expect("a fresh path");
-    let text = on_terminal(
-        ls([place.socket(), place.at("d")]).env("COLUMNS", "100"),
-        100,
-    );
-    drop(datagram);
+    let text = on_terminal(&mut ls([place.socket(), place.at("d")]), 100);
     assert!(text.contains("KIND") && text.contains("datagram"), "{text}");
     assert!(text.contains("PEER-USER"), "{text}");
+    // Where it has no place after all, the state shows what belongs to what.
+    let text = on_terminal(&mut ls([place.socket(), place.at("d")]), 60);
+    assert!(!text.contains("KIND"), "{text}");
+    assert!(text.contains("\n  connected "), "{text}");
+    drop(datagram);
 }
 
 #[test]
