@@ -85,7 +85,8 @@ pub(crate) struct Serve {
 
     /// Hold at most so many bytes of all messages together that are not
     /// complete, and of answers that wait to be taken: over it, the connection
-    /// that holds most is closed [default: 64MiB, or four times --max-message]
+    /// that holds most is closed; and as many of lines that wait to be printed
+    /// [default: 64MiB, or four times --max-message]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_buffered: Option<usize>,
 
@@ -202,7 +203,8 @@ pub(crate) struct Serve {
     /// Start PROGRAM once, at the first connection, with the listening socket
     /// itself, and again when it has ended and another one comes
     #[arg(long, requires = "program", conflicts_with_all = [
-        "takeover", "env", "max_connections", "max_per_uid", "first_byte_timeout",
+        "takeover", "env", "max_connections", "max_per_uid", "allow_users", "allow_groups",
+        "first_byte_timeout",
     ])]
     pub(crate) inetd_listener: bool,
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
@@ -22,6 +22,21 @@ pub(crate) struct Lines {
     /// Told of the first line.
     begun: Notify,
     has_begun: AtomicBool,
+    /// How many bytes wait for the lock, and may.
+    waiting: AtomicUsize,
+    limit: usize,
+}
+
+/// A line that waits for others to be written.
+struct Waiting<'a> {
+    all: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 enum Target {
@@ -32,10 +47,11 @@ enum Target {
 }
 
 impl Lines {
+    /// `limit` is how many bytes may wait for a reader that does not read.
     // The deprecated constructor is unsound for types whose descriptor is not their own; OwnedFd's
     // is. Its successor is unsafe, and there is no unsafe code in this crate.
     #[allow(deprecated)]
-    pub(crate) fn stdout() -> io::Result<Self> {
+    pub(crate) fn stdout(limit: usize) -> io::Result<Self> {
         let fd = io::stdout().as_fd().try_clone_to_owned()?;
         let target = match AsyncFd::try_with_interest(fd, Interest::WRITABLE) {
             Ok(fd) => Target::Pipe(fd),
@@ -49,6 +65,8 @@ impl Lines {
             target: Mutex::new(target),
             begun: Notify::new(),
             has_begun: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            limit,
         })
     }
 
@@ -76,9 +94,21 @@ impl Lines {
         }
     }
 
-    /// Writes a line that ends in its newline.
-    pub(crate) async fn write(&self, line: &[u8]) -> io::Result<()> {
-        let target = self.target.lock().await;
+    /// Whether a line would have to wait for others.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.target.try_lock().is_err()
+    }
+
+    /// Writes a line that ends in its newline, while so many more bytes are held; `false`, and it is
+    /// not written, where too many wait.
+    pub(crate) async fn write(&self, line: &[u8], held: usize) -> io::Result<bool> {
+        let target = match self.target.try_lock() {
+            Ok(target) => target,
+            Err(_) => match self.enter(line.len() + held) {
+                Some(_waiting) => self.target.lock().await,
+                None => return Ok(false),
+            },
+        };
         let mut rest = line;
         while !rest.is_empty() {
             let written = match &*target {
@@ -98,7 +128,16 @@ impl Lines {
         if !self.has_begun.swap(true, Ordering::Relaxed) {
             self.begun.notify_one();
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn enter(&self, bytes: usize) -> Option<Waiting<'_>> {
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = Waiting {
+            all: &self.waiting,
+            bytes,
+        };
+        (before + bytes <= self.limit).then_some(waiting)
     }
 }
 

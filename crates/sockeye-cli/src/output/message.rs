@@ -54,6 +54,10 @@ impl Sender {
         Self { peer, command }
     }
 
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
+
     fn pid(&self) -> Option<i32> {
         Some(self.peer?.pid()?.as_raw_pid())
     }

@@ -1,10 +1,11 @@
 //! What clients can have a server hold: bounded for all of them together, and others are served.
 
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{Place, REPLY, Server, run, run_with_input, sockeye};
+use crate::support::{Client, Place, REPLY, Server, eventually, run, run_with_input, sockeye};
 
 /// What a server takes besides what it holds for its clients: the program, and a read buffer.
 const BASE_KIB: u64 = 24 * 1024;
@@ -156,4 +157,57 @@ fn limits_that_cannot_be_are_wrong_usage() {
     usage(&timeout, "dgram:/nowhere/s", &["--message-timeout"]);
     let echo = ["--message-timeout", "1s", "--echo"];
     usage(&echo, "/nowhere/s", &["--message-timeout", "no end"]);
+}
+
+#[test]
+fn messages_that_wait_for_the_reader_of_the_output_are_bounded() {
+    const CLIENTS: usize = 40;
+    const SIZE: usize = 900_000;
+    let place = Place::new();
+    let (mut reader, writer) = std::io::pipe().expect("two descriptors");
+    let mut command = Server::command(&["--max-buffered", "4MiB"]);
+    command
+        .arg(place.socket())
+        .stdout(writer)
+        .stderr(std::process::Stdio::null());
+    let mut server = command.spawn().expect("it starts");
+    drop(command);
+    eventually("it listens", || UnixStream::connect(place.socket()).ok());
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = Client::connect(place.socket());
+            std::thread::spawn(move || {
+                let mut message = vec![b'x'; SIZE];
+                message.push(b'\n');
+                // It may be closed on the way.
+                let sent = client.stream().write_all(&message).is_ok();
+                sent && client.rest_or_reset() == format!("{REPLY}\n").as_bytes()
+            })
+        })
+        .collect();
+    let status = format!("/proc/{}/status", server.id());
+    eventually("most are closed", || {
+        let ended = clients.iter().filter(|client| client.is_finished()).count();
+        (ended >= CLIENTS - 6).then_some(())
+    });
+    let status = fs::read_to_string(status).expect("it runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak: u64 = peak
+        .and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok())
+        .expect("a number");
+    assert!(peak < BASE_KIB + 16 * 1024, "{peak} KiB");
+    // Whoever waited gets its answer when the output is read, and nobody's line is cut.
+    let pid = rustix::process::Pid::from_child(&server);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("our own child");
+    let mut output = String::new();
+    reader.read_to_string(&mut output).expect("it ends");
+    let served = clients
+        .into_iter()
+        .filter_map(|client| client.join().ok())
+        .filter(|served| *served);
+    let lines = output
+        .lines()
+        .inspect(|line| assert!(line.len() > SIZE, "a whole line"));
+    assert_eq!(lines.count(), served.count());
+    assert_eq!(server.wait().expect("our own child").code(), Some(7));
 }

@@ -284,6 +284,12 @@ impl Messages {
         }
     }
 
+    /// Gives back what memory it can, for a handler that is about to wait for something else:
+    /// without it, bytes that came behind the message stay in a buffer of 64 KiB.
+    pub fn shrink(&mut self) {
+        self.keep_the_rest();
+    }
+
     /// How many bytes have come of a message that is not complete.
     #[must_use]
     pub fn begun(&self) -> usize {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 use sockeye::{Peer, ids, peer};
+use tracing::warn;
 
 /// Users and groups; the server's own user is always among them.
 #[derive(Debug, Clone)]
@@ -18,6 +19,13 @@ impl Allowed {
     pub(super) fn new(uids: &[u32], gids: &[u32]) -> Option<Self> {
         if uids.is_empty() && gids.is_empty() {
             return None;
+        }
+        let unknown =
+            |all: &[u32], known: fn(u32) -> Option<u32>| all.iter().any(|&id| known(id).is_none());
+        if unknown(uids, ids::uid) || unknown(gids, ids::gid) {
+            warn!(
+                "in this user namespace the id that --allow-user or --allow-group names stands for all who have no mapping; nobody is let in by it"
+            );
         }
         Some(Self {
             uids: uids.iter().copied().chain(ids::own_uid()).collect(),

@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use sockeye::Peer;
-use sockeye::framing::{Framing, FramingError, Message};
+use sockeye::framing::{Framing, FramingError};
 use sockeye::server::{Connection, LimitError, Messages, echo};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -44,6 +45,8 @@ pub(super) struct Handler {
     /// That nobody reads the output any more was said.
     is_abandoned: OnceLock<()>,
     drain: Duration,
+    /// Whether a message was lost.
+    pub(super) is_incomplete: AtomicBool,
 }
 
 impl Handler {
@@ -58,7 +61,9 @@ impl Handler {
         let lines = match answer {
             Answer::Echo => None,
             _ if !args.program.is_empty() => None,
-            _ => Some(Lines::stdout().map_err(|error| cannot_start(args, &error))?),
+            _ => Some(
+                Lines::stdout(args.max_buffered()).map_err(|error| cannot_start(args, &error))?,
+            ),
         };
         Ok(Self {
             lines,
@@ -76,6 +81,7 @@ impl Handler {
             output_error: OnceLock::new(),
             is_abandoned: OnceLock::new(),
             drain: args.drain,
+            is_incomplete: AtomicBool::new(false),
         })
     }
 
@@ -217,7 +223,22 @@ impl Handler {
             let sender =
                 sender.get_or_insert_with(|| self.sender(messages.connection().peer().ok()));
             let descriptors = Passed(messages.descriptors());
-            Box::pin(self.show_message(message, descriptors, sender)).await;
+            let line = self.line(
+                &Received {
+                    payload: &message.payload,
+                    size: message.size,
+                    descriptors: &descriptors.0,
+                },
+                sender,
+            );
+            // They may be much, and the output slow.
+            drop((message, descriptors));
+            if self.lines.as_ref().is_some_and(Lines::is_busy) {
+                messages.shrink();
+            }
+            if !Box::pin(self.print(line, messages.begun(), sender)).await {
+                return Ok(());
+            }
             if listens && !self.framed.is_empty() {
                 listens = match send(messages, self.framed.clone()) {
                     Sent::Done(sent) => takes_answers(sent)?,
@@ -225,15 +246,6 @@ impl Handler {
                 };
             }
         }
-    }
-
-    async fn show_message(&self, message: Message, descriptors: Passed, sender: &Sender) {
-        let received = Received {
-            payload: &message.payload,
-            size: message.size,
-            descriptors: &descriptors.0,
-        };
-        self.show(&received, sender).await;
     }
 
     /// Whether anything is printed. If not, nobody need be looked up for it.
@@ -246,26 +258,52 @@ impl Handler {
         Sender::known_by(&self.names, peer)
     }
 
-    /// Prints what came; if that fails for good, the server stops: its work could not be seen.
-    pub(super) async fn show(&self, received: &Received<'_>, sender: &Sender) {
+    /// Prints what came, as [`Self::print`] does.
+    pub(super) async fn show(&self, received: &Received<'_>, sender: &Sender) -> bool {
+        let line = self.line(received, sender);
+        self.print(line, received.payload.len(), sender).await
+    }
+
+    fn line(&self, received: &Received<'_>, sender: &Sender) -> io::Result<Vec<u8>> {
+        match (&self.lines, self.json) {
+            (None, _) => Ok(Vec::new()),
+            (_, true) => Ok(message::as_json(received, sender)?),
+            (_, false) => Ok(message::as_text(received, sender)),
+        }
+    }
+
+    /// Prints a line, while so many more bytes are held; if that fails for good, the server stops:
+    /// its work could not be seen. `false` where standard output is not read, and too much waits for
+    /// it already.
+    async fn print(&self, line: io::Result<Vec<u8>>, held: usize, sender: &Sender) -> bool {
         let Some(lines) = &self.lines else {
-            return;
+            return true;
         };
-        let written = match self.json {
-            true => match message::as_json(received, sender) {
-                Ok(line) => lines.write(&line).await,
-                Err(error) => Err(error.into()),
-            },
-            false => lines.write(&message::as_text(received, sender)).await,
+        let written = match line {
+            Ok(line) => lines.write(&line, held).await,
+            Err(error) => Err(error),
         };
-        if let Err(error) = written {
-            match output::is_of_a_reader_gone(&error) {
-                true => self.abandon(),
-                false if self.output_error.get().is_some() => {}
-                false => error!("cannot write to standard output: {error}; stopping"),
+        match written {
+            Ok(true) => true,
+            Ok(false) => {
+                self.is_incomplete.store(true, Ordering::Relaxed);
+                let text = format!(
+                    "sent a message that is lost: standard output is not read, and {} bytes wait for it (--max-buffered); its connection is closed",
+                    self.max_buffered
+                );
+                self.complain(|| sender.peer(), &text);
+                false
             }
-            let _ = self.output_error.set(error);
-            self.stop.cancel();
+            Err(error) => {
+                match output::is_of_a_reader_gone(&error) {
+                    true => self.abandon(),
+                    false if self.output_error.get().is_some() => {}
+                    false => error!("cannot write to standard output: {error}; stopping"),
+                }
+                let _ = self.output_error.set(error);
+                self.stop.cancel();
+                true
+            }
         }
     }
 

@@ -49,7 +49,9 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
                 size: record.payload.len(),
                 descriptors: &descriptors.0,
             };
-            Box::pin(handler.show(&received, sender)).await;
+            if !Box::pin(handler.show(&received, sender)).await {
+                return Ok(());
+            }
         }
         drop(descriptors);
         if let Some(answer) = handler.answer_to(&record.payload).filter(|_| listens) {

@@ -107,6 +107,13 @@ impl Client {
         bytes
     }
 
+    /// Everything up to the end of input, or to a reset.
+    pub(crate) fn rest_or_reset(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.0.read_to_end(&mut bytes);
+        bytes
+    }
+
     /// The server closed (or reset) the connection and sent nothing before.
     #[track_caller]
     pub(crate) fn is_cut(&mut self) {
