@@ -29,6 +29,10 @@ impl Connection {
         self.deadline = deadline;
     }
 
+    pub(super) fn wait_at_most_until(&mut self, deadline: Instant) {
+        self.deadline = Some(self.deadline.map_or(deadline, |now| now.min(deadline)));
+    }
+
     /// Sends a frame without waiting: there is room for all that a side may say. `false` if it
     /// could not be sent: the other side does not listen any more, and reading tells what it said
     /// before.

@@ -20,10 +20,13 @@ use crate::peer::Peer;
 
 /// Between two attempts to accept, where descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);
-/// So many connections are held. One that says nothing gives way to the next one.
+/// So many connections are held. The oldest one that has said least gives way to the next one.
 const CANDIDATES: usize = 16;
+/// How long one that has an offer may look at it while another one waits.
+const HURRY: Duration = Duration::from_secs(3);
 
-/// Where successors ask. One at a time has an offer; the others wait.
+/// Where successors ask. One at a time has an offer; the others wait. The latest is the next: it is
+/// the one that was started last, and who came before may hang.
 pub(crate) struct Control {
     listener: SeqPacketListener,
     /// In the order in which they have come.
@@ -78,6 +81,7 @@ impl Control {
                     let had_offer = candidate.side.has_offer();
                     candidate.take(event);
                     match candidate.side {
+                        Predecessor::Asked => self.hurry(),
                         Predecessor::HandedOver => {
                             return Request::Taken(self.candidates.remove(index).peer);
                         }
@@ -103,6 +107,19 @@ impl Control {
         if let Some(frame) = candidate.side.offer() {
             candidate.connection.say(frame, descriptors);
             candidate.connection.wait_until(Some(Instant::now() + STEP));
+            self.hurry();
+        }
+    }
+
+    /// Whoever has an offer and has not looked at it yet keeps another one waiting, maybe.
+    fn hurry(&mut self) {
+        let sides = || self.candidates.iter().map(|candidate| candidate.side);
+        let is_awaited = sides().any(|side| side == Predecessor::Asked);
+        if let Some(index) = sides().position(|side| side == Predecessor::Offered)
+            && is_awaited
+        {
+            let soon = Instant::now() + HURRY;
+            self.candidates[index].connection.wait_at_most_until(soon);
         }
     }
 
@@ -151,7 +168,7 @@ impl Control {
     fn next_in_turn(&self) -> Option<usize> {
         let may = self.offers && self.holder().is_none();
         let mut sides = self.candidates.iter().map(|candidate| candidate.side);
-        sides.position(|side| may && side == Predecessor::Asked)
+        sides.rposition(|side| may && side == Predecessor::Asked)
     }
 
     /// Waits for whatever comes first. What somebody has said comes before newcomers.
@@ -185,18 +202,20 @@ impl Control {
         }
         let mut connection = Connection::new(socket);
         connection.wait_until(Some(Instant::now() + STEP));
-        let mut newcomer = Candidate {
+        let newcomer = Candidate {
             connection,
             peer,
             side: Predecessor::Connected,
         };
         if self.candidates.len() >= CANDIDATES {
-            let mut sides = self.candidates.iter().map(|candidate| candidate.side);
-            let Some(silent) = sides.position(|side| side == Predecessor::Connected) else {
-                newcomer.take(Event::Deadline);
-                return;
+            let oldest = |wanted| {
+                let mut sides = self.candidates.iter().map(|candidate| candidate.side);
+                sides.position(|side| side == wanted)
             };
-            self.candidates.remove(silent).take(Event::Deadline);
+            let least = oldest(Predecessor::Connected).or_else(|| oldest(Predecessor::Asked));
+            if let Some(index) = least {
+                self.candidates.remove(index).take(Event::Deadline);
+            }
         }
         self.candidates.push(newcomer);
     }

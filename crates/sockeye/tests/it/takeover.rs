@@ -405,6 +405,29 @@ async fn silent_connections_keep_no_successor_waiting() {
     }
 }
 
+/// As many as are held, and more, have asked, and one of them has an offer.
+#[tokio::test]
+async fn successors_that_hang_keep_the_latest_waiting_for_one_of_them_at_most() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let mut hanging = vec![Asker::offered(&place).await];
+    for _ in 0..40 {
+        let asker = Asker::connect(&place).await;
+        asker.say(&HELLO).await;
+        settled().await;
+        hanging.push(asker);
+    }
+    let latest = Asker::connect(&place).await;
+    latest.say(&HELLO).await;
+    let clock = Clock::stop();
+    clock.pass(4000 * MILLISECOND).await;
+    assert_eq!(hanging[0].hear().await.0, CANCEL);
+    assert_eq!(latest.hear().await, (OFFER.to_vec(), 3));
+    latest.say(&READY).await;
+    latest.say(&SERVING).await;
+    server.result().await.unwrap();
+}
+
 #[tokio::test]
 async fn one_successor_at_a_time_has_an_offer() {
     let place = Place::new();
