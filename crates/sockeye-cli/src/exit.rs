@@ -135,9 +135,9 @@ fn of_connect(error: &ConnectError) -> Exit {
         | ConnectErrorKind::NotListening { .. }
         | ConnectErrorKind::NotASocket(_)
         | ConnectErrorKind::WrongKind { .. } => Exit::NothingThere,
-        ConnectErrorKind::DirectoryDenies { .. } | ConnectErrorKind::ModeDenies { .. } => {
-            Exit::NotPermitted
-        }
+        ConnectErrorKind::DirectoryDenies { .. }
+        | ConnectErrorKind::ModeDenies { .. }
+        | ConnectErrorKind::Denied => Exit::NotPermitted,
         ConnectErrorKind::BacklogFull => Exit::TimedOut,
         ConnectErrorKind::WrongAddressKind { .. }
         | ConnectErrorKind::NotAnAddressToCall

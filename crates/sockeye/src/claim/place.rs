@@ -219,8 +219,20 @@ pub(crate) enum Fault {
     Denied(PathBuf),
 }
 
-/// Walks down to the directory `parent` and finds what is in the way.
+/// Walks down to the directory `parent` and finds what is in the way. A directory that denies is named
+/// by its absolute path, also where a symbolic link has led to it.
 pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
+    fault_behind(parent, MOST_LINKS)
+}
+
+/// As many symbolic links as the kernel follows (MAXSYMLINKS of linux/namei.h).
+const MOST_LINKS: u32 = 40;
+
+fn fault_behind(parent: &Path, links: u32) -> Option<Fault> {
+    let denied = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Some(Fault::Denied(path))
+    };
     let mut walked = PathBuf::new();
     for part in parent.components() {
         let above = match part {
@@ -233,12 +245,25 @@ pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
             Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
             Ok(_) => return Some(Fault::NotADirectory(walked)),
             Err(Errno::NOENT) => return Some(Fault::Missing(walked)),
-            Err(Errno::ACCESS) => return Some(Fault::Denied(above)),
+            Err(Errno::ACCESS) => {
+                // What is denied may lie behind a link that can be read.
+                return match std::fs::read_link(&walked) {
+                    Ok(target) if links > 0 => {
+                        let target = above.join(target);
+                        let fault = fault_behind(target.parent()?, links - 1);
+                        fault.or_else(|| fault_behind(&target, links - 1))
+                    }
+                    _ => denied(&above),
+                };
+            }
             Err(_) => return None,
         }
     }
     let searchable = accessat(CWD, parent, Access::EXEC_OK, AtFlags::EACCESS);
-    (searchable == Err(Errno::ACCESS)).then(|| Fault::Denied(parent.to_owned()))
+    match searchable {
+        Err(Errno::ACCESS) => denied(parent),
+        _ => None,
+    }
 }
 
 /// A name in the same directory that nobody else uses: only for a moment, while a path that is too

@@ -1,21 +1,18 @@
 //! [`ConnectError`]: why there is no connection.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, readlink, stat};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::address::{Address, Kind, Name, escaped};
+use crate::address::{Address, Kind, escaped};
 use crate::adopt::AdoptError;
-use crate::claim::{Doubt, Fault, Probe, advice, fault_in, in_words, probe};
-use crate::ids::{self, Shown};
-use crate::inspect::{diag, is_bound_to};
+use crate::claim::{Doubt, advice, in_words};
+use crate::ids::Shown;
 
 /// Why there is no connection: what was tried, what was found, what to do.
 #[derive(Debug)]
@@ -71,6 +68,9 @@ pub enum ConnectErrorKind {
         /// mapping in our user namespace is `None`.
         mode_and_owner: Option<(u32, Option<u32>)>,
     },
+    /// Permissions let us connect, and the kernel refuses: a security module (SELinux, AppArmor,
+    /// Landlock) or a seccomp filter.
+    Denied,
     /// A server is there but its backlog stayed full.
     BacklogFull,
     /// The address is of another kind than the connection asked for.
@@ -103,35 +103,9 @@ impl ConnectError {
         }
     }
 
-    /// Looks at the address to find out why connect(2) failed.
-    pub(super) fn explain(address: &Address, errno: Errno) -> Self {
-        let kind = match (errno, address.name()) {
-            (Errno::AGAIN, _) => ConnectErrorKind::BacklogFull,
-            (Errno::PROTOTYPE, _) => ConnectErrorKind::WrongKind {
-                actual: actual_kind(address),
-            },
-            (Errno::CONNREFUSED, Name::Abstract(_)) => match (probe(address), actual_kind(address))
-            {
-                (Probe::Live { pid }, _) => ConnectErrorKind::NotListening { pid },
-                (_, None) => ConnectErrorKind::NobodyListens,
-                (_, actual) => ConnectErrorKind::WrongKind { actual },
-            },
-            (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path),
-            (Errno::NOENT | Errno::ACCESS | Errno::NOTDIR, Name::Path(path)) => {
-                match on_the_way(path, LINKS) {
-                    // Nothing was in the way but that it has come since.
-                    ConnectErrorKind::ModeDenies { .. } if errno != Errno::ACCESS => {
-                        ConnectErrorKind::Absent
-                    }
-                    kind => kind,
-                }
-            }
-            _ => ConnectErrorKind::Io,
-        };
-        Self {
-            source: Some(errno.into()),
-            ..Self::new(address, kind)
-        }
+    pub(super) fn because(mut self, source: impl Into<io::Error>) -> Self {
+        self.source = Some(source.into());
+        self
     }
 
     pub(super) fn after(mut self, waited: Duration) -> Self {
@@ -156,89 +130,6 @@ impl ConnectError {
     pub fn waited(&self) -> Option<Duration> {
         self.waited
     }
-}
-
-/// Refused: not a socket, a dead one, or one that does not listen.
-fn refused(address: &Address, path: &Path) -> ConnectErrorKind {
-    match stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-        Ok(FileType::Socket) => {}
-        Ok(other) => return ConnectErrorKind::NotASocket(other),
-        Err(_) => return ConnectErrorKind::Absent,
-    }
-    // A link is fine for a client; the claim's probe does not follow it.
-    let target = std::fs::canonicalize(path)
-        .ok()
-        .and_then(|real| Address::from_path(real).ok());
-    match probe(target.as_ref().unwrap_or(address)) {
-        Probe::Live { pid } => ConnectErrorKind::NotListening { pid },
-        Probe::Unclear(doubt) => ConnectErrorKind::Unclear(doubt),
-        _ => ConnectErrorKind::Stale,
-    }
-}
-
-/// As many symbolic links as the kernel follows.
-const LINKS: u32 = 40;
-
-fn on_the_way(path: &Path, links: u32) -> ConnectErrorKind {
-    let mode_of = |path: &Path| {
-        stat(path)
-            .ok()
-            .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid)))
-    };
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    match fault_in(parent) {
-        Some(Fault::Missing(directory)) => return ConnectErrorKind::ParentMissing(directory),
-        Some(Fault::NotADirectory(path)) => return ConnectErrorKind::ParentNotADirectory(path),
-        Some(Fault::Denied(directory)) => {
-            return ConnectErrorKind::DirectoryDenies {
-                mode_and_owner: mode_of(&directory),
-                directory,
-            };
-        }
-        None => {}
-    }
-    match stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-        // The kernel looks at the mode first, and only then at what it is.
-        Ok(FileType::Socket) => ConnectErrorKind::ModeDenies {
-            mode_and_owner: mode_of(path),
-        },
-        Ok(other) => ConnectErrorKind::NotASocket(other),
-        Err(_) => match readlink(path, Vec::new()) {
-            Ok(target) if links > 0 => {
-                let target = parent.join(OsStr::from_bytes(target.as_bytes()));
-                match on_the_way(&target, links - 1) {
-                    ConnectErrorKind::Absent => ConnectErrorKind::DanglingLink(target),
-                    other => other,
-                }
-            }
-            _ => ConnectErrorKind::Absent,
-        },
-    }
-}
-
-/// The kind of the socket that is bound to the address, from the kernel's table.
-fn actual_kind(address: &Address) -> Option<Kind> {
-    let table = diag::dump().ok()?;
-    let mut reachable = table.iter().filter(|entry| entry.is_reachable());
-    let found = match address.name() {
-        Name::Path(path) => {
-            let real = std::fs::canonicalize(path).ok()?;
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let file = openat(CWD, &real, flags, Mode::empty()).ok()?;
-            let found = fstat(&file).ok()?;
-            let base = real.file_name()?;
-            reachable.find(|entry| is_bound_to(entry, &file, &found, base))
-        }
-        Name::Abstract(name) => reachable.find(|entry| {
-            let bound = entry.name.as_deref().unwrap_or_default();
-            bound.strip_prefix(b"\0") == Some(name)
-        }),
-        _ => None,
-    };
-    found.map(|entry| entry.kind)
 }
 
 impl fmt::Display for ConnectError {
@@ -334,6 +225,9 @@ impl fmt::Display for ConnectError {
                     rustix::process::geteuid().as_raw()
                 )
             }
+            ConnectErrorKind::Denied => f.write_str(
+                "all permissions allow it, and the kernel refuses it: a security module (SELinux, AppArmor, Landlock) or a seccomp filter; look in the audit log, or ask the administrator",
+            ),
             ConnectErrorKind::BacklogFull => write!(
                 f,
                 "a server is there but does not accept, its backlog is full{waited}; wait longer, or look at what keeps it busy"

@@ -1,6 +1,7 @@
 //! [`Connector`]: from an address to a connection, or to a reason why not.
 
 mod error;
+mod found;
 
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};

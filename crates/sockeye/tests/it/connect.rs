@@ -310,6 +310,19 @@ fn what_permissions_stand_in_the_way_is_told() {
             }
         )
     });
+    // Behind a symbolic link it is the directory there that denies.
+    let closed = place.at("closed");
+    fs::create_dir_all(closed.join("run")).unwrap();
+    set_mode(&closed, 0o700);
+    symlink(closed.join("run"), place.at("link")).unwrap();
+    let through_link = Address::from_path(place.at("link/app.sock")).unwrap();
+    as_nobody(|| {
+        assert_fails(
+            &patient(),
+            &through_link,
+            |found| matches!(found, ConnectErrorKind::DirectoryDenies { directory, .. } if *directory == closed),
+        );
+    });
     set_mode(place.dir(), 0o700);
     fails(|found| {
         matches!(

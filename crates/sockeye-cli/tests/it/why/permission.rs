@@ -114,6 +114,58 @@ os.execv(sys.argv[1], sys.argv[1:])
     assert_eq!(told.steps("connect"), ["no"]);
 }
 
+/// As SELinux or a seccomp profile of a container does it: every permission is there, and connect(2)
+/// fails with EACCES.
+#[test]
+fn a_connect_that_is_refused_though_the_mode_permits_it() {
+    const FILTER: &str = "
+import ctypes, os, platform, struct, sys
+kernel = ctypes.CDLL(None)
+connect = {'x86_64': 42, 'aarch64': 203}.get(platform.machine()) or sys.exit(77)
+statement = lambda code, yes, no, k: struct.pack('HBBI', code, yes, no, k)
+program = ctypes.create_string_buffer(b''.join([
+    statement(0x20, 0, 0, 0),            # BPF_LD: the number of the call
+    statement(0x15, 0, 1, connect),      # BPF_JEQ
+    statement(0x06, 0, 0, 0x5000d),      # SECCOMP_RET_ERRNO, EACCES
+    statement(0x06, 0, 0, 0x7fff0000)])) # SECCOMP_RET_ALLOW
+filter = ctypes.create_string_buffer(struct.pack('HxxxxxxP', 4, ctypes.addressof(program)))
+kernel.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+if kernel.prctl(22, 2, filter, 0, 0) != 0: sys.exit(77)  # PR_SET_SECCOMP
+os.execv(sys.argv[1], sys.argv[1:])
+";
+    let Some(python) = python(FILTER) else {
+        return;
+    };
+    let filtered = |program: &str| {
+        let mut command = Command::new(python.get_program());
+        command.args(python.get_args()).arg(program);
+        command
+    };
+    if run(&mut filtered("/bin/true")).code == Some(77) {
+        return skipped("no seccomp filter can be installed here");
+    }
+    let (place, _listener) = listening();
+    set_mode(&place.socket(), 0o666);
+    let sockeye = |arguments: &[&str]| {
+        let mut command = filtered(env!("CARGO_BIN_EXE_sockeye"));
+        command.args(arguments).arg(place.socket());
+        command
+    };
+    let told = Told::by(|| sockeye(&["why"]));
+    told.is(
+        0,
+        "none",
+        &["security modules", "were not asked: --connect does"],
+    );
+    assert_eq!(told.steps("module"), ["note"]);
+    let told = Told::by(|| sockeye(&["why", "--connect"]));
+    told.is(5, "denied", &["Permission denied", "security module"]);
+    assert_eq!(told.steps("module"), [""; 0]);
+    let sent = run(sockeye(&["send"]).arg("x"));
+    sent.fails(5, &["all permissions allow it", "security module"]);
+    assert!(!sent.stderr.contains("no write permission"), "{sent:#?}");
+}
+
 /// There an unmapped owner looks like oneself.
 #[test]
 fn in_a_user_namespace_the_bits_are_for_nobody_knows_whom() {

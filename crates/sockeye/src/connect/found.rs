@@ -1,0 +1,138 @@
+//! What is found at an address where connect(2) has failed.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat, readlink, stat,
+};
+use rustix::io::Errno;
+
+use super::error::{ConnectError, ConnectErrorKind};
+use crate::address::{Address, Kind, Name};
+use crate::claim::{Fault, Probe, fault_in, probe};
+use crate::ids;
+use crate::inspect::{diag, is_bound_to};
+
+impl ConnectError {
+    /// Looks at the address to find out why connect(2) failed.
+    pub(super) fn explain(address: &Address, errno: Errno) -> Self {
+        let kind = match (errno, address.name()) {
+            (Errno::AGAIN, _) => ConnectErrorKind::BacklogFull,
+            (Errno::PROTOTYPE, _) => ConnectErrorKind::WrongKind {
+                actual: actual_kind(address),
+            },
+            (Errno::CONNREFUSED, Name::Abstract(_)) => match (probe(address), actual_kind(address))
+            {
+                (Probe::Live { pid }, _) => ConnectErrorKind::NotListening { pid },
+                (_, None) => ConnectErrorKind::NobodyListens,
+                (_, actual) => ConnectErrorKind::WrongKind { actual },
+            },
+            (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path),
+            (Errno::NOENT | Errno::ACCESS | Errno::NOTDIR, Name::Path(path)) => {
+                match on_the_way(path, LINKS) {
+                    // Nothing was in the way but that it has come since.
+                    ConnectErrorKind::ModeDenies { .. } | ConnectErrorKind::Denied
+                        if errno != Errno::ACCESS =>
+                    {
+                        ConnectErrorKind::Absent
+                    }
+                    kind => kind,
+                }
+            }
+            // Of a datagram socket EPERM says that it takes nothing from us.
+            (Errno::ACCESS | Errno::PERM, _) if address.kind() != Kind::Datagram => {
+                ConnectErrorKind::Denied
+            }
+            _ => ConnectErrorKind::Io,
+        };
+        Self::new(address, kind).because(errno)
+    }
+}
+
+/// Refused: not a socket, a dead one, or one that does not listen.
+fn refused(address: &Address, path: &Path) -> ConnectErrorKind {
+    match stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Ok(FileType::Socket) => {}
+        Ok(other) => return ConnectErrorKind::NotASocket(other),
+        Err(_) => return ConnectErrorKind::Absent,
+    }
+    // A link is fine for a client; the claim's probe does not follow it.
+    let target = std::fs::canonicalize(path)
+        .ok()
+        .and_then(|real| Address::from_path(real).ok());
+    match probe(target.as_ref().unwrap_or(address)) {
+        Probe::Live { pid } => ConnectErrorKind::NotListening { pid },
+        Probe::Unclear(doubt) => ConnectErrorKind::Unclear(doubt),
+        _ => ConnectErrorKind::Stale,
+    }
+}
+
+/// As many symbolic links as the kernel follows.
+const LINKS: u32 = 40;
+
+fn on_the_way(path: &Path, links: u32) -> ConnectErrorKind {
+    let mode_of = |path: &Path| {
+        stat(path)
+            .ok()
+            .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid)))
+    };
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match fault_in(parent) {
+        Some(Fault::Missing(directory)) => return ConnectErrorKind::ParentMissing(directory),
+        Some(Fault::NotADirectory(path)) => return ConnectErrorKind::ParentNotADirectory(path),
+        Some(Fault::Denied(directory)) => {
+            return ConnectErrorKind::DirectoryDenies {
+                mode_and_owner: mode_of(&directory),
+                directory,
+            };
+        }
+        None => {}
+    }
+    match stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        // The kernel looks at the mode first, and only then at what it is.
+        Ok(FileType::Socket) => match accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS) {
+            Ok(()) => ConnectErrorKind::Denied,
+            Err(_) => ConnectErrorKind::ModeDenies {
+                mode_and_owner: mode_of(path),
+            },
+        },
+        Ok(other) => ConnectErrorKind::NotASocket(other),
+        Err(_) => match readlink(path, Vec::new()) {
+            Ok(target) if links > 0 => {
+                let target = parent.join(OsStr::from_bytes(target.as_bytes()));
+                match on_the_way(&target, links - 1) {
+                    ConnectErrorKind::Absent => ConnectErrorKind::DanglingLink(target),
+                    other => other,
+                }
+            }
+            _ => ConnectErrorKind::Absent,
+        },
+    }
+}
+
+/// The kind of the socket that is bound to the address, from the kernel's table.
+fn actual_kind(address: &Address) -> Option<Kind> {
+    let table = diag::dump().ok()?;
+    let mut reachable = table.iter().filter(|entry| entry.is_reachable());
+    let found = match address.name() {
+        Name::Path(path) => {
+            let real = std::fs::canonicalize(path).ok()?;
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let file = openat(CWD, &real, flags, Mode::empty()).ok()?;
+            let found = fstat(&file).ok()?;
+            let base = real.file_name()?;
+            reachable.find(|entry| is_bound_to(entry, &file, &found, base))
+        }
+        Name::Abstract(name) => reachable.find(|entry| {
+            let bound = entry.name.as_deref().unwrap_or_default();
+            bound.strip_prefix(b"\0") == Some(name)
+        }),
+        _ => None,
+    };
+    found.map(|entry| entry.kind)
+}
