@@ -61,7 +61,7 @@ pub(crate) struct Send {
 
     /// Pass this open file along (opened for reading); repeatable
     #[arg(long = "fd", value_name = "FILE")]
-    files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 
     /// Do not wait for an answer to a datagram
     #[arg(long)]

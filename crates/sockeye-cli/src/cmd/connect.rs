@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sockeye::Kind;
 
-use super::exchange::{Answers, Exchange, Form, Input};
+use super::exchange::{Answers, Exchange, Form, Input, must_be_open};
 use crate::args::Connect;
 use crate::exit::Exit;
 
@@ -13,9 +13,11 @@ const QUIET: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
     let kind = args.target.address.kind();
+    let local = args.target.bind()?;
+    must_be_open(&args.target, local.as_ref(), &[], None)?;
     let exchange = Exchange {
         target: &args.target,
-        local: args.target.bind()?,
+        local,
         half_close: !args.no_shutdown,
         timeout: None,
         whole_input: false,

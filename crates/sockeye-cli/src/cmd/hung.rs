@@ -1,10 +1,12 @@
 //! Files whose file system does not answer.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::fs::stat;
 use sockeye::address::escaped;
-use sockeye::inspect::Mount;
+use sockeye::inspect::{Aside, Mount};
 
 /// How long file systems that hang are waited for, all of them together.
 pub(super) const DEADLINE: Duration = Duration::from_secs(3);
@@ -50,6 +52,24 @@ pub(super) fn advice(mount: Option<&Mount>) -> String {
         ),
         None => "look at what serves it, and at dmesg".to_owned(),
     }
+}
+
+/// The first of `paths` whose file system has not answered within `time`.
+pub(super) fn first_unanswered<'a>(paths: &[&'a Path], time: Duration) -> Option<&'a Path> {
+    let deadline = Instant::now() + time;
+    // Where no copy can be had, we find out by ourselves.
+    let mut look = Aside::start(|answers| {
+        for path in paths {
+            let _ = stat(*path);
+            answers.send(&[]);
+        }
+    })
+    .ok()?;
+    let mut paths = paths.iter();
+    paths.find_map(|path| match look.next(deadline) {
+        Err(error) if error.kind() == ErrorKind::TimedOut => Some(*path),
+        _ => None,
+    })
 }
 
 /// A path in a message between processes: it need not be text.

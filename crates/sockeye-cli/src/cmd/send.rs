@@ -7,7 +7,7 @@ use std::time::Duration;
 use sockeye::Kind;
 use sockeye::framing::Framing;
 
-use super::exchange::{Answers, Exchange, Form, Input};
+use super::exchange::{Answers, Exchange, Form, Input, must_be_open};
 use crate::args::Send;
 use crate::exit::{Exit, failure};
 use crate::output;
@@ -19,6 +19,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     args.check_kind()?;
     let local = args.target.bind()?;
     let kind = args.target.address.kind();
+    must_be_open(&args.target, local.as_ref(), &args.files, args.timeout)?;
     let descriptors = args.open_files()?;
     let input = input(args)?;
     let exchange = Exchange {

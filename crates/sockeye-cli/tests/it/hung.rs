@@ -167,3 +167,31 @@ fn why_names_the_file_system_and_does_not_connect() {
     assert_eq!(status("file"), Some("unknown".into()), "{json:#}");
     assert_eq!(status("connect"), Some("note".into()), "{json:#}");
 }
+
+#[test]
+fn send_and_connect_give_up_in_time() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    let path = hung.socket();
+    let server = Server::start(hung.place.at("app.sock"), &[]);
+    let app = server.path.to_str().expect("plain");
+    let shown = path.to_str().expect("plain");
+    for (options, last) in [
+        ("send -w 1 --".to_owned(), shown),
+        ("send -t 1s --".to_owned(), shown),
+        ("connect -w 300ms".to_owned(), shown),
+        ("send --wait 1m -w 1s --".to_owned(), shown),
+        (format!("send -w 1s {app} hello --fd"), shown),
+        (format!("send -w 1s dgram:{app} hello --bind"), shown),
+    ] {
+        let told = hung.sockeye(&options, last);
+        told.fails(6, &[shown, "has not answered for 1s", "(fuse", "umount -l"]);
+    }
+    // What lies elsewhere is not held up.
+    hung.sockeye("send", app).succeeds();
+    assert_eq!(
+        server.ask("hello\n"),
+        format!("{}\n", crate::support::REPLY)
+    );
+}

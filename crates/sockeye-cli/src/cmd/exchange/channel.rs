@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_domain, socket_type};
 use rustix::net::{AddressFamily, Shutdown, SocketType, shutdown};
@@ -21,6 +22,8 @@ pub(super) struct Channel {
     kind: Kind,
     /// File descriptors stay beside the byte that they came with.
     is_relay: bool,
+    /// Anything was sent that could be answered.
+    has_sent: AtomicBool,
 }
 
 impl Channel {
@@ -30,6 +33,7 @@ impl Channel {
             socket,
             kind,
             is_relay: false,
+            has_sent: AtomicBool::new(false),
         })
     }
 
@@ -72,6 +76,9 @@ impl Channel {
         bytes: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
+        if !bytes.is_empty() || self.has_records() {
+            self.has_sent.store(true, Ordering::Relaxed);
+        }
         match send_with(self, bytes, descriptors) {
             Err(SendError::TooLong { size, .. }) => {
                 // If that fails, so does the sending, and says why.
@@ -80,6 +87,10 @@ impl Channel {
             }
             sent => sent,
         }
+    }
+
+    pub(super) fn has_sent(&self) -> bool {
+        self.has_sent.load(Ordering::Relaxed)
     }
 
     /// What has come; `None` at the end.

@@ -60,6 +60,7 @@ impl<'a> Conversation<'a> {
         if self.receive(output)? == Next::ReaderGone || self.finish_sending()? == Next::ReaderGone {
             self.abandon(output)?;
         }
+        output.is_asked = self.channel.has_sent();
         match self.sending.result()? {
             Ok(()) => Ok(()),
             Err(SendError::Io(error)) => Err(exchange.broken(&error)),

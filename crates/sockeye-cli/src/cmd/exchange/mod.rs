@@ -8,6 +8,7 @@ mod namespace;
 mod output;
 mod pieces;
 mod sending;
+mod way;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -24,6 +25,7 @@ use conversation::Conversation;
 use namespace::out_of_reach;
 pub(crate) use output::Form;
 use output::Output;
+pub(crate) use way::must_be_open;
 
 /// What one read of a stream takes at most.
 const BUFFER: usize = 64 * 1024;
@@ -75,7 +77,7 @@ pub(crate) struct Exchange<'a> {
 /// How an exchange ended.
 pub(crate) struct Ended {
     pub(crate) exit: Exit,
-    /// Whether anything came back.
+    /// Whether anything came back, if anything was sent.
     pub(crate) is_answered: bool,
 }
 
@@ -134,7 +136,7 @@ impl Exchange<'_> {
         ended?;
         Ok(Ended {
             exit,
-            is_answered: output.is_used,
+            is_answered: output.is_used || !output.is_asked,
         })
     }
 }

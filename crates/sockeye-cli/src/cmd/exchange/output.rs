@@ -35,6 +35,8 @@ pub(super) struct Output<'a> {
     frames: Option<(Codec, BytesMut)>,
     /// Standard output, where file descriptors can be passed on through it.
     pub(super) relay: Option<Channel>,
+    /// Whether anything was sent.
+    pub(super) is_asked: bool,
     /// Whether anything has come at all.
     pub(super) is_used: bool,
     /// How many file descriptors came that could not be passed on.
@@ -52,6 +54,7 @@ impl<'a> Output<'a> {
             form,
             frames,
             relay,
+            is_asked: false,
             is_used: false,
             closed: 0,
         }
