@@ -51,6 +51,8 @@ mod takeover;
 #[cfg(feature = "tokio")]
 mod takeover_permissions;
 #[cfg(feature = "tokio")]
+mod taking;
+#[cfg(feature = "tokio")]
 mod timeouts;
 #[cfg(feature = "tokio")]
 mod unread;
