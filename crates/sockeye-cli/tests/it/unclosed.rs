@@ -248,3 +248,49 @@ fn a_message_that_never_ends_keeps_its_descriptors_only_as_long_as_its_connectio
     let ending = server.stop();
     assert_eq!(ending.code, Some(7), "{ending:#?}");
 }
+
+#[test]
+fn while_too_many_are_still_to_be_closed_no_more_are_let_in() {
+    if !can_refuse() {
+        return;
+    }
+    for kind in KINDS {
+        let place = Place::new();
+        let script = r#"ulimit -n 600; exec "$0" serve --fds "$@""#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_sockeye")]);
+        let mut server = Server::started_by(shell.arg(address(kind, &place)), place.socket());
+        let plain = |count: usize| -> Vec<OwnedFd> {
+            let file = || fs::File::open("/dev/null").expect("it is there").into();
+            (0..count).map(|_| file()).collect()
+        };
+        let early = Client::connect(kind, &place);
+        early.send(b"first\n", &[]).expect("a server");
+        let mut lingering = Lingering::new();
+        let mut first = lingering.sockets(1);
+        first.extend(plain(252));
+        let client = Client::connect(kind, &place);
+        hand_over(&server, &client, vec![(b"they fill the queue\n", first)]);
+        // One that has connected before is closed, where there are connections.
+        if kind != "dgram" {
+            eventually("it is full", || early.send(b"more\n", &plain(1)).err());
+            server.process.stderr.line("the complaint", |line| {
+                line.contains("still being closed; its connection is closed")
+            });
+        }
+        answers(kind, &place, &[]);
+        let refused = || run(send(kind, &place, &["--fd", "/dev/null"]).args(["-t", "10s"]));
+        eventually("others are refused", || {
+            (refused().code == Some(5)).then_some(())
+        });
+        answers(kind, &place, &[]);
+        // Now that close(2) ends.
+        drop(lingering);
+        eventually("they are let in", || {
+            (refused().code == Some(0)).then_some(())
+        });
+        let ending = server.stop();
+        assert_eq!(ending.left, Vec::<std::path::PathBuf>::new());
+        assert!(!ending.stderr.contains("panicked"), "{ending:#?}");
+    }
+}
