@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use rustix::process::Signal;
 
 use crate::support::{
@@ -65,6 +66,16 @@ fn dead_ones_are_replaced(directory: &Path, test: &str) {
     let name = format!("{test}-dead.sock");
     let elsewhere = Place::new();
     let _namesake = Server::start(elsewhere.at(&name), &[]);
+    // The clock of files ticks every few milliseconds, and those of one time may be one file.
+    let earlier = Timespec {
+        tv_sec: 1_700_000_000,
+        tv_nsec: 1,
+    };
+    let times = Timestamps {
+        last_access: earlier,
+        last_modification: earlier,
+    };
+    utimensat(CWD, elsewhere.at(&name), &times, AtFlags::empty()).expect("our own file");
     let mut killed = Server::start(directory.join(&name), &[]);
     killed.process.signal(Signal::KILL);
     killed.process.wait();
