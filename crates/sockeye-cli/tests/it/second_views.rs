@@ -26,7 +26,7 @@ const SERVERS: [(&str, &str); 3] = [
 #[track_caller]
 fn servers_stay(bound_in: &Path, seen_in: &Path, test: &str) {
     for (kind, prefix) in SERVERS {
-        let name = format!("{test}-{kind}.sock");
+        let name = format!("{test}-{kind}-{}.sock", std::process::id());
         let (path, seen) = (bound_in.join(&name), seen_in.join(&name));
         let mut address = std::ffi::OsString::from(prefix);
         address.push(&path);
@@ -63,7 +63,7 @@ fn servers_stay(bound_in: &Path, seen_in: &Path, test: &str) {
 /// same name.
 #[track_caller]
 fn dead_ones_are_replaced(directory: &Path, test: &str) {
-    let name = format!("{test}-dead.sock");
+    let name = format!("{test}-dead-{}.sock", std::process::id());
     let elsewhere = Place::new();
     let _namesake = Server::start(elsewhere.at(&name), &[]);
     // The clock of files ticks every few milliseconds, and those of one time may be one file.

@@ -94,14 +94,15 @@ impl Refusing<'_> {
         let here = self.lookup.here().unwrap_or_default();
         let all = here.iter().chain(self.lookup.everywhere());
         let mut namesakes = all.filter(|entry| entry.is_reachable() && entry.is_named(self.base));
-        let (entry, view) = namesakes.find_map(|entry| {
+        namesakes.find_map(|entry| {
             let view = self.may_be_seen(nature, entry, deadline)?;
-            Some((entry, view))
-        })?;
-        Some(Doubt::Namesake {
-            pid: self.lookup.holder(entry.inode),
-            uid: entry.uid,
-            file_system: view.name(),
+            let pid = self.lookup.holder(entry.inode);
+            // Where nobody has it, its process may have ended.
+            (pid.is_some() || !Lookup::is_gone(entry.inode)).then(|| Doubt::Namesake {
+                pid,
+                uid: entry.uid,
+                file_system: view.name(),
+            })
         })
     }
 

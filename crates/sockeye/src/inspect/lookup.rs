@@ -45,6 +45,14 @@ impl Lookup {
         })
     }
 
+    /// Whether a socket that was found has been closed meanwhile.
+    pub(crate) fn is_gone(socket: u32) -> bool {
+        let now = Self::default();
+        let is_it = |entry: &Entry| entry.inode == socket;
+        let here = now.here().unwrap_or_default();
+        !here.iter().any(is_it) && !now.everywhere().iter().any(is_it)
+    }
+
     fn walk(&self) -> &Walk {
         self.walk.get_or_init(procfs::walk)
     }

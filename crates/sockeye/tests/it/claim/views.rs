@@ -24,6 +24,11 @@ fn address(path: &Path) -> Address {
     Address::from_path(path).unwrap()
 }
 
+/// Other runs of these tests are no views either.
+fn named(test: &str) -> String {
+    format!("{test}-{}.sock", std::process::id())
+}
+
 fn serving(kind: Kind, path: &Path) -> OwnedFd {
     match kind {
         Kind::Datagram => bound(kind, path),
@@ -86,8 +91,8 @@ fn a_live_server_stays_that_is_seen_through_an_overlay_or_below_it() {
                 let (bound_in, seen_in) =
                     [(&upper, &merged), (&merged, &upper), (&lower, &merged)][which];
                 let (at, seen) = (
-                    bound_in.join("over-or-below.sock"),
-                    seen_in.join("over-or-below.sock"),
+                    bound_in.join(named("over-or-below")),
+                    seen_in.join(named("over-or-below")),
                 );
                 let server = serving(kind, &at);
                 let found = probe(&address(&seen));
@@ -112,11 +117,11 @@ fn a_live_server_stays_that_is_seen_through_an_overlay_from_another_network_name
     in_own_mounts(|| {
         mount_tmpfs(place.dir());
         let overlay = Overlay::mount(place.dir())?;
-        let at = overlay.upper.join("other-netns.sock");
+        let at = overlay.upper.join(named("other-netns"));
         let server = in_own_network(|| serving(Kind::Stream, &at))?;
-        is_left_alone(&overlay.merged.join("other-netns.sock"), &at);
+        is_left_alone(&overlay.merged.join(named("other-netns")), &at);
         drop(server);
-        is_replaced(&overlay.merged.join("other-netns.sock"));
+        is_replaced(&overlay.merged.join(named("other-netns")));
         Some(())
     });
 }
@@ -129,7 +134,10 @@ fn a_file_system_of_ones_own_is_no_view() {
         let (one, other) = (place.at("one"), place.at("other"));
         mount_tmpfs(&one);
         mount_tmpfs(&other);
-        let (live, dead) = (one.join("of-ones-own.sock"), other.join("of-ones-own.sock"));
+        let (live, dead) = (
+            one.join(named("of-ones-own")),
+            other.join(named("of-ones-own")),
+        );
         let _server = serving(Kind::Stream, &live);
         leave_stale(&dead);
         assert_eq!(
@@ -144,8 +152,8 @@ fn a_file_system_of_ones_own_is_no_view() {
         mount_tmpfs(&other);
         let (one, other) = (Overlay::mount(&one)?, Overlay::mount(&other)?);
         let (live, dead) = (
-            one.merged.join("of-ones-own.sock"),
-            other.merged.join("of-ones-own.sock"),
+            one.merged.join(named("of-ones-own")),
+            other.merged.join(named("of-ones-own")),
         );
         let _server = serving(Kind::Stream, &live);
         leave_stale(&dead);
@@ -176,8 +184,8 @@ fn a_strangers_socket_blocks_nobody() {
         set_mode(&theirs, 0o777);
         let overlay = Overlay::mount(&ours)?;
         let (dead, alike) = (
-            overlay.merged.join("strangers.sock"),
-            theirs.join("strangers.sock"),
+            overlay.merged.join(named("strangers")),
+            theirs.join(named("strangers")),
         );
         let number = |path: &Path| fs::metadata(path).unwrap().ino();
         let make = |user: u32| {
