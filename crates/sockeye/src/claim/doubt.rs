@@ -21,7 +21,7 @@ use crate::inspect::lookup::Lookup;
 use crate::inspect::mounts::{Mounts, Nature, nature_for};
 
 /// How long the files of all namesakes may take to be looked at: they can be on a mount that hangs.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Files that were made within this time of each other may be one file: not every file system, nor
 /// every FUSE program, keeps nanoseconds.
 const SAME_TIME: Duration = Duration::from_millis(1);
@@ -75,24 +75,24 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// A socket file at which connect(2) is refused.
-pub(super) struct Refusing<'a> {
+/// A socket file that was found, and what to look up.
+pub(super) struct SocketFile<'a> {
     pub(super) file: &'a OwnedFd,
     pub(super) stat: &'a Stat,
     pub(super) base: &'a OsStr,
     pub(super) lookup: &'a Lookup,
 }
 
-impl Refusing<'_> {
-    /// Why it may be a living socket's file; `None` where it is none.
+impl SocketFile<'_> {
+    /// Why it may be a living socket's file though connect(2) is refused at it; `None` where it is none.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         let nature = self.lookup.mounts.nature_at(self.file);
         if let Nature::Shared(file_system) = nature {
             return Some(Doubt::OtherMachine { file_system });
         }
-        let deadline = Instant::now() + PATIENCE;
         let here = self.lookup.here().unwrap_or_default();
         let all = here.iter().chain(self.lookup.everywhere());
+        let deadline = Instant::now() + PATIENCE;
         let mut namesakes = all.filter(|entry| entry.is_reachable() && entry.is_named(self.base));
         namesakes.find_map(|entry| {
             let view = self.may_be_seen(nature, entry, deadline)?;

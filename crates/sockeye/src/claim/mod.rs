@@ -168,7 +168,7 @@ impl ClaimOptions {
     }
 
     /// Claims `address` and listens on it. Waits for nobody; only where the file at the path may be that
-    /// of a living socket, seen twice, the other file is looked at for a second at most ([`Doubt`]).
+    /// of a living socket, seen twice, the other file is looked at for three seconds at most ([`Doubt`]).
     ///
     /// # Errors
     /// [`ClaimError`] says what stands in the way; then everything is as it was before.
@@ -282,7 +282,7 @@ impl ClaimOptions {
 
 /// Where the lock could not be had, a server or a file at the path is the better explanation.
 fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
-    let better = match (error.kind(), probe::path(place, &Lookup::default()).0) {
+    let better = match (error.kind(), probe::at_a_glance(place)) {
         (
             ClaimErrorKind::Locked { .. }
             | ClaimErrorKind::LockDenied { .. }

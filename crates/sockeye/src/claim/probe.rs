@@ -2,12 +2,12 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, openat};
+use rustix::fs::{FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
-use super::doubt::{Doubt, Refusing};
+use super::doubt::{Doubt, SocketFile};
 use super::place::Place;
 use crate::address::Kind;
 use crate::inspect::diag::{self, Entry};
@@ -42,7 +42,25 @@ pub enum Probe {
 ///
 /// First by inode in sock_diag(7), then with connect(2) of a datagram socket, which reaches servers
 /// of other network namespaces too. Neither is noticed by a server that accepts connections.
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method itself is of one lifetime only"
+)]
 pub(super) fn path(place: &Place, lookup: &Lookup) -> (Probe, Option<OwnedFd>) {
+    find(place, lookup, |found| found.doubt())
+}
+
+/// As [`path`], for those who only ask whether a server can be seen there: that a refused connect
+/// proves the file dead is taken for granted, which saves the look at all sockets there are.
+pub(super) fn at_a_glance(place: &Place) -> Probe {
+    find(place, &Lookup::default(), |_| None).0
+}
+
+fn find(
+    place: &Place,
+    lookup: &Lookup,
+    doubt: impl Fn(&SocketFile<'_>) -> Option<Doubt>,
+) -> (Probe, Option<OwnedFd>) {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = match openat(&place.directory, &place.base, flags, Mode::empty()) {
         Ok(file) => rustix::fs::fstat(&file).map(|stat| (file, stat)),
@@ -51,15 +69,24 @@ pub(super) fn path(place: &Place, lookup: &Lookup) -> (Probe, Option<OwnedFd>) {
     };
     match found {
         Ok((file, stat)) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Socket => (socket_file(place, &file, &stat, lookup), Some(file)),
+            FileType::Socket => {
+                let found = SocketFile {
+                    file: &file,
+                    stat: &stat,
+                    base: &place.base,
+                    lookup,
+                };
+                (socket_file(&found, doubt), Some(file))
+            }
             other => (Probe::NotASocket(other), None),
         },
         Err(errno) => (Probe::Unknown(errno), None),
     }
 }
 
-fn socket_file(place: &Place, file: &OwnedFd, stat: &Stat, lookup: &Lookup) -> Probe {
-    let is_bound = |entry: &&Entry| is_bound_to(entry, file, stat, &place.base);
+fn socket_file(found: &SocketFile<'_>, doubt: impl Fn(&SocketFile<'_>) -> Option<Doubt>) -> Probe {
+    let lookup = found.lookup;
+    let is_bound = |entry: &&Entry| is_bound_to(entry, found.file, found.stat, found.base);
     let is_owner = |entry: &&Entry| entry.is_reachable() && is_bound(entry);
     let live = |owner: &Entry| Probe::Live {
         pid: lookup.holder(owner.inode),
@@ -70,16 +97,10 @@ fn socket_file(place: &Place, file: &OwnedFd, stat: &Stat, lookup: &Lookup) -> P
     if let Some(owner) = here.unwrap_or_default().iter().find(is_owner) {
         return live(owner);
     }
-    let answer = ask(file);
+    let answer = ask(found.file);
     if let Answer::Refused = answer {
-        let refusing = Refusing {
-            file,
-            stat,
-            base: &place.base,
-            lookup,
-        };
         return match here {
-            Ok(_) => refusing.doubt().map_or(Probe::Stale, Probe::Unclear),
+            Ok(_) => doubt(found).map_or(Probe::Stale, Probe::Unclear),
             // A living socket of the same name could not be seen.
             Err(errno) => Probe::Unknown(errno),
         };
