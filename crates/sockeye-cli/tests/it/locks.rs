@@ -2,10 +2,13 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::process::Command;
 
-use rustix::fs::{CWD, FlockOperation, Mode, flock, mkfifoat};
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, Mode, Timespec, Timestamps, flock, mkfifoat, utimensat,
+};
 
-use crate::support::{Place, Server, lock_path, run, stale_socket};
+use crate::support::{Place, Server, lock_path, require_peer, run, stale_socket};
 
 /// `serve` refuses with exit 4, names the lock, and nothing in the directory changes.
 #[track_caller]
@@ -25,6 +28,40 @@ fn it_is_private_and_held_as_long_as_the_server_lives() {
     let file = File::open(server.lock_path()).expect("our own");
     let held = flock(&file, FlockOperation::NonBlockingLockExclusive);
     assert_eq!(held, Err(rustix::io::Errno::WOULDBLOCK));
+    server.stop().is_clean();
+}
+
+#[test]
+fn systemd_tmpfiles_leaves_the_files_of_a_live_server() {
+    let Some(tool) = require_peer("systemd-tmpfiles") else {
+        return;
+    };
+    let (place, configuration) = (Place::new(), Place::new());
+    let mut server = Server::start(place.socket(), &["--takeover"]);
+    fs::write(place.at("other"), "").expect("our own place");
+    let old = Timespec {
+        tv_sec: 1,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: old,
+        last_modification: old,
+    };
+    for name in place.names() {
+        utimensat(CWD, place.at(name), &times, AtFlags::SYMLINK_NOFOLLOW).expect("our own");
+    }
+    let rule = format!("d {} - - - am:1d\n", place.dir().display());
+    fs::write(configuration.at("rule.conf"), rule).expect("our own place");
+    let cleaned = run(Command::new(tool)
+        .arg("--clean")
+        .arg(configuration.at("rule.conf")));
+    assert_eq!(cleaned.code, Some(0), "{cleaned:#?}");
+    let left = ["app.sock", "app.sock.lock", "app.sock.takeover"];
+    assert_eq!(
+        place.names(),
+        left,
+        "and what is old and of nobody has gone"
+    );
     server.stop().is_clean();
 }
 

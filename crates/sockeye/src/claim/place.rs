@@ -159,7 +159,13 @@ impl Place {
             };
             return ClaimError::new(address, kind).because(errno);
         }
-        self.denies(address, errno)
+        match errno {
+            // Moved away since it was opened.
+            Errno::NOENT | Errno::NOTDIR if fault_in(&self.parent).is_some() => {
+                parent_error(address, &self.parent, errno)
+            }
+            errno => self.denies(address, errno),
+        }
     }
 
     /// The error for a directory that does not let us make or remove a file.
