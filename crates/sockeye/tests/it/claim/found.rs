@@ -112,6 +112,69 @@ fn a_live_server_of_another_network_namespace_stays() {
     place.assert_empty();
 }
 
+/// Nobody may look into the other namespace, nor into its processes; the kernel tells all the same.
+#[test]
+fn whoever_may_write_a_file_knows_whether_a_socket_is_bound_to_it() {
+    let place = Place::new();
+    place.open_to_all();
+    for kind in KINDS {
+        for state in ["dead", "bound", "listening", "full"] {
+            if kind == Kind::Datagram && state != "dead" && state != "bound" {
+                continue;
+            }
+            let path = place.at(format!("{kind} {state}"));
+            let made = in_own_network(|| match state {
+                "dead" => {
+                    drop(bound(kind, &path));
+                    None
+                }
+                "bound" => Some(bound(kind, &path)),
+                _ => Some(listening(kind, &path, 0)),
+            });
+            let Some(server) = made else { return };
+            let clients = match state {
+                "full" => fill_backlog(kind, &path),
+                _ => Vec::new(),
+            };
+            set_mode(&path, 0o666);
+            let address = sockeye::Address::from_path(&path).unwrap();
+            let Some(found) = as_nobody(|| probe(&address)) else {
+                return;
+            };
+            match state {
+                "dead" => assert_eq!(found, Probe::Stale, "{kind}"),
+                _ => assert!(
+                    matches!(found, Probe::Live { .. }),
+                    "{kind} {state}: {found:?}"
+                ),
+            }
+            if let ("listening", Some(server)) = (state, &server) {
+                rustix::io::ioctl_fionbio(server, true).unwrap();
+                let visit = accept_with(server, SocketFlags::CLOEXEC);
+                assert_eq!(visit.unwrap_err(), Errno::AGAIN, "it noticed nothing");
+            }
+            drop(clients);
+        }
+    }
+}
+
+/// The kernel marks it as connected when somebody has connected to it, and it goes on to receive.
+#[test]
+fn a_datagram_server_receives_after_it_was_asked() {
+    let place = Place::new();
+    let made = in_own_network(|| bound(Kind::Datagram, &place.socket()));
+    let Some(server) = made else { return };
+    let server = std::os::unix::net::UnixDatagram::from(server);
+    for round in 0..3 {
+        assert!(matches!(probe(&place.address()), Probe::Live { .. }));
+        let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        client.send_to(&[round], place.socket()).unwrap();
+        let mut byte = [0];
+        assert_eq!(server.recv(&mut byte).unwrap(), 1);
+        assert_eq!(byte, [round]);
+    }
+}
+
 #[test]
 fn what_is_not_a_socket_stays() {
     let place = Place::new();
