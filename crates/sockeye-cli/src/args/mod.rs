@@ -14,7 +14,7 @@ mod why;
 
 use std::ffi::OsStr;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use bench::{Bench, Expected, Question};
 pub(crate) use column::Column;
@@ -26,6 +26,12 @@ pub(crate) use send::{Send, Target as ConnectTarget};
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use values::{Framing, Tradition};
 pub(crate) use why::Why;
+
+use crate::output::terminal;
+use crate::output::wrap::flow;
+
+/// Longer lines are hard to read.
+const WIDEST_HELP: usize = 80;
 
 const ADDRESSES: &str = "\
 Addresses: [kind:]name
@@ -40,11 +46,14 @@ Addresses: [kind:]name
 Kinds: stream (the default; also unix), seqpacket, dgram (datagram)
 
 Exit status:
-  0 done                      4 in use, or the path is not a socket
-  1 failed on the way         5 not permitted
-  2 wrong usage               6 out of time
-  3 nothing there             7 done, but incomplete: something was cut off,
-                                or permissions hid a part
+  0  done
+  1  failed on the way
+  2  wrong usage
+  3  nothing there
+  4  in use, or the path is not a socket
+  5  not permitted
+  6  out of time
+  7  done, but incomplete: something was cut off, permissions hid a part, or a file system did not answer
 
 Examples:
   sockeye serve /tmp/app.sock
@@ -57,7 +66,7 @@ Examples:
 
 /// UNIX sockets done right: serve, call and inspect them
 #[derive(Parser)]
-#[command(name = "sockeye", version, after_help = ADDRESSES, max_term_width = 80)]
+#[command(name = "sockeye", version, after_help = ADDRESSES, max_term_width = WIDEST_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -85,7 +94,21 @@ pub(crate) struct TcpEcho {
 }
 
 pub(crate) fn parse() -> Result<Command, clap::Error> {
-    Cli::try_parse().map(|cli| cli.command)
+    let matches = in_terminal(Cli::command()).try_get_matches()?;
+    Cli::from_arg_matches(&matches).map(|cli| cli.command)
+}
+
+/// Wraps what comes after the options as clap wraps these: it breaks that text at each line's end too.
+fn in_terminal(command: clap::Command) -> clap::Command {
+    let width = terminal::size().map_or(WIDEST_HELP, |(columns, _)| columns.min(WIDEST_HELP));
+    let flowed = command
+        .get_after_help()
+        .map(|text| flow(&text.to_string(), width));
+    let command = match flowed {
+        Some(text) => command.after_help(text),
+        None => command,
+    };
+    command.mut_subcommands(in_terminal)
 }
 
 /// The command that explains the subcommand of this name; all of it where it is none.

@@ -13,12 +13,13 @@ Examples:
   sockeye why --json seqpacket:/run/app.sock
 
 Exit status:
-  0 a connect would succeed   5 not permitted
-  1 links loop, or I/O fails  6 the backlog is full, or the
-  3 nobody listens, or no       server is stopped
-    socket of this kind       7 it cannot be seen who listens;
-  4 the file may be a second    --connect settles it
-    view of a living one's";
+  0  a connect would succeed
+  1  links loop, or I/O fails
+  3  nobody listens, or no socket of this kind
+  4  the file may be a second view of a living one's
+  5  not permitted
+  6  the backlog or queue is full, or the server is stopped
+  7  it cannot be seen who listens, which --connect settles; or a file system does not answer";
 
 /// Explain why a connect works, or does not
 ///

@@ -15,7 +15,9 @@ pub(crate) mod record;
 pub(crate) mod socket;
 pub(crate) mod stopped;
 pub(crate) mod table;
+pub(crate) mod terminal;
 pub(crate) mod users;
+pub(crate) mod wrap;
 
 use std::io::{self, ErrorKind, Write};
 

@@ -1,5 +1,6 @@
 //! Help is a result: on standard output, exit 0. Wrong usage is exit 2, on standard error.
 
+use crate::ls::terminal::on_terminal;
 use crate::support::{Place, Server, run, sockeye};
 
 #[test]
@@ -231,4 +232,44 @@ fn a_kind_has_one_word_and_the_others_are_understood() {
             server.stop().is_clean();
         }
     }
+}
+
+#[test]
+fn help_fits_narrow_terminals() {
+    let verbs = [
+        "serve", "send", "connect", "ls", "why", "bench", "demo", "help",
+    ];
+    for (verb, width) in verbs.into_iter().flat_map(|verb| [(verb, 60), (verb, 80)]) {
+        let mut command = sockeye();
+        match verb {
+            "help" => command.arg("--help"),
+            verb => command.args([verb, "--help"]),
+        };
+        let text = on_terminal(&mut command, width);
+        let plain: Vec<String> = text.lines().map(without_styles).collect();
+        for line in &plain {
+            // clap does not break the usage.
+            let fits = line.chars().count() <= width.into() || line.starts_with("Usage: ");
+            assert!(fits, "{verb} at {width}: {line}");
+        }
+        // A line that was broken by hand would be broken twice.
+        let lines = plain.windows(2);
+        let ragged = lines.filter(|pair| {
+            let next = pair[1].split(' ').next().unwrap_or_default();
+            let is_prose =
+                |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+            is_prose(&pair[0])
+                && is_prose(&pair[1])
+                && pair[0].chars().count() + 1 + next.chars().count() <= width.into()
+        });
+        assert_eq!(ragged.count(), 0, "{verb} at {width}: {text}");
+    }
+}
+
+fn without_styles(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| {
+        plain + part.split_once('m').map_or("", |(_, text)| text)
+    })
 }

@@ -5,7 +5,7 @@ mod renamed;
 mod rows;
 mod select;
 mod stale;
-mod terminal;
+pub(crate) mod terminal;
 mod unseen;
 
 use std::ffi::OsStr;

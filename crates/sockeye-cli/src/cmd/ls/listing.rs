@@ -2,6 +2,7 @@
 
 use crate::args::{Column, Ls};
 use crate::output::table::{Layout, Table};
+use crate::output::terminal;
 
 /// A row that knows its cells.
 pub(super) trait Row {
@@ -31,7 +32,7 @@ pub(super) fn write<R: Row>(
         [] => default,
         chosen => chosen,
     };
-    let Some((width, _)) = super::terminal() else {
+    let Some((width, _)) = terminal::size() else {
         return Ok(fill(args, columns, rows, Form::Full).write(out, None)?);
     };
     let mut filled = fill(args, columns, rows, Form::Full);

@@ -10,8 +10,7 @@ mod selection;
 mod stale;
 mod watch;
 
-use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
+use std::io::ErrorKind;
 
 use sockeye::inspect::{Options, Snapshot};
 
@@ -104,12 +103,4 @@ fn check_columns(args: &Ls) -> anyhow::Result<()> {
         Exit::Usage,
         format!("cannot list these columns: {text}"),
     ))
-}
-
-/// The columns and lines of the terminal on standard output, if it is one.
-fn terminal() -> Option<(usize, usize)> {
-    let size = rustix::termios::tcgetwinsize(io::stdout().as_fd()).ok()?;
-    // A terminal that does not know its size says 0.
-    let size = (usize::from(size.ws_col), usize::from(size.ws_row));
-    (size.0 > 0).then_some(size)
 }

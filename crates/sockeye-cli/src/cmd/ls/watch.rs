@@ -7,13 +7,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use serde::Serialize;
 
-use super::{Answer, answer, terminal};
+use super::{Answer, answer};
 use crate::args::Ls;
 use crate::cmd::why::rfc3339;
 use crate::exit::{Exit, by_signal};
-use crate::output;
 use crate::output::json;
 use crate::output::users::Users;
+use crate::output::{self, terminal};
 
 /// Everything gone.
 const CLEAR: &[u8] = b"\x1b[2J";
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
     let mut out = Vec::new();
     for round in 0_u64.. {
         out.clear();
-        let screen = terminal().filter(|_| !args.json);
+        let screen = terminal::size().filter(|_| !args.json);
         let time = rfc3339(SystemTime::now());
         if args.json {
             json::line(&mut out, &Round { time, round })?;

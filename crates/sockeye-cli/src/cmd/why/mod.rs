@@ -28,7 +28,7 @@ use sockeye::{Address, Name};
 
 use crate::args::Why;
 use crate::exit::{Exit, failure};
-use crate::output;
+use crate::output::{self, terminal};
 use end::End;
 use knock::through;
 pub(super) use lost::relative_namesake;
@@ -72,7 +72,10 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     let exit = report.finish(address);
     let shown = match args.json {
         true => report.as_json(address, &user)?,
-        false => report.as_text(address).into_bytes(),
+        false => {
+            let width = terminal::size().map(|(columns, _)| columns);
+            report.as_text(address, width).into_bytes()
+        }
     };
     output::print(&shown)?;
     Ok(exit)

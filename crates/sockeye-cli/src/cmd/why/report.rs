@@ -1,7 +1,7 @@
 //! [`Report`]: the steps of the way, the verdict and the advice.
 
 use std::borrow::Cow;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -14,6 +14,7 @@ use sockeye::{Address, Name};
 use super::listener::Listener;
 use super::user::User;
 use crate::exit::Exit;
+use crate::output::wrap::wrap;
 use crate::output::{escape, json, socket};
 
 /// What was looked at.
@@ -189,9 +190,14 @@ impl Report {
         verdict.exit
     }
 
-    pub(super) fn as_text(&self, address: &Address) -> String {
+    /// For people: broken between words to the width of the terminal, if it is one.
+    pub(super) fn as_text(&self, address: &Address, width: Option<usize>) -> String {
+        let width = width.unwrap_or(usize::MAX);
         let mut text = format!("{}\n", escape::address(&address.to_string()));
-        // Writing to a String cannot fail.
+        let mut line = |line: &str, hang| {
+            wrap(&mut text, line, width, hang);
+            text.push('\n');
+        };
         for step in &self.steps {
             let mark = match step.status {
                 Status::Ok => "ok",
@@ -199,11 +205,11 @@ impl Report {
                 Status::Note => "--",
                 Status::Unknown => "??",
             };
-            let _ = writeln!(text, "  {mark}  {}", step.text);
+            line(&format!("  {mark}  {}", step.text), 6);
         }
         if let Some(verdict) = &self.verdict {
-            let _ = writeln!(text, "verdict: {}", verdict.text);
-            let _ = writeln!(text, "advice: {}", verdict.advice);
+            line(&format!("verdict: {}", verdict.text), 2);
+            line(&format!("advice: {}", verdict.advice), 2);
         }
         text
     }

@@ -17,7 +17,7 @@ use super::{connected, ls};
 use crate::support::{Place, Process, python};
 
 /// What a terminal of this width is given by a command that succeeds.
-fn on_terminal(command: &mut Command, width: u16) -> String {
+pub(crate) fn on_terminal(command: &mut Command, width: u16) -> String {
     let (text, status) = seen(command, width);
     assert_eq!(status.code(), Some(0), "{text}");
     text

@@ -10,6 +10,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::Value;
 
 use super::{Told, listening, own_pid, why};
+use crate::ls::terminal::on_terminal;
 use crate::support::{Place, Server, run, sockeye};
 
 #[test]
@@ -168,4 +169,30 @@ fn wrong_usage() {
     run(sockeye().args(["why", "fd:3"])).fails(2, &["fd:3", "path"]);
     run(sockeye().args(["why", "--user", "no-such-user-here", "/x"])).fails(2, &["no user"]);
     run(sockeye().arg("why")).fails(2, &["address"]);
+}
+
+#[test]
+fn lines_are_broken_between_words_on_a_terminal_only() {
+    let (place, _listener) = listening();
+    let mut command = sockeye();
+    command.arg("why").arg(place.socket());
+    let whole = run(&mut command).text();
+    assert!(
+        whole.lines().any(|line| line.chars().count() > 60),
+        "{whole}"
+    );
+    let text = on_terminal(&mut command, 60);
+    for line in text.lines() {
+        let is_narrow = line.chars().count() <= 60;
+        assert!(
+            is_narrow || line.split(' ').any(|word| word.len() > 40),
+            "{text}"
+        );
+    }
+    let words = |text: &str| {
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(words(&text), words(&whole), "and nothing is lost");
 }

@@ -1,0 +1,103 @@
+//! Lines that are broken between words, to the width of a terminal.
+
+use super::elide::width_of;
+
+/// Appends `line`, broken between words where it is wider than `width`; what comes after a break is
+/// indented by `hang`. A word that is too long stays whole, so that a path can be copied.
+pub(crate) fn wrap(out: &mut String, line: &str, width: usize, hang: usize) {
+    let hang = hang.min(width / 2);
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let (mut gap, mut rest) = line.split_at(indent);
+    let mut column = 0;
+    let mut is_first = true;
+    while !rest.is_empty() {
+        let end = rest.find(' ').unwrap_or(rest.len());
+        let word = &rest[..end];
+        if !is_first && column + gap.len() + width_of(word) > width {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', hang));
+            column = hang;
+        } else {
+            out.push_str(gap);
+            column += gap.len();
+        }
+        out.push_str(word);
+        column += width_of(word);
+        rest = &rest[end..];
+        let blanks = rest.len() - rest.trim_start_matches(' ').len();
+        (gap, rest) = rest.split_at(blanks);
+        is_first = false;
+    }
+}
+
+/// A text of paragraphs and lists, wrapped. Lines of a paragraph flow together; one that is indented
+/// stays a line, and goes on under its second column, if it has one.
+pub(crate) fn flow(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for line in text.lines() {
+        let is_prose = !line.is_empty() && !line.starts_with(' ');
+        match lines.last_mut().filter(|_| is_prose && is_open) {
+            Some(paragraph) => {
+                paragraph.push(' ');
+                paragraph.push_str(line);
+            }
+            None => lines.push(line.to_owned()),
+        }
+        is_open = is_prose && !line.ends_with(':');
+    }
+    let mut flowed = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        if at > 0 {
+            flowed.push('\n');
+        }
+        wrap(&mut flowed, line, width, hang_of(line));
+    }
+    flowed
+}
+
+/// Where the second column of a line begins; without one a bit more than the line is indented.
+fn hang_of(line: &str) -> usize {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let text = &line[indent..];
+    match text.find("  ") {
+        Some(gap) => {
+            let after = &text[gap..];
+            indent + gap + after.len() - after.trim_start_matches(' ').len()
+        }
+        None if indent > 0 => indent + 2,
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrapped(line: &str, width: usize, hang: usize) -> String {
+        let mut out = String::new();
+        wrap(&mut out, line, width, hang);
+        out
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped("  ok  one two", 80, 6), "  ok  one two");
+        assert_eq!(wrapped("  ok  one two", 12, 6), "  ok  one\n      two");
+        assert_eq!(wrapped("one two three", 7, 2), "one two\n  three");
+        assert_eq!(wrapped("é é é", 3, 0), "é é\né");
+        assert_eq!(wrapped("a /a/long/path b", 6, 0), "a\n/a/long/path\nb");
+        assert_eq!(wrapped("a b", 1, 40), "a\nb", "there is room for a word");
+        assert_eq!(wrapped("", 10, 2), "");
+    }
+
+    #[test]
+    fn paragraphs_flow_and_lists_stay() {
+        let text = "Some words that\nflow on.\n\nExamples:\n  one\n  two  of a list\nKinds: a";
+        assert_eq!(
+            flow(text, 80),
+            "Some words that flow on.\n\nExamples:\n  one\n  two  of a list\nKinds: a"
+        );
+        assert_eq!(flow("  two  of a list", 12), "  two  of a\n      list");
+    }
+}
