@@ -79,7 +79,7 @@ impl Server {
     /// Where they want more, the one that holds most, of the user whose connections hold most, gives
     /// up what it has, and reading from it or sending to it fails with [`LimitError::Buffered`]. One
     /// on which nothing has come for a while goes before a message that is just arriving, unless
-    /// that holds more than a sixteenth of all.
+    /// that holds more than an eighth of all.
     ///
     /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) count
     /// like this. What a handler holds by itself is its own business, and what the kernel holds for

@@ -13,7 +13,7 @@ use crate::server::LimitError;
 /// nothing new has come for it.
 const STANDING: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 /// That is for one that holds no more than this part of all that there is.
-const SMALL_PART: usize = 16;
+const SMALL_PART: usize = 8;
 /// So many of those that hold most are compared.
 const CANDIDATES: usize = 256;
 

@@ -74,7 +74,7 @@ async fn a_message_that_is_arriving_is_not_ended_for_those_that_stand_still() {
     }
     let left = still.iter_mut().filter_map(|hold| hold.take().ok());
     assert_eq!(left.count(), 60);
-    assert!(park(&mut arriving, 5000, 0).is_err(), "a large part of all");
+    assert!(park(&mut arriving, 9000, 0).is_err(), "a large part of all");
 }
 
 #[tokio::test(start_paused = true)]
