@@ -230,11 +230,12 @@ impl Server {
         let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
         let tally = Tally::new(budget, self.message_timeout);
         let mut shutdown = pin!(shutdown);
+        let is_succession = listener.predecessor().is_some();
         let listener = tokio::select! {
             biased;
-            listener = listener.begin() => listener.map_err(ServerError::at_start)?,
             // The path stays with the server that has it.
-            () = &mut shutdown => return Ok(tally.report()),
+            () = &mut shutdown, if is_succession => return Ok(tally.report()),
+            listener = listener.begin() => listener.map_err(ServerError::at_start)?,
         };
         let mut entrance = Entrance::new(&self, Acceptor::new(&self, &tally, listener));
         let mut stop = Stop::new(&self);

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -360,13 +359,13 @@ async fn connect_when_there(place: &Place) -> Client {
 async fn a_successor_that_is_stopped_before_it_serves_leaves_the_path() {
     let place = Place::new();
     let first = serve(&place.address()).await;
-    let impostor_is_silent = listen(&place.address()).await;
-    let second = Running::start(Server::new(), impostor_is_silent, echo_lines);
+    let second = listen(&place.address()).await;
+    let second = Running::start(Server::new(), second, echo_lines);
     second.stop();
-    // Whoever has it now: exactly one.
     second.result().await.unwrap();
-    let still = UnixStream::connect(place.socket()).is_ok();
-    assert_eq!(still, !first.is_over().await);
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("still here").await, "still here");
+    drop(client);
     first.report().await;
     place.assert_empty();
 }
