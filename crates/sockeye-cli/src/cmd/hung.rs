@@ -14,7 +14,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(3);
 /// `/mnt/a.sock, /mnt/b.sock and 2 more could not be looked at: …`
 pub(super) fn words(files: &[PathBuf]) -> String {
     let name = |path: &PathBuf| escaped(path).to_string();
-    let mut names: Vec<String> = files.iter().take(3).map(name).collect();
+    let mut names: Vec<String> = files.iter().take(5).map(name).collect();
     if files.len() > names.len() {
         names.push(format!("{} more", files.len() - names.len()));
     }
@@ -23,7 +23,9 @@ pub(super) fn words(files: &[PathBuf]) -> String {
         true => last,
         false => format!("{} and {last}", names.join(", ")),
     };
-    let mount = files.first().and_then(|file| Mount::of(file));
+    // A name in another mount namespace may lead to none here.
+    let mut mounts = files.iter().filter_map(|file| Mount::of(file));
+    let mount = mounts.find(Mount::is_remote);
     format!(
         "{names} could not be looked at: {} does not answer; {}",
         file_system(mount.as_ref()),

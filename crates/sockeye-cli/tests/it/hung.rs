@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::{
     Finished, Place, Process, Server, is_root, optional_peer, require_peer, run, skipped, sockeye,
+    stale_socket,
 };
 
 /// Serves a directory by FUSE until there is a file of the name that is the second argument; then
@@ -194,4 +195,20 @@ fn send_and_connect_give_up_in_time() {
         server.ask("hello\n"),
         format!("{}\n", crate::support::REPLY)
     );
+}
+
+/// That file may be the one of the server there, seen a second time.
+#[test]
+fn a_file_of_the_same_name_elsewhere_is_unclear_and_holds_up_nobody() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    let path = hung.place.at("hung.sock");
+    stale_socket(&path);
+    for (options, code) in [("why", 4), ("why --connect", 4), ("serve", 4), ("send", 3)] {
+        let told = hung.sockeye(options, &path);
+        assert_eq!(told.code, Some(code), "{options}: {told:#?}");
+    }
+    let told = hung.sockeye("ls --stale --in", hung.place.dir());
+    assert_eq!(told.code, Some(7), "{told:#?}");
 }

@@ -16,6 +16,7 @@ use rustix::fs::Stat;
 use rustix::process::Pid;
 
 use crate::ids;
+use crate::inspect::Aside;
 use crate::inspect::diag::{Entry, FileId};
 use crate::inspect::lookup::Lookup;
 use crate::inspect::mounts::{Mounts, Nature, nature_for};
@@ -123,8 +124,10 @@ impl SocketFile<'_> {
         if keeps_numbers(ours) && theirs.is_none_or(keeps_numbers) && number != id.inode {
             return None;
         }
-        match file_of(entry, id, self.lookup, deadline) {
-            Some(theirs) if !may_be_same_time(self.stat, &theirs) => None,
+        let (ours, look) = (*self.stat, file_of(entry, id, self.lookup)?);
+        let is_another = move || look().is_some_and(|theirs| !may_be_same_time(&ours, &theirs));
+        match until(deadline, is_another) {
+            Some(true) => None,
             _ => Some(view),
         }
     }
@@ -150,7 +153,11 @@ impl SocketFile<'_> {
 }
 
 /// The file that a socket is bound to, looked at by its name where its process is.
-fn file_of(entry: &Entry, id: FileId, lookup: &Lookup, deadline: Instant) -> Option<Stat> {
+fn file_of(
+    entry: &Entry,
+    id: FileId,
+    lookup: &Lookup,
+) -> Option<impl FnOnce() -> Option<Stat> + Send + 'static> {
     let name = PathBuf::from(OsStr::from_bytes(entry.name.as_deref()?));
     let there = |pid| match (name.strip_prefix("/proc/self"), name.is_absolute()) {
         // Its server knows it by a descriptor of the directory.
@@ -166,14 +173,13 @@ fn file_of(entry: &Entry, id: FileId, lookup: &Lookup, deadline: Instant) -> Opt
     if name.is_absolute() {
         paths.push(name);
     }
-    let look = move || {
+    Some(move || {
         let mounts = Mounts::default();
         paths.into_iter().find_map(|path| {
             let stat = rustix::fs::stat(&path).ok()?;
             id.is_at(&path, &stat, &mounts).then_some(stat)
         })
-    };
-    until(deadline, look)?
+    })
 }
 
 /// The two times of last modification may be that of one file, seen twice. Nothing changes it but
@@ -189,12 +195,17 @@ fn may_be_same_time(one: &Stat, other: &Stat) -> bool {
     nanoseconds(one).abs_diff(nanoseconds(other)) < SAME_TIME.as_nanos()
 }
 
-/// Runs `look` on a thread of its own, which is left alone where it takes longer.
-fn until<T: Send + 'static>(
-    deadline: Instant,
-    look: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+/// Whether `look` finds something, looked for aside and left behind where it takes longer: `None`.
+///
+/// A thread that hangs in a file system can keep its process from ending, so a process of one thread
+/// is copied instead ([`Aside`]); one of several threads is not, whose descriptors a copy would hold
+/// open for a moment.
+fn until(deadline: Instant, look: impl FnOnce() -> bool + Send + 'static) -> Option<bool> {
     let left = deadline.checked_duration_since(Instant::now())?;
+    if has_one_thread() {
+        let mut aside = Aside::start(|answers| answers.send(&[u8::from(look())])).ok()?;
+        return Some(aside.next(deadline).ok()?? == [1]);
+    }
     let (tell, told) = mpsc::sync_channel(1);
     let work = move || {
         // Nobody may wait any more.
@@ -202,6 +213,11 @@ fn until<T: Send + 'static>(
     };
     thread::Builder::new().spawn(work).ok()?;
     told.recv_timeout(left).ok()
+}
+
+/// The directory has a link for each thread, beside the usual two.
+fn has_one_thread() -> bool {
+    rustix::fs::stat("/proc/self/task").is_ok_and(|found| found.st_nlink == 3)
 }
 
 #[cfg(test)]
@@ -249,6 +265,6 @@ mod tests {
         let deadline = Instant::now() + Duration::from_millis(10);
         assert_eq!(until(deadline, move || held.recv().is_err()), None);
         assert_eq!(until(deadline, || true), None, "no time is left");
-        assert_eq!(until(Instant::now() + PATIENCE, || 7), Some(7));
+        assert_eq!(until(Instant::now() + PATIENCE, || true), Some(true));
     }
 }
