@@ -54,6 +54,7 @@ Exit status:
   5  not permitted
   6  out of time
   7  done, but incomplete: something was cut off, permissions hid a part, or a file system did not answer
+  130  ended by Ctrl-C, as a shell shows it; 141 where nobody reads the output
 
 Examples:
   sockeye serve /tmp/app.sock

@@ -149,8 +149,8 @@ pub(crate) struct Target {
     #[arg(value_parser = called())]
     pub(crate) address: Address,
 
-    /// Give up when a server's backlog, or its queue of datagrams, stays full
-    /// for D
+    /// Give up when a server's backlog or its queue of datagrams stays full for D,
+    /// or when a file system on the way does not answer for D
     #[arg(short = 'w', long, value_name = "D", default_value = "10s", value_parser = duration)]
     connect_timeout: Duration,
 
