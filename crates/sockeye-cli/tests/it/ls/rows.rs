@@ -125,17 +125,18 @@ fn the_user_of_a_client_is_shown() {
     };
     let _client = Process::spawn_piped(client.arg("connect").arg(&server.path));
     let listed = eventually("it is accepted", || {
-        let listed = run(ls(["-o", "state,user,peer,peer-user"]).arg(&server.path)).text();
+        let listed = run(ls(["-o", "state,user,peer-user"]).arg(&server.path)).text();
         listed.contains("connected").then_some(listed)
     });
     let row = listed.lines().find(|line| line.contains("connected"));
     let cells: Vec<&str> = row.expect("a row").split_whitespace().collect();
-    let [_, own, _, peer] = cells[..] else {
+    let [_, own, peer] = cells[..] else {
         panic!("{listed}");
     };
     assert_eq!((own, peer), ("root", "nobody"), "{listed}");
-    let json = json([&server.path]);
-    assert_eq!(json.last().expect("a row")["peer"]["uid"], 65534);
+    let listed = run(ls(["--json"]).arg(&server.path));
+    let row = super::objects(&listed).pop().expect("a row");
+    assert_eq!(row["peer"]["uid"], 65534);
 }
 
 #[test]
