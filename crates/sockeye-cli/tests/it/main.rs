@@ -29,6 +29,7 @@ mod ending;
 mod errors;
 mod exhaustion;
 mod file_systems;
+mod flush;
 mod foreign;
 mod forged;
 mod framing;

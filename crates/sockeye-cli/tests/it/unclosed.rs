@@ -1,21 +1,16 @@
 //! What clients pass is refused unless asked for, and closing it holds up nobody.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_linger;
-use rustix::process::Signal;
 use sockeye::ancillary::{SendError, pass_descriptors, send_with};
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
 use sockeye::{Address, Connector, Kind};
 
-use crate::support::{Place, Server, eventually, run, skipped, sockeye};
+use crate::support::{Place, Process, Server, eventually, python, run, skipped, sockeye};
 
 const KINDS: [&str; 3] = ["unix", "seqpacket", "dgram"];
 
@@ -90,49 +85,70 @@ impl Client {
     }
 }
 
-/// TCP sockets whose last close(2) waits for ten minutes: nobody reads what they have to send.
-struct Lingering {
-    listener: TcpListener,
-    unread: Vec<TcpStream>,
-}
+/// Passes TCP sockets whose last close(2) waits for ten minutes, since nobody reads what they have to
+/// send; first the server is stopped, so that it has the only ones when it goes on. A process of its
+/// own: one that this process forks meanwhile would have them too.
+const LINGERING: &str = r"
+import array, os, signal, socket, struct, sys
+path, kind, pid, keeps = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == 'keeps'
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+listener.bind(('127.0.0.1', 0))
+listener.listen(100)
+unread = []
+def lingering():
+    s = socket.create_connection(listener.getsockname())
+    unread.append(listener.accept()[0])
+    s.setblocking(False)
+    try:
+        while True: s.send(b'x' * 65536)
+    except BlockingIOError: pass
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 600))
+    return s
+client = socket.socket(socket.AF_UNIX, getattr(socket, kind))
+client.connect(path)
+messages = []
+for message in sys.argv[5:]:
+    data, count, plain = message.rsplit(',', 2)
+    fds = [lingering() for _ in range(int(count))]
+    fds += [open('/dev/null') for _ in range(int(plain))]
+    messages.append((bytes.fromhex(data), fds))
+os.kill(pid, signal.SIGSTOP)
+for data, fds in messages:
+    rights = array.array('i', [fd.fileno() for fd in fds])
+    client.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    for fd in fds: fd.close()
+if not keeps: client.close()
+os.kill(pid, signal.SIGCONT)
+print('sent')
+signal.pause()
+";
 
-impl Lingering {
-    fn new() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let unread = Vec::new();
-        Self { listener, unread }
-    }
-
-    fn sockets(&mut self, count: usize) -> Vec<OwnedFd> {
-        (0..count).map(|_| self.socket()).collect()
-    }
-
-    fn socket(&mut self) -> OwnedFd {
-        let address = self.listener.local_addr().expect("it is bound");
-        let mut socket = TcpStream::connect(address).expect("it listens");
-        self.unread
-            .push(self.listener.accept().expect("a client").0);
-        socket.set_nonblocking(true).expect("a socket");
-        loop {
-            match socket.write(&[b'x'; 65536]) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        set_socket_linger(&socket, Some(Duration::from_secs(600))).expect("a TCP socket");
-        socket.into()
-    }
-}
-
-/// Sends while the server is stopped, so that it has the only descriptors when it goes on.
+/// Messages with so many lingering sockets, and other descriptors. The close(2) of those ends when
+/// what is returned is dropped; `keeps` the connection until then.
 #[track_caller]
-fn hand_over(server: &Server, client: &Client, messages: Vec<(&[u8], Vec<OwnedFd>)>) {
-    server.process.signal(Signal::STOP);
-    for (bytes, descriptors) in messages {
-        client.send(bytes, &descriptors).expect("room in the queue");
+fn hand_over(
+    kind: &str,
+    server: &Server,
+    keeps: bool,
+    messages: &[(&[u8], usize, usize)],
+) -> Option<Process> {
+    let mut command = python(LINGERING)?;
+    let python_kind = match kind {
+        "unix" => "SOCK_STREAM",
+        "seqpacket" => "SOCK_SEQPACKET",
+        _ => "SOCK_DGRAM",
+    };
+    command.arg(&server.path).arg(python_kind);
+    command.arg(server.process.id().to_string());
+    command.arg(if keeps { "keeps" } else { "closes" });
+    for (bytes, lingering, plain) in messages {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        command.arg(format!("{hex},{lingering},{plain}"));
     }
-    server.process.signal(Signal::CONT);
+    let process = Process::spawn(&mut command);
+    process.stdout.first_lines(1);
+    Some(process)
 }
 
 #[track_caller]
@@ -196,18 +212,16 @@ fn a_close_that_takes_long_holds_up_nobody() {
                 let place = Place::new();
                 let options = [&["--fds", "--max-message", "1000"], options].concat();
                 let mut server = serve(kind, &place, &options, &[]);
-                let mut lingering = Lingering::new();
-                let client = Client::connect(kind, &place);
                 let come: [&[u8]; 3] = [
                     b"complete\n",
                     // Its connection is closed because of it, with the next one unread.
                     &too_long,
                     b"unread\n",
                 ];
-                let come = come[..messages].iter();
-                let come = come.map(|bytes| (*bytes, lingering.sockets(3))).collect();
-                hand_over(&server, &client, come);
-                drop(client);
+                let come: Vec<_> = come[..messages].iter().map(|b| (*b, 3, 0)).collect();
+                let Some(_lingering) = hand_over(kind, &server, false, &come) else {
+                    return;
+                };
                 if options.len() == 3 {
                     answers(kind, &place, &[]);
                     answers(kind, &place, &["--fd", "/etc/passwd"]);
@@ -230,17 +244,13 @@ fn a_message_that_never_ends_keeps_its_descriptors_only_as_long_as_its_connectio
         &["--fds", "--framing", "length", "--drain", "100ms"],
         &[],
     );
-    let mut lingering = Lingering::new();
-    let clients = [0, 1].map(|_| Client::connect("unix", &place));
-    for client in &clients {
-        hand_over(
-            &server,
-            client,
-            vec![(b"\0\0\0\x09begun", lingering.sockets(3))],
-        );
-    }
-    let [first, _second] = clients;
-    drop(first);
+    let begun: [(&[u8], usize, usize); 1] = [(b"\0\0\0\x09begun", 3, 0)];
+    let Some(_first) = hand_over("unix", &server, false, &begun) else {
+        return;
+    };
+    let Some(_second) = hand_over("unix", &server, true, &begun) else {
+        return;
+    };
     server.process.stderr.line("the complaint", |line| {
         line.contains("9 bytes of a message")
     });
@@ -266,11 +276,10 @@ fn while_too_many_are_still_to_be_closed_no_more_are_let_in() {
         };
         let early = Client::connect(kind, &place);
         early.send(b"first\n", &[]).expect("a server");
-        let mut lingering = Lingering::new();
-        let mut first = lingering.sockets(1);
-        first.extend(plain(252));
-        let client = Client::connect(kind, &place);
-        hand_over(&server, &client, vec![(b"they fill the queue\n", first)]);
+        let fill: [(&[u8], usize, usize); 1] = [(b"they fill the queue\n", 1, 252)];
+        let Some(lingering) = hand_over(kind, &server, false, &fill) else {
+            return;
+        };
         // One that has connected before is closed, where there are connections.
         if kind != "dgram" {
             eventually("it is full", || early.send(b"more\n", &plain(1)).err());

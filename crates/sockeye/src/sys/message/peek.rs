@@ -9,39 +9,40 @@ pub(crate) const TIME: usize = 32;
 /// Whether more is next to come beside bytes than fits into `room`, descriptors most likely; nothing
 /// is taken. Of a stream: whether descriptors wait anywhere in its queue.
 pub(crate) fn has_control(fd: BorrowedFd<'_>, room: usize) -> bool {
-    let mut control = [0_u64; TIME / 8];
-    // SAFETY: msghdr is a plain C structure, for which all zeros mean "nothing".
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = room.min(size_of_val(&control)) as _;
-    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    // SAFETY: the only pointer is to memory of the length beside it, which outlives the call.
-    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
-    result >= 0 && header.msg_flags & libc::MSG_CTRUNC != 0
+    peek(fd, room).is_some_and(|(_, is_truncated)| is_truncated)
 }
 
-/// Whether there is something to receive: bytes, or a record ([`mark_records`](super::mark_records)). The end of input is
-/// nothing.
+/// Whether there is something to receive: bytes, or a record ([`mark_records`](super::mark_records)).
+/// The end of input is nothing.
 pub(crate) fn has_unread(fd: BorrowedFd<'_>) -> bool {
+    peek(fd, 0).is_some_and(|(bytes, is_truncated)| bytes > 0 || is_truncated)
+}
+
+/// Whether there is a byte, and whether more came beside it than fits into `room`; `None` where
+/// nothing can be received.
+fn peek(fd: BorrowedFd<'_>, room: usize) -> Option<(usize, bool)> {
     let mut byte = 0_u8;
     let mut bytes = libc::iovec {
         iov_base: (&raw mut byte).cast(),
         iov_len: 1,
     };
+    let mut control = [0_u64; TIME / 8];
     // The kernel tells of a reset first, and once; what was sent before can still be received.
     for _ in 0..2 {
         // SAFETY: msghdr is a plain C structure, for which all zeros mean "nothing".
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &raw mut bytes;
         header.msg_iovlen = 1;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = room.min(size_of_val(&control)) as _;
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-        // SAFETY: the only pointer is to `bytes`, and there to a byte; both outlive the call.
-        let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
-        match result {
-            0.. => return result > 0 || header.msg_flags & libc::MSG_CTRUNC != 0,
-            _ if io::Error::last_os_error().kind() == io::ErrorKind::ConnectionReset => {}
-            _ => return false,
+        // SAFETY: the pointers are to memory of the length beside them, which outlives the call.
+        let count = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
+        match usize::try_from(count) {
+            Ok(count) => return Some((count, header.msg_flags & libc::MSG_CTRUNC != 0)),
+            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::ConnectionReset => {}
+            Err(_) => return None,
         }
     }
-    false
+    None
 }
