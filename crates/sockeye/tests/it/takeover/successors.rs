@@ -1,0 +1,333 @@
+//! Successors that hang, die, talk nonsense or come too late.
+
+use super::*;
+
+/// A successor that does what the test says.
+struct Asker(SeqPacket);
+
+impl Asker {
+    async fn connect(place: &Place) -> Self {
+        let address = format!("seqpacket:{}", control(place).display());
+        let address = address.parse().unwrap();
+        Self(Connector::new().connect_seqpacket(&address).await.unwrap())
+    }
+
+    /// One that has the descriptors.
+    async fn offered(place: &Place) -> Self {
+        let asker = Self::connect(place).await;
+        asker.say(&HELLO).await;
+        assert_eq!(asker.hear().await, (OFFER.to_vec(), 3));
+        asker
+    }
+
+    /// One that may serve.
+    async fn ready(place: &Place) -> Self {
+        let asker = Self::offered(place).await;
+        asker.say(&READY).await;
+        settled().await;
+        asker
+    }
+
+    async fn say(&self, frame: &[u8]) {
+        self.0.send(frame).await.unwrap();
+    }
+
+    /// The next frame and how many descriptors came with it; nothing at the end.
+    async fn hear(&self) -> (Vec<u8>, usize) {
+        let mut buffer = [0; 64];
+        loop {
+            return match in_time(self.0.recv_with(&mut buffer)).await {
+                Ok(Some(got)) => (buffer[..got.bytes].to_vec(), got.descriptors.len()),
+                Ok(None) => Default::default(),
+                // What we said was not read; what was said to us comes after that.
+                Err(RecvError::Io(error)) if error.kind() == ErrorKind::ConnectionReset => continue,
+                Err(error) => panic!("{error}"),
+            };
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_successor_that_dies_at_any_step_before_it_serves_changes_nothing() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let before = identity(&place.socket());
+    for steps in 0..=3 {
+        let asker = match steps {
+            0 | 1 => Asker::connect(&place).await,
+            _ => Asker::offered(&place).await,
+        };
+        if steps == 1 {
+            asker.say(&HELLO).await;
+        }
+        if steps == 3 {
+            asker.say(&READY).await;
+        }
+        drop(asker);
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("still here").await, "still here", "step {steps}");
+        assert_eq!(identity(&place.socket()), before);
+    }
+    server.report().await;
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn nonsense_is_answered_with_a_refusal() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    for nonsense in [&b""[..], &[1, 1], &READY, &[1; 100]] {
+        let asker = Asker::connect(&place).await;
+        asker.say(nonsense).await;
+        assert_eq!(asker.hear().await, (CANCEL.to_vec(), 0), "{nonsense:?}");
+        assert_eq!(asker.hear().await, (vec![], 0));
+    }
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("still here").await, "still here");
+    drop(client);
+    server.report().await;
+    place.assert_empty();
+}
+
+/// Its last word is what makes the path the successor's, whether or not it was read.
+#[tokio::test]
+async fn a_server_that_is_stopped_or_dropped_leaves_the_files_to_who_has_said_that_it_serves() {
+    for drops in [false, true] {
+        let place = Place::new();
+        let server = serve(&place.address()).await;
+        let before = identity(&place.socket());
+        let asker = Asker::ready(&place).await;
+        // Nothing in between at which the server could look.
+        let said = send_with(&asker.0, &SERVING, &[]);
+        said.unwrap();
+        match drops {
+            true => server.abandon().await,
+            false => assert_eq!(server.report().await.aborted, 0),
+        }
+        assert_eq!(identity(&place.socket()), before);
+        assert_eq!(place.names().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_takes_its_offer_back() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let asker = Asker::ready(&place).await;
+    server.abandon().await;
+    place.assert_empty();
+    assert!(asker.0.send(&SERVING).await.is_err());
+    assert_eq!(asker.hear().await.0, CANCEL);
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_accepts_until_its_successor_serves() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let before = identity(&place.socket());
+    let asker = Asker::ready(&place).await;
+    server.stop();
+    assert!(!server.is_over().await);
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("still here").await, "still here");
+    assert_eq!(identity(&place.socket()), before);
+    asker.say(&SERVING).await;
+    server.result().await.unwrap();
+    assert_eq!(identity(&place.socket()), before);
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_waits_for_its_successor_as_long_as_it_drains() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let asker = Asker::ready(&place).await;
+    let clock = Clock::stop();
+    server.stop();
+    clock.pass(DRAIN - MILLISECOND).await;
+    assert!(!server.is_over().await);
+    clock.pass(2 * MILLISECOND).await;
+    server.result().await.unwrap();
+    place.assert_empty();
+    assert!(asker.0.send(&SERVING).await.is_err());
+    assert_eq!(asker.hear().await.0, CANCEL);
+}
+
+#[tokio::test]
+async fn a_successor_that_gives_up_while_the_server_stops_leaves_it_to_end_in_order() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let asker = Asker::ready(&place).await;
+    server.stop();
+    assert!(!server.is_over().await);
+    drop(asker);
+    server.result().await.unwrap();
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn the_predecessor_serves_until_its_successor_does() {
+    let place = Place::new();
+    let first = serve(&place.address()).await;
+    let listener = listen(&place.address()).await;
+    let clock = Clock::stop();
+    for _ in 0..29 {
+        clock.pass(1000 * MILLISECOND).await;
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.ask("still here").await, "still here");
+    }
+    let second = Running::start(Server::new(), listener, echo_lines);
+    first.result().await.unwrap();
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("and here").await, "and here");
+    second.report().await;
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn a_successor_that_comes_too_late_takes_over_once_more() {
+    let place = Place::new();
+    let first = serve(&place.address()).await;
+    let before = identity(&place.socket());
+    let listener = listen(&place.address()).await;
+    let clock = Clock::stop();
+    clock.pass(2 * PATIENCE).await;
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("still here").await, "still here");
+    // Another successor comes in between.
+    drop(Asker::ready(&place).await);
+    drop(clock);
+    tokio::time::resume();
+    let second = Running::start(Server::new(), listener, echo_lines);
+    first.result().await.unwrap();
+    assert_eq!(identity(&place.socket()), before);
+    second.report().await;
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn a_successor_of_a_server_that_has_stopped_meanwhile_claims_the_path() {
+    let place = Place::new();
+    let first = serve(&place.address()).await;
+    let listener = listen(&place.address()).await;
+    let clock = Clock::stop();
+    first.stop();
+    clock.pass(DRAIN + MILLISECOND).await;
+    first.result().await.unwrap();
+    place.assert_empty();
+    drop(clock);
+    tokio::time::resume();
+    let second = Running::start(Server::new(), listener, echo_lines);
+    let mut client = connect_when_there(&place).await;
+    assert_eq!(client.ask("hello").await, "hello");
+    second.report().await;
+    place.assert_empty();
+}
+
+async fn connect_when_there(place: &Place) -> Client {
+    let connector = Connector::new().wait_for(PATIENCE);
+    Client::from(connector.connect(&place.address()).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_successor_that_is_stopped_before_it_serves_leaves_the_path() {
+    let place = Place::new();
+    let first = serve(&place.address()).await;
+    let second = listen(&place.address()).await;
+    let second = Running::start(Server::new(), second, echo_lines);
+    second.stop();
+    second.result().await.unwrap();
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("still here").await, "still here");
+    drop(client);
+    first.report().await;
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn a_mode_that_the_successor_has_set_is_taken_back_if_it_does_not_serve() {
+    let place = Place::new();
+    let first = serve(&place.address()).await;
+    let wide = Takeover::new(Claim::options().mode(0o666));
+    let listener: Listener = in_time(wide.listen(&place.address())).await.unwrap();
+    assert_eq!(mode_of(&place.socket()), 0o666);
+    drop(listener);
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("hello").await, "hello");
+    settled().await;
+    assert_eq!(mode_of(&place.socket()), 0o600);
+    drop(client);
+    first.report().await;
+}
+
+#[tokio::test]
+async fn silent_connections_keep_no_successor_waiting() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let mut silent = Vec::new();
+    for _ in 0..130 {
+        silent.push(Asker::connect(&place).await);
+        settled().await;
+    }
+    let asker = Asker::ready(&place).await;
+    asker.say(&SERVING).await;
+    server.result().await.unwrap();
+    // Each was told; some had to give way before.
+    for asker in silent {
+        assert_eq!(asker.hear().await.0, CANCEL);
+    }
+}
+
+/// As many as are held, and more, have asked, and one of them has an offer.
+#[tokio::test]
+async fn successors_that_hang_keep_the_latest_waiting_for_one_of_them_at_most() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let mut hanging = vec![Asker::offered(&place).await];
+    for _ in 0..40 {
+        let asker = Asker::connect(&place).await;
+        asker.say(&HELLO).await;
+        settled().await;
+        hanging.push(asker);
+    }
+    let latest = Asker::connect(&place).await;
+    latest.say(&HELLO).await;
+    let clock = Clock::stop();
+    clock.pass(4000 * MILLISECOND).await;
+    assert_eq!(hanging[0].hear().await.0, CANCEL);
+    assert_eq!(latest.hear().await, (OFFER.to_vec(), 3));
+    latest.say(&READY).await;
+    latest.say(&SERVING).await;
+    server.result().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_successor_at_a_time_has_an_offer() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let first = Asker::ready(&place).await;
+    let second = Asker::connect(&place).await;
+    second.say(&HELLO).await;
+    settled().await;
+    let mut nothing = [0; 2];
+    let seen = rustix::net::recv(&second.0, &mut nothing, RecvFlags::DONTWAIT);
+    assert_eq!(seen.err(), Some(Errno::AGAIN));
+    drop(first);
+    assert_eq!(second.hear().await, (OFFER.to_vec(), 3));
+    drop(second);
+    server.report().await;
+}
+
+#[tokio::test]
+async fn one_that_has_the_descriptors_and_says_nothing_is_given_up() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let silent = Asker::offered(&place).await;
+    let next = Asker::connect(&place).await;
+    next.say(&HELLO).await;
+    let clock = Clock::stop();
+    clock.pass(PATIENCE).await;
+    assert_eq!(silent.hear().await, (CANCEL.to_vec(), 0));
+    assert_eq!(next.hear().await, (OFFER.to_vec(), 3));
+    drop((silent, next));
+    server.report().await;
+}
