@@ -205,7 +205,7 @@ pub(super) fn stale() -> Verdict {
         Exit::NothingThere,
         "stale",
         "the socket file is stale: nobody listens on it, its server ended without removing it",
-        "start the server; sockeye serve replaces such a file, others may want it removed first",
+        "start the server; remove the file first if it then says that the address is in use",
     )
 }
 
