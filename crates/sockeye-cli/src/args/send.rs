@@ -94,7 +94,7 @@ impl Send {
         let address = &self.target.address;
         Err(failure(
             Exit::Usage,
-            format!("cannot send to {address} with {option}: {why}; leave {option} away"),
+            format!("cannot send to {address} with {option}: {why}; omit {option}"),
         ))
     }
 
@@ -176,7 +176,7 @@ impl Target {
         };
         if self.address.kind() != Kind::Datagram {
             let text = format!(
-                "cannot call {} from {local}: a connection is answered without an address; leave --bind away",
+                "cannot call {} from {local}: a connection is answered without an address; omit --bind",
                 self.address
             );
             return Err(failure(Exit::Usage, text));

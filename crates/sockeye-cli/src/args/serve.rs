@@ -314,7 +314,7 @@ impl Serve {
                 let address = &self.address;
                 Err(failure(
                     Exit::Usage,
-                    format!("cannot listen on {address} with {option}: {why}; leave {option} away"),
+                    format!("cannot listen on {address} with {option}: {why}; omit {option}"),
                 ))
             }
         }

@@ -92,9 +92,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 
 pub(crate) fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => {
-            Err("with 0 nobody would be served; leave the option away for no limit".to_owned())
-        }
+        Ok(0) => Err("with 0 nobody would be served; omit the option for no limit".to_owned()),
         Ok(number) => Ok(number),
         Err(_) => Err("write a whole number".to_owned()),
     }

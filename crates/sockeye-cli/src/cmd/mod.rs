@@ -8,6 +8,7 @@ mod hung;
 mod ls;
 mod parent;
 mod send;
+mod send_buffer;
 mod serve;
 mod tcp_echo;
 mod why;

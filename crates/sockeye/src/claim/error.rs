@@ -326,7 +326,7 @@ impl fmt::Display for ClaimError {
                 self.reason()
             ),
             ClaimErrorKind::NoTakeover => f.write_str(
-                "only the path of a stream or seqpacket socket can be handed over to a successor; give such a path, or leave the takeover away",
+                "only the path of a stream or seqpacket socket can be handed over to a successor; give such a path, or start without a takeover",
             ),
             ClaimErrorKind::AlreadyBound => f.write_str(
                 "it names a socket that is bound already; adopt it as a listener, or give a path",

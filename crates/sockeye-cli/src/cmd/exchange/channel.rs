@@ -4,16 +4,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::net::sockopt::{set_socket_send_buffer_size, socket_domain, socket_type};
+use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{AddressFamily, Shutdown, SocketType, shutdown};
 use sockeye::Kind;
 use sockeye::ancillary::{RecvError, SendError, recv_with, send_with};
 use sockeye::packet::BlockingSeqPacket;
 
 use super::pieces::{Piece, receive_pieces};
-
-/// What the kernel wants of a send buffer besides the bytes of a record.
-const OVERHEAD: usize = 32;
+use crate::cmd::send_buffer::make_room;
 
 /// A connected socket that blocks, of any kind. A duplicate: the address that the socket may own is
 /// given up by whoever has that, whatever the sending thread does.
@@ -81,8 +79,7 @@ impl Channel {
         }
         match send_with(self, bytes, descriptors) {
             Err(SendError::TooLong { size, .. }) => {
-                // If that fails, so does the sending, and says why.
-                let _ = set_socket_send_buffer_size(self, size + OVERHEAD);
+                make_room(self, size);
                 send_with(self, bytes, descriptors)
             }
             sent => sent,

@@ -178,14 +178,14 @@ impl<'a> Gaps<'a> {
         let addresses: Vec<_> = self.args.addresses().collect();
         match (self.args.connections, self.args.has_filter(), &*addresses) {
             (true, false, [one]) => format!(
-                "the socket at {} has no connections; leave --connections away to see it",
+                "the socket at {} has no connections; omit --connections to see it",
                 one.address
             ),
             (true, false, _) => {
-                "there are no connections; -a has the unnamed pairs of a process with itself too, and leave --connections away to see the sockets".to_owned()
+                "there are no connections; -a adds the unnamed pairs of a process with itself; omit --connections to see the sockets".to_owned()
             }
-            (true, true, _) => "no connection is like that; leave an option away".to_owned(),
-            (false, true, _) => "no socket is like that; leave an option away".to_owned(),
+            (true, true, _) => "no connection matches; drop a filter".to_owned(),
+            (false, true, _) => "no socket matches; drop a filter".to_owned(),
             (false, false, []) if !self.args.all => {
                 "no UNIX socket is listening; sockeye ls --all shows all".to_owned()
             }

@@ -89,7 +89,7 @@ fn check_columns(args: &Ls) -> anyhow::Result<()> {
         args.connections,
     ) {
         (_, true) if args.json && !args.columns.is_empty() => {
-            "with --connections --json each end has all fields; leave -o away"
+            "with --connections --json each end has all fields; omit -o"
         }
         (true, _) => return Ok(()),
         (false, true) => {

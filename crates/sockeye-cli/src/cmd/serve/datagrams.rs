@@ -17,8 +17,9 @@ use super::answers::{Answers, NO_ADDRESS};
 use super::descriptors::Passed;
 use super::handler::Handler;
 use super::programs::{self, Programs};
-use super::records::{make_room, told};
+use super::records::told;
 use super::visits::Visits;
+use crate::cmd::send_buffer::make_room;
 use crate::output::message::Received;
 
 pub(super) struct Server {

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
         return Err(failure(
             Exit::Usage,
             format!(
-                "cannot listen on {}: it has no file that {option} could apply to; give a path, or leave {option} away",
+                "cannot listen on {}: it has no file that {option} could apply to; give a path, or omit {option}",
                 args.address
             ),
         ));

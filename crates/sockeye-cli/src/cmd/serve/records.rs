@@ -1,10 +1,8 @@
 //! Connections of records.
 
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::net::sockopt;
 use sockeye::SeqPacket;
 use sockeye::ancillary::{RecvError, SendError};
 use sockeye::server::{Connection, Records};
@@ -12,10 +10,8 @@ use tracing::debug;
 
 use super::descriptors::Passed;
 use super::handler::{Handler, limit};
+use crate::cmd::send_buffer::make_room;
 use crate::output::message::{Received, Sender};
-
-/// What the kernel wants of a send buffer besides the bytes of a record.
-const OVERHEAD: usize = 32;
 
 pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPacket>) {
     let mut records = Records::new(connection, handler.max_message);
@@ -77,14 +73,6 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
         }
     }
     Ok(())
-}
-
-/// Sees to it that so many bytes can be sent at once, as far as `net.core.wmem_max` lets us.
-pub(super) fn make_room(socket: impl AsFd, bytes: usize) {
-    // If that fails, so does the sending, and says why.
-    if sockopt::socket_send_buffer_size(&socket).is_ok_and(|room| room < bytes + OVERHEAD) {
-        let _ = sockopt::set_socket_send_buffer_size(&socket, bytes + OVERHEAD);
-    }
 }
 
 /// What to say of something that could not be taken; `None` where that is nothing special.

@@ -105,10 +105,7 @@ impl Access<'_> {
             (_, Some(gid), _) => user.is_late_for(gid),
             (.., Some(_)) => format!(
                 "let its owner widen the mask: setfacl -m m::{} {}",
-                match self.want {
-                    Want::Search => "x",
-                    Want::Write => "rw",
-                },
+                self.want.letters(),
                 shown(self.path)
             ),
             _ => self.advice(rule, by_bits, list.is_some(), user, guard),
@@ -131,15 +128,12 @@ impl Access<'_> {
                 "let its owner add {user} to the access list: setfacl -m u:{}:{} {path}",
                 user.uid
                     .map_or_else(|| "USER".to_owned(), |uid| uid.to_string()),
-                match self.want {
-                    Want::Search => "x",
-                    Want::Write => "rw",
-                }
+                self.want.letters(),
             ),
             Rule::Group => format!("let its owner chmod g+{letter} {path}"),
             // Opening it to everybody would be worse advice than a group, and root's the worst.
             _ if guard.gid.is_some_and(|gid| gid != 0)
-                && guard.mode & (self.want_bits() << 3) != 0 =>
+                && guard.mode & (self.want.bit() << 3) != 0 =>
             {
                 user.joins(guard.gid.unwrap_or_default())
             }
@@ -153,13 +147,6 @@ impl Access<'_> {
                     user.own_group()
                 ),
             },
-        }
-    }
-
-    fn want_bits(&self) -> u32 {
-        match self.want {
-            Want::Search => 1,
-            Want::Write => 2,
         }
     }
 }

@@ -13,10 +13,18 @@ pub(super) enum Want {
 }
 
 impl Want {
-    fn bit(self) -> u32 {
+    pub(super) fn bit(self) -> u32 {
         match self {
             Self::Search => 1,
             Self::Write => 2,
+        }
+    }
+
+    /// What setfacl(1) is told: connecting takes `w`, and a list without `r` looks like a mistake.
+    pub(super) fn letters(self) -> &'static str {
+        match self {
+            Self::Search => "x",
+            Self::Write => "rw",
         }
     }
 
