@@ -249,7 +249,7 @@ fn a_listener_without_connections_is_not_missing() {
     let listed = run(&mut ls(["--connections", path]));
     listed.fails(3, &[path, "has no connections"]);
     assert!(!listed.stderr.contains("no such socket"), "{listed:#?}");
-    run(&mut ls(["--connections", "--kind", "dgram", path])).fails(3, &["no connection is like"]);
+    run(&mut ls(["--connections", "--kind", "dgram", path])).fails(3, &["no connection matches"]);
     let (client, _accepted) = connected(&listener);
     let listed = run(&mut ls(["--json", "--all", "--connections"]));
     let found = super::objects(&listed);
