@@ -3,7 +3,10 @@
 use std::io::{self, PipeReader, PipeWriter, pipe};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open,
+    set_parent_process_death_signal, waitpid,
+};
 
 /// Runs `work` in a copy of this process, with the writing end of a pipe and no other file
 /// descriptor. Returns the reading end and the child's pidfd.
@@ -24,8 +27,15 @@ pub(crate) fn fork(work: impl FnOnce(PipeWriter)) -> io::Result<(PipeReader, Own
         pid => {
             drop(writer);
             let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork(2) gave no pid"))?;
-            let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-            Ok((reader, pidfd))
+            match pidfd_open(pid, PidfdFlags::empty()) {
+                Ok(pidfd) => Ok((reader, pidfd)),
+                Err(error) => {
+                    // Nobody else knows of it, and its pid is its own until it is reaped.
+                    let _ = kill_process(pid, Signal::KILL);
+                    let _ = waitpid(Some(pid), WaitOptions::empty());
+                    Err(error.into())
+                }
+            }
         }
     }
 }
@@ -57,7 +67,12 @@ fn close_all_but(kept: RawFd) {
     let close = |first: u32, last: u32| {
         if first <= last {
             // SAFETY: this copy uses none of them any more, whoever owns them in its memory.
-            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            if closed != 0 {
+                // With the parent's descriptors it could keep its pipes and locks open.
+                // SAFETY: as in `run_child`.
+                unsafe { libc::_exit(1) };
+            }
         }
     };
     if let Some(below) = kept.checked_sub(1) {
