@@ -95,11 +95,12 @@ impl Child {
     }
 
     fn reap(&mut self) -> io::Result<ExitStatus> {
-        // Whatever waitid(2) says, there is nothing left to be waited for.
-        self.reaped = true;
         // Without waiting: it has ended, but where it is traced its tracer is told first.
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), ended)?;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), ended);
+        // After an error too there is nothing left to be waited for.
+        self.reaped = !matches!(status, Ok(None));
+        let status = status?;
         let raw = status.and_then(|status| {
             let exited = status.exit_status().map(|code| (code & 0xff) << 8);
             exited.or(status.terminating_signal())
