@@ -116,8 +116,13 @@ impl Intake {
 
     /// To be called before anything is accepted or received.
     pub(crate) fn regulate<'a>(&self, sockets: impl IntoIterator<Item = BorrowedFd<'a>>) {
-        let is_paused = self.takes && !closing::has_room();
-        if self.is_paused.swap(is_paused, Ordering::Relaxed) == is_paused {
+        if !self.takes {
+            return;
+        }
+        let is_paused = !closing::has_room();
+        if self.is_paused.load(Ordering::Relaxed) == is_paused
+            || self.is_paused.swap(is_paused, Ordering::Relaxed) == is_paused
+        {
             return;
         }
         for socket in sockets {
