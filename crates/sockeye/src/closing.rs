@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "tokio")]
@@ -18,15 +18,11 @@ const MOST: usize = 1024;
 #[cfg(feature = "tokio")]
 const LEAST: usize = 253;
 
-struct Queue {
-    waiting: VecDeque<OwnedFd>,
-    has_thread: bool,
-}
+type Queue = VecDeque<OwnedFd>;
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue {
-    waiting: VecDeque::new(),
-    has_thread: false,
-});
+static QUEUE: Mutex<Queue> = Mutex::new(Queue::new());
+/// Changes only while the queue is locked.
+static HAS_THREAD: AtomicBool = AtomicBool::new(false);
 static MORE: Condvar = Condvar::new();
 /// With those that are just being closed.
 static UNCLOSED: AtomicUsize = AtomicUsize::new(0);
@@ -45,15 +41,20 @@ pub fn close_in_background(descriptors: impl IntoIterator<Item = OwnedFd>) {
     let mut queue = None;
     for descriptor in descriptors {
         UNCLOSED.fetch_add(1, Ordering::AcqRel);
-        queue.get_or_insert_with(lock).waiting.push_back(descriptor);
+        queue.get_or_insert_with(lock).push_back(descriptor);
     }
-    let Some(mut queue) = queue else { return };
-    if !queue.has_thread {
-        // Where no thread can be had now, the next call tries again.
-        let thread = std::thread::Builder::new().name("closing".to_owned());
-        queue.has_thread = thread.spawn(close_all).is_ok();
-    }
+    let Some(queue) = queue else { return };
+    start_thread(&queue);
     MORE.notify_one();
+}
+
+/// Where no thread can be had now, the next call tries again; so does whoever asks for room, since
+/// without any there is no such call.
+fn start_thread(_locked: &MutexGuard<'_, Queue>) {
+    if !HAS_THREAD.load(Ordering::Relaxed) {
+        let thread = std::thread::Builder::new().name("closing".to_owned());
+        HAS_THREAD.store(thread.spawn(close_all).is_ok(), Ordering::Relaxed);
+    }
 }
 
 /// How many descriptors [`close_in_background`] has still to close.
@@ -65,20 +66,26 @@ pub fn unclosed() -> usize {
 fn close_all() {
     let mut queue = lock();
     loop {
-        match queue.waiting.pop_front() {
+        match queue.pop_front() {
             Some(descriptor) => {
                 drop(queue);
                 drop(descriptor);
-                let _before = UNCLOSED.fetch_sub(1, Ordering::AcqRel);
-                #[cfg(feature = "tokio")]
-                if _before == limit() {
-                    ROOM.notify_waiters();
-                }
+                closed_one();
                 queue = lock();
             }
             None => queue = MORE.wait(queue).unwrap_or_else(PoisonError::into_inner),
         }
     }
+}
+
+fn closed_one() {
+    let before = UNCLOSED.fetch_sub(1, Ordering::AcqRel);
+    #[cfg(feature = "tokio")]
+    if before == limit() {
+        ROOM.notify_waiters();
+    }
+    #[cfg(not(feature = "tokio"))]
+    let _ = before;
 }
 
 fn lock() -> MutexGuard<'static, Queue> {
@@ -91,7 +98,12 @@ fn lock() -> MutexGuard<'static, Queue> {
 pub(crate) fn has_room() -> bool {
     match unclosed() {
         0 => true,
-        unclosed => unclosed < limit(),
+        unclosed => {
+            if !HAS_THREAD.load(Ordering::Relaxed) {
+                start_thread(&lock());
+            }
+            unclosed < limit()
+        }
     }
 }
 
