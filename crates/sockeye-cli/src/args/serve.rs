@@ -142,14 +142,15 @@ pub(crate) struct Serve {
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Take the file descriptors that clients pass, show them and close them. A
-    /// PROGRAM receives them itself; those of a datagram, and with --echo and
-    /// --discard all, are just closed. Without it the kernel refuses them:
+    /// PROGRAM receives them itself. With --echo, and those of a datagram for a
+    /// PROGRAM, they are closed unshown. Without it the kernel refuses them:
     /// sending one fails with EPERM (as systemd-notify's BARRIER=1 does)
     ///
     /// They are closed on a thread of its own, since that can take as long as the
-    /// client wishes. While too many are still to be closed (1024, or an eighth of
-    /// the limit of open files) no more are let in. Before Linux 6.16 the kernel
-    /// cannot refuse descriptors: without --fds they are closed in the same way.
+    /// client wishes. While too many are still to be closed (an eighth of the limit
+    /// of open files, 253 at least and 1024 at most) no more are let in. Before
+    /// Linux 6.16 the kernel cannot refuse descriptors: without --fds they are
+    /// closed in the same way.
     #[arg(long)]
     pub(crate) fds: bool,
 
