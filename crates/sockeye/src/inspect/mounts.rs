@@ -23,6 +23,9 @@ pub(crate) enum Nature {
 }
 
 impl Nature {
+    /// What may be one of those, and is a view until it is known not to be: only proof is stale.
+    const UNKNOWN: Self = Self::View("a file system of unknown type");
+
     /// By the type of the file system, as mount(8) names it.
     fn of_type(name: &str) -> Self {
         match name {
@@ -33,14 +36,17 @@ impl Nature {
             "virtiofs" => Self::Shared("virtiofs"),
             "ceph" => Self::Shared("Ceph"),
             "afs" => Self::Shared("AFS"),
-            "coda" | "gfs2" | "lustre" | "ocfs2" | "orangefs" | "vboxsf" => {
-                Self::Shared("a network file system")
-            }
+            "beegfs" | "coda" | "gfs2" | "gpfs" | "lustre" | "ocfs2" | "orangefs" | "panfs"
+            | "prl_fs" | "vboxsf" | "vmhgfs" => Self::Shared("a network file system"),
             "fuse" | "fuseblk" => Self::View("FUSE"),
             name if name.starts_with("fuse.") => Self::View("FUSE"),
             "ecryptfs" => Self::View("eCryptfs"),
             "aufs" | "shiftfs" | "unionfs" => Self::View("a union file system"),
-            _ => Self::Own,
+            "bcachefs" | "btrfs" | "devtmpfs" | "erofs" | "ext2" | "ext3" | "ext4" | "f2fs"
+            | "hfsplus" | "hugetlbfs" | "jffs2" | "jfs" | "minix" | "nilfs2" | "ntfs3"
+            | "ramfs" | "reiserfs" | "rootfs" | "squashfs" | "tmpfs" | "ubifs" | "udf" | "xfs"
+            | "zfs" => Self::Own,
+            _ => Self::UNKNOWN,
         }
     }
 
@@ -55,10 +61,22 @@ impl Nature {
             0x0102_1997 => Self::Shared("9p"),
             0x00c3_6400 => Self::Shared("Ceph"),
             0x5346_414f | 0x6b41_4653 => Self::Shared("AFS"),
-            0x7375_7245 | 0x0116_1970 | 0x7461_636f | 0x2003_0528 | 0x786f_4256 => {
+            // coda, gfs2, ocfs2, orangefs, vboxsf, lustre, gpfs, beegfs, panfs, vmhgfs, prl_fs
+            0x7375_7245 | 0x0116_1970 | 0x7461_636f | 0x2003_0528 | 0x786f_4256 | 0x0bd0_0bd0
+            | 0x4750_4653 | 0x1983_0326 | 0xaad7_aaea | 0xbacb_acbc | 0x7c7c_6673 => {
                 Self::Shared("a network file system")
             }
-            _ => Self::Own,
+            // tmpfs, ramfs, hugetlbfs, ext2 and its successors, xfs
+            0x0102_1994 | 0x8584_58f6 | 0x9584_58f6 | 0xef53 | 0x5846_5342 => Self::Own,
+            // f2fs, zfs, jfs, reiserfs, nilfs2
+            0xf2f5_2010 | 0x2fc1_2fc1 | 0x3153_464a | 0x5265_4973 | 0x3434 => Self::Own,
+            // jffs2, ubifs, udf, hfsplus, squashfs, erofs, ntfs3
+            0x72b6 | 0x2405_1905 | 0x1501_3346 | 0x482b | 0x7371_7368 | 0xe0f5_e1e2
+            | 0x7366_746e => Self::Own,
+            // minix
+            0x137f | 0x138f | 0x2468 | 0x2478 | 0x4d5a => Self::Own,
+            BTRFS | BCACHEFS => Self::Own,
+            _ => Self::UNKNOWN,
         }
     }
 
@@ -158,7 +176,11 @@ impl Mounts {
         // The type tells more than the magic number, but only where the mount is ours.
         let mount = mount_id(file, Path::new("")).and_then(|id| self.with_id(id));
         mount.map_or_else(
-            || fstatfs(file).map_or(Nature::Own, |found| Nature::of_magic(found.f_type as u32)),
+            || {
+                fstatfs(file).map_or(Nature::UNKNOWN, |found| {
+                    Nature::of_magic(found.f_type as u32)
+                })
+            },
             Mount::nature,
         )
     }
@@ -311,8 +333,43 @@ mod tests {
         let stat = rustix::fs::fstat(&proc).unwrap();
         let id = FileId::new(0, stat.st_dev);
         assert_eq!(device, id.device);
-        assert_eq!(mounts.nature_of(device), Some(Nature::Own));
-        assert_eq!(mounts.nature_at(&proc), Nature::Own);
+        assert_eq!(mounts.nature_of(device), Some(Nature::UNKNOWN));
+        assert_eq!(mounts.nature_at(&proc), Nature::UNKNOWN);
         assert_eq!(file_system_of(&proc).as_deref(), Some("proc"));
+    }
+
+    #[test]
+    fn only_a_file_system_that_is_known_shows_its_own_files() {
+        for (name, magic, nature) in [
+            ("ext4", 0xef53, Nature::Own),
+            ("tmpfs", 0x0102_1994, Nature::Own),
+            ("btrfs", BTRFS, Nature::Own),
+            ("overlay", OVERLAYFS, Nature::Overlay),
+            (
+                "lustre",
+                0x0bd0_0bd0,
+                Nature::Shared("a network file system"),
+            ),
+            ("gpfs", 0x4750_4653, Nature::Shared("a network file system")),
+            ("a new one", 0x1234_5678, Nature::UNKNOWN),
+            ("", 0, Nature::UNKNOWN),
+        ] {
+            assert_eq!(Nature::of_type(name), nature, "{name}");
+            assert_eq!(Nature::of_magic(magic), nature, "{name}");
+        }
+        assert!(matches!(Nature::UNKNOWN, Nature::View(_)));
+    }
+
+    #[test]
+    fn where_the_mounts_cannot_be_read_the_magic_number_tells() {
+        let none = || Mounts(Vec::new().into());
+        let proc = std::fs::File::open("/proc/self").unwrap();
+        assert_eq!(none().nature_at(&proc), Nature::UNKNOWN);
+        let memory = std::fs::File::open("/dev/shm");
+        if let Ok(memory) = memory
+            && file_system_of(&memory).as_deref() == Some("tmpfs")
+        {
+            assert_eq!(none().nature_at(&memory), Nature::Own);
+        }
     }
 }
