@@ -19,7 +19,6 @@ const CANDIDATES: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Ledger {
-    pub(super) next: u64,
     holders: BTreeMap<u64, Holder>,
     pub(super) bytes: Ranking,
     fds: Ranking,
@@ -54,7 +53,6 @@ struct Part {
 impl Ledger {
     pub(super) fn new(bytes: usize, fds: usize) -> Self {
         Self {
-            next: 0,
             holders: BTreeMap::new(),
             bytes: Ranking::new(bytes),
             fds: Ranking::new(fds),

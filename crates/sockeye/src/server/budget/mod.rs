@@ -3,7 +3,7 @@
 mod ledger;
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -29,6 +29,8 @@ pub(super) struct Amount {
 #[derive(Debug)]
 pub(super) struct Budget {
     ledger: Mutex<Ledger>,
+    /// What the next connection is known by.
+    next: AtomicU64,
     /// How many were told to end and have not done so.
     ending: AtomicUsize,
 }
@@ -41,6 +43,7 @@ impl Budget {
         let fds = fds.unwrap_or_else(|| usize::try_from(open_files() / 4).unwrap_or(usize::MAX));
         Self {
             ledger: Mutex::new(Ledger::new(bytes, fds.clamp(MAX_DESCRIPTORS, MOST_FDS))),
+            next: AtomicU64::new(0),
             ending: AtomicUsize::new(0),
         }
     }
@@ -91,6 +94,15 @@ struct State<T> {
     is_gone: bool,
 }
 
+impl<T> State<T> {
+    fn may_stay(&self) -> io::Result<()> {
+        match &self.evicted {
+            None => Ok(()),
+            Some(why) => Err(why.clone().into()),
+        }
+    }
+}
+
 impl<T> Share<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
         // Nothing in there can panic half-way.
@@ -110,8 +122,11 @@ impl<T: Send> Evict for Share<T> {
         if state.is_gone {
             return;
         }
-        state.evicted = Some(why);
-        ending.fetch_add(1, Ordering::Relaxed);
+        // Whoever parks at the same time can be entered, and chosen, once more.
+        if state.evicted.is_none() {
+            state.evicted = Some(why);
+            ending.fetch_add(1, Ordering::Relaxed);
+        }
         let (parked, waker) = (state.parked.take(), state.waker.take());
         drop(state);
         // Not under the lock: dropping and waking may run anything.
@@ -134,13 +149,9 @@ pub(super) struct Hold<T: Send + 'static> {
 impl<T: Send + 'static> Hold<T> {
     /// Of a connection with that peer.
     pub(super) fn new(budget: &Arc<Budget>, peer: io::Result<Peer>) -> Box<Self> {
-        let mut ledger = budget.ledger();
-        let id = ledger.next;
-        ledger.next += 1;
-        drop(ledger);
         Box::new(Self {
             budget: Arc::clone(budget),
-            id,
+            id: budget.next.fetch_add(1, Ordering::Relaxed),
             user: peer.ok().and_then(|peer| peer.uid()),
             share: Arc::new(Share(Mutex::new(State {
                 parked: None,
@@ -158,6 +169,7 @@ impl<T: Send + 'static> Hold<T> {
     /// [`LimitError`], where this connection had to give it up.
     pub(super) fn park(&mut self, what: T, amount: Amount, waker: &Waker) -> io::Result<()> {
         let mut state = self.share.state();
+        state.may_stay()?;
         state.parked = Some(what);
         match &mut state.waker {
             Some(known) if known.will_wake(waker) => {}
@@ -169,7 +181,7 @@ impl<T: Send + 'static> Hold<T> {
             let share: Arc<dyn Evict> = Arc::clone(&self.share) as _;
             self.budget.set(self.id, self.user, amount, &share);
         }
-        self.evicted()
+        self.share.state().may_stay()
     }
 
     /// Takes back what was parked, if anything was.
@@ -177,20 +189,14 @@ impl<T: Send + 'static> Hold<T> {
     /// # Errors
     /// As [`Self::park`].
     pub(super) fn take(&mut self) -> io::Result<Option<T>> {
-        self.evicted()?;
-        Ok(self.share.state().parked.take())
+        let mut state = self.share.state();
+        state.may_stay()?;
+        Ok(state.parked.take())
     }
 
     /// Looks at what is parked, if anything is.
     pub(super) fn look<U>(&self, look: impl FnOnce(&T) -> U) -> Option<U> {
         self.share.state().parked.as_ref().map(look)
-    }
-
-    fn evicted(&self) -> io::Result<()> {
-        match &self.share.state().evicted {
-            None => Ok(()),
-            Some(why) => Err(why.clone().into()),
-        }
     }
 }
 

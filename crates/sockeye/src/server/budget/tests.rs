@@ -118,3 +118,56 @@ async fn nobody_ends_for_what_the_connections_of_another_user_hold() {
     let left = others.iter_mut().filter_map(|hold| hold.take().ok());
     assert_eq!(left.count(), 50);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_ends_is_entered_and_counted_no_more() {
+    let budget = budget(100);
+    let (mut first, mut second) = (hold(&budget, 0), hold(&budget, 0));
+    park(&mut first, 60, 0).unwrap();
+    first.take().unwrap();
+    park(&mut second, 50, 0).unwrap();
+    park(&mut first, 40, 0).unwrap_err();
+    assert_eq!(budget.ledger().bytes.total, 50);
+    // As another thread can, between that look and the entry.
+    let why = LimitError::Buffered { held: 0, limit: 0 };
+    first.share.evict(why, &budget.ending);
+    drop(first);
+    assert!(!budget.is_ending_some());
+    assert_eq!(second.take().unwrap(), Some("kept"));
+}
+
+#[test]
+fn what_was_parked_is_taken_back_or_its_end_is_told() {
+    const ROUNDS: usize = 20_000;
+    let budget = budget(100);
+    let turn = Mutex::new(None::<Arc<Share<&'static str>>>);
+    let round = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1..=ROUNDS {
+                while round.load(Ordering::Acquire) < number {
+                    std::thread::yield_now();
+                }
+                let share = turn.lock().unwrap().take().unwrap();
+                // Each round a little later than the one before.
+                for _ in 0..number % 100 {
+                    std::hint::spin_loop();
+                }
+                let why = LimitError::Buffered { held: 0, limit: 0 };
+                share.evict(why, &budget.ending);
+            }
+        });
+        let lost = (1..=ROUNDS).filter(|number| {
+            let mut hold = hold(&budget, 0);
+            park(&mut hold, 1, 0).unwrap();
+            *turn.lock().unwrap() = Some(Arc::clone(&hold.share));
+            round.store(*number, Ordering::Release);
+            while turn.lock().unwrap().is_some() {
+                std::hint::spin_loop();
+            }
+            hold.take().ok() == Some(None)
+        });
+        assert_eq!(lost.count(), 0);
+    });
+    assert!(!budget.is_ending_some());
+}
