@@ -308,7 +308,7 @@ impl Serve {
             None => Ok(()),
             Some((option, _)) => {
                 let why = match kind {
-                    Kind::Stream => "what is sent back at once has no end",
+                    Kind::Stream => "--echo has no messages",
                     Kind::Datagram => "datagrams come without a connection",
                     _ => "a record is a message",
                 };

@@ -152,7 +152,11 @@ fn limits_that_cannot_be_are_wrong_usage() {
     );
     usage(&timeout, "dgram:/nowhere/s", &["--message-timeout"]);
     let echo = ["--message-timeout", "1s", "--echo"];
-    usage(&echo, "/nowhere/s", &["--message-timeout", "no end"]);
+    usage(
+        &echo,
+        "/nowhere/s",
+        &["--echo has no messages; omit --message-timeout"],
+    );
 }
 
 #[test]

@@ -209,7 +209,7 @@ impl Messages {
         let mut has_read = false;
         loop {
             if !self.buffer.is_empty() {
-                // A buffer can hold thousands of messages; other connections have their turn too.
+                // A buffer can hold thousands of messages: yield to other connections now and then.
                 if !has_read {
                     tokio::task::coop::consume_budget().await;
                 }

@@ -9,6 +9,7 @@ use sockeye::server::{Connection, LimitError, Messages, Records, Server, echo};
 use sockeye::{Claim, Connector, SeqPacket, SeqPacketListener};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::support::Place;
 use crate::support::serving::{
@@ -178,12 +179,6 @@ async fn descriptors_of_unfinished_messages_are_bounded_and_253_pass() {
     server.report().await;
 }
 
-/// Sends, and takes nothing, until nothing is taken any more.
-async fn fill(client: &mut Client) {
-    let send = async { while client.0.write_all(&[b'x'; 16 << 10]).await.is_ok() {} };
-    let _ = tokio::time::timeout(Duration::from_millis(200), send).await;
-}
-
 #[tokio::test]
 async fn answers_that_nobody_takes_count_as_well() {
     let place = Place::new();
@@ -198,17 +193,17 @@ async fn answers_that_nobody_takes_count_as_well() {
     };
     let server = Server::new().max_buffered(3 * 65536);
     let server = Running::start(server, claimed(&place.address()), handler);
-    let mut greedy = Vec::new();
+    let mut greedy = JoinSet::new();
     for _ in 0..4 {
         let mut client = Client::connect(&place.address()).await;
-        fill(&mut client).await;
-        greedy.push(client);
+        // Takes nothing, and sends until it is closed.
+        greedy.spawn(async move { while client.0.write_all(&[b'x'; 16 << 10]).await.is_ok() {} });
     }
     let end = in_time(told.recv()).await.unwrap();
     assert!(matches!(end, Some(LimitError::Buffered { .. })), "{end:?}");
     let mut honest = Client::connect(&place.address()).await;
     assert_eq!(honest.ask("hello").await, "hello");
-    drop(greedy);
+    greedy.shutdown().await;
     server.report().await;
 }
 
@@ -234,15 +229,13 @@ async fn records_that_wait_for_their_answers_count_as_well() {
     // Each holds its record and the answer.
     let server = Server::new().max_buffered(350_000);
     let server = Running::start(server, listener.unwrap(), handler);
-    let mut greedy = Vec::new();
+    let mut greedy = JoinSet::new();
     for _ in 0..2 {
         let client = in_time(Connector::new().connect_seqpacket(&address))
             .await
             .unwrap();
         let record = vec![b'x'; 100_000];
-        let send = async { while client.send(&record).await.is_ok() {} };
-        let _ = tokio::time::timeout(Duration::from_millis(200), send).await;
-        greedy.push(client);
+        greedy.spawn(async move { while client.send(&record).await.is_ok() {} });
     }
     let end = in_time(told.recv()).await.unwrap();
     assert!(
@@ -255,6 +248,6 @@ async fn records_that_wait_for_their_answers_count_as_well() {
     in_time(honest.send(b"hello")).await.unwrap();
     let mut buffer = [0; 10];
     assert_eq!(in_time(honest.recv(&mut buffer)).await.unwrap(), Some(5));
-    drop(greedy);
+    greedy.shutdown().await;
     server.report().await;
 }
