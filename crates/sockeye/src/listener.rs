@@ -20,7 +20,7 @@ use tokio::io::unix::AsyncFd;
 pub use accepted::Accepted;
 
 use crate::adopt::{self, AdoptError};
-use crate::claim::{BlockingListener, Claim, ClaimError, Ownership};
+use crate::claim::{BlockingListener, Claim, ClaimError, Ownership, Renewed};
 use crate::packet::SeqPacket;
 use crate::passing::{Intake, Passing};
 use crate::peer::Peer;
@@ -182,16 +182,23 @@ impl<S: Accepted> Listening<S> {
         self.older.iter().any(waits)
     }
 
-    /// Makes the files anew that somebody has removed. Whether there is another control socket.
+    /// Makes the files anew that somebody has removed. Whether there is another control socket, which
+    /// there may be also where the rest has failed.
     ///
     /// # Errors
     /// [`ClaimError`] where somebody else has the path, or it cannot be done.
-    pub(crate) fn renew(&mut self) -> Result<bool, ClaimError> {
+    pub(crate) fn renew(&mut self) -> (bool, Result<(), ClaimError>) {
+        let mut renewed = Renewed::default();
+        let result = self.renew_files(&mut renewed);
+        (renewed.control, result)
+    }
+
+    fn renew_files(&mut self, renewed: &mut Renewed) -> Result<(), ClaimError> {
         let Some(ownership) = &mut self.ownership else {
-            return Ok(false);
+            return Ok(());
         };
-        let renewed = ownership.renew()?;
-        if let Some(socket) = renewed.listener {
+        ownership.renew(renewed)?;
+        if let Some(socket) = renewed.listener.take() {
             let registered = rustix::io::ioctl_fionbio(&socket, true)
                 .map_err(io::Error::from)
                 .and_then(|()| socket::register(socket, Interest::READABLE));
@@ -200,7 +207,7 @@ impl<S: Accepted> Listening<S> {
                 Err(error) => return Err(ownership.unpublish(error)),
             }
         }
-        Ok(renewed.control)
+        Ok(())
     }
 
     /// Listens with a socket that its owner has passed on, and which is not ours yet.

@@ -46,6 +46,8 @@ pub use look::{probe, probe_all};
 pub(crate) use ownership::Ownership;
 pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
+#[cfg(feature = "tokio")]
+pub(crate) use renew::Renewed;
 
 use crate::address::{Address, Kind, Name};
 use crate::inspect::lookup::Lookup;

@@ -24,13 +24,14 @@ impl Ownership {
     ///
     /// Without the lock file somebody else may have claimed the path, or be about to. So its lock is
     /// taken first, as in a claim, and what stands at the path is left.
-    pub(crate) fn renew(&mut self) -> Result<Renewed, ClaimError> {
+    ///
+    /// `renewed` tells what was made, also where the rest fails.
+    pub(crate) fn renew(&mut self, renewed: &mut Renewed) -> Result<(), ClaimError> {
         let address = self.address.clone();
         let io = |errno| ClaimError::io(&address, errno);
         if !self.lock.is_current(&self.place).map_err(io)? {
             self.lock = lock::take(&address, &self.place)?;
         }
-        let mut renewed = Renewed::default();
         let control = self.control.as_ref().map(|control| {
             let now = control.place.look_at(&control.place.base);
             now.map(|now| now.is_some())
@@ -38,7 +39,10 @@ impl Ownership {
         if control.transpose().map_err(io)? == Some(false)
             && let Some(control) = control_address(&address)
         {
-            control::publish(&control, self)?;
+            if let Err(error) = control::publish(&control, self) {
+                self.remove_control_file();
+                return Err(error);
+            }
             renewed.control = true;
         }
         match self.place.look_at(&self.place.base).map_err(io)? {
@@ -49,7 +53,7 @@ impl Ownership {
             }
             None => renewed.listener = Some(self.publish()?),
         }
-        Ok(renewed)
+        Ok(())
     }
 
     fn publish(&mut self) -> Result<OwnedFd, ClaimError> {
@@ -73,6 +77,14 @@ impl Ownership {
     pub(crate) fn unpublish(&mut self, error: io::Error) -> ClaimError {
         self.remove_file();
         ClaimError::io(&self.address, error)
+    }
+
+    fn remove_control_file(&mut self) {
+        if let Some(control) = &mut self.control
+            && let Some(file) = control.file.take()
+        {
+            let _ = control.place.unlink(&control.place.base, file);
+        }
     }
 
     fn remove_file(&mut self) {

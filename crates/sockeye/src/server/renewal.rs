@@ -43,11 +43,9 @@ impl Renewal {
     /// Makes anew what is missing. Whether there is another control socket.
     pub(super) fn attempt<S: Accepted>(&mut self, listener: &mut Listening<S>) -> bool {
         let tries = self.again.take().map_or(0, |(_, tries)| tries);
-        match listener.renew() {
-            Ok(has_new_control) => {
-                self.is_told = false;
-                has_new_control
-            }
+        let (has_new_control, result) = listener.renew();
+        match result {
+            Ok(()) => self.is_told = false,
             Err(error) => {
                 let is_locked = matches!(error.kind(), ClaimErrorKind::Locked { .. });
                 // A successor locks the path, too, before it finds that there is a server.
@@ -56,8 +54,8 @@ impl Renewal {
                 } else if !std::mem::replace(&mut self.is_told, true) {
                     log::not_renewed(&error);
                 }
-                false
             }
         }
+        has_new_control
     }
 }

@@ -1,6 +1,7 @@
 //! Takeovers between servers of this process, and with counterparts that misbehave.
 
 mod predecessors;
+mod renewals;
 mod successors;
 
 use std::fs;
