@@ -49,8 +49,8 @@ Exit status:
   0  done
   1  failed on the way
   2  wrong usage
-  3  nothing there
-  4  in use, or the path is not a socket
+  3  nothing there, or no socket to call
+  4  in use; serve: or the path is not a socket
   5  not permitted
   6  out of time
   7  done, but incomplete: something was cut off, permissions hid a part, or a file system did not answer
