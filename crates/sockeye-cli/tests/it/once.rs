@@ -1,5 +1,6 @@
 //! `serve --once`: one connection, or one datagram.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
@@ -49,6 +50,25 @@ fn one_datagram_is_answered() {
     let report = ending.is_clean();
     assert_eq!((report.served, report.refused), (1, 2));
     assert!(ending.stdout.ends_with(": one\n"), "{ending:#?}");
+}
+
+/// From the first on: while its answer waits for room, for instance.
+#[test]
+fn who_sends_a_datagram_after_the_one_is_told() {
+    let place = Place::new();
+    let address = format!("dgram:{}", place.socket().display());
+    let mut command = Server::command(&["--once"]);
+    let mut server = Server::started_by(command.arg(&address), place.socket());
+    let (client, connected) = (bound(place.at("client")), bound(place.at("connected")));
+    connected.connect(&server.path).expect("it is bound");
+    client.send_to(b"one", &server.path).expect("it is bound");
+    assert_eq!(receive(&client), REPLY.as_bytes());
+    let later = client.send_to(b"two", &server.path).map_err(|e| e.kind());
+    assert_eq!(later, Err(ErrorKind::NotFound));
+    // The server may have ended by now.
+    connected.send(b"three").expect_err("nobody receives it");
+    let report = server.ending().is_clean();
+    assert_eq!((report.served, report.refused), (1, 0));
 }
 
 #[test]

@@ -102,11 +102,7 @@ impl Server {
             () = self.handler.stop.cancelled() => {}
             failed = &mut work => return Some(failed),
         }
-        if let Err(error) = socket.refuse_newcomers() {
-            warn!(
-                "cannot remove the socket file: {error}; remove it, or let the next server replace it"
-            );
-        }
+        refuse_newcomers(socket);
         let time_is_over = tokio::time::timeout(self.drain, self.cut_off.cancelled());
         tokio::select! {
             done = work => Some(done),
@@ -153,6 +149,10 @@ impl Server {
                 let text = format!("may not call here: {why}; its datagram is refused");
                 self.handler.complain(|| peer, &text);
                 continue;
+            }
+            if self.once {
+                // Whoever comes from now on is told by the kernel; what waits already is counted.
+                refuse_newcomers(socket);
             }
             let payload = &buffer[..received.bytes];
             let shown = Received {
@@ -217,6 +217,14 @@ impl Server {
             left += 1;
         }
         left
+    }
+}
+
+fn refuse_newcomers(socket: &Datagram) {
+    if let Err(error) = socket.refuse_newcomers() {
+        warn!(
+            "cannot remove the socket file: {error}; remove it, or let the next server replace it"
+        );
     }
 }
 
