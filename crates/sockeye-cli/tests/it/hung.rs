@@ -212,3 +212,20 @@ fn a_file_of_the_same_name_elsewhere_is_unclear_and_holds_up_nobody() {
     let told = hung.sockeye("ls --stale --in", hung.place.dir());
     assert_eq!(told.code, Some(7), "{told:#?}");
 }
+
+#[test]
+fn a_directory_that_hangs_takes_no_time_of_the_next_ones() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    let (healthy, path) = (Place::new(), hung.place.at("mount"));
+    stale_socket(&healthy.socket());
+    let mount = path.to_str().expect("plain");
+    let options = format!("ls --stale --in {mount} --in {mount}/. --in");
+    let told = hung.sockeye(&options, healthy.dir());
+    assert_eq!(told.code, Some(7), "{told:#?}");
+    let file = healthy.socket().display().to_string();
+    assert!(told.text().contains(&file), "{told:#?}");
+    told.explains(&[mount, "does not answer"]);
+    assert!(!told.stderr.contains(&file), "{told:#?}");
+}

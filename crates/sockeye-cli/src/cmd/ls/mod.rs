@@ -11,6 +11,7 @@ mod stale;
 mod watch;
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use sockeye::inspect::{Options, Snapshot};
 
@@ -49,7 +50,7 @@ fn answer(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer>
     if args.stale {
         return stale::list(args, users, out);
     }
-    let mut snapshot = snapshot(args)?;
+    let mut snapshot = snapshot(args, hung::DEADLINE)?;
     let shown = selection::shown(args, &snapshot);
     snapshot.look_at_files(|socket| shown.contains(&socket.inode));
     match args.connections {
@@ -58,11 +59,11 @@ fn answer(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer>
     }
 }
 
-fn snapshot(args: &Ls) -> anyhow::Result<Snapshot> {
+fn snapshot(args: &Ls, deadline: Duration) -> anyhow::Result<Snapshot> {
     let options = Options {
         namespaces: args.netns.into(),
     };
-    Snapshot::take_without_files(options, hung::DEADLINE).map_err(|error| {
+    Snapshot::take_without_files(options, deadline).map_err(|error| {
         let (exit, advice) = match error.kind() {
             ErrorKind::PermissionDenied => (
                 Exit::NotPermitted,

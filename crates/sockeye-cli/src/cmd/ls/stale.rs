@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ use crate::output::socket::path_address;
 use crate::output::users::Users;
 use crate::output::{escape, json};
 
+/// What is left for a healthy file system where another one has taken all the time.
+const GRACE: Duration = Duration::from_millis(500);
 const COLUMNS: [Column; 3] = [Column::State, Column::Address, Column::User];
 
 pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer> {
@@ -36,8 +38,11 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     let mut files = Vec::new();
     let dirs = dirs(args);
     let mut hung = Vec::new();
-    for dir in &dirs {
-        match files_in(dir) {
+    let deadline = Instant::now() + hung::DEADLINE;
+    // All at once, so that one that hangs takes no time of the others.
+    let looks: Vec<io::Result<Aside>> = dirs.iter().map(|dir| look_into(dir)).collect();
+    for (dir, look) in dirs.iter().zip(looks) {
+        match look.and_then(|look| files_of(look, deadline.max(Instant::now() + GRACE))) {
             Ok(found) => files.extend(found),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => hung.push(dir.clone()),
             Err(error) => forgive(args, dir, &error)?,
@@ -45,7 +50,8 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
-    let snapshot = snapshot(args)?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let snapshot = snapshot(args, left.max(GRACE))?;
 
     let owned: HashSet<u32> = snapshot
         .sockets()
@@ -190,16 +196,18 @@ struct SocketFile {
 }
 
 /// The socket files of a directory itself, which may lie on a file system that hangs.
-fn files_in(dir: &Path) -> io::Result<Vec<SocketFile>> {
-    let mut look = Aside::start(|answers| {
+fn look_into(dir: &Path) -> io::Result<Aside> {
+    Aside::start(|answers| {
         let mut send = |answer: &Result<SocketFile, i32>| {
             answers.send(&serde_json::to_vec(answer).unwrap_or_default());
         };
         if let Err(error) = socket_files(dir, |file| send(&Ok(file))) {
             send(&Err(error.raw_os_error().unwrap_or_default()));
         }
-    })?;
-    let deadline = Instant::now() + hung::DEADLINE;
+    })
+}
+
+fn files_of(mut look: Aside, deadline: Instant) -> io::Result<Vec<SocketFile>> {
     let mut files = Vec::new();
     while let Some(answer) = look.next(deadline)? {
         let answer: Result<SocketFile, i32> = serde_json::from_slice(&answer)?;
