@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::ancillary::RecvError;
+use crate::ancillary::{Received, RecvError};
 use crate::closing::{self, close_in_background};
 use crate::sys;
 
@@ -38,6 +38,14 @@ impl Passing {
             true => Ok(()),
             false => Err(RecvError::StillClosing),
         }
+    }
+
+    /// What the caller is given of what came.
+    pub(crate) fn keep(self, mut received: Received) -> Received {
+        if self == Self::Discards {
+            close_in_background(std::mem::take(&mut received.descriptors));
+        }
+        received
     }
 }
 

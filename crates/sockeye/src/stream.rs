@@ -140,7 +140,8 @@ impl Stream {
             let received = received.and_then(|()| recv_once(fd, buffer, RecvFlags::DONTWAIT));
             RecvError::apart(received)
         };
-        self.io.io(Interest::READABLE, receive).await?
+        let received = self.io.io(Interest::READABLE, receive).await??;
+        Ok(received.map(|received| passing.keep(received)))
     }
 
     /// Receives as `receive` does it, after polling for it if that is asked for.
@@ -272,7 +273,7 @@ pub(crate) fn recv_with(
     let is_alone = !message.has_control && !message.is_control_truncated;
     Ok(Attempt {
         is_all: (1..room).contains(&message.length) && is_alone,
-        result: received(message, limit),
+        result: received(message, limit).map(|some| some.map(|received| passing.keep(received))),
     })
 }
 

@@ -235,11 +235,8 @@ fn receive(
     passing: Passing,
 ) -> Result<Option<Received>, RecvError> {
     passing.check(fd, true)?;
-    let mut received = recv_once(fd, buffer, RecvFlags::DONTWAIT)?;
-    if let (Passing::Discards, Some(received)) = (passing, &mut received) {
-        close_in_background(std::mem::take(&mut received.descriptors));
-    }
-    Ok(received)
+    let received = recv_once(fd, buffer, RecvFlags::DONTWAIT)?;
+    Ok(received.map(|received| passing.keep(received)))
 }
 
 impl AsFd for SeqPacket {

@@ -124,6 +124,31 @@ async fn an_adopted_listener_has_the_setting_that_it_is_given_for_its_backlog_to
     }
 }
 
+/// Without a server too.
+#[tokio::test]
+async fn what_an_early_client_passes_to_who_takes_none_is_closed() {
+    if !can_refuse() {
+        return;
+    }
+    let place = Place::new();
+    let address = place.address();
+    let claim = Claim::options()
+        .take_descriptors(true)
+        .claim(&address)
+        .unwrap();
+    let early = connect(&address);
+    send(&early).unwrap();
+    let mut listener = Listener::adopt(claim.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    listener.take_descriptors(false).unwrap();
+    let mut stream = in_time(listener.accept()).await.unwrap();
+    let mut buffer = [0; 8];
+    let received = in_time(stream.recv_with(&mut buffer)).await.unwrap();
+    let received = received.expect("not at the end");
+    assert!(received.bytes > 0);
+    assert_eq!(received.descriptors.len(), 0);
+    is_refused(&early);
+}
+
 #[tokio::test]
 async fn after_a_takeover_the_setting_is_that_of_the_new_server() {
     for takes in [false, true] {
