@@ -18,9 +18,9 @@ is null; holders is [] only if it is certain that nobody has the socket open.
 (removed) and (replaced) tell what became of a socket's file; (bound as NAME)
 that it was renamed since. (elsewhere) is a path of another mount namespace or
 root directory. → stands before the address of the other end, of a socket that
-has none itself. (stopped) or (T) is a process that was stopped, by SIGSTOP or a
-debugger. PEER-USER is whose socket the other end is. Names are in quotes where
-they hold more than plain text.
+has none itself. (stopped) or (T) is a process that was stopped, by SIGSTOP, a
+debugger or with its container. PEER-USER is whose socket the other end is.
+Names are in quotes where they hold more than plain text.
 
 A terminal that is too narrow is shown fewer columns; -o has those you name.
 With --watch each round begins with its time (not with -H); with --json it is

@@ -1,28 +1,15 @@
-//! [`Stopped`]: a process that has the listening socket and does not run.
-
-use std::fs;
+//! Processes that have the listening socket and do not run.
 
 use sockeye::Kind;
-use sockeye::address::escaped;
 use sockeye::inspect::{Holder, Socket};
 
 use super::listener::brief;
 use super::report::{Check, Report, Status, Verdict};
 use crate::exit::Exit;
+use crate::output::stopped::Standstill;
 
 /// The cause where a connect would succeed and nobody would answer.
 pub(super) const STOPPED: &str = "stopped";
-
-/// Why a process does not run.
-#[derive(Debug, PartialEq, Eq)]
-enum Stopped {
-    /// By a signal (state T).
-    Signal,
-    /// By a debugger (state t), with its pid.
-    Tracer(i32),
-    /// With its cgroup, as a paused container is.
-    Frozen(String),
-}
 
 /// Reports on processes that have the socket and are stopped. If all are, nobody answers.
 pub(super) fn look_at(socket: &Socket, report: &mut Report) {
@@ -33,9 +20,9 @@ pub(super) fn look_at(socket: &Socket, report: &mut Report) {
     if !holders.iter().all(is_activator) {
         holders.retain(|holder| !is_activator(holder));
     }
-    let stopped: Vec<(&Holder, Stopped)> = holders
+    let stopped: Vec<(&Holder, Standstill)> = holders
         .iter()
-        .filter_map(|holder| Some((*holder, Stopped::find(holder.process.pid)?)))
+        .filter_map(|holder| Some((*holder, Standstill::find(holder.process.pid)?)))
         .collect();
     let Some((first, how)) = stopped.first() else {
         return;
@@ -70,53 +57,4 @@ pub(super) fn look_at(socket: &Socket, report: &mut Report) {
         format!("nobody answers: {who}; {waits}, and then waits"),
         advice.join("; "),
     ));
-}
-
-impl Stopped {
-    fn find(pid: i32) -> Option<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let field = |name: &str| {
-            let mut lines = status.lines();
-            lines
-                .find_map(|line| line.strip_prefix(name))
-                .map(str::trim)
-        };
-        let tracer = field("TracerPid:").and_then(|pid| pid.parse().ok());
-        match field("State:")?.chars().next()? {
-            'T' => Some(Self::Signal),
-            't' => Some(Self::Tracer(tracer.unwrap_or_default())),
-            _ => frozen_cgroup(pid).map(Self::Frozen),
-        }
-    }
-
-    fn in_words(&self) -> String {
-        match self {
-            Self::Signal => "stopped (state T)".to_owned(),
-            Self::Tracer(0) => "stopped by a debugger (state t)".to_owned(),
-            Self::Tracer(tracer) => format!("stopped by a debugger (state t), pid {tracer}"),
-            Self::Frozen(cgroup) => {
-                format!("frozen with its cgroup {}", escaped(cgroup))
-            }
-        }
-    }
-
-    fn advice(&self, pid: i32) -> String {
-        match self {
-            Self::Signal => format!("kill -CONT {pid}"),
-            Self::Tracer(_) => format!("let the debugger continue or detach from pid {pid}"),
-            Self::Frozen(cgroup) => format!(
-                "unpause the container, or echo 0 > /sys/fs/cgroup{}/cgroup.freeze",
-                escaped(cgroup)
-            ),
-        }
-    }
-}
-
-/// The cgroup of a process if that is frozen, itself or by one above it (cgroups(7), version 2).
-fn frozen_cgroup(pid: i32) -> Option<String> {
-    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let events = fs::read_to_string(format!("/sys/fs/cgroup{path}/cgroup.events")).ok()?;
-    let is_frozen = events.lines().any(|line| line == "frozen 1");
-    is_frozen.then(|| path.to_owned())
 }

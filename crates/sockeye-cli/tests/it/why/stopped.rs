@@ -121,4 +121,11 @@ exit $code
     let told = Told::by(|| inside(&[sockeye, "why".as_ref(), place.socket().as_os_str()]));
     let words = [&*format!("pid {pid} (sockeye) is frozen"), "unpause"];
     told.is(6, "stopped", &words);
+    let listed = run(&mut inside(&[
+        sockeye,
+        "ls".as_ref(),
+        place.socket().as_os_str(),
+    ]));
+    let row = format!("{pid}/sockeye (stopped)");
+    assert!(listed.succeeds().text().contains(&row), "{listed:#?}");
 }
