@@ -182,6 +182,31 @@ fn a_client_in_another_network_namespace_learns_why_no_answer_comes() {
     }
 }
 
+/// The server may look neither at its namespaces nor at anything else of it.
+#[test]
+fn a_client_of_another_user_is_told_apart_by_its_network_namespace() {
+    let Some(mut foreign) = Foreign::start() else {
+        return;
+    };
+    foreign.server.process.freeze();
+    run(&mut send(&foreign.place, &["--no-answer"], "hello")).succeeds();
+    foreign.server.process.thaw();
+    foreign.server.process.stdout.first_lines(1);
+    let to = address(&foreign.place);
+    let elsewhere = ["send", "--timeout", "300ms", &to, "hello"];
+    let Some(mut elsewhere) = in_another_network(&elsewhere) else {
+        return;
+    };
+    run(&mut elsewhere).fails(6, &["another network namespace"]);
+    let ending = foreign.server.stop();
+    ending.has_dropped(1);
+    assert_eq!(
+        lines_about(&ending, "in another network namespace"),
+        1,
+        "{ending:#?}"
+    );
+}
+
 #[test]
 fn connect_says_that_answers_cannot_come_from_another_network_namespace() {
     let place = Place::new();

@@ -4,7 +4,6 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::stat;
-use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use rustix::process::Pid;
 use sockeye::Peer;
@@ -45,17 +44,18 @@ pub(super) fn tell(
         Err(error) => error.into(),
     };
     if has_gone(&error) {
-        let Some(why) = in_another_namespace(to, peer) else {
-            // It did not wait for an answer.
+        if !is_in_another_namespace(to, peer) {
+            // It did not wait for an answer, as far as can be seen from here.
             let sender = Sender::new(peer);
-            return debug!("{} has gone before its answer: {error}", sender.describe());
-        };
+            return debug!(
+                "nobody has the address of {} any more for its answer: {error}; it has gone, or is in another network namespace unseen",
+                sender.describe()
+            );
+        }
         undelivered.count(1);
         if !undelivered.told_of_namespaces.swap(true, Ordering::Relaxed) {
-            let text = format!(
-                "could not be answered: {why}; it must bind its socket to a path (--bind PATH); more of this is only counted"
-            );
-            handler.complain(|| peer, &text);
+            let text = "could not be answered: it is in another network namespace, where its abstract address is; it must bind its socket to a path (--bind PATH); more of this is only counted";
+            handler.complain(|| peer, text);
         }
         return;
     }
@@ -75,26 +75,21 @@ fn has_gone(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionRefused | NotFound)
 }
 
-/// Why an abstract name that nobody has here may be somebody's all the same. A path is the same in
-/// each network namespace.
-fn in_another_namespace(to: &SocketAddrUnix, peer: Option<Peer>) -> Option<&'static str> {
-    to.abstract_name()?;
+/// Whether an abstract name that nobody has here is known to be somebody's elsewhere. A path is the
+/// same in each network namespace. Most who have gone did not wait for an answer, so who is not known
+/// to be elsewhere is taken for one of them.
+fn is_in_another_namespace(to: &SocketAddrUnix, peer: Option<Peer>) -> bool {
     let namespace = |pid: Pid| {
-        let path = format!("/proc/{}/ns/net", pid.as_raw_pid());
-        stat(path).map(|stat| (stat.st_dev, stat.st_ino))
+        // Each namespace has a file of its own there, and unlike ns/net anybody may look at it.
+        let path = format!("/proc/{}/net/unix", pid.as_raw_pid());
+        let stat = stat(path).ok()?;
+        Some((stat.st_dev, stat.st_ino))
     };
-    let Some(pid) = peer?.pid() else {
-        return Some(
-            "its process lies in another pid namespace, and so its abstract address probably in another network namespace",
-        );
-    };
-    match (namespace(pid), namespace(rustix::process::getpid())) {
-        (Ok(theirs), Ok(ours)) if theirs != ours => {
-            Some("it is in another network namespace, where its abstract address is")
-        }
-        (Err(Errno::ACCESS | Errno::PERM), _) => Some(
-            "its abstract address is not known here, which is in another network namespace if it has not been closed",
-        ),
-        _ => None,
-    }
+    let sender = peer
+        .and_then(|peer| peer.pid())
+        .filter(|_| to.abstract_name().is_some());
+    let theirs = sender.and_then(namespace);
+    theirs.is_some_and(|theirs| {
+        namespace(rustix::process::getpid()).is_some_and(|ours| theirs != ours)
+    })
 }
