@@ -94,17 +94,12 @@ impl Lines {
         }
     }
 
-    /// Whether a line would have to wait for others.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.target.try_lock().is_err()
-    }
-
-    /// Writes a line that ends in its newline, while so many more bytes are held; `false`, and it is
-    /// not written, where too many wait.
-    pub(crate) async fn write(&self, line: &[u8], held: usize) -> io::Result<bool> {
+    /// Writes a line that ends in its newline; `false`, and it is not written, where too many bytes
+    /// wait.
+    pub(crate) async fn write(&self, line: &[u8]) -> io::Result<bool> {
         let target = match self.target.try_lock() {
             Ok(target) => target,
-            Err(_) => match self.enter(line.len() + held) {
+            Err(_) => match self.enter(line.len()) {
                 Some(_waiting) => self.target.lock().await,
                 None => return Ok(false),
             },

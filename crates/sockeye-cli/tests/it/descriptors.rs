@@ -1,9 +1,13 @@
 //! What a server holds open: nothing that a program it starts would inherit, nothing it was sent.
 
 use std::fs;
-use std::io::Write;
+use std::io::{PipeWriter, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use rustix::fs::OFlags;
 
 use crate::support::{Place, Process, Server, eventually, python};
 
@@ -100,4 +104,74 @@ sys.stdin.read()
         null.next().is_none().then_some(())
     });
     assert_eq!(server.ask("fine\n"), "ok\n");
+}
+
+/// Fills a pipe, whose capacity the system may have cut.
+fn fill(pipe: &PipeWriter) {
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    // Opened anew, so that the other writer does not get O_NONBLOCK as well.
+    let mut pipe = fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .expect("our own pipe");
+    while pipe.write(&[b'\n'; 4096]).is_ok() {}
+}
+
+#[test]
+fn descriptors_are_in_the_budget_while_nobody_reads_the_output() {
+    const CLIENTS: &str = r"
+import array, os, socket, sys, select
+path, kind = sys.argv[1], getattr(socket, sys.argv[2])
+fds = array.array('i', [os.open('/dev/null', os.O_RDONLY)] * 253)
+kept = []
+for line in sys.stdin:
+    s = socket.socket(socket.AF_UNIX, kind)
+    # So small that it is writable again only when all was received.
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8000)
+    s.connect(path)
+    s.sendmsg([b'x' * 3000 + b'\nb'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+    kept.append(s)
+    select.select([], [s], [])
+    print('received', flush=True)
+";
+    const ROUNDS: usize = 8;
+    for (scheme, kind) in [("unix", "SOCK_STREAM"), ("seqpacket", "SOCK_SEQPACKET")] {
+        let place = Place::new();
+        let Some(mut command) = python(CLIENTS) else {
+            return;
+        };
+        let (mut reader, writer) = std::io::pipe().expect("two descriptors");
+        fill(&writer);
+        let script = "ulimit -n 4096; exec \"$0\" serve --fds \"$1\"";
+        let mut server = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_sockeye")])
+            .arg(format!("{scheme}:{}", place.socket().display()))
+            .stdout(writer)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        eventually("it listens", || place.socket().exists().then_some(()));
+        let mut clients = Process::spawn_piped(command.arg(place.socket()).arg(kind));
+        for round in 1..=ROUNDS {
+            let stdin = clients.stdin.as_mut().expect("piped");
+            stdin.write_all(b"\n").expect("it reads");
+            clients.stdout.first_lines(round);
+            eventually("no more than a quarter of what may be open", || {
+                let held = descriptors_of(server.id()).into_iter().filter(|number| {
+                    fs::read_link(format!("/proc/{}/fd/{number}", server.id()))
+                        .is_ok_and(|target| target.as_os_str() == "/dev/null")
+                });
+                // One is its standard error.
+                (held.count() <= 4096 / 4 + 1).then_some(())
+            });
+        }
+        let pid = rustix::process::Pid::from_child(&server);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("our own child");
+        drop(clients);
+        let mut output = String::new();
+        reader.read_to_string(&mut output).expect("it ends");
+        server.wait().expect("our own child");
+        assert_eq!(output.matches(&"x".repeat(3000)).count(), ROUNDS, "{kind}");
+    }
 }

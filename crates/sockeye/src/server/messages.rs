@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{BufMut, BytesMut};
 use rustix::io::Errno;
@@ -189,6 +189,8 @@ impl Messages {
     /// them has touched.
     #[must_use]
     pub fn descriptors(&mut self) -> Vec<OwnedFd> {
+        // If that fails, they are closed, and `next` says why.
+        let _ = self.take_back();
         let arrivals = self.arrivals.as_mut();
         arrivals.map_or_else(Vec::new, |arrivals| {
             std::mem::take(&mut arrivals.of_message)
@@ -285,9 +287,21 @@ impl Messages {
     }
 
     /// Gives back what memory it can, for a handler that is about to wait for something else:
-    /// without it, bytes that came behind the message stay in a buffer of 64 KiB.
+    /// without it, bytes that came behind the message stay in a buffer of 64 KiB. What is kept, with
+    /// the descriptors that came along, then counts for
+    /// [`Server::max_buffered`](super::Server::max_buffered) and
+    /// [`max_buffered_descriptors`](super::Server::max_buffered_descriptors); if it has to be given
+    /// up, [`Messages::next`] fails with [`LimitError`](super::LimitError).
     pub fn shrink(&mut self) {
+        if self.take_back().is_err() {
+            return;
+        }
         self.keep_the_rest();
+        if !self.buffer.is_empty() {
+            // The handler waits for something else, so nobody is woken; what has ended this
+            // connection, `next` finds too.
+            let _ = self.leave(Waker::noop(), 0);
+        }
     }
 
     /// How many bytes have come of a message that is not complete.
@@ -313,7 +327,7 @@ impl Messages {
             }
             if !self.buffer.is_empty() {
                 self.in_time(cx)?;
-                self.leave(cx, 0)?;
+                self.leave(cx.waker(), 0)?;
                 return Poll::Pending;
             }
             match ready!(self.ending.poll_due(cx, self.connection.as_fd()))? {

@@ -1,10 +1,11 @@
 //! [`Handler`]: what is done with what comes.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -233,10 +234,15 @@ impl Handler {
             );
             // They may be much, and the output slow.
             drop((message, descriptors));
-            if self.lines.as_ref().is_some_and(Lines::is_busy) {
-                messages.shrink();
-            }
-            if !Box::pin(self.print(line, messages.begun(), sender)).await {
+            let mut print = Box::pin(self.print(line, sender));
+            let printed = match poll_fn(|cx| Poll::Ready(print.as_mut().poll(cx))).await {
+                Poll::Ready(printed) => printed,
+                Poll::Pending => {
+                    messages.shrink();
+                    print.await
+                }
+            };
+            if !printed {
                 return Ok(());
             }
             if listens && !self.framed.is_empty() {
@@ -261,10 +267,10 @@ impl Handler {
     /// Prints what came, as [`Self::print`] does.
     pub(super) async fn show(&self, received: &Received<'_>, sender: &Sender) -> bool {
         let line = self.line(received, sender);
-        self.print(line, received.payload.len(), sender).await
+        self.print(line, sender).await
     }
 
-    fn line(&self, received: &Received<'_>, sender: &Sender) -> io::Result<Vec<u8>> {
+    pub(super) fn line(&self, received: &Received<'_>, sender: &Sender) -> io::Result<Vec<u8>> {
         match (&self.lines, self.json) {
             (None, _) => Ok(Vec::new()),
             (_, true) => Ok(message::as_json(received, sender)?),
@@ -272,15 +278,14 @@ impl Handler {
         }
     }
 
-    /// Prints a line, while so many more bytes are held; if that fails for good, the server stops:
-    /// its work could not be seen. `false` where standard output is not read, and too much waits for
-    /// it already.
-    async fn print(&self, line: io::Result<Vec<u8>>, held: usize, sender: &Sender) -> bool {
+    /// Prints a line; if that fails for good, the server stops: its work could not be seen. `false`
+    /// where standard output is not read, and too much waits for it already.
+    pub(super) async fn print(&self, line: io::Result<Vec<u8>>, sender: &Sender) -> bool {
         let Some(lines) = &self.lines else {
             return true;
         };
         let written = match line {
-            Ok(line) => lines.write(&line, held).await,
+            Ok(line) => lines.write(&line).await,
             Err(error) => Err(error),
         };
         match written {

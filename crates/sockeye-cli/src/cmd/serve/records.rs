@@ -36,21 +36,23 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
     let mut sender = None;
     let mut listens = true;
     while let Some(record) = records.next().await? {
-        let descriptors = Passed(record.descriptors);
+        let (mut payload, descriptors) = (record.payload, Passed(record.descriptors));
         if handler.shows() {
             let peer = || records.connection().peer().ok();
             let sender = sender.get_or_insert_with(|| handler.sender(peer()));
             let received = Received {
-                payload: &record.payload,
-                size: record.payload.len(),
+                payload: &payload,
+                size: payload.len(),
                 descriptors: &descriptors.0,
             };
-            if !Box::pin(handler.show(&received, sender)).await {
+            let line = handler.line(&received, sender);
+            // They may be much, and the output slow; what is shown is not sent back.
+            drop((std::mem::take(&mut payload), descriptors));
+            if !Box::pin(handler.print(line, sender)).await {
                 return Ok(());
             }
         }
-        drop(descriptors);
-        if let Some(answer) = handler.answer_to(&record.payload).filter(|_| listens) {
+        if let Some(answer) = handler.answer_to(&payload).filter(|_| listens) {
             let mut sent = records.send(answer, &[]).await;
             if let Err(SendError::TooLong { size, .. }) = sent {
                 // The client has a larger buffer than we; the kernel gives us what it may.

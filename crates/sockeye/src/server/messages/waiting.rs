@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use tokio::io::AsyncWrite;
@@ -29,7 +29,7 @@ impl Messages {
             match Pin::new(&mut self.connection).poll_write(cx, rest) {
                 Poll::Ready(sent) => *rest = &rest[sent?..],
                 Poll::Pending => {
-                    self.leave(cx, rest.len())?;
+                    self.leave(cx.waker(), rest.len())?;
                     return Poll::Pending;
                 }
             }
@@ -53,7 +53,7 @@ impl Messages {
 
     /// Leaves what has come of a message where the server can free it, before this task waits: for
     /// the rest of it, or to send so many bytes.
-    pub(super) fn leave(&mut self, cx: &mut Context<'_>, to_send: usize) -> io::Result<()> {
+    pub(super) fn leave(&mut self, waker: &Waker, to_send: usize) -> io::Result<()> {
         let connection = &self.connection;
         let new = || Hold::new(connection.budget(), connection.peer());
         let hold = self.hold.get_or_insert_with(new);
@@ -73,7 +73,7 @@ impl Messages {
             buffer: std::mem::take(&mut self.buffer),
             arrivals: self.arrivals.take(),
         };
-        hold.park(begun, amount, cx.waker())
+        hold.park(begun, amount, waker)
     }
 
     /// Takes back what was left.
