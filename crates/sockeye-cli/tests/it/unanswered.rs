@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::{
-    Ending, Place, Process, REPLY, Server, bound, copy_of_sockeye, is_root, optional_peer, run,
-    set_mode, skipped, sockeye,
+    Ending, Place, Process, REPLY, Server, bound, copy_of_sockeye, in_another_network, is_root,
+    optional_peer, run, set_mode, skipped, sockeye,
 };
 
 /// A server of another user, at a path that all may reach.
@@ -123,19 +123,6 @@ fn an_answer_that_a_client_does_not_let_in_is_told_of_and_counted() {
         .stderr
         .line(why, |line| line.contains(why));
     foreign.server.stop().has_dropped(1);
-}
-
-/// `unshare -n sockeye ARGUMENTS`; `None`, and says so, where we may not.
-fn in_another_network(arguments: &[&str]) -> Option<Command> {
-    let unshare = optional_peer("unshare")?;
-    if run(Command::new(&unshare).args(["-n", "true"])).code != Some(0) {
-        skipped("unshare -n is not permitted");
-        return None;
-    }
-    let mut command = Command::new(unshare);
-    command.arg("-n").arg(env!("CARGO_BIN_EXE_sockeye"));
-    command.args(arguments);
-    Some(command)
 }
 
 fn lines_about(ending: &Ending, what: &str) -> usize {

@@ -4,13 +4,14 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 use crate::address::Kind;
-use crate::ids;
+use crate::{ids, sys};
 
 // linux/netlink.h, linux/sock_diag.h, linux/unix_diag.h, net/tcp_states.h
 const NLMSG_ERROR: u16 = 2;
@@ -115,6 +116,22 @@ pub fn dump() -> io::Result<Vec<Entry>> {
         true => Ok(table.entries),
         false => Err(Errno::AGAIN.into()),
     }
+}
+
+/// Whether [`dump`] shows `socket` for as long as somebody has it open: it is in this network
+/// namespace. An accepted socket is in that of its client.
+///
+/// # Errors
+/// As socket(2) and getsockopt(2) for `SO_NETNS_COOKIE` (socket(7)): `ENOPROTOOPT` before Linux 5.14.
+pub fn shows(socket: impl AsFd) -> io::Result<bool> {
+    let ours = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let theirs = sys::socket::namespace_cookie(socket.as_fd())?;
+    Ok(sys::socket::namespace_cookie(ours.as_fd())? == theirs)
 }
 
 /// The sockets of a network namespace, as far as they could be read.

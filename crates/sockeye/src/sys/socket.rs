@@ -21,6 +21,30 @@ pub(crate) fn network_namespace(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     descriptor(socket, SIOCGSKNS)
 }
 
+/// `SO_NETNS_COOKIE`: a number of the socket's network namespace that no other one has had since the
+/// machine started. Needs no permission.
+///
+/// # Errors
+/// As getsockopt(2); `ENOPROTOOPT` before Linux 5.14.
+pub(crate) fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut value: u64 = 0;
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the pointers are to `value` and to its length, which outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 => Ok(value),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The file that a UNIX socket is bound to, opened with `O_PATH`, wherever it is by now.
 ///
 /// # Errors

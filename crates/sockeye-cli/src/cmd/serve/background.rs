@@ -1,6 +1,8 @@
 //! [`Background`]: connections that outlive their program, in processes that it has left running.
 
 use std::collections::HashSet;
+use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,12 +19,20 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection's socket: its inode, as sock_diag(7) has it.
 #[derive(Clone, Copy)]
-pub(super) struct Inode(u32);
+pub(super) struct Inode {
+    number: u32,
+    /// Whether it is known to be in the kernel's table while it is open. That of a client in another
+    /// network namespace is not.
+    is_listed: bool,
+}
 
 impl Inode {
     pub(super) fn of(socket: impl AsFd) -> Option<Self> {
         // sock_diag(7) has 32 bits of it, and the kernel gives no more to sockets.
-        fstat(socket).ok().map(|stat| Self(stat.st_ino as u32))
+        fstat(&socket).ok().map(|stat| Self {
+            number: stat.st_ino as u32,
+            is_listed: diag::shows(socket).unwrap_or(false),
+        })
     }
 }
 
@@ -99,10 +109,46 @@ impl Ended {
         if self.connections.is_empty() {
             return;
         }
-        // Where the kernel does not tell, nothing is known to be open.
-        let table = diag::dump().unwrap_or_default();
-        let open: HashSet<u32> = table.iter().map(|entry| entry.inode).collect();
+        // Without a table, as in a sandbox, all have to be found another way.
+        let table = diag::dump().ok();
+        let (has_table, table) = (table.is_some(), table.unwrap_or_default());
+        let mut open: HashSet<u32> = table.iter().map(|entry| entry.inode).collect();
+        let is_closed = |inode: &Inode, open: &HashSet<u32>| {
+            inode.is_listed && has_table && !open.contains(&inode.number)
+        };
         self.connections
-            .retain(|(inode, _)| open.contains(&inode.0));
+            .retain(|(inode, _)| !is_closed(inode, &open));
+        if self
+            .connections
+            .iter()
+            .all(|(inode, _)| open.contains(&inode.number))
+        {
+            return;
+        }
+        // Where not even that can be had, nothing is known to be closed.
+        if let Ok(held) = held() {
+            open.extend(held);
+            self.connections
+                .retain(|(inode, _)| open.contains(&inode.number));
+        }
     }
+}
+
+/// The sockets of all processes that we may look at, as what a program has left running is unless it
+/// has changed its user.
+fn held() -> io::Result<HashSet<u32>> {
+    let mut held = HashSet::new();
+    for process in fs::read_dir("/proc")?.flatten() {
+        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        let links = descriptors
+            .flatten()
+            .flat_map(|fd| fs::read_link(fd.path()));
+        held.extend(links.filter_map(|link| {
+            let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            number.parse::<u32>().ok()
+        }));
+    }
+    Ok(held)
 }

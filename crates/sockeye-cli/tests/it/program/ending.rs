@@ -6,7 +6,9 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::script;
-use crate::support::{Place, Server, eventually, python, require_peer};
+use crate::support::{
+    Place, Process, Server, eventually, in_another_network, python, require_peer,
+};
 
 /// Goes over to the process group of the server's parent, and takes no SIGTERM.
 const LEAVES: &str = r"
@@ -117,5 +119,34 @@ fn what_a_program_leaves_running_is_waited_for_and_counted() {
             // It goes on.
             kill_process(left, Signal::KILL).expect("it is there");
         }
+    }
+}
+
+/// Its socket is in the network namespace of the client, and so not in the kernel's table here.
+#[test]
+fn what_a_program_leaves_running_for_a_client_of_another_network_namespace_counts_too() {
+    for ends_in_time in [true, false] {
+        let place = Place::new();
+        let drain = if ends_in_time { "60s" } else { "100ms" };
+        let leaves = "sleep 1000 2>/dev/null & echo $!";
+        let mut server = script(&place, &["-v", "--drain", drain], leaves);
+        let path = place.socket();
+        let Some(mut client) = in_another_network(&["connect", path.to_str().expect("plain")])
+        else {
+            return;
+        };
+        let client = Process::spawn_piped(&mut client);
+        let left = pid(&client.stdout.first_lines(1)[0]);
+        let end = |line: &str| line.contains(": done");
+        server.process.stderr.line("the program's end", end);
+        server.terminate();
+        if ends_in_time {
+            server.await_release();
+            kill_process(left, Signal::KILL).expect("it is ours");
+            server.ending().is_clean();
+            continue;
+        }
+        assert_eq!(server.ending().was_cut().aborted, 1);
+        kill_process(left, Signal::KILL).expect("it is there");
     }
 }

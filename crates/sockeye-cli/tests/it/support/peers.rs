@@ -38,6 +38,19 @@ pub(crate) fn optional_peer(tool: &str) -> Option<PathBuf> {
     found
 }
 
+/// `unshare -n sockeye ARGUMENTS`; `None`, and says so, where we may not.
+pub(crate) fn in_another_network(arguments: &[&str]) -> Option<Command> {
+    let unshare = optional_peer("unshare")?;
+    if run(Command::new(&unshare).args(["-n", "true"])).code != Some(0) {
+        skipped("unshare -n is not permitted");
+        return None;
+    }
+    let mut command = Command::new(unshare);
+    command.arg("-n").arg(env!("CARGO_BIN_EXE_sockeye"));
+    command.args(arguments);
+    Some(command)
+}
+
 fn peers_required() -> bool {
     env::var_os("SOCKEYE_REQUIRE_PEERS").is_some_and(|value| value == "1")
 }
