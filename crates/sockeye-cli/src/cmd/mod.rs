@@ -11,6 +11,7 @@ mod send;
 mod send_buffer;
 mod serve;
 mod tcp_echo;
+mod waiting;
 mod why;
 
 use crate::args::Command;

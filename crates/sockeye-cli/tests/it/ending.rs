@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -153,6 +155,71 @@ fn send_and_connect_end_with_their_reader_and_not_before() {
             server.join().expect("served");
         }
     }
+}
+
+#[test]
+fn waiting_for_a_server_ends_with_the_reader_and_not_before() {
+    let place = Place::new();
+    let full = listener_with_full_backlog(&place.at("full"));
+    for arguments in [
+        &["send", "--wait", "1h", "none", "hi"] as &[&str],
+        &["send", "--wait", "1h", "seqpacket:none", "hi"],
+        &["send", "--wait", "1h", "dgram:none", "hi"],
+        &["send", "--wait", "1h", "@sockeye-test-nobody", "hi"],
+        &["send", "-w", "1h", "full", "hi"],
+        &["connect", "--wait", "1h", "none"],
+        &["connect", "-w", "1h", "full"],
+        &["bench", "--time", "1h", "--kind", "stream"],
+    ] {
+        for (name, reader, output) in outputs() {
+            let mut command = sockeye();
+            command.args(arguments).current_dir(place.dir());
+            let mut child = command
+                .stdin(Stdio::null())
+                .stdout(output)
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("started");
+            drop(command);
+            std::thread::sleep(Duration::from_millis(150));
+            let status = child.try_wait().expect("our own child");
+            assert_eq!(status, None, "{arguments:?}: somebody reads the {name}");
+            drop(reader);
+            let output = child.wait_with_output().expect("our own child");
+            let signal = output.status.signal();
+            assert_eq!(signal, Some(Signal::PIPE.as_raw()), "{arguments:?} {name}");
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        }
+    }
+    drop(full);
+}
+
+#[test]
+fn a_datagram_that_no_answer_is_wanted_to_waits_for_its_server_without_a_reader() {
+    let place = Place::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = sockeye();
+    command
+        .args(["send", "--no-answer", "--wait", "1h", "dgram:late", "hi"])
+        .current_dir(place.dir());
+    let mut child = command.stdout(writer).spawn().expect("started");
+    std::thread::sleep(Duration::from_millis(150));
+    assert_eq!(child.try_wait().expect("our own child"), None);
+    let server = UnixDatagram::bind(place.at("late")).expect("a fresh path");
+    assert!(child.wait().expect("our own child").success());
+    let mut room = [0; 8];
+    let count = server.recv(&mut room).expect("it was sent");
+    assert_eq!(&room[..count], b"hi");
+}
+
+/// A listener that has no room for anybody, and who fills it.
+fn listener_with_full_backlog(path: &Path) -> (OwnedFd, UnixStream) {
+    let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
+    bind(&fd, &SocketAddrUnix::new(path).expect("short")).expect("a fresh path");
+    listen(&fd, 0).expect("bound");
+    let waiting = UnixStream::connect(path).expect("the one that fits");
+    (fd, waiting)
 }
 
 #[test]

@@ -302,7 +302,7 @@ impl<'a> Load<'a> {
     }
 
     fn connect(&self, index: usize) -> anyhow::Result<Socket> {
-        let socket = self.target.connect()?;
+        let socket = self.target.connect(self.stop)?;
         let data = epoll::EventData::new_u64(index as u64);
         epoll::add(&self.epoll, &socket, data, interest(false))?;
         Ok(socket)

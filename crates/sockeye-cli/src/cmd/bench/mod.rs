@@ -33,14 +33,14 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     allow_many_descriptors(None);
     // Without it a sleep until a request is due takes 50 us longer.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
-    let stop = Stop::on_signals()?;
+    let stop = Stop::watch()?;
     let mut report = Report::new(args.json);
     let measured = match &*args.compare {
         [a, b] => compare::run(args, [a, b], &stop, &mut report),
         _ => picture::run(args, &stop, &mut report),
     };
     // What was measured is true, whatever came then.
-    report.print()?;
+    let printed = report.print();
     let written = match page {
         Some(page) if report.is_empty() => {
             page.give_up();
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
         Some(page) => page.write(&report.page()),
         None => Ok(()),
     };
-    measured.and(written)?;
+    measured.and(printed).and(written)?;
     Ok(Exit::Done)
 }
 

@@ -10,8 +10,10 @@ use sockeye::connect::ConnectErrorKind;
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
 use sockeye::{Address, ConnectError, Connector};
 
+use super::stop::Stop;
 use super::{PATIENCE, complaint};
 use crate::args::{Endpoint, Transport};
+use crate::cmd::waiting;
 use crate::exit::{Exit, failure};
 
 pub(super) enum Socket {
@@ -62,9 +64,14 @@ impl Target {
     }
 
     /// A connection that does not block.
-    pub(super) fn connect(&self) -> anyhow::Result<Socket> {
+    pub(super) fn connect(&self, stop: &Stop) -> anyhow::Result<Socket> {
         let socket = match &self.endpoint {
-            Endpoint::Unix(address) => self.connect_unix(address),
+            Endpoint::Unix(address) => {
+                let (address, transport) = (address.clone(), self.endpoint.transport());
+                let attempt =
+                    move |connector: &Connector| connect_unix(connector, transport, &address);
+                waiting::connect(self.connector.clone(), attempt, || stop.check())
+            }
             Endpoint::Tcp(_) => connect_tcp(&self.tcp)
                 .map(Socket::Tcp)
                 .map_err(|error| self.refused(&error)),
@@ -91,35 +98,25 @@ impl Target {
     /// Whether nobody listens there any more.
     pub(super) fn is_gone(&self) -> bool {
         match &self.endpoint {
-            Endpoint::Unix(address) => self.connect_unix(address).is_err_and(|error| {
-                let error = error.downcast_ref().map(ConnectError::kind);
-                matches!(
-                    error,
-                    Some(
-                        ConnectErrorKind::Absent
-                            | ConnectErrorKind::Stale
-                            | ConnectErrorKind::NobodyListens
-                            | ConnectErrorKind::NotListening { .. }
-                    )
+            Endpoint::Unix(address) => {
+                connect_unix(&self.connector, self.endpoint.transport(), address).is_err_and(
+                    |error| {
+                        let error = error.downcast_ref().map(ConnectError::kind);
+                        matches!(
+                            error,
+                            Some(
+                                ConnectErrorKind::Absent
+                                    | ConnectErrorKind::Stale
+                                    | ConnectErrorKind::NobodyListens
+                                    | ConnectErrorKind::NotListening { .. }
+                            )
+                        )
+                    },
                 )
-            }),
+            }
             Endpoint::Tcp(_) => connect_tcp(&self.tcp)
                 .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused),
         }
-    }
-
-    fn connect_unix(&self, address: &Address) -> anyhow::Result<Socket> {
-        Ok(match self.endpoint.transport() {
-            Transport::Seqpacket => {
-                Socket::SeqPacket(self.connector.connect_seqpacket_blocking(address)?)
-            }
-            Transport::Dgram => {
-                let socket = BlockingDatagram::unclaimed()?;
-                self.connector.connect_datagram_blocking(&socket, address)?;
-                Socket::Datagram(socket)
-            }
-            _ => Socket::Stream(self.connector.connect_blocking(address)?),
-        })
     }
 
     fn refused(&self, error: &io::Error) -> anyhow::Error {
@@ -135,6 +132,22 @@ impl Target {
             format!("cannot connect to {}: {error}; {advice}", self.endpoint),
         )
     }
+}
+
+fn connect_unix(
+    connector: &Connector,
+    transport: Transport,
+    address: &Address,
+) -> anyhow::Result<Socket> {
+    Ok(match transport {
+        Transport::Seqpacket => Socket::SeqPacket(connector.connect_seqpacket_blocking(address)?),
+        Transport::Dgram => {
+            let socket = BlockingDatagram::unclaimed()?;
+            connector.connect_datagram_blocking(&socket, address)?;
+            Socket::Datagram(socket)
+        }
+        _ => Socket::Stream(connector.connect_blocking(address)?),
+    })
 }
 
 fn look_up(name: &str) -> io::Result<Vec<SocketAddr>> {

@@ -4,6 +4,8 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,8 +16,9 @@ use crate::exit::by_signal;
 pub(super) struct Stop(Arc<OnceLock<Signal>>);
 
 impl Stop {
-    /// Listens for signals on a thread of its own, to the end of the process.
-    pub(super) fn on_signals() -> io::Result<Self> {
+    /// Listens for signals, and for the end of whoever reads standard output, on threads of their
+    /// own, to the end of the process.
+    pub(super) fn watch() -> io::Result<Self> {
         let first = Arc::new(OnceLock::new());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -36,7 +39,18 @@ impl Stop {
         }
         drop(inside);
         std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
-        Ok(Self(first))
+        let stop = Self(first);
+        let first = Arc::clone(&stop.0);
+        std::thread::Builder::new().spawn(move || {
+            let stdout = io::stdout();
+            // No event is asked for: that nobody reads is told all the same.
+            let mut state = [PollFd::new(&stdout, PollFlags::empty())];
+            while poll(&mut state, None).is_err_and(|errno| errno == Errno::INTR) {}
+            if !state[0].revents().is_empty() {
+                first.get_or_init(|| Signal::PIPE);
+            }
+        })?;
+        Ok(stop)
     }
 
     /// An error once a stop is asked for: the end by that signal.

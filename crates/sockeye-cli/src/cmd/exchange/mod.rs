@@ -11,15 +11,17 @@ mod sending;
 mod way;
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 use sockeye::packet::BlockingDatagram;
-use sockeye::{Address, Claim, Kind};
+use sockeye::{Address, Claim, Connector, Kind};
 
 use crate::args::ConnectTarget as Target;
-use crate::exit::Exit;
+use crate::cmd::waiting;
+use crate::exit::{Exit, by_signal};
 use channel::Channel;
 use conversation::Conversation;
 use namespace::out_of_reach;
@@ -84,23 +86,28 @@ pub(crate) struct Ended {
 impl Exchange<'_> {
     /// Connects, sends the input with `descriptors`, and prints what comes.
     pub(crate) fn run(&self, input: Input, descriptors: Vec<OwnedFd>) -> anyhow::Result<Ended> {
-        let (address, connector) = (&self.target.address, self.target.connector());
+        let address = &self.target.address;
         let (input, kind) = ((input, descriptors), address.kind());
         match kind {
             Kind::Stream => {
-                let stream = connector.connect_blocking(address)?;
+                let stream = self.connect(|connector, to| Ok(connector.connect_blocking(to)?))?;
                 self.talk(Channel::of(&stream, kind)?, input)
             }
             Kind::SeqPacket => {
-                let socket = connector.connect_seqpacket_blocking(address)?;
+                let socket =
+                    self.connect(|connector, to| Ok(connector.connect_seqpacket_blocking(to)?))?;
                 self.talk(Channel::of(&socket, kind)?, input)
             }
             Kind::Datagram => {
-                let socket = match &self.local {
-                    Some(_) => BlockingDatagram::unbound()?,
-                    None => BlockingDatagram::unclaimed()?,
-                };
-                connector.connect_datagram_blocking(&socket, address)?;
+                let has_address = self.local.is_some();
+                let socket = self.connect(move |connector, to| {
+                    let socket = match has_address {
+                        true => BlockingDatagram::unbound()?,
+                        false => BlockingDatagram::unclaimed()?,
+                    };
+                    connector.connect_datagram_blocking(&socket, to)?;
+                    Ok(socket)
+                })?;
                 let socket = match &self.local {
                     // The mode is for a server of another user; connected, it hears nobody else.
                     Some(local) => socket.bind(&Claim::options().mode(0o666), local)?,
@@ -118,6 +125,26 @@ impl Exchange<'_> {
                 Ok(ended)
             }
         }
+    }
+
+    /// Connects with `attempt`. Once nobody reads standard output any more, a server that is not there
+    /// is no longer waited for.
+    fn connect<T: Send + 'static>(
+        &self,
+        attempt: impl Fn(&Connector, &Address) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        // The client of a relay may have sent its request and gone; it is passed on all the same.
+        let is_relay = self.may_relay && output::one_socket().is_some();
+        let is_read = !is_relay && self.answers != Answers::None;
+        let address = self.target.address.clone();
+        waiting::connect(
+            self.target.connector(),
+            move |connector| attempt(connector, &address),
+            || match is_read && has_hung_up(io::stdout().as_fd())? {
+                true => Err(by_signal(Signal::PIPE)),
+                false => Ok(()),
+            },
+        )
     }
 
     fn talk(&self, channel: Channel, input: (Input, Vec<OwnedFd>)) -> anyhow::Result<Ended> {
