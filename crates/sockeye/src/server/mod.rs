@@ -211,8 +211,8 @@ impl Server {
     /// pauses until a connection closes, or for 5 ms up to 1 s.
     ///
     /// # Errors
-    /// [`ServerError`] where accepting has become impossible (accept(2): `EBADF`, `EINVAL`, …).
-    /// Connections were drained before.
+    /// [`ServerError::Accept`] where accepting has become impossible (accept(2): `EBADF`, `EINVAL`,
+    /// …); connections were drained before. [`ServerError::Takeover`] as [`Listening::begin`].
     ///
     /// # Cancel safety
     /// Dropping the future releases the address; handlers that run are not cut off.
@@ -230,12 +230,12 @@ impl Server {
         let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
         let tally = Tally::new(budget, self.message_timeout);
         let mut shutdown = pin!(shutdown);
-        let is_succession = listener.predecessor().is_some();
+        let is_succession = listener.is_succession();
         let listener = tokio::select! {
             biased;
             // The path stays with the server that has it.
             () = &mut shutdown, if is_succession => return Ok(tally.report()),
-            listener = listener.begin() => listener.map_err(ServerError::at_start)?,
+            listener = listener.begin() => listener?,
         };
         let mut entrance = Entrance::new(&self, Acceptor::new(&self, &tally, listener));
         let mut stop = Stop::new(&self);
@@ -276,7 +276,7 @@ impl Server {
         let report = tally.report();
         match fatal {
             None => Ok(report),
-            Some(source) => Err(ServerError { source, report }),
+            Some(source) => Err(ServerError::Accept { source, report }),
         }
     }
 }
@@ -295,21 +295,29 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Accepting became impossible, or a listener that was to be taken over could not be.
+/// Why a server has ended, or did not begin.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot accept connections: {source}")]
-pub struct ServerError {
-    /// What accept(2) or shutdown(2) said.
-    pub source: io::Error,
-    /// What was served before.
-    pub report: Report,
+pub enum ServerError {
+    /// Accepting became impossible.
+    #[error("cannot accept connections: {source}")]
+    Accept {
+        /// What accept(2) or shutdown(2) said.
+        source: io::Error,
+        /// What was served before.
+        report: Report,
+    },
+    /// The last step of a takeover failed: nobody was served.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
 }
 
 impl ServerError {
-    fn at_start(error: TakeoverError) -> Self {
-        Self {
-            source: io::Error::other(error),
-            report: Report::default(),
+    /// What was served before.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        match self {
+            Self::Accept { report, .. } => *report,
+            Self::Takeover(_) => Report::default(),
         }
     }
 }

@@ -258,6 +258,6 @@ async fn serve_until_it_is_gone() {
     assert_eq!(client.ask(" and ended").await, "begun and ended");
     drop(client);
     let error = server.result().await.unwrap_err();
-    assert_eq!(error.report.drained, 1, "{}", error.report);
-    assert_eq!(error.report.aborted, 0, "{}", error.report);
+    assert_eq!(error.report().drained, 1, "{}", error.report());
+    assert_eq!(error.report().aborted, 0, "{}", error.report());
 }

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, Shutdown};
 use sockeye::ancillary::{RecvError, recv_with, send_with};
 use sockeye::claim::{ClaimErrorKind, Mismatch};
-use sockeye::server::{Connection, Server};
+use sockeye::server::{Connection, Server, ServerError};
 use sockeye::takeover::TakeoverErrorKind;
 use sockeye::{
     Address, Claim, Connector, Kind, Listener, SeqPacket, SeqPacketListener, Takeover,

@@ -46,7 +46,7 @@ impl Server {
         // An adopted socket may not have it yet.
         if let Err(source) = ancillary::pass_credentials(&socket, true) {
             let report = counted.get();
-            return Err(ServerError { source, report });
+            return Err(ServerError::Accept { source, report });
         }
         if self.allowed.as_ref().is_some_and(Allowed::has_groups)
             && let Err(error) = ancillary::pass_pidfds(&socket, true)
@@ -83,7 +83,7 @@ impl Server {
         });
         let report = counted.get();
         match ended {
-            Some(Err(source)) => Err(ServerError { source, report }),
+            Some(Err(source)) => Err(ServerError::Accept { source, report }),
             Some(Ok(())) | None => Ok(report),
         }
     }

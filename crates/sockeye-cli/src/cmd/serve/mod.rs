@@ -100,11 +100,15 @@ async fn serve(
     let (mut signals, restart) =
         signals(args.takeover).map_err(|error| cannot_start(args, &error))?;
     let handler = Arc::new(Handler::new(args)?);
+    // All that can fail comes before a predecessor ends.
+    if program.is_some() {
+        programs::prepare().await?;
+    }
     let socket = match passed.listener {
         Some(fd) => adopt(args, fd)?,
         None => tokio::select! {
             biased;
-            // A takeover may be waited for.
+            // A takeover may be waited for, and the path stays with the server that has it.
             name = signals.next() => {
                 info!("stopping on {name} before anybody was served");
                 info!("stopped: {}", Report::default());
@@ -113,10 +117,6 @@ async fn serve(
             socket = listen(args) => socket?,
         },
     };
-    if program.is_some() {
-        programs::prepare().await?;
-    }
-
     let notify = Arc::new(Notify::from_environment());
     tokio::spawn(Arc::clone(&notify).keep_alive());
     if let Some(predecessor) = socket.predecessor() {
@@ -238,7 +238,7 @@ async fn serve(
     };
     let mut report = match &result {
         Ok(report) => *report,
-        Err(error) => error.report,
+        Err(error) => error.report(),
     };
     if let Some(programs) = &programs {
         let until = began.get_or_init(Instant::now).checked_add(args.drain);

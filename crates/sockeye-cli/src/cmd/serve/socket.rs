@@ -23,15 +23,15 @@ impl Socket {
         })
     }
 
-    /// Claims the address, or takes it over.
+    /// Claims the address, or takes it over with the last step: it is ours before anybody is told.
     pub(super) async fn take_over(
         takeover: Takeover,
         address: &Address,
     ) -> Result<Self, TakeoverError> {
         Ok(match address.kind() {
-            Kind::SeqPacket => Self::SeqPacket(takeover.listen(address).await?),
+            Kind::SeqPacket => Self::SeqPacket(takeover.listen(address).await?.begin().await?),
             // A datagram socket was refused with the arguments.
-            _ => Self::Stream(takeover.listen(address).await?),
+            _ => Self::Stream(takeover.listen(address).await?.begin().await?),
         })
     }
 

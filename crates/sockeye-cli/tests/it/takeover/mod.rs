@@ -6,6 +6,7 @@ mod hanging;
 mod killed;
 mod removed;
 mod restart;
+mod revoked;
 
 use std::path::Path;
 

@@ -166,3 +166,47 @@ async fn an_answer_of_another_version_is_an_error() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_last_step_that_fails_is_an_error_of_the_takeover() {
+    let place = Place::new();
+    let impostor = Impostor::new(&place);
+    let (listener, (impostor, connection)) = taken(&place, move || {
+        let connection = impostor.answer(&OFFER, &borrowed(&impostor.copies()));
+        (impostor, connection)
+    })
+    .await;
+    let listener = listener.unwrap();
+    assert!(listener.predecessor().is_some());
+    rustix::net::shutdown(&connection, Shutdown::Read).unwrap();
+    send_with(&connection, &CANCEL, &[]).unwrap();
+    drop(connection);
+    let server = Running::start(Server::new(), listener, echo_lines);
+    let answering = tokio::task::spawn_blocking(move || {
+        impostor.answer(b"offer", &borrowed(&impostor.copies()));
+    });
+    let error = server.result().await.unwrap_err();
+    in_time(answering).await.unwrap();
+    assert!(
+        matches!(&error, ServerError::Takeover(error) if matches!(error.kind(), TakeoverErrorKind::Broken)),
+        "{error}"
+    );
+    assert!(error.to_string().starts_with("cannot take over"), "{error}");
+    assert_eq!(error.report().served, 0);
+}
+
+#[tokio::test]
+async fn serving_can_begin_before_run() {
+    let place = Place::new();
+    let first = serve(&place.address()).await;
+    let listener = listen(&place.address()).await.begin().await.unwrap();
+    // Nobody accepts yet, and the predecessor has no more to do.
+    first.result().await.unwrap();
+    let mut client = Client::connect(&place.address()).await;
+    assert!(listener.predecessor().is_some());
+    let second = Running::start(Server::new(), listener, echo_lines);
+    assert_eq!(client.ask("hello").await, "hello");
+    drop(client);
+    second.report().await;
+    place.assert_empty();
+}
