@@ -263,7 +263,7 @@ fn options_of_connections_are_wrong_usage() {
         &["--idle-timeout", "1s"],
     ] {
         let refused = run(Server::command(option).arg(address(&place)));
-        refused.fails(2, &[option[0], "leave"]);
+        refused.fails(2, &[option[0], "omit"]);
     }
     for words in [&["--framing", "length", "x"][..], &["--bind", "fd:3", "x"]] {
         run(&mut send(&place, words)).fails(2, &["cannot"]);

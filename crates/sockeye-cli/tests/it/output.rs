@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Place, Process, REPLY, Server, python};
+use crate::support::{Client, Place, Process, REPLY, Server, python, run, sockeye};
 
 /// The name of this process as others see it.
 fn own_name() -> String {
@@ -191,4 +191,29 @@ fn one_line_whatever_a_raw_message_contains() {
     }
     assert!(lines[0].contains("one") && lines[0].contains("three"));
     assert!(lines[1].ends_with(": next"), "{lines:?}");
+}
+
+#[test]
+fn a_message_that_could_not_be_logged_is_not_acknowledged() {
+    for kind in ["stream", "seqpacket", "dgram"] {
+        let place = Place::new();
+        let address = format!("{kind}:{}", place.socket().display());
+        let mut server = Process::spawn(
+            std::process::Command::new("sh")
+                .args(["-c", "exec \"$0\" serve \"$1\" >/dev/full"])
+                .arg(sockeye().get_program())
+                .arg(&address),
+        );
+        server
+            .stderr
+            .line("the greeting", |line| line.starts_with("listening on"));
+        let asked = run(sockeye().args(["send", "--timeout", "10s", &address, "hello"]));
+        assert!(!asked.text().contains(REPLY), "{kind}: {asked:#?}");
+        let ended = server.finish();
+        assert_eq!(ended.code, Some(1), "{kind}: {ended:#?}");
+        assert!(
+            ended.stderr.contains("cannot write to standard output"),
+            "{ended:#?}"
+        );
+    }
 }

@@ -332,6 +332,26 @@ fn the_limits_of_connections_hold() {
 }
 
 #[test]
+fn what_came_before_a_client_left_is_shown_though_it_took_no_answer() {
+    let place = Place::new();
+    let mut server = serve(&place, &[]);
+    let client = Records::connect(&server.path);
+    for _ in 0..3 {
+        client.send(b"first");
+    }
+    server.process.stdout.first_lines(3);
+    // Its answers wait for it, and the kernel tells the server once that they have gone.
+    server.process.freeze();
+    for _ in 0..5 {
+        client.send(b"second");
+    }
+    drop(client);
+    server.process.thaw();
+    server.process.stdout.first_lines(8);
+    server.stop().is_clean();
+}
+
+#[test]
 fn ls_and_why_know_the_kind() {
     for kind in ["seqpacket", "dgram"] {
         let place = Place::new();

@@ -162,12 +162,18 @@ impl Server {
             };
             // If the time is over while it is shown.
             count(counted, |report| report.aborted += 1);
-            match &mut visits {
-                Some(visits) => visits.begin(payload, received.sender.clone(), peer).await,
-                None if self.handler.shows() => {
-                    self.handler.show(&shown, &self.handler.sender(peer)).await;
+            let is_seen = match &mut visits {
+                Some(visits) => {
+                    visits.begin(payload, received.sender.clone(), peer).await;
+                    true
                 }
-                None => {}
+                None if self.handler.shows() => {
+                    self.handler.show(&shown, &self.handler.sender(peer)).await
+                }
+                None => true,
+            };
+            if !is_seen {
+                continue;
             }
             count(counted, |report| {
                 report.aborted -= 1;

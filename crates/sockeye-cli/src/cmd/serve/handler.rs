@@ -279,7 +279,8 @@ impl Handler {
     }
 
     /// Prints a line; if that fails for good, the server stops: its work could not be seen. `false`
-    /// where standard output is not read, and too much waits for it already.
+    /// where the message is not to be answered: the line cannot be written, or standard output is
+    /// not read, and too much waits for it already.
     pub(super) async fn print(&self, line: io::Result<Vec<u8>>, sender: &Sender) -> bool {
         let Some(lines) = &self.lines else {
             return true;
@@ -300,14 +301,17 @@ impl Handler {
                 false
             }
             Err(error) => {
-                match output::is_of_a_reader_gone(&error) {
+                let reader_gone = output::is_of_a_reader_gone(&error);
+                match reader_gone {
                     true => self.abandon(),
                     false if self.output_error.get().is_some() => {}
                     false => error!("cannot write to standard output: {error}; stopping"),
                 }
                 let _ = self.output_error.set(error);
                 self.stop.cancel();
-                true
+                // A drain answers what has begun, whether or not somebody looks on. But what should
+                // have been kept, in a file, and was not, is not acknowledged.
+                reader_gone
             }
         }
     }
@@ -378,7 +382,14 @@ fn send(messages: &mut Messages, mut wire: Bytes) -> Sent<'_> {
 fn takes_answers(sent: io::Result<()>) -> Result<bool, FramingError> {
     match sent {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+            ) =>
+        {
+            Ok(false)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -61,8 +61,14 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
             }
             match sent {
                 Ok(()) => {}
-                // The peer has gone, but what it sent before has come all the same.
-                Err(SendError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => {
+                // The peer has gone, but what it sent before has come all the same. That it left
+                // answers unread is told once, by whichever call comes first.
+                Err(SendError::Io(error))
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+                    ) =>
+                {
                     listens = false;
                 }
                 Err(SendError::Io(error)) => return Err(error.into()),
