@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     let ended = exchange.run(input, descriptors)?;
     if !ended.is_answered && !args.no_shutdown && exchange.answers == Answers::ToTheEnd {
         output::complain(&format!(
-            "{}: the server closed without an answer; some take a half-close for a hang-up: --no-shutdown",
+            "{}: the server closed without an answer; its log says whether it refused the message; some take a half-close for a hang-up: --no-shutdown",
             args.target.address
         ));
     }

@@ -8,6 +8,11 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{
+    self, AddressFamily, SendFlags, SocketAddrUnix, SocketType, accept, bind, listen, socket,
+};
+
 use crate::support::{
     Finished, Place, Process, REPLY, Server, run, run_with_input, serve_once, sockeye, stale_socket,
 };
@@ -314,6 +319,37 @@ fn a_message_that_nobody_took_is_exit_1() {
     let sent = run(&mut send(&place.socket(), &["hello"]));
     sent.fails(1, &[place.socket().to_str().expect("plain")]);
     server.join().expect("served");
+}
+
+#[test]
+fn a_server_that_closes_with_a_message_unread_is_exit_1_and_its_answer_is_printed() {
+    let place = Place::new();
+    for (name, kind) in [
+        ("stream", SocketType::STREAM),
+        ("seqpacket", SocketType::SEQPACKET),
+    ] {
+        for answer in ["", "partly"] {
+            let path = place.at(format!("{name}{answer}"));
+            let listener = socket(AddressFamily::UNIX, kind, None).expect("a socket");
+            bind(&listener, &SocketAddrUnix::new(&path).expect("short")).expect("a fresh path");
+            listen(&listener, 1).expect("bound");
+            let server = thread::spawn(move || {
+                let client = accept(&listener).expect("it connects");
+                let mut state = [PollFd::new(&client, PollFlags::IN)];
+                poll(&mut state, None).expect("a message");
+                if !answer.is_empty() {
+                    net::send(&client, answer.as_bytes(), SendFlags::NOSIGNAL).expect("room");
+                }
+                // Dropped with the message unread.
+            });
+            let address = format!("{name}:{}", path.display());
+            let sent = run(sockeye().args(["send", &address, "hello"]));
+            assert_eq!(sent.code, Some(1), "{sent:#?}");
+            assert_eq!(sent.text().trim_end(), answer);
+            sent.explains(&[&address, "before it had read everything"]);
+            server.join().expect("served");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! [`Conversation`]: sending and receiving at once.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,6 +78,7 @@ impl<'a> Conversation<'a> {
             }
         ];
         let mut busy = BusyPoll::new(self.exchange.busy_poll);
+        let mut reset = None;
         loop {
             busy.wait(&*self.channel)?;
             match self.next()? {
@@ -91,12 +92,24 @@ impl<'a> Conversation<'a> {
                         output.write(piece)?;
                     }
                 }
+                // Of records the kernel tells it before those that came earlier.
+                Err(RecvError::Io(error))
+                    if error.kind() == ErrorKind::ConnectionReset
+                        && self.exchange.answers == Answers::ToTheEnd
+                        && reset.is_none() =>
+                {
+                    reset = Some(error);
+                    continue;
+                }
                 Err(RecvError::Io(error)) => return Err(self.exchange.broken(&error)),
                 Err(error) => return Err(self.exchange.refused(&error)),
             }
             if self.exchange.answers == Answers::One {
                 break;
             }
+        }
+        if let Some(error) = reset {
+            return Err(self.exchange.broken(&error));
         }
         output.end()?;
         Ok(Next::End)
