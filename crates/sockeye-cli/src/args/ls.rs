@@ -22,7 +22,8 @@ has none itself. (stopped) or (T) is a process that was stopped, by SIGSTOP, a
 debugger or with its container. PEER-USER is whose socket the other end is.
 Names are in quotes where they hold more than plain text.
 
-A terminal that is too narrow is shown fewer columns; -o has those you name.
+A terminal that is too narrow is shown fewer columns; -o always has those you
+name. Where KIND has no room, dgram: or seqpacket: stands before the address.
 With --watch each round begins with its time (not with -H); with --json it is
 {\"time\":...,\"round\":N}.
 

@@ -1,6 +1,7 @@
 //! Texts that are too long for a terminal.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 /// Leaves the middle out, and keeps about `head` columns of the beginning. Returns the width of what
 /// is left.
@@ -42,10 +43,6 @@ pub(super) fn elide_from(line: &mut String, text: &str, room: usize, at: usize) 
 pub(super) fn differences(mut texts: Vec<&str>) -> HashMap<&str, usize> {
     texts.sort_unstable();
     texts.dedup();
-    let common = |a: &str, b: &str| {
-        let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
-        same.map(|(c, _)| c.len_utf8()).sum::<usize>()
-    };
     let place = |at: usize| {
         let text: &str = texts[at];
         let before = at
@@ -57,6 +54,81 @@ pub(super) fn differences(mut texts: Vec<&str>) -> HashMap<&str, usize> {
         (text, if differs - part < 4 { part } else { differs })
     };
     (0..texts.len()).map(place).collect()
+}
+
+/// Where each of these texts differs from another that begins alike, a character each: who sees these
+/// tells them apart, however far they are from each other.
+pub(super) fn partings<'a>(mut texts: Vec<&'a str>) -> HashMap<&'a str, Vec<Range<usize>>> {
+    texts.sort_unstable();
+    texts.dedup();
+    let mut places: HashMap<&'a str, BTreeSet<usize>> = HashMap::new();
+    // In order, whatever differs from a text does so where some neighbours before or after it do.
+    let mut note = |order: &mut dyn Iterator<Item = &'a str>| {
+        let mut open: Vec<usize> = Vec::new();
+        let mut before: Option<&str> = None;
+        for text in order {
+            if let Some(before) = before {
+                let at = common(before, text);
+                open.retain(|&place| place < at);
+                open.push(at);
+            }
+            places.entry(text).or_default().extend(&open);
+            before = Some(text);
+        }
+    };
+    note(&mut texts.iter().copied());
+    note(&mut texts.iter().rev().copied());
+    let ranges = |text: &str, places: BTreeSet<usize>| {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for start in places {
+            let Some(c) = text[start..].chars().next() else {
+                continue;
+            };
+            let end = start + c.len_utf8();
+            match ranges.last_mut() {
+                // A mark in place of one character would save nothing.
+                Some(last) if start <= last.end + 1 => last.end = end,
+                _ => ranges.push(start..end),
+            }
+        }
+        ranges
+    };
+    let told = places.into_iter();
+    told.map(|(text, places)| (text, ranges(text, places)))
+        .collect()
+}
+
+/// Leaves out all but `parts`, and what there is room for at the end.
+pub(super) fn elide_between(
+    line: &mut String,
+    text: &str,
+    room: usize,
+    parts: &[Range<usize>],
+) -> usize {
+    let mut shown = String::new();
+    let mut end = 0;
+    for part in parts {
+        if part.start > end {
+            shown.push('…');
+        }
+        shown.push_str(&text[part.clone()]);
+        end = part.end;
+    }
+    let left = room.saturating_sub(width_of(&shown));
+    let rest = &text[end..];
+    if width_of(rest) <= left {
+        shown.push_str(rest);
+    } else if left > 0 {
+        elide(&mut shown, rest, left, 0);
+    }
+    let (bytes, width) = prefix(shown.chars(), room);
+    line.push_str(&shown[..bytes]);
+    width
+}
+
+fn common(a: &str, b: &str) -> usize {
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
+    same.map(|(c, _)| c.len_utf8()).sum()
 }
 
 /// How many bytes of `chars` fit, and their width.
@@ -120,6 +192,22 @@ mod tests {
             line
         });
         assert_eq!(shown, ["/ru…app.sock", "…3f2a/….sock", "…9b7c/….sock"]);
+    }
+
+    #[test]
+    fn what_differs_in_several_places_is_kept() {
+        let texts = ["/aaaa/1/bbbb/1/c", "/aaaa/1/bbbb/2/c", "/aaaa/2/bbbb/1/c"];
+        let parts = partings(texts.to_vec());
+        let shown = |room| {
+            texts.map(|text| {
+                let mut line = String::new();
+                let width = elide_between(&mut line, text, room, &parts[text]);
+                assert_eq!(width, width_of(&line));
+                line
+            })
+        };
+        assert_eq!(shown(6), ["…1…1/c", "…1…2/c", "…2…1/c"]);
+        assert_eq!(shown(4), ["…1…1", "…1…2", "…2…c"]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! How the columns of a table share a line.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use super::elide::{elide, elide_from};
+use super::elide::{elide, elide_between, elide_from, width_of};
 use super::table::{GAP, Layout};
 
 /// What an elided cell keeps beside its end.
@@ -11,21 +12,40 @@ pub(super) enum Cut<'a> {
     After(usize),
     /// What begins at this place of each text.
     Before(HashMap<&'a str, usize>),
+    /// These parts of each text.
+    Between(HashMap<&'a str, Vec<Range<usize>>>),
 }
 
 impl Cut<'_> {
     pub(super) fn elide(&self, line: &mut String, text: &str, room: usize) -> usize {
-        match self {
-            Self::After(head) => elide(line, text, room, *head),
+        let (lead, name) = split_lead(text);
+        let lead = if width_of(lead) < room { lead } else { "" };
+        line.push_str(lead);
+        let left = room - width_of(lead);
+        let taken = match self {
+            Self::After(head) => elide(line, name, left, *head),
             Self::Before(places) => {
-                let name = text.trim_start();
-                let indent = (text.len() - name.len()).min(room);
-                line.extend(std::iter::repeat_n(' ', indent));
                 let at = places.get(name).copied().unwrap_or_default();
-                indent + elide_from(line, name, room - indent, at)
+                elide_from(line, name, left, at)
             }
-        }
+            Self::Between(parts) => {
+                elide_between(line, name, left, parts.get(name).map_or(&[], |p| &p[..]))
+            }
+        };
+        width_of(lead) + taken
     }
+}
+
+/// The indent of a row, the arrow to another end and the kind stay in front of what is elided.
+pub(super) fn split_lead(text: &str) -> (&str, &str) {
+    let name = text.trim_start_matches(' ');
+    let name = name.strip_prefix("→ ").unwrap_or(name);
+    let kinds = ["dgram:", "seqpacket:"].into_iter();
+    let name = kinds
+        .filter_map(|kind| name.strip_prefix(kind))
+        .next()
+        .unwrap_or(name);
+    text.split_at(text.len() - name.len())
 }
 
 /// How the columns share a line.

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
-use super::elide::{differences, width_of};
-use super::fit::{Cut, Fit};
+use super::elide::{differences, partings, width_of};
+use super::fit::{Cut, Fit, split_lead};
 
 /// How a column is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,11 @@ pub(crate) struct Layout {
     pub(crate) rank: u8,
 }
 
+/// Columns up to this rank go only where addresses at their shortest leave no room.
+const NEEDED: u8 = 2;
+/// As short as an address may be, where it can be told apart.
+const SHORTEST: usize = 8;
+
 /// Between two columns.
 pub(super) const GAP: usize = 2;
 
@@ -28,6 +33,8 @@ pub(super) const GAP: usize = 2;
 pub(crate) struct Table {
     columns: Vec<Layout>,
     header: bool,
+    /// Rows may be wider than the terminal, rather than that something is missing.
+    wraps: bool,
     text: String,
     /// Row by row: where the text of a cell ends, and its width on a terminal.
     cells: Vec<(usize, usize)>,
@@ -38,8 +45,17 @@ impl Table {
         Self {
             columns,
             header,
+            wraps: false,
             text: String::new(),
             cells: Vec::new(),
+        }
+    }
+
+    /// Lets rows be wider than the terminal where a column would be missing.
+    pub(crate) fn wrapping(self) -> Self {
+        Self {
+            wraps: true,
+            ..self
         }
     }
 
@@ -75,7 +91,8 @@ impl Table {
         texts.skip(column).step_by(self.columns.len())
     }
 
-    /// Writes the rows, none wider than `width`, unless addresses could not be told apart then.
+    /// Writes the rows, none wider than `width`, unless addresses could not be told apart then or the
+    /// table is [`wrapping`](Self::wrapping).
     pub(crate) fn write(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
         let natural = self.natural();
         let fit = match width {
@@ -121,6 +138,7 @@ impl Table {
     fn fitted(&self, natural: &[usize], width: usize) -> Fit<'_> {
         let mut kept = vec![true; natural.len()];
         let mut least: Vec<Option<usize>> = self.columns.iter().map(|c| c.least).collect();
+        let mut is_raised = false;
         loop {
             let mut widths: Vec<Option<usize>> = natural
                 .iter()
@@ -128,12 +146,8 @@ impl Table {
                 .map(|(&width, &kept)| kept.then_some(width))
                 .collect();
             while total(&widths) > width && shrink(&mut widths, &least) {}
-            if total(&widths) > width {
-                let ranked = (0..kept.len()).filter(|&at| kept[at] && self.columns[at].rank > 0);
-                if let Some(at) = ranked.max_by_key(|&at| self.columns[at].rank) {
-                    kept[at] = false;
-                    continue;
-                }
+            if total(&widths) > width && self.make_room(&mut kept, &mut least, is_raised) {
+                continue;
             }
             let cuts: Vec<Option<Cut>> = (0..kept.len())
                 .map(|at| self.cut(at, widths[at].unwrap_or_default()))
@@ -141,9 +155,40 @@ impl Table {
             let unclear = |at: &usize| kept[*at] && cuts[*at].is_none();
             match (0..kept.len()).find(unclear) {
                 // Once nothing is elided any more, all are told apart.
-                Some(at) => least[at] = widths[at].map(|width| width + 1),
-                None => return self.fit(widths, cuts, width),
+                Some(at) => {
+                    least[at] = widths[at].map(|width| width + 1);
+                    is_raised = true;
+                }
+                None => return self.fit(widths, cuts, width, is_raised),
             }
+        }
+    }
+
+    /// Leaves a column out, or lets addresses be shorter than is good to read; `false` if neither is
+    /// possible. Where addresses need their room to be told apart, no column that is needed goes.
+    fn make_room(&self, kept: &mut [bool], least: &mut [Option<usize>], is_raised: bool) -> bool {
+        let rank = |at: usize| self.columns[at].rank;
+        let ranked = (0..kept.len()).filter(|&at| kept[at] && rank(at) > 0);
+        let first = ranked.max_by_key(|&at| rank(at));
+        let is_needed = first.is_none_or(|at| rank(at) <= NEEDED);
+        if is_needed && !is_raised {
+            let mut is_shorter = false;
+            for (column, least) in self.columns.iter().zip(least) {
+                if column.is_address && least.is_some_and(|least| least > SHORTEST) {
+                    *least = Some(SHORTEST);
+                    is_shorter = true;
+                }
+            }
+            if is_shorter {
+                return true;
+            }
+        }
+        match first {
+            Some(at) if !(is_needed && is_raised) => {
+                kept[at] = false;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -152,6 +197,7 @@ impl Table {
         widths: Vec<Option<usize>>,
         cuts: Vec<Option<Cut<'a>>>,
         width: usize,
+        is_raised: bool,
     ) -> Fit<'a> {
         // An address that is cut off might look like another.
         let last = self.columns.iter().rposition(|column| column.is_address);
@@ -161,17 +207,18 @@ impl Table {
             self.texts(at)
                 .any(|text| Some(text.trim_start()) != first.map(str::trim_start))
         });
+        let limit = match () {
+            () if self.wraps || is_raised => width.max(total(&widths)),
+            () if has_several => width.max(needed),
+            () => width,
+        };
         Fit {
             widths,
             cuts: cuts
                 .into_iter()
                 .map(|cut| cut.unwrap_or(Cut::After(0)))
                 .collect(),
-            limit: if has_several {
-                width.max(needed)
-            } else {
-                width
-            },
+            limit,
         }
     }
 
@@ -199,8 +246,12 @@ impl Table {
         if tells_apart(&usual) {
             return Some(usual);
         }
-        let names = texts.iter().map(|text| text.trim_start()).collect();
-        Some(Cut::Before(differences(names))).filter(tells_apart)
+        let names: Vec<&str> = texts.iter().map(|text| split_lead(text).1).collect();
+        let short = Cut::Before(differences(names.clone()));
+        if tells_apart(&short) {
+            return Some(short);
+        }
+        Some(Cut::Between(partings(names))).filter(tells_apart)
     }
 }
 
@@ -227,127 +278,4 @@ fn total(widths: &[Option<usize>]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const NAME: Layout = Layout {
-        title: "NAME",
-        right: false,
-        least: Some(9),
-        is_address: true,
-        rank: 0,
-    };
-    const COUNT: Layout = Layout {
-        title: "COUNT",
-        right: true,
-        least: None,
-        is_address: false,
-        rank: 1,
-    };
-
-    fn shown(rows: &[[&str; 2]], columns: [Layout; 2], width: Option<usize>) -> String {
-        let mut table = Table::new(columns.to_vec(), true);
-        for cell in rows.iter().flatten() {
-            table.cell(|text| text.push_str(cell));
-        }
-        let mut out = Vec::new();
-        table.write(&mut out, width).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn columns_are_aligned_and_lines_end_where_the_text_does() {
-        let rows = [["a", "1"], ["long name", "22"]];
-        assert_eq!(
-            shown(&rows, [NAME, COUNT], None),
-            "NAME       COUNT\na              1\nlong name     22\n"
-        );
-        let rows = [["1", "a"], ["22", "long name"]];
-        assert_eq!(
-            shown(&rows, [COUNT, NAME], None),
-            "COUNT  NAME\n    1  a\n   22  long name\n"
-        );
-    }
-
-    #[test]
-    fn long_cells_lose_their_middle_before_a_column_goes() {
-        let rows = [["/run/user/1000/app.sock", "1"]];
-        assert_eq!(
-            shown(&rows, [NAME, COUNT], Some(20)),
-            "NAME           COUNT\n/run…app.sock      1\n"
-        );
-        assert_eq!(
-            shown(&rows, [NAME, COUNT], Some(12)),
-            "NAME\n/ru…app.sock\n"
-        );
-        let name = Layout {
-            is_address: false,
-            ..NAME
-        };
-        assert_eq!(
-            shown(&rows, [name, COUNT], Some(12)),
-            "NAME\n/run/use…ock\n"
-        );
-    }
-
-    #[test]
-    fn wide_characters_take_two_columns() {
-        let rows = [["日本日本日本", "1"]];
-        let text = shown(&rows, [NAME, COUNT], Some(9));
-        assert!(text.lines().all(|line| width_of(line) <= 9), "{text}");
-    }
-
-    #[test]
-    fn addresses_that_differ_in_the_middle_do_so_when_they_are_short() {
-        let rows = [
-            ["/run/containers/a1/app.sock", "1"],
-            ["/run/containers/b1/app.sock", "1"],
-            ["/run/containers/a1/app.sock", "2"],
-        ];
-        let text = shown(&rows, [NAME, COUNT], Some(19));
-        assert_eq!(
-            text,
-            "NAME          COUNT\n…a1/app.sock      1\n…b1/app.sock      1\n…a1/app.sock      2\n"
-        );
-        let text = shown(&rows, [NAME, COUNT], Some(16));
-        assert_eq!(
-            text,
-            "NAME       COUNT\n…a1/a…ock      1\n…b1/a…ock      1\n…a1/a…ock      2\n"
-        );
-        // What tells them apart stays, whatever else goes.
-        let text = shown(&rows, [NAME, COUNT], Some(1));
-        assert_eq!(text, "NAME\n…a1/a…ock\n…b1/a…ock\n…a1/a…ock\n");
-    }
-
-    proptest! {
-        #[test]
-        fn two_addresses_never_look_the_same(
-            names in prop::collection::btree_set("/[ab]{0,12}(xx|y)[ab]{0,12}", 2..8),
-            width in 1usize..40,
-        ) {
-            let first: Vec<[&str; 2]> = names.iter().map(|name| [name.as_str(), "1"]).collect();
-            let last: Vec<[&str; 2]> = names.iter().map(|name| ["1", name.as_str()]).collect();
-            for (rows, columns) in [(&first, [NAME, COUNT]), (&last, [COUNT, NAME])] {
-                let text = shown(rows, columns, Some(width));
-                let lines: std::collections::BTreeSet<&str> = text.lines().skip(1).collect();
-                prop_assert_eq!(lines.len(), names.len(), "{}", text);
-            }
-        }
-
-        #[test]
-        fn no_line_is_wider_than_the_terminal(
-            rows in prop::collection::vec([".{0,40}", "[a-z]{0,40}"], 0..5),
-            width in 1usize..60,
-        ) {
-            let rows: Vec<[&str; 2]> = rows.iter().map(|[a, b]| [a.as_str(), b.as_str()]).collect();
-            let name = Layout { is_address: false, ..NAME };
-            for columns in [[name, COUNT], [COUNT, name], [COUNT, COUNT]] {
-                let text = shown(&rows, columns, Some(width));
-                for line in text.split_terminator('\n') {
-                    prop_assert!(width_of(line) <= width, "{:?}", line);
-                }
-            }
-        }
-    }
-}
+mod tests;

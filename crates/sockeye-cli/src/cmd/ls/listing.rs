@@ -92,32 +92,56 @@ fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: Form) -> Table 
         },
     };
     let mut table = Table::new(columns.iter().map(layout).collect(), !args.no_header);
+    if !args.columns.is_empty() {
+        table = table.wrapping();
+    }
+    let has_typed = args.columns.is_empty() && !columns.contains(&Column::Kind);
     for row in rows {
         for (at, &column) in columns.iter().enumerate() {
             table.cell(|cell| {
                 if at == 0 && row.is_nested() {
                     cell.push_str("  ");
                 }
+                let start = cell.len();
                 // Writing to a String cannot fail.
                 let _ = row.write(cell, column, form);
+                if has_typed && column == Column::Address {
+                    let arrow = if cell[start..].starts_with("→ ") {
+                        "→ ".len()
+                    } else {
+                        0
+                    };
+                    cell.insert_str(start + arrow, typed(row));
+                }
             });
         }
     }
     table
 }
 
+/// The kind of a row that has no column of it, as one types it in front of an address.
+fn typed<R: Row>(row: &R) -> &'static str {
+    let mut kind = String::new();
+    let _ = row.write(&mut kind, Column::Kind, Form::Brief);
+    match &*kind {
+        "seqpacket" => "seqpacket:",
+        "datagram" => "dgram:",
+        _ => "",
+    }
+}
+
 fn layout(column: Column) -> Layout {
     const TEXT: Option<usize> = Some(10);
     let (title, right, least, rank) = match column {
-        Column::Kind => ("KIND", false, None, 4),
-        Column::State => ("STATE", false, Some(11), 0),
+        Column::Kind => ("KIND", false, None, 3),
+        Column::State => ("STATE", false, None, 0),
         Column::Address => ("ADDRESS", false, Some(16), 0),
         Column::RecvQ => ("RECV-Q", true, None, 1),
         Column::SendQ => ("SEND-Q", true, None, 2),
         Column::User => ("USER", false, Some(8), 6),
         Column::Process => ("PID/COMMAND", false, TEXT, 0),
         Column::Fd => ("FD", true, None, 7),
-        Column::Peer => ("PEER", false, TEXT, 3),
+        Column::Peer => ("PEER", false, TEXT, 4),
         Column::PeerUser => ("PEER-USER", false, Some(9), 5),
         Column::Inode => ("INODE", true, None, 0),
         Column::PeerInode => ("PEER-INODE", true, None, 0),

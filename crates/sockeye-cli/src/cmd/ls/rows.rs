@@ -96,13 +96,11 @@ impl SocketRow<'_> {
         let brief = form == Form::Brief;
         match column {
             Column::Kind => cell.write_str(socket::kind(socket.kind)),
-            Column::State => {
-                cell.write_str(socket::state(socket.state))?;
-                match (socket.state, socket.shut_read) {
-                    (State::Listening, Some(true)) => cell.write_str(" (shut down)"),
-                    _ => Ok(()),
-                }
-            }
+            Column::State => match (socket.state, socket.shut_read) {
+                (State::Listening, Some(true)) if brief => cell.write_str("shut down"),
+                (State::Listening, Some(true)) => cell.write_str("listening (shut down)"),
+                (state, _) => cell.write_str(socket::state(state)),
+            },
             Column::Address => match end.socket() {
                 Some(peer) if socket.name.is_none() && peer.name.is_some() => {
                     cell.write_str("→ ")?;
