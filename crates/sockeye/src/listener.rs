@@ -2,23 +2,26 @@
 
 mod accepted;
 mod descriptors;
+mod older;
 mod owned;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll, ready};
 
-use futures_util::future::select_all;
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 pub use accepted::Accepted;
+use older::Older;
 
 use crate::adopt::{self, AdoptError};
 use crate::claim::{BlockingListener, Claim, Ownership};
@@ -40,8 +43,7 @@ pub struct Listening<S> {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,
     io: AsyncFd<OwnedFd>,
-    /// Sockets that have lost their file, and may still be reached by another name.
-    older: Vec<AsyncFd<OwnedFd>>,
+    older: Older,
     /// Whether nobody else listens with the same socket.
     is_ours: bool,
     intake: Intake,
@@ -100,7 +102,7 @@ impl<S: Accepted> Listening<S> {
         Ok(Self {
             ownership,
             io: socket::register(socket, Interest::READABLE)?,
-            older: Vec::new(),
+            older: Older::default(),
             is_ours: false,
             intake: Intake::new(false),
             passing: Passing::Plain,
@@ -134,14 +136,15 @@ impl<S: Accepted> Listening<S> {
     }
 
     async fn accept_any(&self) -> io::Result<OwnedFd> {
-        match self.older.as_slice() {
-            [] => accept_at(&self.io).await,
-            older => {
-                let all = std::iter::once(&self.io).chain(older);
-                let accepts = all.map(|io| Box::pin(accept_at(io)));
-                select_all(accepts).await.0
-            }
+        if self.older.is_empty() {
+            return accept_at(&self.io).await;
         }
+        // Only a server has older ones, and it alone accepts.
+        poll_fn(|cx| match self.older.poll_accept(cx) {
+            Poll::Pending => poll_accept(&self.io, cx),
+            accepted => accepted,
+        })
+        .await
     }
 
     /// A connection that waits already; `None` where none does.
@@ -150,14 +153,15 @@ impl<S: Accepted> Listening<S> {
     /// As accept(2).
     pub fn accept_waiting(&self) -> io::Result<Option<S>> {
         self.regulate();
-        for io in self.older.iter().chain([&self.io]) {
-            match accept_now(io) {
-                Ok(fd) => return self.connected(fd).map(Some),
-                Err(Errno::AGAIN) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+        let mut accepted = self.older.accept_now();
+        if let Err(Errno::AGAIN) = accepted {
+            accepted = accept_now(&self.io);
         }
-        Ok(None)
+        match accepted {
+            Ok(fd) => self.connected(fd).map(Some),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Waits until a connection waits, and leaves it there for whoever accepts with the same socket.
@@ -181,8 +185,7 @@ impl<S: Accepted> Listening<S> {
 
     /// Whether a connection waits at a socket that has lost its file.
     pub(crate) fn has_older_waiting(&self) -> bool {
-        let waits = |io: &AsyncFd<OwnedFd>| socket::has_waiting(io.as_fd()).unwrap_or(false);
-        self.older.iter().any(waits)
+        self.older.has_waiting()
     }
 
     /// As [`Claim::unsafe_parent`].
@@ -205,7 +208,7 @@ impl<S: Accepted> Listening<S> {
             None => Ok(()),
         };
         if self.is_ours {
-            for io in self.older.iter().chain([&self.io]) {
+            for io in self.older.sockets().chain([&self.io]) {
                 rustix::net::shutdown(io, Shutdown::Read)?;
             }
         }
@@ -216,14 +219,34 @@ impl<S: Accepted> Listening<S> {
 async fn accept_at(io: &AsyncFd<OwnedFd>) -> io::Result<OwnedFd> {
     loop {
         let mut ready = io.readable().await?;
-        match accept_now(io) {
-            Ok(fd) => return Ok(fd),
-            Err(Errno::AGAIN) if ready.ready().is_read_closed() => {
-                return Err(Errno::INVAL.into());
-            }
-            Err(Errno::AGAIN) => ready.clear_ready(),
-            Err(errno) => return Err(errno.into()),
+        if let Some(accepted) = accept_ready(io, &mut ready) {
+            return accepted;
         }
+    }
+}
+
+fn poll_accept(io: &AsyncFd<OwnedFd>, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+    loop {
+        let mut ready = ready!(io.poll_read_ready(cx))?;
+        if let Some(accepted) = accept_ready(io, &mut ready) {
+            return Poll::Ready(accepted);
+        }
+    }
+}
+
+/// `None` where nobody waits.
+fn accept_ready(
+    io: &AsyncFd<OwnedFd>,
+    ready: &mut AsyncFdReadyGuard<'_, OwnedFd>,
+) -> Option<io::Result<OwnedFd>> {
+    match accept_now(io) {
+        Ok(fd) => Some(Ok(fd)),
+        Err(Errno::AGAIN) if ready.ready().is_read_closed() => Some(Err(Errno::INVAL.into())),
+        Err(Errno::AGAIN) => {
+            ready.clear_ready();
+            None
+        }
+        Err(errno) => Some(Err(errno.into())),
     }
 }
 

@@ -33,7 +33,7 @@ impl<S: Accepted> Listening<S> {
 
     /// Lets newcomers pass descriptors only while there is room for these.
     pub(super) fn regulate(&self) {
-        let sockets = self.older.iter().chain([&self.io]);
+        let sockets = self.older.sockets().chain([&self.io]);
         self.intake.regulate(sockets.map(AsFd::as_fd));
     }
 
