@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 
 use super::endpoint::{Endpoint, Transport, endpoint};
 use super::values::{Framing, duration, size};
@@ -283,7 +283,7 @@ impl Bench {
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let cannot = |found: &str, exit| {
-        let file = escaped(file);
+        let file = quoted(file);
         failure(
             exit,
             format!("cannot take the request from {file}: {found}"),

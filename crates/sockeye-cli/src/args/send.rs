@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use sockeye::ancillary::MAX_DESCRIPTORS;
 use sockeye::{Address, Connector, Kind, Name};
 
@@ -94,7 +94,10 @@ impl Send {
         let address = &self.target.address;
         Err(failure(
             Exit::Usage,
-            format!("cannot send to {address} with {option}: {why}; omit {option}"),
+            format!(
+                "cannot send to {} with {option}: {why}; omit {option}",
+                address.quoted()
+            ),
         ))
     }
 
@@ -112,7 +115,7 @@ impl Send {
         }
         let open = |path: &PathBuf| {
             open_to_read(path).map_err(|errno| {
-                let (path, error) = (escaped(path), std::io::Error::from(errno));
+                let (path, error) = (quoted(path), std::io::Error::from(errno));
                 failure(
                     Exit::Failed,
                     format!("cannot open {path}: {error}; nothing was sent"),

@@ -315,7 +315,10 @@ impl Serve {
                 let address = &self.address;
                 Err(failure(
                     Exit::Usage,
-                    format!("cannot listen on {address} with {option}: {why}; omit {option}"),
+                    format!(
+                        "cannot listen on {} with {option}: {why}; omit {option}",
+                        address.quoted()
+                    ),
                 ))
             }
         }

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use sockeye::Address;
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use sockeye::claim::{Probe, probe};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -28,7 +28,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
                 Exit::Failed,
                 format!(
                     "cannot make a directory for the demo in {}: {error}; set TMPDIR to one that you may write",
-                    escaped(&std::env::temp_dir())
+                    quoted(&std::env::temp_dir())
                 ),
             )
         })?;
@@ -59,7 +59,7 @@ async fn story(directory: &TempDir) -> anyhow::Result<()> {
         directory: directory.path().to_owned(),
     };
     say("UNIX sockets in six steps, in a private directory:")?;
-    say(&format!("  {}", escaped(&stage.directory)))?;
+    say(&format!("  {}", quoted(&stage.directory)))?;
 
     say("\n1. A server claims a path. Only its owner may connect: mode 0600.")?;
     let mut server = stage.start_server().await?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::stat;
-use sockeye::address::escaped;
+use sockeye::address::{quoted, shell_quoted};
 use sockeye::inspect::{Aside, Mount};
 
 /// How long file systems that hang are waited for, all of them together.
@@ -13,7 +13,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(3);
 
 /// `/mnt/a.sock, /mnt/b.sock and 2 more could not be looked at: …`
 pub(super) fn words(files: &[PathBuf]) -> String {
-    let name = |path: &PathBuf| escaped(path).to_string();
+    let name = |path: &PathBuf| quoted(path).to_string();
     let mut names: Vec<String> = files.iter().take(5).map(name).collect();
     if files.len() > names.len() {
         names.push(format!("{} more", files.len() - names.len()));
@@ -38,8 +38,8 @@ pub(super) fn file_system(mount: Option<&Mount>) -> String {
     match mount.filter(|mount| mount.is_remote()) {
         Some(mount) => format!(
             "the file system at {} ({})",
-            escaped(&mount.point),
-            escaped(&mount.kind)
+            quoted(&mount.point),
+            quoted(&mount.kind)
         ),
         None => "its file system".to_owned(),
     }
@@ -50,7 +50,7 @@ pub(super) fn advice(mount: Option<&Mount>) -> String {
     match mount.filter(|mount| mount.is_remote()) {
         Some(mount) => format!(
             "look at the process or machine that serves it, or unmount it: umount -l {}",
-            escaped(&mount.point)
+            shell_quoted(&mount.point)
         ),
         None => "look at what serves it, and at dmesg".to_owned(),
     }

@@ -69,7 +69,10 @@ fn input(args: &Send) -> anyhow::Result<Input> {
             let read = std::io::stdin().take(limit).read_to_end(&mut payload);
             read.map_err(|error| {
                 let address = &args.target.address;
-                let why = format!("cannot send to {address}: reading standard input: {error}");
+                let why = format!(
+                    "cannot send to {}: reading standard input: {error}",
+                    address.quoted()
+                );
                 failure(Exit::Failed, why)
             })?;
             payload

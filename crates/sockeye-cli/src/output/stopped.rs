@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 
-use sockeye::address::escaped;
+use sockeye::address::{quoted, shell_quoted};
 
 /// Looks at each process once.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Standstill {
             Self::Tracer(0) => "stopped by a debugger (state t)".to_owned(),
             Self::Tracer(tracer) => format!("stopped by a debugger (state t), pid {tracer}"),
             Self::Frozen(cgroup) => {
-                format!("frozen with its cgroup {}", escaped(cgroup))
+                format!("frozen with its cgroup {}", quoted(cgroup))
             }
         }
     }
@@ -64,8 +64,8 @@ impl Standstill {
             Self::Signal => format!("kill -CONT {pid}"),
             Self::Tracer(_) => format!("let the debugger continue or detach from pid {pid}"),
             Self::Frozen(cgroup) => format!(
-                "unpause the container, or echo 0 > /sys/fs/cgroup{}/cgroup.freeze",
-                escaped(cgroup)
+                "unpause the container, or echo 0 > {}",
+                shell_quoted(&format!("/sys/fs/cgroup{cgroup}/cgroup.freeze"))
             ),
         }
     }

@@ -3,7 +3,8 @@
 use super::elide::width_of;
 
 /// Appends `line`, broken between words where it is wider than `width`; what comes after a break is
-/// indented by `hang`. A word that is too long stays whole, so that a path can be copied.
+/// indented by `hang`. A word that is too long stays whole, so that a path can be copied, and so does what
+/// is in quotes.
 pub(crate) fn wrap(out: &mut String, line: &str, width: usize, hang: usize) {
     let hang = hang.min(width / 2);
     let indent = line.len() - line.trim_start_matches(' ').len();
@@ -11,7 +12,7 @@ pub(crate) fn wrap(out: &mut String, line: &str, width: usize, hang: usize) {
     let mut column = 0;
     let mut is_first = true;
     while !rest.is_empty() {
-        let end = rest.find(' ').unwrap_or(rest.len());
+        let end = word_end(rest);
         let word = &rest[..end];
         if !is_first && column + gap.len() + width_of(word) > width {
             out.push('\n');
@@ -27,6 +28,32 @@ pub(crate) fn wrap(out: &mut String, line: &str, width: usize, hang: usize) {
         let blanks = rest.len() - rest.trim_start_matches(' ').len();
         (gap, rest) = rest.split_at(blanks);
         is_first = false;
+    }
+}
+
+/// Where the first word ends: at a blank that is not in its quotes, which are those of a shell's word or
+/// of a name in a sentence.
+fn word_end(text: &str) -> usize {
+    let starts_quoted = ["'", "$'", "\""]
+        .iter()
+        .any(|quote| text.starts_with(quote));
+    let (mut inside, mut is_escaped) = (None, false);
+    let end = text.char_indices().find(|&(_, c)| {
+        match (inside, c) {
+            _ if is_escaped => is_escaped = false,
+            (None | Some('"'), '\\') => is_escaped = true,
+            (None, '\'' | '"') if starts_quoted => inside = Some(c),
+            (None, ' ') => return true,
+            (Some(quote), c) if quote == c => inside = None,
+            _ => {}
+        }
+        false
+    });
+    match (end, inside) {
+        (Some((end, _)), _) => end,
+        (None, None) => text.len(),
+        // A quote without its end is none.
+        (None, Some(_)) => text.find(' ').unwrap_or(text.len()),
     }
 }
 
@@ -89,6 +116,15 @@ mod tests {
         assert_eq!(wrapped("a /a/long/path b", 6, 0), "a\n/a/long/path\nb");
         assert_eq!(wrapped("a b", 1, 40), "a\nb", "there is room for a word");
         assert_eq!(wrapped("", 10, 2), "");
+    }
+
+    #[test]
+    fn what_is_in_quotes_stays_whole() {
+        for word in ["'a b'", "$'a b'", "'it'\\''s b'", "\"a b\"", "\"a\\\" b\""] {
+            let expected = format!("x\n{word}\ny's\nz");
+            assert_eq!(wrapped(&format!("x {word} y's z"), 3, 0), expected);
+        }
+        assert_eq!(wrapped("x 'a b", 3, 0), "x\n'a\nb");
     }
 
     #[test]

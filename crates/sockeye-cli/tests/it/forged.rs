@@ -169,9 +169,12 @@ fn an_error_shows_a_name_as_it_can_be_typed() {
     let place = Place::new();
     let directory = place.at(OsStr::from_bytes(b"a\\\xff\x1b"));
     let failed = run(sockeye().arg("send").arg(directory.join("s")).arg("hello"));
-    failed.fails(3, &[r"the directory ", r"/a\\\xff\x1b does not exist"]);
+    failed.fails(3, &[r"the directory ", r#"/a\\\xff\x1b" does not exist"#]);
     let failed = run(Server::command(&[]).arg(directory.join("s")));
-    failed.fails(3, &[r"/a\\\xff\x1b/s: ", r"/a\\\xff\x1b does not exist"]);
+    failed.fails(
+        3,
+        &[r#"/a\\\xff\x1b/s": "#, r#"/a\\\xff\x1b" does not exist"#],
+    );
     let wrong = run(sockeye().args(["send", r"@a\b", "hello"]));
     wrong.fails(2, &["not an escape", r"write \\ for a backslash"]);
 }

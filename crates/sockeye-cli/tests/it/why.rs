@@ -4,6 +4,7 @@ mod credentials;
 mod file;
 mod namespace;
 mod permission;
+mod quoting;
 mod server;
 mod stopped;
 mod unseen;

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 
+use super::Address;
+
 /// Shows a path or a name as an [`Address`](super::Address) takes it back: `\\` is a backslash,
 /// and `\xNN` is a byte that is not text, or one of a character that [`is_hidden`].
 ///
@@ -18,6 +20,110 @@ use std::os::unix::ffi::OsStrExt;
 /// ```
 pub fn escaped<T: AsRef<OsStr> + ?Sized>(name: &T) -> impl Display {
     fmt::from_fn(move |f| write(f, name.as_ref().as_bytes(), "\\\\"))
+}
+
+/// As [`escaped`], for a sentence: in double quotes where it could be read as more than a path, as
+/// with a blank in it. A double quote inside of them is `\x22`.
+///
+/// ```
+/// use sockeye::address::quoted;
+///
+/// assert_eq!(quoted("/run/app.sock").to_string(), "/run/app.sock");
+/// assert_eq!(quoted("/run/a (mode 0777)").to_string(), "\"/run/a (mode 0777)\"");
+/// ```
+pub fn quoted<T: AsRef<OsStr> + ?Sized>(name: &T) -> impl Display {
+    fmt::from_fn(move |f| {
+        let bytes = name.as_ref().as_bytes();
+        let text = str::from_utf8(bytes).ok();
+        match text.filter(|text| !text.is_empty() && text.chars().all(is_plain)) {
+            Some(text) => f.write_str(text),
+            None => f.write_str(&in_quotes(&escaped(name).to_string())),
+        }
+    })
+}
+
+/// Whether a character in a sentence can be nothing but part of a path.
+fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || "-_.+/:@,=~%#^".contains(c)
+}
+
+fn in_quotes(escaped: &str) -> String {
+    format!("\"{}\"", escaped.replace('"', "\\x22"))
+}
+
+/// Shows a word so that a shell takes it as this one word and nothing else: a plain one as it is,
+/// others in single quotes, and with bytes that cannot be printed as `$'…'` with octal escapes (POSIX
+/// 2024; an older shell takes that for another word, but runs none of it).
+///
+/// ```
+/// use sockeye::address::shell_quoted;
+///
+/// assert_eq!(shell_quoted("/run/app.sock").to_string(), "/run/app.sock");
+/// assert_eq!(shell_quoted("x;id>y").to_string(), "'x;id>y'");
+/// assert_eq!(shell_quoted("it's").to_string(), "'it'\\''s'");
+/// assert_eq!(shell_quoted("a\n").to_string(), "$'a\\012'");
+/// ```
+pub fn shell_quoted<T: AsRef<OsStr> + ?Sized>(word: &T) -> impl Display {
+    fmt::from_fn(move |f| {
+        let bytes = word.as_ref().as_bytes();
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.+/:@,=%".contains(byte);
+        match str::from_utf8(bytes) {
+            Ok(text) if !text.is_empty() && bytes.iter().all(is_plain) => f.write_str(text),
+            Ok(text) if !text.chars().any(is_hidden) => {
+                write!(f, "'{}'", text.replace('\'', "'\\''"))
+            }
+            _ => in_octal(f, bytes),
+        }
+    })
+}
+
+fn in_octal(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let octal = |f: &mut fmt::Formatter<'_>, bytes: &[u8]| {
+        let mut bytes = bytes.iter();
+        bytes.try_for_each(|byte| write!(f, "\\{byte:03o}"))
+    };
+    f.write_str("$'")?;
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            // A shell without `$'…'` ends its word at a quote, escaped or not.
+            match is_hidden(c) || c == '\\' || c == '\'' {
+                true => octal(f, c.encode_utf8(&mut [0; 4]).as_bytes())?,
+                false => f.write_char(c)?,
+            }
+        }
+        octal(f, chunk.invalid())?;
+    }
+    f.write_char('\'')
+}
+
+impl Address {
+    /// For a sentence: as [`Display`] shows it, in double quotes where it could be read as more than
+    /// an address.
+    #[must_use]
+    pub fn quoted(&self) -> String {
+        let text = self.to_string();
+        // An abstract name is always read with its escapes.
+        let escapes_fit = self.path().is_none();
+        let is_plain = |c| is_plain(c) || c == '\\' && escapes_fit;
+        match text.chars().all(is_plain) {
+            true => text,
+            false => in_quotes(&text),
+        }
+    }
+
+    /// For a command that is to be pasted into a shell: an argument that names this address for the
+    /// `sockeye` command.
+    #[must_use]
+    pub fn shell_quoted(&self) -> String {
+        let text = self.to_string();
+        let is_as_read = !text.contains(['\\', '"']) || text.starts_with('@');
+        let word = match (is_as_read, text.starts_with('-')) {
+            (true, true) => format!("./{text}"),
+            (true, false) => text,
+            (false, _) => in_quotes(&text),
+        };
+        shell_quoted(&word).to_string()
+    }
 }
 
 /// As [`escaped`], for a text that has its backslashes escaped already.
@@ -103,12 +209,70 @@ mod tests {
         assert_eq!(escaped("a\u{202e}b").to_string(), "a\\xe2\\x80\\xaeb");
     }
 
+    /// What a shell makes of a word: its arguments, or what it says of them.
+    fn read_by(shell: &str, word: &str) -> Vec<u8> {
+        let script = format!("printf '%s|' {word}");
+        let mut command = std::process::Command::new(shell);
+        command.args(["-c", &script]).output().unwrap().stdout
+    }
+
+    #[test]
+    fn a_shell_runs_nothing_of_a_name() {
+        for name in [
+            "x;id>pwned;",
+            "$(id)",
+            "`id`",
+            "a b",
+            "it's",
+            "\"$(id)\"",
+            "a\\",
+            "~",
+            "*",
+            "#x",
+            "größe",
+            "",
+        ] {
+            let word = shell_quoted(name).to_string();
+            let expected = format!("{name}|").into_bytes();
+            assert_eq!(read_by("sh", &word), expected, "{word}");
+        }
+        // dash has no $'...': it may not take more than one word of it all the same.
+        let word = shell_quoted("\n'; echo pwned; '").to_string();
+        let read = read_by("sh", &word);
+        assert_eq!(read.iter().filter(|&&byte| byte == b'|').count(), 1);
+        assert!(!read.ends_with(b"pwned\n|"), "{read:?}");
+    }
+
+    #[test]
+    fn an_address_in_a_sentence_or_a_command_is_one_word() {
+        let address = |text: &str| Address::parse(text).unwrap();
+        assert_eq!(address("/run/app.sock").quoted(), "/run/app.sock");
+        assert_eq!(address("@a\\x00").quoted(), "@a\\x00");
+        assert_eq!(address("/a b").quoted(), "\"/a b\"");
+        assert_eq!(address("/run/app.sock").shell_quoted(), "/run/app.sock");
+        assert_eq!(address("dgram:/a b").shell_quoted(), "'dgram:/a b'");
+        assert_eq!(address("@a\\x00").shell_quoted(), "'@a\\x00'");
+        assert_eq!(address("/a\\xff").shell_quoted(), "'\"/a\\xff\"'");
+        assert_eq!(address("-x").shell_quoted(), "./-x");
+    }
+
     proptest! {
         #[test]
         fn any_name_comes_back(name in prop::collection::vec(any::<u8>(), 0..40)) {
             let text = escaped(OsStr::from_bytes(&name)).to_string();
             prop_assert!(!text.chars().any(is_hidden));
             prop_assert_eq!(unescaped(text.as_bytes()), Ok(name));
+        }
+
+        #[test]
+        fn a_shell_reads_any_word_as_it_is(name in prop::collection::vec(1u8.., 0..40)) {
+            let word = shell_quoted(OsStr::from_bytes(&name)).to_string();
+            prop_assert!(!word.chars().any(is_hidden));
+            let mut expected = name;
+            expected.push(b'|');
+            // Not every sh has $'...' by now.
+            let shell = if word.starts_with('$') { "bash" } else { "sh" };
+            prop_assert_eq!(read_by(shell, &word), expected);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub use escape::{escaped, is_hidden};
+pub use escape::{escaped, is_hidden, quoted, shell_quoted};
 use parse::{parse_name, split_kind};
 
 /// The longest name that fits into `sockaddr_un.sun_path`: 108 bytes less the closing NUL of a

@@ -10,7 +10,7 @@ use rustix::process::Pid;
 
 use super::LOCK_SUFFIX;
 use super::place::parent_of;
-use crate::address::{Address, escaped};
+use crate::address::{Address, quoted};
 use crate::ids::Shown;
 
 /// Why an address could not be claimed: what was tried, what was found, what to do.
@@ -151,6 +151,17 @@ impl ClaimError {
         Errno::from_io_error(self.source.as_ref()?)
     }
 
+    fn lock_file(&self) -> impl fmt::Display {
+        let mut file = self
+            .address
+            .path()
+            .unwrap_or("".as_ref())
+            .as_os_str()
+            .to_owned();
+        file.push(LOCK_SUFFIX);
+        fmt::from_fn(move |f| write!(f, "{}", quoted(&file)))
+    }
+
     fn reason(&self) -> &dyn fmt::Display {
         match &self.source {
             Some(source) => source,
@@ -187,7 +198,7 @@ pub(crate) fn in_words(file: FileType) -> &'static str {
 
 impl fmt::Display for ClaimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: ", self.address)?;
+        write!(f, "cannot listen on {}: ", self.address.quoted())?;
         match &self.kind {
             ClaimErrorKind::InUse { pid: Some(pid) } => write!(
                 f,
@@ -204,8 +215,8 @@ impl fmt::Display for ClaimError {
                 }
                 write!(
                     f,
-                    " holds its lock file {}{LOCK_SUFFIX}: a server that is starting or stopping, or whose socket file was removed; stop that one or choose another address",
-                    escaped(self.address.path().unwrap_or("".as_ref()))
+                    " holds its lock file {}: a server that is starting or stopping, or whose socket file was removed; stop that one or choose another address",
+                    self.lock_file()
                 )
             }
             ClaimErrorKind::NotASocket(FileType::Symlink) => f.write_str(
@@ -230,18 +241,18 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::ParentMissing(directory) => write!(
                 f,
                 "the directory {} does not exist; create it first",
-                escaped(directory)
+                quoted(directory)
             ),
             ClaimErrorKind::ParentNotADirectory(path) => write!(
                 f,
                 "{} is not a directory; choose another path",
-                escaped(path)
+                quoted(path)
             ),
             ClaimErrorKind::ParentDenies {
                 directory,
                 mode_and_owner,
             } => {
-                write!(f, "the directory {}", escaped(directory))?;
+                write!(f, "the directory {}", quoted(directory))?;
                 if let Some((mode, owner)) = mode_and_owner {
                     write!(f, " (mode {mode:04o}, owner uid {})", Shown(*owner))?;
                 }
@@ -269,13 +280,13 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::AccessList => write!(
                 f,
                 "the default access list (ACL) of {} lets others in than the mode does, and cannot be removed from the socket file ({}); remove it there with setfacl -k, or choose another directory",
-                escaped(&parent_of(&self.address)),
+                quoted(&parent_of(&self.address)),
                 self.reason()
             ),
             ClaimErrorKind::ModeRefused { found } => write!(
                 f,
                 "the file system of {} gives the socket file mode {found:04o}, whatever is asked for; ask for that mode, or choose a directory on another file system",
-                escaped(&parent_of(&self.address)),
+                quoted(&parent_of(&self.address)),
             ),
             ClaimErrorKind::NoSockets {
                 directory,
@@ -283,7 +294,7 @@ impl fmt::Display for ClaimError {
             } => write!(
                 f,
                 "the file system of {} ({}) cannot hold sockets ({}); choose a path on another file system, such as /run or /tmp",
-                escaped(directory),
+                quoted(directory),
                 file_system.as_deref().unwrap_or("of unknown type"),
                 self.reason()
             ),
@@ -291,12 +302,12 @@ impl fmt::Display for ClaimError {
                 write!(
                     f,
                     "its file is not in {}: somebody removed it, or replaced a directory on the way in that instant",
-                    escaped(&parent_of(&self.address))
+                    quoted(&parent_of(&self.address))
                 )?;
                 match stray {
                     StrayFile::Removed => f.write_str(", and no file is left elsewhere"),
                     StrayFile::At(path) => {
-                        write!(f, ", and it was left at {}, to be removed", escaped(path))
+                        write!(f, ", and it was left at {}, to be removed", quoted(path))
                     }
                     StrayFile::Unknown { inode: Some(inode) } => write!(
                         f,
@@ -314,14 +325,14 @@ impl fmt::Display for ClaimError {
             ),
             ClaimErrorKind::ForeignLockFile(file) => write!(
                 f,
-                "its lock file's place {}{LOCK_SUFFIX} is taken by {} that is not a lock file of ours; move that away or choose another path",
-                escaped(self.address.path().unwrap_or("".as_ref())),
+                "its lock file's place {} is taken by {} that is not a lock file of ours; move that away or choose another path",
+                self.lock_file(),
                 in_words(*file)
             ),
             ClaimErrorKind::LockDenied { owner } => write!(
                 f,
-                "its lock file {}{LOCK_SUFFIX} belongs to uid {} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
-                escaped(self.address.path().unwrap_or("".as_ref())),
+                "its lock file {} belongs to uid {} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
+                self.lock_file(),
                 Shown(*owner),
                 self.reason()
             ),

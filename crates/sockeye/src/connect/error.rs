@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::address::{Address, Kind, escaped};
+use crate::address::{Address, Kind, quoted};
 use crate::adopt::AdoptError;
 use crate::claim::{Doubt, advice, in_words};
 use crate::ids::Shown;
@@ -135,7 +135,7 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = &self.address;
-        write!(f, "cannot connect to {address}: ")?;
+        write!(f, "cannot connect to {}: ", address.quoted())?;
         let (waited, start) = match self.waited {
             Some(time) => (
                 format!(" after {time:?} of waiting"),
@@ -148,21 +148,21 @@ impl fmt::Display for ConnectError {
                 write!(f, "there is no such file{waited}; {start}")
             }
             ConnectErrorKind::DanglingLink(target) => {
-                let target = escaped(target);
+                let target = quoted(target);
                 write!(
                     f,
                     "it is a symbolic link to {target}, which does not exist{waited}; {start}"
                 )
             }
             ConnectErrorKind::ParentMissing(directory) => {
-                let directory = escaped(directory);
+                let directory = quoted(directory);
                 write!(
                     f,
                     "the directory {directory} does not exist{waited}; {start}"
                 )
             }
             ConnectErrorKind::ParentNotADirectory(path) => {
-                write!(f, "{} is not a directory; check the path", escaped(path))
+                write!(f, "{} is not a directory; check the path", quoted(path))
             }
             ConnectErrorKind::Stale => write!(
                 f,
@@ -200,7 +200,8 @@ impl fmt::Display for ConnectError {
                     ),
                     None => write!(
                         f,
-                        "the server there has a socket of another kind, not a {wanted} one; look with sockeye why {address}"
+                        "the server there has a socket of another kind, not a {wanted} one; look with sockeye why {}",
+                        address.shell_quoted()
                     ),
                 }
             }
@@ -208,7 +209,7 @@ impl fmt::Display for ConnectError {
                 directory,
                 mode_and_owner,
             } => {
-                write!(f, "the directory {}", escaped(directory))?;
+                write!(f, "the directory {}", quoted(directory))?;
                 fmt_mode(f, *mode_and_owner)?;
                 write!(
                     f,
@@ -252,10 +253,10 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// The address, with another kind.
+/// The address with another kind, as an argument.
 fn with_kind(address: &Address, kind: Kind) -> String {
     let other = Address::new(kind, address.name());
-    other.map_or_else(|_| kind.to_string(), |other| other.to_string())
+    other.map_or_else(|_| kind.to_string(), |other| other.shell_quoted())
 }
 
 fn fmt_mode(f: &mut fmt::Formatter<'_>, mode_and_owner: Option<(u32, Option<u32>)>) -> fmt::Result {

@@ -8,26 +8,26 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use crate::address::escaped;
+use crate::address::{quoted, shell_quoted};
 
 /// Why a program cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgramError {
     /// There is no such file, or none in the directories that were searched.
-    #[error("there is no program {}; give the path of one, or look at PATH", escaped(.0))]
+    #[error("there is no program {}; give the path of one, or look at PATH", quoted(.0))]
     NotFound(OsString),
     /// A directory, a socket, ….
-    #[error("{} is not a regular file; give the path of a program", escaped(.0))]
+    #[error("{} is not a regular file; give the path of a program", quoted(.0))]
     NotAFile(PathBuf),
     /// No x for us, or the file system is mounted `noexec`.
-    #[error("{} may not be executed; chmod +x it, or look at the mount options (noexec)", escaped(.0))]
+    #[error("{} may not be executed; chmod +x it, or look at the mount options (noexec)", quoted(.0))]
     NotExecutable(PathBuf),
     /// Neither a binary nor a script with an interpreter.
-    #[error("{} is a text without an interpreter; let its first line be #!/bin/sh, or give sh {}", escaped(.0), escaped(.0))]
+    #[error("{} is a text without an interpreter; let its first line be #!/bin/sh, or give sh {}", quoted(.0), shell_quoted(.0))]
     NoInterpreter(PathBuf),
     /// A script whose first line names a program that cannot be started.
-    #[error("{} wants the interpreter {}, which is not there or may not be executed; correct its first line", escaped(.script), escaped(.interpreter))]
+    #[error("{} wants the interpreter {}, which is not there or may not be executed; correct its first line", quoted(.script), quoted(.interpreter))]
     InterpreterMissing {
         /// The program.
         script: PathBuf,
@@ -35,7 +35,7 @@ pub enum ProgramError {
         interpreter: PathBuf,
     },
     /// Something else.
-    #[error("{} cannot be looked at: {source}; look at its directory", escaped(.path))]
+    #[error("{} cannot be looked at: {source}; look at its directory", quoted(.path))]
     Io {
         /// The program.
         path: PathBuf,

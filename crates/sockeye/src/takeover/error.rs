@@ -95,7 +95,7 @@ impl fmt::Display for TakeoverError {
         match &*self.kind {
             TakeoverErrorKind::Claim(error) => return error.fmt(f),
             TakeoverErrorKind::Connect(error) => return error.fmt(f),
-            _ => write!(f, "cannot take over {}: ", self.address)?,
+            _ => write!(f, "cannot take over {}: ", self.address.quoted())?,
         }
         match &*self.kind {
             TakeoverErrorKind::Claim(_) | TakeoverErrorKind::Connect(_) => Ok(()),

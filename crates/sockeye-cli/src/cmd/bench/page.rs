@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 
 use crate::exit::{Exit, failure};
 
@@ -32,7 +32,7 @@ impl PageFile {
                 Exit::Failed,
                 format!(
                     "cannot write the page {}: {error}; give --html a file that can be written",
-                    escaped(path)
+                    quoted(path)
                 ),
             )
         })?;
@@ -53,7 +53,7 @@ impl PageFile {
                 Exit::Failed,
                 format!(
                     "cannot write the page {}: {error}; the results are above",
-                    escaped(&self.path)
+                    quoted(&self.path)
                 ),
             )
         })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use tempfile::TempDir;
 
 use super::exchange::Exchange;
@@ -134,7 +134,7 @@ impl Stage {
             .tempdir()
             .map_err(|error| {
                 let place = std::env::temp_dir();
-                let place = escaped(&place);
+                let place = quoted(&place);
                 failure(
                     Exit::Failed,
                     format!(

@@ -29,7 +29,7 @@ impl Exchange<'_> {
     }
 
     pub(super) fn queue_full(&self, time: Duration, option: &str) -> anyhow::Error {
-        let address = &self.target.address;
+        let address = self.target.address.quoted();
         failure(
             Exit::TimedOut,
             format!(
@@ -39,7 +39,7 @@ impl Exchange<'_> {
     }
 
     pub(super) fn unsent(&self) -> anyhow::Error {
-        let address = &self.target.address;
+        let address = self.target.address.quoted();
         failure(
             Exit::Failed,
             format!(
@@ -49,7 +49,7 @@ impl Exchange<'_> {
     }
 
     pub(super) fn unsendable(&self, error: &SendError) -> anyhow::Error {
-        let address = &self.target.address;
+        let address = self.target.address.quoted();
         if let SendError::DescriptorsRefused = error {
             let advice = match self.may_relay {
                 true => "have it take them",
@@ -66,7 +66,7 @@ impl Exchange<'_> {
     }
 
     pub(super) fn refused(&self, error: &RecvError) -> anyhow::Error {
-        let address = &self.target.address;
+        let address = self.target.address.quoted();
         let advice = match error {
             RecvError::TooLong { .. } => "; --max-message allows longer ones",
             _ => "",
@@ -78,7 +78,7 @@ impl Exchange<'_> {
     }
 
     pub(super) fn broken(&self, error: &io::Error) -> anyhow::Error {
-        let address = &self.target.address;
+        let address = self.target.address.quoted();
         let text = match error.kind() {
             ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => format!(
                 "cannot finish with {address}: the server closed the connection before it had read everything; look at its log"

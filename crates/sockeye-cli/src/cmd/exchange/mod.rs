@@ -120,7 +120,10 @@ impl Exchange<'_> {
                     && matches!(self.answers, Answers::UntilQuiet(_))
                     && let Some(why) = out_of_reach(&socket, self.local.as_ref())
                 {
-                    crate::output::complain(&format!("{address}: no answer came: {why}"));
+                    crate::output::complain(&format!(
+                        "{}: no answer came: {why}",
+                        address.quoted()
+                    ));
                 }
                 Ok(ended)
             }

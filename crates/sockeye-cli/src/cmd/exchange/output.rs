@@ -110,7 +110,9 @@ impl<'a> Output<'a> {
             _ => (&*format!("{closed} file descriptors"), "were"),
         };
         output::complain(&format!(
-            "{came} came from {address} and {was} closed: standard output takes bytes only; receive with a program of your own, or relay with sockeye serve --fds ADDRESS -- sockeye connect {address}"
+            "{came} came from {} and {was} closed: standard output takes bytes only; receive with a program of your own, or relay with sockeye serve --fds ADDRESS -- sockeye connect {}",
+            address.quoted(),
+            address.shell_quoted()
         ));
         Exit::Incomplete
     }
@@ -150,7 +152,10 @@ fn unframed(address: &Address, error: &FramingError) -> anyhow::Error {
     };
     failure(
         Exit::Failed,
-        format!("cannot read the answer of {address}: {error}; {advice}"),
+        format!(
+            "cannot read the answer of {}: {error}; {advice}",
+            address.quoted()
+        ),
     )
 }
 

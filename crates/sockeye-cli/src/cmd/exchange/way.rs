@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sockeye::Address;
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use sockeye::inspect::Mount;
 
 use crate::args::ConnectTarget as Target;
@@ -45,10 +45,11 @@ pub(crate) fn must_be_open(
     );
     let of = match address.path() {
         Some(own) if own == path => String::new(),
-        _ => format!(" with {}", escaped(path)),
+        _ => format!(" with {}", quoted(path)),
     };
     let text = format!(
-        "cannot connect to {address}{of}: {file_system} has not answered for {time:?}; {advice}"
+        "cannot connect to {}{of}: {file_system} has not answered for {time:?}; {advice}",
+        address.quoted()
     );
     Err(failure(Exit::TimedOut, text))
 }

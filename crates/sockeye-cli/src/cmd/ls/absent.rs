@@ -7,12 +7,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 
 use crate::args::Target;
 use crate::cmd::why::relative_namesake;
-use crate::output::escape;
 use crate::output::socket::{kind, write_processes};
 use crate::output::stopped::Stopped;
 
@@ -29,13 +28,13 @@ pub(super) fn closed_to_us(target: &Target) -> Option<PathBuf> {
 
 /// `no socket at /run/app.sock (a regular file is there); sockeye why /run/app.sock says more`
 pub(super) fn words(missed: &[&Target], snapshot: &Snapshot) -> String {
-    let shown = |target: &Target| escape::address(&target.address.to_string()).to_string();
+    let shown = |target: &Target| target.address.quoted();
     let each = missed
         .iter()
         .map(|target| format!("{} ({})", shown(target), found_instead(target, snapshot)));
     let each: Vec<String> = each.collect();
     let asked = match missed {
-        [one] => shown(one),
+        [one] => one.address.shell_quoted(),
         _ => "ADDRESS".to_owned(),
     };
     format!(
@@ -63,7 +62,7 @@ fn found_instead(target: &Target, snapshot: &Snapshot) -> String {
         Some((socket, relative)) => format!(
             "{here}; {} has one of the relative path {}, and where that is cannot be told",
             who(socket),
-            escape::address(&escaped(&relative).to_string())
+            quoted(relative)
         ),
         None => here.to_owned(),
     }

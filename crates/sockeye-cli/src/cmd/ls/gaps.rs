@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::closed::{denied, is_closed_to_us, is_gone, process, the_closed};
@@ -144,7 +144,7 @@ impl<'a> Gaps<'a> {
             .iter()
             .find_map(|target| absent::closed_to_us(target))
         {
-            let path = escaped(&path);
+            let path = quoted(&path);
             return Answer {
                 exit: Exit::Incomplete,
                 words: Some(format!(

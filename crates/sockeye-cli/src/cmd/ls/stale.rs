@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use sockeye::claim::{Doubt, Probe, probe_all};
 use sockeye::inspect::{Aside, Snapshot};
 use sockeye::{Address, ids};
@@ -100,7 +100,7 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
             None,
         ));
     }
-    let shown: Vec<String> = dirs.iter().map(|dir| escaped(dir).to_string()).collect();
+    let shown: Vec<String> = dirs.iter().map(|dir| quoted(dir).to_string()).collect();
     Ok(match matched {
         true => Answer {
             exit: Exit::Done,
@@ -145,7 +145,7 @@ fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
         exit,
         format!(
             "cannot look for socket files in {}: {error}; {advice}",
-            escaped(dir)
+            quoted(dir)
         ),
     ))
 }

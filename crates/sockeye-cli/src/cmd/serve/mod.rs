@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use sockeye::adopt::AdoptError;
 use sockeye::server::{Report, Server};
 use sockeye::{Address, Kind, Name, Peer, Program, Takeover, peer};
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
             Exit::Usage,
             format!(
                 "cannot listen on {}: it has no file that {option} could apply to; give a path, or omit {option}",
-                args.address
+                args.address.quoted()
             ),
         ));
     }
@@ -331,7 +331,7 @@ async fn listen(args: &Serve) -> anyhow::Result<Socket> {
     if let Some(directory) = socket.unsafe_parent() {
         warn!(
             "any user may replace files in {} (writable for others, no sticky bit); move the socket, or chmod o-w the directory",
-            escaped(&directory)
+            quoted(&directory)
         );
     }
     if let Ok(Some(bound)) = peer::own_path(&socket)
@@ -340,7 +340,7 @@ async fn listen(args: &Serve) -> anyhow::Result<Socket> {
     {
         warn!(
             "ss, lsof and tools that clean up see this socket as {}, since its file name is too long for a socket address; choose a shorter name",
-            escaped(&bound)
+            quoted(&bound)
         );
     }
     Ok(socket)
@@ -360,7 +360,7 @@ fn adopt(args: &Serve, fd: OwnedFd) -> anyhow::Result<Socket> {
 fn cannot_listen(args: &Serve, error: &AdoptError) -> anyhow::Error {
     failure(
         Exit::Usage,
-        format!("cannot listen on {}: {error}", args.address),
+        format!("cannot listen on {}: {error}", args.address.quoted()),
     )
 }
 
@@ -369,7 +369,7 @@ fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
         Exit::Failed,
         format!(
             "cannot listen on {}: starting failed: {error}; look at the limits of this process (ulimit -a)",
-            args.address
+            args.address.quoted()
         ),
     )
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use sockeye::Address;
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
@@ -35,7 +35,7 @@ impl Notify {
             |error| {
                 warn!(
                     "cannot notify {}: {error}; check NOTIFY_SOCKET",
-                    escaped(&name)
+                    quoted(&name)
                 );
                 None
             },
@@ -100,7 +100,7 @@ impl Notify {
         }
         let text: String = states.iter().map(|state| format!("{state}\n")).collect();
         if let Err(error) = manager.send(&text) {
-            let (manager, text) = (escaped(&manager.name), text.trim_end().replace('\n', " "));
+            let (manager, text) = (quoted(&manager.name), text.trim_end().replace('\n', " "));
             warn!("cannot notify {manager}: {error}; it was not told {text}");
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn find(args: &Serve, open_files: &Rlimit) -> anyhow::Result<Option<P
     };
     let search = std::env::var_os("PATH");
     let mut program = Program::find(name, search.as_deref()).map_err(|error| {
-        let text = format!("cannot listen on {}: {error}", args.address);
+        let text = format!("cannot listen on {}: {error}", args.address.quoted());
         failure(Exit::Failed, text)
     })?;
     for argument in arguments {

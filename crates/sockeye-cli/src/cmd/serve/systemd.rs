@@ -11,7 +11,12 @@ use crate::exit::{Exit, failure};
 /// Takes the socket that was passed as `name`, the only one if that is empty. To be called before
 /// anything is opened: the numbers of all of them are closed then, also of those not asked for.
 pub(super) fn take(address: &Address, name: &str) -> anyhow::Result<OwnedFd> {
-    let cannot = |exit, why: &str| failure(exit, format!("cannot listen on {address}: {why}"));
+    let cannot = |exit, why: &str| {
+        failure(
+            exit,
+            format!("cannot listen on {}: {why}", address.quoted()),
+        )
+    };
     let passed = activation::passed().map_err(|error| cannot(Exit::Usage, &error.to_string()))?;
     for socket in &passed {
         nix::unistd::close(socket.number).map_err(|error| {

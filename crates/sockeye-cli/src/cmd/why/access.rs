@@ -6,11 +6,12 @@ use std::path::Path;
 use rustix::fs::{Stat, getxattr};
 use rustix::io::Errno;
 
+use sockeye::address::shell_quoted;
 use sockeye::ids;
 
 use super::laggards;
 use super::permission::{self, Guard, Rule, Want};
-use super::report::{Check, Report, Verdict, shown};
+use super::report::{Check, Report, Verdict};
 use super::through;
 use super::user::{User, owner};
 use crate::exit::Exit;
@@ -106,7 +107,7 @@ impl Access<'_> {
             (.., Some(_)) => format!(
                 "let its owner widen the mask: setfacl -m m::{} {}",
                 self.want.letters(),
-                shown(self.path)
+                shell_quoted(self.path)
             ),
             _ => self.advice(rule, by_bits, list.is_some(), user, guard),
         };
@@ -117,7 +118,7 @@ impl Access<'_> {
 
     fn advice(&self, rule: Rule, by_bits: bool, listed: bool, user: &User, guard: Guard) -> String {
         let letter = self.want.letter();
-        let path = shown(self.path);
+        let path = shell_quoted(self.path);
         match rule {
             _ if by_bits => {
                 "look for a denial in the audit log, or ask the administrator".to_owned()

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::stat;
 use sockeye::Address;
+use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
 use super::end::FileId;
 use super::listener::{Listener, Who, is_reachable};
 use super::lost::{is_named, state_of};
-use super::report::{Check, Report, Verdict, shown};
+use super::report::{Check, Report, Verdict};
 use super::sight::Sight;
 use crate::exit::Exit;
 
@@ -64,7 +65,7 @@ impl<'a> Elsewhere<'a> {
                 Exit::NothingThere,
                 "root-directory",
                 format!("{found}; {text}"),
-                format!("give the path as it is from here: {}", shown(&path)),
+                format!("give the path as it is from here: {}", shell_quoted(&path)),
             ),
             None => Verdict::new(
                 Exit::NothingThere,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, stat};
 use sockeye::Address;
+use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
 use super::elsewhere::Elsewhere;
@@ -169,7 +170,7 @@ fn servers_of(
             Exit::NothingThere,
             "renamed",
             format!("{found}; {text}"),
-            format!("give that path: {}", shown(&now)),
+            format!("give that path: {}", shell_quoted(&now)),
         );
         report.no(Check::Listener, text, verdict);
     }

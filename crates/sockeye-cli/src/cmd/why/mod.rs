@@ -60,7 +60,8 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
         }
         _ => {
             let text = format!(
-                "cannot explain {address}: no way leads to a descriptor; give a path or @name"
+                "cannot explain {}: no way leads to a descriptor; give a path or @name",
+                address.quoted()
             );
             return Err(failure(Exit::Usage, text));
         }

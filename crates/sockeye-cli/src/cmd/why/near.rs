@@ -9,7 +9,6 @@ use sockeye::{Address, Name};
 
 use super::listener::{Who, is_reachable};
 use super::sight::Sight;
-use crate::output::escape;
 
 /// A socket with a name that is easily taken for this one.
 pub(super) struct NearMiss {
@@ -35,11 +34,11 @@ impl NearMiss {
             BoundName::Path(path) => Name::Path(OsStr::from_bytes(path).to_owned().into()),
             BoundName::Abstract(name) => Name::Abstract(name.clone()),
         };
-        let other = Address::new(socket.kind, &name).ok()?.to_string();
+        let other = Address::new(socket.kind, &name).ok()?;
         let who = Who::of(socket);
         Some(Self {
             text: format!("{who} {} {what}", who.does("has", "have")),
-            advice: format!("did you mean {}?", escape::address(&other)),
+            advice: format!("did you mean {}?", other.shell_quoted()),
         })
     }
 }

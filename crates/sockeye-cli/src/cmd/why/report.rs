@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sockeye::address::escaped;
+use sockeye::address::quoted;
 use sockeye::inspect::BoundName;
 use sockeye::{Address, Name};
 
@@ -183,7 +183,8 @@ impl Report {
                 "none",
                 "a connect would succeed",
                 format!(
-                    "nothing is in the way of {address}; if a client fails, look at the client"
+                    "nothing is in the way of {}; if a client fails, look at the client",
+                    address.quoted()
                 ),
             )
         });
@@ -243,5 +244,5 @@ impl Report {
 
 /// A path in a line of the report.
 pub(super) fn shown(path: &Path) -> impl Display {
-    escaped(path)
+    quoted(path)
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use nix::unistd::{self, Gid, Group, Uid};
 
+use sockeye::address::shell_quoted;
 use sockeye::ids;
 
 use super::permission::Guard;
@@ -119,8 +120,8 @@ impl User {
 
     /// How it comes into a group.
     pub(super) fn joins(&self, gid: u32) -> String {
-        let group = group_name(gid);
-        let user = self.uid.map_or_else(|| "USER".to_owned(), user_name);
+        let group = group_argument(gid);
+        let user = self.uid.map_or_else(|| "USER".to_owned(), user_argument);
         let then = match self.is_caller {
             true => "then log in again",
             false => "then restart its processes",
@@ -131,7 +132,7 @@ impl User {
     /// Its primary group, unless that is root's.
     pub(super) fn own_group(&self) -> String {
         let own = self.groups.first().filter(|&&gid| gid != 0);
-        own.map_or_else(|| "GROUP".to_owned(), |&gid| group_name(gid))
+        own.map_or_else(|| "GROUP".to_owned(), |&gid| group_argument(gid))
     }
 }
 
@@ -201,15 +202,31 @@ pub(super) fn owner(uid: Option<u32>, gid: Option<u32>) -> String {
 
 /// The name of a user, or its number.
 pub(super) fn user_name(uid: u32) -> String {
-    let name = name_of(uid).unwrap_or_else(|| uid.to_string());
-    escape::name(name.as_bytes()).to_string()
+    escape::name(user_word(uid).as_bytes()).to_string()
+}
+
+/// As [`user_name`], for a command.
+fn user_argument(uid: u32) -> String {
+    shell_quoted(&user_word(uid)).to_string()
+}
+
+fn user_word(uid: u32) -> String {
+    name_of(uid).unwrap_or_else(|| uid.to_string())
 }
 
 /// The name of a group, or its number.
 pub(super) fn group_name(gid: u32) -> String {
+    escape::name(group_word(gid).as_bytes()).to_string()
+}
+
+/// As [`group_name`], for a command.
+fn group_argument(gid: u32) -> String {
+    shell_quoted(&group_word(gid)).to_string()
+}
+
+fn group_word(gid: u32) -> String {
     let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-    let name = group.map_or_else(|| gid.to_string(), |group| group.name);
-    escape::name(name.as_bytes()).to_string()
+    group.map_or_else(|| gid.to_string(), |group| group.name)
 }
 
 pub(super) fn name_of(uid: u32) -> Option<String> {

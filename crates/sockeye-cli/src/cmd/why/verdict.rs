@@ -253,13 +253,13 @@ fn across(found: &Standing<'_>, sight: &Sight, report: &mut Report) {
     }
 }
 
-/// The address with another kind, as it is written.
+/// The address with another kind, as an argument.
 pub(super) fn with_kind(address: &Address, kind: Kind) -> String {
     let name = match address.name() {
         Name::Path(path) => Name::Path(OsStr::from_bytes(path.as_os_str().as_bytes()).into()),
         other => other.clone(),
     };
-    let written = Address::new(kind, &name).map(|address| address.to_string());
+    let written = Address::new(kind, &name).map(|address| address.shell_quoted());
     written.unwrap_or_default()
 }
 

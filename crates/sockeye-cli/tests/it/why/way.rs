@@ -142,7 +142,7 @@ fn names_are_escaped() {
     let place = Place::new();
     let path = place.at(OsStr::from_bytes(b"a\x1b[2J b\n\xff"));
     let _listener = UnixListener::bind(&path).expect("a fresh path");
-    why(&path, &[]).is(0, "none", &["a\\x1b[2J b\\x0a\\xff is a socket"]);
+    why(&path, &[]).is(0, "none", &["a\\x1b[2J b\\x0a\\xff\" is a socket"]);
 }
 
 #[test]
