@@ -24,7 +24,8 @@ Examples:
 
 A PROGRAM has the connection as its standard input and output, shares standard
 error with the server, and gets no other descriptor; of a datagram that is its
-standard input, and what it prints is the answer. It is told, as by
+standard input, and what it has printed when it ends is the answer, of 1 MiB at
+most: what it leaves running by then is not waited for. It is told, as by
 s6-ipcserver: PROTO=IPC, IPCREMOTEEUID, IPCREMOTEEGID, IPCREMOTEPID (each unset
 where it is unknown), IPCREMOTEPATH, IPCLOCALPATH and IPCCONNNUM, the
 connections of that user. A listener of --inetd-listener is descriptor 3
@@ -35,9 +36,9 @@ begun are answered, for at most the time of --drain. A second signal cuts them
 off; programs get SIGTERM then, with all of their process group, and SIGKILL
 when they have ended, or two seconds later. Processes that a program has left
 running when it ended, with the connection open, have the time of the drain too;
-then they go on, and their connections count as aborted. With --takeover, SIGHUP
-restarts instead: the command is started anew with the same arguments and takes
-over.
+then they go on, and their connections count as aborted, as does whatever no
+program could be started for. With --takeover, SIGHUP restarts instead: the
+command is started anew with the same arguments and takes over.
 
 Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
 systemd: the only one. Type=notify and WatchdogSec= work at any address.";

@@ -1,5 +1,6 @@
 //! `sockeye serve ADDRESS -- PROGRAM`: what a program gets, how it is started and how it ends.
 
+mod datagrams;
 mod descriptors;
 mod drain;
 mod ending;

@@ -88,8 +88,15 @@ impl Child {
         self.reap()
     }
 
-    /// A pidfd is readable when its process has ended (pidfd_open(2)).
-    async fn ended(&self) -> io::Result<()> {
+    /// Waits until it has ended, and leaves how to [`Child::wait`]: its pidfd is readable then
+    /// (pidfd_open(2)).
+    ///
+    /// # Errors
+    /// As poll(2).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn ended(&self) -> io::Result<()> {
         self.pidfd.readable().await?.retain_ready();
         Ok(())
     }

@@ -189,8 +189,9 @@ impl<S: Accepted> Connection<S> {
         };
     }
 
-    /// Counts as aborted, though it ends in order.
-    pub(super) fn set_broken(&mut self) {
+    /// Tells the server that nothing has come of it, as where it cannot be served: it counts as
+    /// aborted when it is dropped, in a drain or not.
+    pub fn set_broken(&mut self) {
         self.entered_mut().state = State::Broken;
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Answers {
     socket: Arc<Datagram>,
     handler: Arc<Handler>,
     waiting: Arc<Mutex<Waiting>>,
-    tasks: JoinSet<()>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 /// The answers for each receiver that has no room; the first one is being sent.
@@ -42,12 +42,12 @@ impl Answers {
             socket: Arc::clone(socket),
             handler: Arc::clone(handler),
             waiting: Arc::default(),
-            tasks: JoinSet::new(),
+            tasks: Mutex::default(),
         }
     }
 
-    pub(super) async fn send(&mut self, answer: &[u8], to: SocketAddrUnix, peer: Option<Peer>) {
-        while self.tasks.try_join_next().is_some() {}
+    pub(super) async fn send(&self, answer: &[u8], to: SocketAddrUnix, peer: Option<Peer>) {
+        while lock(&self.tasks).try_join_next().is_some() {}
         if !lock(&self.waiting).contains_key(&to) {
             let mut sent = pin!(self.socket.send_to_with(answer, &[], &to));
             let first = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await;
@@ -71,7 +71,7 @@ impl Answers {
             Entry::Vacant(place) => {
                 let (socket, handler) = (Arc::clone(&self.socket), Arc::clone(&self.handler));
                 let (waiting, to) = (Arc::clone(&self.waiting), place.key().clone());
-                self.tasks.spawn(deliver(socket, handler, waiting, to));
+                lock(&self.tasks).spawn(deliver(socket, handler, waiting, to));
                 place.insert(VecDeque::from([answer]));
             }
         }
@@ -84,8 +84,11 @@ impl Answers {
     }
 
     /// Until all have been sent or dropped.
-    pub(super) async fn finish(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
+    pub(super) async fn finish(&self) {
+        while poll_fn(|cx| lock(&self.tasks).poll_join_next(cx))
+            .await
+            .is_some()
+        {}
     }
 }
 
@@ -116,7 +119,7 @@ async fn deliver(
     }
 }
 
-fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing in there can be half done.
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -59,26 +59,29 @@ impl Server {
         make_room(&socket, self.handler.max_message);
         socket.set_send_timeout(self.drain.max(Duration::from_secs(1)));
         let socket = Arc::new(socket);
-        let mut answers = Answers::new(&socket, &self.handler);
+        let answers = Arc::new(Answers::new(&socket, &self.handler));
         let mut visits = self.programs.as_ref().map(|programs| {
-            Visits::new(programs, self.most, &socket, &self.handler, &self.cut_off)
+            Visits::new(programs, self.most, &answers, &self.handler, &self.cut_off)
         });
         let ended = self
-            .work_in_time(&socket, &mut answers, visits.as_mut(), &counted)
+            .work_in_time(&socket, &answers, visits.as_mut(), &counted)
             .await;
         // Nobody receives any more, whether the time is over or that has become impossible.
         if !matches!(ended, Some(Ok(()))) {
-            let mut cut_off = self.left(&socket) + answers.waiting();
+            let left = self.left(&socket);
             if let Some(visits) = &mut visits {
-                cut_off += visits.running();
                 visits.cut_off(programs::END).await;
             }
+            let cut_off = left + answers.waiting();
             count(&counted, |report| report.aborted += cut_off);
         } else if self.once {
             let others = self.left(&socket);
             count(&counted, |report| report.refused += others);
         }
         count(&counted, |report| {
+            if let Some(visits) = &mut visits {
+                visits.add_to(report);
+            }
             report.dropped_answers = self.handler.undelivered.counted();
         });
         let report = counted.get();
@@ -92,7 +95,7 @@ impl Server {
     async fn work_in_time(
         &self,
         socket: &Datagram,
-        answers: &mut Answers,
+        answers: &Answers,
         visits: Option<&mut Visits>,
         counted: &Cell<Report>,
     ) -> Option<io::Result<()>> {
@@ -113,7 +116,7 @@ impl Server {
     async fn work(
         &self,
         socket: &Datagram,
-        answers: &mut Answers,
+        answers: &Answers,
         mut visits: Option<&mut Visits>,
         counted: &Cell<Report>,
     ) -> io::Result<()> {
@@ -178,6 +181,8 @@ impl Server {
             count(counted, |report| {
                 report.aborted -= 1;
                 match stop.is_cancelled() {
+                    // Counted when their programs end.
+                    _ if visits.is_some() => {}
                     true => report.drained += 1,
                     false => report.served += 1,
                 }
@@ -193,10 +198,10 @@ impl Server {
                 break;
             }
         }
-        answers.finish().await;
         if let Some(visits) = visits {
             visits.finish().await;
         }
+        answers.finish().await;
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! A program for each connection, or for each datagram.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,7 +94,7 @@ impl Programs {
         })
     }
 
-    pub(super) async fn handle<S: Accepted>(self: Arc<Self>, connection: Connection<S>) {
+    pub(super) async fn handle<S: Accepted>(self: Arc<Self>, mut connection: Connection<S>) {
         let cut_off = connection.cut_off();
         let peer = connection.peer().ok();
         let visit = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
@@ -108,6 +109,7 @@ impl Programs {
         let mut child = match started {
             Ok(child) => child,
             Err(error) => {
+                connection.set_broken();
                 return self.not_started(peer, &error, "its connection is closed");
             }
         };
@@ -137,7 +139,7 @@ impl Programs {
     }
 
     /// Starts the program with a datagram as its standard input, and returns what it prints, up to
-    /// `limit` bytes. `None` where there is no answer, or it was cut off.
+    /// `limit` bytes. `None` where it could not be started, printed more, or was cut off.
     pub(super) async fn answer(
         &self,
         datagram: &OwnedFd,
@@ -162,27 +164,47 @@ impl Programs {
                 return None;
             }
         };
+        let pid = child.pid().as_raw_pid();
         let mut answer = Vec::new();
         // One byte more than may be sent, to know that it is too much.
-        let mut printed = printed.take(limit as u64 + 1);
-        let (read, status) = tokio::select! {
-            done = async { (printed.read_to_end(&mut answer).await, child.wait().await) } => done,
+        let read = tokio::select! {
+            read = read(printed, &child, &mut answer, limit + 1) => read,
             () = cut_off.cancelled() => {
-                let status = child.terminate(GRACE).await;
-                self.tell(child.pid().as_raw_pid(), peer, status);
+                self.tell(pid, peer, child.terminate(GRACE).await);
                 return None;
             }
         };
-        self.tell(child.pid().as_raw_pid(), peer, status);
-        match read {
-            Ok(_) if answer.len() > limit => self.say(|| {
+        if answer.len() > limit {
+            self.say(|| {
                 let sender = Sender::new(peer).describe();
-                warn!("the program for {sender} printed more than {limit} bytes; --max-message allows a longer answer");
-            }),
-            Ok(_) => return Some(answer),
-            Err(error) => self.say(|| warn!("cannot read what the program printed: {error}")),
+                warn!("the program for {sender} printed more than {limit} bytes, the most that an answer may have; its datagram is lost");
+            });
+            // What it goes on to print nobody reads: SIGPIPE ends most.
+            let ended = tokio::time::timeout(GRACE, child.wait());
+            let status = tokio::select! {
+                status = ended => status.ok(),
+                () = cut_off.cancelled() => None,
+            };
+            let status = match status {
+                Some(status) => status,
+                None => child.terminate(GRACE).await,
+            };
+            self.tell(pid, peer, status);
+            return None;
         }
-        None
+        let status = tokio::select! {
+            status = child.wait() => status,
+            () = cut_off.cancelled() => {
+                self.tell(pid, peer, child.terminate(GRACE).await);
+                return None;
+            }
+        };
+        self.tell(pid, peer, status);
+        if let Err(error) = read {
+            self.say(|| warn!("cannot read what the program printed: {error}"));
+            return None;
+        }
+        Some(answer)
     }
 
     async fn start_for(
@@ -244,6 +266,38 @@ impl Programs {
 
     pub(super) fn tell_rest(&self) {
         tell_withheld(self.throttle.rest());
+    }
+}
+
+/// Reads what a program prints, up to `most` bytes, until it has ended: what it leaves running may
+/// keep the pipe open for as long as it likes.
+async fn read(
+    mut printed: pipe::Receiver,
+    child: &Child,
+    answer: &mut Vec<u8>,
+    most: usize,
+) -> io::Result<()> {
+    loop {
+        let room = most - answer.len();
+        if room == 0 {
+            return Ok(());
+        }
+        let mut some = (&mut printed).take(room as u64);
+        tokio::select! {
+            biased;
+            read = some.read_buf(answer) => if read? == 0 {
+                return Ok(());
+            },
+            ended = child.ended() => {
+                ended?;
+                break;
+            }
+        }
+    }
+    let rest = File::from(printed.into_nonblocking_fd()?);
+    match rest.take((most - answer.len()) as u64).read_to_end(answer) {
+        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -4,19 +4,20 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::SocketAddrUnix;
-use sockeye::{Datagram, Peer};
+use sockeye::Peer;
+use sockeye::server::Report;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::NO_ADDRESS;
+use super::answers::{Answers, NO_ADDRESS};
 use super::handler::Handler;
 use super::programs::Programs;
-use super::undelivered::tell;
 
 /// How many programs may run at a time where nothing else was asked for.
 const MOST: usize = 64;
@@ -24,28 +25,38 @@ const MOST: usize = 64;
 /// Runs a program for each datagram, some at a time, and sends what it prints to the sender.
 pub(super) struct Visits {
     programs: Arc<Programs>,
-    socket: Arc<Datagram>,
+    answers: Arc<Answers>,
     handler: Arc<Handler>,
     cut_off: CancellationToken,
     permits: Arc<Semaphore>,
     running: JoinSet<()>,
+    ended: Arc<Ended>,
+}
+
+/// What became of the datagrams whose programs have ended.
+#[derive(Default)]
+struct Ended {
+    served: AtomicU64,
+    drained: AtomicU64,
+    aborted: AtomicU64,
 }
 
 impl Visits {
     pub(super) fn new(
         programs: &Arc<Programs>,
         most: Option<usize>,
-        socket: &Arc<Datagram>,
+        answers: &Arc<Answers>,
         handler: &Arc<Handler>,
         cut_off: &CancellationToken,
     ) -> Self {
         Self {
             programs: Arc::clone(programs),
-            socket: Arc::clone(socket),
+            answers: Arc::clone(answers),
             handler: Arc::clone(handler),
             cut_off: cut_off.clone(),
             permits: Arc::new(Semaphore::new(most.unwrap_or(MOST))),
             running: JoinSet::new(),
+            ended: Arc::default(),
         }
     }
 
@@ -62,33 +73,41 @@ impl Visits {
         let input = match in_memory(datagram) {
             Ok(input) => input,
             Err(error) => {
+                self.ended.aborted.fetch_add(1, Ordering::Relaxed);
                 let text = format!("sent a datagram that is lost: {error}");
                 return self.handler.complain(|| peer, &text);
             }
         };
-        let (programs, socket) = (Arc::clone(&self.programs), Arc::clone(&self.socket));
+        let (programs, answers) = (Arc::clone(&self.programs), Arc::clone(&self.answers));
         let (handler, cut_off) = (Arc::clone(&self.handler), self.cut_off.clone());
+        let ended = Arc::clone(&self.ended);
         self.running.spawn(async move {
             let _permit = permit;
             let limit = handler.max_message;
             let answer = programs.answer(&input, from.as_ref(), peer, limit, &cut_off);
-            let Some(answer) = answer.await.filter(|answer| !answer.is_empty()) else {
+            let answer = answer.await;
+            let counter = match &answer {
+                None => &ended.aborted,
+                Some(_) if handler.stop.is_cancelled() => &ended.drained,
+                Some(_) => &ended.served,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            let Some(answer) = answer.filter(|answer| !answer.is_empty()) else {
                 return;
             };
             match from {
-                Some(to) => {
-                    let sent = socket.send_to_with(&answer, &[], &to).await;
-                    tell(&handler, sent, &to, peer);
-                }
+                Some(to) => answers.send(&answer, to, peer).await,
                 None => handler.complain(|| peer, NO_ADDRESS),
             }
         });
     }
 
-    /// How many have not ended.
-    pub(super) fn running(&mut self) -> u64 {
+    /// Adds what became of all that have begun; those that still run are aborted.
+    pub(super) fn add_to(&mut self, report: &mut Report) {
         while self.running.try_join_next().is_some() {}
-        self.running.len() as u64
+        report.served += self.ended.served.load(Ordering::Relaxed);
+        report.drained += self.ended.drained.load(Ordering::Relaxed);
+        report.aborted += self.ended.aborted.load(Ordering::Relaxed) + self.running.len() as u64;
     }
 
     /// Until all have ended.
