@@ -18,6 +18,10 @@ const MOST: usize = 1024;
 #[cfg(feature = "tokio")]
 const LEAST: usize = 253;
 
+/// Descriptors that a receiver of datagrams has open itself.
+#[cfg(feature = "tokio")]
+const OTHERS: usize = 64;
+
 type Queue = VecDeque<OwnedFd>;
 
 static QUEUE: Mutex<Queue> = Mutex::new(Queue::new());
@@ -36,7 +40,9 @@ static ROOM: Notify = Notify::const_new();
 ///
 /// Where more wait to be closed than is good (an eighth of `RLIMIT_NOFILE`, 253 at least and 1024 at
 /// most), the types of this crate take no more: a [`Server`](crate::server::Server) has the kernel
-/// refuse them, and receiving fails with [`RecvError::StillClosing`](super::ancillary::RecvError).
+/// refuse them, and receiving fails with [`RecvError::StillClosing`](super::ancillary::RecvError). A
+/// [`Datagram`](crate::Datagram) takes those that were in its queue before, while one more message of
+/// them fits into `RLIMIT_NOFILE`; then it receives nothing until there is room again.
 pub fn close_in_background(descriptors: impl IntoIterator<Item = OwnedFd>) {
     let mut queue = None;
     for descriptor in descriptors {
@@ -107,6 +113,14 @@ pub(crate) fn has_room() -> bool {
     }
 }
 
+/// Whether one more datagram may be taken that was in a queue before [`has_room`] said no. What it has
+/// cannot be seen before: credentials look the same. At the limit of open files the kernel would close
+/// its descriptors at once, in the thread that receives.
+#[cfg(feature = "tokio")]
+pub(crate) fn has_room_for_queued() -> bool {
+    has_room() || unclosed() + LEAST + OTHERS <= open_files()
+}
+
 /// Completes when there is room.
 ///
 /// # Cancel safety
@@ -124,11 +138,17 @@ pub(crate) async fn room() {
 
 #[cfg(feature = "tokio")]
 fn limit() -> usize {
+    (open_files() / 8).clamp(LEAST, MOST)
+}
+
+/// `RLIMIT_NOFILE`, as it was at the first call.
+#[cfg(feature = "tokio")]
+fn open_files() -> usize {
     use rustix::process::{Resource, getrlimit};
     static LIMIT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     *LIMIT.get_or_init(|| {
         let open = getrlimit(Resource::Nofile).current;
         let open = open.and_then(|open| usize::try_from(open).ok());
-        open.map_or(MOST, |open| (open / 8).clamp(LEAST, MOST))
+        open.unwrap_or(usize::MAX)
     })
 }

@@ -259,6 +259,38 @@ fn a_message_that_never_ends_keeps_its_descriptors_only_as_long_as_its_connectio
     assert_eq!(ending.code, Some(7), "{ending:#?}");
 }
 
+/// What is in the queue cannot be refused any more, and is not taken without a bound either: at the
+/// limit of open files the kernel would close the rest of it in the server's own thread.
+#[test]
+fn datagrams_that_wait_with_descriptors_do_not_hang_the_server() {
+    let place = Place::new();
+    let script = r#"ulimit -n 600; exec "$0" serve --fds --drain 100ms "$@""#;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_sockeye")]);
+    let mut server = Server::started_by(shell.arg(address("dgram", &place)), place.socket());
+    let come: [(&[u8], usize, usize); 3] =
+        [(b"one\n", 1, 252), (b"two\n", 1, 252), (b"three\n", 1, 252)];
+    let Some(lingering) = hand_over("dgram", &server, false, &come) else {
+        return;
+    };
+    server.process.stdout.first_lines(1);
+    let ending = server.stop();
+    assert_eq!(ending.code, Some(7), "{ending:#?}");
+    assert!(!ending.stderr.contains("more descriptors"), "{ending:#?}");
+    drop(lingering);
+
+    let place = Place::new();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_sockeye")]);
+    let mut server = Server::started_by(shell.arg(address("dgram", &place)), place.socket());
+    let Some(lingering) = hand_over("dgram", &server, false, &come) else {
+        return;
+    };
+    drop(lingering);
+    answers("dgram", &place, &[]);
+    assert_eq!(server.stop().is_clean().served, 4);
+}
+
 #[test]
 fn while_too_many_are_still_to_be_closed_no_more_are_let_in() {
     if !can_refuse() {

@@ -16,7 +16,7 @@ use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, close_in_background, recv_once, send_once};
 use crate::claim::{Claim, Ownership};
 use crate::passing::Intake;
-use crate::{socket, sys};
+use crate::{closing, socket, sys};
 
 /// The first pause of a sender whose receiver has no room; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -218,12 +218,14 @@ impl Datagram {
                     continue;
                 }
             };
-            match self.recv_waiting(buffer)? {
-                Some(received) => return Ok(received),
-                None if ready.ready().is_read_closed() => {
+            match self.recv_waiting(buffer) {
+                Err(RecvError::StillClosing) => closing::room().await,
+                Err(error) => return Err(error),
+                Ok(Some(received)) => return Ok(received),
+                Ok(None) if ready.ready().is_read_closed() => {
                     return Err(RecvError::Io(io::ErrorKind::UnexpectedEof.into()));
                 }
-                None => ready.clear_ready(),
+                Ok(None) => ready.clear_ready(),
             }
         }
     }
@@ -231,9 +233,13 @@ impl Datagram {
     /// Receives a datagram that waits already; `None` where none does.
     ///
     /// # Errors
-    /// [`RecvError`]; a datagram that does not fit is lost.
+    /// [`RecvError`]; a datagram that does not fit is lost. [`RecvError::StillClosing`] leaves it in
+    /// the queue; [`Datagram::recv_with`] waits instead.
     pub fn recv_waiting(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         self.intake.regulate([self.as_fd()]);
+        if !closing::has_room_for_queued() && sys::message::peek::has_unread(self.as_fd()) {
+            return Err(RecvError::StillClosing);
+        }
         let received = match RecvError::apart(recv_once(self.as_fd(), buffer, RecvFlags::DONTWAIT))
         {
             Ok(received) => received?,
@@ -289,6 +295,17 @@ impl Datagram {
 fn lock(ownership: &Mutex<Ownership>) -> MutexGuard<'_, Ownership> {
     // Nothing in there can be half done.
     ownership.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Datagram {
+    /// What could not be taken is closed with the socket, which may take as long.
+    fn drop(&mut self) {
+        if !closing::has_room_for_queued()
+            && let Ok(socket) = self.as_fd().try_clone_to_owned()
+        {
+            close_in_background([socket]);
+        }
+    }
 }
 
 impl AsFd for Datagram {

@@ -22,6 +22,9 @@ use super::visits::Visits;
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::Received;
 
+/// A drain tries so often whether descriptors of the next datagram can be taken.
+const PAUSE: Duration = Duration::from_millis(20);
+
 pub(super) struct Server {
     pub(super) handler: Arc<Handler>,
     /// Answer in its place.
@@ -133,6 +136,10 @@ impl Server {
             };
             let received = match received {
                 Ok(received) => received,
+                Err(RecvError::StillClosing) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
                 Err(error) => match told(&error) {
                     Some(text) => {
                         count(counted, |report| report.refused += 1);
@@ -218,7 +225,8 @@ impl Server {
         }
     }
 
-    /// How many datagrams are in the queue, which is about to be closed.
+    /// How many datagrams are in the queue, which is about to be closed. While too many descriptors
+    /// are still to be closed, all that wait count as one.
     fn left(&self, socket: &Datagram) -> u64 {
         let mut left = 0;
         while let Some(received @ (Ok(_) | Err(RecvError::TooLong { .. }))) =
@@ -227,7 +235,10 @@ impl Server {
             drop(received.map(|received| Passed(received.descriptors)));
             left += 1;
         }
-        left
+        match self.waiting(socket, &mut []) {
+            Some(Err(RecvError::StillClosing)) => left + 1,
+            _ => left,
+        }
     }
 }
 
