@@ -99,9 +99,13 @@ impl Server {
         self
     }
 
-    /// A message that is not complete as long after its first byte ends its connection: reading
+    /// A message that is not complete this long after its first byte ends its connection: reading
     /// from it with [`Messages`](super::Messages) fails with [`LimitError::MessageTimeout`]. The idle
     /// timeout does not see a client that sends a byte now and then.
+    ///
+    /// While the handler is busy with the message before, the time does not pass: the client may be
+    /// unable to send the rest then. For a message that began behind another one it counts from the
+    /// moment that [`Messages::next`](super::Messages::next) first waits for the rest.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
         self.message_timeout = Some(timeout);
