@@ -133,8 +133,8 @@ fn of_connect(error: &ConnectError) -> Exit {
         | ConnectErrorKind::Unclear(_)
         | ConnectErrorKind::NobodyListens
         | ConnectErrorKind::NotListening { .. }
-        | ConnectErrorKind::NotASocket(_)
         | ConnectErrorKind::WrongKind { .. } => Exit::NothingThere,
+        ConnectErrorKind::NotASocket(_) => Exit::InUse,
         ConnectErrorKind::DirectoryDenies { .. }
         | ConnectErrorKind::ModeDenies { .. }
         | ConnectErrorKind::Denied => Exit::NotPermitted,
@@ -163,11 +163,8 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         ClapErrorKind::DisplayHelp
         | ClapErrorKind::DisplayVersion
         | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            if error
-                .print()
-                .is_err_and(|error| error.kind() == ErrorKind::BrokenPipe)
-            {
-                return end_by(Signal::PIPE);
+            if let Err(error) = error.print() {
+                return finish(Err(output::unprinted(&error)));
             }
         }
         _ => {

@@ -40,7 +40,7 @@ pub enum FramingError {
         limit: usize,
     },
     /// The input ended inside of a message.
-    #[error("the input ended after {got} bytes of a message")]
+    #[error("the input ended after {got} {} of a message", if *got == 1 { "byte" } else { "bytes" })]
     Incomplete {
         /// The bytes of it that came, its length field included.
         got: usize,

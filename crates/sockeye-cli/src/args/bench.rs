@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::{self, Read};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +11,9 @@ use sockeye::address::quoted;
 use super::endpoint::{Endpoint, Transport, endpoint};
 use super::values::{Framing, duration, size};
 use crate::exit::{Exit, failure};
+
+/// The longest request that is taken from a file, which may have no end.
+const LONGEST_REQUEST: usize = 64 << 20;
 
 const EXAMPLES: &str = "\
 A request is sent when the answer to the one before has come (closed loop), or
@@ -109,7 +114,7 @@ pub(crate) struct Bench {
     )]
     request: Option<String>,
 
-    /// Send the bytes of FILE as they are
+    /// Send the bytes of FILE as they are (64MiB at most)
     #[arg(
         long,
         value_name = "FILE",
@@ -289,7 +294,17 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
             format!("cannot take the request from {file}: {found}"),
         )
     };
-    match std::fs::read(file) {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = LONGEST_REQUEST as u64 + 1;
+        File::open(file)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) if bytes.len() > LONGEST_REQUEST => Err(cannot(
+            "it has more than 64MiB; give a shorter request",
+            Exit::Usage,
+        )),
         Ok(bytes) if bytes.is_empty() => Err(cannot(
             "it is empty; write the request into it",
             Exit::Usage,

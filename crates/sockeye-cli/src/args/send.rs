@@ -11,7 +11,7 @@ use sockeye::ancillary::MAX_DESCRIPTORS;
 use sockeye::{Address, Connector, Kind, Name};
 
 use super::address::{bound, called};
-use super::values::{Framing, duration, size};
+use super::values::{Framing, duration, size, timeout};
 use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
@@ -42,7 +42,7 @@ pub(crate) struct Send {
 
     /// Give up when the answer is not complete D after connecting [default: 10s
     /// for dgram:, else none]
-    #[arg(short, long, value_name = "D", value_parser = duration)]
+    #[arg(short, long, value_name = "D", value_parser = timeout)]
     pub(crate) timeout: Option<Duration>,
 
     /// Before sleeping, poll for the answer for at most D (as in 50us)

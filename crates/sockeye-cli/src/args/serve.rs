@@ -7,7 +7,7 @@ use sockeye::{Address, IfExists, Kind};
 
 use super::address::bound;
 use super::values::{
-    Framing, Owner, Policy, Tradition, count, duration, gid, mode, owner, size, uid,
+    Framing, Owner, Policy, Tradition, count, duration, gid, mode, owner, size, timeout, uid,
 };
 use crate::exit::{Exit, failure};
 
@@ -131,15 +131,15 @@ pub(crate) struct Serve {
 
     /// Close a connection that has sent nothing for D since it was accepted;
     /// with a PROGRAM, one that it could not be started for (10s if not given)
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) first_byte_timeout: Option<Duration>,
 
     /// Close a connection whose message is not complete D after its first byte
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) message_timeout: Option<Duration>,
 
     /// Close a connection on which nothing came or went for D
-    #[arg(long, value_name = "D", value_parser = duration)]
+    #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// Take the file descriptors that clients pass, show them and close them. A

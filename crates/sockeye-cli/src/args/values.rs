@@ -47,7 +47,7 @@ pub(crate) struct Owner {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
     let millis = match unit {
-        "us" => 1e-3,
+        "us" | "µs" => 1e-3,
         "ms" => 1.0,
         "" | "s" => 1e3,
         "m" => 60e3,
@@ -61,6 +61,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| format!("{number:?} is not a number; write 10, 10s or 500ms"))?;
     Duration::try_from_secs_f64(number * millis / 1e3)
         .map_err(|_| "the duration is out of range".to_owned())
+}
+
+/// How long something may take at most.
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => {
+            Err("with 0 there would be no time for anything; omit it for no limit".to_owned())
+        }
+        time => Ok(time),
+    }
 }
 
 /// `64KiB`, `1MiB`, or bytes.
@@ -84,9 +94,7 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -156,6 +164,7 @@ mod tests {
     #[test]
     fn durations() {
         assert_eq!(duration("50us"), Ok(Duration::from_micros(50)));
+        assert_eq!(duration("50µs"), Ok(Duration::from_micros(50)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));

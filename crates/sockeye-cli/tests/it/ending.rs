@@ -61,6 +61,9 @@ fn an_output_that_is_full_is_an_error() {
         &["send", path, "hello"] as &[&str],
         &["ls", path],
         &["why", path],
+        &["--help"],
+        &["serve", "--help"],
+        &["--version"],
     ] {
         let full = std::fs::File::create("/dev/full").expect("Linux");
         let output = sockeye().args(arguments).stdout(full).output();

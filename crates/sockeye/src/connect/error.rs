@@ -137,6 +137,7 @@ impl fmt::Display for ConnectError {
         let address = &self.address;
         write!(f, "cannot connect to {}: ", address.quoted())?;
         let (waited, start) = match self.waited {
+            Some(Duration::ZERO) => (String::new(), "start the server or wait longer"),
             Some(time) => (
                 format!(" after {time:?} of waiting"),
                 "start the server or wait longer",

@@ -10,30 +10,33 @@ use super::Exchange;
 use super::channel::Channel;
 use super::namespace::out_of_reach;
 use crate::exit::{Exit, failure};
+use crate::output;
 
 impl Exchange<'_> {
     pub(super) fn unanswered(&self, channel: &Channel) -> anyhow::Error {
         let (address, time) = (&self.target.address, self.timeout.unwrap_or_default());
+        let time = output::duration(time);
         if address.kind() == Kind::Datagram
             && let Some(why) = out_of_reach(channel, self.local.as_ref())
         {
-            let text = format!("cannot finish with {address}: no answer after {time:?}: {why}");
+            let text = format!("cannot finish with {address}: no answer after {time}: {why}");
             return failure(Exit::TimedOut, text);
         }
         failure(
             Exit::TimedOut,
             format!(
-                "cannot finish with {address}: the answer was not complete after {time:?}; allow more with --timeout, or look at the server"
+                "cannot finish with {address}: the answer was not complete after {time}; allow more with --timeout, or look at the server"
             ),
         )
     }
 
     pub(super) fn queue_full(&self, time: Duration, option: &str) -> anyhow::Error {
         let address = self.target.address.quoted();
+        let time = output::duration(time);
         failure(
             Exit::TimedOut,
             format!(
-                "cannot send to {address}: its queue stayed full for {time:?}; wait longer with {option}, or look at what keeps the server busy"
+                "cannot send to {address}: its queue stayed full for {time}; wait longer with {option}, or look at what keeps the server busy"
             ),
         )
     }

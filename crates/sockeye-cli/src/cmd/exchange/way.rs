@@ -10,6 +10,7 @@ use sockeye::inspect::Mount;
 use crate::args::ConnectTarget as Target;
 use crate::cmd::hung;
 use crate::exit::{Exit, failure};
+use crate::output;
 
 /// No file system is given up sooner: a busy machine takes its time too.
 const LEAST: Duration = Duration::from_secs(1);
@@ -47,8 +48,9 @@ pub(crate) fn must_be_open(
         Some(own) if own == path => String::new(),
         _ => format!(" with {}", quoted(path)),
     };
+    let time = output::duration(time);
     let text = format!(
-        "cannot connect to {}{of}: {file_system} has not answered for {time:?}; {advice}",
+        "cannot connect to {}{of}: {file_system} has not answered for {time}; {advice}",
         address.quoted()
     );
     Err(failure(Exit::TimedOut, text))

@@ -139,7 +139,10 @@ impl Handler {
                 "a message of more than {limit} bytes; its connection is closed, --max-message allows longer ones"
             ),
             FramingError::Incomplete { got } => {
-                format!("{got} bytes of a message and then the end; it is not answered")
+                format!(
+                    "{} of a message and then the end; it is not answered",
+                    output::bytes(*got)
+                )
             }
             FramingError::Io(error) if limit(error).is_some() => {
                 return self.tell_limit(peer, error, messages.begun());
@@ -148,8 +151,8 @@ impl Handler {
                 if error.kind() == ErrorKind::TimedOut && messages.begun() > 0 =>
             {
                 format!(
-                    "{} bytes of a message and then nothing; its connection is closed, it was not answered",
-                    messages.begun()
+                    "{} of a message and then nothing; its connection is closed, it was not answered",
+                    output::bytes(messages.begun())
                 )
             }
             error => {
@@ -177,7 +180,9 @@ impl Handler {
                 "holds most file descriptors of unfinished messages, {held}, and all together exceed {limit}"
             ),
             Some(LimitError::MessageTimeout { limit }) => format!(
-                "sent {begun} bytes of a message and not its end within {limit:?} (--message-timeout)"
+                "sent {} of a message and not its end within {} (--message-timeout)",
+                output::bytes(begun),
+                output::duration(*limit)
             ),
             _ => return,
         };
@@ -328,9 +333,9 @@ impl Handler {
 
     fn abandon(&self) {
         if self.is_abandoned.set(()).is_ok() {
-            let drain = self.drain;
+            let drain = output::duration(self.drain);
             error!(
-                "nobody reads standard output any more: no newcomers, draining for at most {drain:?}"
+                "nobody reads standard output any more: no newcomers, draining for at most {drain}"
             );
         }
     }

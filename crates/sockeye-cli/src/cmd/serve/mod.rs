@@ -35,7 +35,7 @@ use tracing::{info, warn};
 use crate::args::Serve;
 use crate::cmd::parent::end_with;
 use crate::exit::{Exit, failure};
-use crate::output::{escape, log};
+use crate::output::{self, escape, log};
 use allowed::Allowed;
 use handler::Handler;
 use inherited::{ready_fd, take};
@@ -148,14 +148,14 @@ async fn serve(
         let began = Arc::clone(&began);
         let pending = Arc::clone(&pending);
         let notify = Arc::clone(&notify);
-        let drain = args.drain;
+        let drain = output::duration(args.drain);
         async move {
             tokio::select! {
                 name = signals.next() => {
                     pending.stop();
                     stop.cancel();
                     info!(
-                        "stopping on {name}: no newcomers, draining for at most {drain:?}; again to cut off"
+                        "stopping on {name}: no newcomers, draining for at most {drain}; again to cut off"
                     );
                 }
                 () = stop.cancelled() => {}
@@ -185,7 +185,7 @@ async fn serve(
         tokio::spawn(restart.on_each(hangup))
     });
     let hand_over = {
-        let drain = args.drain;
+        let drain = output::duration(args.drain);
         let notify = Arc::clone(&notify);
         move |successor: &Peer| {
             pending.forget();
@@ -193,7 +193,7 @@ async fn serve(
             if let Some(pid) = successor.pid() {
                 notify.replaced_by(pid.as_raw_pid().unsigned_abs());
             }
-            info!("handed over to {successor}: draining for at most {drain:?}");
+            info!("handed over to {successor}: draining for at most {drain}");
         }
     };
 

@@ -13,6 +13,7 @@ use super::notify::Notify;
 use super::socket::Socket;
 use crate::args::Serve;
 use crate::exit::Exit;
+use crate::output;
 
 /// What sd_listen_fds_with_names(3) calls a socket that nobody has named.
 const NAME: &str = "unknown";
@@ -68,7 +69,10 @@ pub(super) async fn serve(
     };
     let drain = args.drain;
     notify.stopping();
-    info!("stopping on {name}: no newcomers, the program has {drain:?} to end; again to kill it");
+    info!(
+        "stopping on {name}: no newcomers, the program has {} to end; again to kill it",
+        output::duration(drain)
+    );
     if let Err(error) = socket.refuse_newcomers() {
         warn!(
             "cannot remove the socket file: {error}; remove it, or let the next server replace it"
