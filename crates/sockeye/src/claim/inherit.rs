@@ -68,7 +68,7 @@ impl Ownership {
         };
         let place = open(address)?;
         let control_place = open(&control_address(address).ok_or(Ok(Mismatch::Control))?)?;
-        let table = diag::dump().unwrap_or_default();
+        let table = diag::dump().map_err(|error| Err(ClaimError::io(address, error)))?;
         let bound = |socket: &OwnedFd, kind: Kind, place: &Place, what: Mismatch| {
             adopt::listener(socket.as_fd(), kind).map_err(|_| Ok(what))?;
             bound_file(socket, place, &table)

@@ -19,6 +19,9 @@ use super::notify::Notify;
 /// it can say why.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// How long its end may take then: a process can hang in the kernel.
+const END: Duration = Duration::from_secs(2);
+
 /// Between two looks at the files.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -108,7 +111,8 @@ impl Restart {
             }),
             () = tokio::time::sleep(PATIENCE) => {
                 // It is our own, and has not been waited for; at any step its death is harmless.
-                let _ = child.kill().await;
+                let _ = child.start_kill();
+                let _ = tokio::time::timeout(END, child.wait()).await;
                 Err(format!("pid {pid} has not taken over within {PATIENCE:?} and was killed"))
             }
         };
@@ -140,9 +144,9 @@ impl Restart {
     fn start(&self) -> std::io::Result<Child> {
         let mut arguments = std::env::args_os();
         let name = arguments.next().unwrap_or_default();
-        let verb: Option<OsString> = arguments.next();
+        let subcommand: Option<OsString> = arguments.next();
         let mut command = Command::new(name);
-        command.args(verb);
+        command.args(subcommand);
         if !self.is_successor {
             let limit = self.soft_limit.unwrap_or(u64::MAX);
             command.arg(format!("--successor={limit}"));
