@@ -12,9 +12,9 @@ use crate::support::Place;
 use load::{Load, Request};
 use servers::Servers;
 
-/// The longest that anything waits for in a takeover: a successor for its predecessor, and a
-/// predecessor for its successor.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The longest that anything waits for in a takeover: a successor asks for so long. A predecessor
+/// waits for 30 seconds until its successor serves.
+const LONGEST: Duration = Duration::from_secs(35);
 /// Between two times at which all of them are let go on and settle.
 const GUST: Duration = Duration::from_secs(3);
 

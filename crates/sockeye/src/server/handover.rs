@@ -28,8 +28,8 @@ pub(super) struct Entrance<S: Accepted> {
     renewal: Renewal,
     /// One connection is enough.
     once: bool,
-    /// It has come.
-    is_full: bool,
+    /// That one has been accepted.
+    has_accepted_once: bool,
 }
 
 enum Step<S: AsFd> {
@@ -48,7 +48,7 @@ impl<S: Accepted> Entrance<S> {
             access: None,
             renewal: Renewal::new(server.renew.clone()),
             once: server.once,
-            is_full: false,
+            has_accepted_once: false,
         }
     }
 
@@ -68,7 +68,7 @@ impl<S: Accepted> Entrance<S> {
         loop {
             let step = tokio::select! {
                 biased;
-                () = tally.all_closed(), if self.is_full => return Ok(None),
+                () = tally.all_closed(), if self.has_accepted_once => return Ok(None),
                 () = &mut shutdown, if !stop.has_begun() => {
                     stop.begin();
                     begin_drain();
@@ -79,16 +79,16 @@ impl<S: Accepted> Entrance<S> {
                     continue;
                 }
                 () = stop.time_is_over(), if stop.has_begun() => return Ok(self.revoke()),
-                step = self.next(), if !self.is_full => step?,
+                step = self.next(), if !self.has_accepted_once => step?,
             };
             match step {
                 Step::Accepted(Next::Connection(connection)) => {
                     handle(connection);
-                    self.is_full = self.once;
-                    if self.is_full {
+                    self.has_accepted_once = self.once;
+                    if self.has_accepted_once {
                         self.acceptor.refuse_all();
                     } else if self.acceptor.has_waited() {
-                        give_way().await;
+                        yield_once().await;
                     }
                 }
                 Step::Accepted(Next::Again) => {}
@@ -115,7 +115,7 @@ impl<S: Accepted> Entrance<S> {
         stop: &Stop,
         handle: &mut impl FnMut(Connection<S>),
     ) -> bool {
-        while !self.is_full
+        while !self.has_accepted_once
             && (!self.is_handed_over || self.acceptor.listener().has_older_waiting())
         {
             tokio::select! {
@@ -247,12 +247,12 @@ async fn request(control: &mut Option<Control>) -> Request {
     }
 }
 
-/// Lets the handler that came last have its turn before the next accept(2), which is mostly in
-/// vain. Not with each of many that come at once: all others have their turn as well, and where those
-/// are busy, newcomers would wait for them one after the other.
-async fn give_way() {
-    let mut is_back = false;
-    poll_fn(|cx| match std::mem::replace(&mut is_back, true) {
+/// Yields once, so that the handler of the last connection is polled before the next accept(2), which
+/// mostly finds none. Not with each of many that come at once: every other handler is polled as well,
+/// and where those are busy, newcomers would wait for them one after the other.
+async fn yield_once() {
+    let mut has_yielded = false;
+    poll_fn(|cx| match std::mem::replace(&mut has_yielded, true) {
         true => Poll::Ready(()),
         false => {
             cx.waker().wake_by_ref();

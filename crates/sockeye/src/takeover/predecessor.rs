@@ -20,7 +20,7 @@ use crate::peer::Peer;
 
 /// Between two attempts to accept, where descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);
-/// So many connections are held. The oldest one that has said least gives way to the next one.
+/// So many connections are held. For the next one the oldest of those that have said least is closed.
 const CANDIDATES: usize = 16;
 /// How long one that has an offer may look at it while another one waits.
 const HURRY: Duration = Duration::from_secs(3);

@@ -143,7 +143,8 @@ impl Nobody<'_> {
             }
             (Some(false), Kind::Datagram) => {
                 let text = "the socket is not a datagram one";
-                let advice = "use another kind of client: try unix: or seqpacket: before the name";
+                let advice =
+                    "use another kind of client: try stream: or seqpacket: before the name";
                 report.no(Check::Kind, text, other_kind(text, advice.to_owned()));
             }
             _ => match (&self.bearers, is_alive) {
@@ -164,12 +165,10 @@ impl Nobody<'_> {
         };
         let text = "a living socket is bound to the file, and whether it listens cannot be seen";
         if self.bearers.is_none() {
-            report.set_if_refused(Verdict::new(
-            Exit::NothingThere,
-            "not-listening",
-            "a living socket is bound to the file and does not listen, not yet or not any more, or it is a client's",
-            "try again, or look for its process",
-        ));
+            let text = "a living socket is bound to the file and does not listen, not yet or not any more, or it is a client's";
+            let advice = "try again, or look for its process";
+            let verdict = Verdict::new(Exit::NothingThere, "not-listening", text, advice);
+            report.set_if_refused(verdict);
         }
         let verdict = Verdict::new(
             Exit::Incomplete,
