@@ -3,8 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
 
 use rustix::io::Errno;
 use sockeye::address::quoted;
@@ -15,15 +15,35 @@ use crate::cmd::why::relative_namesake;
 use crate::output::socket::{kind, write_processes};
 use crate::output::stopped::Stopped;
 
-/// The first part of a path that permissions keep from our sight.
-pub(super) fn closed_to_us(target: &Target) -> Option<PathBuf> {
+/// The directory that keeps a path from our sight, in words.
+pub(super) fn closed_to_us(target: &Target) -> Option<String> {
     let path = target.address.path()?;
     let is_denied = |path: &&Path| {
         let found = fs::metadata(path);
         found.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     };
     let denied = path.ancestors().take_while(is_denied).last()?;
-    Some(denied.to_owned())
+    // What is denied may lie behind a symbolic link.
+    let is_link = fs::symlink_metadata(denied).is_ok();
+    let directory = match denied.parent() {
+        Some(parent) if !is_link && !parent.as_os_str().is_empty() => parent,
+        None | Some(_) if !is_link => Path::new("."),
+        _ => {
+            return Some(format!(
+                "{} leads to where you may not look",
+                quoted(denied)
+            ));
+        }
+    };
+    let mode = fs::metadata(directory).map_or_else(
+        |_| String::new(),
+        |found| format!(" (mode {:04o})", found.permissions().mode() & 0o7777),
+    );
+    Some(format!(
+        "{} may not be looked at: the directory {}{mode} may not be searched",
+        quoted(path),
+        quoted(directory)
+    ))
 }
 
 /// Whether a file is there that is not a socket.

@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
-use sockeye::address::quoted;
 use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::closed::{denied, is_closed_to_us, is_gone, process, the_closed};
@@ -140,17 +139,13 @@ impl<'a> Gaps<'a> {
             let asked = (!closed.is_empty()).then(|| closed.join(", "));
             return incomplete(lead, self.snapshot, asked);
         }
-        if let Some(path) = missed
+        if let Some(closed) = missed
             .iter()
             .find_map(|target| absent::closed_to_us(target))
         {
-            let path = quoted(&path);
             return Answer {
                 exit: Exit::Incomplete,
-                words: Some(format!(
-                    "{lead}: {path} may not be looked at{}",
-                    or_root("may")
-                )),
+                words: Some(format!("{lead}: {closed}{}", or_root("may"))),
             };
         }
         let missing = (!missed.is_empty()).then(|| absent::words(&missed, self.snapshot));

@@ -310,3 +310,21 @@ fn processes_hidden_by_the_mount_of_proc() {
     listed.explains(&["even counted|): permission denied", "root would see them"]);
     assert!(objects(&listed)[0]["holders"].is_null(), "{listed:#?}");
 }
+
+#[test]
+fn the_directory_that_denies_is_named() {
+    let place = Place::new();
+    place.set_mode(0o755);
+    let Some(nobody) = Nobody::new(&place) else {
+        return;
+    };
+    let closed = place.at("closed");
+    std::fs::create_dir(&closed).expect("our own place");
+    set_mode(&closed, 0o700);
+    let listed = run(nobody.ls().arg(closed.join("s")));
+    let words = format!(
+        "the directory {} (mode 0700) may not be searched",
+        closed.display()
+    );
+    listed.fails(7, &[&words]);
+}
