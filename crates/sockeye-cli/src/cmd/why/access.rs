@@ -73,7 +73,6 @@ impl Access<'_> {
         }
         let cut = list
             .as_deref()
-            .filter(|_| guard.mode & 0o070 != 0)
             .and_then(|list| permission::cut_by_mask(user, guard, list, self.want));
         let why = match (by_bits, &cut) {
             (true, _) => format!(
@@ -83,10 +82,13 @@ impl Access<'_> {
                 format!("{mode}: a user namespace hides whose it is, and the kernel refuses")
             }
             (false, Some((tag, bits, mask))) => format!(
-                "{mode}; its access list has {}:{}, but the mask allows {} only",
+                "{mode}; its access list has {}:{}, but the mask allows {}",
                 tag.in_words(),
                 letters(*bits),
-                letters(*mask)
+                match mask {
+                    0 => "nothing".to_owned(),
+                    mask => format!("{} only", letters(*mask)),
+                }
             ),
             (false, None) => format!("{mode}: no {letter} for {}", rule.in_words()),
         };

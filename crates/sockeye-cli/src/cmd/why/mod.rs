@@ -13,6 +13,7 @@ mod nobody;
 mod path;
 mod permission;
 mod process;
+mod process_link;
 mod report;
 mod running;
 mod sight;
@@ -24,7 +25,7 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 use sockeye::address::MAX_NAME;
-use sockeye::{Address, Name};
+use sockeye::{Address, Kind, Name};
 
 use crate::args::Why;
 use crate::exit::{Exit, failure};
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     }
     match args.connect {
         true => knock::settle(seen, &user, &mut report),
-        false => modules_were_not_asked(&user, &mut report),
+        false => were_not_asked(address.kind() == Kind::Datagram, &user, &mut report),
     }
     let exit = report.finish(address);
     let shown = match args.json {
@@ -83,12 +84,16 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
 }
 
 /// What looks at permissions only cannot know.
-fn modules_were_not_asked(user: &User, report: &mut Report) {
+fn were_not_asked(queue_is_unknown: bool, user: &User, report: &mut Report) {
     if report.verdict().is_none() {
         let settles = match user.is_caller {
             true => ": --connect does",
             false => "",
         };
+        if queue_is_unknown {
+            let text = "whether the queue of its datagram socket has room was not looked at";
+            report.note(Check::Backlog, format!("{text}{settles}"));
+        }
         let modules = "security modules (SELinux, AppArmor, Landlock) and seccomp were not asked";
         report.note(Check::Module, format!("{modules}{settles}"));
     }

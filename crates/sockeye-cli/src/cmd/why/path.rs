@@ -16,6 +16,7 @@ use sockeye::ids;
 use super::access::{Access, guard_of};
 use super::end::{End, FileId, Missing};
 use super::permission::{self, Want};
+use super::process_link;
 use super::report::{Check, Report, Verdict, shown};
 use super::user;
 use super::user::User;
@@ -250,6 +251,10 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
         let is_new = self.told.insert((stat.st_dev, stat.st_ino));
         let target = match readlinkat(file, "", Vec::new()) {
             Ok(target) => OsStr::from_bytes(target.as_bytes()).to_owned(),
+            Err(Errno::ACCESS) => {
+                self.closed_process(path);
+                return Some(End::Stopped);
+            }
             Err(errno) => return Some(stop(self.report, path, errno)),
         };
         let text = format!(
@@ -288,6 +293,12 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
         }
         self.linked = self.rest.is_empty() || self.linked;
         if fstatfs(file).is_ok_and(|found| found.f_type as u32 == PROC_SUPER_MAGIC) {
+            if let Some(pid) = process_link::process_of(&self.directory, name)
+                && !self.user.is_caller
+                && !process_link::may_follow(self.user, pid)
+            {
+                self.closed_process(path);
+            }
             return self.jump(name, path);
         }
         if target.as_bytes().starts_with(b"/") {
@@ -303,6 +314,18 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
         }
         self.push(&target);
         None
+    }
+
+    fn closed_process(&mut self, path: &Path) {
+        let text = format!(
+            "{} may not be followed by {}, which takes ptrace access to that process",
+            shown(path),
+            self.user
+        );
+        let advice = "connect as root (CAP_SYS_PTRACE), or with the ids of that process; or give a \
+                      path that leads there without /proc";
+        let verdict = Verdict::new(Exit::NotPermitted, "process", text.clone(), advice);
+        self.report.no(Check::Link, text, verdict);
     }
 
     /// Lets the kernel follow a link of /proc.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::stat;
 use sockeye::{Address, Name, ids};
 
-use super::user::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, User, name_of};
+use super::user::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, User, name_of};
 use crate::exit::{Exit, failure};
 use crate::output::socket::command;
 
@@ -59,9 +59,15 @@ impl User {
             failure(Exit::NothingThere, text)
         })?;
         let closed = |_| {
+            let advice = match rustix::process::geteuid().is_root() {
+                true => {
+                    "root takes CAP_SYS_PTRACE for that, which is missing here, or a security module denies it"
+                }
+                false => "ask as root, or as its user",
+            };
             let text = format!(
                 "cannot judge process {pid}: its root directory and namespaces may not be looked \
-                 into; ask as root, or as its user"
+                 into; {advice}"
             );
             failure(Exit::NotPermitted, text)
         };
@@ -80,6 +86,12 @@ impl User {
             process.directory = directory.unwrap_or_else(|| at("cwd"));
         }
         Ok(user)
+    }
+
+    /// Whether it is this very process, which may do with itself what it likes.
+    pub(super) fn is_process(&self, pid: i32) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.pid == pid)
     }
 
     /// An address as it is for us: a process may have another root directory than we.
@@ -121,6 +133,7 @@ impl User {
             name: uid.and_then(name_of),
             overrides: has(CAP_DAC_OVERRIDE),
             searches: has(CAP_DAC_OVERRIDE) || has(CAP_DAC_READ_SEARCH),
+            traces: has(CAP_SYS_PTRACE),
             is_caller: false,
             root: "/".into(),
             process: Some(Process {

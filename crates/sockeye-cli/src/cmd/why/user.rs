@@ -16,7 +16,7 @@ use crate::output::escape;
 /// capabilities(7)
 pub(super) const CAP_DAC_OVERRIDE: u32 = 1;
 pub(super) const CAP_DAC_READ_SEARCH: u32 = 2;
-const CAP_SYS_PTRACE: u32 = 19;
+pub(super) const CAP_SYS_PTRACE: u32 = 19;
 
 /// A user with its groups.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +30,8 @@ pub(super) struct User {
     pub(super) overrides: bool,
     /// May search every directory.
     pub(super) searches: bool,
+    /// May look into every process.
+    pub(super) traces: bool,
     /// Whether it is the one who runs this command, so that the kernel can be asked.
     pub(super) is_caller: bool,
     /// Where its paths begin: `/`, or `/proc/PID/root` of a process that has another one.
@@ -50,6 +52,7 @@ impl User {
             name: uid.and_then(name_of),
             overrides: has_capability(CAP_DAC_OVERRIDE),
             searches: has_capability(CAP_DAC_OVERRIDE) || has_capability(CAP_DAC_READ_SEARCH),
+            traces: has_capability(CAP_SYS_PTRACE),
             is_caller: true,
             root: "/".into(),
             process: None,
@@ -73,6 +76,7 @@ impl User {
             name: entry.map(|entry| entry.name),
             overrides: uid == 0,
             searches: uid == 0,
+            traces: uid == 0,
             is_caller: false,
             root: "/".into(),
             process: None,

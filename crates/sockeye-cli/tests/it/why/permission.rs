@@ -280,6 +280,14 @@ fn an_access_list() {
     let words = ["nobody:rw, but the mask allows r only", "setfacl -m m::rw "];
     why(&path, &["--user", "65534"]).is(5, "permission", &words);
 
+    // As a plain chmod 600 leaves it.
+    set_mode(&path, 0o600);
+    let words = [
+        "nobody:rw, but the mask allows nothing",
+        "setfacl -m m::rw ",
+    ];
+    why(&path, &["--user", "65534"]).is(5, "permission", &words);
+
     // With an empty mask the kernel does not look at the list.
     let list = [
         vec![2, 0, 0, 0],
@@ -314,4 +322,27 @@ fn a_link_of_somebody_else_in_an_open_sticky_directory() {
     UnixStream::connect(place.at("open/link")).expect_err("the kernel does not follow");
     let told = why(place.at("open/link"), &["--connect"]);
     told.is(5, "protected-link", &["sticky"]);
+}
+
+/// The modes of `/proc/PID` let everybody in, and the kernel does not.
+#[test]
+fn a_link_into_a_process_takes_ptrace_access() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let (place, _listener) = listening();
+    set_mode(&place.socket(), 0o666);
+    let Some(nobody) = Nobody::new() else {
+        return;
+    };
+    for link in ["root", "cwd"] {
+        let base = format!("/proc/{}/{link}", std::process::id());
+        let up = "/..".repeat(40);
+        let path = format!("{base}{up}{}", place.socket().display());
+        why(&path, &[]).is(0, "none", &[]);
+        why(&path, &["--user", "root"]).is(0, "none", &[]);
+        let words = [&*format!("{base} may not be followed by"), "ptrace access"];
+        why(&path, &["--user", "65534"]).is(5, "process", &words);
+        nobody.why(&path, &[]).is(5, "process", &words);
+    }
 }

@@ -220,3 +220,20 @@ sys.stdin.read()
     let told = why(place.socket(), &["--connect"]);
     told.is(0, "none", &[&holds, &listened]);
 }
+
+/// unix_diag(7) does not tell how full it is.
+#[test]
+fn the_queue_of_a_datagram_socket_is_only_known_by_a_connect() {
+    let place = Place::new();
+    let path = place.socket();
+    let _receiver = UnixDatagram::bind(&path).expect("a fresh path");
+    let told = why(kind("dgram:", &path), &[]);
+    told.is(
+        0,
+        "none",
+        &["queue of its datagram socket", "--connect does"],
+    );
+    assert_eq!(told.steps("backlog"), ["note"]);
+    let told = why(kind("dgram:", &path), &["--connect"]);
+    assert_eq!(told.is(0, "none", &[]).steps("backlog"), [""; 0]);
+}
