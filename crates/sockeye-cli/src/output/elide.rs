@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Leaves the middle out, and keeps about `head` columns of the beginning. Returns the width of what
 /// is left.
-pub(super) fn elide(line: &mut String, text: &str, room: usize, head: usize) -> usize {
+pub(crate) fn elide(line: &mut String, text: &str, room: usize, head: usize) -> usize {
     let keep = room.saturating_sub(1);
     let (head, _) = prefix(text.chars(), head.min(keep));
     // No part of an escape stays, which might be read as something else.
@@ -144,7 +144,7 @@ fn prefix(chars: impl Iterator<Item = char>, room: usize) -> (usize, usize) {
     (bytes, width)
 }
 
-pub(super) fn width_of(text: &str) -> usize {
+pub(crate) fn width_of(text: &str) -> usize {
     match text.is_ascii() {
         true => text.len(),
         false => text.chars().map(width_of_char).sum(),

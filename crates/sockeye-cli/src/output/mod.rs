@@ -1,7 +1,7 @@
 //! What is shown: results on standard output, everything else on standard error.
 
 pub(crate) mod descriptor;
-mod elide;
+pub(crate) mod elide;
 pub(crate) mod escape;
 pub(crate) mod figures;
 mod fit;

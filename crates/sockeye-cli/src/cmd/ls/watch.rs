@@ -11,9 +11,10 @@ use super::{Answer, answer};
 use crate::args::Ls;
 use crate::cmd::why::rfc3339;
 use crate::exit::{Exit, by_signal};
+use crate::output::elide::{elide, width_of};
 use crate::output::json;
 use crate::output::users::Users;
-use crate::output::{self, terminal};
+use crate::output::{self, escape, terminal};
 
 /// Everything gone.
 const CLEAR: &[u8] = b"\x1b[2J";
@@ -49,10 +50,14 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
                 out.push(b'\n');
             }
         }
-        let Answer { words, .. } = answer(args, users, &mut out)?;
-        if let Some((_, lines)) = screen {
-            // The last line stays free for the cursor, the one before for a word of ours.
-            cut(&mut out, lines.saturating_sub(2).max(1));
+        let Answer { mut words, .. } = answer(args, users, &mut out)?;
+        if let Some(size) = screen {
+            words = words.map(|words| short(&words, size));
+            let said = words
+                .as_ref()
+                .map_or(0, |words| height(&shown(words), size.0));
+            // The last line stays free for the cursor.
+            cut(&mut out, size.0, size.1.saturating_sub(1 + said).max(1));
             out = in_place(&out, round == 0);
         }
         output::print(&out)?;
@@ -84,12 +89,52 @@ fn in_place(text: &[u8], is_first: bool) -> Vec<u8> {
     drawn
 }
 
-/// Leaves the first `lines` lines.
-fn cut(text: &mut Vec<u8>, lines: usize) {
-    let ends = text.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
-    if let Some((at, _)) = ends.map(|(at, byte)| (at, *byte)).nth(lines - 1) {
-        text.truncate(at + 1);
+/// How many lines of a screen of this width a line takes.
+fn height(line: &str, width: usize) -> usize {
+    width_of(line).div_ceil(width).max(1)
+}
+
+/// As standard error has it.
+fn shown(words: &str) -> String {
+    format!("sockeye: {}", escape::line(words))
+}
+
+/// So much of `words` as leaves half of the screen to the rows.
+fn short(words: &str, (width, lines): (usize, usize)) -> String {
+    let room = (lines / 2).max(1) * width;
+    let room = room.saturating_sub(width_of("sockeye: "));
+    let words = escape::line(words).to_string();
+    if width_of(&words) <= room {
+        return words;
     }
+    let mut text = String::new();
+    elide(&mut text, &words, room, room);
+    text
+}
+
+/// Leaves what fits on so many lines of the screen, and tells how many rows do not.
+fn cut(text: &mut Vec<u8>, width: usize, lines: usize) {
+    let rows: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
+    let heights = rows.iter().map(|row| {
+        let row = String::from_utf8_lossy(row);
+        height(row.trim_end_matches('\n'), width)
+    });
+    let mut taken = 0;
+    let ends: Vec<usize> = heights
+        .map(|height| {
+            taken += height;
+            taken
+        })
+        .collect();
+    if taken <= lines {
+        return;
+    }
+    // The last line says how many there are more.
+    let kept = ends.iter().take_while(|&&end| end < lines).count();
+    let bytes = rows[..kept].iter().map(|row| row.len()).sum();
+    let more = format!("{} more\n", rows.len() - kept);
+    text.truncate(bytes);
+    text.extend_from_slice(more.as_bytes());
 }
 
 /// Waits, but not for a reader that is gone.
@@ -114,14 +159,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_screen_takes_so_many_lines() {
-        let left = |lines| {
-            let mut text = b"a\nb\nc\n".to_vec();
-            cut(&mut text, lines);
-            text
+    fn a_screen_takes_so_many_lines_and_tells_of_the_others() {
+        let left = |width, lines| {
+            let mut text = "a\nb\nécé\n".as_bytes().to_vec();
+            cut(&mut text, width, lines);
+            String::from_utf8(text).unwrap()
         };
-        assert_eq!(left(2), b"a\nb\n");
-        assert_eq!(left(3), b"a\nb\nc\n");
-        assert_eq!(left(9), b"a\nb\nc\n");
+        assert_eq!(left(3, 1), "3 more\n");
+        assert_eq!(left(3, 2), "a\n2 more\n");
+        assert_eq!(left(3, 3), "a\nb\nécé\n");
+        assert_eq!(left(3, 9), "a\nb\nécé\n");
+        // The last row takes two lines.
+        assert_eq!(left(2, 3), "a\nb\n1 more\n");
+        assert_eq!(left(2, 4), "a\nb\nécé\n");
+    }
+
+    #[test]
+    fn words_leave_half_of_the_screen() {
+        assert_eq!(short("a few", (20, 8)), "a few");
+        let words = short(&"many words ".repeat(50), (20, 8));
+        assert_eq!(height(&shown(&words), 20), 4, "{words}");
+        assert!(words.ends_with('…'), "{words}");
     }
 }

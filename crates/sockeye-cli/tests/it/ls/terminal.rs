@@ -296,6 +296,35 @@ fn a_listing_is_watched_in_place() {
 }
 
 #[test]
+fn a_watched_listing_tells_how_many_rows_the_screen_has_no_room_for() {
+    let place = Place::new();
+    let paths: Vec<_> = (0..40).map(|i| place.at(format!("{i}"))).collect();
+    let listeners: Vec<_> = paths.iter().map(UnixListener::bind).collect();
+    assert!(listeners.iter().all(Result::is_ok), "fresh paths");
+    let (mut master, slave) = terminal(80);
+    let mut watching = ls(["--watch=50ms"]);
+    let child = watching.args(&paths).stdout(slave).spawn();
+    let mut child = child.expect("it starts");
+    drop(watching);
+    let mut text = String::new();
+    while !text.contains("\x1b[J") {
+        let mut bytes = [0; 4096];
+        let count = master.read(&mut bytes).expect("it is watched");
+        text.push_str(str::from_utf8(&bytes[..count]).expect("text"));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::INT).expect("our own child");
+    child.wait().expect("our own child");
+    let (round, _) = text.split_once("\x1b[J").expect("a round");
+    let rows = round.matches(" 4096 ").count();
+    let last = round.trim_end().lines().next_back();
+    let more = format!("{} more\x1b[K", paths.len() - rows);
+    assert_eq!(last, Some(&*more), "{round}");
+    // What standard error has to say takes its lines, too.
+    assert!((10..=20).contains(&rows), "{rows}: {round}");
+}
+
+#[test]
 fn many_descriptors_are_a_number_or_left_out() {
     let place = Place::new();
     let path = place.at("a rather long name of an application.sock");
