@@ -34,11 +34,15 @@ SIGINT, SIGTERM and SIGHUP end it; what was measured until then is written.
 Examples:
   sockeye bench
   sockeye bench --kind unix,tcp --size 64 --html bench.html
-  sockeye bench /tmp/echo.sock
-  sockeye bench --rate 20000 --connections 16 --size 64 tcp:127.0.0.1:7000
-  sockeye bench --request status --expect ok /tmp/app.sock
-  sockeye bench --request-file get.bin --framing length --expect-any @app
-  sockeye bench --compare /tmp/a.sock /tmp/b.sock";
+  sockeye serve --echo @echo
+  sockeye bench @echo
+  sockeye bench --rate 20000 --connections 16 --size 64 @echo
+  sockeye serve --echo seqpacket:/tmp/echo.sock
+  sockeye bench --compare @echo seqpacket:/tmp/echo.sock
+  sockeye serve --reply ok /tmp/status.sock
+  sockeye bench --request status --expect ok /tmp/status.sock
+  sockeye serve --framing length --reply ok @frames
+  sockeye bench --request-file /etc/hosts --framing length --expect-any @frames";
 
 /// Measure round trips: requests a second, and how long each took
 ///

@@ -6,7 +6,8 @@ use super::values::size;
 const EXAMPLES: &str = "\
 Examples:
   sockeye connect /tmp/app.sock
-  printf 'one\\ntwo\\n' | sockeye connect @name
+  sockeye serve --echo @echo
+  printf 'one\\ntwo\\n' | sockeye connect @echo
   sockeye connect --wait 5s /tmp/app.sock";
 
 /// Join standard input and output to a socket

@@ -38,12 +38,12 @@ read.
 
 Examples:
   sockeye ls
-  sockeye ls /run/app.sock
+  sockeye ls /tmp/app.sock
   sockeye ls --user root --kind datagram
-  sockeye ls --json --pid 1
+  sockeye ls --json --kind stream
   sockeye ls --connections -o client,server,address
   sockeye ls --stale --in /tmp
-  sockeye ls --watch 1s /run/app.sock";
+  sockeye ls --watch 1s /tmp/app.sock";
 
 /// List sockets, whose they are, and who is at the other end
 ///

@@ -67,7 +67,7 @@ Examples:
 
 /// UNIX sockets done right: serve, call and inspect them
 #[derive(Parser)]
-#[command(name = "sockeye", version, after_help = ADDRESSES, max_term_width = WIDEST_HELP)]
+#[command(name = "sockeye", version, after_help = ADDRESSES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -109,6 +109,8 @@ fn in_terminal(command: clap::Command) -> clap::Command {
         Some(text) => command.after_help(text),
         None => command,
     };
+    // clap itself takes a terminal without lines for none.
+    let command = command.term_width(width);
     command.mut_subcommands(in_terminal)
 }
 

@@ -17,11 +17,13 @@ use crate::exit::{Exit, failure};
 const EXAMPLES: &str = "\
 Examples:
   sockeye send /tmp/app.sock Hello UNIX socket!
-  sockeye send /tmp/app.sock < request.txt
+  sockeye send /tmp/app.sock < /etc/hosts
   sockeye send --wait 5s --timeout 30s /tmp/app.sock status
-  sockeye send --fd /etc/hosts /tmp/app.sock here is a file
-  sockeye send dgram:/run/notify --no-answer READY=1
-  sockeye send /tmp/app.sock -- -v is sent, not an option";
+  sockeye send /tmp/app.sock -- -v is sent, not an option
+  sockeye serve --fds /tmp/files.sock
+  sockeye send --fd /etc/hosts /tmp/files.sock here is a file
+  sockeye serve dgram:/tmp/notify.sock
+  sockeye send dgram:/tmp/notify.sock --no-answer READY=1";
 
 /// Send a message and print the answer
 ///

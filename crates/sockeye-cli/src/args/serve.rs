@@ -17,10 +17,10 @@ Examples:
   sockeye serve --mode 0660 --owner :users /tmp/app.sock
   sockeye serve --echo @echo
   sockeye serve seqpacket:/tmp/records.sock
-  sockeye serve --json --framing length --reply ok /tmp/app.sock
+  sockeye serve --json --framing length --reply ok @frames
   systemd-socket-activate -l /tmp/app.sock sockeye serve systemd:
   sockeye serve --max-connections 40 /tmp/sort.sock -- sort -r
-  sockeye serve --inetd-listener /tmp/app.sock -- ./daemon --socket-activated
+  sockeye serve --inetd-listener /tmp/app.sock -- sockeye serve systemd:
 
 A PROGRAM has the connection as its standard input and output, shares standard
 error with the server, and gets no other descriptor; of a datagram that is its

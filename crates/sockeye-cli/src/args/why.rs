@@ -6,11 +6,11 @@ use super::values::uid;
 
 const EXAMPLES: &str = "\
 Examples:
-  sockeye why /run/app.sock
-  sockeye why --user www-data /run/app.sock
-  sockeye why --pid 4242 /run/app.sock
-  sockeye why --connect @name
-  sockeye why --json seqpacket:/run/app.sock
+  sockeye why /tmp/app.sock
+  sockeye why --user nobody /tmp/app.sock
+  sockeye why --pid $$ /tmp/app.sock
+  sockeye why --connect /tmp/app.sock
+  sockeye why --json seqpacket:/tmp/records.sock
 
 Exit status:
   0  a connect would succeed

@@ -57,8 +57,50 @@ fn word_end(text: &str) -> usize {
     }
 }
 
+/// Appends a command line that can be copied: what comes after a break is its continuation, and quotes
+/// stay whole.
+fn wrap_command(out: &mut String, line: &str, width: usize) {
+    let text = line.trim_start_matches(' ');
+    let indent = line.len() - text.len();
+    let mut column = indent;
+    out.push_str(&line[..indent]);
+    let mut words = words_of(text).into_iter().peekable();
+    let mut is_first = true;
+    while let Some(word) = words.next() {
+        // The last word has no backslash behind it.
+        let tail = if words.peek().is_some() { 2 } else { 0 };
+        if !is_first && column + 1 + width_of(word) + tail > width {
+            out.push_str(" \\\n");
+            column = indent + 2;
+            out.extend(std::iter::repeat_n(' ', column));
+        } else if !is_first {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width_of(word);
+        is_first = false;
+    }
+}
+
+/// The words of a command line, with blanks in quotes.
+fn words_of(line: &str) -> Vec<&str> {
+    let mut quote = None;
+    let is_blank = |c: char| {
+        match quote {
+            Some(end) if c == end => quote = None,
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            _ => {}
+        }
+        c == ' ' && quote.is_none()
+    };
+    line.split(is_blank)
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
 /// A text of paragraphs and lists, wrapped. Lines of a paragraph flow together; one that is indented
-/// stays a line, and goes on under its second column, if it has one.
+/// stays a line, and goes on under its second column, if it has one. Those of `Examples:` are commands.
 pub(crate) fn flow(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut is_open = false;
@@ -74,11 +116,16 @@ pub(crate) fn flow(text: &str, width: usize) -> String {
         is_open = is_prose && !line.ends_with(':');
     }
     let mut flowed = String::new();
+    let mut are_commands = false;
     for (at, line) in lines.iter().enumerate() {
         if at > 0 {
             flowed.push('\n');
         }
-        wrap(&mut flowed, line, width, hang_of(line));
+        match are_commands && line.starts_with(' ') {
+            true => wrap_command(&mut flowed, line, width),
+            false => wrap(&mut flowed, line, width, hang_of(line)),
+        }
+        are_commands = line == "Examples:" || are_commands && line.starts_with(' ');
     }
     flowed
 }
@@ -129,10 +176,14 @@ mod tests {
 
     #[test]
     fn paragraphs_flow_and_lists_stay() {
-        let text = "Some words that\nflow on.\n\nExamples:\n  one\n  two  of a list\nKinds: a";
+        let text = "Some words that\nflow on.\n\nExit status:\n  one\n  two  of a list\nKinds: a";
         assert_eq!(
             flow(text, 80),
-            "Some words that flow on.\n\nExamples:\n  one\n  two  of a list\nKinds: a"
+            "Some words that flow on.\n\nExit status:\n  one\n  two  of a list\nKinds: a"
+        );
+        assert_eq!(
+            flow("Examples:\n  one 'a b' --two three\n\n  one two", 16),
+            "Examples:\n  one 'a b' \\\n    --two three\n\n  one two"
         );
         assert_eq!(flow("  two  of a list", 12), "  two  of a\n      list");
     }

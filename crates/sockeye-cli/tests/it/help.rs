@@ -264,6 +264,17 @@ fn help_fits_narrow_terminals() {
             let fits = line.chars().count() <= width.into() || line.starts_with("Usage: ");
             assert!(fits, "{verb} at {width}: {line}");
         }
+        // Quotes stay whole, and a line that goes on says so to the shell.
+        for line in plain.iter().filter(|line| line.starts_with("  ")) {
+            let text = line.trim_start();
+            if text.starts_with("sockeye ") || text.starts_with("printf ") {
+                assert_eq!(
+                    text.matches('\'').count() % 2,
+                    0,
+                    "{verb} at {width}: {line}"
+                );
+            }
+        }
         // A line that was broken by hand would be broken twice.
         let lines = plain.windows(2);
         let ragged = lines.filter(|pair| {
@@ -275,6 +286,25 @@ fn help_fits_narrow_terminals() {
                 && pair[0].chars().count() + 1 + next.chars().count() <= width.into()
         });
         assert_eq!(ragged.count(), 0, "{verb} at {width}: {text}");
+    }
+}
+
+#[test]
+fn examples_can_be_copied_from_a_narrow_terminal() {
+    let examples = |text: &str| -> Vec<String> {
+        let plain: Vec<String> = text.lines().map(without_styles).collect();
+        let plain = plain.join("\n");
+        let (_, after) = plain.split_once("\nExamples:\n").expect("examples");
+        let after = after.split("\n\n").next().unwrap_or_default();
+        // As a shell joins them.
+        let joined = after.replace(" \\\n    ", " ");
+        joined.lines().map(str::to_owned).collect()
+    };
+    for verb in ["serve", "send", "connect", "ls", "why", "bench"] {
+        let wide = examples(&on_terminal(sockeye().args([verb, "--help"]), 80));
+        let narrow = examples(&on_terminal(sockeye().args([verb, "--help"]), 40));
+        assert_eq!(wide, narrow, "{verb}");
+        assert!(wide.len() > 2, "{verb}: {wide:?}");
     }
 }
 

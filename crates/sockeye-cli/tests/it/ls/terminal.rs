@@ -25,7 +25,8 @@ pub(crate) fn on_terminal(command: &mut Command, width: u16) -> String {
 }
 
 fn seen(command: &mut Command, width: u16) -> (String, ExitStatus) {
-    let (mut master, slave) = terminal(width);
+    // Some do not know their lines; the width counts all the same.
+    let (mut master, slave) = terminal(width, 0);
     let mut child = command.stdout(slave).spawn().expect("it starts");
     // So that the command's end is the terminal's.
     command.stdout(std::process::Stdio::null());
@@ -41,8 +42,8 @@ fn seen(command: &mut Command, width: u16) -> (String, ExitStatus) {
     (text.replace("\r\n", "\n"), status)
 }
 
-/// A terminal of this width, and the side that a program has of it.
-fn terminal(width: u16) -> (File, OwnedFd) {
+/// A terminal of this size, and the side that a program has of it.
+fn terminal(width: u16, lines: u16) -> (File, OwnedFd) {
     let master =
         openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&master).expect("our own");
@@ -51,7 +52,7 @@ fn terminal(width: u16) -> (File, OwnedFd) {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let slave = openat(CWD, name, flags, Mode::empty()).expect("unlocked");
     let size = Winsize {
-        ws_row: 24,
+        ws_row: lines,
         ws_col: width,
         ws_xpixel: 0,
         ws_ypixel: 0,
@@ -258,7 +259,7 @@ fn a_listing_is_watched_in_place() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let path = place.socket();
-    let (mut master, slave) = terminal(80);
+    let (mut master, slave) = terminal(80, 24);
     let mut watching = ls(["--watch=50ms"]);
     let mut child = watching
         .arg(&path)
