@@ -37,8 +37,11 @@ off; programs get SIGTERM then, with all of their process group, and SIGKILL
 when they have ended, or two seconds later. Processes that a program has left
 running when it ended, with the connection open, have the time of the drain too;
 then they go on, and their connections count as aborted, as does whatever no
-program could be started for. With --takeover, SIGHUP restarts instead: the
-command is started anew with the same arguments and takes over.
+program could be started for. With --inetd-listener the program gets SIGTERM at
+once; clients that still wait for it when it has ended, and connections that it
+had open when it died of that signal, are counted (exit 7). With --takeover,
+SIGHUP restarts instead: the command is started anew with the same arguments and
+takes over.
 
 Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
 systemd: the only one. Type=notify and WatchdogSec= work at any address.";

@@ -4,8 +4,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sockeye::Program;
+use sockeye::inspect::diag::{self, Entry, State};
 use sockeye::program::Child;
+use sockeye::{Kind, Name, Program};
 use tracing::{debug, info, warn};
 
 use super::Signals;
@@ -21,6 +22,8 @@ const NAME: &str = "unknown";
 const SHORT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How often connections are looked for that nobody tells of.
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) async fn serve(
     args: &Serve,
@@ -78,26 +81,128 @@ pub(super) async fn serve(
             "cannot remove the socket file: {error}; remove it, or let the next server replace it"
         );
     }
-    let exit = match &mut running {
-        Some(child) => end(child, drain, signals).await,
-        None => Exit::Done,
-    };
-    info!("stopped: program starts {starts}");
-    Ok(exit)
+    let until = Instant::now().checked_add(drain);
+    let mut lost = Lost::default();
+    if let Some(child) = &mut running {
+        end(child, &socket, drain, signals, &mut lost).await;
+    }
+    if !is_adopted(args) {
+        lost.left_open(&socket, until, signals).await;
+        lost.left_waiting(&socket);
+    }
+    info!(
+        "stopped: program starts {starts}, waiting {}, aborted {}",
+        lost.waiting, lost.aborted
+    );
+    Ok(match lost.waiting + lost.aborted {
+        0 => Exit::Done,
+        _ => Exit::Incomplete,
+    })
 }
 
-async fn end(child: &mut Child, drain: Duration, signals: &mut Signals) -> Exit {
+/// Others may serve it.
+fn is_adopted(args: &Serve) -> bool {
+    matches!(args.address.name(), Name::Fd(_) | Name::Systemd(_))
+}
+
+async fn end(
+    child: &mut Child,
+    socket: &Socket,
+    drain: Duration,
+    signals: &mut Signals,
+    lost: &mut Lost,
+) {
+    let open = connections(socket);
     let ended = tokio::select! {
         ended = child.terminate(drain) => ended,
         _ = signals.next() => child.terminate(Duration::ZERO).await,
     };
-    match ended {
-        Ok(status) if status.signal() != Some(Signal::KILL.as_raw()) => Exit::Done,
-        Ok(_) => Exit::Incomplete,
+    let pid = child.pid().as_raw_pid();
+    let died_of = match ended {
+        Ok(status) => match status.signal().and_then(Signal::from_named_raw) {
+            Some(signal @ (Signal::TERM | Signal::KILL)) => signal,
+            _ => return info!("program {pid}: {status}"),
+        },
         Err(error) => {
-            let pid = child.pid().as_raw_pid();
-            warn!("program {pid}: how it ended is not known: {error}");
-            Exit::Incomplete
+            lost.aborted += 1;
+            return warn!("program {pid}: how it ended is not known: {error}");
+        }
+    };
+    let left = connections(socket).unwrap_or_default();
+    match open {
+        Some(open) if died_of == Signal::TERM && open <= left => {
+            info!("program {pid}: ended by SIGTERM, with no connection open");
+        }
+        Some(open) if open > left => {
+            lost.aborted += open - left;
+            warn!(
+                "program {pid}: ended by our signal; connections that it had open: {}",
+                open - left
+            );
+        }
+        _ => {
+            lost.aborted += 1;
+            warn!(
+                "program {pid}: ended by our signal; it may have been at work, and counts as aborted"
+            );
         }
     }
+}
+
+/// What was not served.
+#[derive(Default)]
+struct Lost {
+    waiting: u64,
+    aborted: u64,
+}
+
+impl Lost {
+    /// Counts connections that are still open in processes that programs have left running, after
+    /// the time that they have.
+    async fn left_open(&mut self, socket: &Socket, until: Option<Instant>, signals: &mut Signals) {
+        loop {
+            let open = connections(socket).unwrap_or_default();
+            let time_is_over = until.is_some_and(|until| Instant::now() >= until);
+            let is_cut_off = open > 0
+                && !time_is_over
+                && tokio::time::timeout(PAUSE, signals.next()).await.is_ok();
+            if open == 0 || time_is_over || is_cut_off {
+                self.aborted += open;
+                if open > 0 {
+                    warn!(
+                        "connections still open in processes that the program has left running: {open}; these go on, and that counts as aborted"
+                    );
+                }
+                return;
+            }
+        }
+    }
+
+    fn left_waiting(&mut self, socket: &Socket) {
+        self.waiting = socket.count_waiting();
+        if self.waiting > 0 {
+            warn!(
+                "clients or datagrams that still waited for the program, and are lost: {}",
+                self.waiting
+            );
+        }
+    }
+}
+
+/// How many connections of the socket are open, with their clients there. `None` where that cannot be
+/// known.
+fn connections(socket: &Socket) -> Option<u64> {
+    if socket.kind() == Kind::Datagram {
+        return None;
+    }
+    let table = diag::dump().ok()?;
+    // sock_diag(7) has 32 bits of it, and the kernel gives no more to sockets.
+    let inode = rustix::fs::fstat(socket).ok()?.st_ino as u32;
+    let listener = table.iter().find(|entry| entry.inode == inode)?;
+    let is_open = |entry: &&Entry| {
+        // Without an inode it has not been accepted.
+        entry.state == State::Connected && entry.inode != 0 && entry.peer != Some(0)
+    };
+    let ours = |entry: &&Entry| entry.name == listener.name && entry.file == listener.file;
+    Some(table.iter().filter(is_open).filter(ours).count() as u64)
 }

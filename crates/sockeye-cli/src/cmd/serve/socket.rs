@@ -5,8 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use sockeye::adopt::AdoptError;
+use sockeye::ancillary::RecvError;
 use sockeye::takeover::TakeoverError;
 use sockeye::{Address, Claim, Datagram, Kind, Listener, Peer, SeqPacketListener, Takeover};
+
+use super::descriptors::Passed;
 
 pub(super) enum Socket {
     Stream(Listener),
@@ -96,6 +99,36 @@ impl Socket {
             Self::SeqPacket(listener) => listener.has_waiting(),
             Self::Datagram(socket) => socket.has_waiting(),
         }
+    }
+
+    /// How many wait, at a socket that is about to be closed and refuses newcomers.
+    pub(super) fn count_waiting(&self) -> u64 {
+        let mut count = 0;
+        // A program may have made the socket block.
+        while self.has_waiting().unwrap_or(false) {
+            let taken = match self {
+                Self::Stream(listener) => listener.accept_waiting().map(|taken| taken.is_some()),
+                Self::SeqPacket(listener) => listener.accept_waiting().map(|taken| taken.is_some()),
+                Self::Datagram(socket) => match socket.recv_waiting(&mut []) {
+                    Ok(None) => Ok(false),
+                    Ok(Some(received)) => {
+                        drop(Passed(received.descriptors));
+                        Ok(true)
+                    }
+                    Err(RecvError::TooLong { .. }) => Ok(true),
+                    Err(error) => Err(error.into()),
+                },
+            };
+            match taken {
+                Ok(true) => count += 1,
+                Ok(false) => break,
+                // One that refuses newcomers has no more.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+                // How many more there are cannot be told, but there is one.
+                Err(_) => return count + 1,
+            }
+        }
+        count
     }
 
     pub(super) fn refuse_newcomers(&mut self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::{script, serving};
-use crate::support::{Client, Place, Server, python};
+use crate::support::{Client, Ending, Place, Server, python, run};
 
 /// Accepts as many connections as it is told and says what it was given.
 const ACCEPT: &str = r#"
@@ -69,7 +69,9 @@ fn one_program_serves_all_and_is_started_again() {
     assert_eq!(ending.code, Some(0), "{ending:#?}");
     assert_eq!(ending.left, Vec::<std::path::PathBuf>::new());
     assert!(
-        ending.stderr.ends_with("stopped: program starts 2\n"),
+        ending
+            .stderr
+            .ends_with("stopped: program starts 2, waiting 0, aborted 0\n"),
         "{}",
         ending.stderr
     );
@@ -86,8 +88,97 @@ fn a_program_that_ends_at_once_is_started_ever_more_seldom() {
             .stderr
             .line(pause, |line| line.ends_with(pause));
     }
-    assert_eq!(server.stop().code, Some(0));
+    has_lost(&server.stop(), 1, 0);
     client.is_cut();
+}
+
+/// Exit 7, and what the report says of clients who were not served.
+#[track_caller]
+fn has_lost(ending: &Ending, waiting: u64, aborted: u64) {
+    assert_eq!(ending.code, Some(7), "{ending:#?}");
+    let report = format!(", waiting {waiting}, aborted {aborted}\n");
+    assert!(ending.stderr.ends_with(&report), "{ending:#?}");
+}
+
+#[test]
+fn clients_that_come_with_the_signal_count() {
+    for kind in ["unix", "seqpacket", "dgram"] {
+        let place = Place::new();
+        let mut command = Server::command(&["--inetd-listener"]);
+        command.arg(format!("{kind}:{}", place.socket().display()));
+        let mut server = Server::started_by(command.args(["--", "cat"]), place.socket());
+        server.process.freeze();
+        for _ in 0..2 {
+            let mut send = crate::support::sockeye();
+            send.args(["send", "--timeout", "10ms"]);
+            let address = format!("{kind}:{}", place.socket().display());
+            run(send.args([&address, "x"])).fails(6, &[]);
+        }
+        server.terminate();
+        server.process.thaw();
+        let ending = server.ending();
+        has_lost(&ending, 2, 0);
+        assert!(
+            ending.stderr.contains("that still waited for the program"),
+            "{ending:#?}"
+        );
+    }
+}
+
+/// It has taken one of three.
+#[test]
+fn connections_of_a_program_that_dies_of_our_signal_count() {
+    let place = Place::new();
+    let Some(mut server) = accepting(&place, &[], "2") else {
+        return;
+    };
+    let mut clients: Vec<_> = (0..3).map(|_| server.client()).collect();
+    clients[0].line();
+    has_lost(&server.stop(), 2, 1);
+    for client in &mut clients {
+        client.rest_or_reset();
+    }
+}
+
+#[test]
+fn connections_that_a_program_has_left_open_are_waited_for_and_count() {
+    const LEAVES: &str = r#"
+import os, socket
+connection, _ = socket.socket(fileno=3).accept()
+if os.fork() == 0:
+    os.close(1), os.close(2)
+    connection.sendall(b"up\n")
+    connection.sendall(connection.recv(99))
+"#;
+    let Some(python) = python(LEAVES) else {
+        return;
+    };
+    for (drain, waits) in [("60s", true), ("100ms", false)] {
+        let place = Place::new();
+        let mut command = Server::command(&["--inetd-listener", "--drain", drain]);
+        command.arg(place.socket()).arg("--");
+        command.arg(python.get_program()).args(python.get_args());
+        let mut server = Server::started_by(&mut command, place.socket());
+        let mut client = server.client();
+        assert_eq!(client.line(), "up");
+        server
+            .process
+            .stderr
+            .line("its end", |line| line.ends_with("exit status: 0"));
+        server.terminate();
+        if waits {
+            // A client that looks whether it is refused would start the program.
+            server
+                .process
+                .stderr
+                .line("the drain", |line| line.contains("stopping on"));
+            client.send("late\n");
+            assert_eq!(client.line(), "late");
+            assert_eq!(server.ending().code, Some(0));
+        } else {
+            has_lost(&server.ending(), 0, 1);
+        }
+    }
 }
 
 #[test]
