@@ -302,7 +302,7 @@ fn a_watched_listing_tells_how_many_rows_the_screen_has_no_room_for() {
     let paths: Vec<_> = (0..40).map(|i| place.at(format!("{i}"))).collect();
     let listeners: Vec<_> = paths.iter().map(UnixListener::bind).collect();
     assert!(listeners.iter().all(Result::is_ok), "fresh paths");
-    let (mut master, slave) = terminal(80);
+    let (mut master, slave) = terminal(80, 24);
     let mut watching = ls(["--watch=50ms"]);
     let child = watching.args(&paths).stdout(slave).spawn();
     let mut child = child.expect("it starts");
