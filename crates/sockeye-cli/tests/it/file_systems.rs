@@ -145,3 +145,11 @@ fn an_access_list_that_stays_is_named_and_nothing_is_left() {
         );
     }
 }
+
+#[test]
+fn a_file_system_of_the_kernel_takes_no_sockets() {
+    for (path, kind) in [("/proc/x.sock", "(proc)"), ("/sys/x.sock", "(sysfs)")] {
+        let failed = run(crate::support::sockeye().args(["serve", path]));
+        failed.fails(1, &["the file system of ", kind, "cannot hold sockets"]);
+    }
+}

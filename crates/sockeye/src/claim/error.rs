@@ -253,6 +253,11 @@ impl fmt::Display for ClaimError {
                 mode_and_owner,
             } => {
                 write!(f, "the directory {}", quoted(directory))?;
+                if self.errno() == Some(Errno::ROFS) {
+                    return f.write_str(
+                        " is on a file system that is mounted read-only; choose a directory on another one, such as /run",
+                    );
+                }
                 if let Some((mode, owner)) = mode_and_owner {
                     write!(f, " (mode {mode:04o}, owner uid {})", Shown(*owner))?;
                 }

@@ -131,10 +131,30 @@ impl Place {
             errno,
             Errno::PERM | Errno::NOSYS | Errno::INVAL | Errno::IO | Errno::OPNOTSUPP
         );
-        let wanted = Access::WRITE_OK | Access::EXEC_OK;
         may_mean_it
-            && accessat(&self.directory, ".", wanted, AtFlags::EACCESS).is_ok()
+            && self.may_be_written()
             && socket::autobound(SocketFlags::empty()).err() != Some(errno)
+    }
+
+    /// Whether only the kernel makes files there, whatever the mode.
+    fn is_of_the_kernel(&self) -> bool {
+        const KINDS: [&str; 8] = [
+            "proc",
+            "sysfs",
+            "devpts",
+            "cgroup",
+            "cgroup2",
+            "debugfs",
+            "tracefs",
+            "securityfs",
+        ];
+        let found = mounts::file_system_of(&self.directory);
+        found.is_some_and(|kind| KINDS.contains(&kind.as_str()))
+    }
+
+    fn may_be_written(&self) -> bool {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        accessat(&self.directory, ".", wanted, AtFlags::EACCESS).is_ok()
     }
 
     /// Removes the empty file that some file systems without sockets make before bind(2) fails. It
@@ -171,7 +191,14 @@ impl Place {
     /// The error for a directory that does not let us make or remove a file.
     pub(super) fn denies(&self, address: &Address, errno: Errno) -> ClaimError {
         let kind = match errno {
-            // What /proc and its like say.
+            Errno::NOENT if self.is_removed() => ClaimErrorKind::ParentMissing(parent_of(address)),
+            // Though the mode permits it, to root at least.
+            Errno::ACCESS | Errno::PERM | Errno::NOENT if self.is_of_the_kernel() => {
+                ClaimErrorKind::NoSockets {
+                    directory: parent_of(address),
+                    file_system: mounts::file_system_of(&self.directory),
+                }
+            }
             Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT => {
                 ClaimErrorKind::ParentDenies {
                     directory: parent_of(address),
