@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
+
 use super::error::{ClaimError, ClaimErrorKind};
 use super::ownership::Ownership;
 use super::place::FileIdentity;
@@ -32,11 +34,7 @@ impl Ownership {
         if !self.lock.is_current(&self.place).map_err(io)? {
             self.lock = lock::take(&address, &self.place)?;
         }
-        let control = self.control.as_ref().map(|control| {
-            let now = control.place.look_at(&control.place.base);
-            now.map(|now| now.is_some())
-        });
-        if control.transpose().map_err(io)? == Some(false)
+        if self.lacks_control().map_err(io)?
             && let Some(control) = control_address(&address)
         {
             if let Err(error) = control::publish(&control, self) {
@@ -54,6 +52,17 @@ impl Ownership {
             None => renewed.listener = Some(self.publish()?),
         }
         Ok(())
+    }
+
+    /// Whether the control socket has lost its file. What somebody else has put there is in the way
+    /// of a new one.
+    fn lacks_control(&self) -> Result<bool, Errno> {
+        let Some(control) = &self.control else {
+            return Ok(false);
+        };
+        let now = control.place.look_at(&control.place.base)?;
+        let now = now.map(|now| FileIdentity::of(&now));
+        Ok(now.is_none() || now != control.file)
     }
 
     fn publish(&mut self) -> Result<OwnedFd, ClaimError> {

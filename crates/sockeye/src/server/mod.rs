@@ -25,7 +25,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::{Connection, Slot};
@@ -33,6 +32,7 @@ pub use echo::echo;
 pub use limits::LimitError;
 pub use messages::Messages;
 pub use records::{Record, Records};
+pub use renewal::Renew;
 pub use tally::Report;
 
 use crate::listener::{Accepted, Listening};
@@ -93,7 +93,7 @@ pub struct Server {
     grace: Duration,
     cut_off: CancellationToken,
     handed_over: Option<Arc<HandedOver>>,
-    renew: Option<Arc<Notify>>,
+    renew: Option<Renew>,
     once: bool,
 }
 
@@ -185,12 +185,12 @@ impl Server {
         self
     }
 
-    /// Makes the files of the address anew, when `asked` is notified, that somebody has removed (a
-    /// cleaner of temporary directories, say). Before the listener is offered to a successor that is
-    /// done anyway; but without its control socket a successor does not find the server.
+    /// Makes the files of the address anew, when [`Renew::ask`] is called, that somebody has removed
+    /// (a cleaner of temporary directories, say). Before the listener is offered to a successor that
+    /// is done anyway; but without its control socket a successor does not find the server.
     #[must_use]
-    pub fn renew_files(mut self, asked: Arc<Notify>) -> Self {
-        self.renew = Some(asked);
+    pub fn renew_files(mut self, renew: Renew) -> Self {
+        self.renew = Some(renew);
         self
     }
 

@@ -1,21 +1,52 @@
-//! [`Renewal`]: when removed files of the address are made anew.
+//! [`Renew`] and [`Renewal`]: removed files of the address are made anew.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::log;
-use crate::claim::ClaimErrorKind;
+use crate::claim::{ClaimError, ClaimErrorKind};
 use crate::listener::{Accepted, Listening};
 
 /// Between two attempts while somebody else has the lock, and how many there are.
 const PAUSE: Duration = Duration::from_millis(10);
 const TRIES: u32 = 20;
 
+/// Has a server look after its files; given to it with
+/// [`Server::renew_files`](super::Server::renew_files).
+#[derive(Debug, Clone, Default)]
+pub struct Renew(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    asked: Notify,
+    /// Why it has failed, if it has, each time that it was done.
+    done: watch::Sender<Option<Arc<ClaimError>>>,
+}
+
+impl Renew {
+    /// Has the server make its files anew where somebody has removed them, and waits until it has;
+    /// for ever where no server runs.
+    ///
+    /// # Errors
+    /// Where they could not be made: somebody else may have the path by now.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves it to the server.
+    pub async fn ask(&self) -> Result<(), Arc<ClaimError>> {
+        let mut done = self.0.done.subscribe();
+        self.0.asked.notify_one();
+        // It is never closed, since we hold it.
+        let _ = done.changed().await;
+        let failed = done.borrow().clone();
+        failed.map_or(Ok(()), Err)
+    }
+}
+
 pub(super) struct Renewal {
-    asked: Option<Arc<Notify>>,
+    asked: Option<Renew>,
     /// When to try it once more, and how often that was done.
     again: Option<(Instant, u32)>,
     /// Whether it was said that it failed.
@@ -23,7 +54,7 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
-    pub(super) fn new(asked: Option<Arc<Notify>>) -> Self {
+    pub(super) fn new(asked: Option<Renew>) -> Self {
         Self {
             asked,
             again: None,
@@ -35,7 +66,7 @@ impl Renewal {
     pub(super) async fn is_due(&self) {
         match (self.again, &self.asked) {
             (Some((at, _)), _) => tokio::time::sleep_until(at).await,
-            (None, Some(asked)) => asked.notified().await,
+            (None, Some(renew)) => renew.0.asked.notified().await,
             (None, None) => std::future::pending().await,
         }
     }
@@ -45,17 +76,29 @@ impl Renewal {
         let tries = self.again.take().map_or(0, |(_, tries)| tries);
         let (has_new_control, result) = listener.renew();
         match result {
-            Ok(()) => self.is_told = false,
+            Ok(()) => {
+                self.is_told = false;
+                self.answer(None);
+            }
             Err(error) => {
                 let is_locked = matches!(error.kind(), ClaimErrorKind::Locked { .. });
                 // A successor locks the path, too, before it finds that there is a server.
                 if is_locked && tries < TRIES {
                     self.again = Some((Instant::now() + PAUSE, tries + 1));
-                } else if !std::mem::replace(&mut self.is_told, true) {
-                    log::not_renewed(&error);
+                } else {
+                    if !std::mem::replace(&mut self.is_told, true) {
+                        log::not_renewed(&error);
+                    }
+                    self.answer(Some(error));
                 }
             }
         }
         has_new_control
+    }
+
+    fn answer(&self, failed: Option<ClaimError>) {
+        if let Some(renew) = &self.asked {
+            renew.0.done.send_replace(failed.map(Arc::new));
+        }
     }
 }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::address::quoted;
 use sockeye::adopt::AdoptError;
-use sockeye::server::{Report, Server};
+use sockeye::server::{Renew, Report, Server};
 use sockeye::{Address, Kind, Name, Peer, Program, Takeover, peer};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -170,7 +170,7 @@ async fn serve(
     let watch = tokio::spawn(watch);
     let output = tokio::spawn(Arc::clone(&handler).watch_output());
     let handed_over = CancellationToken::new();
-    let renew = Arc::default();
+    let renew = Renew::default();
     let restarts = restart.map(|hangup| {
         let restart = Restart {
             pending: Arc::clone(&pending),
@@ -180,7 +180,7 @@ async fn serve(
             address: args.address.clone(),
             notify: Arc::clone(&notify),
             handed_over: handed_over.clone(),
-            renew: Arc::clone(&renew),
+            renew: renew.clone(),
         };
         tokio::spawn(restart.on_each(hangup))
     });
@@ -200,7 +200,7 @@ async fn serve(
     let allowed = Allowed::new(&args.allow_users, &args.allow_groups);
     let server = || {
         let server = server(args, allowed.clone()).cut_off(cut_off.clone());
-        let server = server.renew_files(Arc::clone(&renew));
+        let server = server.renew_files(renew.clone());
         server.handed_over(hand_over.clone())
     };
     let stopped = || stop.cancelled();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use sockeye::Address;
-use sockeye::claim::{CONTROL_SUFFIX, LOCK_SUFFIX};
+use sockeye::server::Renew;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// How long its end may take then: a process can hang in the kernel.
 const END: Duration = Duration::from_secs(2);
 
-/// Between two looks at the files.
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long the server may take to look after its files.
+const RENEWAL: Duration = Duration::from_secs(2);
 
 /// The process that is to take over, until it has or has ended. A server that is told to stop stops
 /// it first: it would find nobody, and serve on.
@@ -64,7 +64,7 @@ pub(super) struct Restart {
     pub(super) notify: Arc<Notify>,
     pub(super) handed_over: CancellationToken,
     /// Has the server make its files anew, where one was removed.
-    pub(super) renew: Arc<tokio::sync::Notify>,
+    pub(super) renew: Renew,
 }
 
 impl Restart {
@@ -89,11 +89,17 @@ impl Restart {
                 "cannot restart on SIGHUP: this is process 1, whose end ends all others".to_owned(),
             );
         }
-        if !self.files_are_there().await {
-            return Err(format!(
-                "cannot restart on SIGHUP: files of {} were removed and are not made anew",
-                self.address
-            ));
+        // Without its files the new process would find nobody and claim the path beside us, and with
+        // those of somebody else it would take over from them.
+        match tokio::time::timeout(RENEWAL, self.renew.ask()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(format!("cannot restart on SIGHUP: {error}")),
+            Err(_) => {
+                return Err(format!(
+                    "cannot restart on SIGHUP: files of {} were removed and are not made anew",
+                    self.address
+                ));
+            }
         }
         let started = self.start();
         let mut child = started.map_err(|error| format!("cannot restart on SIGHUP: {error}"))?;
@@ -118,25 +124,6 @@ impl Restart {
         };
         self.pending.set(None);
         outcome
-    }
-
-    /// Has the server make its files anew, where one was removed: the new process would find nobody
-    /// and claim the path beside us.
-    async fn files_are_there(&self) -> bool {
-        let suffixes = ["", LOCK_SUFFIX, CONTROL_SUFFIX];
-        let is_there = |suffix: &str| {
-            let mut path = self.address.path()?.as_os_str().to_owned();
-            path.push(suffix);
-            std::fs::symlink_metadata(path).ok()
-        };
-        for _ in 0..100 {
-            if suffixes.iter().all(|suffix| is_there(suffix).is_some()) {
-                return true;
-            }
-            self.renew.notify_one();
-            tokio::time::sleep(PAUSE).await;
-        }
-        false
     }
 
     /// The file that has the name by which we were started, so that an upgraded one is found, with

@@ -74,6 +74,25 @@ fn without_lock_or_socket_file_another_one_takes_over() {
 }
 
 #[test]
+fn a_server_whose_path_another_one_has_claimed_does_not_restart() {
+    let place = Place::new();
+    let mut server = Server::start(place.socket(), TAKEOVER);
+    for file in files(&place) {
+        fs::remove_file(file).expect("it is there");
+    }
+    let mut other = Server::start(place.socket(), TAKEOVER);
+    server.process.signal(Signal::HUP);
+    let said = server.process.stderr.line("the reason", |line| {
+        line.contains("cannot restart on SIGHUP")
+    });
+    assert!(said.contains("still serving"), "{said}");
+    assert_eq!(other.ask("hello\n").trim_end(), REPLY);
+    assert_eq!(server.stop().code, Some(0));
+    assert!(are_there(&place), "{:?}", place.names());
+    other.stop().is_clean();
+}
+
+#[test]
 fn what_a_stranger_has_put_at_the_path_is_left() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), TAKEOVER);

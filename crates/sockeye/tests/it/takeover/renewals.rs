@@ -1,35 +1,63 @@
 //! Files of a server that runs, removed and made anew.
 
-use std::sync::Arc;
-
-use tokio::sync::Notify;
+use sockeye::server::Renew;
 
 use super::*;
 
 /// A server that makes its files anew when it is asked to.
-async fn renewing(place: &Place) -> (Running, Arc<Notify>) {
-    let asked = Arc::<Notify>::default();
-    let server = Server::new().renew_files(Arc::clone(&asked));
+async fn renewing(place: &Place) -> (Running, Renew) {
+    let renew = Renew::default();
+    let server = Server::new().renew_files(renew.clone());
     let listener = listen(&place.address()).await;
-    (Running::start(server, listener, echo_lines), asked)
+    (Running::start(server, listener, echo_lines), renew)
 }
 
-/// Asks for it, and waits until it has come to an end.
-async fn renew(asked: &Notify) {
-    asked.notify_one();
-    settled().await;
+#[tokio::test]
+async fn a_path_that_somebody_else_has_claimed_is_left_to_them() {
+    let place = Place::new();
+    let (first, renew) = renewing(&place).await;
+    in_time(renew.ask()).await.unwrap();
+    for file in [place.socket(), place.lock(), control(&place)] {
+        fs::remove_file(file).unwrap();
+    }
+    let second = serve(&place.address()).await;
+    let error = in_time(renew.ask()).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ClaimErrorKind::Locked { .. }),
+        "{error}"
+    );
+    first.report().await;
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("hello").await, "hello");
+    drop(client);
+    second.report().await;
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn a_strangers_socket_in_place_of_the_control_socket_is_told_of() {
+    let place = Place::new();
+    let (first, renew) = renewing(&place).await;
+    fs::remove_file(control(&place)).unwrap();
+    let stranger = std::os::unix::net::UnixListener::bind(control(&place)).unwrap();
+    let error = in_time(renew.ask()).await.unwrap_err();
+    assert!(error.to_string().contains("takeover"), "{error}");
+    drop(stranger);
+    in_time(renew.ask()).await.unwrap();
+    first.report().await;
+    place.assert_empty();
 }
 
 #[tokio::test]
 async fn a_control_socket_is_listened_at_though_the_socket_file_could_not_be_made_anew() {
     let place = Place::new();
-    let (first, asked) = renewing(&place).await;
+    let (first, renew) = renewing(&place).await;
     let mut begun = Client::connect(&place.address()).await;
     assert_eq!(begun.ask("one").await, "one");
     fs::remove_file(place.socket()).unwrap();
     fs::remove_file(control(&place)).unwrap();
     fs::write(place.socket(), "a stranger's").unwrap();
-    renew(&asked).await;
+    in_time(renew.ask()).await.unwrap_err();
     assert!(control(&place).exists());
     fs::remove_file(place.socket()).unwrap();
     let second = serve(&place.address()).await;
@@ -53,9 +81,9 @@ fn listeners_of(place: &Place) -> usize {
 #[tokio::test]
 async fn of_sockets_that_have_lost_their_file_a_few_are_kept_and_those_with_clients() {
     let place = Place::new();
-    let asked = Arc::<Notify>::default();
+    let renew = Renew::default();
     let server = Server::new().max_connections(1);
-    let server = server.renew_files(Arc::clone(&asked));
+    let server = server.renew_files(renew.clone());
     let server = Running::start(server, listen(&place.address()).await, echo_lines);
     // The only connection that it may have, so that the others wait.
     let mut only = Client::connect(&place.address()).await;
@@ -69,7 +97,7 @@ async fn of_sockets_that_have_lost_their_file_a_few_are_kept_and_those_with_clie
             first = Some(Client::connect(&by_link(0)).await);
         }
         fs::remove_file(place.socket()).unwrap();
-        renew(&asked).await;
+        in_time(renew.ask()).await.unwrap();
         assert!(place.socket().exists());
         // The kernel may leave some out while others come and go.
         assert!(listeners_of(&place) <= 5);
