@@ -48,6 +48,12 @@ fn read(
     is_there: impl Fn(&Path) -> bool,
     neither: impl Fn(Address, Address) -> Address,
 ) -> Result<Address, AddressError> {
+    // After `--` a name may begin with a dash; as an answer shows it, it can be typed without.
+    let dashed = [b"./", text.as_bytes()].concat();
+    let text = match text.as_bytes() {
+        [b'-', _, ..] => OsStr::from_bytes(&dashed),
+        _ => text,
+    };
     if let Some(printed) = without_quotes(text) {
         return Address::parse(printed);
     }
@@ -129,6 +135,12 @@ mod tests {
         assert_eq!(path(&found), b"/nowhere/caf\xe9");
         let found = to_look_for("/nowhere/caf\\e9".as_ref()).unwrap();
         assert_eq!(path(&found), b"/nowhere/caf\\e9");
+    }
+
+    #[test]
+    fn a_name_that_begins_with_a_dash_is_shown_as_it_can_be_typed() {
+        assert_eq!(to_call("-x".as_ref()).unwrap().to_string(), "./-x");
+        assert!(to_call("-".as_ref()).is_err());
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(crate) struct Bench {
         long = "connections",
         value_name = "N",
         value_delimiter = ',',
-        value_parser = clap::value_parser!(u32).range(1..=100_000)
+        value_parser = connections
     )]
     connections: Vec<u32>,
 
@@ -323,6 +323,13 @@ fn time(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("with 0 nothing would be measured".to_owned()),
         time if time > Duration::from_secs(3600) => Err("write at most 1h".to_owned()),
         time => Ok(time),
+    }
+}
+
+fn connections(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 1..=100_000) => Ok(number),
+        _ => Err("write a whole number of connections, 1 to 100000".to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use sockeye::{Address, AddressError, Kind, Name};
 
 use super::address::to_look_for;
 use super::column::Column;
-use super::values::{duration, uid};
+use super::values::{duration, pid, uid, whole};
 
 const EXAMPLES: &str = "\
 In text, ? is what is not known and - is what there is not. In JSON the first
@@ -72,7 +72,7 @@ pub(crate) struct Ls {
     pub(crate) connections: bool,
 
     /// Of all sockets, those that process P has open; may be repeated
-    #[arg(long = "pid", value_name = "P", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long = "pid", value_name = "P", value_parser = pid)]
     pub(crate) pids: Vec<i32>,
 
     /// Of all sockets, those of user U; may be repeated
@@ -80,7 +80,7 @@ pub(crate) struct Ls {
     pub(crate) users: Vec<u32>,
 
     /// Of all sockets, the one with inode number N; may be repeated
-    #[arg(long = "inode", value_name = "N")]
+    #[arg(long = "inode", value_name = "N", value_parser = whole::<u32>)]
     pub(crate) inodes: Vec<u32>,
 
     /// Of all sockets, those of this kind; may be repeated

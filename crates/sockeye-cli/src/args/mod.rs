@@ -42,7 +42,8 @@ Addresses: [kind:]name
   \"/a b\\xff\"                as sockeye prints a path that has blanks, a
                             backslash or bytes that are not text (quote it once
                             more for the shell); without quotes a path is taken
-                            as it is
+                            as it is, or, where nothing is there, with its
+                            escapes undone
 Kinds: stream (the default; also unix), seqpacket, dgram (datagram)
 
 Exit status:

@@ -7,7 +7,8 @@ use sockeye::{Address, IfExists, Kind};
 
 use super::address::bound;
 use super::values::{
-    Framing, Owner, Policy, Tradition, count, duration, gid, mode, owner, size, timeout, uid,
+    Framing, Owner, Policy, Tradition, count, duration, fd, gid, mode, owner, size, timeout, uid,
+    whole,
 };
 use crate::exit::{Exit, failure};
 
@@ -108,7 +109,7 @@ pub(crate) struct Serve {
 
     /// How many connections may wait to be accepted (the kernel's own limit
     /// is net.core.somaxconn)
-    #[arg(long, value_name = "N", default_value_t = 4096)]
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = whole::<u32>)]
     pub(crate) backlog: u32,
 
     /// Serve at most N connections at a time; others wait in the backlog. With
@@ -202,7 +203,7 @@ pub(crate) struct Serve {
     pub(crate) end_with_parent: Option<i32>,
 
     /// Write a newline to descriptor N once clients can connect
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(RawFd).range(0..))]
+    #[arg(long, value_name = "N", value_parser = fd)]
     pub(crate) ready_fd: Option<RawFd>,
 
     /// Start PROGRAM once, at the first connection, with the listening socket

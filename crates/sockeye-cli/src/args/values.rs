@@ -1,5 +1,8 @@
 //! The values that options take.
 
+use std::num::{IntErrorKind, ParseIntError};
+use std::os::fd::RawFd;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -83,10 +86,16 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         "GiB" | "G" => 1 << 30,
         _ => return Err("write a number of bytes, or KiB, MiB or GiB, as in 64KiB".to_owned()),
     };
-    let number: usize = number
-        .parse()
-        .map_err(|_| format!("{number:?} is not a whole number; write 64KiB or 1MiB"))?;
-    match number.checked_mul(factor) {
+    let number: Option<usize> = match number.parse() {
+        Ok(number) => Some(number),
+        Err(error) if is_too_large(&error) => None,
+        Err(_) => {
+            return Err(format!(
+                "{number:?} is not a whole number; write 64KiB or 1MiB"
+            ));
+        }
+    };
+    match number.and_then(|number| number.checked_mul(factor)) {
         Some(0) => Err("the size must be at least 1".to_owned()),
         Some(size) if u32::try_from(size).is_ok() => Ok(size),
         _ => Err("the size must be below 4GiB".to_owned()),
@@ -98,11 +107,38 @@ fn split_unit(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
+fn is_too_large(error: &ParseIntError) -> bool {
+    *error.kind() == IntErrorKind::PosOverflow
+}
+
 pub(crate) fn count(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("with 0 nobody would be served; omit the option for no limit".to_owned()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("write a whole number".to_owned()),
+    match whole(text)? {
+        0 => Err("with 0 nobody would be served; omit the option for no limit".to_owned()),
+        number => Ok(number),
+    }
+}
+
+/// A number of any type.
+pub(crate) fn whole<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| match is_too_large(&error) {
+        true => "the number is too large".to_owned(),
+        false => "write a whole number".to_owned(),
+    })
+}
+
+/// The id of a process.
+pub(crate) fn pid(text: &str) -> Result<i32, String> {
+    match whole(text)? {
+        ..1 => Err("write a whole number of at least 1".to_owned()),
+        pid => Ok(pid),
+    }
+}
+
+/// The number of a descriptor.
+pub(crate) fn fd(text: &str) -> Result<RawFd, String> {
+    match whole(text)? {
+        ..0 => Err("write a whole number of at least 0".to_owned()),
+        fd => Ok(fd),
     }
 }
 
@@ -192,6 +228,29 @@ mod tests {
         ] {
             assert!(size(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn whole_numbers_have_errors_in_our_words() {
+        assert_eq!(pid("7"), Ok(7));
+        assert_eq!(fd("0"), Ok(0));
+        assert_eq!(whole::<u32>("0"), Ok(0));
+        for bad in ["abc", "", "1.5", "-1", "0x1"] {
+            let errors = [
+                whole::<u32>(bad).unwrap_err(),
+                pid(bad).unwrap_err(),
+                fd(bad).unwrap_err(),
+                count(bad).unwrap_err(),
+            ];
+            for error in errors {
+                assert!(error.starts_with("write a whole number"), "{bad}: {error}");
+            }
+        }
+        let huge = "5000000000000000000000";
+        for error in [whole::<u32>(huge).unwrap_err(), pid(huge).unwrap_err()] {
+            assert_eq!(error, "the number is too large");
+        }
+        assert_eq!(size(huge).unwrap_err(), "the size must be below 4GiB");
     }
 
     #[test]

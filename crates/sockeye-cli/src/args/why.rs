@@ -2,7 +2,7 @@ use clap::Args;
 use sockeye::Address;
 
 use super::address::called;
-use super::values::uid;
+use super::values::{pid, uid};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +40,7 @@ pub(crate) struct Why {
 
     /// Look at the permissions that process PID has: its groups, capabilities,
     /// root directory and namespaces
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "user")]
+    #[arg(short, long, value_name = "PID", value_parser = pid, conflicts_with = "user")]
     pub(crate) pid: Option<i32>,
 
     /// Connect once, as yourself, and hang up: the server sees an empty

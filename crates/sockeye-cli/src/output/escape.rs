@@ -46,7 +46,7 @@ pub(crate) fn quoted(bytes: &[u8]) -> impl Display {
 
 /// An address as [`sockeye::Address`] prints it, in one word. In quotes, which the command line takes
 /// back, where there are blanks, and where there are escapes in a path: without quotes a path is
-/// taken as it is there.
+/// taken as it is there, or, where nothing is there, with its escapes undone.
 pub(crate) fn address(address: &str) -> impl Display {
     let plain = |c: char| !c.is_whitespace() && c != '"';
     let is_plain = !has_escapes(address) && address.chars().all(plain) && address != "?";

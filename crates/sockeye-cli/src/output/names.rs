@@ -46,7 +46,8 @@ fn read(file: &File) -> Option<Vec<u8>> {
     // TASK_COMM_LEN is 16, a kernel thread's name may be up to 64
     let mut name = [0; 64];
     let length = file.read_at(&mut name, 0).ok()?;
-    Some(name[..length].trim_ascii_end().to_vec())
+    let name = &name[..length];
+    Some(name.strip_suffix(b"\n").unwrap_or(name).to_vec())
 }
 
 #[cfg(test)]

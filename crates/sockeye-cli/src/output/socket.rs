@@ -65,6 +65,8 @@ pub(crate) fn path_address(path: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(path) {
         Ok(path) if path.starts_with('/') && path.chars().all(is_plain) => path.into(),
         _ => match Address::from_path(OsStr::from_bytes(path)) {
+            // Bare, it would be read as an option.
+            Ok(address) if path.starts_with(b"-") => format!("./{address}").into(),
             Ok(address) => address.to_string().into(),
             Err(_) => escaped(OsStr::from_bytes(path)).to_string().into(),
         },
@@ -110,7 +112,11 @@ pub(crate) fn address_base64(name: &BoundName) -> Option<String> {
         BoundName::Path(path) => (b"", path),
         BoundName::Abstract(name) => (b"\0", name),
     };
-    let is_plain = str::from_utf8(bytes).is_ok() && !json_address(name).starts_with('"');
+    let shown = json_address(name);
+    let is_plain = match name {
+        BoundName::Path(path) => shown.as_bytes() == path,
+        BoundName::Abstract(name) => str::from_utf8(name).is_ok(),
+    };
     (!is_plain).then(|| STANDARD.encode([lead, bytes].concat()))
 }
 
@@ -327,6 +333,9 @@ mod tests {
         assert_eq!(address(&path(b"/caf\\xe9")), "/caf\\\\xe9");
         assert_eq!(address(&path(b"app.sock")), "app.sock");
         assert_eq!(address(&path(b"@x")), "./@x");
+        assert_eq!(address(&path(b"-x")), "./-x");
+        assert_eq!(address(&path(b"--json\xff")), "./--json\\xff");
+        assert_eq!(address_base64(&path(b"-x")).as_deref(), Some("LXg="));
         assert_eq!(address(&path(b"/\xff")), "/\\xff");
         assert_eq!(
             address(&BoundName::Abstract(b"a\0\xff".to_vec())),

@@ -150,18 +150,21 @@ fn write(f: &mut fmt::Formatter<'_>, bytes: &[u8], backslash: &str) -> fmt::Resu
 }
 
 /// Whether a character shows nothing by itself, or changes how its neighbours are shown: control
-/// characters, line and paragraph separators, what sets the direction of a text (UAX #9), and what
-/// has no width (`Default_Ignorable_Code_Point` and `Cf` of Unicode 16).
+/// characters, line and paragraph separators, what sets the direction of a text (UAX #9), what
+/// has no width (`Default_Ignorable_Code_Point` and `Cf` of Unicode 16), the empty Braille pattern
+/// and noncharacters.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
     }
-    matches!(c,
+    let is_noncharacter = u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c);
+    is_noncharacter
+        || matches!(c,
         '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}'
         | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'
         | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
         | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
@@ -199,11 +202,11 @@ mod tests {
 
     #[test]
     fn what_has_no_shape_of_its_own_is_escaped() {
-        let hidden = "\0\n\x1b\x7f\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{200f}\u{2028}\u{202e}\u{2060}\u{2066}\u{2069}\u{feff}\u{e0041}";
+        let hidden = "\0\n\x1b\x7f\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{200f}\u{2028}\u{202e}\u{2060}\u{2066}\u{2069}\u{feff}\u{e0041}\u{2800}\u{fdd0}\u{fdef}\u{ffff}\u{1fffe}\u{10ffff}";
         for c in hidden.chars() {
             assert!(is_hidden(c), "{c:?}");
         }
-        for c in "aß☺ é\u{301}日\u{a0}א\u{2000}".chars() {
+        for c in "aß☺ é\u{301}日\u{a0}א\u{2000}\u{2801}\u{fdf0}".chars() {
             assert!(!is_hidden(c), "{c:?}");
         }
         assert_eq!(escaped("a\u{202e}b").to_string(), "a\\xe2\\x80\\xaeb");

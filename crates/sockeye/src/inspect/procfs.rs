@@ -32,7 +32,7 @@ pub(crate) fn command(pid: Pid) -> Option<Vec<u8>> {
     // TASK_COMM_LEN is 16, a kernel thread's name may be up to 64
     let mut name = [0; 64];
     let name = read(&format!("/proc/{}/comm", pid.as_raw_pid()), &mut name)?;
-    Some(name.trim_ascii_end().to_vec())
+    Some(name.strip_suffix(b"\n").unwrap_or(name).to_vec())
 }
 
 /// The effective user id of a process (proc_pid_status(5)).

@@ -19,7 +19,10 @@ pub(super) fn is_gone(pid: i32) -> bool {
 /// `process 4242 (postgres)`
 pub(super) fn process(pid: i32) -> String {
     match fs::read(format!("/proc/{pid}/comm")) {
-        Ok(name) => format!("process {pid} ({})", command(Some(name.trim_ascii_end()))),
+        Ok(name) => {
+            let name = name.strip_suffix(b"\n").unwrap_or(&name);
+            format!("process {pid} ({})", command(Some(name)))
+        }
         Err(_) => format!("process {pid}"),
     }
 }

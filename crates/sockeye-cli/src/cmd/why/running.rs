@@ -140,7 +140,7 @@ impl User {
                 pid,
                 name: fs::read(format!("/proc/{pid}/comm"))
                     .ok()
-                    .map(|name| name.trim_ascii_end().to_vec()),
+                    .map(|name| name.strip_suffix(b"\n").unwrap_or(&name).to_vec()),
                 directory: "/".into(),
                 network: None,
                 mapped: mapped(pid),

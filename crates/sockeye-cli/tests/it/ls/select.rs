@@ -246,3 +246,47 @@ fn a_client_in_another_network_namespace() {
         (row.expect("the accepted side")["state"] == "closed").then_some(())
     });
 }
+
+#[test]
+fn a_name_that_begins_with_a_dash_is_shown_as_it_can_be_typed() {
+    let place = Place::new();
+    let script = "import socket, sys
+held = [socket.socket(socket.AF_UNIX) for name in sys.argv[1:]]
+for s, name in zip(held, sys.argv[1:]): s.bind(name); s.listen()
+print('ready', flush=True); sys.stdin.read()";
+    let Some(mut server) = python(script) else {
+        return;
+    };
+    let names = ["-x", "--json"];
+    server.current_dir(place.dir());
+    let server = Process::spawn_piped(server.args(names));
+    server.stdout.line("ready", |line| line == "ready");
+    for name in names.map(|name| format!("./{name}")) {
+        let found = run(ls([&name]).current_dir(place.dir()));
+        let text = String::from_utf8(found.stdout).expect("text");
+        assert!(text.contains(&format!(" {name} ")), "{text}");
+        let found = run(ls(["--json", &name]).current_dir(place.dir()));
+        assert_eq!(objects(&found)[0]["address"], name.as_str());
+    }
+    let found = run(ls(["--", "-gone"]).current_dir(place.dir()));
+    assert!(found.stderr.contains("why ./-gone"), "{}", found.stderr);
+}
+
+#[test]
+fn the_name_of_a_process_keeps_its_blanks() {
+    let place = Place::new();
+    let path = place.socket();
+    let script = "import socket, sys
+open('/proc/self/comm', 'w').write('nginx ')
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+print('ready', flush=True); sys.stdin.read()";
+    let Some(mut server) = python(script) else {
+        return;
+    };
+    let server = Process::spawn_piped(server.arg(&path));
+    server.stdout.line("ready", |line| line == "ready");
+    let found = run(&mut ls([&path]));
+    let text = String::from_utf8(found.stdout).expect("text");
+    assert!(text.contains("/\"nginx \" "), "{text}");
+    assert_eq!(json([&path])[0]["holders"][0]["comm"], "nginx ");
+}
