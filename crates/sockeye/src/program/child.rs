@@ -70,7 +70,8 @@ impl Child {
     ///
     /// # Errors
     /// As [`Child::wait`]. [`io::ErrorKind::TimedOut`] where it has not ended a second after SIGKILL,
-    /// as in a system call that cannot be interrupted.
+    /// as in a system call that cannot be interrupted; [`io::ErrorKind::PermissionDenied`] where that
+    /// is because we may not signal it, as one that is setuid.
     ///
     /// # Cancel safety
     /// Dropping the future leaves it to run, or to be ended by another call.
@@ -81,8 +82,15 @@ impl Child {
         match tokio::time::timeout(AFTER_KILL, self.ended()).await {
             Ok(ended) => ended?,
             Err(_) => {
-                let why = "it does not end after SIGKILL";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                let killed = pidfd_send_signal(self.as_fd(), Signal::KILL);
+                let (kind, why) = match killed {
+                    Err(Errno::PERM) => (
+                        io::ErrorKind::PermissionDenied,
+                        "it may not be killed: Operation not permitted",
+                    ),
+                    _ => (io::ErrorKind::TimedOut, "it does not end after SIGKILL"),
+                };
+                return Err(io::Error::new(kind, why));
             }
         }
         self.reap()

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::Signals;
 use super::notify::Notify;
+use super::programs::goes_on;
 use super::socket::Socket;
 use crate::args::Serve;
 use crate::exit::Exit;
@@ -125,6 +126,9 @@ async fn end(
         },
         Err(error) => {
             lost.aborted += 1;
+            if goes_on(&error) {
+                return warn!("program {pid} still runs: {error}");
+            }
             return warn!("program {pid}: how it ended is not known: {error}");
         }
     };

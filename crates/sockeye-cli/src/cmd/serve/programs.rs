@@ -29,8 +29,9 @@ use crate::output::message::Sender;
 
 /// What a program has between SIGTERM and SIGKILL; `--help` says so.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long it may take until all is reaped: `GRACE`, and what the kernel needs after SIGKILL.
-pub(super) const END: Duration = Duration::from_secs(3);
+/// How long it may take until all is reaped, or known not to end: `GRACE`, the second that the kernel
+/// has after SIGKILL, and one to tell of it.
+pub(super) const END: Duration = Duration::from_secs(4);
 /// How long a connection waits for a program that cannot be started for now.
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -248,6 +249,9 @@ impl Programs {
             Ok(status) => {
                 self.say(|| info!("program {pid} for {}: {status}", sender()));
             }
+            Err(error) if goes_on(&error) => {
+                self.say(|| warn!("program {pid} for {} still runs: {error}", sender()));
+            }
             Err(error) => self.say(|| {
                 warn!(
                     "program {pid} for {}: how it ended is not known: {error}",
@@ -267,6 +271,14 @@ impl Programs {
     pub(super) fn tell_rest(&self) {
         tell_withheld(self.throttle.rest());
     }
+}
+
+/// Whether it is known that a program has not ended.
+pub(super) fn goes_on(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::TimedOut
+    )
 }
 
 /// Reads what a program prints, up to `most` bytes, until it has ended: what it leaves running may

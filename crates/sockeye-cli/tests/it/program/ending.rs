@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::script;
 use crate::support::{
-    Place, Process, Server, eventually, in_another_network, python, require_peer,
+    Place, Process, Server, copy_of_sockeye, eventually, in_another_network, is_root, python,
+    require_peer, set_mode, skipped,
 };
 
 /// Goes over to the process group of the server's parent, and takes no SIGTERM.
@@ -148,5 +149,52 @@ fn what_a_program_leaves_running_for_a_client_of_another_network_namespace_count
         }
         assert_eq!(server.ending().was_cut().aborted, 1);
         kill_process(left, Signal::KILL).expect("it is there");
+    }
+}
+
+/// It is setuid root, and the server is not.
+#[test]
+fn a_program_that_may_not_be_killed_is_told_of() {
+    if !is_root() {
+        return skipped("another user is needed: not root");
+    }
+    let (Some(setpriv), Some(sleep)) = (require_peer("setpriv"), require_peer("sleep")) else {
+        return;
+    };
+    for options in [&[][..], &["--inetd-listener"]] {
+        let place = Place::new();
+        let copy = copy_of_sockeye(&place);
+        let program = place.at("setuid");
+        fs::copy(&setpriv, &program).expect("our own place");
+        set_mode(&program, 0o4755);
+        let home = place.at("home");
+        fs::create_dir(&home).expect("our own place");
+        set_mode(&home, 0o777);
+        let other = ["--reuid", "64994", "--regid", "64994", "--clear-groups"];
+        let root = ["--reuid", "0", "--regid", "0", "--clear-groups"];
+        let mut command = Command::new(&setpriv);
+        command.args(other).arg(copy).args(["serve", "-v"]);
+        command.args(["--drain", "100ms"]).args(options);
+        command.arg(home.join("app.sock")).arg("--").arg(&program);
+        command.args(root).arg("/bin/sh").arg("-c");
+        // Its standard error would stay open, and be waited for here.
+        let script = "echo up $$ >&2; exec \"$0\" 1000 2>/dev/null >&2";
+        command.arg(script).arg(&sleep);
+        let mut server = Server::started_by(&mut command, home.join("app.sock"));
+        let client = server.client();
+        let up = server
+            .process
+            .stderr
+            .line("it runs", |line| line.starts_with("up "));
+        let program = &up["up ".len()..];
+        let ending = server.stop();
+        drop(client);
+        kill_process(pid(program), Signal::KILL).expect("it goes on");
+        let told = format!("program {program} ");
+        let line = ending.stderr.lines().find(|line| {
+            line.contains(&told) && line.contains("still runs") && line.contains("not permitted")
+        });
+        assert!(line.is_some(), "{ending:#?}");
+        assert_eq!(ending.code, Some(7), "{ending:#?}");
     }
 }
