@@ -133,8 +133,8 @@ fn of_connect(error: &ConnectError) -> Exit {
         | ConnectErrorKind::Unclear(_)
         | ConnectErrorKind::NobodyListens
         | ConnectErrorKind::NotListening { .. }
+        | ConnectErrorKind::NotASocket(_)
         | ConnectErrorKind::WrongKind { .. } => Exit::NothingThere,
-        ConnectErrorKind::NotASocket(_) => Exit::InUse,
         ConnectErrorKind::DirectoryDenies { .. }
         | ConnectErrorKind::ModeDenies { .. }
         | ConnectErrorKind::Denied => Exit::NotPermitted,

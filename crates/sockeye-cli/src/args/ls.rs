@@ -32,9 +32,8 @@ peer-inode peer-address file netns; with --connections: kind state address netns
 client-user client-fd client-inode client-q server server-user server-fd
 server-inode server-q
 
-Exit status: 0 something was found, 3 nothing was, 4 the path is not a socket, 7
-a part of the answer is not known because processes or namespaces could not be
-read.
+Exit status: 0 something was found, 3 nothing was, 7 a part of the answer is
+not known because processes or namespaces could not be read.
 
 Examples:
   sockeye ls

@@ -16,7 +16,7 @@ Exit status:
   0  a connect would succeed
   1  links loop, or I/O fails
   3  nobody listens, or no socket of this kind
-  4  the file is not a socket, or may be a second view of a living one's
+  4  the file may be a second view of a living one's
   5  not permitted
   6  the backlog or queue is full, or the server is stopped
   7  it cannot be seen who listens, which --connect settles; or a file system does not answer";

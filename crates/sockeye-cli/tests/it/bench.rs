@@ -328,6 +328,6 @@ fn failures_are_clear() {
     tried("stale").1.fails(3, &["nobody listens"]);
     tried("absent").1.fails(3, &["cannot connect"]);
     std::fs::write(address("file"), "").expect("our own place");
-    tried("file").1.fails(4, &["regular file"]);
+    tried("file").1.fails(3, &["regular file"]);
     run(&mut bench(&["tcp:127.0.0.1:1"])).fails(3, &["tcp:127.0.0.1:1", "nobody listens"]);
 }

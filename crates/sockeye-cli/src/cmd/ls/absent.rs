@@ -46,12 +46,6 @@ pub(super) fn closed_to_us(target: &Target) -> Option<String> {
     ))
 }
 
-/// Whether a file is there that is not a socket.
-pub(super) fn is_other_file(target: &Target) -> bool {
-    let found = target.address.path().map(fs::metadata);
-    found.is_some_and(|found| found.is_ok_and(|found| !found.file_type().is_socket()))
-}
-
 /// `no socket at /run/app.sock (a regular file is there); sockeye why /run/app.sock says more`
 pub(super) fn words(missed: &[&Target], snapshot: &Snapshot) -> String {
     let shown = |target: &Target| target.address.quoted();

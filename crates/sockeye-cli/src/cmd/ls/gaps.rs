@@ -155,13 +155,9 @@ impl<'a> Gaps<'a> {
                 words: missing,
             };
         }
-        let are_files = !missed.is_empty() && missed.iter().all(|&t| absent::is_other_file(t));
         let what = missing.unwrap_or_else(|| self.nothing());
         Answer {
-            exit: match are_files {
-                true => Exit::InUse,
-                false => Exit::NothingThere,
-            },
+            exit: Exit::NothingThere,
             words: Some(format!("nothing to list: {what}")),
         }
     }

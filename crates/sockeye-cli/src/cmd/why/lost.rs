@@ -44,7 +44,12 @@ pub(super) fn not_a_socket(
         shown(path)
     );
     servers_of(address, path, (&text, Some(file)), &restart, sight, report);
-    report.conclude(Verdict::new(Exit::InUse, "not-a-socket", text, advice));
+    report.conclude(Verdict::new(
+        Exit::NothingThere,
+        "not-a-socket",
+        text,
+        advice,
+    ));
 }
 
 /// Reports on a path where nothing is.

@@ -116,7 +116,7 @@ fn not_a_socket() {
         ("/dev/null".into(), "a device"),
     ];
     for (path, word) in shown {
-        why(path, &[]).is(4, "not-a-socket", &[word]);
+        why(path, &[]).is(3, "not-a-socket", &[word]);
     }
 }
 
