@@ -168,3 +168,59 @@ fn a_bind_mount_of_a_dead_file_is_named_as_that() {
         }
     });
 }
+
+/// The kernel remembers for a second what FUSE said of a file, and a client may touch it at any time.
+#[test]
+fn a_server_that_has_restarted_or_is_touched_all_the_time_stays() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    in_own_mounts(|| {
+        for program in ["bindfs", "mergerfs"] {
+            let place = Place::new();
+            let (below, shown) = (place.at("below"), place.at("shown"));
+            let Some(_fuse) = Fuse::mount(program, &["-f"], &below, &shown) else {
+                return;
+            };
+            let name = format!("touched-{program}-{}.sock", std::process::id());
+            let (path, seen) = (below.join(&name), shown.join(&name));
+            let mut killed = Server::start(path.clone(), &[]);
+            killed.process.signal(Signal::KILL);
+            killed.process.wait();
+            fs::metadata(&seen).expect("it is there");
+            let mut server = Server::start(path.clone(), &[]);
+            let ends = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for is_touched in [false, true] {
+                    if is_touched {
+                        scope.spawn(|| {
+                            while !ends.load(Ordering::Relaxed) {
+                                utimensat(CWD, &path, &now(), AtFlags::empty())
+                                    .expect("our own file");
+                            }
+                        });
+                    }
+                    let mut second = sockeye();
+                    second.arg("serve").arg(&seen);
+                    let found = run(&mut second);
+                    if is_touched {
+                        ends.store(true, Ordering::Relaxed);
+                    }
+                    found.fails(4, &["same file name"]);
+                }
+            });
+            server.ask("hello");
+            server.stop();
+        }
+    });
+}
+
+/// As touch(1) sets them.
+fn now() -> Timestamps {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: rustix::fs::UTIME_NOW,
+    };
+    Timestamps {
+        last_access: now,
+        last_modification: now,
+    }
+}

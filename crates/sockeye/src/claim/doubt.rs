@@ -5,9 +5,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::Stat;
 use rustix::process::Pid;
 
+use super::times;
 use crate::ids;
 use crate::inspect::Aside;
 use crate::inspect::diag::{Entry, FileId};
@@ -23,12 +24,6 @@ use crate::inspect::mounts::{Mounts, Nature, nature_for};
 
 /// How long the files of all namesakes may take to be looked at: they can be on a mount that hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Files that were made within this time of each other may be one file: not every file system, nor
-/// every FUSE program, keeps nanoseconds.
-const SAME_TIME: Duration = Duration::from_millis(1);
-/// The same for those that keep whole seconds, or two.
-const SAME_SECONDS: u64 = 2;
-
 /// Why a socket file at which connect(2) is refused may belong to a living server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -121,11 +116,21 @@ impl SocketFile<'_> {
         };
         let keeps_numbers = |nature| matches!(nature, Nature::Own | Nature::Overlay);
         let number = self.stat.st_ino as u32;
-        if keeps_numbers(ours) && theirs.is_none_or(keeps_numbers) && number != id.inode {
+        // One that cannot be asked for may be a view that shows numbers of its own.
+        if keeps_numbers(ours) && theirs.is_some_and(keeps_numbers) && number != id.inode {
             return None;
         }
-        let (ours, look) = (*self.stat, file_of(entry, id, self.lookup)?);
-        let is_another = move || look().is_some_and(|theirs| !may_be_same_time(&ours, &theirs));
+        let look = file_of(entry, id, self.lookup)?;
+        // By its name in this process, since a copy of it has none of the descriptors.
+        let Ok(process) = std::fs::read_link("/proc/self") else {
+            return Some(view);
+        };
+        let number = self.file.as_raw_fd().to_string();
+        let ours = Path::new("/proc").join(process).join("fd").join(number);
+        let is_another = move || {
+            let ours = times::open(&ours);
+            ours.is_some_and(|ours| look().is_some_and(|theirs| times::prove_two(&ours, &theirs)))
+        };
         match until(deadline, is_another) {
             Some(true) => None,
             _ => Some(view),
@@ -152,12 +157,12 @@ impl SocketFile<'_> {
     }
 }
 
-/// The file that a socket is bound to, looked at by its name where its process is.
+/// Opens the file that a socket is bound to, by its name where its process is.
 fn file_of(
     entry: &Entry,
     id: FileId,
     lookup: &Lookup,
-) -> Option<impl FnOnce() -> Option<Stat> + Send + 'static> {
+) -> Option<impl FnOnce() -> Option<OwnedFd> + Send + 'static> {
     let name = PathBuf::from(OsStr::from_bytes(entry.name.as_deref()?));
     let there = |pid| match (name.strip_prefix("/proc/self"), name.is_absolute()) {
         // Its server knows it by a descriptor of the directory.
@@ -175,24 +180,13 @@ fn file_of(
     }
     Some(move || {
         let mounts = Mounts::default();
-        paths.into_iter().find_map(|path| {
-            let stat = rustix::fs::stat(&path).ok()?;
-            id.is_at(&path, &stat, &mounts).then_some(stat)
+        let mut paths = paths.into_iter();
+        paths.find_map(|path| {
+            let file = times::open(&path)?;
+            let stat = rustix::fs::fstat(&file).ok()?;
+            id.is_at(&path, &stat, &mounts).then_some(file)
         })
     })
-}
-
-/// The two times of last modification may be that of one file, seen twice. Nothing changes it but
-/// utimensat(2), which changes both.
-fn may_be_same_time(one: &Stat, other: &Stat) -> bool {
-    let seconds = one.st_mtime.abs_diff(other.st_mtime);
-    if one.st_mtime_nsec == 0 || other.st_mtime_nsec == 0 {
-        let is_told = one.st_mtime != 0 && other.st_mtime != 0;
-        return !is_told || seconds <= SAME_SECONDS;
-    }
-    let nanoseconds =
-        |stat: &Stat| i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
-    nanoseconds(one).abs_diff(nanoseconds(other)) < SAME_TIME.as_nanos()
 }
 
 /// Whether `look` finds something, looked for aside and left behind where it takes longer: `None`.
@@ -223,41 +217,6 @@ fn has_one_thread() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(seconds: i64, nanoseconds: u64) -> Stat {
-        let mut stat = rustix::fs::stat("/").unwrap();
-        stat.st_mtime = seconds;
-        stat.st_mtime_nsec = nanoseconds;
-        stat
-    }
-
-    #[test]
-    fn times_of_one_file_differ_by_what_a_file_system_drops() {
-        let exact = at(1_700_000_000, 123_456_789);
-        for (seen, is_same) in [
-            (exact, true),
-            (at(1_700_000_000, 123_456_000), true),
-            (at(1_700_000_000, 0), true),
-            (at(1_699_999_998, 0), true),
-            (at(1_699_999_000, 0), false),
-            (at(0, 0), true),
-            (at(1_700_000_000, 133_456_789), false),
-            (at(1_700_000_001, 123_456_789), false),
-        ] {
-            assert_eq!(
-                may_be_same_time(&exact, &seen),
-                is_same,
-                "{}",
-                seen.st_mtime_nsec
-            );
-            assert_eq!(
-                may_be_same_time(&seen, &exact),
-                is_same,
-                "{}",
-                seen.st_mtime_nsec
-            );
-        }
-    }
 
     #[test]
     fn a_look_that_hangs_is_left_alone() {

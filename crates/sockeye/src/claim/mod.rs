@@ -22,6 +22,7 @@ mod probe;
 mod publish;
 #[cfg(feature = "tokio")]
 mod renew;
+mod times;
 
 use std::fmt;
 use std::io;
