@@ -10,6 +10,7 @@ use crate::support::{Finished, Place, is_root, require_peer, require_python_modu
 const THROUGH: &str = r#"
 import errno, os, struct, sys, fusepy as fuse
 fault, root, mountpoint = sys.argv[1:]
+fault, _, shown = fault.partition(' and ')
 
 class Through(fuse.Operations):
     def getattr(self, path, fh=None):
@@ -17,6 +18,8 @@ class Through(fuse.Operations):
         found = {k: getattr(st, k) for k in ('st_mode', 'st_nlink', 'st_size', 'st_uid', 'st_gid')}
         if fault == 'mode' and path != '/':
             found['st_mode'] |= 0o777
+        if shown and path != '/':
+            found[shown.split('=')[0]] = int(shown.split('=')[1])
         return found
     def readdir(self, path, fh):
         return ['.', '..'] + os.listdir(root + path)
@@ -121,6 +124,18 @@ fn one_without_sockets_is_named_with_its_type_and_nothing_is_left() {
         ] {
             let words = ["file system|fuse|cannot hold sockets"];
             fails(errno, kind, base, options, 1, &words);
+        }
+    }
+}
+
+/// vfat and shared folders show one owner for all files, and some file systems no number of links.
+#[test]
+fn nothing_is_left_where_our_files_are_shown_as_those_of_others() {
+    for fault in ["EPERM", "file"] {
+        for shown in ["st_uid=1234", "st_nlink=0", "st_nlink=2"] {
+            let fault = format!("{fault} and {shown}");
+            let words = ["file system|fuse|cannot hold sockets"];
+            fails(&fault, "unix", "app.sock", &[], 1, &words);
         }
     }
 }

@@ -32,9 +32,10 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    fn new(file: OwnedFd, found: &Stat) -> Self {
+    /// `is_new` for a file that we have just made: not every file system shows it as ours.
+    fn new(file: OwnedFd, found: &Stat, is_new: bool) -> Self {
         // Left behind by a server of this user that was killed, or just made.
-        let is_ours = found.st_nlink == 1 && is_own(&file, found);
+        let is_ours = is_new || found.st_nlink == 1 && is_own(&file, found);
         Self {
             file,
             identity: FileIdentity::of(found),
@@ -54,7 +55,7 @@ impl Lock {
         }
         let found = fstat(&file)?;
         let is_regular = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-        let lock = Self::new(file, &found);
+        let lock = Self::new(file, &found, false);
         Ok((is_regular && found.st_size == 0 && lock.is_current(place)?).then_some(lock))
     }
 
@@ -119,12 +120,12 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
             }
             Err(errno) => {
                 if is_new {
-                    Lock::new(file, &found).remove(place);
+                    Lock::new(file, &found, true).remove(place);
                 }
                 return Err(ClaimError::io(address, errno));
             }
         }
-        let lock = Lock::new(file, &found);
+        let lock = Lock::new(file, &found, is_new);
         if lock
             .is_current(place)
             .map_err(|errno| ClaimError::io(address, errno))?
@@ -183,7 +184,7 @@ mod tests {
         let place = Place::open(&address, address.path().unwrap()).unwrap();
         let (file, _) = open(&place).unwrap();
         let found = fstat(&file).unwrap();
-        let opened = Lock::new(file, &found);
+        let opened = Lock::new(file, &found, true);
         assert!(opened.is_current(&place).unwrap());
         // As the owner before us does, between our open and our flock.
         opened.remove(&place);

@@ -163,11 +163,19 @@ impl Place {
         if let Ok(Some(stat)) = self.look_at(base)
             && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
             && stat.st_size == 0
-            && ids::uid(stat.st_uid).is_some_and(|owner| Some(owner) == ids::own_uid())
+            && self.is_shown_as_own(&stat)
         {
             // The bind has failed in any case.
             let _ = self.unlink(base, FileIdentity::of(&stat));
         }
+    }
+
+    /// Whether its owner is the one that this file system shows for our files. That need not be us:
+    /// some show one owner for all (vfat), but the same as for our lock file.
+    fn is_shown_as_own(&self, stat: &Stat) -> bool {
+        let lock = self.look_at(&self.lock_base).ok().flatten();
+        ids::uid(stat.st_uid).is_some_and(|owner| Some(owner) == ids::own_uid())
+            || lock.is_some_and(|lock| lock.st_uid == stat.st_uid)
     }
 
     /// The error for a bind(2) that failed.
