@@ -26,6 +26,8 @@ use stop::Stop;
 
 /// No server needs as long for anything; one that does is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may take from closing one of its sockets to its end.
+const AT_ITS_END: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     args.check()?;

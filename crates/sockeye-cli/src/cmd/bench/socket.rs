@@ -5,13 +5,14 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use sockeye::connect::ConnectErrorKind;
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
 use sockeye::{Address, ConnectError, Connector};
 
 use super::stop::Stop;
-use super::{PATIENCE, complaint};
+use super::{AT_ITS_END, PATIENCE, complaint};
 use crate::args::{Endpoint, Transport};
 use crate::cmd::waiting;
 use crate::exit::{Exit, failure};
@@ -95,9 +96,21 @@ impl Target {
         )
     }
 
-    /// Whether nobody listens there any more.
+    /// Whether nobody listens there any more. A process that ends closes its sockets one after the
+    /// other, so the listening one may go a little later.
     pub(super) fn is_gone(&self) -> bool {
-        match &self.endpoint {
+        let end = Instant::now() + AT_ITS_END;
+        while self.is_there() {
+            if Instant::now() > end {
+                return false;
+            }
+            std::thread::sleep(AT_ITS_END / 50);
+        }
+        true
+    }
+
+    fn is_there(&self) -> bool {
+        !match &self.endpoint {
             Endpoint::Unix(address) => {
                 connect_unix(&self.connector, self.endpoint.transport(), address).is_err_and(
                     |error| {
