@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use sockeye::connect::ConnectErrorKind;
+use sockeye::claim::{Probe, probe};
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
 use sockeye::{Address, ConnectError, Connector};
 
@@ -109,25 +109,11 @@ impl Target {
         true
     }
 
+    /// Asked in silence where that can be done: a visit is a connection that says nothing.
     fn is_there(&self) -> bool {
-        !match &self.endpoint {
-            Endpoint::Unix(address) => {
-                connect_unix(&self.connector, self.endpoint.transport(), address).is_err_and(
-                    |error| {
-                        let error = error.downcast_ref().map(ConnectError::kind);
-                        matches!(
-                            error,
-                            Some(
-                                ConnectErrorKind::Absent
-                                    | ConnectErrorKind::Stale
-                                    | ConnectErrorKind::NobodyListens
-                                    | ConnectErrorKind::NotListening { .. }
-                            )
-                        )
-                    },
-                )
-            }
-            Endpoint::Tcp(_) => connect_tcp(&self.tcp)
+        match &self.endpoint {
+            Endpoint::Unix(address) => !matches!(probe(address), Probe::Absent | Probe::Stale),
+            Endpoint::Tcp(_) => !connect_tcp(&self.tcp)
                 .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused),
         }
     }
