@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use sockeye::claim::{Probe, probe};
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
-use sockeye::{Address, ConnectError, Connector};
+use sockeye::{Address, Connector};
 
 use super::stop::Stop;
 use super::{AT_ITS_END, PATIENCE, complaint};
