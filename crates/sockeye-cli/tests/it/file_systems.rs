@@ -168,3 +168,34 @@ fn a_file_system_of_the_kernel_takes_no_sockets() {
         failed.fails(1, &["the file system of ", kind, "cannot hold sockets"]);
     }
 }
+
+/// As in a chroot(2).
+#[test]
+fn a_dead_file_is_replaced_without_proc() {
+    if !is_root() {
+        skipped("only root can mount");
+        return;
+    }
+    let Some(unshare) = require_peer("unshare") else {
+        return;
+    };
+    let place = Place::new();
+    crate::support::stale_socket(&place.socket());
+    let script = r#"
+        umount -l /proc || exit 9
+        "$SOCKEYE" why "$1" | grep verdict
+        "$SOCKEYE" serve -q "$1" & server=$!
+        until "$SOCKEYE" send "$1" hello; do kill -0 "$server" || exit 1; sleep 0.02; done
+        kill "$server"; wait "$server"
+        exec "$SOCKEYE" serve -q --mode 0660 "$1"
+    "#;
+    let mut command = Command::new(unshare);
+    command
+        .args(["-m", "--propagation", "private", "bash", "-c", script, "sh"])
+        .arg(place.socket())
+        .env("SOCKEYE", env!("CARGO_BIN_EXE_sockeye"));
+    let ended = run(&mut command);
+    ended.explains(&["/proc is not mounted", "give the group no rights"]);
+    assert_eq!(ended.code, Some(5), "{ended:#?}");
+    assert!(!place.socket().exists());
+}

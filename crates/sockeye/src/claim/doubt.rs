@@ -76,6 +76,8 @@ pub(super) struct SocketFile<'a> {
     pub(super) file: &'a OwnedFd,
     pub(super) stat: &'a Stat,
     pub(super) base: &'a OsStr,
+    /// What it may be called by where there is no /proc.
+    pub(super) name: Option<&'a Path>,
     pub(super) lookup: &'a Lookup,
 }
 

@@ -282,6 +282,10 @@ impl fmt::Display for ClaimError {
                     self.reason()
                 )
             }
+            // The list is asked for through /proc.
+            ClaimErrorKind::AccessList if self.errno() == Some(Errno::NOENT) => f.write_str(
+                "/proc is not mounted, without which it cannot be told whether an access list (ACL) lets others in than the mode does; mount it, or give the group no rights",
+            ),
             ClaimErrorKind::AccessList => write!(
                 f,
                 "the default access list (ACL) of {} lets others in than the mode does, and cannot be removed from the socket file ({}); remove it there with setfacl -k, or choose another directory",

@@ -1,14 +1,15 @@
 //! [`Probe`]: is the socket at a path alive?
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, openat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, openat};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
 use super::doubt::{Doubt, SocketFile};
-use super::place::Place;
+use super::place::{FileIdentity, Place};
 use crate::address::Kind;
 use crate::inspect::diag::{self, Entry};
 use crate::inspect::lookup::Lookup;
@@ -74,6 +75,7 @@ fn find(
                     file: &file,
                     stat: &stat,
                     base: &place.base,
+                    name: place.bindable.as_deref(),
                     lookup,
                 };
                 (socket_file(&found, doubt), Some(file))
@@ -97,7 +99,7 @@ fn socket_file(found: &SocketFile<'_>, doubt: impl Fn(&SocketFile<'_>) -> Option
     if let Some(owner) = here.unwrap_or_default().iter().find(is_owner) {
         return live(owner);
     }
-    let answer = ask(found.file);
+    let answer = ask(found);
     if let Answer::Refused = answer {
         return match here {
             Ok(_) => doubt(found).map_or(Probe::Stale, Probe::Unclear),
@@ -150,10 +152,23 @@ enum Answer {
 
 /// Whether a socket is bound to the very file behind `file`, as connect(2) of a datagram socket
 /// tells in silence: it is never let in by a socket of another kind.
-fn ask(file: &OwnedFd) -> Answer {
+fn ask(found: &SocketFile<'_>) -> Answer {
+    let through = socket::path_of(found.file);
+    // Without /proc by its name, if that is the same file before and after.
+    let by_name = (!Path::new("/proc/self").exists())
+        .then_some(found.name)
+        .flatten();
+    let is_named = || {
+        let now = by_name.map(rustix::fs::lstat).transpose()?;
+        let is_same = |now: Stat| FileIdentity::of(&now) == FileIdentity::of(found.stat);
+        now.is_none_or(is_same).then_some(()).ok_or(Errno::AGAIN)
+    };
     let attempt = |kind| -> Result<(), Errno> {
         let client = socket::new(kind, SocketFlags::NONBLOCK)?;
-        connect(&client, &SocketAddrUnix::new(socket::path_of(file))?)
+        is_named()?;
+        let answer = connect(&client, &SocketAddrUnix::new(by_name.unwrap_or(&through))?);
+        is_named()?;
+        answer
     };
     match attempt(Kind::Datagram) {
         Ok(()) | Err(Errno::PROTOTYPE) => Answer::Alive,
