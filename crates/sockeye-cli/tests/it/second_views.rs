@@ -12,7 +12,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use rustix::process::Signal;
 
 use crate::support::{
-    Fuse, Place, Server, bind_file, in_own_mounts, mount_overlay, run, sockeye, stale_socket,
+    Fuse, Place, Server, bind_file, in_own_mounts, mount_overlay, require_peer, run, sockeye,
+    stale_socket,
 };
 
 /// What serves, in turn: each with the prefix of its kind.
@@ -223,4 +224,47 @@ fn now() -> Timestamps {
         last_access: now,
         last_modification: now,
     }
+}
+
+/// What is mounted there cannot be asked for by everybody, nor can its numbers be trusted.
+#[test]
+fn a_server_stays_whose_view_is_in_another_mount_namespace() {
+    in_own_mounts(|| {
+        let place = Place::new();
+        let (below, shown) = (place.at("below"), place.at("shown"));
+        // The mount that counts is made by the script; this one tells whether it can be.
+        let Some(fuse) = Fuse::mount("mergerfs", &["-f"], &below, &shown) else {
+            return;
+        };
+        drop(fuse);
+        let (Some(unshare), Some(program)) = (require_peer("unshare"), require_peer("mergerfs"))
+        else {
+            return;
+        };
+        let name = format!("elsewhere-{}.sock", std::process::id());
+        let path = below.join(&name);
+        let script = r#"
+            "$1" -f "$2" "$3" & until mountpoint -q "$3"; do kill -0 $! || exit 9; sleep 0.02; done
+            exec "$5" serve -q "$3/$4"
+        "#;
+        let mut command = std::process::Command::new(&unshare);
+        command
+            .args(["-m", "--propagation", "private", "-p", "-f", "--kill-child"])
+            .args(["bash", "-c", script, "sh"])
+            .args([program.as_ref(), below.as_os_str(), shown.as_os_str()])
+            .args([&*name, env!("CARGO_BIN_EXE_sockeye")]);
+        let _server = crate::support::Process::spawn(&mut command);
+        crate::support::eventually("it is bound", || path.exists().then_some(()));
+        // With and without a look at its process.
+        let mut hidden = std::process::Command::new(&unshare);
+        hidden
+            .args(["-p", "-f", "--mount-proc", "--kill-child"])
+            .args([env!("CARGO_BIN_EXE_sockeye"), "serve"]);
+        let mut open = sockeye();
+        open.arg("serve");
+        for command in [&mut hidden, &mut open] {
+            run(command.arg(&path)).fails(4, &["same file name"]);
+        }
+        assert!(path.exists());
+    });
 }
