@@ -15,6 +15,10 @@ use super::values::{Framing, duration, size, timeout};
 use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
+Exit status: 0 the server closed the connection after all was sent, with an
+answer or without, which is said; 1 it closed with a part of the message unread
+(a reset), whatever it had answered; 6 the time was over.
+
 Examples:
   sockeye send /tmp/app.sock Hello UNIX socket!
   sockeye send /tmp/app.sock < /etc/hosts

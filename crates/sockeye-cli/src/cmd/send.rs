@@ -47,10 +47,14 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
         may_relay: false,
     };
     let ended = exchange.run(input, descriptors)?;
-    if !ended.is_answered && !args.no_shutdown && exchange.answers == Answers::ToTheEnd {
+    if !ended.is_answered && exchange.answers == Answers::ToTheEnd {
+        let half_close = match args.no_shutdown {
+            true => "",
+            false => "; some take a half-close for a hang-up: --no-shutdown",
+        };
         output::complain(&format!(
-            "{}: the server closed without an answer; its log says whether it refused the message; some take a half-close for a hang-up: --no-shutdown",
-            args.target.address
+            "{}: the server closed without an answer; its log says whether it refused the message{half_close}",
+            args.target.address.quoted()
         ));
     }
     Ok(ended.exit)

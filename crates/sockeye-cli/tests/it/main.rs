@@ -51,6 +51,7 @@ mod permission;
 mod program;
 mod records;
 mod relay;
+mod reset;
 mod second_views;
 mod send;
 mod silent_probe;
