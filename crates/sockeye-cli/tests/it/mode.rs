@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Place, Server, is_root, run, skipped, strace};
+use crate::support::{
+    Place, Server, as_other_user, copy_of_sockeye, is_root, run, skipped, strace,
+};
 
 fn mode_of(path: &Path) -> u32 {
     fs::symlink_metadata(path).expect("it is there").mode() & 0o7777
@@ -124,6 +126,28 @@ fn the_owner_is_set_by_name_and_by_number() {
         server.ask("hello\n");
         server.stop().is_clean();
     }
+}
+
+/// As long as it lives its owner may not connect either, and nobody finds that out by trying.
+#[test]
+fn a_mode_without_write_permission_survives_a_kill() {
+    let place = Place::new();
+    let sockeye = copy_of_sockeye(&place);
+    place.set_mode(0o777);
+    let Some(mut command) = as_other_user(sockeye.as_os_str()) else {
+        return;
+    };
+    command.args(["serve", "--mode", "0400"]);
+    command.arg(place.socket());
+    let server = Server::started_by(&mut command, place.socket());
+    run(&mut command).fails(4, &["live server"]);
+    assert_eq!(mode_of(&place.socket()), 0o400);
+    // Killed.
+    drop(server);
+    assert!(place.socket().exists());
+    let mut next = Server::started_by(&mut command, place.socket());
+    assert_eq!(mode_of(&place.socket()), 0o400);
+    next.stop().is_clean();
 }
 
 #[test]

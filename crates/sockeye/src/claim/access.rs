@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::ClaimOptions;
 use super::error::{ClaimError, ClaimErrorKind};
-use super::place::{FileIdentity, Place};
+use super::place::{FileIdentity, Place, is_own};
 use crate::address::Address;
 use crate::{ids, socket};
 
@@ -81,6 +81,36 @@ pub(super) fn settle(
         return Err(fail(ClaimErrorKind::AccessList));
     }
     Ok(())
+}
+
+/// Write permission for the owner of a socket file, who is us; taken back when dropped. Nobody else
+/// gains anything by it, and processes of ours may change the mode anyway.
+pub(super) struct OwnerAccess<'a> {
+    file: &'a OwnedFd,
+    before: Mode,
+}
+
+impl<'a> OwnerAccess<'a> {
+    /// `None` where the file is another user's, or its mode is not what denies.
+    pub(super) fn to(file: &'a OwnedFd) -> Option<Self> {
+        let stat = fstat(file).ok()?;
+        let before = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        if before.contains(Mode::WUSR) || !is_own(file, &stat) {
+            return None;
+        }
+        chmod(socket::path_of(file), before | Mode::WUSR).ok()?;
+        Some(Self { file, before })
+    }
+}
+
+impl Drop for OwnerAccess<'_> {
+    fn drop(&mut self) {
+        // Not where somebody has changed the mode meanwhile.
+        let now = fstat(self.file).map(|now| Mode::from_raw_mode(now.st_mode & 0o7777));
+        if now == Ok(self.before | Mode::WUSR) {
+            let _ = chmod(socket::path_of(self.file), self.before);
+        }
+    }
 }
 
 /// Whether a list may let somebody in whom the mode does not.

@@ -51,7 +51,6 @@ pub use probe::Probe;
 pub(crate) use renew::Renewed;
 
 use crate::address::{Address, Kind, Name};
-use crate::inspect::lookup::Lookup;
 use crate::{socket, sys};
 use place::{FileIdentity, Place};
 
@@ -250,7 +249,7 @@ impl ClaimOptions {
     /// Sees to it that nothing is at the path. The lock is held.
     fn make_room(&self, address: &Address, place: &Place) -> Result<(), ClaimError> {
         let fail = |kind| Err(ClaimError::new(address, kind));
-        match probe::path(place, &Lookup::default()) {
+        match probe::path_of_owner(place) {
             (Probe::Absent, _) => Ok(()),
             // The descriptor is held until the file is gone: a file system could give its inode
             // number to the next one.

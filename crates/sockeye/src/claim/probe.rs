@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
+use super::access::OwnerAccess;
 use super::doubt::{Doubt, SocketFile};
 use super::place::{FileIdentity, Place};
 use crate::address::Kind;
@@ -49,6 +50,19 @@ pub enum Probe {
 )]
 pub(super) fn path(place: &Place, lookup: &Lookup) -> (Probe, Option<OwnedFd>) {
     find(place, lookup, |found| found.doubt())
+}
+
+/// As [`path`], under the lock. A file of our own whose mode keeps even us from asking (0400) lets
+/// its owner in meanwhile.
+pub(super) fn path_of_owner(place: &Place) -> (Probe, Option<OwnedFd>) {
+    let lookup = Lookup::default();
+    let found = path(place, &lookup);
+    if let (Probe::Unknown(Errno::ACCESS), Some(file)) = &found
+        && let Some(_access) = OwnerAccess::to(file)
+    {
+        return path(place, &lookup);
+    }
+    found
 }
 
 /// As [`path`], for those who only ask whether a server can be seen there: that a refused connect

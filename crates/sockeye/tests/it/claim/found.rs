@@ -1,7 +1,7 @@
 //! What was at the path before.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -12,8 +12,8 @@ use sockeye::{Claim, IfExists, Kind};
 
 use super::denied;
 use crate::support::{
-    Place, as_nobody, bound, fill_backlog, identity, in_own_network, leave_stale, listening,
-    set_mode, skipped,
+    NOBODY, Place, as_nobody, bound, fill_backlog, identity, in_own_network, is_root, leave_stale,
+    listening, mode_of, set_mode, skipped,
 };
 
 const KINDS: [Kind; 3] = [Kind::Stream, Kind::SeqPacket, Kind::Datagram];
@@ -255,4 +255,67 @@ fn a_probe_changes_nothing() {
     assert_eq!(probe(&place.address()), Probe::Stale);
     assert_eq!(identity(&place.socket()), before);
     assert_eq!(place.names(), ["app.sock"]);
+}
+
+/// connect(2) takes write permission, and only the owner may give that to the owner.
+#[test]
+fn a_dead_file_that_its_owner_may_not_write_is_replaced_by_its_owner_alone() {
+    if !is_root() {
+        return skipped("only root can become another user");
+    }
+    for mode in [0o400, 0o440, 0o000] {
+        for kind in KINDS {
+            let place = Place::new();
+            set_mode(place.dir(), 0o777);
+            let (path, address) = (place.socket(), place.address_of(kind));
+            let leave = |owner| {
+                drop(bound(kind, &path));
+                chown(&path, Some(owner), Some(owner)).unwrap();
+                set_mode(&path, mode);
+            };
+            let options = Claim::options().mode(mode);
+            leave(0);
+            let before = identity(&path);
+            let found = as_nobody(|| denied(&address)).unwrap();
+            assert_eq!(found, ClaimErrorKind::Unclear, "{mode:o} {kind}");
+            assert_eq!((identity(&path), mode_of(&path)), (before, mode));
+            fs::remove_file(&path).unwrap();
+
+            leave(NOBODY);
+            as_nobody(|| {
+                let fail = options.clone().if_exists(IfExists::Fail);
+                let error = fail.claim(&address).unwrap_err();
+                assert_eq!(error.kind(), &ClaimErrorKind::Stale, "{mode:o} {kind}");
+                assert_eq!(mode_of(&path), mode, "as it was");
+                let before = identity(&path);
+                let claim = options.claim(&address).unwrap();
+                assert_ne!(identity(&path), before, "{mode:o} {kind}");
+                drop(claim);
+            });
+            place.assert_empty();
+        }
+    }
+}
+
+#[test]
+fn a_live_server_of_another_network_namespace_keeps_a_file_that_its_owner_may_not_write() {
+    for kind in KINDS {
+        let place = Place::new();
+        set_mode(place.dir(), 0o777);
+        let path = place.socket();
+        let server = in_own_network(|| match kind {
+            Kind::Datagram => bound(kind, &path),
+            _ => listening(kind, &path, 5),
+        });
+        let Some(server) = server else { return };
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        set_mode(&path, 0o400);
+        let inode = fs::symlink_metadata(&path).unwrap().ino();
+        let address = place.address_of(kind);
+        let found = as_nobody(|| denied(&address)).unwrap();
+        assert_eq!(found, ClaimErrorKind::InUse { pid: None }, "{kind}");
+        let now = fs::symlink_metadata(&path).unwrap().ino();
+        assert_eq!((now, mode_of(&path)), (inode, 0o400));
+        drop(server);
+    }
 }
