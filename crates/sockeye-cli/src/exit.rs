@@ -54,6 +54,7 @@ pub(crate) fn failure(exit: Exit, text: impl Into<String>) -> anyhow::Error {
 
 /// Reports an error, if there was one, and makes the exit code.
 pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
+    output::log::finish();
     let error = match result {
         Ok(exit) => return ExitCode::from(exit as u8),
         Err(error) => error,

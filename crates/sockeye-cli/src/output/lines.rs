@@ -5,9 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex, Notify};
+
+use super::writer::TerminalWriter;
 
 /// What a pipe takes without blocking when poll(2) says that it is writable: one page.
 const PIPE_CHUNK: usize = 4096;
@@ -42,8 +45,9 @@ impl Drop for Waiting<'_> {
 enum Target {
     /// A regular file, or a device such as /dev/null: never makes one wait.
     File(OwnedFd),
-    /// A pipe, a socket or a terminal.
+    /// A pipe or a socket.
     Pipe(AsyncFd<OwnedFd>),
+    Terminal(OwnedFd, TerminalWriter),
 }
 
 impl Lines {
@@ -54,6 +58,11 @@ impl Lines {
     pub(crate) fn stdout(limit: usize) -> io::Result<Self> {
         let fd = io::stdout().as_fd().try_clone_to_owned()?;
         let target = match AsyncFd::try_with_interest(fd, Interest::WRITABLE) {
+            Ok(fd) if rustix::termios::isatty(&fd) => {
+                let fd = fd.into_inner();
+                let writer = TerminalWriter::start(fd.try_clone()?, 1)?;
+                Target::Terminal(fd, writer)
+            }
             Ok(fd) => Target::Pipe(fd),
             Err(refused) => match refused.into_parts() {
                 // epoll_ctl(2): a file that does not support it
@@ -76,6 +85,7 @@ impl Lines {
         let fd = match &*self.target.lock().await {
             Target::File(_) => None,
             Target::Pipe(fd) => Some(fd.get_ref().try_clone()?),
+            Target::Terminal(fd, _) => Some(fd.try_clone()?),
         };
         let Some(fd) = fd else {
             return std::future::pending().await;
@@ -113,10 +123,14 @@ impl Lines {
                     let chunk = &rest[..rest.len().min(PIPE_CHUNK)];
                     rustix::io::write(fd.get_ref(), chunk)
                 }
+                Target::Terminal(_, writer) => {
+                    writer.write(rest.to_vec()).await?;
+                    break;
+                }
             };
             match written {
                 Ok(count) => rest = &rest[count..],
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::Mutex;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,6 +14,7 @@ use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, 
 use tracing_subscriber::registry::LookupSpan;
 
 use super::escape;
+use super::writer::TerminalWriter;
 
 /// Starts logging: warnings and what the command says of itself; with `quiet` errors only.
 pub(crate) fn init(quiet: bool, verbose: u8) {
@@ -22,6 +24,11 @@ pub(crate) fn init(quiet: bool, verbose: u8) {
         (_, 1) => Level::DEBUG,
         _ => Level::TRACE,
     };
+    let stderr = io::stderr();
+    if rustix::termios::isatty(&stderr) {
+        let writer = stderr.as_fd().try_clone_to_owned();
+        *terminal() = writer.and_then(|fd| TerminalWriter::start(fd, LINES)).ok();
+    }
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(|| Stderr)
@@ -55,6 +62,21 @@ where
     }
 }
 
+/// Waits for what is still to be written to a terminal, but not for one that is stopped.
+pub(crate) fn finish() {
+    if let Some(writer) = terminal().take() {
+        writer.finish(Duration::from_secs(1));
+    }
+}
+
+/// There where standard error is a terminal.
+static TERMINAL: Mutex<Option<TerminalWriter>> = Mutex::new(None);
+
+fn terminal() -> MutexGuard<'static, Option<TerminalWriter>> {
+    // Nothing in there can be half done.
+    TERMINAL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Standard error, which loses lines rather than make the server wait for whoever reads it.
 struct Stderr;
 
@@ -63,16 +85,13 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 /// What a pipe takes without blocking when poll(2) says that it is writable: one page.
 const PIPE_CHUNK: usize = 4096;
 
+/// So many lines wait for a terminal.
+const LINES: usize = 128;
+
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let stderr = io::stderr();
-        let mut state = [PollFd::new(&stderr, PollFlags::OUT)];
-        if poll(&mut state, Some(&Timespec::default()))? == 0 {
-            LOST.fetch_add(1, Ordering::Relaxed);
-            return Ok(line.len());
-        }
-        let mut text = Vec::new();
         let lost = LOST.swap(0, Ordering::Relaxed);
+        let mut text = Vec::new();
         if lost > 0 {
             writeln!(
                 text,
@@ -84,13 +103,30 @@ impl Write for Stderr {
             text.truncate(PIPE_CHUNK - 4);
             text.extend_from_slice(b"...\n");
         }
-        stderr.lock().write_all(&text)?;
+        let is_written = match &*terminal() {
+            Some(writer) => writer.write_later(text),
+            None => write_now(&text)?,
+        };
+        if !is_written {
+            LOST.fetch_add(lost + 1, Ordering::Relaxed);
+        }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// `false` where that would have to wait.
+fn write_now(text: &[u8]) -> io::Result<bool> {
+    let stderr = io::stderr();
+    let mut state = [PollFd::new(&stderr, PollFlags::OUT)];
+    if poll(&mut state, Some(&Timespec::default()))? == 0 {
+        return Ok(false);
+    }
+    stderr.lock().write_all(text)?;
+    Ok(true)
 }
 
 /// Lets some lines of a kind pass a second and counts the others, so that clients cannot fill a

@@ -18,6 +18,7 @@ pub(crate) mod table;
 pub(crate) mod terminal;
 pub(crate) mod users;
 pub(crate) mod wrap;
+mod writer;
 
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;

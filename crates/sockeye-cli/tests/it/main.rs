@@ -59,6 +59,7 @@ mod slow_receivers;
 mod storm;
 mod systemd;
 mod takeover;
+mod terminals;
 mod topology;
 mod unanswered;
 mod unclosed;

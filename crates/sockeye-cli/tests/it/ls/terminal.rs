@@ -1,21 +1,16 @@
 //! As a person sees it.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::thread;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::{connected, ls};
-use crate::support::{Place, Process, python};
+use crate::support::{Place, Process, python, terminal};
 
 /// What a terminal of this width is given by a command that succeeds.
 pub(crate) fn on_terminal(command: &mut Command, width: u16) -> String {
@@ -40,25 +35,6 @@ fn seen(command: &mut Command, width: u16) -> (String, ExitStatus) {
     let text = reader.join().expect("no panic");
     let text = String::from_utf8(text).expect("text");
     (text.replace("\r\n", "\n"), status)
-}
-
-/// A terminal of this size, and the side that a program has of it.
-fn terminal(width: u16, lines: u16) -> (File, OwnedFd) {
-    let master =
-        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-    grantpt(&master).expect("our own");
-    unlockpt(&master).expect("our own");
-    let name = ptsname(&master, Vec::new()).expect("a name");
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let slave = openat(CWD, name, flags, Mode::empty()).expect("unlocked");
-    let size = Winsize {
-        ws_row: lines,
-        ws_col: width,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&slave, size).expect("a terminal");
-    (File::from(master), slave)
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod peers;
 mod process;
 mod report;
 mod server;
+mod terminal;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub(crate) use peers::{
 pub(crate) use process::{Finished, Process, run, run_with_input};
 pub(crate) use report::Report;
 pub(crate) use server::{Ending, Server, lock_path, serve_once, sockeye};
+pub(crate) use terminal::terminal;
 
 /// How long anything may take that ought to happen at once. Only a failing test waits this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
