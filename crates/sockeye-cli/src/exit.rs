@@ -99,10 +99,11 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::Stale
         | ClaimErrorKind::MountPoint
         | ClaimErrorKind::ForeignLockFile(_) => Exit::InUse,
-        ClaimErrorKind::ParentMissing(_) | ClaimErrorKind::ParentNotADirectory(_) => {
-            Exit::NothingThere
-        }
+        ClaimErrorKind::ParentMissing(_)
+        | ClaimErrorKind::ParentRemoved(_)
+        | ClaimErrorKind::ParentNotADirectory(_) => Exit::NothingThere,
         ClaimErrorKind::ParentDenies { .. }
+        | ClaimErrorKind::ProcessDenies(_)
         | ClaimErrorKind::LockDenied { .. }
         | ClaimErrorKind::OwnerDenied { .. }
         | ClaimErrorKind::AccessList => Exit::NotPermitted,
@@ -129,6 +130,7 @@ fn of_connect(error: &ConnectError) -> Exit {
         ConnectErrorKind::Absent
         | ConnectErrorKind::DanglingLink(_)
         | ConnectErrorKind::ParentMissing(_)
+        | ConnectErrorKind::WorkingDirectoryRemoved
         | ConnectErrorKind::ParentNotADirectory(_)
         | ConnectErrorKind::Stale
         | ConnectErrorKind::Unclear(_)
@@ -137,6 +139,7 @@ fn of_connect(error: &ConnectError) -> Exit {
         | ConnectErrorKind::NotASocket(_)
         | ConnectErrorKind::WrongKind { .. } => Exit::NothingThere,
         ConnectErrorKind::DirectoryDenies { .. }
+        | ConnectErrorKind::ProcessDenies(_)
         | ConnectErrorKind::ModeDenies { .. }
         | ConnectErrorKind::Denied => Exit::NotPermitted,
         ConnectErrorKind::BacklogFull => Exit::TimedOut,

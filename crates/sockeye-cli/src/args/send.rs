@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use sockeye::address::quoted;
 use sockeye::ancillary::MAX_DESCRIPTORS;
+use sockeye::claim::{ProcessLink, WORKING_DIRECTORY_REMOVED, begins_in_removed};
 use sockeye::{Address, Connector, Kind, Name};
 
 use super::address::{bound, called};
@@ -121,10 +122,18 @@ impl Send {
         }
         let open = |path: &PathBuf| {
             open_to_read(path).map_err(|errno| {
-                let (path, error) = (quoted(path), std::io::Error::from(errno));
+                let link = ProcessLink::on_the_way(path).filter(|_| errno == Errno::ACCESS);
+                let why = match link {
+                    Some(link) => link.to_string(),
+                    None if errno == Errno::NOENT && begins_in_removed(path) => {
+                        WORKING_DIRECTORY_REMOVED.to_owned()
+                    }
+                    None => std::io::Error::from(errno).to_string(),
+                };
+                let path = quoted(path);
                 failure(
                     Exit::Failed,
-                    format!("cannot open {path}: {error}; nothing was sent"),
+                    format!("cannot open {path}: {why}; nothing was sent"),
                 )
             })
         };

@@ -9,7 +9,9 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::LOCK_SUFFIX;
+use super::fault::WORKING_DIRECTORY_REMOVED;
 use super::place::parent_of;
+use super::process_link::ProcessLink;
 use crate::address::{Address, quoted};
 use crate::ids::Shown;
 
@@ -46,6 +48,9 @@ pub enum ClaimErrorKind {
     MountPoint,
     /// A parent directory does not exist.
     ParentMissing(PathBuf),
+    /// The directory was removed since it was opened: `.` and all relative paths where it is the
+    /// working directory.
+    ParentRemoved(PathBuf),
     /// A parent is something else than a directory.
     ParentNotADirectory(PathBuf),
     /// A parent directory may not be entered or written.
@@ -56,6 +61,8 @@ pub enum ClaimErrorKind {
         /// mapping in our user namespace is `None`.
         mode_and_owner: Option<(u32, Option<u32>)>,
     },
+    /// The way leads through a link of `/proc` that may not be followed.
+    ProcessDenies(ProcessLink),
     /// The socket may not be given to this owner.
     OwnerDenied {
         /// The user id asked for.
@@ -243,6 +250,15 @@ impl fmt::Display for ClaimError {
                 "the directory {} does not exist; create it first",
                 quoted(directory)
             ),
+            ClaimErrorKind::ParentRemoved(directory) if directory.is_relative() => {
+                f.write_str(WORKING_DIRECTORY_REMOVED)
+            }
+            ClaimErrorKind::ParentRemoved(directory) => write!(
+                f,
+                "the directory {} was removed; create it again, or choose another",
+                quoted(directory)
+            ),
+            ClaimErrorKind::ProcessDenies(link) => write!(f, "{link}"),
             ClaimErrorKind::ParentNotADirectory(path) => write!(
                 f,
                 "{} is not a directory; choose another path",

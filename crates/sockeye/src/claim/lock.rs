@@ -162,7 +162,7 @@ fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {
         }
         // Removed since it was opened.
         _ if place.is_removed() => {
-            let kind = ClaimErrorKind::ParentMissing(parent_of(address));
+            let kind = ClaimErrorKind::ParentRemoved(parent_of(address));
             ClaimError::new(address, kind).because(errno)
         }
         _ => place.denies(address, errno),

@@ -31,7 +31,9 @@ fn look(address: &Address, lookup: &Lookup) -> Probe {
         Name::Path(path) => match Place::open(address, path) {
             Ok(place) => probe::path(&place, lookup).0,
             Err(error) => match error.kind() {
-                ClaimErrorKind::ParentMissing(_) => Probe::Absent,
+                ClaimErrorKind::ParentMissing(_) | ClaimErrorKind::ParentRemoved(_) => {
+                    Probe::Absent
+                }
                 _ => Probe::Unknown(error.errno().unwrap_or(Errno::INVAL)),
             },
         },

@@ -12,6 +12,7 @@ mod bound;
 mod control;
 mod doubt;
 mod error;
+mod fault;
 #[cfg(feature = "tokio")]
 mod inherit;
 mod lock;
@@ -19,6 +20,7 @@ mod look;
 mod ownership;
 mod place;
 mod probe;
+mod process_link;
 mod publish;
 #[cfg(feature = "tokio")]
 mod renew;
@@ -39,14 +41,16 @@ pub(crate) use control::control_address;
 pub use doubt::Doubt;
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 pub(crate) use error::{advice, in_words};
+pub(crate) use fault::{Fault, fault_in};
+pub use fault::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 #[cfg(feature = "tokio")]
 pub use inherit::Mismatch;
 #[cfg(feature = "tokio")]
 pub(crate) use inherit::{FileAccess, Inheritance};
 pub use look::{probe, probe_all};
 pub(crate) use ownership::Ownership;
-pub(crate) use place::{Fault, fault_in};
 pub use probe::Probe;
+pub use process_link::ProcessLink;
 #[cfg(feature = "tokio")]
 pub(crate) use renew::Renewed;
 

@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, openat, stat, statat, unlinkat,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use super::LOCK_SUFFIX;
 use super::error::{ClaimError, ClaimErrorKind};
+use super::fault::{fault_in, parent_error};
 use crate::address::{Address, MAX_NAME};
 use crate::inspect::mounts;
 use crate::{ids, socket};
@@ -199,7 +200,7 @@ impl Place {
     /// The error for a directory that does not let us make or remove a file.
     pub(super) fn denies(&self, address: &Address, errno: Errno) -> ClaimError {
         let kind = match errno {
-            Errno::NOENT if self.is_removed() => ClaimErrorKind::ParentMissing(parent_of(address)),
+            Errno::NOENT if self.is_removed() => ClaimErrorKind::ParentRemoved(parent_of(address)),
             // Though the mode permits it, to root at least.
             Errno::ACCESS | Errno::PERM | Errno::NOENT if self.is_of_the_kernel() => {
                 ClaimErrorKind::NoSockets {
@@ -235,76 +236,6 @@ fn bindable(path: &Path, parent: &Path, base: &OsStr) -> Option<PathBuf> {
     let written = is_plain.then(|| path.components().collect()).filter(fits);
     let real = || Some(std::fs::canonicalize(parent).ok()?.join(base)).filter(fits);
     written.or_else(real)
-}
-
-fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
-    let kind = match fault_in(parent) {
-        Some(Fault::Missing(directory)) => ClaimErrorKind::ParentMissing(directory),
-        Some(Fault::NotADirectory(path)) => ClaimErrorKind::ParentNotADirectory(path),
-        Some(Fault::Denied(directory)) => ClaimErrorKind::ParentDenies {
-            mode_and_owner: stat(&directory)
-                .ok()
-                .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid))),
-            directory,
-        },
-        None => ClaimErrorKind::Io,
-    };
-    ClaimError::new(address, kind).because(errno)
-}
-
-/// The part of a path at which the way to it ends.
-pub(crate) enum Fault {
-    Missing(PathBuf),
-    NotADirectory(PathBuf),
-    /// This directory may not be entered.
-    Denied(PathBuf),
-}
-
-/// Walks down to the directory `parent` and finds what is in the way. A directory that denies is named
-/// by its absolute path, also where a symbolic link has led to it.
-pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
-    fault_behind(parent, MOST_LINKS)
-}
-
-/// As many symbolic links as the kernel follows (MAXSYMLINKS of linux/namei.h).
-const MOST_LINKS: u32 = 40;
-
-fn fault_behind(parent: &Path, links: u32) -> Option<Fault> {
-    let denied = |path: &Path| {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Some(Fault::Denied(path))
-    };
-    let mut walked = PathBuf::new();
-    for part in parent.components() {
-        let above = match part {
-            Component::RootDir => PathBuf::from("/"),
-            _ if walked.as_os_str().is_empty() => PathBuf::from("."),
-            _ => walked.clone(),
-        };
-        walked.push(part);
-        match stat(&walked) {
-            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
-            Ok(_) => return Some(Fault::NotADirectory(walked)),
-            Err(Errno::NOENT) => return Some(Fault::Missing(walked)),
-            Err(Errno::ACCESS) => {
-                // What is denied may lie behind a link that can be read.
-                return match std::fs::read_link(&walked) {
-                    Ok(target) if links > 0 => {
-                        let target = above.join(target);
-                        let fault = fault_behind(target.parent()?, links - 1);
-                        fault.or_else(|| fault_behind(&target, links - 1))
-                    }
-                    _ => denied(&above),
-                };
-            }
-            Err(_) => return None,
-        }
-    }
-    let searchable = accessat(CWD, parent, Access::EXEC_OK, AtFlags::EACCESS);
-    match searchable {
-        Err(Errno::ACCESS) => denied(parent),
-        _ => None,
-    }
 }
 
 /// A name in the same directory that nobody else uses: only for a moment, while a path that is too

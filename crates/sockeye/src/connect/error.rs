@@ -11,7 +11,7 @@ use rustix::process::Pid;
 
 use crate::address::{Address, Kind, quoted};
 use crate::adopt::AdoptError;
-use crate::claim::{Doubt, advice, in_words};
+use crate::claim::{Doubt, ProcessLink, WORKING_DIRECTORY_REMOVED, advice, in_words};
 use crate::ids::Shown;
 
 /// Why there is no connection: what was tried, what was found, what to do.
@@ -34,6 +34,8 @@ pub enum ConnectErrorKind {
     DanglingLink(PathBuf),
     /// A directory on the way does not exist.
     ParentMissing(PathBuf),
+    /// The address begins in the working directory, which was removed.
+    WorkingDirectoryRemoved,
     /// Something on the way is no directory.
     ParentNotADirectory(PathBuf),
     /// A socket file that nobody listens on.
@@ -62,6 +64,8 @@ pub enum ConnectErrorKind {
         /// mapping in our user namespace is `None`.
         mode_and_owner: Option<(u32, Option<u32>)>,
     },
+    /// The way leads through a link of `/proc` that may not be followed.
+    ProcessDenies(ProcessLink),
     /// The socket file may not be written.
     ModeDenies {
         /// Its permission bits and its owner's uid, where we may see them; an owner without a
@@ -162,6 +166,8 @@ impl fmt::Display for ConnectError {
                     "the directory {directory} does not exist{waited}; {start}"
                 )
             }
+            ConnectErrorKind::WorkingDirectoryRemoved => f.write_str(WORKING_DIRECTORY_REMOVED),
+            ConnectErrorKind::ProcessDenies(link) => write!(f, "{link}"),
             ConnectErrorKind::ParentNotADirectory(path) => {
                 write!(f, "{} is not a directory; check the path", quoted(path))
             }

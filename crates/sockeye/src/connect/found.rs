@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::error::{ConnectError, ConnectErrorKind};
 use crate::address::{Address, Kind, Name};
-use crate::claim::{Fault, Probe, fault_in, probe};
+use crate::claim::{Fault, Probe, ProcessLink, fault_in, probe};
 use crate::ids;
 use crate::inspect::{diag, is_bound_to};
 
@@ -84,6 +84,8 @@ fn on_the_way(path: &Path, links: u32) -> ConnectErrorKind {
     };
     match fault_in(parent) {
         Some(Fault::Missing(directory)) => return ConnectErrorKind::ParentMissing(directory),
+        Some(Fault::Removed(_)) => return ConnectErrorKind::WorkingDirectoryRemoved,
+        Some(Fault::Closed(link)) => return ConnectErrorKind::ProcessDenies(link),
         Some(Fault::NotADirectory(path)) => return ConnectErrorKind::ParentNotADirectory(path),
         Some(Fault::Denied(directory)) => {
             return ConnectErrorKind::DirectoryDenies {
@@ -102,6 +104,9 @@ fn on_the_way(path: &Path, links: u32) -> ConnectErrorKind {
             },
         },
         Ok(other) => ConnectErrorKind::NotASocket(other),
+        Err(errno) if errno == Errno::ACCESS && ProcessLink::at(path).is_some() => {
+            ConnectErrorKind::ProcessDenies(ProcessLink::new(path))
+        }
         Err(_) => match readlink(path, Vec::new()) {
             Ok(target) if links > 0 => {
                 let target = parent.join(OsStr::from_bytes(target.as_bytes()));

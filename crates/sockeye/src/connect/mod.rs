@@ -16,6 +16,7 @@ pub use error::{ConnectError, ConnectErrorKind};
 
 use crate::address::{Address, Kind, MAX_NAME, Name};
 use crate::adopt::{self, AdoptError};
+use crate::claim::begins_in_removed;
 use crate::packet::{BlockingDatagram, BlockingSeqPacket};
 use crate::socket;
 
@@ -270,7 +271,8 @@ impl<'a> Attempts<'a> {
 /// one stat(2) at most.
 fn a_server_would_help(address: &Address, errno: Errno) -> bool {
     match (errno, address.path()) {
-        (Errno::NOENT, _) | (Errno::CONNREFUSED, None) => true,
+        (Errno::NOENT, Some(path)) => !begins_in_removed(path),
+        (Errno::NOENT | Errno::CONNREFUSED, None) => true,
         (Errno::CONNREFUSED, Some(path)) => {
             let found = stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode));
             !matches!(found, Ok(other) if other != FileType::Socket)

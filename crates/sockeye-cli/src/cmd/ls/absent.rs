@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use sockeye::address::quoted;
+use sockeye::claim::{ProcessLink, begins_in_removed};
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 
 use crate::args::Target;
@@ -24,6 +25,9 @@ pub(super) fn closed_to_us(target: &Target) -> Option<String> {
     };
     let denied = path.ancestors().take_while(is_denied).last()?;
     // What is denied may lie behind a symbolic link.
+    if let Some(link) = ProcessLink::at(denied) {
+        return Some(format!("{} may not be looked at: {link}", quoted(path)));
+    }
     let is_link = fs::symlink_metadata(denied).is_ok();
     let directory = match denied.parent() {
         Some(parent) if !is_link && !parent.as_os_str().is_empty() => parent,
@@ -100,6 +104,7 @@ fn file_at(path: &Path) -> &'static str {
             Some(Errno::NOENT) if fs::symlink_metadata(path).is_ok() => {
                 "a symbolic link to nothing is there"
             }
+            Some(Errno::NOENT) if begins_in_removed(path) => "the working directory was removed",
             Some(Errno::NOENT) => "nothing is there",
             Some(Errno::NOTDIR) => "a part of the path is not a directory",
             _ => "it cannot be looked at",

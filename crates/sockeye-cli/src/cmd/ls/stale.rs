@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use sockeye::address::quoted;
-use sockeye::claim::{Doubt, Probe, probe_all};
+use sockeye::claim::{
+    Doubt, Probe, ProcessLink, WORKING_DIRECTORY_REMOVED, begins_in_removed, probe_all,
+};
 use sockeye::inspect::{Aside, Snapshot};
 use sockeye::{Address, ids};
 
@@ -37,6 +39,9 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     // The files first: one that appears after the table was read would look abandoned.
     let mut files = Vec::new();
     let dirs = dirs(args);
+    if let Some(dir) = dirs.iter().find(|dir| begins_in_removed(dir)) {
+        return Err(unread(Exit::NothingThere, dir, WORKING_DIRECTORY_REMOVED));
+    }
     let mut hung = Vec::new();
     let deadline = Instant::now() + hung::DEADLINE;
     // All at once, so that one that hangs takes no time of the others.
@@ -130,6 +135,10 @@ fn dirs(args: &Ls) -> Vec<PathBuf> {
 
 /// Nobody has promised that the usual directories exist; one that was asked for has to.
 fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
+    let link = ProcessLink::on_the_way(dir);
+    if let Some(link) = link.filter(|_| error.kind() == io::ErrorKind::PermissionDenied) {
+        return Err(unread(Exit::NotPermitted, dir, link));
+    }
     let (exit, advice) = match error.kind() {
         io::ErrorKind::NotFound if args.dirs.is_empty() => return Ok(()),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
@@ -141,13 +150,12 @@ fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
         io::ErrorKind::PermissionDenied => (Exit::NotPermitted, "ask its owner, or root"),
         _ => (Exit::Failed, "look at the file system"),
     };
-    Err(failure(
-        exit,
-        format!(
-            "cannot look for socket files in {}: {error}; {advice}",
-            quoted(dir)
-        ),
-    ))
+    Err(unread(exit, dir, format_args!("{error}; {advice}")))
+}
+
+fn unread(exit: Exit, dir: &Path, why: impl fmt::Display) -> anyhow::Error {
+    let text = format!("cannot look for socket files in {}: {why}", quoted(dir));
+    failure(exit, text)
 }
 
 /// A file that no socket in sight is bound to.

@@ -24,7 +24,7 @@ pub(super) fn process_of(directory: &OwnedFd, name: &OsStr) -> Option<i32> {
 /// Whether the kernel lets a user follow such a link (`__ptrace_may_access`): with the capability, or
 /// with all ids of the process, where that may be dumped and has no capability.
 pub(super) fn may_follow(user: &User, pid: i32) -> bool {
-    if user.traces || user.is_process(pid) {
+    if user.traces && user.may_rule(pid) || user.is_process(pid) {
         return true;
     }
     let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::stat;
@@ -18,6 +19,8 @@ pub(super) struct Process {
     name: Option<Vec<u8>>,
     /// Where its relative paths begin.
     pub(super) directory: PathBuf,
+    /// That has no name any more.
+    pub(super) directory_is_removed: bool,
     /// Its network namespace, by inode number.
     pub(super) network: Option<u64>,
     /// The ids, as we see them, that are mapped in its user namespace, if that is another one.
@@ -82,7 +85,13 @@ impl User {
         }
         if let Some(process) = &mut user.process {
             process.network = stat(at("ns/net")).ok().map(|found| found.st_ino);
-            let directory = fs::read_link(at("cwd")).ok().filter(|_| shares_root);
+            let name = fs::read_link(at("cwd")).unwrap_or_default();
+            // proc_pid_cwd(5); the words alone may be a name.
+            process.directory_is_removed = name.as_os_str().as_bytes().ends_with(b" (deleted)")
+                && stat(at("cwd")).is_ok_and(|found| found.st_nlink == 0);
+            let is_name =
+                shares_root && !name.as_os_str().is_empty() && !process.directory_is_removed;
+            let directory = is_name.then_some(name);
             process.directory = directory.unwrap_or_else(|| at("cwd"));
         }
         Ok(user)
@@ -92,6 +101,13 @@ impl User {
     pub(super) fn is_process(&self, pid: i32) -> bool {
         let process = self.process.as_ref();
         process.is_some_and(|process| process.pid == pid)
+    }
+
+    /// Whether its capabilities can hold for that other process: those of another user namespace do
+    /// not in ours.
+    pub(super) fn may_rule(&self, pid: i32) -> bool {
+        let is_inside = |process: &Process| process.mapped.is_some();
+        !(self.process.as_ref().is_some_and(is_inside) && mapped(pid).is_none())
     }
 
     /// An address as it is for us: a process may have another root directory than we.
@@ -142,6 +158,7 @@ impl User {
                     .ok()
                     .map(|name| name.strip_suffix(b"\n").unwrap_or(&name).to_vec()),
                 directory: "/".into(),
+                directory_is_removed: false,
                 network: None,
                 mapped: mapped(pid),
             }),
@@ -184,6 +201,7 @@ mod tests {
             pid: 1,
             name: None,
             directory: "/".into(),
+            directory_is_removed: false,
             network: None,
             mapped,
         };

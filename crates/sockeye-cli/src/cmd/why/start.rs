@@ -1,0 +1,74 @@
+//! [`Start`]: where the way to a path begins.
+
+use std::path::{Component, Path, PathBuf};
+
+use sockeye::claim::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
+
+use super::end::End;
+use super::report::{Check, Report, Verdict};
+use super::user::User;
+use crate::exit::Exit;
+
+pub(super) struct Start {
+    /// The directory to begin in.
+    pub(super) start: PathBuf,
+    /// What it is called.
+    pub(super) shown: PathBuf,
+    pub(super) path: PathBuf,
+}
+
+impl Start {
+    /// `None` where the working directory has been removed.
+    pub(super) fn of(path: &Path, user: &User) -> Option<Self> {
+        let is_removed = match &user.process {
+            Some(process) => process.directory_is_removed && begins_here(path),
+            None => begins_in_removed(path),
+        };
+        if is_removed {
+            return None;
+        }
+        // A directory that was removed has a name there, too, from which its parent's can be told.
+        let here = std::env::current_dir().or_else(|_| std::fs::read_link("/proc/self/cwd"));
+        let here = here.unwrap_or_default();
+        let (start, shown, path) = match (&user.process, user.is_caller) {
+            _ if path.is_absolute() => (user.root.clone(), user.root.clone(), path.to_owned()),
+            (_, true) => (".".into(), here, path.to_owned()),
+            (Some(process), _) => {
+                let start = process.directory.clone();
+                (start.clone(), start, path.to_owned())
+            }
+            // Another user would start elsewhere.
+            (None, false) => ("/".into(), "/".into(), here.join(path)),
+        };
+
+        Some(Self { start, shown, path })
+    }
+}
+
+/// Whether a path begins in the working directory, and not above it.
+fn begins_here(path: &Path) -> bool {
+    let first = path.components().find(|part| *part != Component::CurDir);
+    !matches!(first, Some(Component::RootDir | Component::ParentDir))
+}
+
+/// A relative path of somebody whose working directory was removed.
+pub(super) fn nowhere(user: &User, report: &mut Report) -> End {
+    let (text, advice) = match &user.process {
+        Some(process) => (
+            format!("the working directory of {process} was removed"),
+            "restart it in one that exists, or give an absolute path",
+        ),
+        None => (WORKING_DIRECTORY_REMOVED.split_once("; ")).map_or_else(
+            || (WORKING_DIRECTORY_REMOVED.to_owned(), ""),
+            |(text, advice)| (text.to_owned(), advice),
+        ),
+    };
+    let verdict = Verdict::new(
+        Exit::NothingThere,
+        "removed-directory",
+        format!("{text}, so nothing can be at a relative path"),
+        advice,
+    );
+    report.no(Check::Directory, text, verdict);
+    End::Stopped
+}

@@ -1,0 +1,108 @@
+//! [`Fault`]: where the way to a directory ends, and why.
+
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, stat};
+use rustix::io::Errno;
+
+use super::error::{ClaimError, ClaimErrorKind};
+use super::process_link::ProcessLink;
+use crate::address::Address;
+use crate::ids;
+
+/// The part of a path at which the way to it ends.
+pub(crate) enum Fault {
+    Missing(PathBuf),
+    /// This directory has no name any more; `.` is the working directory.
+    Removed(PathBuf),
+    NotADirectory(PathBuf),
+    /// This directory may not be entered.
+    Denied(PathBuf),
+    /// This link of `/proc` may not be followed.
+    Closed(ProcessLink),
+}
+
+/// As many symbolic links as the kernel follows (MAXSYMLINKS of linux/namei.h).
+const MOST_LINKS: u32 = 40;
+
+/// Walks down to the directory `parent` and finds what is in the way. A directory that denies is named
+/// by its absolute path, also where a symbolic link has led to it.
+pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
+    if begins_in_removed(parent) {
+        return Some(Fault::Removed(".".into()));
+    }
+    fault_behind(parent, MOST_LINKS)
+}
+
+/// What an error says where [`begins_in_removed`].
+pub const WORKING_DIRECTORY_REMOVED: &str =
+    "the working directory was removed; cd to one that exists, or give an absolute path";
+
+/// Whether a path begins in the working directory and that was removed (getcwd(3), ENOENT), so that
+/// nothing can be there ever again. What is above it can still be reached, with `..`.
+#[must_use]
+pub fn begins_in_removed(path: &Path) -> bool {
+    let first = path.components().find(|part| *part != Component::CurDir);
+    let is_above = matches!(first, Some(Component::RootDir | Component::ParentDir));
+    let here = std::env::current_dir();
+    !is_above && here.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+fn fault_behind(parent: &Path, links: u32) -> Option<Fault> {
+    let denied = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Some(Fault::Denied(path))
+    };
+    let mut walked = PathBuf::new();
+    for part in parent.components() {
+        let above = match part {
+            Component::RootDir => PathBuf::from("/"),
+            _ if walked.as_os_str().is_empty() => PathBuf::from("."),
+            _ => walked.clone(),
+        };
+        walked.push(part);
+        match stat(&walked) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
+            Ok(_) => return Some(Fault::NotADirectory(walked)),
+            Err(Errno::NOENT) => return Some(Fault::Missing(walked)),
+            Err(Errno::ACCESS) => {
+                if let Some(link) = ProcessLink::at(&walked) {
+                    return Some(Fault::Closed(link));
+                }
+                // What is denied may lie behind a link that can be read.
+                return match std::fs::read_link(&walked) {
+                    Ok(target) if links > 0 => {
+                        let target = above.join(target);
+                        let fault = fault_behind(target.parent()?, links - 1);
+                        fault.or_else(|| fault_behind(&target, links - 1))
+                    }
+                    _ => denied(&above),
+                };
+            }
+            Err(_) => return None,
+        }
+    }
+    let searchable = accessat(CWD, parent, Access::EXEC_OK, AtFlags::EACCESS);
+    match searchable {
+        Err(Errno::ACCESS) => denied(parent),
+        _ => None,
+    }
+}
+
+/// The error for a directory that cannot be opened.
+pub(super) fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
+    let kind = match fault_in(parent) {
+        Some(Fault::Missing(directory)) => ClaimErrorKind::ParentMissing(directory),
+        Some(Fault::Removed(directory)) => ClaimErrorKind::ParentRemoved(directory),
+        Some(Fault::NotADirectory(path)) => ClaimErrorKind::ParentNotADirectory(path),
+        Some(Fault::Denied(directory)) => ClaimErrorKind::ParentDenies {
+            mode_and_owner: stat(&directory)
+                .ok()
+                .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid))),
+            directory,
+        },
+        Some(Fault::Closed(link)) => ClaimErrorKind::ProcessDenies(link),
+        None => ClaimErrorKind::Io,
+    };
+    ClaimError::new(address, kind).because(errno)
+}
