@@ -41,6 +41,7 @@ mod interop;
 mod kinds;
 mod limits;
 mod locks;
+mod lost;
 mod ls;
 mod mode;
 mod notify;

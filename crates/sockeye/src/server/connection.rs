@@ -5,18 +5,18 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
 use super::signal::Signal;
 use super::tally::{Entered, State};
+use super::timeouts::{Timeouts, Watch, watched};
 use crate::ancillary::{Received, RecvError, SendError, pass_descriptors};
 use crate::async_socket::{Attempt, Direction};
 use crate::listener::Accepted;
@@ -40,79 +40,6 @@ pub struct Connection<S: AsFd = Stream> {
 /// A connection's place in the limits and in the report, held until it is dropped.
 #[derive(Debug)]
 pub struct Slot(#[expect(dead_code, reason = "what it does it does when it is dropped")] Entered);
-
-/// The timeouts of a server.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Timeouts {
-    pub(super) first_byte: Option<Duration>,
-    pub(super) idle: Option<Duration>,
-}
-
-/// Watches over the timeouts of one connection.
-#[derive(Debug)]
-struct Watch {
-    timeouts: Timeouts,
-    /// Until the first byte has come.
-    accepted: Option<Instant>,
-    last: Instant,
-    // One for each direction: two tasks may wait, and each has a waker. Set to the earliest time at
-    // which something can be over, and not moved on each byte.
-    alarms: [Pin<Box<Sleep>>; 2],
-}
-
-impl Watch {
-    fn new(timeouts: Timeouts) -> Option<Box<Self>> {
-        if timeouts.first_byte.is_none() && timeouts.idle.is_none() {
-            return None;
-        }
-        let now = Instant::now();
-        let mut watch = Self {
-            timeouts,
-            accepted: Some(now),
-            last: now,
-            alarms: [(); 2].map(|()| Box::pin(tokio::time::sleep(Duration::MAX))),
-        };
-        for direction in [Direction::Read, Direction::Write] {
-            if let Some(deadline) = watch.deadline(direction) {
-                watch.alarms[direction as usize].as_mut().reset(deadline);
-            }
-        }
-        Some(Box::new(watch))
-    }
-
-    fn deadline(&self, direction: Direction) -> Option<Instant> {
-        let after = |from: Instant, time: Option<Duration>| from.checked_add(time?);
-        let first = self
-            .accepted
-            .filter(|_| direction == Direction::Read)
-            .and_then(|accepted| after(accepted, self.timeouts.first_byte));
-        let idle = after(self.last, self.timeouts.idle);
-        match (first, idle) {
-            (Some(first), Some(idle)) => Some(first.min(idle)),
-            (first, idle) => first.or(idle),
-        }
-    }
-
-    fn moved(&mut self, direction: Direction) {
-        self.last = Instant::now();
-        if direction == Direction::Read {
-            self.accepted = None;
-        }
-    }
-
-    fn poll_over(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
-        loop {
-            ready!(self.alarms[direction as usize].as_mut().poll(cx));
-            match self.deadline(direction) {
-                Some(deadline) if deadline > Instant::now() => {
-                    self.alarms[direction as usize].as_mut().reset(deadline);
-                }
-                Some(_) => return Poll::Ready(io::ErrorKind::TimedOut.into()),
-                None => return Poll::Pending,
-            }
-        }
-    }
-}
 
 const TAKEN: &str = "only a drop and into_parts take it";
 
@@ -149,7 +76,8 @@ impl<S: AsFd> Connection<S> {
 impl<S: AsFd> Drop for Connection<S> {
     fn drop(&mut self) {
         if let (Some(socket), Some(entered)) = (&self.socket, &mut self.entered) {
-            entered.look_at(socket.as_fd());
+            let over = self.watch.as_ref().and_then(|watch| watch.over);
+            entered.look_at(socket.as_fd(), over);
         }
     }
 }
@@ -181,16 +109,20 @@ impl<S: Accepted> Connection<S> {
 
     /// Tells the server whether nothing is under way. A connection that is dropped in a drain while it
     /// is idle counts as drained, not as aborted, unless there is something in it that was not
-    /// received.
+    /// received. After [`set_broken`](Self::set_broken) this changes nothing.
     pub fn set_idle(&mut self, idle: bool) {
-        self.entered_mut().state = match idle {
-            true => State::Idle,
-            false => State::Busy,
+        let state = &mut self.entered_mut().state;
+        *state = match (*state, idle) {
+            (State::Broken, _) => State::Broken,
+            (_, true) => State::Idle,
+            (_, false) => State::Busy,
         };
     }
 
-    /// Tells the server that nothing has come of it, as where it cannot be served: it counts as
-    /// aborted when it is dropped, in a drain or not.
+    /// Tells the server that something which the peer has sent is lost, or the answer to it, since
+    /// the connection is closed on our side: it counts as aborted when it is dropped, in a drain or
+    /// not. [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo())
+    /// do so where a limit of the server has ended it.
     pub fn set_broken(&mut self) {
         self.entered_mut().state = State::Broken;
     }
@@ -322,24 +254,6 @@ impl Connection<SeqPacket> {
             watched(watch, cx, Direction::Write, sent).map(|sent| sent?)
         })
         .await
-    }
-}
-
-/// What follows an attempt to read or write: a timeout is looked at only while that waits, and
-/// begins anew with each byte.
-fn watched<T>(
-    watch: &mut Option<Box<Watch>>,
-    cx: &mut Context<'_>,
-    direction: Direction,
-    result: Poll<io::Result<T>>,
-) -> Poll<io::Result<T>> {
-    match (result, watch) {
-        (Poll::Pending, Some(watch)) => watch.poll_over(cx, direction).map(Err),
-        (done, Some(watch)) => {
-            watch.moved(direction);
-            done
-        }
-        (result, None) => result,
     }
 }
 

@@ -53,7 +53,7 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
     poll_fn(move |cx| {
         loop {
             if let Some(hold) = &mut hold {
-                rest = hold.take()?.unwrap_or_default();
+                rest = given_up(connection, hold.take())?.unwrap_or_default();
             }
             if !rest.is_empty() {
                 match poll_send(connection, cx, &mut rest) {
@@ -62,7 +62,8 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                         let hold = hold.get_or_insert_with(|| {
                             Hold::new(connection.budget(), connection.peer())
                         });
-                        hold.park(std::mem::take(&mut rest), WAITING, cx.waker())?;
+                        let parked = hold.park(std::mem::take(&mut rest), WAITING, cx.waker());
+                        given_up(connection, parked)?;
                         return Poll::Pending;
                     }
                 }
@@ -96,6 +97,11 @@ const WAITING: Amount = Amount {
     bytes: scratch::SIZE,
     fds: 0,
 };
+
+/// An answer that the server has no more room for is lost.
+fn given_up<T>(connection: &mut Connection, held: io::Result<T>) -> io::Result<T> {
+    held.inspect_err(|_| connection.set_broken())
+}
 
 fn poll_send(
     connection: &mut Connection,

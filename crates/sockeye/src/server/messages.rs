@@ -1,5 +1,6 @@
 //! [`Messages`]: a connection read message by message.
 
+mod arrivals;
 mod waiting;
 
 use std::fmt;
@@ -18,11 +19,11 @@ use super::budget::Hold;
 use super::connection::Connection;
 use super::ending::{Due, Ending, Progress};
 use super::scratch;
-use crate::ancillary::{MAX_DESCRIPTORS, RecvError, close_in_background};
 use crate::async_socket::Attempt;
 use crate::framing::{Codec, Framing, FramingError, Message};
 use crate::passing::Passing;
 use crate::stream;
+use arrivals::Arrivals;
 use waiting::Begun;
 
 /// The room for the rest of a message whose beginning has come.
@@ -67,15 +68,6 @@ pub struct Messages {
     arrivals: Option<Box<Arrivals>>,
 }
 
-/// Descriptors on the way to the message that they belong to. Those that never get there are closed
-/// elsewhere.
-#[derive(Default)]
-struct Arrivals {
-    /// What each read has brought, and up to where in the buffer that read went.
-    waiting: Vec<(usize, Vec<OwnedFd>)>,
-    of_message: Vec<OwnedFd>,
-}
-
 /// Receives at most `limit` bytes to the free room of `buffer`, with descriptors if there is a place
 /// for them.
 fn receive(
@@ -100,43 +92,6 @@ fn receive(
         result: count,
         is_all,
     })
-}
-
-impl Drop for Arrivals {
-    fn drop(&mut self) {
-        let waiting = self.waiting.drain(..).flat_map(|(_, some)| some);
-        close_in_background(waiting.chain(self.of_message.drain(..)));
-    }
-}
-
-impl Arrivals {
-    /// The decoder has taken a message of `size` bytes from the front of the buffer.
-    fn take_message(&mut self, size: usize) -> Result<(), RecvError> {
-        for (end, _) in &mut self.waiting {
-            *end = end.saturating_sub(size);
-        }
-        close_in_background(self.of_message.drain(..));
-        let arrived = self.waiting.extract_if(.., |(end, _)| *end == 0);
-        self.of_message = arrived.flat_map(|(_, descriptors)| descriptors).collect();
-        within_limit(self.of_message.len())
-    }
-
-    fn count(&self) -> usize {
-        let waiting = self.waiting.iter().map(|(_, some)| some.len());
-        waiting.sum::<usize>() + self.of_message.len()
-    }
-
-    /// What the decoder has left is the beginning of one message.
-    fn wait(&self) -> Result<(), RecvError> {
-        within_limit(self.waiting.iter().map(|(_, some)| some.len()).sum())
-    }
-}
-
-fn within_limit(descriptors: usize) -> Result<(), RecvError> {
-    match descriptors <= MAX_DESCRIPTORS {
-        true => Ok(()),
-        false => Err(RecvError::TooManyDescriptors),
-    }
 }
 
 /// What the wait for bytes ended with.
@@ -215,18 +170,7 @@ impl Messages {
                 if !has_read {
                     tokio::task::coop::consume_budget().await;
                 }
-                let length = self.buffer.len();
-                let message = match self.ending.progress() {
-                    Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
-                    _ => self.codec.decode(&mut self.buffer)?,
-                };
-                if let Some(arrivals) = &mut self.arrivals {
-                    let arrived = match message.is_some() {
-                        true => arrivals.take_message(length - self.buffer.len()),
-                        false => arrivals.wait(),
-                    };
-                    arrived.map_err(io::Error::from)?;
-                }
+                let message = self.decode().inspect_err(|error| self.failed(error))?;
                 if message.is_some() {
                     (self.hold, self.deadline) = (None, None);
                     self.is_cut = true;
@@ -241,7 +185,11 @@ impl Messages {
                 return Ok(None);
             }
             self.connection.set_idle(self.buffer.is_empty());
-            match poll_fn(|cx| self.poll_event(cx)).await? {
+            let event = poll_fn(|cx| self.poll_event(cx)).await;
+            match event
+                .map_err(FramingError::Io)
+                .inspect_err(|error| self.failed(error))?
+            {
                 Event::Read(0) => self.end(),
                 Event::Read(_) => {
                     has_read = true;
@@ -250,6 +198,36 @@ impl Messages {
                 }
                 Event::Drain => self.ending.close_to_peer(self.connection.as_fd())?,
             }
+        }
+    }
+
+    /// The message at the front of the buffer, with what came along, if it is there as a whole.
+    fn decode(&mut self) -> Result<Option<Message>, FramingError> {
+        let length = self.buffer.len();
+        let message = match self.ending.progress() {
+            Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
+            _ => self.codec.decode(&mut self.buffer)?,
+        };
+        if let Some(arrivals) = &mut self.arrivals {
+            let arrived = match message.is_some() {
+                true => arrivals.take_message(length - self.buffer.len()),
+                false => arrivals.wait(),
+            };
+            arrived.map_err(io::Error::from)?;
+        }
+        Ok(message)
+    }
+
+    /// What ends the connection here loses a message, unless its end did not come before that of
+    /// input, or a timeout has passed with none begun: then the kernel is asked whether any is unread.
+    fn failed(&mut self, error: &FramingError) {
+        let is_lost = match error {
+            FramingError::Incomplete { .. } => false,
+            FramingError::Io(error) if error.kind() == io::ErrorKind::TimedOut => self.begun() > 0,
+            _ => true,
+        };
+        if is_lost {
+            self.connection.set_broken();
         }
     }
 
@@ -310,6 +288,11 @@ impl Messages {
         let left = self.hold.as_ref();
         let left = left.and_then(|hold| hold.look(|begun| begun.buffer.len()));
         left.unwrap_or(self.buffer.len())
+    }
+
+    /// As [`Connection::set_broken`].
+    pub fn set_broken(&mut self) {
+        self.connection.set_broken();
     }
 
     /// The connection.

@@ -16,6 +16,7 @@ mod scratch;
 mod signal;
 mod stop;
 mod tally;
+mod timeouts;
 
 use std::fmt;
 use std::future::Future;
@@ -40,11 +41,11 @@ use crate::peer::Peer;
 use crate::takeover::TakeoverError;
 use accept::Acceptor;
 use budget::Budget;
-use connection::Timeouts;
 use handlers::Handlers;
 use handover::Entrance;
 use stop::Stop;
 use tally::Tally;
+use timeouts::Timeouts;
 
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
 type HandedOver = dyn Fn(&Peer) + Send + Sync;

@@ -82,7 +82,7 @@ impl Records {
                 Err(RecvError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                     continue;
                 }
-                event => event?,
+                event => event.inspect_err(|error| self.failed(error))?,
             };
             match event {
                 Event::Record(record) => {
@@ -124,21 +124,42 @@ impl Records {
             bytes: self.size + record.len(),
             fds: 0,
         };
-        let mut sent = pin!(self.connection.send_with(record, descriptors));
-        poll_fn(|cx| match sent.as_mut().poll(cx) {
-            Poll::Ready(sent) => Poll::Ready(sent),
-            Poll::Pending => {
-                hold.park((), amount, cx.waker())?;
-                Poll::Pending
-            }
-        })
-        .await
+        let mut is_given_up = false;
+        let sent = {
+            let mut sent = pin!(self.connection.send_with(record, descriptors));
+            poll_fn(|cx| match sent.as_mut().poll(cx) {
+                Poll::Ready(sent) => Poll::Ready(sent),
+                Poll::Pending => {
+                    let parked = hold.park((), amount, cx.waker());
+                    parked.inspect_err(|_| is_given_up = true)?;
+                    Poll::Pending
+                }
+            })
+            .await
+        };
+        if is_given_up {
+            self.connection.set_broken();
+        }
+        sent
+    }
+
+    /// As [`Connection::set_broken`].
+    pub fn set_broken(&mut self) {
+        self.connection.set_broken();
     }
 
     /// The connection.
     #[must_use]
     pub fn connection(&self) -> &Connection<SeqPacket> {
         &self.connection
+    }
+
+    /// Whatever ends the connection here loses a record, except for a timeout: then the kernel is
+    /// asked whether one is unread.
+    fn failed(&mut self, error: &RecvError) {
+        if !matches!(error, RecvError::Io(error) if error.kind() == io::ErrorKind::TimedOut) {
+            self.connection.set_broken();
+        }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {

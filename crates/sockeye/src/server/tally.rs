@@ -16,19 +16,22 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::budget::Budget;
 use super::log;
 use super::signal::Gate;
+use crate::async_socket::Direction;
 use crate::sys;
 
 /// What a server has done, in connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// Ended before shutdown began, however they ended.
+    /// Ended before shutdown began, and nothing was lost by our decision.
     pub served: u64,
     /// Closed before a handler saw them: by `authorize` or `max_per_uid`.
     pub refused: u64,
     /// Were open or in the backlog when shutdown began, and ended in order.
     pub drained: u64,
-    /// Cut off: at the end of the drain, or by a handler that panicked.
+    /// Cut off: at the end of the drain, by a handler that panicked, or by a limit of the server at
+    /// any time, where something that had been sent was not answered. A timeout that ends a connection
+    /// with nothing unread, unfinished or unsent loses nothing, and does not count.
     pub aborted: u64,
     /// Failed calls of accept(2).
     pub accept_errors: u64,
@@ -160,7 +163,7 @@ pub(super) enum State {
     Busy,
     /// Nothing is under way, so that nothing is lost when it is cut off.
     Idle,
-    /// The drain has cut a message off, or has left one unread.
+    /// We have cut a message off, or have left one unread.
     Broken,
 }
 
@@ -192,11 +195,14 @@ impl Entered {
         &self.tally
     }
 
-    /// To be called before an idle connection is closed in a drain: whether it loses nothing is known
-    /// to the kernel alone, which may hold what nobody has read. What the peer sends from now on
-    /// fails there.
-    pub(super) fn look_at(&mut self, socket: BorrowedFd<'_>) {
-        if self.state == State::Idle && self.tally.drain.is_open() {
+    /// To be called before a connection is closed: whether one that is idle in a drain, or of which
+    /// a timeout has passed, loses nothing is known to the kernel alone, which may hold what nobody
+    /// has read. What the peer sends from now on fails there. A write that was over lost an answer.
+    pub(super) fn look_at(&mut self, socket: BorrowedFd<'_>, over: Option<Direction>) {
+        let is_drained = self.state == State::Idle && self.tally.drain.is_open();
+        if over == Some(Direction::Write) {
+            self.state = State::Broken;
+        } else if over.is_some() || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
             if sys::message::peek::has_unread(socket) {
                 self.state = State::Broken;

@@ -1,15 +1,21 @@
-//! A connection that is idle counts as drained only where the kernel holds nothing that was sent.
+//! A connection that is idle counts as drained, or as served after a timeout, only where the kernel
+//! holds nothing that was sent.
 
 use std::future::pending;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use sockeye::framing::Framing;
 use sockeye::listener::{Accepted, Listening};
 use sockeye::server::{Connection, Messages, Records, Server};
 use sockeye::{Claim, Connector, SeqPacket, SeqPacketListener, Stream};
+use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
 
 use crate::support::Place;
-use crate::support::serving::{Running, claimed, on_each_runtime};
+use crate::support::serving::{
+    Client, Clock, MILLISECOND, Running, claimed, counted, in_time, on_each_runtime, settled,
+};
 
 /// What a handler does that never reads.
 #[derive(Clone, Copy, Debug)]
@@ -112,4 +118,33 @@ fn what_nobody_has_asked_messages_or_records_for_is_aborted() {
             assert_eq!(counted, expected, "{records:?}");
         }
     });
+}
+
+#[tokio::test]
+async fn what_comes_after_a_timeout_is_aborted_though_no_drain_has_begun() {
+    let clock = Clock::stop();
+    for (sent, expected) in [(&b""[..], counted(1, 0, 0, 0)), (b"x", counted(0, 0, 0, 1))] {
+        let place = Place::new();
+        let time = Duration::from_secs(5);
+        let (is_over, over) = oneshot::channel();
+        let (go, may_go) = oneshot::channel();
+        let once = Mutex::new(Some((is_over, may_go)));
+        let handler = move |mut connection: Connection| {
+            let (is_over, may_go) = once.lock().unwrap().take().unwrap();
+            async move {
+                let read = connection.read(&mut [0]).await;
+                is_over.send(read.unwrap_err().kind()).unwrap();
+                may_go.await.unwrap();
+            }
+        };
+        let server = Server::new().idle_timeout(time);
+        let server = Running::start(server, claimed(&place.address()), handler);
+        let mut client = Client::connect(&place.address()).await;
+        clock.pass(time + MILLISECOND).await;
+        assert_eq!(in_time(over).await, Ok(std::io::ErrorKind::TimedOut));
+        client.send(sent).await;
+        go.send(()).unwrap();
+        settled().await;
+        assert_eq!(server.report().await, expected, "{sent:?}");
+    }
 }

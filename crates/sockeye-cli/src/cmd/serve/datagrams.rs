@@ -142,9 +142,9 @@ impl Server {
                 }
                 Err(error) => match told(&error) {
                     Some(text) => {
-                        count(counted, |report| report.refused += 1);
+                        count(counted, |report| report.aborted += 1);
                         self.handler
-                            .complain(|| None, &format!("{text}; it is refused"));
+                            .complain(|| None, &format!("{text}; it is dropped"));
                         continue;
                     }
                     None => return Err(error.into()),

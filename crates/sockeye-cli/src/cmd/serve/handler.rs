@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -46,8 +45,6 @@ pub(super) struct Handler {
     /// That nobody reads the output any more was said.
     is_abandoned: OnceLock<()>,
     drain: Duration,
-    /// Whether a message was lost.
-    pub(super) is_incomplete: AtomicBool,
 }
 
 impl Handler {
@@ -82,7 +79,6 @@ impl Handler {
             output_error: OnceLock::new(),
             is_abandoned: OnceLock::new(),
             drain: args.drain,
-            is_incomplete: AtomicBool::new(false),
         })
     }
 
@@ -248,6 +244,7 @@ impl Handler {
                 }
             };
             if !printed {
+                messages.set_broken();
                 return Ok(());
             }
             if listens && !self.framed.is_empty() {
@@ -297,7 +294,6 @@ impl Handler {
         match written {
             Ok(true) => true,
             Ok(false) => {
-                self.is_incomplete.store(true, Ordering::Relaxed);
                 let text = format!(
                     "sent a message that is lost: standard output is not read, and {} bytes wait for it (--max-buffered); its connection is closed",
                     self.max_buffered

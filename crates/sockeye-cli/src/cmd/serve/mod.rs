@@ -20,7 +20,6 @@ mod undelivered;
 mod visits;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -259,11 +258,8 @@ async fn serve(
     }
     descriptors::tell_unclosed();
     info!("stopped: {report}");
-    let is_incomplete = handler.is_incomplete.load(Ordering::Relaxed);
     Ok(match (result.is_ok(), handler.output_error.get()) {
-        (true, None) if report.aborted + report.dropped_answers > 0 || is_incomplete => {
-            Exit::Incomplete
-        }
+        (true, None) if report.aborted + report.dropped_answers > 0 => Exit::Incomplete,
         (true, None) => Exit::Done,
         _ => Exit::Failed,
     })

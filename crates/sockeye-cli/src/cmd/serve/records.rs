@@ -49,6 +49,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
             // They may be much, and the output slow; what is shown is not sent back.
             drop((std::mem::take(&mut payload), descriptors));
             if !Box::pin(handler.print(line, sender)).await {
+                records.set_broken();
                 return Ok(());
             }
         }
@@ -75,6 +76,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
                 Err(error) => {
                     let text = format!("could not be answered: {error}; its connection is closed");
                     handler.complain(|| records.connection().peer().ok(), &text);
+                    records.set_broken();
                     return Ok(());
                 }
             }

@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::BytesMut;
 use tokio::io::AsyncWrite;
 
-use super::{Arrivals, FIRST_ROOM, Messages};
+use super::arrivals::Arrivals;
+use super::{FIRST_ROOM, Messages};
 use crate::server::LimitError;
 use crate::server::budget::{Amount, Hold};
 
@@ -52,7 +53,7 @@ impl Messages {
     }
 
     /// Leaves what has come of a message where the server can free it, before this task waits: for
-    /// the rest of it, or to send so many bytes.
+    /// the rest of it, or to send so many bytes. What had to be given up is lost.
     pub(super) fn leave(&mut self, waker: &Waker, to_send: usize) -> io::Result<()> {
         let connection = &self.connection;
         let new = || Hold::new(connection.budget(), connection.peer());
@@ -73,14 +74,17 @@ impl Messages {
             buffer: std::mem::take(&mut self.buffer),
             arrivals: self.arrivals.take(),
         };
-        hold.park(begun, amount, waker)
+        let parked = hold.park(begun, amount, waker);
+        parked.inspect_err(|_| self.connection.set_broken())
     }
 
     /// Takes back what was left.
     pub(super) fn take_back(&mut self) -> io::Result<()> {
-        if let Some(hold) = &mut self.hold
-            && let Some(begun) = hold.take()?
-        {
+        let Some(hold) = &mut self.hold else {
+            return Ok(());
+        };
+        let taken = hold.take().inspect_err(|_| self.connection.set_broken());
+        if let Some(begun) = taken? {
             (self.buffer, self.arrivals) = (begun.buffer, begun.arrivals);
         }
         Ok(())

@@ -1,0 +1,108 @@
+//! [`Timeouts`] of a server, and [`Watch`], which applies them to one connection.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use crate::async_socket::Direction;
+
+/// The timeouts of a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Timeouts {
+    pub(super) first_byte: Option<Duration>,
+    pub(super) idle: Option<Duration>,
+}
+
+/// Watches over the timeouts of one connection.
+#[derive(Debug)]
+pub(super) struct Watch {
+    timeouts: Timeouts,
+    /// Until the first byte has come.
+    accepted: Option<Instant>,
+    last: Instant,
+    /// Whether and where a timeout has passed.
+    pub(super) over: Option<Direction>,
+    // One for each direction: two tasks may wait, and each has a waker. Set to the earliest time at
+    // which something can be over, and not moved on each byte.
+    alarms: [Pin<Box<Sleep>>; 2],
+}
+
+impl Watch {
+    pub(super) fn new(timeouts: Timeouts) -> Option<Box<Self>> {
+        if timeouts.first_byte.is_none() && timeouts.idle.is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        let mut watch = Self {
+            timeouts,
+            accepted: Some(now),
+            last: now,
+            over: None,
+            alarms: [(); 2].map(|()| Box::pin(tokio::time::sleep(Duration::MAX))),
+        };
+        for direction in [Direction::Read, Direction::Write] {
+            if let Some(deadline) = watch.deadline(direction) {
+                watch.alarms[direction as usize].as_mut().reset(deadline);
+            }
+        }
+        Some(Box::new(watch))
+    }
+
+    fn deadline(&self, direction: Direction) -> Option<Instant> {
+        let after = |from: Instant, time: Option<Duration>| from.checked_add(time?);
+        let first = self
+            .accepted
+            .filter(|_| direction == Direction::Read)
+            .and_then(|accepted| after(accepted, self.timeouts.first_byte));
+        let idle = after(self.last, self.timeouts.idle);
+        match (first, idle) {
+            (Some(first), Some(idle)) => Some(first.min(idle)),
+            (first, idle) => first.or(idle),
+        }
+    }
+
+    pub(super) fn moved(&mut self, direction: Direction) {
+        self.last = Instant::now();
+        if direction == Direction::Read {
+            self.accepted = None;
+        }
+    }
+
+    fn poll_over(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
+        loop {
+            ready!(self.alarms[direction as usize].as_mut().poll(cx));
+            match self.deadline(direction) {
+                Some(deadline) if deadline > Instant::now() => {
+                    self.alarms[direction as usize].as_mut().reset(deadline);
+                }
+                Some(_) => {
+                    self.over = Some(direction);
+                    return Poll::Ready(io::ErrorKind::TimedOut.into());
+                }
+                None => return Poll::Pending,
+            }
+        }
+    }
+}
+
+/// What follows an attempt to read or write: a timeout is looked at only while that waits, and
+/// begins anew with each byte.
+pub(super) fn watched<T>(
+    watch: &mut Option<Box<Watch>>,
+    cx: &mut Context<'_>,
+    direction: Direction,
+    result: Poll<io::Result<T>>,
+) -> Poll<io::Result<T>> {
+    match (result, watch) {
+        (Poll::Pending, Some(watch)) => watch.poll_over(cx, direction).map(Err),
+        (done, Some(watch)) => {
+            watch.moved(direction);
+            done
+        }
+        (result, None) => result,
+    }
+}
