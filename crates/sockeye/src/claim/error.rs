@@ -12,6 +12,7 @@ use super::LOCK_SUFFIX;
 use super::fault::WORKING_DIRECTORY_REMOVED;
 use super::place::parent_of;
 use super::process_link::ProcessLink;
+use super::words::{advice, in_words};
 use crate::address::{Address, quoted};
 use crate::ids::Shown;
 
@@ -63,6 +64,12 @@ pub enum ClaimErrorKind {
     },
     /// The way leads through a link of `/proc` that may not be followed.
     ProcessDenies(ProcessLink),
+    /// The directory in which the files of a live server are was moved, removed or hidden, so that
+    /// its path does not lead to them any more.
+    DirectoryReplaced {
+        /// Where it is now, if it is not removed and that can be known.
+        now: Option<PathBuf>,
+    },
     /// The socket may not be given to this owner.
     OwnerDenied {
         /// The user id asked for.
@@ -177,32 +184,6 @@ impl ClaimError {
     }
 }
 
-/// What to do about a system call that failed.
-pub(crate) fn advice(errno: Option<Errno>) -> &'static str {
-    match errno {
-        Some(Errno::MFILE) => "allow more open files (ulimit -n)",
-        Some(Errno::NFILE) => "the whole system has too many files open",
-        Some(Errno::NOSPC | Errno::DQUOT) => "make room on that file system",
-        Some(Errno::LOOP) => "look at the symbolic links on the way",
-        Some(Errno::NAMETOOLONG) => "shorten the path",
-        _ => "look at the path, or at what the system has left",
-    }
-}
-
-/// A file type in words, with its article.
-pub(crate) fn in_words(file: FileType) -> &'static str {
-    match file {
-        FileType::RegularFile => "a regular file",
-        FileType::Directory => "a directory",
-        FileType::Symlink => "a symbolic link",
-        FileType::Fifo => "a FIFO",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice => "a character device",
-        FileType::BlockDevice => "a block device",
-        FileType::Unknown => "a file of unknown type",
-    }
-}
-
 impl fmt::Display for ClaimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}: ", self.address.quoted())?;
@@ -283,6 +264,21 @@ impl fmt::Display for ClaimError {
                     rustix::process::geteuid().as_raw(),
                     self.reason()
                 )
+            }
+            ClaimErrorKind::DirectoryReplaced { now } => {
+                let directory = parent_of(&self.address);
+                write!(f, "the directory {} that its files were made in ", quoted(&directory))?;
+                match now {
+                    Some(now) if *now != directory => write!(
+                        f,
+                        "is {} now; move it back, or stop this server and start it anew",
+                        quoted(now)
+                    ),
+                    Some(_) => f.write_str(
+                        "is hidden by another one; unmount that, or stop this server and start it anew",
+                    ),
+                    None => f.write_str("was removed; stop this server and start it anew"),
+                }
             }
             ClaimErrorKind::OwnerDenied { uid, gid } => {
                 f.write_str("its owner may not be changed to")?;

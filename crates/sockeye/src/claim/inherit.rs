@@ -1,6 +1,7 @@
 //! An ownership that another process passes on: looked at closely before it is believed.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
@@ -44,9 +45,10 @@ pub(crate) struct FileAccess {
 }
 
 impl Ownership {
-    /// Where successors ask, if any are allowed.
-    pub(crate) fn control(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.control.as_ref()?.socket.as_fd())
+    /// Where successors ask, if any are allowed, and its file.
+    pub(crate) fn control(&self) -> Option<(BorrowedFd<'_>, PathBuf)> {
+        let Control { place, socket, .. } = self.control.as_ref()?;
+        Some((socket.as_fd(), place.through_descriptor(&place.base)))
     }
 
     /// What an [`Inheritance`] is made of, besides the listening socket.

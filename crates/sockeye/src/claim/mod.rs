@@ -25,6 +25,7 @@ mod publish;
 #[cfg(feature = "tokio")]
 mod renew;
 mod times;
+mod words;
 
 use std::fmt;
 use std::io;
@@ -40,7 +41,6 @@ pub use blocking::BlockingListener;
 pub(crate) use control::control_address;
 pub use doubt::Doubt;
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
-pub(crate) use error::{advice, in_words};
 pub(crate) use fault::{Fault, fault_in};
 pub use fault::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 #[cfg(feature = "tokio")]
@@ -53,6 +53,7 @@ pub use probe::Probe;
 pub use process_link::ProcessLink;
 #[cfg(feature = "tokio")]
 pub(crate) use renew::Renewed;
+pub(crate) use words::{advice, in_words};
 
 use crate::address::{Address, Kind, Name};
 use crate::{socket, sys};

@@ -125,6 +125,27 @@ impl Place {
         rustix::fs::fstat(&self.directory).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
+    /// Whether the path still leads to the directory that was opened. Where that may not be known, it
+    /// may.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_at_path(&self) -> bool {
+        match (
+            rustix::fs::stat(&self.parent),
+            rustix::fs::fstat(&self.directory),
+        ) {
+            (Ok(now), Ok(opened)) => FileIdentity::of(&now) == FileIdentity::of(&opened),
+            (Err(errno), _) => !matches!(errno, Errno::NOENT | Errno::NOTDIR),
+            _ => true,
+        }
+    }
+
+    /// Where the directory is now, if anywhere.
+    #[cfg(feature = "tokio")]
+    pub(super) fn path_of_directory(&self) -> Option<PathBuf> {
+        let path = std::fs::read_link(socket::path_of(&self.directory)).ok();
+        path.filter(|_| !self.is_removed())
+    }
+
     /// Whether bind(2) says with this that the file system has no sockets. Where it means the
     /// permissions of the directory, or a sandbox, these say the same again.
     pub(super) fn is_without_sockets(&self, errno: Errno) -> bool {

@@ -31,6 +31,11 @@ impl Ownership {
     pub(crate) fn renew(&mut self, renewed: &mut Renewed) -> Result<(), ClaimError> {
         let address = self.address.clone();
         let io = |errno| ClaimError::io(&address, errno);
+        if !self.place.is_at_path() {
+            let now = self.place.path_of_directory();
+            let kind = ClaimErrorKind::DirectoryReplaced { now };
+            return Err(ClaimError::new(&address, kind));
+        }
         if !self.lock.is_current(&self.place).map_err(io)? {
             self.lock = lock::take(&address, &self.place)?;
         }
@@ -56,7 +61,7 @@ impl Ownership {
 
     /// Whether the control socket has lost its file. What somebody else has put there is in the way
     /// of a new one.
-    fn lacks_control(&self) -> Result<bool, Errno> {
+    pub(crate) fn lacks_control(&self) -> Result<bool, Errno> {
         let Some(control) = &self.control else {
             return Ok(false);
         };

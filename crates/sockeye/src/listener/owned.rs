@@ -89,7 +89,8 @@ impl<S: Accepted> Listening<S> {
     pub(crate) fn control(&self) -> io::Result<Option<Control>> {
         let ownership = self.ownership.as_ref();
         let control = ownership.and_then(Ownership::control);
-        control.map(Control::new).transpose()
+        let control = control.map(|(socket, file)| Control::new(socket, &file));
+        control.transpose()
     }
 
     /// The ownership of the path, if there is one.
@@ -100,7 +101,7 @@ impl<S: Accepted> Listening<S> {
     /// What a successor needs.
     pub(crate) fn to_pass_on(&self) -> Option<[BorrowedFd<'_>; 3]> {
         let ownership = self.ownership.as_ref()?;
-        Some([self.as_fd(), ownership.lock(), ownership.control()?])
+        Some([self.as_fd(), ownership.lock(), ownership.control()?.0])
     }
 
     /// Whether the files are ours to remove, and the socket to shut down.

@@ -41,7 +41,7 @@ enum Step<S: AsFd> {
 
 impl<S: Accepted> Entrance<S> {
     pub(super) fn new(server: &Server, mut acceptor: Acceptor<S>) -> Self {
-        Self {
+        let mut entrance = Self {
             control: control_of(acceptor.listener()),
             acceptor,
             is_handed_over: false,
@@ -49,7 +49,10 @@ impl<S: Accepted> Entrance<S> {
             renewal: Renewal::new(server.renew.clone()),
             once: server.once,
             has_accepted_once: false,
-        }
+        };
+        // It may have gone before it was watched.
+        entrance.look_after_control();
+        entrance
     }
 
     /// Accepts until the server stops or is succeeded, or has served the one connection that it was
@@ -142,10 +145,12 @@ impl<S: Accepted> Entrance<S> {
     /// Dropping the future loses nothing.
     async fn next(&mut self) -> io::Result<Step<S>> {
         loop {
+            // Who has an offer may take the files that there are.
+            let may_renew = !self.control.as_ref().is_some_and(Control::has_holder);
             let request = tokio::select! {
                 biased;
                 request = request(&mut self.control) => request,
-                () = self.renewal.is_due() => {
+                () = self.renewal.is_due(), if may_renew => {
                     self.renew();
                     continue;
                 }
@@ -157,8 +162,10 @@ impl<S: Accepted> Entrance<S> {
             };
             match request {
                 Request::Descriptors => self.offer(),
+                Request::FileChanged => self.look_after_control(),
                 Request::GivenUp => {
                     self.restore();
+                    self.look_after_control();
                     return Ok(Step::GivenUp);
                 }
                 Request::Taken(successor) => {
@@ -186,14 +193,19 @@ impl<S: Accepted> Entrance<S> {
         self.acceptor.listener().set_ours(false);
     }
 
-    /// Who has an offer may take the files that there are.
-    fn renew(&mut self) {
-        if self.control.as_ref().is_some_and(Control::has_holder) {
-            return;
+    /// Without its control socket nobody finds a server to take over from.
+    fn look_after_control(&mut self) {
+        let ownership = self.acceptor.listener().ownership();
+        if ownership.is_some_and(|ownership| ownership.lacks_control() == Ok(true)) {
+            self.renewal.soon();
         }
+    }
+
+    fn renew(&mut self) {
         let listener = self.acceptor.listener();
         if self.renewal.attempt(listener) {
             self.control = control_of(listener);
+            self.look_after_control();
         }
     }
 
@@ -233,10 +245,16 @@ impl<S: Accepted> Drop for Entrance<S> {
 }
 
 fn control_of<S: Accepted>(listener: &Listening<S>) -> Option<Control> {
-    listener.control().unwrap_or_else(|error| {
+    let control = listener.control().unwrap_or_else(|error| {
         log::no_takeover(&error);
         None
-    })
+    });
+    let unwatched = control.as_ref().and_then(Control::unwatched);
+    // One that has gone already is made anew.
+    if let Some(error) = unwatched.filter(|error| error.kind() != io::ErrorKind::NotFound) {
+        log::unwatched(error);
+    }
+    control
 }
 
 /// The next request of a successor.

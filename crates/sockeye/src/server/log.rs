@@ -77,6 +77,14 @@ pub(super) fn not_renewed(error: &crate::claim::ClaimError) {
     tracing::warn!("files of the socket were removed and cannot be made anew: {error}");
 }
 
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn unwatched(error: &io::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        "cannot watch the file at which successors ask ({error}), so it is not made anew if somebody removes it; allow more watches (fs.inotify)"
+    );
+}
+
 pub(super) fn panicked() {
     #[cfg(feature = "tracing")]
     tracing::error!("a handler panicked; its connection is closed, the others go on");

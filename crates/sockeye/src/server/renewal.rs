@@ -13,6 +13,9 @@ use crate::listener::{Accepted, Listening};
 /// Between two attempts while somebody else has the lock, and how many there are.
 const PAUSE: Duration = Duration::from_millis(10);
 const TRIES: u32 = 20;
+/// How long after the control socket's file was removed: whoever removes the whole directory is done
+/// by then, and does not find it filled again.
+const DELAY: Duration = Duration::from_millis(100);
 
 /// Has a server look after its files; given to it with
 /// [`Server::renew_files`](super::Server::renew_files).
@@ -62,6 +65,11 @@ impl Renewal {
         }
     }
 
+    /// A file was removed.
+    pub(super) fn soon(&mut self) {
+        self.again.get_or_insert((Instant::now() + DELAY, 0));
+    }
+
     /// Completes when files may have to be made anew.
     pub(super) async fn is_due(&self) {
         match (self.again, &self.asked) {
@@ -86,7 +94,7 @@ impl Renewal {
                 if is_locked && tries < TRIES {
                     self.again = Some((Instant::now() + PAUSE, tries + 1));
                 } else {
-                    if !std::mem::replace(&mut self.is_told, true) {
+                    if !self.is_asked() && !std::mem::replace(&mut self.is_told, true) {
                         log::not_renewed(&error);
                     }
                     self.answer(Some(error));
@@ -94,6 +102,12 @@ impl Renewal {
             }
         }
         has_new_control
+    }
+
+    /// Whether somebody waits, who is told the reason.
+    fn is_asked(&self) -> bool {
+        let asked = self.asked.as_ref();
+        asked.is_some_and(|renew| renew.0.done.receiver_count() > 0)
     }
 
     fn answer(&self, failed: Option<ClaimError>) {

@@ -106,7 +106,7 @@ impl fmt::Display for TakeoverError {
                 }
                 write!(
                     f,
-                    " and hands it over to nobody (there is no {}{CONTROL_SUFFIX}); stop that one, or choose another address",
+                    " and hands it over to nobody (there is no {}{CONTROL_SUFFIX}); stop that one, or, where it runs with --takeover and that file was removed, restart it with SIGHUP",
                     escaped(self.address.path().unwrap_or("".as_ref()))
                 )
             }

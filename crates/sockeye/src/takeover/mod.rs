@@ -16,6 +16,7 @@ mod frame;
 mod machine;
 mod predecessor;
 mod successor;
+mod watch;
 
 use std::time::Duration;
 
@@ -39,8 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ASKING: Duration = Duration::from_secs(35);
 /// How long either side waits for a word that needs nothing but the other side itself.
 const STEP: Duration = Duration::from_secs(10);
-/// How long a live server that has no control socket is watched: it may be about to end.
-const UNSETTLED: Duration = Duration::from_millis(200);
+/// How long a live server that has no control socket is watched: it may be about to end, or to make
+/// that anew.
+const UNSETTLED: Duration = Duration::from_millis(500);
 /// So often in a row something else may be passed on than what is at the path, whose owner may have
 /// changed meanwhile.
 const MISMATCHES: u32 = 10;

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::frame::Frame;
 use super::machine::{Event, Predecessor};
+use super::watch::Watch;
 use super::{PATIENCE, STEP};
 use crate::ids;
 use crate::listener::SeqPacketListener;
@@ -33,6 +35,8 @@ pub(crate) struct Control {
     candidates: Vec<Candidate>,
     /// Whether there are still offers to be had.
     offers: bool,
+    /// Of the socket's file: without that, nobody finds the way here.
+    watch: io::Result<Watch>,
 }
 
 /// Somebody who has connected.
@@ -51,18 +55,26 @@ pub(crate) enum Request {
     /// It serves, and the path is its own. It need not live any more: it may have been succeeded in
     /// its turn.
     Taken(Peer),
+    /// The file of the control socket may have been removed.
+    FileChanged,
 }
 
 impl Control {
     /// # Errors
     /// As dup(2) and epoll_ctl(2).
-    pub(crate) fn new(socket: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(crate) fn new(socket: BorrowedFd<'_>, file: &Path) -> io::Result<Self> {
         let socket = socket.try_clone_to_owned()?;
         Ok(Self {
             listener: SeqPacketListener::adopt(socket).map_err(io::Error::other)?,
             candidates: Vec::new(),
             offers: true,
+            watch: Watch::of(file),
         })
+    }
+
+    /// Why it is not noticed when the file is removed, if that is so.
+    pub(crate) fn unwatched(&self) -> Option<&io::Error> {
+        self.watch.as_ref().err()
     }
 
     /// The next request of a successor.
@@ -76,6 +88,7 @@ impl Control {
             }
             match self.wait().await {
                 Came::Connection(socket) => self.admit(socket),
+                Came::Change => return Request::FileChanged,
                 Came::Event(index, event) => {
                     let candidate = &mut self.candidates[index];
                     let had_offer = candidate.side.has_offer();
@@ -179,11 +192,20 @@ impl Control {
             .map(|candidate| Box::pin(candidate.event()))
             .collect();
         let mut connection = pin!(accept(&self.listener));
+        let mut change = pin!(async {
+            match &self.watch {
+                Ok(watch) => watch.has_changed().await,
+                Err(_) => std::future::pending().await,
+            }
+        });
         poll_fn(|cx| {
             for (index, event) in events.iter_mut().enumerate() {
                 if let Poll::Ready(event) = event.as_mut().poll(cx) {
                     return Poll::Ready(Came::Event(index, event));
                 }
+            }
+            if change.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Came::Change);
             }
             connection.as_mut().poll(cx).map(Came::Connection)
         })
@@ -233,6 +255,7 @@ impl Drop for Control {
 enum Came {
     Connection(SeqPacket),
     Event(usize, Event),
+    Change,
 }
 
 impl Candidate {

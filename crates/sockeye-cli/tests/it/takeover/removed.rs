@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use super::{TAKEOVER, control_path, inode, successor};
-use crate::support::{Place, REPLY, Server, copy_of_sockeye, lock_path, run};
+use crate::support::{Place, REPLY, Server, copy_of_sockeye, eventually, lock_path, run};
 
 /// The socket, its lock file and its control socket.
 fn files(place: &Place) -> [PathBuf; 3] {
@@ -50,6 +50,139 @@ fn whichever_are_removed_sighup_restarts() {
     }
 }
 
+/// Nobody asks the server for anything.
+#[test]
+fn a_control_socket_that_was_removed_is_made_anew_and_all_else_that_is_missing() {
+    for kind in ["stream:", "seqpacket:"] {
+        for removed in [4, 5, 6, 7] {
+            let place = Place::new();
+            let address = format!("{kind}{}", place.socket().display());
+            let command = || {
+                let mut command = Server::command(TAKEOVER);
+                command.arg(&address);
+                command
+            };
+            let mut server = Server::started_by(&mut command(), place.socket());
+            for round in 0..3 {
+                for (index, file) in files(&place).iter().enumerate() {
+                    if removed & (1 << index) != 0 {
+                        match round {
+                            // Some cleaners move what they take away.
+                            0 => fs::rename(file, place.at("away")).expect("it is there"),
+                            _ => fs::remove_file(file).expect("it is there"),
+                        }
+                    }
+                }
+                eventually("the files are there", || are_there(&place).then_some(()));
+            }
+            fs::remove_file(place.at("away")).expect("it was moved there");
+            let mut next = Server::started_by(&mut command(), place.socket());
+            assert_eq!(server.process.wait().code(), Some(0), "{removed:03b}");
+            assert!(are_there(&place), "{removed:03b}: {:?}", place.names());
+            // The next one watches, too.
+            fs::remove_file(control_path(&place.socket())).expect("it is there");
+            eventually("the file is there", || are_there(&place).then_some(()));
+            assert_eq!(next.stop().code, Some(0));
+            assert!(place.names().is_empty(), "{:?}", place.names());
+        }
+    }
+}
+
+#[test]
+fn another_one_takes_over_at_once_though_the_control_socket_was_removed() {
+    let place = Place::new();
+    let mut server = Server::start(place.socket(), TAKEOVER);
+    for _ in 0..5 {
+        fs::remove_file(control_path(&place.socket())).expect("it is there");
+        let next = Server::start(place.socket(), TAKEOVER);
+        assert_eq!(server.process.wait().code(), Some(0));
+        server = next;
+    }
+    assert_eq!(server.stop().code, Some(0));
+    assert!(place.names().is_empty(), "{:?}", place.names());
+}
+
+/// Somebody who was told no has his own file at the name, which stays.
+#[test]
+fn what_a_stranger_has_put_in_place_of_the_control_socket_is_left() {
+    let place = Place::new();
+    let mut server = Server::start(place.socket(), TAKEOVER);
+    let control = control_path(&place.socket());
+    fs::write(place.at("new"), "precious").expect("our own place");
+    fs::rename(place.at("new"), &control).expect("one file system");
+    let said = server
+        .process
+        .stderr
+        .line("it says why", |line| line.contains("cannot be made anew"));
+    assert!(said.contains("app.sock.takeover"), "{said}");
+    assert_eq!(server.ask("hello\n").trim_end(), REPLY);
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(fs::read_to_string(control).expect("it stays"), "precious");
+}
+
+/// It would be filled again while it is emptied.
+#[test]
+fn a_directory_that_is_removed_as_a_whole_stays_removed() {
+    let place = Place::new();
+    let dir = place.at("dir");
+    for _ in 0..10 {
+        fs::create_dir(&dir).expect("our own place");
+        let mut server = Server::start(dir.join("app.sock"), TAKEOVER);
+        let mut client = server.client();
+        fs::remove_dir_all(&dir).expect("nobody fills it");
+        server.process.stderr.line("it says so", |line| {
+            line.contains("was removed; stop this server and start it anew")
+        });
+        client.converse("still here");
+        assert!(!dir.exists());
+        drop(client);
+        server.terminate();
+        assert_eq!(server.process.wait().code(), Some(0));
+    }
+}
+
+/// The new one would find nobody there, and claim the path beside the old one.
+#[test]
+fn sighup_does_not_restart_where_the_directory_was_moved_removed_or_replaced() {
+    for (what, words) in [
+        ("moved", "is {dir}-moved now; move it back"),
+        ("moved and made anew", "is {dir}-moved now; move it back"),
+        ("removed", "was removed"),
+        ("removed and made anew", "was removed"),
+        ("replaced by a file", "was removed"),
+    ] {
+        let place = Place::new();
+        let dir = place.at("dir");
+        fs::create_dir(&dir).expect("our own place");
+        let mut server = Server::start(dir.join("app.sock"), TAKEOVER);
+        let mut client = server.client();
+        client.converse("before");
+        match what.split(' ').next() {
+            Some("moved") => fs::rename(&dir, place.at("dir-moved")).expect("one file system"),
+            _ => fs::remove_dir_all(&dir).expect("our own place"),
+        }
+        match what.split(' ').next_back() {
+            Some("anew") => fs::create_dir(&dir).expect("our own place"),
+            Some("file") => fs::write(&dir, "").expect("our own place"),
+            _ => {}
+        }
+        server.process.signal(Signal::HUP);
+        let words = words.replace("{dir}", dir.to_str().expect("plain"));
+        let said = server.process.stderr.line(what, |line| {
+            line.contains("cannot restart on SIGHUP") && line.ends_with("; still serving")
+        });
+        assert!(said.contains(&words), "{what}: {said}");
+        client.converse("after");
+        drop(client);
+        server.terminate();
+        assert_eq!(server.process.wait().code(), Some(0));
+        let said = server.process.stderr.so_far();
+        assert!(!said.contains("started pid"), "{what}: {said}");
+        let moved = fs::read_dir(place.at("dir-moved"));
+        assert_eq!(moved.map_or(0, Iterator::count), 0, "its files are gone");
+    }
+}
+
 #[test]
 fn without_lock_or_socket_file_another_one_takes_over() {
     for removed in 1..4 {
@@ -77,10 +210,13 @@ fn without_lock_or_socket_file_another_one_takes_over() {
 fn a_server_whose_path_another_one_has_claimed_does_not_restart() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), TAKEOVER);
+    // Otherwise it makes them anew.
+    server.process.freeze();
     for file in files(&place) {
         fs::remove_file(file).expect("it is there");
     }
     let mut other = Server::start(place.socket(), TAKEOVER);
+    server.process.thaw();
     server.process.signal(Signal::HUP);
     let said = server.process.stderr.line("the reason", |line| {
         line.contains("cannot restart on SIGHUP")
@@ -104,7 +240,7 @@ fn what_a_stranger_has_put_at_the_path_is_left() {
     server
         .process
         .stderr
-        .line("it says why", |line| line.contains("cannot be made anew"));
+        .line("it says why", |line| line.contains("cannot restart"));
     client.converse("still here");
     assert_eq!(inode(&place.socket()), before);
     drop(client);
