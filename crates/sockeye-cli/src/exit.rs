@@ -110,8 +110,12 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::LockDenied { .. }
         | ClaimErrorKind::OwnerDenied { .. }
         | ClaimErrorKind::AccessList => Exit::NotPermitted,
-        ClaimErrorKind::Unclear if is_denial(error) => Exit::NotPermitted,
-        ClaimErrorKind::Unclear => Exit::InUse,
+        ClaimErrorKind::Unclear | ClaimErrorKind::ForeignControlFile { .. } => {
+            match is_denial(error) {
+                true => Exit::NotPermitted,
+                false => Exit::InUse,
+            }
+        }
         ClaimErrorKind::NameTooLong { .. }
         | ClaimErrorKind::NoTakeover
         | ClaimErrorKind::AlreadyBound => Exit::Usage,

@@ -1,9 +1,14 @@
 //! The socket at which a successor may ask, beside the path.
 
+use std::io;
+
+use rustix::fs::FileType;
+
 use super::ownership::{Control, Ownership};
 use super::place::Place;
-use super::{CONTROL_BACKLOG, CONTROL_SUFFIX, Claim, ClaimError, publish};
+use super::{CONTROL_BACKLOG, CONTROL_SUFFIX, Claim, ClaimError, ClaimErrorKind, publish};
 use crate::address::{Address, Kind, Name};
+use crate::ids;
 
 /// The address at which a successor may ask for this one, if it can be handed over.
 pub(crate) fn control_address(address: &Address) -> Option<Address> {
@@ -11,6 +16,27 @@ pub(crate) fn control_address(address: &Address) -> Option<Address> {
     path.push(CONTROL_SUFFIX);
     let is_fit = address.kind() != Kind::Datagram;
     is_fit.then(|| Address::new(Kind::SeqPacket, &Name::Path(path.into())).ok())?
+}
+
+/// A file that is neither ours to replace nor a living socket is the better explanation.
+fn by_what(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
+    let is_in_the_way = matches!(
+        error.kind(),
+        ClaimErrorKind::NotASocket(_)
+            | ClaimErrorKind::Unclear
+            | ClaimErrorKind::ParentDenies { .. }
+    );
+    let found = place.look_at(&place.base).ok().flatten();
+    match found.filter(|_| is_in_the_way) {
+        Some(found) => {
+            let file = FileType::from_raw_mode(found.st_mode);
+            let owner = ids::uid(found.st_uid);
+            let kind = ClaimErrorKind::ForeignControlFile { file, owner };
+            let not_a_socket = || io::Error::other("only dead sockets are");
+            ClaimError::new(address, kind).because(error.source.unwrap_or_else(not_a_socket))
+        }
+        None => error,
+    }
 }
 
 /// Listens beside the path, which is locked: that lock is enough for both.
@@ -22,7 +48,9 @@ pub(super) fn publish(address: &Address, ownership: &mut Ownership) -> Result<()
     let socket = options
         .socket(address.kind())
         .map_err(|errno| ClaimError::io(address, errno))?;
-    options.make_room(address, &place)?;
+    if let Err(error) = options.make_room(address, &place) {
+        return Err(by_what(&ownership.address, &place, error));
+    }
     let control = ownership.control.insert(Control {
         place,
         file: None,

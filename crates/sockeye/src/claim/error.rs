@@ -8,11 +8,11 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::LOCK_SUFFIX;
 use super::fault::WORKING_DIRECTORY_REMOVED;
 use super::place::parent_of;
 use super::process_link::ProcessLink;
 use super::words::{advice, in_words};
+use super::{CONTROL_SUFFIX, LOCK_SUFFIX};
 use crate::address::{Address, quoted};
 use crate::ids::Shown;
 
@@ -21,7 +21,7 @@ use crate::ids::Shown;
 pub struct ClaimError {
     address: Address,
     kind: ClaimErrorKind,
-    source: Option<io::Error>,
+    pub(super) source: Option<io::Error>,
 }
 
 /// What stands in the way of a claim.
@@ -107,6 +107,14 @@ pub enum ClaimErrorKind {
     },
     /// The lock file's name belongs to a file that is not ours.
     ForeignLockFile(FileType),
+    /// Something stands in the place of the control socket, at which a successor would ask, and is not
+    /// to be replaced: no socket, or another user's.
+    ForeignControlFile {
+        /// What it is.
+        file: FileType,
+        /// Whose it is; `None` for a user without a mapping in our user namespace.
+        owner: Option<u32>,
+    },
     /// [`ClaimOptions::takeover`](super::ClaimOptions::takeover) was asked for, and only the path of
     /// a stream or seqpacket socket can be handed over.
     NoTakeover,
@@ -166,13 +174,17 @@ impl ClaimError {
     }
 
     fn lock_file(&self) -> impl fmt::Display {
+        self.beside(LOCK_SUFFIX)
+    }
+
+    fn beside(&self, suffix: &str) -> impl fmt::Display {
         let mut file = self
             .address
             .path()
             .unwrap_or("".as_ref())
             .as_os_str()
             .to_owned();
-        file.push(LOCK_SUFFIX);
+        file.push(suffix);
         fmt::from_fn(move |f| write!(f, "{}", quoted(&file)))
     }
 
@@ -354,6 +366,14 @@ impl fmt::Display for ClaimError {
                 f,
                 "its lock file {} belongs to uid {} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
                 self.lock_file(),
+                Shown(*owner),
+                self.reason()
+            ),
+            ClaimErrorKind::ForeignControlFile { file, owner } => write!(
+                f,
+                "its control socket's place {} is taken by {} of uid {} that is not to be replaced ({}); have it removed, or choose a directory of your own",
+                self.beside(CONTROL_SUFFIX),
+                in_words(*file),
                 Shown(*owner),
                 self.reason()
             ),

@@ -34,8 +34,10 @@ pub(super) struct Lock {
 impl Lock {
     /// `is_new` for a file that we have just made: not every file system shows it as ours.
     fn new(file: OwnedFd, found: &Stat, is_new: bool) -> Self {
-        // Left behind by a server of this user that was killed, or just made.
-        let is_ours = is_new || found.st_nlink == 1 && is_own(&file, found);
+        // Left behind by a server that was killed, or handed over by one, maybe of another user: nobody
+        // else gives an empty file this mode. Or just made.
+        let is_of_a_server = found.st_mode & 0o7777 == LOCK_MODE.as_raw_mode();
+        let is_ours = is_new || found.st_nlink == 1 && (is_of_a_server || is_own(&file, found));
         Self {
             file,
             identity: FileIdentity::of(found),

@@ -14,7 +14,6 @@ use crate::address::Address;
 /// A path of ours: the lock that says so and the file that we bound.
 pub(crate) struct Ownership {
     /// What was claimed, and how.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(super) address: Address,
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
     pub(super) options: ClaimOptions,

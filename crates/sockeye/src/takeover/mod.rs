@@ -154,6 +154,7 @@ impl Takeover {
             let was_unoffered = unoffered.take();
             match successor::attempt(self, address, &control, deadline).await? {
                 Attempt::Taken(listener) => return Ok(*listener),
+                Attempt::Foreign => return Err(TakeoverError::claim(in_use)),
                 // The control socket is there before and after the other one, so that one server
                 // without it, seen twice, is none that starts or ends.
                 Attempt::NotOffered if is_live => match (was_unoffered, socket_file(address)) {

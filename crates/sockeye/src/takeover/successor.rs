@@ -20,6 +20,8 @@ pub(super) enum Attempt<S> {
     Taken(Box<Listening<S>>),
     /// There is no control socket.
     NotOffered,
+    /// The socket there is another one's.
+    Foreign,
     /// The server does not answer there, or does not any more.
     Ended,
     /// Another attempt may succeed. If none does, this is why.
@@ -109,6 +111,7 @@ pub(super) async fn attempt<S: Accepted>(
                 ConnectErrorKind::Stale | ConnectErrorKind::NotListening { .. } => {
                     Ok(Attempt::Ended)
                 }
+                ConnectErrorKind::WrongKind { .. } => Ok(Attempt::Foreign),
                 ConnectErrorKind::BacklogFull => {
                     Ok(Attempt::Failed(TakeoverError::connect(address, error)))
                 }

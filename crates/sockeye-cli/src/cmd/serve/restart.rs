@@ -22,8 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// How long its end may take then: a process can hang in the kernel.
 const END: Duration = Duration::from_secs(2);
 
-/// How long the server may take to look after its files.
-const RENEWAL: Duration = Duration::from_secs(2);
+/// How long the server may take to look after its files: it may have a lot to do, or a successor that
+/// has an offer.
+const RENEWAL: Duration = Duration::from_secs(10);
 
 /// The process that is to take over, until it has or has ended. A server that is told to stop stops
 /// it first: it would find nobody, and serve on.

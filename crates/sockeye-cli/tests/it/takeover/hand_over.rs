@@ -4,7 +4,10 @@ use std::fs;
 
 use super::clients::Clients;
 use super::{TAKEOVER, control_path, inode, open_descriptors, rounds, spawn};
-use crate::support::{Place, REPLY, Server, as_other_user, copy_of_sockeye, is_root, run, skipped};
+use crate::support::{
+    Place, REPLY, Server, as_other_user, copy_of_sockeye, is_root, lock_path, run, set_mode,
+    skipped, stale_socket,
+};
 
 #[test]
 fn a_request_in_flight_is_answered_by_the_old_server_and_the_next_by_the_new_one() {
@@ -169,9 +172,46 @@ fn another_user_may_not_take_over_and_root_takes_over_from_whom_it_trusts() {
         let mut roots = Server::start(place.socket(), &["--takeover", trust, "65534"]);
         assert_eq!(theirs.process.wait().code(), Some(0));
         assert_eq!(roots.ask("hello\n").trim_end(), REPLY);
-        roots.terminate();
+        let mut last = Server::start(place.socket(), &["--takeover", trust, "65534"]);
         assert_eq!(roots.process.wait().code(), Some(0));
+        assert_eq!(last.ask("hello\n").trim_end(), REPLY);
+        last.terminate();
+        assert_eq!(last.process.wait().code(), Some(0));
+        assert_eq!(place.names(), ["sockeye"], "whoever made the files");
     }
+}
+
+#[test]
+fn what_somebody_else_has_put_in_place_of_the_control_socket_is_named() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let place = Place::new();
+    let sockeye = copy_of_sockeye(&place);
+    place.set_mode(0o1777);
+    let control = control_path(&place.socket());
+    let text = control.to_str().expect("plain").to_owned();
+    let mut as_nobody = as_other_user(sockeye.as_os_str()).expect("setpriv");
+    as_nobody.args(["serve", "--takeover"]).arg(place.socket());
+    let mut refused = |code, words: &[&str]| {
+        let ended = run(&mut as_nobody);
+        ended.fails(code, words).explains(&[&text]);
+        assert!(!place.socket().exists(), "{ended:?}");
+        assert!(!lock_path(&place.socket()).exists(), "{ended:?}");
+    };
+    for mode in [0o666, 0o600] {
+        stale_socket(&control);
+        set_mode(&control, mode);
+        refused(5, &["a socket of uid 0", "directory of your own"]);
+        fs::remove_file(&control).expect("root's own");
+    }
+    fs::write(&control, "").expect("a fresh path");
+    refused(4, &["a regular file of uid 0", "only dead sockets"]);
+    fs::remove_file(&control).expect("root's own");
+    // A stream socket, so it cannot be the control socket of a server.
+    let _stranger = std::os::unix::net::UnixListener::bind(&control).expect("a fresh path");
+    set_mode(&control, 0o666);
+    refused(4, &["live server"]);
 }
 
 #[test]

@@ -33,7 +33,8 @@ fn sighup_starts_the_same_command_anew_and_no_client_notices() {
     kill_process(first.0, Signal::HUP).expect("it serves");
     let second = eventually("the successor's successor", || {
         let said = server.process.stderr.so_far();
-        let mut lines = said
+        let (whole, _) = said.rsplit_once('\n')?;
+        let mut lines = whole
             .lines()
             .filter(|line| line.starts_with("handed over to pid "));
         let pid = lines.nth(1)?.split_whitespace().nth(4)?.parse().ok()?;
