@@ -1,15 +1,22 @@
 //! Files whose file system does not answer.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::stat;
+use sockeye::Address;
 use sockeye::address::{quoted, shell_quoted};
 use sockeye::inspect::{Aside, Mount};
 
+use crate::exit::{Exit, failure};
+use crate::output;
+
 /// How long file systems that hang are waited for, all of them together.
 pub(super) const DEADLINE: Duration = Duration::from_secs(3);
+
+/// No file system that answers takes longer for a file.
+pub(super) const LEAST: Duration = Duration::from_millis(100);
 
 /// `/mnt/a.sock, /mnt/b.sock and 2 more could not be looked at: …`
 pub(super) fn words(files: &[PathBuf]) -> String {
@@ -56,9 +63,54 @@ pub(super) fn advice(mount: Option<&Mount>) -> String {
     }
 }
 
-/// The first of `paths` whose file system has not answered within `time`.
-pub(super) fn first_unanswered<'a>(paths: &[&'a Path], time: Duration) -> Option<&'a Path> {
+/// Sees to it that the file systems of all `paths` that are going to be opened answer within `time`:
+/// once a system call of ours is caught in one that does not, not even SIGKILL ends this process.
+/// `slow` is told what is waited for, once.
+///
+/// # Errors
+/// Out of time, after `tried`, where one does not answer.
+pub(super) fn must_answer(
+    tried: &str,
+    address: &Address,
+    paths: &[&Path],
+    time: Duration,
+    slow: impl FnOnce(&str),
+) -> anyhow::Result<()> {
+    let of = |path: &Path| match address.path() {
+        Some(own) if own == path => address.quoted().to_string(),
+        _ => format!("{} with {}", address.quoted(), quoted(path)),
+    };
+    let told = |path: &Path| {
+        let file_system = file_system(Mount::of(path).as_ref());
+        slow(&format!("{}: {file_system} does not answer", of(path)));
+    };
+    let Some(path) = first_unanswered(paths, time, told) else {
+        return Ok(());
+    };
+    let mount = Mount::of(path);
+    let text = format!(
+        "cannot {tried} {}: {} has not answered for {}; {}",
+        of(path),
+        file_system(mount.as_ref()),
+        output::duration(time),
+        advice(mount.as_ref())
+    );
+    Err(failure(Exit::TimedOut, text))
+}
+
+/// The first of `paths` whose file system has not answered within `time`; `slow` is told of one that
+/// takes longer than [`DEADLINE`].
+fn first_unanswered<'a>(
+    paths: &[&'a Path],
+    time: Duration,
+    slow: impl FnOnce(&Path),
+) -> Option<&'a Path> {
+    if paths.is_empty() {
+        return None;
+    }
     let deadline = Instant::now() + time;
+    let soon = Instant::now() + DEADLINE;
+    let mut slow = Some(slow).filter(|_| soon < deadline);
     // Where no copy can be had, we find out by ourselves.
     let mut look = Aside::start(|answers| {
         for path in paths {
@@ -68,10 +120,21 @@ pub(super) fn first_unanswered<'a>(paths: &[&'a Path], time: Duration) -> Option
     })
     .ok()?;
     let mut paths = paths.iter();
-    paths.find_map(|path| match look.next(deadline) {
-        Err(error) if error.kind() == ErrorKind::TimedOut => Some(*path),
-        _ => None,
-    })
+    let is_late = |answer: io::Result<_>| {
+        answer.is_err_and(|error: io::Error| error.kind() == ErrorKind::TimedOut)
+    };
+    let late = paths.find(|path| {
+        let end = if slow.is_some() { soon } else { deadline };
+        is_late(look.next(end))
+            && match slow.take() {
+                Some(slow) => {
+                    slow(path);
+                    is_late(look.next(deadline))
+                }
+                None => true,
+            }
+    });
+    late.copied()
 }
 
 /// A path in a message between processes: it need not be text.

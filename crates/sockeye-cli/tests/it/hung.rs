@@ -3,9 +3,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
@@ -97,13 +99,17 @@ impl Hung {
 
     /// Runs the command where the mount is seen.
     fn sockeye(&self, options: &str, last: impl AsRef<OsStr>) -> Finished {
+        run(&mut self.command(options, last))
+    }
+
+    fn command(&self, options: &str, last: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(&self.nsenter);
         command
             .arg(format!("--mount=/proc/{}/ns/mnt", self.server.id()))
             .arg(sockeye().get_program())
             .args(options.split_whitespace())
             .arg(last);
-        run(&mut command)
+        command
     }
 }
 
@@ -228,4 +234,94 @@ fn a_directory_that_hangs_takes_no_time_of_the_next_ones() {
     assert!(told.text().contains(&file), "{told:#?}");
     told.explains(&[mount, "does not answer"]);
     assert!(!told.stderr.contains(&file), "{told:#?}");
+}
+
+#[test]
+fn serve_says_what_it_waits_for_and_gives_up() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    let (old, new) = (hung.socket(), hung.place.at("mount/new.sock"));
+    let given_up = |options: &str, path: &Path| {
+        let mut server = Process::spawn_piped(&mut hung.command(options, path));
+        (path.display().to_string(), move || server.finish())
+    };
+    for (path, finish) in [
+        given_up("serve", &old),
+        given_up("serve --takeover", &new),
+        given_up("serve --echo", &hung.place.at("mount")),
+    ] {
+        let (path, mut finish) = (path, finish);
+        let told = finish();
+        assert_eq!(told.code, Some(6), "{told:#?}");
+        for words in [
+            format!("waiting for {path}: the file system at "),
+            format!("cannot listen on {path}: the file system at "),
+            "has not answered for 10s".to_owned(),
+            "umount -l".to_owned(),
+        ] {
+            assert!(told.stderr.contains(&words), "{words}: {told:#?}");
+        }
+    }
+}
+
+#[test]
+fn serve_that_waits_for_a_file_system_can_be_ended() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut command = hung.command("serve", hung.place.at("mount/new.sock"));
+        let mut server = Process::spawn_piped(&mut command);
+        let waits = |line: &str| line.contains("does not answer");
+        server.stderr.line("what it waits for", waits);
+        server.signal(signal);
+        let ended = server.wait();
+        assert_eq!(ended.signal(), Some(signal.as_raw()), "{ended:?}");
+    }
+}
+
+#[test]
+fn bench_gives_up_in_time() {
+    let Some(hung) = Hung::start() else {
+        return;
+    };
+    let path = hung.socket();
+    let told = hung.sockeye("bench", &path);
+    told.fails(
+        6,
+        &[path.to_str().expect("plain"), "has not answered for 5s"],
+    );
+}
+
+/// No matter how many hang: they are waited for together, and what is dead beside them is listed.
+#[test]
+fn three_directories_that_hang_and_a_healthy_one() {
+    let all: Option<Vec<Hung>> = (0..3).map(|_| Hung::start()).collect();
+    let Some(all) = all else { return };
+    let healthy = Place::new();
+    stale_socket(&healthy.at("dead"));
+    // Each is seen in the mount namespace of its own only, so it is reached through that.
+    let mounts: Vec<String> = all
+        .iter()
+        .map(|hung| {
+            format!(
+                "/proc/{}/root{}",
+                hung.server.id(),
+                hung.place.at("mount").display()
+            )
+        })
+        .collect();
+    let mut command = sockeye();
+    command.args(["ls", "--stale"]);
+    for mount in &mounts {
+        command.args(["--in", mount]);
+    }
+    let told = run(command.arg("--in").arg(healthy.dir()));
+    assert_eq!(told.code, Some(7), "{told:#?}");
+    let file = healthy.at("dead").display().to_string();
+    assert!(told.text().contains(&file), "{told:#?}");
+    let mut words: Vec<&str> = mounts.iter().map(String::as_str).collect();
+    words.push("does not answer");
+    told.explains(&words);
 }

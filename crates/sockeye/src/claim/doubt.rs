@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::Stat;
 use rustix::process::Pid;
@@ -22,8 +22,6 @@ use crate::inspect::diag::{Entry, FileId};
 use crate::inspect::lookup::Lookup;
 use crate::inspect::mounts::{Mounts, Nature, nature_for};
 
-/// How long the files of all namesakes may take to be looked at: they can be on a mount that hangs.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// Why a socket file at which connect(2) is refused may belong to a living server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -90,10 +88,9 @@ impl SocketFile<'_> {
         }
         let here = self.lookup.here().unwrap_or_default();
         let all = here.iter().chain(self.lookup.everywhere());
-        let deadline = Instant::now() + PATIENCE;
         let mut namesakes = all.filter(|entry| entry.is_reachable() && entry.is_named(self.base));
         namesakes.find_map(|entry| {
-            let view = self.may_be_seen(nature, entry, deadline)?;
+            let view = self.may_be_seen(nature, entry)?;
             let pid = self.lookup.holder(entry.inode);
             // Where nobody has it, its process may have ended.
             (pid.is_some() || !Lookup::is_gone(entry.inode)).then(|| Doubt::Namesake {
@@ -105,7 +102,7 @@ impl SocketFile<'_> {
     }
 
     /// The file system through which the file of `entry` and this one may be one.
-    fn may_be_seen(&self, ours: Nature, entry: &Entry, deadline: Instant) -> Option<Nature> {
+    fn may_be_seen(&self, ours: Nature, entry: &Entry) -> Option<Nature> {
         let id = entry.file?;
         if self.is_strangers(entry) {
             return None;
@@ -133,9 +130,14 @@ impl SocketFile<'_> {
             let ours = times::open(&ours);
             ours.is_some_and(|ours| look().is_some_and(|theirs| times::prove_two(&ours, &theirs)))
         };
-        match until(deadline, is_another) {
+        let started = Instant::now();
+        match until(started + self.lookup.patience(), is_another) {
             Some(true) => None,
-            _ => Some(view),
+            Some(false) => Some(view),
+            None => {
+                self.lookup.has_waited(started.elapsed());
+                Some(view)
+            }
         }
     }
 
@@ -218,6 +220,8 @@ fn has_one_thread() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -226,6 +230,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_millis(10);
         assert_eq!(until(deadline, move || held.recv().is_err()), None);
         assert_eq!(until(deadline, || true), None, "no time is left");
-        assert_eq!(until(Instant::now() + PATIENCE, || true), Some(true));
+        let deadline = Instant::now() + Lookup::PATIENCE;
+        assert_eq!(until(deadline, || true), Some(true));
     }
 }

@@ -1,5 +1,7 @@
 //! [`probe()`]: what is at an address.
 
+use std::time::Duration;
+
 use rustix::io::Errno;
 
 use super::error::ClaimErrorKind;
@@ -21,7 +23,18 @@ pub fn probe(address: &Address) -> Probe {
 
 /// As [`probe`], for many addresses: the kernel's tables are read once.
 pub fn probe_all<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Probe> {
-    let lookup = Lookup::default();
+    probe_all_within(Lookup::PATIENCE, addresses)
+}
+
+/// As [`probe_all`]. To tell whether a refused connect is proof takes a look at the files of other
+/// sockets, which may lie on a mount that hangs (FUSE, NFS): these are waited for no longer than
+/// `patience`, all of them together, instead of three seconds. Of what that leaves open the answer is
+/// [`Probe::Unclear`].
+pub fn probe_all_within<'a>(
+    patience: Duration,
+    addresses: impl IntoIterator<Item = &'a Address>,
+) -> Vec<Probe> {
+    let lookup = Lookup::within(patience);
     let addresses = addresses.into_iter();
     addresses.map(|address| look(address, &lookup)).collect()
 }

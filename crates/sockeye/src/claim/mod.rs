@@ -47,7 +47,7 @@ pub use fault::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 pub use inherit::Mismatch;
 #[cfg(feature = "tokio")]
 pub(crate) use inherit::{FileAccess, Inheritance};
-pub use look::{probe, probe_all};
+pub use look::{probe, probe_all, probe_all_within};
 pub(crate) use ownership::Ownership;
 pub use probe::Probe;
 pub use process_link::ProcessLink;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, openat, readlink, stat,
@@ -11,13 +12,14 @@ use rustix::io::Errno;
 
 use super::error::{ConnectError, ConnectErrorKind};
 use crate::address::{Address, Kind, Name};
-use crate::claim::{Fault, Probe, ProcessLink, fault_in, probe};
+use crate::claim::{Fault, Probe, ProcessLink, fault_in, probe, probe_all_within};
 use crate::ids;
 use crate::inspect::{diag, is_bound_to};
 
 impl ConnectError {
     /// Looks at the address to find out why connect(2) failed.
-    pub(super) fn explain(address: &Address, errno: Errno) -> Self {
+    /// Waits no longer than `patience` for mounts that hang.
+    pub(super) fn explain(address: &Address, errno: Errno, patience: Duration) -> Self {
         let kind = match (errno, address.name()) {
             (Errno::AGAIN, _) => ConnectErrorKind::BacklogFull,
             (Errno::PROTOTYPE, _) => ConnectErrorKind::WrongKind {
@@ -29,7 +31,7 @@ impl ConnectError {
                 (_, None) => ConnectErrorKind::NobodyListens,
                 (_, actual) => ConnectErrorKind::WrongKind { actual },
             },
-            (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path),
+            (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path, patience),
             (Errno::NOENT | Errno::ACCESS | Errno::NOTDIR, Name::Path(path)) => {
                 match on_the_way(path, LINKS) {
                     // Nothing was in the way but that it has come since.
@@ -52,7 +54,7 @@ impl ConnectError {
 }
 
 /// Refused: not a socket, a dead one, or one that does not listen.
-fn refused(address: &Address, path: &Path) -> ConnectErrorKind {
+fn refused(address: &Address, path: &Path, patience: Duration) -> ConnectErrorKind {
     match stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
         Ok(FileType::Socket) => {}
         Ok(other) => return ConnectErrorKind::NotASocket(other),
@@ -62,9 +64,9 @@ fn refused(address: &Address, path: &Path) -> ConnectErrorKind {
     let target = std::fs::canonicalize(path)
         .ok()
         .and_then(|real| Address::from_path(real).ok());
-    match probe(target.as_ref().unwrap_or(address)) {
-        Probe::Live { pid } => ConnectErrorKind::NotListening { pid },
-        Probe::Unclear(doubt) => ConnectErrorKind::Unclear(doubt),
+    match probe_all_within(patience, [target.as_ref().unwrap_or(address)]).pop() {
+        Some(Probe::Live { pid }) => ConnectErrorKind::NotListening { pid },
+        Some(Probe::Unclear(doubt)) => ConnectErrorKind::Unclear(doubt),
         _ => ConnectErrorKind::Stale,
     }
 }

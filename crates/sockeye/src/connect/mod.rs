@@ -17,11 +17,14 @@ pub use error::{ConnectError, ConnectErrorKind};
 use crate::address::{Address, Kind, MAX_NAME, Name};
 use crate::adopt::{self, AdoptError};
 use crate::claim::begins_in_removed;
+use crate::inspect::lookup::Lookup;
 use crate::packet::{BlockingDatagram, BlockingSeqPacket};
 use crate::socket;
 
 /// The first pause between two attempts; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
+/// A file system that answers does so within this time.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,6 +64,9 @@ impl Connector {
 
     /// How long a server that is there but has a full backlog is tried, from the first attempt
     /// that found it. Any other server is connected to at once.
+    ///
+    /// A socket file that refuses is explained by what is seen of others, and as long at most, and
+    /// three seconds, is waited for mounts that hang.
     ///
     /// The kernel gives no sign when a backlog has room again (a socket that was refused with
     /// `EAGAIN` turns writable without being connected), so attempts are made on a timer.
@@ -250,7 +256,11 @@ impl<'a> Attempts<'a> {
             (self.started, self.connector.wait_for)
         };
         let left = allowed.saturating_sub(now - began);
-        let error = || ConnectError::explain(self.address, errno);
+        let patience = self
+            .connector
+            .connect_timeout
+            .clamp(LEAST_PATIENCE, Lookup::PATIENCE);
+        let error = || ConnectError::explain(self.address, errno, patience);
         let may_pass = errno == Errno::AGAIN
             || (!allowed.is_zero() && a_server_would_help(self.address, errno));
         if !may_pass {

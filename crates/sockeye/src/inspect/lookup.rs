@@ -1,6 +1,7 @@
 //! [`Lookup`]: what a probe looks up, each part once and only if it is needed.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -12,15 +13,45 @@ use super::snapshot::{Hidden, Options};
 use super::tables::Tables;
 
 /// The sockets of all network namespaces, who has them open, and the mounts.
-#[derive(Default)]
 pub(crate) struct Lookup {
     here: OnceCell<Result<Vec<Entry>, Errno>>,
     everywhere: OnceCell<Vec<Entry>>,
     walk: OnceCell<Walk>,
     pub(crate) mounts: Mounts,
+    /// How much longer files on mounts that hang may be waited for, all of them together.
+    patience: Cell<Duration>,
+}
+
+impl Default for Lookup {
+    fn default() -> Self {
+        Self::within(Self::PATIENCE)
+    }
 }
 
 impl Lookup {
+    /// How long files on mounts that hang are waited for, where nothing else is asked for.
+    pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+
+    /// Waits no longer than `patience` for files on mounts that hang.
+    pub(crate) fn within(patience: Duration) -> Self {
+        Self {
+            here: OnceCell::new(),
+            everywhere: OnceCell::new(),
+            walk: OnceCell::new(),
+            mounts: Mounts::default(),
+            patience: Cell::new(patience),
+        }
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience.get()
+    }
+
+    /// So long a mount that hangs was waited for.
+    pub(crate) fn has_waited(&self, time: Duration) {
+        self.patience.set(self.patience().saturating_sub(time));
+    }
+
     /// The sockets of this network namespace.
     ///
     /// # Errors

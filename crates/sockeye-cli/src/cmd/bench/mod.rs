@@ -19,6 +19,7 @@ use rustix::thread::set_current_timer_slack;
 
 use super::serve::allow_many_descriptors;
 use crate::args::{Bench, Endpoint};
+use crate::cmd::hung;
 use crate::exit::{Exit, failure};
 use page::PageFile;
 use report::Report;
@@ -31,6 +32,13 @@ const AT_ITS_END: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     args.check()?;
+    for endpoint in args.address.iter().chain(&args.compare) {
+        if let Endpoint::Unix(address) = endpoint
+            && let Some(path) = address.path()
+        {
+            hung::must_answer("connect to", address, &[path], PATIENCE, |_| {})?;
+        }
+    }
     let page = args.html.as_deref().map(PageFile::open).transpose()?;
     allow_many_descriptors(None);
     // Without it a sleep until a request is due takes 50 us longer.

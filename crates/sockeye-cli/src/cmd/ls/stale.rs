@@ -8,13 +8,14 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use sockeye::address::quoted;
 use sockeye::claim::{
-    Doubt, Probe, ProcessLink, WORKING_DIRECTORY_REMOVED, begins_in_removed, probe_all,
+    Doubt, Probe, ProcessLink, WORKING_DIRECTORY_REMOVED, begins_in_removed, probe_all_within,
 };
 use sockeye::inspect::{Aside, Snapshot};
 use sockeye::{Address, ids};
@@ -31,8 +32,8 @@ use crate::output::socket::path_address;
 use crate::output::users::Users;
 use crate::output::{escape, json};
 
-/// What is left for a healthy file system where another one has taken all the time.
-const GRACE: Duration = Duration::from_millis(500);
+/// What is left for the sockets' own files where directories have taken all the time.
+const REST: Duration = Duration::from_millis(500);
 const COLUMNS: [Column; 3] = [Column::State, Column::Address, Column::User];
 
 pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer> {
@@ -44,10 +45,8 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     }
     let mut hung = Vec::new();
     let deadline = Instant::now() + hung::DEADLINE;
-    // All at once, so that one that hangs takes no time of the others.
-    let looks: Vec<io::Result<Aside>> = dirs.iter().map(|dir| look_into(dir)).collect();
-    for (dir, look) in dirs.iter().zip(looks) {
-        match look.and_then(|look| files_of(look, deadline.max(Instant::now() + GRACE))) {
+    for (dir, found) in dirs.iter().zip(look_into_all(&dirs, deadline - REST)) {
+        match found {
             Ok(found) => files.extend(found),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => hung.push(dir.clone()),
             Err(error) => forgive(args, dir, &error)?,
@@ -55,8 +54,12 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
-    let left = deadline.saturating_duration_since(Instant::now());
-    let snapshot = snapshot(args, left.max(GRACE))?;
+    let left = || {
+        deadline
+            .saturating_duration_since(Instant::now())
+            .max(hung::LEAST)
+    };
+    let snapshot = snapshot(args, left())?;
 
     let owned: HashSet<u32> = snapshot
         .sockets()
@@ -67,7 +70,7 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     files.retain(|file| {
         args.users.is_empty() || file.uid.is_some_and(|uid| args.users.contains(&uid))
     });
-    let mut files = ask(files, blind(&snapshot).is_none());
+    let mut files = ask(files, blind(&snapshot).is_none(), left());
     files.retain(|found| found.file.is_unchanged());
 
     if args.json {
@@ -168,14 +171,16 @@ struct Found {
 
 /// Asks the kernel about each file: a socket that is not in sight may be bound to it. Where it gives
 /// no answer, those in sight have to do; `sees_all` says whether these are all.
-fn ask(files: Vec<SocketFile>, sees_all: bool) -> Vec<Found> {
+fn ask(files: Vec<SocketFile>, sees_all: bool, patience: Duration) -> Vec<Found> {
     // A name that is no address has been taken for owned.
     let addressed = files.into_iter().filter_map(|file| {
         let address = Address::from_path(&file.path).ok()?;
         Some((file, address))
     });
     let (files, addresses): (Vec<SocketFile>, Vec<Address>) = addressed.unzip();
-    let probed = files.into_iter().zip(probe_all(&addresses));
+    let probed = files
+        .into_iter()
+        .zip(probe_all_within(patience, &addresses));
     let judged = probed.filter_map(|(file, probe)| {
         let (is_stale, doubt) = match probe {
             Probe::Stale => (true, None),
@@ -201,6 +206,22 @@ struct SocketFile {
     inode: u64,
     uid: Option<u32>,
     changed: (i64, i64),
+}
+
+/// What is in each of the directories by `deadline`. All are read at once, so that one that hangs
+/// takes no time of the others.
+fn look_into_all(dirs: &[PathBuf], deadline: Instant) -> Vec<io::Result<Vec<SocketFile>>> {
+    // A thread of ours would not be in a copy that is made later.
+    let looks: Vec<io::Result<Aside>> = dirs.iter().map(|dir| look_into(dir)).collect();
+    thread::scope(|scope| {
+        let read = |look: io::Result<Aside>| scope.spawn(move || files_of(look?, deadline));
+        let readers: Vec<_> = looks.into_iter().map(read).collect();
+        let found = readers.into_iter().map(|reader| {
+            let panicked = |_| Err(io::Error::other("a thread panicked"));
+            reader.join().unwrap_or_else(panicked)
+        });
+        found.collect()
+    })
 }
 
 /// The socket files of a directory itself, which may lie on a file system that hangs.

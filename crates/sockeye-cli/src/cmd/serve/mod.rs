@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::args::Serve;
+use crate::cmd::hung;
 use crate::cmd::parent::end_with;
 use crate::exit::{Exit, failure};
 use crate::output::{self, escape, log};
@@ -43,6 +44,9 @@ use programs::Programs;
 use restart::{Pending, Restart};
 use signals::{Signals, signals};
 use socket::Socket;
+
+/// How long the file system of the path may take to answer: it may be mounted only now (autofs).
+const ANSWERS: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     log::init(args.quiet, args.verbose);
@@ -71,6 +75,11 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
         ready: ready.transpose()?,
         listener,
     };
+    if let Some(path) = args.address.path() {
+        // Before there are signals to be waited for: these end us at once.
+        let told = |what: &str| warn!("waiting for {what}");
+        hung::must_answer("listen on", &args.address, &[path], ANSWERS, told)?;
+    }
     let limit = allow_many_descriptors(args.successor);
     let program = programs::find(args, &limit)?;
     // One thread: the work for a message is smaller than handing it to another one.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
-use sockeye::claim::{Doubt, Probe, probe};
+use sockeye::claim::{Doubt, Probe, probe_all_within};
 use sockeye::{Address, Kind, Name};
 
 use super::bearers::Bearers;
@@ -32,10 +32,12 @@ pub(super) struct Nobody<'a> {
 impl Nobody<'_> {
     /// Asks the kernel, which knows more sockets than can be seen, and none of them notices.
     pub(super) fn conclude(&self, other: Option<Elsewhere<'_>>, report: &mut Report) {
-        let found = Address::from_path(self.path).map(|address| probe(&address));
+        let found = Address::from_path(self.path).ok();
+        let found =
+            found.and_then(|address| probe_all_within(self.sight.patience(), [&address]).pop());
         let is_alive = match found {
-            Ok(Probe::Live { .. }) if self.sight.blind.is_none() => Some(true),
-            Ok(Probe::Stale) => Some(false),
+            Some(Probe::Live { .. }) if self.sight.blind.is_none() => Some(true),
+            Some(Probe::Stale) => Some(false),
             _ => None,
         };
         if let Some(bearers) = &self.bearers {
@@ -43,14 +45,14 @@ impl Nobody<'_> {
             report.set_if_refused(bearers.verdict(is_alive));
         }
         match (found, other) {
-            (Ok(Probe::Unclear(doubt)), _) => unclear(doubt, report),
-            (Ok(Probe::Live { .. }), other) => {
+            (Some(Probe::Unclear(doubt)), _) => unclear(doubt, report),
+            (Some(Probe::Live { .. }), other) => {
                 self.alive(is_alive, report);
                 if let Some(other) = other {
                     other.note(report);
                 }
             }
-            (Ok(Probe::Stale), other) => self.dead(other, report),
+            (Some(Probe::Stale), other) => self.dead(other, report),
             (_, other) => match &self.sight.blind {
                 Some(blind) => {
                     nobody_seen(blind, report);

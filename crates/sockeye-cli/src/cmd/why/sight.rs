@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::stat;
 use sockeye::Address;
@@ -44,6 +45,15 @@ impl Sight {
             sight.blind.get_or_insert(hung::words(&unanswered));
         }
         sight
+    }
+
+    /// How long mounts that hang may still be waited for.
+    pub(super) fn patience(&self) -> Duration {
+        let unanswered = self.snapshot.as_ref().map(Snapshot::unanswered);
+        match unanswered.is_none_or(|files| files.is_empty()) {
+            true => hung::DEADLINE,
+            false => hung::LEAST,
+        }
     }
 
     /// Without a look at any file.

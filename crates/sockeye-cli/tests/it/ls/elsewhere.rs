@@ -122,7 +122,7 @@ fn what_was_removed_elsewhere_was_not_here() {
 }
 
 #[test]
-fn without_the_processes_nobody_is_called_stale() {
+fn without_the_processes_holders_are_unknown_and_the_kernel_tells_what_is_stale() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let script = r#"
@@ -142,9 +142,9 @@ fn without_the_processes_nobody_is_called_stale() {
     assert_eq!(row["inode"], inode(&listener));
     assert!(row["holders"].is_null(), "{row}");
     let stale: serde_json::Value = serde_json::from_str(lines[2]).expect("an object");
-    assert!(stale["state"].is_null(), "{stale}");
-    assert_eq!((lines[1], lines[3]), ("7", "7"), "{text}");
-    assert_eq!(listed.stderr.matches("/proc is not mounted").count(), 2);
+    assert_eq!(stale["state"], "stale", "{stale}");
+    assert_eq!((lines[1], lines[3]), ("7", "0"), "{text}");
+    assert_eq!(listed.stderr.matches("/proc is not mounted").count(), 1);
 }
 
 #[test]
