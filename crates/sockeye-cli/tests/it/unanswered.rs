@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::{
-    Ending, Place, Process, REPLY, Server, bound, copy_of_sockeye, in_another_network, is_root,
-    optional_peer, run, set_mode, skipped, sockeye,
+    Ending, Place, Process, REPLY, Server, bound, copy_of_sockeye, in_another_network,
+    in_own_mounts, is_root, mount_tmpfs, optional_peer, run, set_mode, skipped, sockeye,
 };
 
 /// A server of another user, at a path that all may reach.
@@ -217,4 +217,62 @@ fn a_client_that_does_not_wait_for_its_answer_is_nothing_special() {
     server.process.thaw();
     server.process.stdout.first_lines(1);
     server.stop().is_clean();
+}
+
+#[test]
+fn a_client_whose_path_leads_nowhere_here_is_counted_and_its_cause_said_once() {
+    let place = Place::new();
+    let mut command = Server::command(&[]);
+    let mut server = Server::started_by(command.arg(address(&place)), place.socket());
+    let clients = ["removed", "replaced"].map(|name| {
+        let client = bound(place.at(name));
+        fs::remove_file(place.at(name)).expect("bound");
+        client
+    });
+    // A file of that name, and nobody behind it.
+    drop(bound(place.at("replaced")));
+    for client in [&clients[0], &clients[0], &clients[1]] {
+        client.send_to(b"hello", place.socket()).expect("listens");
+    }
+    server.process.stdout.first_lines(3);
+    let ending = server.stop();
+    drop(clients);
+    ending.has_dropped(3);
+    assert_eq!(
+        lines_about(&ending, "does not lead there"),
+        1,
+        "{ending:#?}"
+    );
+}
+
+#[test]
+fn an_answer_to_another_mount_namespace_is_counted() {
+    let place = Place::new();
+    let mut command = Server::command(&[]);
+    let mut server = Server::started_by(command.arg(address(&place)), place.socket());
+    fs::create_dir(place.at("hidden")).expect("a fresh name");
+    let mut is_mounted = false;
+    in_own_mounts(|| {
+        let hidden = place.at("hidden");
+        mount_tmpfs(&hidden);
+        is_mounted = true;
+        let bind = hidden.join("me");
+        let bind = [
+            "--timeout",
+            "300ms",
+            "--bind",
+            bind.to_str().expect("plain"),
+        ];
+        run(sockeye()
+            .arg("send")
+            .args(bind)
+            .args([&address(&place), "hi"]))
+        .fails(6, &[]);
+    });
+    if !is_mounted {
+        return;
+    }
+    let ending = server.stop();
+    ending.has_dropped(1);
+    assert_eq!(lines_about(&ending, "mount namespace"), 1, "{ending:#?}");
 }

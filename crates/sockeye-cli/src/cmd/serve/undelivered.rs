@@ -13,11 +13,16 @@ use tracing::debug;
 use super::handler::Handler;
 use crate::output::message::Sender;
 
+const IN_ANOTHER_NAMESPACE: &str = "could not be answered: it is in another network namespace, where its abstract address is; it must bind its socket to a path (--bind PATH); more of this is only counted";
+const BOUND_ELSEWHERE: &str = "could not be answered: it has its socket open, and the path that it has bound does not lead there from here: it is in another mount namespace or root directory, the path is a relative one, or the file was removed; it must bind an absolute path in a directory that both see; more of this is only counted";
+
 #[derive(Default)]
 pub(super) struct Undelivered {
     count: AtomicU64,
     /// Whether it was said that clients live in another network namespace.
     told_of_namespaces: AtomicBool,
+    /// Whether it was said that the paths of clients lead nowhere here.
+    told_of_paths: AtomicBool,
 }
 
 impl Undelivered {
@@ -44,17 +49,20 @@ pub(super) fn tell(
         Err(error) => error.into(),
     };
     if has_gone(&error) {
-        if !is_in_another_namespace(to, peer) {
+        let (told, text) = if is_in_another_namespace(to, peer) {
+            (&undelivered.told_of_namespaces, IN_ANOTHER_NAMESPACE)
+        } else if is_bound_elsewhere(to, peer) {
+            (&undelivered.told_of_paths, BOUND_ELSEWHERE)
+        } else {
             // It did not wait for an answer, as far as can be seen from here.
             let sender = Sender::new(peer);
             return debug!(
-                "nobody has the address of {} any more for its answer: {error}; it has gone, or is in another network namespace unseen",
+                "nobody has the address of {} any more for its answer: {error}; it has gone, or is in another namespace unseen",
                 sender.describe()
             );
-        }
+        };
         undelivered.count(1);
-        if !undelivered.told_of_namespaces.swap(true, Ordering::Relaxed) {
-            let text = "could not be answered: it is in another network namespace, where its abstract address is; it must bind its socket to a path (--bind PATH); more of this is only counted";
+        if !told.swap(true, Ordering::Relaxed) {
             handler.complain(|| peer, text);
         }
         return;
@@ -92,4 +100,57 @@ fn is_in_another_namespace(to: &SocketAddrUnix, peer: Option<Peer>) -> bool {
     theirs.is_some_and(|theirs| {
         namespace(rustix::process::getpid()).is_some_and(|ours| theirs != ours)
     })
+}
+
+/// Whether a path that leads nowhere here is the name of a socket that is open: the kernel's table
+/// has the names as they were bound. It is looked for in the sender's network namespace, in ours
+/// where the sender is hidden.
+fn is_bound_elsewhere(to: &SocketAddrUnix, peer: Option<Peer>) -> bool {
+    let Some(path) = to.path_bytes() else {
+        return false;
+    };
+    let table = match peer.and_then(|peer| peer.pid()) {
+        Some(pid) => format!("/proc/{}/net/unix", pid.as_raw_pid()),
+        None => "/proc/net/unix".to_owned(),
+    };
+    // Where the sender has ended there is no such file.
+    std::fs::read(table).is_ok_and(|table| has_datagram_socket(&table, path))
+}
+
+/// Whether the table (proc_net_unix(5)) has a datagram socket of this name.
+fn has_datagram_socket(table: &[u8], path: &[u8]) -> bool {
+    table.split(|&byte| byte == b'\n').any(|line| {
+        let Some(rest) = line.strip_suffix(path) else {
+            return false;
+        };
+        let fields = rest.split(|&byte| byte == b' ');
+        let fields: Vec<&[u8]> = fields.filter(|field| !field.is_empty()).collect();
+        // Number, references, protocol, flags, type, state and inode; the name may have blanks.
+        fields.len() == 7 && fields[4] == b"0002" && rest.ends_with(b" ")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_socket_is_found_by_its_whole_name() {
+        let table = b"Num       RefCount Protocol Flags    Type St Inode Path
+0000000045595a39: 00000003 00000000 00000000 0001 03 90516332
+000000001efb738e: 00000002 00000000 00010000 0001 01 90741276 /tmp/stream
+00000000561692a5: 00000002 00000000 00000000 0002 01     7 /tmp/a b
+00000000561692a5: 00000002 00000000 00000000 0002 01 90073820 @/tmp/abstract
+";
+        for (name, is_there) in [
+            ("/tmp/a b", true),
+            ("b", false),
+            ("/tmp/stream", false),
+            ("/tmp/abstract", false),
+            ("Path", false),
+        ] {
+            let found = has_datagram_socket(table, name.as_bytes());
+            assert_eq!(found, is_there, "{name}");
+        }
+    }
 }
