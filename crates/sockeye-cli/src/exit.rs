@@ -148,7 +148,9 @@ fn of_connect(error: &ConnectError) -> Exit {
         ConnectErrorKind::DirectoryDenies { .. }
         | ConnectErrorKind::ProcessDenies(_)
         | ConnectErrorKind::ModeDenies { .. }
+        | ConnectErrorKind::ConnectedElsewhere
         | ConnectErrorKind::Denied => Exit::NotPermitted,
+        ConnectErrorKind::Io if is_denial(error) => Exit::NotPermitted,
         ConnectErrorKind::BacklogFull => Exit::TimedOut,
         ConnectErrorKind::WrongAddressKind { .. }
         | ConnectErrorKind::NotAnAddressToCall

@@ -1,8 +1,9 @@
 //! Every failure is one line: what was tried on which address, what was found, what to do.
 
 use std::fs;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -181,4 +182,33 @@ fn errors_are_plain_text_where_there_is_no_terminal() {
     let tried = run(Server::command(&[]).arg(place.socket()));
     tried.fails(4, &[]);
     assert!(!tried.stderr.contains('\u{1b}'), "{:?}", tried.stderr);
+}
+
+#[test]
+fn a_datagram_socket_that_is_connected_to_another_one() {
+    let place = Place::new();
+    let name = format!("sockeye-test-{}-reserved", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("short");
+    let other = UnixDatagram::bind(place.at("other")).expect("a fresh name");
+    let sockets = [
+        UnixDatagram::bind(place.socket()),
+        UnixDatagram::bind_addr(&address),
+    ];
+    let sockets = sockets.map(|socket| socket.expect("a fresh name"));
+    for socket in &sockets {
+        socket.connect(place.at("other")).expect("it is bound");
+    }
+    for address in [
+        format!("dgram:{}", place.socket().display()),
+        format!("dgram:@{name}"),
+    ] {
+        for verb in CALLERS {
+            let words = [
+                "connected the socket to another one",
+                "look at that process",
+            ];
+            run(&mut call(verb, &address)).fails(5, &words);
+        }
+    }
+    drop(other);
 }

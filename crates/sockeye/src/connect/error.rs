@@ -75,6 +75,9 @@ pub enum ConnectErrorKind {
     /// Permissions let us connect, and the kernel refuses: a security module (SELinux, AppArmor,
     /// Landlock) or a seccomp filter.
     Denied,
+    /// The owner of the datagram socket has connected it to another one, so that it takes nothing
+    /// from us (connect(2), `EPERM`).
+    ConnectedElsewhere,
     /// A server is there but its backlog stayed full.
     BacklogFull,
     /// The address is of another kind than the connection asked for.
@@ -235,6 +238,9 @@ impl fmt::Display for ConnectError {
             }
             ConnectErrorKind::Denied => f.write_str(
                 "all permissions allow it, and the kernel refuses it: a security module (SELinux, AppArmor, Landlock) or a seccomp filter; look in the audit log, or ask the administrator",
+            ),
+            ConnectErrorKind::ConnectedElsewhere => f.write_str(
+                "its owner has connected the socket to another one, so that it takes nothing from others (EPERM); look at that process: a server must not connect its datagram socket",
             ),
             ConnectErrorKind::BacklogFull => write!(
                 f,

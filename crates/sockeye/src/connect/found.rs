@@ -43,10 +43,14 @@ impl ConnectError {
                     kind => kind,
                 }
             }
-            // Of a datagram socket EPERM says that it takes nothing from us.
-            (Errno::ACCESS | Errno::PERM, _) if address.kind() != Kind::Datagram => {
-                ConnectErrorKind::Denied
+            (Errno::PERM, _) if address.kind() == Kind::Datagram => {
+                match bound_to(address).map(|entry| entry.peer.is_some()) {
+                    Some(true) => ConnectErrorKind::ConnectedElsewhere,
+                    Some(false) => ConnectErrorKind::Denied,
+                    None => ConnectErrorKind::Io,
+                }
             }
+            (Errno::ACCESS | Errno::PERM, _) => ConnectErrorKind::Denied,
             _ => ConnectErrorKind::Io,
         };
         Self::new(address, kind).because(errno)
@@ -122,11 +126,16 @@ fn on_the_way(path: &Path, links: u32) -> ConnectErrorKind {
     }
 }
 
-/// The kind of the socket that is bound to the address, from the kernel's table.
+/// The kind of the socket that is bound to the address.
 fn actual_kind(address: &Address) -> Option<Kind> {
+    bound_to(address).map(|entry| entry.kind)
+}
+
+/// The socket that is bound to the address, from the kernel's table.
+fn bound_to(address: &Address) -> Option<diag::Entry> {
     let table = diag::dump().ok()?;
-    let mut reachable = table.iter().filter(|entry| entry.is_reachable());
-    let found = match address.name() {
+    let mut reachable = table.into_iter().filter(diag::Entry::is_reachable);
+    match address.name() {
         Name::Path(path) => {
             let real = std::fs::canonicalize(path).ok()?;
             let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -140,6 +149,5 @@ fn actual_kind(address: &Address) -> Option<Kind> {
             bound.strip_prefix(b"\0") == Some(name)
         }),
         _ => None,
-    };
-    found.map(|entry| entry.kind)
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{chown, lchown, symlink};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -112,6 +112,13 @@ os.execv(sys.argv[1], sys.argv[1:])
     });
     told.is(5, "denied", &["Operation not permitted", "security module"]);
     assert_eq!(told.steps("connect"), ["no"]);
+    let address = SocketAddr::from_abstract_name(&name).expect("short");
+    let _receiver = UnixDatagram::bind_addr(&address).expect("of another kind");
+    for kind in ["", "dgram:"] {
+        let mut send = sandboxed(env!("CARGO_BIN_EXE_sockeye"));
+        send.arg("send").arg(format!("{kind}@{name}")).arg("hello");
+        run(&mut send).fails(5, &["Landlock", "seccomp"]);
+    }
 }
 
 /// As SELinux or a seccomp profile of a container does it: every permission is there, and connect(2)
@@ -164,6 +171,10 @@ os.execv(sys.argv[1], sys.argv[1:])
     let sent = run(sockeye(&["send"]).arg("x"));
     sent.fails(5, &["all permissions allow it", "security module"]);
     assert!(!sent.stderr.contains("no write permission"), "{sent:#?}");
+    for address in ["@sockeye-test-filtered", "dgram:@sockeye-test-filtered"] {
+        let mut send = filtered(env!("CARGO_BIN_EXE_sockeye"));
+        run(send.args(["send", address, "x"])).fails(5, &["seccomp"]);
+    }
 }
 
 /// There an unmapped owner looks like oneself.
