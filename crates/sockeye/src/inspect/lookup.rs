@@ -97,8 +97,44 @@ impl Lookup {
             .map(|open| open.process.pid)
     }
 
-    /// The one with the lowest number, which is not a child that is about to execute.
+    /// The one that runs for the longest time, which is not a child that is about to execute.
     pub(crate) fn holder(&self, socket: u32) -> Option<Pid> {
-        self.pids(socket).min().and_then(Pid::from_raw)
+        let pids: Vec<i32> = self.pids(socket).collect();
+        let oldest = match *pids {
+            [only] => Some(only),
+            _ => pids.into_iter().min_by_key(|&pid| (started(pid), pid)),
+        };
+        oldest.and_then(Pid::from_raw)
+    }
+}
+
+/// When a process started, in clock ticks since the start of the machine (proc_pid_stat(5), field 22);
+/// one that has gone comes last. Numbers of processes begin anew, and tell nothing of that.
+fn started(pid: i32) -> u64 {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything, parentheses too.
+    let after = stat.rsplit(|&byte| byte == b')').next();
+    let fields = after.and_then(|fields| str::from_utf8(fields).ok());
+    let started = fields.and_then(|fields| fields.split_whitespace().nth(19));
+    let started = started.and_then(|started| started.parse().ok());
+    started.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_runs_for_longer_comes_first() {
+        let own = started(rustix::process::getpid().as_raw_pid());
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        assert!(own <= started(child.id() as i32));
+        assert!(started(1) <= own);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(started(child.id() as i32), u64::MAX);
     }
 }
