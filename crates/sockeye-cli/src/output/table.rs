@@ -12,7 +12,8 @@ pub(crate) struct Layout {
     pub(crate) title: &'static str,
     /// Numbers stand to the right.
     pub(crate) right: bool,
-    /// A cell may be elided down to this width; `None` if it may not.
+    /// A cell may be elided down to this width, below it only once no column can be left out any
+    /// more; `None` if it may not.
     pub(crate) least: Option<usize>,
     /// Of an elided cell, more of the end than of the beginning stays, which says more of a path;
     /// and two that differ never come to look the same.
@@ -21,10 +22,23 @@ pub(crate) struct Layout {
     pub(crate) rank: u8,
 }
 
+impl Layout {
+    /// As short as a cell may be. A title is never elided.
+    fn shortest(&self) -> usize {
+        let shortest = match self.is_address {
+            true => SHORTEST,
+            false => SHORTEST_TEXT,
+        };
+        shortest.max(self.title.len())
+    }
+}
+
 /// Columns up to this rank go only where addresses at their shortest leave no room.
 const NEEDED: u8 = 2;
 /// As short as an address may be, where it can be told apart.
 const SHORTEST: usize = 8;
+/// As short as any other text may be.
+const SHORTEST_TEXT: usize = 10;
 
 /// Between two columns.
 pub(super) const GAP: usize = 2;
@@ -164,18 +178,20 @@ impl Table {
         }
     }
 
-    /// Leaves a column out, or lets addresses be shorter than is good to read; `false` if neither is
+    /// Leaves a column out, or lets cells be shorter than is good to read; `false` if neither is
     /// possible. Where addresses need their room to be told apart, no column that is needed goes.
     fn make_room(&self, kept: &mut [bool], least: &mut [Option<usize>], is_raised: bool) -> bool {
         let rank = |at: usize| self.columns[at].rank;
         let ranked = (0..kept.len()).filter(|&at| kept[at] && rank(at) > 0);
         let first = ranked.max_by_key(|&at| rank(at));
         let is_needed = first.is_none_or(|at| rank(at) <= NEEDED);
-        if is_needed && !is_raised {
+        if is_needed {
             let mut is_shorter = false;
             for (column, least) in self.columns.iter().zip(least) {
-                if column.is_address && least.is_some_and(|least| least > SHORTEST) {
-                    *least = Some(SHORTEST);
+                let shortest = column.shortest();
+                if !(column.is_address && is_raised) && least.is_some_and(|least| least > shortest)
+                {
+                    *least = Some(shortest);
                     is_shorter = true;
                 }
             }

@@ -132,6 +132,9 @@ fn typed<R: Row>(row: &R) -> &'static str {
 
 fn layout(column: Column) -> Layout {
     const TEXT: Option<usize> = Some(10);
+    // A pid and the longest name that the kernel has for a process; who it is says more than any
+    // column that can be left out.
+    const PROCESS: Option<usize> = Some(24);
     let (title, right, least, rank) = match column {
         Column::Kind => ("KIND", false, None, 3),
         Column::State => ("STATE", false, None, 0),
@@ -139,10 +142,10 @@ fn layout(column: Column) -> Layout {
         Column::RecvQ => ("RECV-Q", true, None, 1),
         Column::SendQ => ("SEND-Q", true, None, 2),
         Column::User => ("USER", false, Some(8), 6),
-        Column::Process => ("PID/COMMAND", false, TEXT, 0),
+        Column::Process => ("PID/COMMAND", false, PROCESS, 0),
         Column::Fd => ("FD", true, None, 7),
-        Column::Peer => ("PEER", false, TEXT, 4),
-        Column::PeerUser => ("PEER-USER", false, Some(9), 5),
+        Column::Peer => ("PEER", false, TEXT, 5),
+        Column::PeerUser => ("PEER-USER", false, Some(9), 4),
         Column::Inode => ("INODE", true, None, 0),
         Column::PeerInode => ("PEER-INODE", true, None, 0),
         Column::PeerAddress => ("PEER-ADDRESS", false, Some(16), 0),

@@ -62,6 +62,33 @@ fn long_cells_lose_their_middle_before_a_column_goes() {
 }
 
 #[test]
+fn a_text_keeps_its_room_until_nothing_else_can_go() {
+    const COMMAND: Layout = Layout {
+        title: "PID/COMMAND",
+        least: Some(24),
+        is_address: false,
+        ..NAME
+    };
+    const PEER: Layout = Layout {
+        title: "PEER",
+        rank: 4,
+        ..COMMAND
+    };
+    let rows = [["19755/sockeye", "19467/sockeye"]];
+    assert_eq!(
+        shown(&rows, [COMMAND, PEER], Some(27)),
+        "PID/COMMAND\n19755/sockeye\n"
+    );
+    let rows = [["4194304/fifteen-letters", "/run/user/1000/app.sock"]];
+    assert_eq!(
+        shown(&rows, [COMMAND, NAME], Some(34)),
+        "PID/COMMAND              NAME\n4194304/fifteen-letters  /r…p.sock\n"
+    );
+    let text = shown(&rows, [COMMAND, NAME], Some(21));
+    assert!(text.starts_with("PID/COMMAND  NAME\n"), "{text}");
+}
+
+#[test]
 fn wide_characters_take_two_columns() {
     let rows = [["日本日本日本", "1"]];
     let text = shown(&rows, [NAME, COUNT], Some(9));
