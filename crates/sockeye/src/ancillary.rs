@@ -96,7 +96,8 @@ pub enum RecvError {
         limit: usize,
     },
     /// Not all descriptors of the message could be taken, by `RLIMIT_NOFILE` most likely. Those
-    /// that could were closed.
+    /// that could were closed; a connection of a server leaves the whole message unread, since the
+    /// kernel would close the others while the event loop waits.
     #[error("not all descriptors of a message could be taken; raise the limit (ulimit -n)")]
     DescriptorsLost,
     /// More descriptors than [`MAX_DESCRIPTORS`] with one message of a stream, in several pieces.

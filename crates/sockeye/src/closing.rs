@@ -5,8 +5,13 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+#[cfg(feature = "tokio")]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 
 #[cfg(feature = "tokio")]
 use tokio::sync::Notify;
@@ -14,13 +19,13 @@ use tokio::sync::Notify;
 /// So many descriptors may wait to be closed, unless the limit of open files is low.
 #[cfg(feature = "tokio")]
 const MOST: usize = 1024;
-/// As many as come with one message; that is possible at any limit.
+/// As many as come with one message, but never more than half of the limit.
 #[cfg(feature = "tokio")]
 const LEAST: usize = 253;
 
-/// Descriptors that a receiver of datagrams has open itself.
+/// By then a thread has taken a datagram out of its queue.
 #[cfg(feature = "tokio")]
-const OTHERS: usize = 64;
+const DEQUEUED: Duration = Duration::from_millis(100);
 
 type Queue = VecDeque<OwnedFd>;
 
@@ -39,10 +44,11 @@ static ROOM: Notify = Notify::const_new();
 /// on a FUSE that does not answer), which would stop an event loop for everybody. Never waits.
 ///
 /// Where more wait to be closed than is good (an eighth of `RLIMIT_NOFILE`, 253 at least and 1024 at
-/// most), the types of this crate take no more: a [`Server`](crate::server::Server) has the kernel
-/// refuse them, and receiving fails with [`RecvError::StillClosing`](super::ancillary::RecvError). A
-/// [`Datagram`](crate::Datagram) takes those that were in its queue before, while one more message of
-/// them fits into `RLIMIT_NOFILE`; then it receives nothing until there is room again.
+/// most, but no more than half of it), the types of this crate take no more: a
+/// [`Server`](crate::server::Server) has the kernel refuse them, and receiving fails with
+/// [`RecvError::StillClosing`](super::ancillary::RecvError). A [`Datagram`](crate::Datagram) takes those
+/// that were in its queue before, while they fit into `RLIMIT_NOFILE`; then it receives nothing until
+/// there is room again.
 pub fn close_in_background(descriptors: impl IntoIterator<Item = OwnedFd>) {
     let mut queue = None;
     for descriptor in descriptors {
@@ -94,6 +100,33 @@ fn closed_one() {
     let _ = before;
 }
 
+/// Has a thread of its own throw away the datagram that is next, since its descriptors never find room
+/// and the kernel is going to close them. Returns `false` where no thread can be had.
+///
+/// Taking it out of the queue is a matter of microseconds, but when that was done cannot be told from
+/// here: recvmsg(2) returns after the last close(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn discard_next(socket: BorrowedFd<'_>) -> bool {
+    let Ok(socket) = socket.try_clone_to_owned() else {
+        return false;
+    };
+    let (ended, end) = std::sync::mpsc::channel::<std::convert::Infallible>();
+    UNCLOSED.fetch_add(LEAST, Ordering::AcqRel);
+    let discard = move || {
+        let _ = crate::sys::message::receive_bytes(socket.as_fd(), &mut []);
+        drop(ended);
+        UNCLOSED.fetch_sub(LEAST, Ordering::AcqRel);
+        ROOM.notify_waiters();
+    };
+    let thread = std::thread::Builder::new().name("closing".to_owned());
+    if thread.spawn(discard).is_err() {
+        UNCLOSED.fetch_sub(LEAST, Ordering::AcqRel);
+        return false;
+    }
+    let _ = end.recv_timeout(DEQUEUED);
+    true
+}
+
 fn lock() -> MutexGuard<'static, Queue> {
     // Nothing in there can be half done.
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -113,14 +146,6 @@ pub(crate) fn has_room() -> bool {
     }
 }
 
-/// Whether one more datagram may be taken that was in a queue before [`has_room`] said no. What it has
-/// cannot be seen before: credentials look the same. At the limit of open files the kernel would close
-/// its descriptors at once, in the thread that receives.
-#[cfg(feature = "tokio")]
-pub(crate) fn has_room_for_queued() -> bool {
-    has_room() || unclosed() + LEAST + OTHERS <= open_files()
-}
-
 /// Completes when there is room.
 ///
 /// # Cancel safety
@@ -136,19 +161,10 @@ pub(crate) async fn room() {
     }
 }
 
+/// By `RLIMIT_NOFILE` as it was at the first call.
 #[cfg(feature = "tokio")]
 fn limit() -> usize {
-    (open_files() / 8).clamp(LEAST, MOST)
-}
-
-/// `RLIMIT_NOFILE`, as it was at the first call.
-#[cfg(feature = "tokio")]
-fn open_files() -> usize {
-    use rustix::process::{Resource, getrlimit};
-    static LIMIT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *LIMIT.get_or_init(|| {
-        let open = getrlimit(Resource::Nofile).current;
-        let open = open.and_then(|open| usize::try_from(open).ok());
-        open.unwrap_or(usize::MAX)
-    })
+    static OPEN_FILES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    let open_files = *OPEN_FILES.get_or_init(crate::spare::open_files);
+    (open_files / 8).clamp(LEAST, MOST).min(open_files / 2)
 }

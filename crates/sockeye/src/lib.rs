@@ -30,6 +30,8 @@ pub mod program;
 pub mod server;
 mod socket;
 #[cfg(feature = "tokio")]
+mod spare;
+#[cfg(feature = "tokio")]
 pub mod stream;
 mod sys;
 #[cfg(feature = "tokio")]

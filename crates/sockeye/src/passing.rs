@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::ancillary::{Received, RecvError};
 use crate::closing::{self, close_in_background};
-use crate::sys;
+use crate::sys::message::peek;
+use crate::{spare, sys};
 
 /// What becomes of descriptors that come to a connected socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,31 +22,87 @@ pub enum Passing {
 }
 
 impl Passing {
-    /// To be asked before anything is received: what has come may wait in the queue, but not here.
+    /// To be asked before up to `size` bytes are received: what has come may wait in the queue, but not
+    /// here, and not in the kernel, which closes what has no room.
     ///
     /// # Errors
-    /// [`RecvError::StillClosing`].
-    pub(crate) fn check(self, fd: BorrowedFd<'_>, has_records: bool) -> Result<(), RecvError> {
-        let room = if has_records {
-            sys::message::peek::TIME
-        } else {
-            0
-        };
-        match self == Self::Plain
-            || closing::has_room()
-            || !sys::message::peek::has_control(fd, room)
-        {
-            true => Ok(()),
-            false => Err(RecvError::StillClosing),
+    /// [`RecvError::StillClosing`], [`RecvError::DescriptorsLost`], which both leave it in the queue, and
+    /// what recvmsg(2) says.
+    pub(crate) fn check(
+        self,
+        fd: BorrowedFd<'_>,
+        size: usize,
+        has_records: bool,
+    ) -> Result<Clear, RecvError> {
+        if self == Self::Plain {
+            return Ok(Clear::all(size));
+        }
+        let has_room = closing::has_room();
+        let most = if has_room { spare::most(fd) } else { Some(0) };
+        let others = if has_records { peek::TIME } else { 0 };
+        match Clear::within(fd, size, most, others) {
+            Err(RecvError::DescriptorsLost) if !has_room => Err(RecvError::StillClosing),
+            other => other,
         }
     }
 
     /// What the caller is given of what came.
     pub(crate) fn keep(self, mut received: Received) -> Received {
+        spare::spend(received.descriptors.len());
         if self == Self::Discards {
             close_in_background(std::mem::take(&mut received.descriptors));
         }
         received
+    }
+}
+
+/// What may be received now, without the kernel closing any of it.
+#[derive(Debug)]
+pub(crate) struct Clear {
+    /// So many bytes of a stream; beyond, something may have come that was not looked at.
+    pub(crate) size: usize,
+    /// Nothing is closed for good while these are open.
+    copies: Vec<OwnedFd>,
+}
+
+impl Clear {
+    pub(crate) fn all(size: usize) -> Self {
+        let copies = Vec::new();
+        Self { size, copies }
+    }
+
+    /// Where a message may bring no more descriptors than `most`, if there is such a limit.
+    ///
+    /// # Errors
+    /// [`RecvError::DescriptorsLost`] where there are more, and what recvmsg(2) says.
+    pub(crate) fn within(
+        fd: BorrowedFd<'_>,
+        size: usize,
+        most: Option<usize>,
+        others: usize,
+    ) -> Result<Self, RecvError> {
+        let Some(most) = most else {
+            return Ok(Self::all(size));
+        };
+        let seen = peek::descriptors(fd, size, most, others)?;
+        let clear = Self {
+            size: if seen.is_record {
+                size
+            } else {
+                size.min(seen.length)
+            },
+            copies: seen.descriptors,
+        };
+        match seen.is_control_truncated {
+            true => Err(RecvError::DescriptorsLost),
+            false => Ok(clear),
+        }
+    }
+}
+
+impl Drop for Clear {
+    fn drop(&mut self) {
+        close_in_background(self.copies.drain(..));
     }
 }
 
@@ -92,7 +149,7 @@ impl Drop for Guarded {
             // What is not there by the next line does not come any more.
             let _ = sys::socket::set_pass_rights(fd.as_fd(), false);
         }
-        if sys::message::peek::has_control(fd.as_fd(), 0) {
+        if peek::has_control(fd.as_fd(), 0) {
             close_in_background([fd]);
         }
     }

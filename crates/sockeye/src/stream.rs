@@ -22,7 +22,7 @@ use crate::async_socket::{AsyncSocket, Attempt, Direction};
 use crate::busy_poll::{self, BusyPoll};
 use crate::passing::Passing;
 use crate::peer::Peer;
-use crate::sys;
+use crate::{spare, sys};
 
 const NOT_NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -136,8 +136,9 @@ impl Stream {
     pub async fn recv_with(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let passing = self.io.passing();
         let receive = |fd: BorrowedFd<'_>| {
-            let received = passing.check(fd, false);
-            let received = received.and_then(|()| recv_once(fd, buffer, RecvFlags::DONTWAIT));
+            let clear = passing.check(fd, buffer.len(), false);
+            let received = clear
+                .and_then(|clear| recv_once(fd, &mut buffer[..clear.size], RecvFlags::DONTWAIT));
             RecvError::apart(received)
         };
         let received = self.io.io(Interest::READABLE, receive).await??;
@@ -245,8 +246,10 @@ pub(crate) fn recv(
     let received = match passing {
         Passing::Plain => sys::message::receive_bytes_to_end(fd, buffer)?,
         Passing::Discards | Passing::Takes => {
-            passing.check(fd, false)?;
-            let (received, descriptors) = sys::message::receive_bytes_with(fd, buffer)?;
+            let clear = passing.check(fd, buffer.chunk_mut().len(), false)?;
+            let mut room = buffer.limit(clear.size);
+            let (received, descriptors) = sys::message::receive_bytes_with(fd, &mut room)?;
+            spare::spend(descriptors.len());
             close_in_background(descriptors);
             received
         }
@@ -264,16 +267,18 @@ pub(crate) fn recv_with(
     limit: usize,
     passing: Passing,
 ) -> io::Result<Attempt<Result<Option<Received>, RecvError>>> {
-    if let Err(error) = passing.check(fd, false) {
-        return Ok(Attempt::some(Err(error)));
-    }
     let room = limit.min(buffer.capacity() - buffer.len());
-    let message = sys::message::receive_to_end(fd, buffer, limit, RecvFlags::DONTWAIT)?;
+    let clear = match RecvError::apart(passing.check(fd, room, false))? {
+        Ok(clear) => clear,
+        Err(error) => return Ok(Attempt::some(Err(error))),
+    };
+    let room = clear.size;
+    let message = sys::message::receive_to_end(fd, buffer, room, RecvFlags::DONTWAIT)?;
     // What comes with descriptors or from another sender ends a read, whatever comes next.
     let is_alone = !message.has_control && !message.is_control_truncated;
     Ok(Attempt {
         is_all: (1..room).contains(&message.length) && is_alone,
-        result: received(message, limit).map(|some| some.map(|received| passing.keep(received))),
+        result: received(message, room).map(|some| some.map(|received| passing.keep(received))),
     })
 }
 

@@ -12,6 +12,8 @@ use sockeye::{Address, Connector, Kind};
 
 use crate::support::{Place, Process, Server, eventually, python, run, skipped, sockeye};
 
+mod room;
+
 const KINDS: [&str; 3] = ["unix", "seqpacket", "dgram"];
 
 fn address(kind: &str, place: &Place) -> String {
@@ -110,8 +112,9 @@ client.connect(path)
 messages = []
 for message in sys.argv[5:]:
     data, count, plain = message.rsplit(',', 2)
-    fds = [lingering() for _ in range(int(count))]
-    fds += [open('/dev/null') for _ in range(int(plain))]
+    # In this order: those for which there is no room are the last ones.
+    fds = [open('/dev/null') for _ in range(int(plain))]
+    fds += [lingering() for _ in range(int(count))]
     messages.append((bytes.fromhex(data), fds))
 os.kill(pid, signal.SIGSTOP)
 for data, fds in messages:
@@ -268,8 +271,8 @@ fn datagrams_that_wait_with_descriptors_do_not_hang_the_server() {
     let mut shell = Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_sockeye")]);
     let mut server = Server::started_by(shell.arg(address("dgram", &place)), place.socket());
-    let come: [(&[u8], usize, usize); 3] =
-        [(b"one\n", 1, 252), (b"two\n", 1, 252), (b"three\n", 1, 252)];
+    let come: [(&[u8], usize, usize); 4] =
+        [b"one\n", b"two\n", b"six\n", b"ten\n"].map(|bytes| (&bytes[..], 1, 252));
     let Some(lingering) = hand_over("dgram", &server, false, &come) else {
         return;
     };
@@ -288,7 +291,7 @@ fn datagrams_that_wait_with_descriptors_do_not_hang_the_server() {
     };
     drop(lingering);
     answers("dgram", &place, &[]);
-    assert_eq!(server.stop().is_clean().served, 4);
+    assert_eq!(server.stop().is_clean().served, 5);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Accepted, Listening};
 use crate::passing::Passing;
-use crate::sys;
+use crate::{spare, sys};
 
 impl<S: Accepted> Listening<S> {
     /// Whether clients may pass descriptors, as [`ClaimOptions::take_descriptors`] does it for a
@@ -39,6 +39,9 @@ impl<S: Accepted> Listening<S> {
 
     pub(super) fn connected(&self, fd: OwnedFd) -> io::Result<S> {
         let mut passing = self.passing;
+        if passing != Passing::Plain {
+            spare::spend(1);
+        }
         if self.has_early_clients.load(Ordering::Relaxed) {
             match sys::socket::pass_rights(fd.as_fd())? {
                 // Those who come after this one have connected later.

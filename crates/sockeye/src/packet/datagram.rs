@@ -15,12 +15,15 @@ use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, close_in_background, recv_once, send_once};
 use crate::claim::{Claim, Ownership};
-use crate::passing::Intake;
-use crate::{closing, socket, sys};
+use crate::passing::{Clear, Intake};
+use crate::sys::message::peek;
+use crate::{closing, socket, spare, sys};
 
 /// The first pause of a sender whose receiver has no room; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// After so long a receiver looks again whether there is room for descriptors.
+const UNTIL_ROOM: Duration = Duration::from_millis(100);
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A UNIX datagram socket on a tokio runtime, with the address that it owns if it was claimed.
@@ -38,6 +41,9 @@ pub struct Datagram {
     /// Whether nobody else receives with the same socket.
     is_ours: bool,
     intake: Intake,
+    /// Whether descriptors that find no room stay in the queue. Not with a socket that nobody has asked
+    /// to take any: it might wait for good.
+    leaves_in_queue: bool,
 }
 
 impl Datagram {
@@ -56,7 +62,7 @@ impl Datagram {
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim is whole until nothing can fail any more.
         let mut datagram = Self::new(claim.as_fd().try_clone_to_owned()?, true)?;
-        datagram.intake = Intake::new(claim.takes_descriptors());
+        datagram.take_descriptors(claim.takes_descriptors())?;
         datagram.ownership = claim.into_ownership().map(Mutex::new);
         Ok(datagram)
     }
@@ -108,6 +114,7 @@ impl Datagram {
             send_timeout: SEND_TIMEOUT,
             is_ours,
             intake: Intake::new(true),
+            leaves_in_queue: false,
         })
     }
 
@@ -119,7 +126,8 @@ impl Datagram {
     /// # Errors
     /// As setsockopt(2).
     pub fn take_descriptors(&mut self, take: bool) -> io::Result<()> {
-        self.intake.set(self.io.as_fd(), take)?;
+        let can_refuse = self.intake.set(self.io.as_fd(), take)?;
+        self.leaves_in_queue = take || !can_refuse;
         Ok(())
     }
 
@@ -219,7 +227,7 @@ impl Datagram {
                 }
             };
             match self.recv_waiting(buffer) {
-                Err(RecvError::StillClosing) => closing::room().await,
+                Err(RecvError::StillClosing) => tokio::time::sleep(UNTIL_ROOM).await,
                 Err(error) => return Err(error),
                 Ok(Some(received)) => return Ok(received),
                 Ok(None) if ready.ready().is_read_closed() => {
@@ -234,23 +242,39 @@ impl Datagram {
     ///
     /// # Errors
     /// [`RecvError`]; a datagram that does not fit is lost. [`RecvError::StillClosing`] leaves it in
-    /// the queue; [`Datagram::recv_with`] waits instead.
+    /// the queue, since there is no room for its descriptors; [`Datagram::recv_with`] waits instead.
     pub fn recv_waiting(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         self.intake.regulate([self.as_fd()]);
-        if !closing::has_room_for_queued() && sys::message::peek::has_unread(self.as_fd()) {
-            return Err(RecvError::StillClosing);
-        }
-        let received = match RecvError::apart(recv_once(self.as_fd(), buffer, RecvFlags::DONTWAIT))
-        {
+        let received = match RecvError::apart(self.recv_now(buffer)) {
             Ok(received) => received?,
             Err(_) => return Ok(None),
         };
         Ok(received.map(|mut received| {
+            spare::spend(received.descriptors.len());
             if !self.intake.takes {
                 close_in_background(std::mem::take(&mut received.descriptors));
             }
             received
         }))
+    }
+
+    /// One recvmsg(2), where all that comes has room.
+    fn recv_now(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        let fd = self.as_fd();
+        let most = match self.leaves_in_queue {
+            true => spare::most(fd).map(|most| if closing::has_room() { most } else { 0 }),
+            false => None,
+        };
+        let clear = Clear::within(fd, 1, most, peek::CREDENTIALS);
+        let _clear = clear.map_err(|error| match error {
+            // Those behind it would wait for good.
+            RecvError::DescriptorsLost if !spare::is_possible() && closing::discard_next(fd) => {
+                error
+            }
+            RecvError::DescriptorsLost => RecvError::StillClosing,
+            error => error,
+        })?;
+        recv_once(fd, buffer, RecvFlags::DONTWAIT)
     }
 
     /// Waits until a datagram waits, and leaves it there for whoever receives with the same socket.
@@ -300,7 +324,8 @@ fn lock(ownership: &Mutex<Ownership>) -> MutexGuard<'_, Ownership> {
 impl Drop for Datagram {
     /// What could not be taken is closed with the socket, which may take as long.
     fn drop(&mut self) {
-        if !closing::has_room_for_queued()
+        if self.leaves_in_queue
+            && peek::has_unread(self.as_fd())
             && let Ok(socket) = self.as_fd().try_clone_to_owned()
         {
             close_in_background([socket]);

@@ -234,7 +234,7 @@ fn receive(
     buffer: &mut [u8],
     passing: Passing,
 ) -> Result<Option<Received>, RecvError> {
-    passing.check(fd, true)?;
+    let _clear = passing.check(fd, buffer.len(), true)?;
     let received = recv_once(fd, buffer, RecvFlags::DONTWAIT)?;
     Ok(received.map(|received| passing.keep(received)))
 }

@@ -51,10 +51,13 @@ pub(crate) fn receive(
     buffer: &mut [u8],
     flags: RecvFlags,
 ) -> io::Result<Message> {
-    // SAFETY: a u8 has the layout of a MaybeUninit<u8>, and recvmsg(2) writes no uninitialized
-    // bytes there.
-    let buffer = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
-    receive_uninit(fd, buffer, flags)
+    receive_uninit(fd, as_uninit(buffer), flags, CONTROL)
+}
+
+/// For recvmsg(2), which writes no uninitialized bytes.
+fn as_uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    // SAFETY: a u8 has the layout of a MaybeUninit<u8>, and only `receive_uninit` is given it.
+    unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) }
 }
 
 /// As [`receive`], to the free room of `buffer`, whose length grows by what has come.
@@ -70,7 +73,7 @@ pub(crate) fn receive_to_end(
 ) -> io::Result<Message> {
     let room = buffer.spare_capacity_mut();
     let size = room.len().min(limit);
-    let message = receive_uninit(fd, &mut room[..size], flags)?;
+    let message = receive_uninit(fd, &mut room[..size], flags, CONTROL)?;
     let length = buffer.len() + message.length.min(size);
     // SAFETY: the kernel has written the bytes up to there.
     unsafe { buffer.set_len(length) };
@@ -145,7 +148,7 @@ pub(crate) fn receive_bytes_with(
     // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
     let room = unsafe { room.as_uninit_slice_mut() };
     let size = room.len();
-    let message = receive_uninit(fd, room, RecvFlags::DONTWAIT)?;
+    let message = receive_uninit(fd, room, RecvFlags::DONTWAIT, CONTROL)?;
     let is_alone = !message.has_control && !message.is_control_truncated;
     let bytes = Bytes {
         count: message.length.min(size),
@@ -156,10 +159,12 @@ pub(crate) fn receive_bytes_with(
     Ok((bytes, message.descriptors))
 }
 
+/// With so many bytes of room for control messages, [`CONTROL`] at most.
 fn receive_uninit(
     fd: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
     flags: RecvFlags,
+    room: usize,
 ) -> io::Result<Message> {
     let mut control =
         [MaybeUninit::<libc::cmsghdr>::uninit(); CONTROL / size_of::<libc::cmsghdr>()];
@@ -175,7 +180,7 @@ fn receive_uninit(
     header.msg_iov = &raw mut bytes;
     header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = size_of_val(&control) as _;
+    header.msg_controllen = room.min(size_of_val(&control)) as _;
     let flags = flags.bits() as libc::c_int | libc::MSG_CMSG_CLOEXEC | libc::MSG_TRUNC;
     // On a stream MSG_TRUNC would discard the bytes instead of telling their number (recv(2)), but
     // not on UNIX ones, which do not know it.
@@ -309,92 +314,4 @@ fn set(fd: BorrowedFd<'_>, option: libc::c_int, on: bool) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::fd::IntoRawFd;
-
-    use super::*;
-
-    /// Appends a control message; returns where it ends.
-    fn put<T: Copy>(control: &mut [u64], at: usize, kind: libc::c_int, data: &[T]) -> usize {
-        let size = size_of_val(data) as libc::c_uint;
-        // SAFETY: it only computes.
-        let (length, space) = unsafe { (libc::CMSG_LEN(size), libc::CMSG_SPACE(size)) };
-        let end = at + space as usize;
-        assert!(end <= size_of_val(control), "there is room");
-        // SAFETY: `at` to `end` lie within `control`, and `at` is aligned as a header is, since all
-        // sizes here are.
-        unsafe {
-            let head = control.as_mut_ptr().byte_add(at).cast::<libc::cmsghdr>();
-            (*head).cmsg_len = length as _;
-            (*head).cmsg_level = libc::SOL_SOCKET;
-            (*head).cmsg_type = kind;
-            let to = libc::CMSG_DATA(head).cast::<T>();
-            for (at, item) in data.iter().enumerate() {
-                to.add(at).write_unaligned(*item);
-            }
-        }
-        end
-    }
-
-    fn open() -> RawFd {
-        std::fs::File::open("/dev/null").unwrap().into_raw_fd()
-    }
-
-    /// Made by hand, so that Miri can run it, which knows no recvmsg(2).
-    #[test]
-    fn control_messages_of_all_lengths_are_taken() {
-        const UNKNOWN: libc::c_int = 99;
-        let mut control = [0_u64; 64];
-        let mut end = put(&mut control, 0, libc::SCM_TIMESTAMPNS, &[0_u64, 0]);
-        end = put(&mut control, end, UNKNOWN, b"not 8 bytes");
-        let credentials = libc::ucred {
-            pid: 1,
-            uid: 2,
-            gid: 3,
-        };
-        end = put(&mut control, end, libc::SCM_CREDENTIALS, &[credentials]);
-        end = put(&mut control, end, SCM_PIDFD, &[-1]);
-        end = put(&mut control, end, SCM_PIDFD, &[open()]);
-        end = put(&mut control, end, libc::SCM_RIGHTS, &[open(), open()]);
-        end = put(&mut control, end, libc::SCM_RIGHTS, &[open()]);
-        // SAFETY: as in `receive_uninit`.
-        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-        header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = end as _;
-        let mut message = Message {
-            length: 0,
-            is_control_truncated: false,
-            #[cfg(feature = "tokio")]
-            has_control: true,
-            descriptors: Vec::new(),
-            credentials: None,
-            pidfd: None,
-            is_record: false,
-            sender: None,
-        };
-        // SAFETY: the header is as the kernel would leave it.
-        unsafe { take_control(&header, &mut message) };
-        assert!(message.is_record);
-        assert_eq!(message.descriptors.len(), 3);
-        let found = message.credentials.unwrap();
-        assert_eq!((found.pid, found.uid, found.gid), (1, 2, 3));
-    }
-
-    #[test]
-    fn addresses() {
-        assert!(address(b"").is_none());
-        let is = |found: Option<SocketAddrUnix>, expected: &SocketAddrUnix| {
-            assert_eq!(found.as_ref(), Some(expected));
-        };
-        let abstract_name = SocketAddrUnix::new_abstract_name(b"a\0b").unwrap();
-        is(address(b"\0a\0b"), &abstract_name);
-        let path = SocketAddrUnix::new("/a").unwrap();
-        is(address(b"/a\0"), &path);
-        is(address(b"/a\0what a longer one has left"), &path);
-        let longest = [b'x'; 108];
-        is(
-            address(&longest),
-            &SocketAddrUnix::new(&longest[..]).unwrap(),
-        );
-    }
-}
+mod tests;

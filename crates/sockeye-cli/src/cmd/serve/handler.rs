@@ -114,7 +114,7 @@ impl Handler {
                         let peer = || connection.peer().ok();
                         match limit(&error) {
                             Some(_) => self.tell_limit(peer, &error, 0),
-                            None => self.tell_end(peer, &error.into()),
+                            None => self.tell_loss(peer, &error.into()),
                         }
                     }
                 }
@@ -151,12 +151,7 @@ impl Handler {
                     output::bytes(messages.begun())
                 )
             }
-            error => {
-                if let Some(lost) = lost(error) {
-                    return self.complain(peer, &format!("{lost}; its connection is closed"));
-                }
-                return self.tell_end(peer, error);
-            }
+            error => return self.tell_loss(peer, error),
         };
         self.complain(peer, &format!("sent {text}"));
     }
@@ -183,6 +178,18 @@ impl Handler {
             _ => return,
         };
         self.complain(peer, &format!("{text}; its connection is closed"));
+    }
+
+    /// As [`Self::tell_end`], of descriptors that could not be taken too.
+    fn tell_loss(&self, peer: impl FnOnce() -> Option<Peer>, error: &FramingError) {
+        let why = match error {
+            FramingError::Io(error) => error.get_ref().and_then(|why| why.downcast_ref()),
+            _ => None,
+        };
+        match why.and_then(told) {
+            Some(lost) => self.complain(peer, &format!("{lost}; its connection is closed")),
+            None => self.tell_end(peer, error),
+        }
     }
 
     /// That the peer is gone or silent is for those who ask; anything else has gone wrong here.
@@ -340,14 +347,6 @@ impl Handler {
 /// The limit of the server that has ended a connection, if one has.
 pub(super) fn limit(error: &io::Error) -> Option<&LimitError> {
     error.get_ref()?.downcast_ref()
-}
-
-/// What to say of descriptors that could not be taken.
-fn lost(error: &FramingError) -> Option<String> {
-    match error {
-        FramingError::Io(error) => told(error.get_ref()?.downcast_ref()?),
-        _ => None,
-    }
 }
 
 fn tell_withheld(withheld: u64) {

@@ -1,10 +1,41 @@
 //! What waits in a socket's queue, without taking it.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use rustix::net::RecvFlags;
+
+use super::Message;
+
+/// So many bytes of a stream, at most.
+const LOOKED_AT: usize = 1 << 16;
 
 /// The room for the time of a record ([`mark_records`](super::mark_records)), and for nothing else.
 pub(crate) const TIME: usize = 32;
+
+/// The room for all that can come beside the descriptors of a datagram.
+pub(crate) const CREDENTIALS: usize = 88;
+
+/// Looks at what is next, up to `size` bytes of it, with no more than `most` descriptors, beside
+/// `others` bytes of other control messages. `MSG_CTRUNC` tells that there are more; the kernel closes
+/// none, since the queue still has them. Of a stream: the next descriptors may lie behind those bytes.
+///
+/// # Errors
+/// As recvmsg(2).
+pub(crate) fn descriptors(
+    fd: BorrowedFd<'_>,
+    size: usize,
+    most: usize,
+    others: usize,
+) -> io::Result<Message> {
+    let most = (most * size_of::<RawFd>()) as libc::c_uint;
+    // SAFETY: it only computes.
+    let space = unsafe { libc::CMSG_SPACE(most) } as usize;
+    let room = others + if most > 0 { space } else { 0 };
+    let mut buffer = vec![0; size.min(LOOKED_AT)];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    super::receive_uninit(fd, super::as_uninit(&mut buffer), flags, room)
+}
 
 /// Whether more is next to come beside bytes than fits into `room`, descriptors most likely; nothing
 /// is taken. Of a stream: whether descriptors wait anywhere in its queue.
