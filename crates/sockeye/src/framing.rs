@@ -88,6 +88,10 @@ impl Codec {
         }
     }
 
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     fn decode_line(&mut self, input: &mut BytesMut) -> Result<Option<Message>, FramingError> {
         let found = memchr::memchr(b'\n', &input[self.searched..]);
         let end = found.map(|at| self.searched + at);

@@ -71,8 +71,8 @@ impl Server {
         self
     }
 
-    /// How many bytes all connections together may hold of messages that are not complete, and of
-    /// answers that wait for their receivers; default 64 MiB. A message that comes whole, and an
+    /// How many bytes all connections together may hold of messages that are not complete, with the
+    /// room for what comes next, and of answers that wait for their receivers; default 64 MiB. A message that comes whole, and an
     /// answer that is taken at once, does not count. It should be several times the limit of one
     /// message.
     ///

@@ -321,6 +321,13 @@ impl Messages {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.buffer.is_empty() {
+            // A message has begun: the room for it doubles as it comes.
+            let room = self.room_for_more();
+            if self.buffer.capacity() - self.buffer.len() <= room / 2 {
+                self.buffer.reserve(room.max(1));
+            }
+        }
         let Self {
             connection,
             buffer,
@@ -346,9 +353,6 @@ impl Messages {
                 received
             });
         }
-        // A message has begun: the room for it doubles as it comes.
-        let room = buffer.len().clamp(FIRST_ROOM, scratch::SIZE);
-        buffer.reserve(room);
         connection.poll_receive(cx, |fd| {
             receive(fd, buffer, usize::MAX, passing, arrivals.as_deref_mut())
         })

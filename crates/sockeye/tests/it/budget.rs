@@ -59,7 +59,8 @@ async fn the_connection_that_holds_most_ends_and_the_others_are_served() {
     let mut last = Client::connect(&place.address()).await;
     last.send(vec![b'x'; 300 << 10]).await;
     let end = in_time(ends.recv()).await.unwrap().unwrap();
-    let held = 500 << 10;
+    // With the room that it has for more.
+    let held = (500 << 10) + (64 << 10);
     let limit = 1 << 20;
     assert_eq!(end, LimitError::Buffered { held, limit });
     assert_eq!(clients.remove(1).rest().await, b"");
@@ -72,6 +73,23 @@ async fn the_connection_that_holds_most_ends_and_the_others_are_served() {
     drop(clients);
     settled().await;
     assert_eq!(server.report().await, counted(3, 0, 0, 1));
+}
+
+/// The room that it keeps for more must not be what exceeds the limit.
+#[tokio::test]
+async fn one_message_of_the_limit_has_room_where_that_is_all_there_is() {
+    const LIMIT: usize = 1 << 20;
+    let place = Place::new();
+    let server = Server::new().max_buffered(LIMIT);
+    let (server, mut ends) = serve(server, claimed(&place.address()));
+    let mut client = Client::connect(&place.address()).await;
+    for piece in [1, 600_000, 1, 300_000, 100_000, LIMIT - 1_000_003, 1] {
+        client.send(vec![b'x'; piece]).await;
+        settled().await;
+    }
+    ends.try_recv().unwrap_err();
+    assert_eq!(client.ask("").await, "ok");
+    server.report().await;
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use tokio::io::AsyncWrite;
 
 use super::arrivals::Arrivals;
 use super::{FIRST_ROOM, Messages};
-use crate::server::LimitError;
 use crate::server::budget::{Amount, Hold};
+use crate::server::{LimitError, scratch};
 
 /// A message that has begun.
 pub(super) struct Begun {
@@ -55,16 +55,15 @@ impl Messages {
     /// Leaves what has come of a message where the server can free it, before this task waits: for
     /// the rest of it, or to send so many bytes. What had to be given up is lost.
     pub(super) fn leave(&mut self, waker: &Waker, to_send: usize) -> io::Result<()> {
-        let connection = &self.connection;
-        let new = || Hold::new(connection.budget(), connection.peer());
-        let hold = self.hold.get_or_insert_with(new);
-        // What it is counted for is about what it takes: the room for more has doubled as it came.
-        let room = self.buffer.capacity() - self.buffer.len();
-        if room > self.buffer.len() / 4 + FIRST_ROOM {
-            self.buffer = BytesMut::from(&self.buffer[..]);
+        // The room for more has doubled as it came.
+        let most = self.buffer.len() + self.room_for_more();
+        if self.buffer.capacity() > most {
+            let mut smaller = BytesMut::with_capacity(most);
+            smaller.extend_from_slice(&self.buffer);
+            self.buffer = smaller;
         }
         let amount = Amount {
-            bytes: self.buffer.len() + to_send,
+            bytes: self.buffer.capacity() + to_send,
             fds: self
                 .arrivals
                 .as_ref()
@@ -74,8 +73,20 @@ impl Messages {
             buffer: std::mem::take(&mut self.buffer),
             arrivals: self.arrivals.take(),
         };
+        let connection = &self.connection;
+        let new = || Hold::new(connection.budget(), connection.peer());
+        let hold = self.hold.get_or_insert_with(new);
         let parked = hold.park(begun, amount, waker);
         parked.inspect_err(|_| self.connection.set_broken())
+    }
+
+    /// What a message that has begun keeps free while it waits, or each read that brings a byte would
+    /// have all of it copied. It grows with the message, so that all copies together are as long as a
+    /// few messages, and is no more than the message may still need.
+    pub(super) fn room_for_more(&self) -> usize {
+        let length = self.buffer.len();
+        let room = (length / 8).max(length.clamp(FIRST_ROOM, scratch::SIZE));
+        room.min(self.codec.limit().saturating_sub(length))
     }
 
     /// Takes back what was left.
