@@ -299,6 +299,7 @@ fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
         (ClaimErrorKind::ParentDenies { .. }, Probe::NotASocket(file)) => {
             ClaimErrorKind::NotASocket(file)
         }
+        (ClaimErrorKind::Locked { .. }, _) => lock::held(place),
         _ => return error,
     };
     ClaimError::new(address, better)
