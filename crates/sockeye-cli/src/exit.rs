@@ -164,7 +164,9 @@ fn of_takeover(error: &TakeoverError) -> Exit {
         TakeoverErrorKind::Claim(error) => of_claim(error),
         TakeoverErrorKind::Connect(error) => of_connect(error),
         TakeoverErrorKind::NotOffered { .. } | TakeoverErrorKind::Mismatch(_) => Exit::InUse,
-        TakeoverErrorKind::ForeignServer { .. } => Exit::NotPermitted,
+        TakeoverErrorKind::ForeignServer { .. } | TakeoverErrorKind::Denied { .. } => {
+            Exit::NotPermitted
+        }
         TakeoverErrorKind::TimedOut => Exit::TimedOut,
         _ => Exit::Failed,
     }

@@ -240,6 +240,38 @@ fn a_server_whose_user_is_not_known_is_taken_over_by_nobody() {
 }
 
 #[test]
+fn a_successor_that_the_servers_namespace_does_not_know_is_told_so() {
+    let Some(here) = Namespace::new() else { return };
+    here.place.set_mode(0o777);
+    for kind in ["unix", "seqpacket"] {
+        for mapped in ["--map-root-user", "--map-user=65534"] {
+            let address = here.address(kind);
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=1234", "--regid=1234", "--clear-groups"]);
+            command
+                .args(["unshare", "--user", mapped])
+                .arg(&here.program);
+            command.args(["serve", "--takeover", &address]);
+            let mut server = Server::started_by(&mut command, here.place.socket());
+            let mut successor = Command::new(&here.program);
+            successor.args(["serve", "--takeover", "--takeover-from", "1234", &address]);
+            run(&mut successor).fails(
+                5,
+                &["take over", "uid 1234", "refuses us", "user namespace"],
+            );
+            let still_there = here.send(1234, &address, "still there");
+            assert!(still_there.text().contains(REPLY), "{still_there:#?}");
+            let ending = server.stop();
+            assert!(
+                ending.stderr.contains("refused to hand over to"),
+                "{ending:#?}"
+            );
+            ending.is_clean();
+        }
+    }
+}
+
+#[test]
 fn a_lock_file_of_a_user_who_is_not_known_is_left_alone() {
     let Some(here) = Namespace::new() else { return };
     let lock = lock_path(&here.place.socket());

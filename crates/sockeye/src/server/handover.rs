@@ -10,7 +10,7 @@ use std::task::Poll;
 use super::Server;
 use super::accept::{Acceptor, Next};
 use super::connection::Connection;
-use super::log;
+use super::log::{self, Throttle};
 use super::renewal::Renewal;
 use super::stop::Stop;
 use crate::claim::{FileAccess, Ownership};
@@ -26,6 +26,8 @@ pub(super) struct Entrance<S: Accepted> {
     /// What the file was like before a successor had an offer.
     access: Option<FileAccess>,
     renewal: Renewal,
+    /// Of the log lines about successors that may not be ones.
+    denied: Throttle,
     /// One connection is enough.
     once: bool,
     /// That one has been accepted.
@@ -47,6 +49,7 @@ impl<S: Accepted> Entrance<S> {
             is_handed_over: false,
             access: None,
             renewal: Renewal::new(server.renew.clone()),
+            denied: Throttle::default(),
             once: server.once,
             has_accepted_once: false,
         };
@@ -163,6 +166,7 @@ impl<S: Accepted> Entrance<S> {
             match request {
                 Request::Descriptors => self.offer(),
                 Request::FileChanged => self.look_after_control(),
+                Request::Denied(peer) => log::takeover_denied(&mut self.denied, peer),
                 Request::GivenUp => {
                     self.restore();
                     self.look_after_control();

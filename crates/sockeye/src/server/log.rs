@@ -50,6 +50,16 @@ pub(super) fn refused(throttle: &mut Throttle, peer: Option<Peer>, why: &str) {
 }
 
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn takeover_denied(throttle: &mut Throttle, peer: Peer) {
+    if let Some(count) = throttle.pass() {
+        #[cfg(feature = "tracing")]
+        tracing::warn!(
+            "refused to hand over to {peer}, who is neither our own user nor root as our user namespace shows it ({count} since the last line)"
+        );
+    }
+}
+
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 pub(super) fn cannot_clean_up(error: &io::Error) {
     #[cfg(feature = "tracing")]
     tracing::warn!(

@@ -38,6 +38,12 @@ pub enum TakeoverErrorKind {
         /// That user; `None` where it has no mapping in our user namespace.
         uid: Option<u32>,
     },
+    /// The server hands nothing over to our user: to its own and to root only, as its user namespace
+    /// shows them.
+    Denied {
+        /// The server's user; `None` where it has no mapping in our user namespace.
+        uid: Option<u32>,
+    },
     /// What the server has passed on does not belong to the address.
     Mismatch(Mismatch),
     /// The server does not answer.
@@ -117,6 +123,15 @@ impl fmt::Display for TakeoverError {
             TakeoverErrorKind::ForeignServer { uid: None } => f.write_str(
                 "whose server it is cannot be known in this user namespace, which does not map its uid; run where all uids are mapped",
             ),
+            TakeoverErrorKind::Denied { uid } => {
+                f.write_str("its server ")?;
+                if let Some(uid) = uid {
+                    write!(f, "(uid {uid}) ")?;
+                }
+                f.write_str(
+                    "refuses us: it hands over to its own user and to root only, and in its user namespace we are neither; run as that user in that namespace, or stop that server and start this one",
+                )
+            }
             TakeoverErrorKind::Mismatch(what) => {
                 let what = match what {
                     Mismatch::Listener => "listening socket",

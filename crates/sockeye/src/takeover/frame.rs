@@ -16,6 +16,8 @@ pub(super) enum Frame {
     Serving,
     /// Predecessor: it stays mine, or is nobody's soon.
     Cancel,
+    /// Predecessor: your user may not have it.
+    Denied,
     /// None of ours, or of another version.
     Unknown,
 }
@@ -31,6 +33,7 @@ impl Frame {
             Self::Ready => 3,
             Self::Serving => 4,
             Self::Cancel => 5,
+            Self::Denied => 6,
         };
         [VERSION, kind]
     }
@@ -42,6 +45,7 @@ impl Frame {
             Self::Ready,
             Self::Serving,
             Self::Cancel,
+            Self::Denied,
         ];
         let found = all.into_iter().find(|frame| frame.encode() == record);
         found.unwrap_or(Self::Unknown)
@@ -64,7 +68,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known, 5);
+        assert_eq!(known, 6);
         for record in [&[][..], &[VERSION], &[VERSION, 1, 0]] {
             assert_eq!(Frame::decode(record), Frame::Unknown);
         }

@@ -82,6 +82,8 @@ pub(super) enum Reason {
     /// The predecessor has ended, before we had anything of it.
     Ended,
     Cancelled,
+    /// Our user may not have it.
+    Denied,
     TimedOut,
     /// It does not keep to the protocol.
     Broken,
@@ -92,6 +94,7 @@ impl Successor {
     pub(super) fn on(&mut self, event: Event) {
         *self = match (*self, event) {
             (Self::Asked, Event::Frame(Frame::Offer)) => Self::Offered,
+            (Self::Asked, Event::Frame(Frame::Denied)) => Self::Without(Reason::Denied),
             (Self::Asked, Event::Closed) => Self::Without(Reason::Ended),
             // It has died, and nobody else has the descriptors.
             (Self::Refused, Event::Closed) => Self::Serving,

@@ -55,6 +55,8 @@ pub(crate) enum Request {
     /// It serves, and the path is its own. It need not live any more: it may have been succeeded in
     /// its turn.
     Taken(Peer),
+    /// Somebody asked whose user may not have it, and was told so.
+    Denied(Peer),
     /// The file of the control socket may have been removed.
     FileChanged,
 }
@@ -87,7 +89,11 @@ impl Control {
                 return Request::Descriptors;
             }
             match self.wait().await {
-                Came::Connection(socket) => self.admit(socket),
+                Came::Connection(socket) => {
+                    if let Some(denied) = self.admit(socket) {
+                        return Request::Denied(denied);
+                    }
+                }
                 Came::Change => return Request::FileChanged,
                 Came::Event(index, event) => {
                     let candidate = &mut self.candidates[index];
@@ -212,17 +218,18 @@ impl Control {
         .await
     }
 
-    /// Takes in whoever may have the socket: a process of our own user, or of root. Others are
-    /// closed, told nothing.
-    fn admit(&mut self, socket: SeqPacket) {
-        let Ok(peer) = socket.peer() else { return };
+    /// Takes in whoever may have the socket: a process of our own user, or of root. Others are told
+    /// that they may not, and returned.
+    fn admit(&mut self, socket: SeqPacket) -> Option<Peer> {
+        let peer = socket.peer().ok()?;
+        let mut connection = Connection::new(socket);
         if !peer
             .uid()
             .is_some_and(|uid| uid == 0 || Some(uid) == ids::own_uid())
         {
-            return;
+            connection.say(Frame::Denied, &[]);
+            return Some(peer);
         }
-        let mut connection = Connection::new(socket);
         connection.wait_until(Some(Instant::now() + STEP));
         let newcomer = Candidate {
             connection,
@@ -240,6 +247,7 @@ impl Control {
             }
         }
         self.candidates.push(newcomer);
+        None
     }
 }
 

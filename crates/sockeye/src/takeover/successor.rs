@@ -138,6 +138,10 @@ pub(super) async fn attempt<S: Accepted>(
         Successor::Without(Reason::TimedOut) => {
             return Ok(Attempt::Failed(fail(TakeoverErrorKind::TimedOut)));
         }
+        Successor::Without(Reason::Denied) => {
+            let uid = predecessor.uid();
+            return Err(fail(TakeoverErrorKind::Denied { uid }));
+        }
         Successor::Without(Reason::Broken) => return Err(fail(TakeoverErrorKind::Broken)),
         _ => return Ok(Attempt::Ended),
     }

@@ -368,7 +368,8 @@ fn a_predecessor_that_is_stopped_during_a_takeover_is_succeeded() {
 
 #[test]
 fn nonsense_ends_it_with_the_predecessor_in_its_place() {
-    for frame in [Frame::Unknown, Frame::Serving, Frame::Offer, Frame::Ready] {
+    let others = [Frame::Unknown, Frame::Offer, Frame::Denied];
+    for frame in others.into_iter().chain([Frame::Serving, Frame::Ready]) {
         let mut machine = Predecessor::Connected;
         assert_eq!(machine.on(Event::Frame(frame)), Some(Frame::Cancel));
         assert_eq!(machine, Predecessor::Kept);
@@ -378,4 +379,14 @@ fn nonsense_ends_it_with_the_predecessor_in_its_place() {
         machine.on(Event::Frame(frame));
         assert_eq!(machine, Successor::Without(Reason::Broken));
     }
+    let mut machine = Successor::Refused;
+    machine.on(Event::Frame(Frame::Denied));
+    assert_eq!(machine, Successor::Without(Reason::Broken));
+}
+
+#[test]
+fn a_successor_that_may_not_have_it_knows_why() {
+    let mut machine = Successor::Asked;
+    machine.on(Event::Frame(Frame::Denied));
+    assert_eq!(machine, Successor::Without(Reason::Denied));
 }
