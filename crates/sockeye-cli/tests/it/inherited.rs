@@ -7,9 +7,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketType};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Client, Place, REPLY, Server, run, sockeye};
+use crate::support::{Client, Place, Process, REPLY, Server, run, sockeye};
 
 #[test]
 fn a_listener_that_was_passed_on_is_served_and_not_removed() {
@@ -36,6 +37,51 @@ fn a_listener_that_was_passed_on_is_served_and_not_removed() {
     assert_eq!(second.line(), REPLY);
     assert_eq!(child.wait().expect("our own child").code(), Some(0));
     assert_eq!(place.snapshot(), before, "the file is not ours to remove");
+}
+
+/// As a service manager may do, or `--inetd-listener`.
+#[test]
+fn a_listener_that_another_owner_shuts_down_has_come_to_its_end() {
+    for (kind, r#type) in [
+        ("unix", SocketType::STREAM),
+        ("seqpacket", SocketType::SEQPACKET),
+        ("dgram", SocketType::DGRAM),
+    ] {
+        let place = Place::new();
+        let listener = rustix::net::socket(AddressFamily::UNIX, r#type, None).expect("a socket");
+        let name = SocketAddrUnix::new(place.socket()).expect("it is short");
+        rustix::net::bind(&listener, &name).expect("a fresh path");
+        if r#type != SocketType::DGRAM {
+            rustix::net::listen(&listener, 5).expect("it is bound");
+        }
+        let mut command = Server::command(&[]);
+        let passed = listener.try_clone().expect("a descriptor is free");
+        command.arg(format!("{kind}:fd:0"));
+        let mut server = Process::spawn_reading(&mut command, Stdio::from(passed));
+        let address = format!("{kind}:{}", place.socket().display());
+        run(sockeye().args(["send", &address, "hello"])).succeeds();
+        let mut client = (kind == "unix").then(|| {
+            let mut client = Client::connect(place.socket());
+            client.converse("first");
+            client.send("hal");
+            client
+        });
+        rustix::net::shutdown(&listener, Shutdown::Read).expect("it is ours too");
+        server
+            .stderr
+            .line("its end", |line| line.contains("has shut it down"));
+        if let Some(client) = &mut client {
+            client.send("f\n");
+            assert_eq!(client.line(), REPLY);
+        }
+        let ended = server.finish();
+        assert_eq!(ended.code, Some(0), "{kind} {ended:#?}");
+        assert!(
+            ended.stderr.contains("accept errors 0"),
+            "{kind} {ended:#?}"
+        );
+        assert!(place.socket().exists(), "the file is not ours to remove");
+    }
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(super) enum Next<S: AsFd> {
     Connection(Connection<S>),
     /// None this time: it was refused, or accepting failed.
     Again,
+    /// None any more: another owner of the adopted socket has shut it down.
+    Ended,
 }
 
 /// Descriptors or memory ran out while this many connections were open.
@@ -120,6 +122,7 @@ impl<S: Accepted> Acceptor<S> {
                 entered.permit = permit;
                 Ok(self.enter(stream, entered))
             }
+            Err(error) if self.was_shut_down_by_others(&error) => Ok(Next::Ended),
             Err(error) => match self.failed(&error) {
                 Failure::Fatal => Err(error),
                 _ => Ok(Next::Again),
@@ -219,6 +222,11 @@ impl<S: Accepted> Acceptor<S> {
                 () = &mut pause => break,
             }
         }
+    }
+
+    /// What is ours is shut down by ourselves, or by a successor.
+    fn was_shut_down_by_others(&self, error: &io::Error) -> bool {
+        !self.listener.is_ours() && Errno::from_io_error(error) == Some(Errno::INVAL)
     }
 
     fn failed(&mut self, error: &io::Error) -> Failure {

@@ -98,6 +98,10 @@ impl<S: Accepted> Entrance<S> {
                     }
                 }
                 Step::Accepted(Next::Again) => {}
+                Step::Accepted(Next::Ended) => {
+                    log::shut_down_by_others();
+                    return Ok(None);
+                }
                 Step::GivenUp if stop.has_begun() => return Ok(None),
                 Step::GivenUp => {}
                 Step::HandedOver(successor) => return Ok(Some(successor)),
@@ -129,7 +133,7 @@ impl<S: Accepted> Entrance<S> {
                 () = stop.time_is_over() => return false,
                 next = self.acceptor.next_waiting() => match next {
                     Some(Next::Connection(connection)) => handle(connection),
-                    Some(Next::Again) => {}
+                    Some(Next::Again | Next::Ended) => {}
                     None => break,
                 },
             }

@@ -95,6 +95,13 @@ pub(super) fn unwatched(error: &io::Error) {
     );
 }
 
+pub(super) fn shut_down_by_others() {
+    #[cfg(feature = "tracing")]
+    tracing::info!(
+        "another process that has the listening socket has shut it down: no newcomers, draining"
+    );
+}
+
 pub(super) fn panicked() {
     #[cfg(feature = "tracing")]
     tracing::error!("a handler panicked; its connection is closed, the others go on");

@@ -208,6 +208,9 @@ impl Server {
     /// On a runtime of several threads each handler is a task. On one of a single thread all of them
     /// are one task, with one [`tokio::task::id`] and one budget for a turn.
     ///
+    /// An adopted listener that another of its owners shuts down for reading (shutdown(2)) has come to
+    /// its end: that begins a drain, too.
+    ///
     /// Errors of single connections are passed over. Where descriptors or memory run out, accepting
     /// pauses until a connection closes, or for 5 ms up to 1 s.
     ///

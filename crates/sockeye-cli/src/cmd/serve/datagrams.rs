@@ -10,7 +10,7 @@ use sockeye::Datagram;
 use sockeye::ancillary::{self, RecvError};
 use sockeye::server::{Report, ServerError};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::allowed::Allowed;
 use super::answers::{Answers, NO_ADDRESS};
@@ -36,11 +36,14 @@ pub(super) struct Server {
     /// One is enough.
     pub(super) once: bool,
     pub(super) cut_off: CancellationToken,
+    /// Cancelled where another owner of an adopted socket has shut it down.
+    pub(super) ended: CancellationToken,
 }
 
 impl Server {
-    /// Receives and answers until the handler's token is cancelled, then drains: newcomers are kept
-    /// out, and what waits in the queue is still answered.
+    /// Receives and answers until the handler's token is cancelled, or another owner of an adopted
+    /// socket has shut it down, then drains: newcomers are kept out, and what waits in the queue is
+    /// still answered.
     ///
     /// # Errors
     /// Where receiving has become impossible.
@@ -106,6 +109,7 @@ impl Server {
         tokio::select! {
             biased;
             () = self.handler.stop.cancelled() => {}
+            () = self.ended.cancelled() => {}
             failed = &mut work => return Some(failed),
         }
         refuse_newcomers(socket);
@@ -139,6 +143,15 @@ impl Server {
                 Err(RecvError::StillClosing) => {
                     tokio::time::sleep(PAUSE).await;
                     continue;
+                }
+                Err(RecvError::Io(error))
+                    if error.kind() == io::ErrorKind::UnexpectedEof && socket.is_adopted() =>
+                {
+                    info!(
+                        "another process that has the socket has shut it down: no newcomers, draining"
+                    );
+                    self.ended.cancel();
+                    break;
                 }
                 Err(error) => match told(&error) {
                     Some(text) => {

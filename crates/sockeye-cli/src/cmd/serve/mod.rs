@@ -240,6 +240,7 @@ async fn serve(
                 drain: args.drain,
                 once: args.once,
                 cut_off: cut_off.clone(),
+                ended: CancellationToken::new(),
             };
             server.run(socket).await
         }

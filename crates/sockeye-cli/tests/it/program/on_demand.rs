@@ -125,6 +125,28 @@ fn clients_that_come_with_the_signal_count() {
     }
 }
 
+/// The listening socket is shut down before the program gets SIGTERM.
+#[test]
+fn a_server_of_ours_as_the_program_ends_in_order() {
+    for kind in ["unix", "seqpacket", "dgram"] {
+        let place = Place::new();
+        let address = format!("{kind}:{}", place.socket().display());
+        let mut command = Server::command(&["--inetd-listener"]);
+        command.args([&address, "--", env!("CARGO_BIN_EXE_sockeye"), "serve"]);
+        let mut server = Server::started_by(command.arg("systemd:"), place.socket());
+        let mut send = crate::support::sockeye();
+        run(send.args(["send", &address, "hello"])).succeeds();
+        let ending = server.stop();
+        assert_eq!(ending.code, Some(0), "{kind} {ending:#?}");
+        let ended = |line: &str| line.starts_with("program ") && line.ends_with("exit status: 0");
+        assert!(ending.stderr.lines().any(ended), "{kind} {ending:#?}");
+        assert!(
+            !ending.stderr.contains("cannot accept"),
+            "{kind} {ending:#?}"
+        );
+    }
+}
+
 /// It has taken one of three.
 #[test]
 fn connections_of_a_program_that_dies_of_our_signal_count() {

@@ -142,8 +142,9 @@ impl Process {
         Self::spawn_reading(command, Stdio::piped())
     }
 
+    /// Starts with this standard input.
     #[track_caller]
-    fn spawn_reading(command: &mut Command, stdin: Stdio) -> Self {
+    pub(crate) fn spawn_reading(command: &mut Command, stdin: Stdio) -> Self {
         command
             .stdin(stdin)
             .stdout(Stdio::piped())
