@@ -109,6 +109,7 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::ProcessDenies(_)
         | ClaimErrorKind::LockDenied { .. }
         | ClaimErrorKind::OwnerDenied { .. }
+        | ClaimErrorKind::ModeDenied { .. }
         | ClaimErrorKind::AccessList => Exit::NotPermitted,
         ClaimErrorKind::Unclear | ClaimErrorKind::ForeignControlFile { .. } => {
             match is_denial(error) {

@@ -37,6 +37,24 @@ fn the_mode_is_exact_under_any_umask() {
 }
 
 #[test]
+fn one_that_may_not_be_set_is_not_permitted() {
+    for kind in ["unix", "seqpacket", "dgram"] {
+        let place = Place::new();
+        let logs = Place::new();
+        let Some(strace) = strace("fchmodat", logs.at("strace").as_os_str()) else {
+            return;
+        };
+        let mut command = Command::new(&strace[0]);
+        command.args(&strace[1..]);
+        command.args(["-e", "inject=fchmodat:error=EPERM"]);
+        command.args([env!("CARGO_BIN_EXE_sockeye"), "serve", "--mode", "0660"]);
+        command.arg(format!("{kind}:{}", place.socket().display()));
+        run(&mut command).fails(5, &["mode cannot be set to 0660", "not permitted"]);
+        assert!(place.names().is_empty(), "{kind}: {:?}", place.names());
+    }
+}
+
+#[test]
 fn the_short_option_and_a_long_name() {
     let place = Place::new();
     let server = Server::start_after("umask 077", place.at("s".repeat(200)), &["-m", "0622"]);

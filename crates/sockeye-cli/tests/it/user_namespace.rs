@@ -54,18 +54,19 @@ impl Namespace {
     /// `sockeye serve OPTIONS ADDRESS`, listening, in a user namespace with this map of users and
     /// of groups.
     fn serve(&self, map: &str, options: &[&str], address: &str) -> Server {
-        self.started(map, &[options, &[address]].concat())
+        self.started([map; 2], &[options, &[address]].concat())
     }
 
     /// As [`Self::serve`], with a shell script for each connection or datagram.
     fn serve_script(&self, map: &str, options: &[&str], address: &str, script: &str) -> Server {
         self.started(
-            map,
+            [map; 2],
             &[options, &[address, "--", "sh", "-c", script]].concat(),
         )
     }
 
-    fn started(&self, map: &str, arguments: &[&str]) -> Server {
+    /// With a map of users and one of groups.
+    fn started(&self, maps: [&str; 2], arguments: &[&str]) -> Server {
         let script = r#"read go; exec "$0" serve --mode 0666 "$@""#;
         let mut command = Command::new("unshare");
         command.args(["-U", "sh", "-c", script]).arg(&self.program);
@@ -75,7 +76,7 @@ impl Namespace {
         eventually("the namespace is there", || {
             (fs::read_link(&namespace).ok()? != own).then_some(())
         });
-        for kind in ["gid_map", "uid_map"] {
+        for (kind, map) in ["uid_map", "gid_map"].into_iter().zip(maps) {
             fs::write(format!("/proc/{}/{kind}", process.id()), map).expect("root may");
         }
         let mut stdin = process.stdin.take().expect("piped");
@@ -138,6 +139,29 @@ fn where_all_users_are_mapped_65534_is_the_user_of_that_number() {
         assert!(ending.stdout.contains("uid 65534: nobody"), "{ending:#?}");
         assert!(!ending.stdout.contains("stranger"), "{ending:#?}");
         assert_eq!(ending.is_clean().refused, 1, "{kind} {ending:#?}");
+    }
+}
+
+#[test]
+fn of_two_options_the_one_without_effect_is_named() {
+    let Some(here) = Namespace::new() else { return };
+    let (user, group) = ("--allow-user", "--allow-group");
+    for (maps, works, fails) in [
+        ([COMPLETE, PARTIAL], user, group),
+        ([PARTIAL, COMPLETE], group, user),
+    ] {
+        let address = here.address("unix");
+        let mut server = here.started(maps, &[user, "65534", group, "65534", &address]);
+        let nobody = here.send(65534, &address, "nobody");
+        assert!(nobody.text().contains(REPLY), "{maps:?} {nobody:#?}");
+        let ending = server.stop();
+        let says = |option: &str| {
+            ending
+                .stderr
+                .contains(&format!("{option} 65534 has no effect"))
+        };
+        assert!(says(fails) && !says(works), "{ending:#?}");
+        ending.is_clean();
     }
 }
 

@@ -37,7 +37,9 @@ pub(super) fn settle(
     if FileIdentity::of(&stat) != bound {
         return Err(fail(ClaimErrorKind::InUse { pid: None }));
     }
-    let chmod = |mode| chmod(&path, Mode::from_raw_mode(mode)).map_err(io);
+    let chmod = |mode| {
+        chmod(&path, Mode::from_raw_mode(mode)).map_err(|errno| mode_error(address, options, errno))
+    };
     let listed = |errno| fail(ClaimErrorKind::AccessList).because(errno);
     let (uid, gid) = (options.uid, options.gid);
     let differs = |asked: Option<u32>, found| asked.is_some() && asked != found;
@@ -81,6 +83,18 @@ pub(super) fn settle(
         return Err(fail(ClaimErrorKind::AccessList));
     }
     Ok(())
+}
+
+/// Why the mode could not be set: a filter of system calls, a security module and some file systems
+/// refuse that even to the owner.
+pub(super) fn mode_error(address: &Address, options: &ClaimOptions, errno: Errno) -> ClaimError {
+    match errno {
+        Errno::PERM | Errno::ACCESS => {
+            let mode = options.mode;
+            ClaimError::new(address, ClaimErrorKind::ModeDenied { mode }).because(errno)
+        }
+        errno => ClaimError::io(address, errno),
+    }
 }
 
 /// Write permission for the owner of a socket file, who is us; taken back when dropped. Nobody else

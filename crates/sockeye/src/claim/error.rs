@@ -80,6 +80,11 @@ pub enum ClaimErrorKind {
     /// The directory hands an access control list down to the socket file (acl(5)), which lets
     /// others in than the mode does, and it cannot be removed.
     AccessList,
+    /// The mode of the socket file may not be set.
+    ModeDenied {
+        /// The mode asked for.
+        mode: u32,
+    },
     /// The file system gives the socket file another mode than the one asked for.
     ModeRefused {
         /// That mode.
@@ -314,6 +319,11 @@ impl fmt::Display for ClaimError {
                 f,
                 "the default access list (ACL) of {} lets others in than the mode does, and cannot be removed from the socket file ({}); remove it there with setfacl -k, or choose another directory",
                 quoted(&parent_of(&self.address)),
+                self.reason()
+            ),
+            ClaimErrorKind::ModeDenied { mode } => write!(
+                f,
+                "the mode cannot be set to {mode:04o} ({}); look at what restricts this process (a filter of system calls, a security module), or choose a directory on another file system",
                 self.reason()
             ),
             ClaimErrorKind::ModeRefused { found } => write!(

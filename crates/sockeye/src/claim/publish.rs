@@ -8,7 +8,7 @@ use rustix::fs::{Mode, RenameFlags, fchmod, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, bind, listen};
 
-use super::access::settle;
+use super::access::{mode_error, settle};
 use super::error::{ClaimError, ClaimErrorKind};
 use super::place::{FileIdentity, Place, temporary_base};
 use super::{ClaimOptions, bound};
@@ -28,7 +28,8 @@ pub(super) fn path(
     // The file is made with this mode less the umask: nobody's but ours at first. The group's bits
     // would be the mask of an access list that the directory hands down, and before a change of
     // owner the wrong group's. A datagram socket is live from bind on.
-    fchmod(socket, Mode::from_raw_mode(options.mode & 0o700)).map_err(io)?;
+    let mode = Mode::from_raw_mode(options.mode & 0o700);
+    fchmod(socket, mode).map_err(|errno| mode_error(address, options, errno))?;
     let denied = |errno| match errno {
         Errno::ADDRINUSE | Errno::EXIST => {
             ClaimError::new(address, ClaimErrorKind::InUse { pid: None }).because(errno)

@@ -20,12 +20,11 @@ impl Allowed {
         if uids.is_empty() && gids.is_empty() {
             return None;
         }
-        let unknown =
-            |all: &[u32], known: fn(u32) -> Option<u32>| all.iter().any(|&id| known(id).is_none());
-        if unknown(uids, ids::uid) || unknown(gids, ids::gid) {
-            warn!(
-                "in this user namespace the id that --allow-user or --allow-group names stands for all who have no mapping; nobody is let in by it"
-            );
+        if let Some(uid) = uids.iter().find(|&&uid| ids::uid(uid).is_none()) {
+            has_no_effect("--allow-user", *uid, "users");
+        }
+        if let Some(gid) = gids.iter().find(|&&gid| ids::gid(gid).is_none()) {
+            has_no_effect("--allow-group", *gid, "groups");
         }
         Some(Self {
             uids: uids.iter().copied().chain(ids::own_uid()).collect(),
@@ -79,6 +78,13 @@ impl Allowed {
     pub(super) fn has_groups(&self) -> bool {
         !self.gids.is_empty()
     }
+}
+
+/// All without a mapping show as this id, so it is nobody's.
+fn has_no_effect(option: &str, id: u32, all: &str) {
+    warn!(
+        "{option} {id} has no effect: in this user namespace {id} stands for all {all} without a mapping, so nobody is let in by it"
+    );
 }
 
 fn unknown_groups(error: &io::Error) -> &'static str {
