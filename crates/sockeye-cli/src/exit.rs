@@ -101,6 +101,7 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::NotASocket(_)
         | ClaimErrorKind::Stale
         | ClaimErrorKind::MountPoint
+        | ClaimErrorKind::LayerChanged
         | ClaimErrorKind::ForeignLockFile(_) => Exit::InUse,
         ClaimErrorKind::ParentMissing(_)
         | ClaimErrorKind::ParentRemoved(_)

@@ -12,8 +12,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use rustix::process::Signal;
 
 use crate::support::{
-    Fuse, Place, Server, bind_file, in_own_mounts, mount_overlay, require_peer, run, sockeye,
-    stale_socket,
+    Fuse, Place, Process, Server, bind_file, eventually, in_own_mounts, is_root, mount_overlay,
+    require_peer, run, skipped, sockeye, stale_socket,
 };
 
 /// What serves, in turn: each with the prefix of its kind.
@@ -226,7 +226,7 @@ fn now() -> Timestamps {
     }
 }
 
-/// What is mounted there cannot be asked for by everybody, nor can its numbers be trusted.
+/// What is mounted there may be a view that shows numbers of its own, as its process tells.
 #[test]
 fn a_server_stays_whose_view_is_in_another_mount_namespace() {
     in_own_mounts(|| {
@@ -253,18 +253,115 @@ fn a_server_stays_whose_view_is_in_another_mount_namespace() {
             .args(["bash", "-c", script, "sh"])
             .args([program.as_ref(), below.as_os_str(), shown.as_os_str()])
             .args([&*name, env!("CARGO_BIN_EXE_sockeye")]);
-        let _server = crate::support::Process::spawn(&mut command);
-        crate::support::eventually("it is bound", || path.exists().then_some(()));
-        // With and without a look at its process.
-        let mut hidden = std::process::Command::new(&unshare);
-        hidden
-            .args(["-p", "-f", "--mount-proc", "--kill-child"])
-            .args([env!("CARGO_BIN_EXE_sockeye"), "serve"]);
-        let mut open = sockeye();
-        open.arg("serve");
-        for command in [&mut hidden, &mut open] {
-            run(command.arg(&path)).fails(4, &["same file name"]);
-        }
+        let _server = Process::spawn(&mut command);
+        eventually("it is bound", || path.exists().then_some(()));
+        run(sockeye().arg("serve").arg(&path)).fails(4, &["same file name"]);
         assert!(path.exists());
+    });
+}
+
+/// Each has a file system of its own at the path, as containers of one image have, and one network.
+#[test]
+fn a_namesake_in_another_container_blocks_no_restart() {
+    let Some(unshare) = require_peer("unshare").filter(|_| is_root()) else {
+        return skipped("needs root and unshare");
+    };
+    let container = |options: &[&str], script: &str, path: &Path| {
+        let mut command = std::process::Command::new(&unshare);
+        command.args(["-m", "--propagation", "private", "--kill-child"]);
+        command.args(options).args(["bash", "-c", script, "sh"]);
+        command.args([
+            path.as_os_str(),
+            path.parent().expect("its directory").as_os_str(),
+        ]);
+        command.arg(env!("CARGO_BIN_EXE_sockeye"));
+        command
+    };
+    let hidden: &[&str] = &["-p", "-f", "--mount-proc"];
+    let lives = r#"mount -t tmpfs none "$2" && $before && exec "$3" serve -q "$1""#;
+    let restarts = r#"
+        mount -t tmpfs none "$2" || exit 9
+        "$3" serve -q "$1" & p=$!; until "$3" send "$1" hi; do kill -0 $p || exit 9; done
+        kill -9 $p; wait $p 2>/dev/null
+        "$3" why "$1"; echo "why $?"; "$3" ls --stale --in "$2"; echo "ls $?"
+        "$3" serve --once "$1" & p=$!; until "$3" send "$1" hi; do kill -0 $p || break; done
+        wait $p; echo "serve $?"
+    "#;
+    // The next number of a file is another one, or the same.
+    for (before, claimant, told) in [
+        (": > \"$2/other\"", hidden, ["why 3", "ls 0", "serve 0"]),
+        (":", hidden, ["why 4", "ls 7", "serve 4"]),
+        // What the other one has mounted is seen.
+        (":", &["-f"], ["why 3", "ls 0", "serve 0"]),
+    ] {
+        let place = Place::new();
+        let path = place.at(format!("container-{}.sock", std::process::id()));
+        let script = lives.replace("$before", before);
+        let _other = Process::spawn(&mut container(hidden, &script, &path));
+        let is_bound = || {
+            let table = fs::read_to_string("/proc/net/unix").expect("it is mounted");
+            table.contains(path.to_str()?).then_some(())
+        };
+        eventually("the other one is bound", is_bound);
+        let found = run(&mut container(claimant, restarts, &path));
+        for words in told {
+            assert!(
+                found.text().contains(words),
+                "{before} {claimant:?} {words}: {found:#?}"
+            );
+        }
+        let shown = format!(
+            "{} {}",
+            if told[1] == "ls 7" { "?" } else { "stale" },
+            path.display()
+        );
+        let row = |line: &str| {
+            line.split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .starts_with(&shown)
+        };
+        assert!(found.text().lines().any(row), "{shown}: {found:#?}");
+    }
+}
+
+/// An overlay goes on showing the file that it has shown once.
+#[test]
+fn a_server_that_has_restarted_below_an_overlay_stays() {
+    in_own_mounts(|| {
+        let place = Place::new();
+        let (upper, merged) = (place.at("upper"), place.at("merged"));
+        if !mount_overlay(place.dir(), &upper, &merged) {
+            return;
+        }
+        for (kind, prefix) in SERVERS {
+            let name = format!("cached-{kind}-{}.sock", std::process::id());
+            let (path, seen) = (upper.join(&name), merged.join(&name));
+            let address = format!("{prefix}{}", path.display());
+            let start = || Server::started_by(Server::command(&[]).arg(&address), &path);
+            let mut first = start();
+            let looked = run(sockeye().arg("why").arg(&seen));
+            assert_eq!(looked.code, Some(4), "{looked:#?}");
+            first.stop();
+            let _second = start();
+            let found = run(sockeye().arg("why").arg(&seen));
+            assert_eq!(found.code, Some(4), "{found:#?}");
+            for words in [
+                "layer below overlayfs was changed",
+                "mount the overlay anew",
+            ] {
+                assert!(found.text().contains(words), "{words}: {found:#?}");
+            }
+            assert!(!found.text().contains("bind mount"), "{found:#?}");
+            let listed = run(sockeye().args(["ls", "--stale", "--in"]).arg(&merged));
+            assert_eq!(listed.code, Some(7), "{listed:#?}");
+            listed.explains(&["layer below overlayfs was changed"]);
+            let words = [
+                "layer below overlayfs was changed",
+                "mount the overlay anew",
+            ];
+            run(sockeye().arg("serve").arg(&seen)).fails(4, &words);
+            run(sockeye().args(["send", &address, "hello"])).succeeds();
+        }
     });
 }

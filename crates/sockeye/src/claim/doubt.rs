@@ -20,7 +20,7 @@ use crate::ids;
 use crate::inspect::Aside;
 use crate::inspect::diag::{Entry, FileId};
 use crate::inspect::lookup::Lookup;
-use crate::inspect::mounts::{Mounts, Nature, nature_for};
+use crate::inspect::mounts::{Mounts, Nature, is_mount_root, nature_for};
 
 /// Why a socket file at which connect(2) is refused may belong to a living server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub enum Doubt {
         /// That file system, in words.
         file_system: &'static str,
     },
+    /// A layer below overlayfs was changed while it is mounted: it shows a file that was removed
+    /// there, and not the one that a server may have there now.
+    LayerChanged,
     /// Other machines use this file system too, and the socket may be one of theirs.
     OtherMachine {
         /// The file system, in words.
@@ -61,6 +64,9 @@ impl fmt::Display for Doubt {
                     " has a living socket of the same file name, and {file_system} may show its file here a second time"
                 )
             }
+            Self::LayerChanged => f.write_str(
+                "the layer below overlayfs was changed while it is mounted, and what it shows here was removed there",
+            ),
             Self::OtherMachine { file_system } => write!(
                 f,
                 "the file is on {file_system}, where a server of another machine may use it"
@@ -85,6 +91,9 @@ impl SocketFile<'_> {
         let nature = self.lookup.mounts.nature_at(self.file);
         if let Nature::Shared(file_system) = nature {
             return Some(Doubt::OtherMachine { file_system });
+        }
+        if nature == Nature::Overlay && self.stat.st_nlink == 0 && !is_mount_root(self.file) {
+            return Some(Doubt::LayerChanged);
         }
         let here = self.lookup.here().unwrap_or_default();
         let all = here.iter().chain(self.lookup.everywhere());
@@ -115,8 +124,9 @@ impl SocketFile<'_> {
         };
         let keeps_numbers = |nature| matches!(nature, Nature::Own | Nature::Overlay);
         let number = self.stat.st_ino as u32;
-        // One that cannot be asked for may be a view that shows numbers of its own.
-        if keeps_numbers(ours) && theirs.is_some_and(keeps_numbers) && number != id.inode {
+        // What cannot be asked is in another mount namespace. It counts as one that keeps numbers:
+        // else a namesake in any other container would block a restart.
+        if keeps_numbers(ours) && theirs.is_none_or(keeps_numbers) && number != id.inode {
             return None;
         }
         let look = file_of(entry, id, self.lookup)?;

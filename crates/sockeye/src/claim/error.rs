@@ -8,6 +8,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::doubt::Doubt;
 use super::fault::WORKING_DIRECTORY_REMOVED;
 use super::place::parent_of;
 use super::process_link::ProcessLink;
@@ -45,6 +46,9 @@ pub enum ClaimErrorKind {
     Stale,
     /// A socket file is there, and whether a server uses it cannot be told.
     Unclear,
+    /// A layer below overlayfs was changed while it is mounted, and the socket file that it shows was
+    /// removed there: a server may have another one by now.
+    LayerChanged,
     /// A stale socket file is mounted at the path (a bind mount of a file), so it cannot be replaced.
     MountPoint,
     /// A parent directory does not exist.
@@ -239,6 +243,11 @@ impl fmt::Display for ClaimError {
                 f,
                 "a socket file is there, and whether a server still uses it cannot be told ({}); remove it if you know that none does",
                 self.reason()
+            ),
+            ClaimErrorKind::LayerChanged => write!(
+                f,
+                "whether a server uses the socket file there cannot be told: {}; mount the overlay anew, or choose another path",
+                Doubt::LayerChanged
             ),
             ClaimErrorKind::MountPoint => f.write_str(
                 "nobody listens on the socket file there, but it is a bind mount of a single file, which no server can replace; unmount it, and mount its directory instead",

@@ -269,6 +269,7 @@ impl ClaimOptions {
             (Probe::Stale, _) => fail(ClaimErrorKind::Stale),
             (Probe::Live { pid }, _) => fail(ClaimErrorKind::InUse { pid }),
             (Probe::NotASocket(file), _) => fail(ClaimErrorKind::NotASocket(file)),
+            (Probe::Unclear(Doubt::LayerChanged), _) => fail(ClaimErrorKind::LayerChanged),
             (Probe::Unclear(doubt), _) => Err(ClaimError::new(address, ClaimErrorKind::Unclear)
                 .because(io::Error::other(doubt.to_string()))),
             (Probe::Unknown(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)), _) => {

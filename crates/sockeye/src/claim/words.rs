@@ -10,6 +10,9 @@ pub(crate) fn advice(errno: Option<Errno>) -> &'static str {
         Some(Errno::NFILE) => "the whole system has too many files open",
         Some(Errno::NOSPC | Errno::DQUOT) => "make room on that file system",
         Some(Errno::LOOP) => "look at the symbolic links on the way",
+        Some(Errno::STALE) => {
+            "a layer below overlayfs was changed, or a network server has lost the file; mount it anew"
+        }
         Some(Errno::NAMETOOLONG) => "shorten the path",
         _ => "look at the path, or at what the system has left",
     }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, StatxFlags, fstatfs, statx};
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, fstatfs, statx};
 
 /// What the identity of a file says about the sockets that are bound to it: the kernel binds a
 /// socket to an inode, and a file system can show the file of another one under an inode of its own.
@@ -219,6 +219,12 @@ fn mount_id(at: impl AsFd, path: &Path) -> Option<u64> {
     let found = statx(at, path, flags, StatxFlags::MNT_ID).ok()?;
     let is_told = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
     is_told.then_some(found.stx_mnt_id)
+}
+
+/// Whether a file is what was mounted at its path: a bind mount of a single file.
+pub(crate) fn is_mount_root(file: impl AsFd) -> bool {
+    statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 fn read(process: &str) -> Vec<Mount> {

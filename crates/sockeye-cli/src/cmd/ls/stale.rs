@@ -273,11 +273,12 @@ impl SocketFile {
             return true;
         };
         let owners = snapshot.select(&address);
-        // Others were bound to this path once, and to another file.
+        // Others were bound to this path once, or in another mount namespace, and to another file.
         owners.iter().any(|socket| {
+            let id = |device, inode: u64| (device, inode as u32);
             socket
                 .file
-                .is_some_and(|file| file.inode as u32 == self.inode as u32)
+                .is_some_and(|file| id(file.device, file.inode) == id(self.device, self.inode))
         })
     }
 

@@ -193,6 +193,7 @@ fn unclear(doubt: Doubt, report: &mut Report) {
         Doubt::OtherMachine { .. } => {
             "look at the other machines that use the file system; remove the file if you know that no server uses it"
         }
+        Doubt::LayerChanged => "mount the overlay anew, or connect to the path in that layer",
         _ => {
             "connect to the path that this server has bound; remove the file if you know that no server uses it"
         }
