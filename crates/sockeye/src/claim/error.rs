@@ -1,5 +1,7 @@
 //! [`ClaimError`]: why an address could not be claimed.
 
+mod stray;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::path::PathBuf;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::Pid;
+
+pub use stray::StrayFile;
 
 use super::doubt::Doubt;
 use super::fault::WORKING_DIRECTORY_REMOVED;
@@ -131,21 +135,6 @@ pub enum ClaimErrorKind {
     AlreadyBound,
     /// A system call failed.
     Io,
-}
-
-/// What is left of a socket file that was made in another directory than the one asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StrayFile {
-    /// Nothing: it has been removed.
-    Removed,
-    /// It is still there.
-    At(PathBuf),
-    /// It may have been left somewhere.
-    Unknown {
-        /// The lower 32 bits of its inode number, where that can be known.
-        inode: Option<u32>,
-    },
 }
 
 impl ClaimError {
@@ -353,23 +342,9 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::FileLost(stray) => {
                 write!(
                     f,
-                    "its file is not in {}: somebody removed it, or replaced a directory on the way in that instant",
+                    "its file is not in {}: somebody removed it, or replaced a directory on the way in that instant, and {stray}; try again, in a directory that nobody else may change",
                     quoted(&parent_of(&self.address))
-                )?;
-                match stray {
-                    StrayFile::Removed => f.write_str(", and no file is left elsewhere"),
-                    StrayFile::At(path) => {
-                        write!(f, ", and it was left at {}, to be removed", quoted(path))
-                    }
-                    StrayFile::Unknown { inode: Some(inode) } => write!(
-                        f,
-                        ", and a socket file with inode number {inode} may be left elsewhere"
-                    ),
-                    StrayFile::Unknown { inode: None } => {
-                        f.write_str(", and a socket file may be left elsewhere")
-                    }
-                }?;
-                f.write_str("; try again, in a directory that nobody else may change")
+                )
             }
             ClaimErrorKind::NameTooLong { length } => write!(
                 f,
