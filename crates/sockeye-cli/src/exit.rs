@@ -26,9 +26,8 @@ pub(crate) enum Exit {
     InUse = 4,
     NotPermitted = 5,
     TimedOut = 6,
-    /// Of `serve`: at any time something that a client had sent, or its answer, was lost by our
-    /// decision. That is what the report calls aborted, or dropped answers. Who may not enter is
-    /// refused, and what a client itself breaks off is its own loss: neither is incomplete.
+    /// Of `serve`: something that a client had sent, or its answer, was lost by us. That is what the
+    /// report calls aborted, or dropped answers. Who may not enter or breaks a rule is no loss of ours.
     Incomplete = 7,
 }
 

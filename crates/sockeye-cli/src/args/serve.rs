@@ -45,12 +45,10 @@ SIGHUP restarts instead: the command is started anew with the same arguments and
 takes over.
 
 Exit 7 means that something which clients had sent, or an answer to it, was lost
-by the server's decision; the report counts their connections as aborted. That
-is so for whatever the drain cuts off, and at any time for a message over
---max-message, a connection that --max-buffered or its like for descriptors
-closes, and a timeout with a message unfinished or unread, or an answer that was
-not taken. A timeout of a connection with nothing under way loses nothing; who is
-refused, and a client that breaks off its own message, do not count.
+by the server; the report counts their connections as aborted. That is so for
+whatever the drain cuts off, and at any time for a connection that --max-buffered
+or its like for descriptors closes. A client that breaks a rule (--max-message, a
+timeout) is not counted, nor is one that breaks off its own message.
 
 Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
 systemd: the only one. Type=notify and WatchdogSec= work at any address.";

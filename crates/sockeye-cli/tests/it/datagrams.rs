@@ -105,7 +105,7 @@ fn a_sender_without_an_address_is_told_of() {
 }
 
 #[test]
-fn an_oversize_datagram_is_lost_and_the_next_one_served() {
+fn an_oversize_datagram_is_refused_and_the_next_one_served() {
     let place = Place::new();
     let mut server = serve(&place, &["--max-message", "100"]);
     let client = bound(place.at("client"));
@@ -113,11 +113,11 @@ fn an_oversize_datagram_is_lost_and_the_next_one_served() {
     client.send_to(&[b'y'; 100], &server.path).expect("sent");
     assert_eq!(receive(&client), REPLY.as_bytes());
     let ending = server.stop();
-    let report = ending.was_cut();
-    assert_eq!((report.served, report.aborted), (1, 1), "{ending:#?}");
+    let report = ending.is_clean();
+    assert_eq!((report.served, report.refused), (1, 1), "{ending:#?}");
     let line = ending.stderr.lines().find(|line| line.contains("4321"));
     let line = line.unwrap_or_else(|| panic!("the real size: {ending:#?}"));
-    assert!(line.contains("allows 100; it is dropped"), "{line}");
+    assert!(line.contains("allows 100; it is refused"), "{line}");
     assert!(!ending.stdout.contains('x'), "{ending:#?}");
 }
 

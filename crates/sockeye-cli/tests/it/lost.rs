@@ -1,4 +1,4 @@
-//! What a limit of the server takes from a client is counted, and is no exit 0.
+//! What is lost for want of our resources is counted, and is no exit 0; who breaks a rule is not.
 
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -39,7 +39,7 @@ fn fill(mut stream: &UnixStream) {
 }
 
 #[test]
-fn a_message_that_is_too_long_is_lost_with_its_connection() {
+fn a_message_that_is_too_long_is_its_clients_loss() {
     for framing in [&["--framing", "line"][..], &["--framing", "length"]] {
         let options = [&["--max-message", "10"], framing].concat();
         let lost = aborted("unix", &options, |server| {
@@ -48,7 +48,7 @@ fn a_message_that_is_too_long_is_lost_with_its_connection() {
             client.is_cut();
             says(server, "--max-message allows longer ones");
         });
-        assert_eq!(lost, 1, "{framing:?}");
+        assert_eq!(lost, 0, "{framing:?}");
     }
     let options = ["--max-message", "10"];
     let lost = aborted("seqpacket", &options, |server| {
@@ -56,11 +56,11 @@ fn a_message_that_is_too_long_is_lost_with_its_connection() {
         client.send(&[b'x'; 11]);
         client.is_cut();
     });
-    assert_eq!(lost, 1);
+    assert_eq!(lost, 0);
 }
 
 #[test]
-fn a_message_that_is_not_complete_in_time_is_lost() {
+fn a_message_that_is_not_complete_in_time_is_its_clients_loss() {
     for option in ["--message-timeout", "--idle-timeout"] {
         let lost = aborted("unix", &[option, "100ms"], |server| {
             let mut client = server.client();
@@ -69,7 +69,7 @@ fn a_message_that_is_not_complete_in_time_is_lost() {
             client.is_cut();
             says(server, "5 bytes of a message");
         });
-        assert_eq!(lost, 1, "{option}");
+        assert_eq!(lost, 0, "{option}");
     }
 }
 
@@ -112,7 +112,7 @@ fn a_client_that_ends_inside_of_a_message_has_lost_it_itself() {
 }
 
 #[test]
-fn an_answer_that_is_not_taken_in_time_is_lost() {
+fn an_answer_that_is_not_taken_in_time_is_its_clients_loss() {
     let answer = "y".repeat(100_000);
     for options in [&["--echo"][..], &["--reply", &answer]] {
         let options = [&["--idle-timeout", "200ms"], options].concat();
@@ -124,7 +124,7 @@ fn an_answer_that_is_not_taken_in_time_is_lost() {
             let patience = Timespec::try_from(PATIENCE).expect("seconds");
             assert_eq!(poll(&mut fds, Some(&patience)), Ok(1), "it is closed");
         });
-        assert_eq!(lost, 1, "{:?}", options[2]);
+        assert_eq!(lost, 0, "{:?}", options[2]);
     }
 }
 

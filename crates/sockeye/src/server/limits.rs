@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Server;
+use crate::ancillary::RecvError;
 
 /// Which limit of a [`Server`] has ended a connection; found inside of the
 /// [`io::Error`] that reading or sending fails with ([`io::Error::get_ref`]).
@@ -36,6 +37,31 @@ pub enum LimitError {
         /// The time that a message has.
         limit: Duration,
     },
+}
+
+/// Whether an error that has ended a connection is for want of our own resources, so that what the peer
+/// has sent is lost by our decision: not where it has broken a rule itself.
+pub(super) fn is_our_loss(error: &io::Error) -> bool {
+    let Some(reason) = error.get_ref() else {
+        return false;
+    };
+    match (reason.downcast_ref(), reason.downcast_ref()) {
+        (Some(limit), _) => matches!(
+            limit,
+            LimitError::Buffered { .. } | LimitError::Descriptors { .. }
+        ),
+        (_, Some(error)) => is_our_shortage(error),
+        _ => false,
+    }
+}
+
+/// As [`is_our_loss`], for what receiving a message with descriptors fails with.
+pub(super) fn is_our_shortage(error: &RecvError) -> bool {
+    match error {
+        RecvError::Io(error) => is_our_loss(error),
+        RecvError::DescriptorsLost | RecvError::StillClosing => true,
+        _ => false,
+    }
 }
 
 impl Server {

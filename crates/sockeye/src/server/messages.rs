@@ -18,6 +18,7 @@ use tokio_util::codec::Decoder;
 use super::budget::Hold;
 use super::connection::Connection;
 use super::ending::{Due, Ending, Progress};
+use super::limits::is_our_loss;
 use super::scratch;
 use crate::async_socket::Attempt;
 use crate::framing::{Codec, Framing, FramingError, Message};
@@ -218,15 +219,8 @@ impl Messages {
         Ok(message)
     }
 
-    /// What ends the connection here loses a message, unless its end did not come before that of
-    /// input, or a timeout has passed with none begun: then the kernel is asked whether any is unread.
     fn failed(&mut self, error: &FramingError) {
-        let is_lost = match error {
-            FramingError::Incomplete { .. } => false,
-            FramingError::Io(error) if error.kind() == io::ErrorKind::TimedOut => self.begun() > 0,
-            _ => true,
-        };
-        if is_lost {
+        if matches!(error, FramingError::Io(error) if is_our_loss(error)) {
             self.connection.set_broken();
         }
     }

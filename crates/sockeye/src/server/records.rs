@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::budget::{Amount, Hold};
 use super::connection::Connection;
 use super::ending::{Due, Ending, Progress};
+use super::limits::is_our_shortage;
 use crate::ancillary::{RecvError, SendError};
 use crate::packet::SeqPacket;
 
@@ -154,10 +155,8 @@ impl Records {
         &self.connection
     }
 
-    /// Whatever ends the connection here loses a record, except for a timeout: then the kernel is
-    /// asked whether one is unread.
     fn failed(&mut self, error: &RecvError) {
-        if !matches!(error, RecvError::Io(error) if error.kind() == io::ErrorKind::TimedOut) {
+        if is_our_shortage(error) {
             self.connection.set_broken();
         }
     }

@@ -29,9 +29,9 @@ pub struct Report {
     pub refused: u64,
     /// Were open or in the backlog when shutdown began, and ended in order.
     pub drained: u64,
-    /// Cut off: at the end of the drain, by a handler that panicked, or by a limit of the server at
-    /// any time, where something that had been sent was not answered. A timeout that ends a connection
-    /// with nothing unread, unfinished or unsent loses nothing, and does not count.
+    /// Cut off: at the end of the drain, by a handler that panicked, or at any time for want of our own
+    /// resources ([`max_buffered`](super::Server::max_buffered), file descriptors) or with something
+    /// unread. A client that breaks a rule, such as a timeout or the longest message, does not count.
     pub aborted: u64,
     /// Failed calls of accept(2).
     pub accept_errors: u64,
@@ -197,12 +197,10 @@ impl Entered {
 
     /// To be called before a connection is closed: whether one that is idle in a drain, or of which
     /// a timeout has passed, loses nothing is known to the kernel alone, which may hold what nobody
-    /// has read. What the peer sends from now on fails there. A write that was over lost an answer.
+    /// has read. What the peer sends from now on fails there.
     pub(super) fn look_at(&mut self, socket: BorrowedFd<'_>, over: Option<Direction>) {
         let is_drained = self.state == State::Idle && self.tally.drain.is_open();
-        if over == Some(Direction::Write) {
-            self.state = State::Broken;
-        } else if over.is_some() || is_drained {
+        if over == Some(Direction::Read) || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
             if sys::message::peek::has_unread(socket) {
                 self.state = State::Broken;

@@ -139,7 +139,7 @@ async fn a_message_has_its_time_from_its_first_byte_on() {
     assert_eq!(end, Some(LimitError::MessageTimeout { limit: time }));
     assert_eq!(dribbles.rest().await, b"ok\n");
     assert_eq!(talks.ask("still here").await, "ok");
-    assert_eq!(server.report().await, counted(0, 0, 1, 1));
+    assert_eq!(server.report().await.aborted, 0);
 }
 
 /// Leaves the beginning of a message with `count` descriptors, all of one pipe, whose other end is

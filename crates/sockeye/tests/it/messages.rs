@@ -229,7 +229,7 @@ async fn what_is_too_long_is_known_before_it_has_come() {
         drop(other);
         reader.assert_end().await;
         settled().await;
-        assert_eq!(reader.server.report().await, counted(1, 0, 0, 1));
+        assert_eq!(reader.server.report().await, counted(2, 0, 0, 0));
     }
 }
 

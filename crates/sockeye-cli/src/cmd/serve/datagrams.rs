@@ -155,9 +155,15 @@ impl Server {
                 }
                 Err(error) => match told(&error) {
                     Some(text) => {
-                        count(counted, |report| report.aborted += 1);
+                        // Our shortage is a loss, a rule that the sender has broken is not.
+                        let is_lost = matches!(error, RecvError::DescriptorsLost);
+                        count(counted, |report| match is_lost {
+                            true => report.aborted += 1,
+                            false => report.refused += 1,
+                        });
+                        let end = if is_lost { "dropped" } else { "refused" };
                         self.handler
-                            .complain(|| None, &format!("{text}; it is dropped"));
+                            .complain(|| None, &format!("{text}; it is {end}"));
                         continue;
                     }
                     None => return Err(error.into()),

@@ -181,7 +181,7 @@ async fn timeouts() {
     assert!(tells.try_recv().is_err());
     clock.pass(2 * MILLISECOND).await;
     assert_eq!(tells.try_recv(), Ok(ErrorKind::TimedOut), "nobody receives");
-    assert_eq!(server.report().await, counted(2, 0, 0, 1));
+    assert_eq!(server.report().await, counted(3, 0, 0, 0));
 }
 
 #[tokio::test]
