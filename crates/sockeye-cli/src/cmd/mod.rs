@@ -5,6 +5,7 @@ mod connect;
 mod demo;
 mod exchange;
 mod hung;
+mod ignored;
 mod ls;
 mod parent;
 mod send;
@@ -13,6 +14,9 @@ mod serve;
 mod tcp_echo;
 mod waiting;
 mod why;
+
+use std::io::ErrorKind;
+use std::path::Path;
 
 use crate::args::Command;
 use crate::exit::Exit;
@@ -28,4 +32,14 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(_) => demo::run(),
         Command::TcpEcho(args) => tcp_echo::run(&args),
     }
+}
+
+/// The first directory above `path` that may not be searched, which takes its execute bit.
+fn impassable(path: &Path) -> Option<&Path> {
+    let above: Vec<&Path> = path.ancestors().skip(1).collect();
+    let denies = |directory: &&Path| {
+        let inside = directory.join(".").metadata();
+        inside.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    };
+    above.into_iter().rev().find(denies)
 }

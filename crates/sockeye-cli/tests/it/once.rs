@@ -1,7 +1,8 @@
 //! `serve --once`: one connection, or one datagram.
 
 use std::io::ErrorKind;
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process::Command;
 
 use crate::support::{
@@ -133,7 +134,7 @@ fn a_signal_drains_the_one() {
 #[test]
 fn an_inherited_listener_is_left_to_its_other_owners() {
     let place = Place::new();
-    let listener = std::os::unix::net::UnixListener::bind(place.socket()).expect("a fresh path");
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let mut command = Command::new("sh");
     command.args([
         "-c",
@@ -157,6 +158,23 @@ fn an_inherited_listener_is_left_to_its_other_owners() {
     // What it was found at is told.
     let shown = format!("listening on fd:0 ({})", place.socket().display());
     assert!(said.contains(&shown), "{said}");
+    let name = format!("sockeye-test-{}-adopted", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("short");
+    let abstract_one = UnixListener::bind_addr(&address).expect("a fresh name");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
+    command.args(["serve", "--once", "fd:0"]);
+    command.stdin(std::os::fd::OwnedFd::from(abstract_one));
+    let child = command.stderr(std::process::Stdio::piped()).spawn();
+    drop(command);
+    let mut client = Client::connect_abstract(name.as_bytes());
+    client.send("hello\n");
+    client.finish();
+    let output = child.expect("started").wait_with_output();
+    let said = String::from_utf8(output.expect("our own child").stderr).expect("text");
+    assert!(
+        said.contains(&format!("listening on fd:0 (@{name})")),
+        "{said}"
+    );
     let (accepted, _) = listener.accept().expect("it still waits");
     accepted.set_read_timeout(Some(PATIENCE)).expect("not zero");
     drop(behind);

@@ -24,8 +24,8 @@ use super::gaps::{incomplete, not_answered};
 use super::listing::{self, Form, Row};
 use super::{Answer, snapshot};
 use crate::args::{Column, Ls};
-use crate::cmd::hung;
 use crate::cmd::why::blind;
+use crate::cmd::{hung, impassable};
 use crate::exit::{Exit, failure};
 use crate::output::record::{FileRecord, Holders, Record};
 use crate::output::socket::path_address;
@@ -146,6 +146,15 @@ fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
         io::ErrorKind::NotFound if args.dirs.is_empty() => return Ok(()),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             (Exit::NothingThere, "give a directory that exists")
+        }
+        io::ErrorKind::PermissionDenied if impassable(dir).is_some() => {
+            let above = impassable(dir).unwrap_or(dir);
+            let why = format!(
+                "the directory {} does not let uid {} pass, which takes its execute bit (x); ask its owner, or root",
+                quoted(above),
+                geteuid().as_raw()
+            );
+            return Err(unread(Exit::NotPermitted, dir, why));
         }
         io::ErrorKind::PermissionDenied if geteuid().is_root() => {
             (Exit::NotPermitted, "give root its capabilities")

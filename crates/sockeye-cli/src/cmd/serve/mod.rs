@@ -133,7 +133,7 @@ async fn serve(
     info!(
         "listening on {}{}",
         escape::address(&args.address.to_string()),
-        path_beside(args, &socket)
+        name_beside(args, &socket)
     );
     notify.ready(&args.address);
     if let Some(ready) = passed.ready {
@@ -306,12 +306,13 @@ fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
 }
 
 /// Where a socket that was passed on is found, for those who want to call it.
-fn path_beside(args: &Serve, socket: &Socket) -> String {
-    let path = match is_path(args) {
-        true => None,
-        false => peer::own_path(socket).ok().flatten(),
-    };
-    let address = path.and_then(|path| Address::new(socket.kind(), &Name::Path(path)).ok());
+fn name_beside(args: &Serve, socket: &Socket) -> String {
+    if !matches!(args.address.name(), Name::Fd(_) | Name::Systemd(_)) {
+        return String::new();
+    }
+    let address = socket
+        .own_name()
+        .and_then(|name| Address::new(socket.kind(), &name).ok());
     address.map_or_else(String::new, |address| {
         format!(" ({})", escape::address(&address.to_string()))
     })

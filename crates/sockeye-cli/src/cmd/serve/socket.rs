@@ -4,10 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::net::{SocketAddrUnix, getsockname};
 use sockeye::adopt::AdoptError;
 use sockeye::ancillary::RecvError;
+use sockeye::peer::own_path;
 use sockeye::takeover::TakeoverError;
-use sockeye::{Address, Claim, Datagram, Kind, Listener, Peer, SeqPacketListener, Takeover};
+use sockeye::{Address, Claim, Datagram, Kind, Listener, Name, Peer, SeqPacketListener, Takeover};
 
 use super::descriptors::Passed;
 
@@ -44,6 +46,16 @@ impl Socket {
             Self::SeqPacket(_) => Kind::SeqPacket,
             Self::Datagram(_) => Kind::Datagram,
         }
+    }
+
+    /// The path or abstract name that it is bound to, where it is known.
+    pub(super) fn own_name(&self) -> Option<Name> {
+        if let Ok(Some(path)) = own_path(self) {
+            return Some(Name::Path(path));
+        }
+        let own = SocketAddrUnix::try_from(getsockname(self).ok()?).ok()?;
+        own.abstract_name()
+            .map(|name| Name::Abstract(name.to_vec()))
     }
 
     /// Whom the socket was taken over from.

@@ -1,16 +1,21 @@
 //! [`Undelivered`]: answers to datagrams that do not arrive.
 
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::stat;
 use rustix::net::SocketAddrUnix;
 use rustix::process::Pid;
 use sockeye::Peer;
+use sockeye::address::quoted;
 use sockeye::ancillary::SendError;
 use tracing::debug;
 
 use super::handler::Handler;
+use crate::cmd::impassable;
 use crate::output::message::Sender;
 
 const IN_ANOTHER_NAMESPACE: &str = "could not be answered: it is in another network namespace, where its abstract address is; it must bind its socket to a path (--bind PATH); more of this is only counted";
@@ -70,9 +75,16 @@ pub(super) fn tell(
     undelivered.count(1);
     let advice = match error.kind() {
         ErrorKind::PermissionDenied => {
-            "; the file that it is bound to does not let our user write (send --bind makes one that does)"
+            let path = Path::new(OsStr::from_bytes(to.path_bytes().unwrap_or_default()));
+            match impassable(path) {
+                Some(directory) => format!(
+                    "; the directory {} on the way to its file does not let our user pass (x)",
+                    quoted(directory)
+                ),
+                None => "; the file that it is bound to does not let our user write (send --bind makes one that does)".to_owned(),
+            }
         }
-        _ => "",
+        _ => String::new(),
     };
     handler.complain(|| peer, &format!("could not be answered: {error}{advice}"));
 }

@@ -60,7 +60,13 @@ impl Access<'_> {
         if allowed {
             let why = match (by_bits, rule) {
                 (true, Rule::AccessList) => format!("{mode}, and an access list"),
-                (true, Rule::Capability) => format!("{mode}; root may do without {letter}"),
+                (true, Rule::Capability) => match (user.uid, self.want) {
+                    (Some(0), _) => format!("{mode}; root may do without {letter}"),
+                    (_, Want::Search) => format!(
+                        "{mode}; CAP_DAC_READ_SEARCH or CAP_DAC_OVERRIDE may do without {letter}"
+                    ),
+                    (_, Want::Write) => format!("{mode}; CAP_DAC_OVERRIDE may do without {letter}"),
+                },
                 _ => mode,
             };
             report.ok(self.check, format!("{subject} may be {done} ({why})"));

@@ -39,8 +39,8 @@ pub(super) fn look_at(socket: &Socket, report: &mut Report) {
         return;
     }
     let waits = match socket.kind {
-        Kind::Datagram => "datagrams are queued while there is room",
-        _ => "a connect succeeds while the backlog has room",
+        Kind::Datagram => "datagrams are queued while there is room, and then senders wait",
+        _ => "a connect succeeds while the backlog has room, and then waits",
     };
     let who = match stopped.len() {
         1 => format!("{} is {}", brief(first), how.in_words()),
@@ -54,7 +54,7 @@ pub(super) fn look_at(socket: &Socket, report: &mut Report) {
     report.conclude(Verdict::new(
         Exit::TimedOut,
         STOPPED,
-        format!("nobody answers: {who}; {waits}, and then waits"),
+        format!("nobody answers: {who}; {waits}"),
         advice.join("; "),
     ));
 }

@@ -125,6 +125,11 @@ impl User {
     /// How it comes into a group.
     pub(super) fn joins(&self, gid: u32) -> String {
         let group = group_argument(gid);
+        if let (None, Some(uid)) = (&self.name, self.uid) {
+            return format!(
+                "uid {uid} has no account that could be added to a group: start its processes in group {group} (setpriv --groups, SupplementaryGroups= of systemd, --group-add of a container)"
+            );
+        }
         let user = self.uid.map_or_else(|| "USER".to_owned(), user_argument);
         let then = match self.is_caller {
             true => "then log in again",

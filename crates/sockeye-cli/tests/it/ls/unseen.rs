@@ -328,3 +328,21 @@ fn the_directory_that_denies_is_named() {
     );
     listed.fails(7, &[&words]);
 }
+
+#[test]
+fn a_directory_that_denies_is_named_where_stale_files_are_looked_for() {
+    let (place, tools) = (Place::new(), Place::new());
+    let copy = copy_of_sockeye(&tools);
+    let Some(mut command) = as_other_user(copy.as_os_str()) else {
+        return;
+    };
+    let closed = place.at("closed");
+    std::fs::create_dir_all(closed.join("sub")).expect("our own place");
+    place.set_mode(0o755);
+    set_mode(&closed, 0o700);
+    command
+        .args(["ls", "--stale", "--in"])
+        .arg(closed.join("sub"));
+    let named = format!("the directory {} does not let uid", closed.display());
+    run(&mut command).fails(5, &[&named]);
+}

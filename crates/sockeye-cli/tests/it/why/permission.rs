@@ -11,7 +11,7 @@ use rustix::fs::{XattrFlags, setxattr};
 
 use super::{Nobody, Told, listening, why};
 use crate::support::{
-    Place, as_other_user, is_root, optional_peer, python, run, set_mode, skipped,
+    Place, as_other_user, copy_of_sockeye, is_root, optional_peer, python, run, set_mode, skipped,
 };
 
 #[test]
@@ -356,4 +356,41 @@ fn a_link_into_a_process_takes_ptrace_access() {
         why(&path, &["--user", "65534"]).is(5, "process", &words);
         nobody.why(&path, &[]).is(5, "process", &words);
     }
+}
+
+#[test]
+fn a_capability_is_named_and_is_not_called_root() {
+    if !is_root() || optional_peer("setpriv").is_none() {
+        return skipped("not root, or no setpriv");
+    }
+    let tools = Place::new();
+    let copy = copy_of_sockeye(&tools);
+    let (place, _listener) = listening();
+    set_mode(&place.socket(), 0o600);
+    let told = Told::by(|| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65533", "--regid", "65533", "--clear-groups"]);
+        command.args([
+            "--inh-caps",
+            "+dac_override",
+            "--ambient-caps",
+            "+dac_override",
+        ]);
+        command.arg(&copy).arg("why").arg(place.socket());
+        command
+    });
+    told.is(0, "none", &["CAP_DAC_OVERRIDE"]);
+}
+
+/// Neither does usermod(8) know it.
+#[test]
+fn a_user_without_an_account_is_not_to_be_added_to_a_group() {
+    if !is_root() {
+        return skipped("needs root, to give a file away");
+    }
+    let (place, _listener) = listening();
+    set_mode(&place.socket(), 0o660);
+    chown(place.socket(), None, Some(1)).expect("we are root");
+    let told = why(place.socket(), &["--user", "54321"]);
+    told.is(5, "permission", &["no account", "setpriv"]);
 }

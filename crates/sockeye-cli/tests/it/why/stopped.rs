@@ -50,7 +50,7 @@ fn a_stopped_receiver_of_datagrams() {
     let address = kind("dgram:", &place.socket());
     let server = Server::started_by(Server::command(&[]).arg(&address), place.socket());
     server.process.freeze();
-    why(&address, &[]).is(6, "stopped", &["datagrams are queued"]);
+    why(&address, &[]).is(6, "stopped", &["datagrams are queued", "then senders wait"]);
 }
 
 /// The others go on, so somebody answers.
