@@ -64,8 +64,12 @@ pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
     if let Some(&Ended(signal)) = error.downcast_ref() {
         return end_by(signal);
     }
-    output::complain(&error.to_string());
-    ExitCode::from(code_of(&error) as u8)
+    let exit = code_of(&error);
+    match exit {
+        Exit::Usage => output::complain(&format!("{error}; see {}", help())),
+        _ => output::complain(&error.to_string()),
+    }
+    ExitCode::from(exit as u8)
 }
 
 /// Dies by `signal`, since a shell ends its loop or script only then; it shows 128 + its number.
@@ -173,6 +177,11 @@ fn of_takeover(error: &TakeoverError) -> Exit {
     }
 }
 
+/// Where the subcommand's usage is explained.
+fn help() -> String {
+    args::help_for(std::env::args_os().nth(1).as_deref())
+}
+
 /// What clap has to say: help on standard output, or what is wrong with the arguments.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
@@ -189,8 +198,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
             let words: Vec<&str> = first.split_whitespace().collect();
             let line = words.join(" ");
             let line = line.strip_prefix("error: ").unwrap_or(&line);
-            let help = args::help_for(std::env::args_os().nth(1).as_deref());
-            output::complain(&format!("{line}; see {help}"));
+            output::complain(&format!("{line}; see {}", help()));
         }
     }
     ExitCode::from(error.exit_code() as u8)

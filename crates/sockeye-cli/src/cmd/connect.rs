@@ -33,5 +33,7 @@ pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
         },
         may_relay: true,
     };
-    Ok(exchange.run(Input::Stdin, Vec::new())?.exit)
+    let ended = exchange.run(Input::Stdin, Vec::new())?;
+    exchange.remark(&ended);
+    Ok(ended.exit)
 }

@@ -10,7 +10,6 @@ use sockeye::framing::Framing;
 use super::exchange::{Answers, Exchange, Form, Input, must_be_open};
 use crate::args::Send;
 use crate::exit::{Exit, failure};
-use crate::output;
 
 /// How long the answer to a datagram is waited for; there is no connection that could end.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,16 +46,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
         may_relay: false,
     };
     let ended = exchange.run(input, descriptors)?;
-    if !ended.is_answered && exchange.answers == Answers::ToTheEnd {
-        let half_close = match args.no_shutdown {
-            true => "",
-            false => "; some take a half-close for a hang-up: --no-shutdown",
-        };
-        output::complain(&format!(
-            "{}: the server closed without an answer; its log says whether it refused the message{half_close}",
-            args.target.address.quoted()
-        ));
-    }
+    exchange.remark(&ended);
     Ok(ended.exit)
 }
 

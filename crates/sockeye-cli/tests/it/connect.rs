@@ -122,3 +122,21 @@ fn a_long_answer_comes_whole_after_an_early_end_of_input() {
     assert_eq!(finished.stdout.len(), 4_000_000);
     server.join().expect("served");
 }
+
+#[test]
+fn nothing_that_comes_back_is_told_of() {
+    let place = Place::new();
+    for (option, words) in [
+        (&[][..], &["closed without an answer", "--no-shutdown"][..]),
+        (&["--no-shutdown"], &["closed without an answer"]),
+    ] {
+        let server = serve_once(&place.socket(), |mut stream| {
+            stream.read_exact(&mut [0; 3]).expect("the input");
+        });
+        let said = run_with_input(connect(&place).args(option), "hi\n");
+        assert_eq!(said.code, Some(0), "{said:#?}");
+        said.explains(words);
+        server.join().expect("served");
+        std::fs::remove_file(place.socket()).expect("bound");
+    }
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 
-use crate::support::{Place, Server, run, sockeye, stale_socket};
+use crate::support::{Place, Server, run, run_with_input, sockeye, stale_socket};
 
 /// Both verbs that call a socket.
 const CALLERS: [&str; 2] = ["send", "connect"];
@@ -211,4 +211,35 @@ fn a_datagram_socket_that_is_connected_to_another_one() {
         }
     }
     drop(other);
+}
+
+#[test]
+fn a_record_that_is_longer_than_the_kernel_carries() {
+    let place = Place::new();
+    let _server = UnixDatagram::bind(place.socket()).expect("a fresh path");
+    for size in [5_000_000, 9_000_000] {
+        let mut send = sockeye();
+        send.args(["send", "--no-answer", "--max-message", "16M"]);
+        send.arg(format!("dgram:{}", place.socket().display()));
+        let said = run_with_input(&mut send, vec![b'x'; size]);
+        said.fails(1, &["no record of this length", "4 MiB", "send less"]);
+    }
+}
+
+#[test]
+fn what_the_command_itself_finds_wrong_leads_to_the_help_too() {
+    let place = Place::new();
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    for words in [
+        &["serve", "--framing", "length", "seqpacket:@a"][..],
+        &["serve", "-m", "600", "@a"],
+        &["serve", "fd:99"],
+        &["send", "--no-answer", path, "x"],
+        &["send", "--bind", "@a", path, "x"],
+        &["why", "fd:3"],
+    ] {
+        let see = format!("see sockeye {} --help", words[0]);
+        run(sockeye().args(words)).fails(2, &[&see]);
+    }
 }

@@ -3,10 +3,15 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Stdio;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::Signal;
 use sockeye::ancillary::{Received, pass_descriptors, recv_with, send_with};
 use sockeye::packet::{BlockingSeqPacket, BlockingSeqPacketListener};
 use sockeye::{Address, Claim, Connector};
@@ -280,4 +285,66 @@ fn file_descriptors_that_the_client_refuses_are_told_of() {
     });
     assert_eq!({ &client }.read(&mut [0; 1]).expect("the end"), 0);
     relay.stop();
+}
+
+#[test]
+fn a_client_that_hangs_up_without_reading_ends_the_relay_in_silence() {
+    for kind in [SocketType::STREAM, SocketType::SEQPACKET] {
+        let place = Place::new();
+        let back = UnixListener::bind(place.socket()).expect("a fresh path");
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, flags, None).expect("supported");
+        let mut command = sockeye();
+        command.arg("connect").arg(place.socket());
+        command.stdin(theirs.try_clone().expect("a duplicate"));
+        let child = command.stdout(theirs).stderr(Stdio::piped()).spawn();
+        let child = child.expect("started");
+        drop(command);
+        let (mut server, _) = back.accept().expect("the relay comes");
+        server.write_all(b"unread").expect("connected");
+        poll(&mut [PollFd::new(&ours, PollFlags::IN)], None).expect("the answer");
+        drop(ours);
+        let ended = child.wait_with_output().expect("our own child");
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{kind:?}");
+        assert_eq!(ended.status.signal(), Some(Signal::PIPE.as_raw()));
+    }
+}
+
+#[test]
+fn an_input_that_is_reset_is_named() {
+    let place = Place::new();
+    let back = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (ours, theirs) = UnixStream::pair().expect("supported");
+    let mut command = sockeye();
+    command.arg("connect").arg(place.socket());
+    { &theirs }.write_all(b"unread").expect("connected");
+    command.stdin(OwnedFd::from(theirs));
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("started");
+    drop(command);
+    let (_server, _) = back.accept().expect("the relay comes");
+    drop(ours);
+    let ended = child.wait_with_output().expect("our own child");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        said.contains("reading standard input: Connection reset"),
+        "{said}"
+    );
+    assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
+fn file_descriptors_that_came_are_told_of_when_a_signal_ends_it() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::new();
+        let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+        let mut client = Process::spawn_piped(sockeye().arg("connect").arg(place.socket()));
+        let (server, _) = listener.accept().expect("the client");
+        send_with(&server, b"hold\n", &[null().as_fd()]).expect("it fits");
+        client.stdout.first_lines(1);
+        client.signal(signal);
+        let ended = client.finish();
+        ended.explains(&["1 file descriptor came", "closed"]);
+        assert_eq!(ended.code, None, "{ended:#?}");
+    }
 }

@@ -125,6 +125,30 @@ fn an_answer_that_a_client_does_not_let_in_is_told_of_and_counted() {
     foreign.server.stop().has_dropped(1);
 }
 
+#[test]
+fn a_directory_that_keeps_an_answer_out_is_named() {
+    let Some(mut foreign) = Foreign::start() else {
+        return;
+    };
+    let directory = foreign.place.at("private");
+    fs::create_dir(&directory).expect("a fresh name");
+    set_mode(&directory, 0o700);
+    let bind = directory.join("client");
+    let options = [
+        "--timeout",
+        "300ms",
+        "--bind",
+        bind.to_str().expect("plain"),
+    ];
+    let mut send = sockeye();
+    send.arg("send").args(options).arg(address(&foreign.place));
+    run(send.arg("hello")).fails(6, &[]);
+    let ending = foreign.server.stop();
+    ending.has_dropped(1);
+    let named = format!("the directory {} on the way", directory.display());
+    assert_eq!(lines_about(&ending, &named), 1, "{ending:#?}");
+}
+
 fn lines_about(ending: &Ending, what: &str) -> usize {
     ending
         .stderr
@@ -203,7 +227,10 @@ fn connect_says_that_answers_cannot_come_from_another_network_namespace() {
         return;
     };
     let said = crate::support::run_with_input(&mut connect, "hello\n");
-    said.explains(&["no answer came", "another network namespace", "--bind PATH"]);
+    said.fails(
+        7,
+        &["no answer came", "another network namespace", "--bind PATH"],
+    );
     server.stop().has_dropped(1);
 }
 

@@ -11,6 +11,7 @@ use sockeye::ancillary::{RecvError, SendError, recv_with, send_with};
 use sockeye::packet::BlockingSeqPacket;
 
 use super::pieces::{Piece, receive_pieces};
+use super::sending::Unsent;
 use crate::cmd::send_buffer::make_room;
 
 /// A connected socket that blocks, of any kind. A duplicate: the address that the socket may own is
@@ -104,13 +105,13 @@ impl Channel {
     }
 
     /// After sending: tells the peer that no more comes, or ourselves that no answer will.
-    pub(super) fn sent(&self, result: &Result<(), SendError>, half_close: bool) {
+    pub(super) fn sent(&self, result: &Result<(), Unsent>, half_close: bool) {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         let end = match (result, self.kind) {
             (Ok(()), _) if half_close => Shutdown::Write,
             (Ok(()), _) => return,
             // The peer has ended the connection, and may have answered before.
-            (Err(SendError::Io(error)), Kind::Stream | Kind::SeqPacket)
+            (Err(Unsent::Output(SendError::Io(error))), Kind::Stream | Kind::SeqPacket)
                 if matches!(error.kind(), BrokenPipe | ConnectionReset) =>
             {
                 return;

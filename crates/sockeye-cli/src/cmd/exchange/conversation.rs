@@ -12,8 +12,8 @@ use sockeye::ancillary::{RecvError, SendError};
 use sockeye::{BusyPoll, Kind};
 
 use super::channel::Channel;
-use super::output::Output;
-use super::sending::Sending;
+use super::output::{Output, one_socket};
+use super::sending::{Sending, Unsent};
 use super::{Answers, BUFFER, Exchange, GRACE, Input, has_hung_up, is_readable};
 use crate::exit::by_signal;
 
@@ -63,8 +63,15 @@ impl<'a> Conversation<'a> {
         output.is_asked = self.channel.has_sent();
         match self.sending.result()? {
             Ok(()) => Ok(()),
-            Err(SendError::Io(error)) => Err(exchange.broken(&error)),
-            Err(error) => Err(exchange.unsendable(&error)),
+            Err(Unsent::Output(SendError::Io(error))) => Err(exchange.broken(&error)),
+            Err(Unsent::Output(error)) => Err(exchange.unsendable(&error)),
+            // Who hangs up on the socket that is standard input and output reads nothing either.
+            Err(Unsent::Input(error))
+                if error.kind() == ErrorKind::ConnectionReset && one_socket().is_some() =>
+            {
+                Err(by_signal(Signal::PIPE))
+            }
+            Err(Unsent::Input(error)) => Err(exchange.unread(&error)),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use sockeye::Kind;
 use sockeye::ancillary::{RecvError, SendError};
 
@@ -11,6 +12,11 @@ use super::channel::Channel;
 use super::namespace::out_of_reach;
 use crate::exit::{Exit, failure};
 use crate::output;
+
+/// A record has to fit into one allocation of the kernel and 17 pages beside it; then sendmsg(2)
+/// fails with `ENOBUFS`, however large the socket's buffer is.
+const LONGEST: usize = 4 * 1024 * 1024 + 17 * 4096;
+const TOO_LONG: &str = "the kernel carries no record of this length (ENOBUFS: about 4 MiB is the most, whatever net.core.wmem_max allows, and less where memory is short); send less at once, or through a stream socket";
 
 impl Exchange<'_> {
     pub(super) fn unanswered(&self, channel: &Channel) -> anyhow::Error {
@@ -51,6 +57,15 @@ impl Exchange<'_> {
         )
     }
 
+    /// Standard input could not be read to its end.
+    pub(super) fn unread(&self, error: &io::Error) -> anyhow::Error {
+        let address = self.target.address.quoted();
+        failure(
+            Exit::Failed,
+            format!("cannot finish with {address}: reading standard input: {error}"),
+        )
+    }
+
     pub(super) fn unsendable(&self, error: &SendError) -> anyhow::Error {
         let address = self.target.address.quoted();
         if let SendError::DescriptorsRefused = error {
@@ -63,6 +78,14 @@ impl Exchange<'_> {
                 format!(
                     "cannot send to {address}: the server takes no file descriptors (EPERM); {advice} (sockeye serve --fds)"
                 ),
+            );
+        }
+        if let SendError::TooLong { size, .. } = error
+            && *size > LONGEST
+        {
+            return failure(
+                Exit::Failed,
+                format!("cannot send to {address}: a record of {size} bytes: {TOO_LONG}"),
             );
         }
         failure(Exit::Failed, format!("cannot send to {address}: {error}"))
@@ -93,6 +116,9 @@ impl Exchange<'_> {
             }
             ErrorKind::ConnectionRefused => {
                 format!("cannot send to {address}: the server has gone; start it again")
+            }
+            _ if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {
+                format!("cannot send to {address}: {TOO_LONG}")
             }
             _ => format!("cannot finish with {address}: {error}"),
         };

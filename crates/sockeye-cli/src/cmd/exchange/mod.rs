@@ -2,6 +2,7 @@
 
 mod aside;
 mod channel;
+mod closed;
 mod conversation;
 mod failures;
 mod namespace;
@@ -114,7 +115,7 @@ impl Exchange<'_> {
                     None => socket,
                 };
                 socket.set_send_timeout(Some(self.target.connect_timeout()))?;
-                let ended = self.talk(Channel::of(&socket, kind)?, input)?;
+                let mut ended = self.talk(Channel::of(&socket, kind)?, input)?;
                 // Whether one was waited for is not known.
                 if !ended.is_answered
                     && matches!(self.answers, Answers::UntilQuiet(_))
@@ -124,10 +125,27 @@ impl Exchange<'_> {
                         "{}: no answer came: {why}",
                         address.quoted()
                     ));
+                    ended.exit = Exit::Incomplete;
                 }
                 Ok(ended)
             }
         }
+    }
+
+    /// Says that nothing came back, where a connection has ended so. A relay passes that on.
+    pub(crate) fn remark(&self, ended: &Ended) {
+        let is_relay = self.may_relay && output::one_socket().is_some();
+        if ended.is_answered || is_relay || self.answers != Answers::ToTheEnd {
+            return;
+        }
+        let half_close = match self.half_close {
+            true => "; some take a half-close for a hang-up: --no-shutdown",
+            false => "",
+        };
+        crate::output::complain(&format!(
+            "{}: the server closed without an answer; its log says whether it refused the message{half_close}",
+            self.target.address.quoted()
+        ));
     }
 
     /// Connects with `attempt`. Once nobody reads standard output any more, a server that is not there

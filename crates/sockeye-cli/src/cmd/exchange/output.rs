@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustix::fs::fstat;
@@ -13,6 +14,7 @@ use sockeye::framing::{Codec, Framing, FramingError};
 use tokio_util::codec::Decoder;
 
 use super::channel::Channel;
+use super::closed::Closed;
 use super::pieces::Piece;
 use crate::exit::{Exit, by_signal, failure};
 use crate::output;
@@ -39,8 +41,8 @@ pub(super) struct Output<'a> {
     pub(super) is_asked: bool,
     /// Whether anything has come at all.
     pub(super) is_used: bool,
-    /// How many file descriptors came that could not be passed on.
-    closed: usize,
+    /// File descriptors that came and could not be passed on.
+    closed: Arc<Closed>,
 }
 
 impl<'a> Output<'a> {
@@ -56,7 +58,7 @@ impl<'a> Output<'a> {
             relay,
             is_asked: false,
             is_used: false,
-            closed: 0,
+            closed: Closed::new(address),
         }
     }
 
@@ -78,7 +80,8 @@ impl<'a> Output<'a> {
                 .send(&bytes, &borrowed(&piece.descriptors))
                 .map_err(unsent);
         }
-        self.closed += piece.descriptors.len();
+        // Without the signals it is told at the end all the same.
+        let _ = self.closed.count(piece.descriptors.len());
         match self.frames {
             Some(_) => Ok(()),
             None => output::print(&bytes),
@@ -101,20 +104,10 @@ impl<'a> Output<'a> {
 
     /// Tells of what could not be passed on, and says how complete the output is.
     pub(super) fn complete(&self) -> Exit {
-        if self.closed == 0 {
-            return Exit::Done;
+        match self.closed.tell() {
+            true => Exit::Incomplete,
+            false => Exit::Done,
         }
-        let (address, closed) = (self.address, self.closed);
-        let (came, was) = match closed {
-            1 => ("1 file descriptor", "was"),
-            _ => (&*format!("{closed} file descriptors"), "were"),
-        };
-        output::complain(&format!(
-            "{came} came from {} and {was} closed: standard output takes bytes only; receive with a program of your own, or relay with sockeye serve --fds ADDRESS -- sockeye connect {}",
-            address.quoted(),
-            address.shell_quoted()
-        ));
-        Exit::Incomplete
     }
 }
 

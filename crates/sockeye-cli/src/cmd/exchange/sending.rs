@@ -1,6 +1,6 @@
 //! [`Sending`]: the side that sends, on a thread of its own.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +16,21 @@ use super::output::borrowed;
 use super::pieces::Piece;
 use super::{BUFFER, Input, is_readable};
 
+/// Why not all was sent.
+pub(super) enum Unsent {
+    /// Standard input could not be read.
+    Input(io::Error),
+    Output(SendError),
+}
+
+impl From<SendError> for Unsent {
+    fn from(error: SendError) -> Self {
+        Self::Output(error)
+    }
+}
+
 pub(super) struct Sending {
-    aside: Aside<Result<(), SendError>>,
+    aside: Aside<Result<(), Unsent>>,
     /// Whether bytes may be on their way from the input to the socket.
     moving: Arc<AtomicBool>,
     pub(super) from_stdin: bool,
@@ -37,7 +50,10 @@ impl Sending {
             let moving = Arc::clone(&moving);
             Aside::start(move || {
                 let sent = match input {
-                    Input::Bytes(bytes) => channel.send(&bytes, &borrowed(&descriptors)),
+                    Input::Bytes(bytes) => {
+                        let sent = channel.send(&bytes, &borrowed(&descriptors));
+                        sent.map_err(Unsent::from)
+                    }
                     Input::Stdin => {
                         let stdin = Stdin::new(&channel, descriptors, max_message);
                         stdin.copy(&moving)
@@ -76,7 +92,7 @@ impl Sending {
         Ok(idle && self.from_stdin)
     }
 
-    pub(super) fn result(self) -> io::Result<Result<(), SendError>> {
+    pub(super) fn result(self) -> io::Result<Result<(), Unsent>> {
         match self.has_ended()? {
             true => self.aside.result(),
             // It waits for more input and has nothing to tell.
@@ -114,25 +130,33 @@ impl<'a> Stdin<'a> {
         }
     }
 
-    fn copy(mut self, moving: &AtomicBool) -> Result<(), SendError> {
+    fn copy(mut self, moving: &AtomicBool) -> Result<(), Unsent> {
         let stdin = io::stdin();
         let is_record = self.socket.as_ref().is_some_and(Channel::has_records);
         let mut buffer = vec![0; if is_record { self.max_message } else { BUFFER }];
+        let mut reset = None;
         loop {
             moving.store(false, Ordering::SeqCst);
             match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Err(io::Error::from(errno).into()),
+                Err(errno) => return Err(Unsent::Input(errno.into())),
             }
             moving.store(true, Ordering::SeqCst);
             let came = match &self.socket {
-                Some(socket) => socket.receive(&mut buffer).map_err(io::Error::from)?,
+                Some(socket) => match socket.receive(&mut buffer).map_err(io::Error::from) {
+                    // Of records the kernel tells it before those that came earlier.
+                    Err(error) if error.kind() == ErrorKind::ConnectionReset && reset.is_none() => {
+                        reset = Some(error);
+                        continue;
+                    }
+                    came => came.map_err(Unsent::Input)?,
+                },
                 None => match rustix::io::read(&stdin, &mut buffer) {
                     Ok(0) => None,
                     Ok(count) => Some(vec![Piece::from(&buffer[..count])]),
                     Err(Errno::INTR | Errno::AGAIN) => continue,
-                    Err(errno) => return Err(io::Error::from(errno).into()),
+                    Err(errno) => return Err(Unsent::Input(errno.into())),
                 },
             };
             let Some(pieces) = came else {
@@ -146,11 +170,15 @@ impl<'a> Stdin<'a> {
                 }
             }
         }
-        // A last line without its newline, or file descriptors without a line.
-        match self.line.is_empty() && self.descriptors.is_empty() {
-            true => Ok(()),
-            false => self.send_line(),
+        // Not to be taken for an orderly end by the server.
+        if let Some(error) = reset {
+            return Err(Unsent::Input(error));
         }
+        // A last line without its newline, or file descriptors without a line.
+        if !self.line.is_empty() || !self.descriptors.is_empty() {
+            self.send_line()?;
+        }
+        Ok(())
     }
 
     fn send_lines(&mut self, bytes: &[u8]) -> Result<(), SendError> {
