@@ -110,6 +110,7 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::ParentRemoved(_)
         | ClaimErrorKind::ParentNotADirectory(_) => Exit::NothingThere,
         ClaimErrorKind::ParentDenies { .. }
+        | ClaimErrorKind::NoSockets { denied: true, .. }
         | ClaimErrorKind::ProcessDenies(_)
         | ClaimErrorKind::LockDenied { .. }
         | ClaimErrorKind::OwnerDenied { .. }

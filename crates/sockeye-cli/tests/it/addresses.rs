@@ -111,6 +111,20 @@ fn a_name_without_room_for_its_lock_says_so() {
 }
 
 #[test]
+fn a_name_without_room_for_the_control_socket_is_told_its_own_limit() {
+    let place = Place::new();
+    for length in [242, 246, 250, 251] {
+        let path = place.at("s".repeat(length));
+        let tried = run(Server::command(&["--takeover"]).arg(&path));
+        tried.fails(2, &[&format!("has {length} bytes"), "shorten it to 241"]);
+        assert!(!tried.stderr.contains(".takeover"), "{}", tried.stderr);
+        assert_eq!(place.names().len(), 0);
+    }
+    let mut longest = Server::start(place.at("s".repeat(241)), &["--takeover"]);
+    longest.stop().is_clean();
+}
+
+#[test]
 fn a_relative_path() {
     let place = Place::new();
     let mut command = Server::command(&[]);

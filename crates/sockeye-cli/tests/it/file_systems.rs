@@ -115,7 +115,16 @@ fn fails(fault: &str, kind: &str, base: &str, options: &[&str], code: i32, words
 #[test]
 fn one_without_sockets_is_named_with_its_type_and_nothing_is_left() {
     let long = "s".repeat(200);
-    for errno in ["EPERM", "ENOSYS", "EINVAL", "EIO", "EOPNOTSUPP", "file"] {
+    for errno in [
+        "EPERM",
+        "ENOSYS",
+        "EINVAL",
+        "EIO",
+        "EOPNOTSUPP",
+        "ENXIO",
+        "ENOTTY",
+        "file",
+    ] {
         for (kind, base, options) in [
             ("unix", "app.sock", &[][..]),
             ("dgram", "app.sock", &[]),
@@ -125,6 +134,14 @@ fn one_without_sockets_is_named_with_its_type_and_nothing_is_left() {
             let words = ["file system|fuse|cannot hold sockets"];
             fails(errno, kind, base, options, 1, &words);
         }
+    }
+}
+
+#[test]
+fn one_that_denies_sockets_is_named_and_not_the_mode_of_the_directory() {
+    for kind in ["unix", "dgram", "seqpacket"] {
+        let words = ["file system (fuse", "security module", "another directory"];
+        fails("EACCES", kind, "app.sock", &[], 5, &words);
     }
 }
 

@@ -4,9 +4,13 @@ use std::io;
 
 use rustix::fs::FileType;
 
+use std::path::Path;
+
 use super::ownership::{Control, Ownership};
-use super::place::Place;
-use super::{CONTROL_BACKLOG, CONTROL_SUFFIX, Claim, ClaimError, ClaimErrorKind, publish};
+use super::place::{Place, name_fits};
+use super::{
+    CONTROL_BACKLOG, CONTROL_SUFFIX, Claim, ClaimError, ClaimErrorKind, LOCK_SUFFIX, publish,
+};
 use crate::address::{Address, Kind, Name};
 use crate::ids;
 
@@ -37,6 +41,13 @@ fn by_what(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
         }
         None => error,
     }
+}
+
+/// # Errors
+/// `NameTooLong` where the control socket's name, and that of a lock for it, cannot be beside it.
+pub(super) fn has_room(address: &Address, path: &Path) -> Result<(), ClaimError> {
+    let added = CONTROL_SUFFIX.len() + LOCK_SUFFIX.len();
+    name_fits(address, path.file_name().unwrap_or_default(), added)
 }
 
 /// Listens beside the path, which is locked: that lock is enough for both.

@@ -16,7 +16,7 @@ use super::doubt::Doubt;
 use super::fault::WORKING_DIRECTORY_REMOVED;
 use super::place::parent_of;
 use super::process_link::ProcessLink;
-use super::words::{advice, in_words};
+use super::words::{self, advice, in_words};
 use super::{CONTROL_SUFFIX, LOCK_SUFFIX};
 use crate::address::{Address, quoted};
 use crate::ids::Shown;
@@ -104,6 +104,8 @@ pub enum ClaimErrorKind {
         directory: PathBuf,
         /// The type of its file system, as mount(8) names it, where that can be known.
         file_system: Option<String>,
+        /// Whether it may also be that a security module denies them.
+        denied: bool,
     },
     /// bind(2) has made the socket file, and it is not in the directory of the path: a directory on
     /// the way was replaced in that instant, or somebody removed the file.
@@ -112,6 +114,8 @@ pub enum ClaimErrorKind {
     NameTooLong {
         /// Its length in bytes.
         length: usize,
+        /// How many it may have.
+        most: usize,
     },
     /// The lock file is another user's, who may own the path, or have left both behind.
     LockDenied {
@@ -332,13 +336,11 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::NoSockets {
                 directory,
                 file_system,
-            } => write!(
-                f,
-                "the file system of {} ({}) cannot hold sockets ({}); choose a path on another file system, such as /run or /tmp",
-                quoted(directory),
-                file_system.as_deref().unwrap_or("of unknown type"),
-                self.reason()
-            ),
+                denied,
+            } => {
+                let file_system = file_system.as_deref().unwrap_or("of unknown type");
+                words::no_sockets(f, directory, file_system, *denied, self.reason())
+            }
             ClaimErrorKind::FileLost(stray) => {
                 write!(
                     f,
@@ -346,9 +348,9 @@ impl fmt::Display for ClaimError {
                     quoted(&parent_of(&self.address))
                 )
             }
-            ClaimErrorKind::NameTooLong { length } => write!(
+            ClaimErrorKind::NameTooLong { length, most } => write!(
                 f,
-                "the file name has {length} bytes, and with {LOCK_SUFFIX} added to it a directory has no room for more than 255; shorten it to 250",
+                "the file name has {length} bytes, and what is added to it for the files beside it leaves room for {most}; shorten it to {most}",
             ),
             ClaimErrorKind::ForeignLockFile(file) => write!(
                 f,

@@ -12,7 +12,7 @@ use super::ownership::{Control, Ownership};
 use super::place::{FileIdentity, Place};
 use super::{CONTROL_BACKLOG, ClaimError, ClaimOptions, access, control_address};
 use crate::address::{Address, Kind};
-use crate::adopt;
+use crate::adopt::{self, AdoptError};
 use crate::ids;
 use crate::inspect::diag::{self, Entry};
 use crate::inspect::{is_bound_to, namespace};
@@ -30,6 +30,8 @@ pub(crate) struct Inheritance {
 pub enum Mismatch {
     /// The listening socket.
     Listener,
+    /// The listening socket, which is of this other kind.
+    Kind(Kind),
     /// The open lock file.
     Lock,
     /// The socket at which a successor asks.
@@ -72,7 +74,13 @@ impl Ownership {
         let control_place = open(&control_address(address).ok_or(Ok(Mismatch::Control))?)?;
         let table = diag::dump().map_err(|error| Err(ClaimError::io(address, error)))?;
         let bound = |socket: &OwnedFd, kind: Kind, place: &Place, what: Mismatch| {
-            adopt::listener(socket.as_fd(), kind).map_err(|_| Ok(what))?;
+            adopt::listener(socket.as_fd(), kind).map_err(|error| match error {
+                AdoptError::WrongKind {
+                    actual: Some(actual),
+                    ..
+                } if what == Mismatch::Listener => Ok(Mismatch::Kind(actual)),
+                _ => Ok(what),
+            })?;
             bound_file(socket, place, &table)
                 .map_err(io)?
                 .ok_or(Ok(what))
@@ -113,7 +121,10 @@ impl Ownership {
 
     /// Gives the files the mode and the owner that a claim would have given them.
     pub(crate) fn settle(&self) -> Result<(), ClaimError> {
-        self.settle_with(&self.options)?;
+        let options = &self.options;
+        let uid = options.uid.or_else(ids::own_uid);
+        let gid = options.gid.or_else(|| self.place.group_of_new_files());
+        self.settle_with(&options.clone().owner(uid, gid))?;
         let control = self.control.as_ref().zip(control_address(&self.address));
         if let Some((control, address)) = control
             && let Some(file) = control.file
@@ -123,6 +134,18 @@ impl Ownership {
         }
         self.lock.settle();
         Ok(())
+    }
+
+    /// Gives the files beside the socket our own owner, once nobody can need them back any more: a
+    /// predecessor of another user would have to. Where that fails they serve as they are.
+    pub(crate) fn settle_owners(&mut self) {
+        if let Some(Control { place, file, .. }) = &self.control
+            && let (Some(file), Some(address)) = (*file, control_address(&self.address))
+        {
+            let options = ClaimOptions::default().owner(ids::own_uid(), place.group_of_new_files());
+            let _ = access::settle(&address, &options, place, &place.base, file);
+        }
+        self.lock.settle_owner(self.place.group_of_new_files());
     }
 
     fn settle_with(&self, options: &ClaimOptions) -> Result<(), ClaimError> {

@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{
     FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fremovexattr, fstat, openat,
 };
+#[cfg(feature = "tokio")]
+use rustix::fs::{Gid, Uid, fchown};
 use rustix::io::Errno;
 
 use super::access::ACCESS_LIST;
@@ -85,6 +87,23 @@ impl Lock {
             let _ = fchmod(&self.file, LOCK_MODE);
         }
         let _ = fremovexattr(&self.file, ACCESS_LIST);
+    }
+
+    /// Makes a lock file our own that another user's server has passed on to us.
+    #[cfg(feature = "tokio")]
+    pub(super) fn settle_owner(&mut self, group: Option<u32>) {
+        let (Ok(found), Some(uid)) = (fstat(&self.file), ids::own_uid()) else {
+            return;
+        };
+        // With another name it may be more than a lock.
+        if is_own(&self.file, &found) || found.st_nlink != 1 {
+            return;
+        }
+        let group = group.map(Gid::from_raw);
+        if fchown(&self.file, Some(Uid::from_raw(uid)), group).is_ok() {
+            self.is_ours = true;
+            self.settle();
+        }
     }
 
     /// Removes the lock file. Before its descriptor closes, so that whoever locks that file next

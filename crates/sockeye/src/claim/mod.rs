@@ -206,11 +206,11 @@ impl ClaimOptions {
             }
             _ => return Err(ClaimError::new(address, ClaimErrorKind::AlreadyBound)),
         };
+        if control.is_some() {
+            control::has_room(address, path)?;
+        }
         let place = Place::open(address, path)?;
-        let lock = match lock::take(address, &place) {
-            Ok(lock) => lock,
-            Err(error) => return Err(by_whom(address, &place, error)),
-        };
+        let lock = lock::take(address, &place).map_err(|error| by_whom(address, &place, error))?;
         let mut ownership = Ownership {
             address: address.clone(),
             options: self.clone(),

@@ -63,16 +63,21 @@ pub(super) fn is_own(file: impl AsFd, stat: &Stat) -> bool {
 }
 
 impl Place {
+    /// The group that the kernel gives to a file that we make here: our own, or that of a directory
+    /// with the set-group-ID bit (inode(7)).
+    #[cfg(feature = "tokio")]
+    pub(super) fn group_of_new_files(&self) -> Option<u32> {
+        let directory = rustix::fs::fstat(&self.directory).ok()?;
+        match Mode::from_raw_mode(directory.st_mode).contains(Mode::SGID) {
+            true => ids::gid(directory.st_gid),
+            false => ids::gid(rustix::process::getegid().as_raw()),
+        }
+    }
+
     /// Opens the directory of `path`.
     pub(super) fn open(address: &Address, path: &Path) -> Result<Self, ClaimError> {
         let base = path.file_name().unwrap_or_default().to_owned();
-        if base.len() + LOCK_SUFFIX.len() > NAME_MAX {
-            let length = base.len();
-            return Err(ClaimError::new(
-                address,
-                ClaimErrorKind::NameTooLong { length },
-            ));
-        }
+        name_fits(address, &base, LOCK_SUFFIX.len())?;
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -151,7 +156,14 @@ impl Place {
     pub(super) fn is_without_sockets(&self, errno: Errno) -> bool {
         let may_mean_it = matches!(
             errno,
-            Errno::PERM | Errno::NOSYS | Errno::INVAL | Errno::IO | Errno::OPNOTSUPP
+            Errno::PERM
+                | Errno::ACCESS
+                | Errno::NOSYS
+                | Errno::INVAL
+                | Errno::IO
+                | Errno::OPNOTSUPP
+                | Errno::NXIO
+                | Errno::NOTTY
         );
         may_mean_it
             && self.may_be_written()
@@ -206,6 +218,7 @@ impl Place {
             let kind = ClaimErrorKind::NoSockets {
                 directory: parent_of(address),
                 file_system: mounts::file_system_of(&self.directory),
+                denied: errno == Errno::ACCESS && !self.is_of_the_kernel(),
             };
             return ClaimError::new(address, kind).because(errno);
         }
@@ -227,6 +240,7 @@ impl Place {
                 ClaimErrorKind::NoSockets {
                     directory: parent_of(address),
                     file_system: mounts::file_system_of(&self.directory),
+                    denied: false,
                 }
             }
             Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT => {
@@ -238,6 +252,19 @@ impl Place {
             _ => ClaimErrorKind::Io,
         };
         ClaimError::new(address, kind).because(errno)
+    }
+}
+
+/// # Errors
+/// `NameTooLong` where there is no room for a file beside it whose name has so many bytes more.
+pub(super) fn name_fits(address: &Address, base: &OsStr, added: usize) -> Result<(), ClaimError> {
+    let (length, most) = (base.len(), NAME_MAX - added);
+    match length <= most {
+        true => Ok(()),
+        false => Err(ClaimError::new(
+            address,
+            ClaimErrorKind::NameTooLong { length, most },
+        )),
     }
 }
 

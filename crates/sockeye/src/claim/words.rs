@@ -1,7 +1,12 @@
 //! Words that errors share.
 
+use std::fmt;
+use std::path::Path;
+
 use rustix::fs::FileType;
 use rustix::io::Errno;
+
+use crate::address::quoted;
 
 /// What to do about a system call that failed.
 pub(crate) fn advice(errno: Option<Errno>) -> &'static str {
@@ -29,5 +34,26 @@ pub(crate) fn in_words(file: FileType) -> &'static str {
         FileType::CharacterDevice => "a character device",
         FileType::BlockDevice => "a block device",
         FileType::Unknown => "a file of unknown type",
+    }
+}
+
+/// Why bind(2) is refused where other files can be made.
+pub(super) fn no_sockets(
+    f: &mut fmt::Formatter<'_>,
+    directory: &Path,
+    file_system: &str,
+    denied: bool,
+    reason: &dyn fmt::Display,
+) -> fmt::Result {
+    let directory = quoted(directory);
+    match denied {
+        true => write!(
+            f,
+            "the mode of the directory {directory} permits it, but its file system ({file_system}) or a security module (SELinux, AppArmor, Landlock) denies a socket there ({reason}); choose another directory, or look in the audit log"
+        ),
+        false => write!(
+            f,
+            "the file system of {directory} ({file_system}) cannot hold sockets ({reason}); choose a path on another file system, such as /run or /tmp"
+        ),
     }
 }

@@ -75,7 +75,8 @@ impl<S: Accepted> Listening<S> {
             }
             self.set_ours(true);
             // Not before: until then the predecessor serves, and clients are told of that.
-            if let Some(ownership) = &self.ownership {
+            if let Some(ownership) = &mut self.ownership {
+                ownership.settle_owners();
                 // It listens already; without this, clients are told of the predecessor.
                 let _ = ownership.listen(&self.io);
             }

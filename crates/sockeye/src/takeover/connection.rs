@@ -37,9 +37,19 @@ impl Connection {
     /// could not be sent: the other side does not listen any more, and reading tells what it said
     /// before.
     pub(super) fn say(&self, frame: Frame, descriptors: &[BorrowedFd<'_>]) -> bool {
+        self.try_to_say(frame, descriptors).is_ok()
+    }
+
+    /// As [`Self::say`]; `BrokenPipe` where the other side does not listen any more.
+    pub(super) fn try_to_say(
+        &self,
+        frame: Frame,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
         let flags = SendFlags::DONTWAIT;
         let frame = frame.encode();
-        send_once(self.socket.as_fd(), &frame, descriptors, None, flags).is_ok()
+        send_once(self.socket.as_fd(), &frame, descriptors, None, flags)?;
+        Ok(())
     }
 
     /// Waits for what comes next, with descriptors.

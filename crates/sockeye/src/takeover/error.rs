@@ -132,9 +132,14 @@ impl fmt::Display for TakeoverError {
                     "refuses us: it hands over to its own user and to root only, and in its user namespace we are neither; run as that user in that namespace, or stop that server and start this one",
                 )
             }
+            TakeoverErrorKind::Mismatch(Mismatch::Kind(found)) => write!(
+                f,
+                "a {found} server is there, and this one is to be a {} server; stop that one first, or ask for its kind",
+                self.address.kind()
+            ),
             TakeoverErrorKind::Mismatch(what) => {
                 let what = match what {
-                    Mismatch::Listener => "listening socket",
+                    Mismatch::Listener | Mismatch::Kind(_) => "listening socket",
                     Mismatch::Lock => "lock file",
                     Mismatch::Control => "control socket",
                 };

@@ -108,12 +108,15 @@ impl Successor {
         };
     }
 
-    /// The descriptors are the right ones, and all that can fail is done.
-    pub(super) fn verified(&mut self) -> Option<Frame> {
-        (*self == Self::Offered).then(|| {
-            *self = Self::Ready;
-            Frame::Ready
-        })
+    /// The descriptors are the right ones, and all that can fail is done. Where that cannot be sent
+    /// the predecessor does not expect us.
+    pub(super) fn verified(&mut self, send: impl FnOnce(Frame) -> bool) {
+        if *self == Self::Offered {
+            *self = match send(Frame::Ready) {
+                true => Self::Ready,
+                false => Self::Refused,
+            };
+        }
     }
 
     /// What makes the path ours, if it can be sent.

@@ -1,5 +1,6 @@
 //! [`Succession`]: the side of the server that comes.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
 use tokio::time::Instant;
@@ -78,6 +79,46 @@ impl Succession {
         self.takeover.listen(&self.address).await
     }
 
+    /// Looks at what was offered, does all that can fail, and says that it is done.
+    fn verify<S: Accepted>(mut self, passed: Inheritance) -> Result<Attempt<S>, TakeoverError> {
+        let (address, claim) = (&self.address, &self.takeover.claim);
+        let (ownership, socket) = match Ownership::inherit(address, claim, passed) {
+            Ok(inherited) => inherited,
+            // It may have ended meanwhile, and somebody else have the path.
+            Err(Ok(mismatch)) => {
+                let kind = TakeoverErrorKind::Mismatch(mismatch);
+                return Ok(Attempt::Failed(TakeoverError::new(address, kind)));
+            }
+            Err(Err(error)) => return Err(TakeoverError::claim(error)),
+        };
+        let before = ownership.access();
+        let listener = Listening::inherited(socket, ownership, claim.takes_descriptors())
+            .map_err(|error| TakeoverError::io(address, error))?;
+        let settled = listener.ownership().map_or(Ok(()), Ownership::settle);
+        let connection = &self.connection;
+        if settled.is_ok() {
+            let mut said = Ok(());
+            self.side.verified(|frame| {
+                said = connection.try_to_say(frame, &[]);
+                said.is_ok()
+            });
+            // Where it does not listen any more it tells why, or has died and left everything to us.
+            if said.map_or_else(|error| error.kind() == ErrorKind::BrokenPipe, |()| true) {
+                return Ok(Attempt::Taken(Box::new(listener.succeeding(self))));
+            }
+        } else if !listener.is_intact() {
+            return Ok(Attempt::Ended);
+        }
+        // A predecessor of another user cannot: the file may not be its own any more.
+        if let (Some(ownership), Some(before)) = (listener.ownership(), before) {
+            let _ = ownership.restore(before);
+        }
+        match settled {
+            Ok(()) => Ok(Attempt::Ended),
+            Err(error) => Err(TakeoverError::claim(error)),
+        }
+    }
+
     /// Waits for one more event, with descriptors.
     async fn step(&mut self, deadline: Instant) -> Result<Vec<OwnedFd>, TakeoverError> {
         self.connection.wait_until(Some(deadline));
@@ -99,7 +140,6 @@ pub(super) async fn attempt<S: Accepted>(
     deadline: Instant,
 ) -> Result<Attempt<S>, TakeoverError> {
     let fail = |kind| TakeoverError::new(address, kind);
-    let io = |error| TakeoverError::io(address, error);
     let left = deadline.saturating_duration_since(Instant::now());
     let connector = Connector::new().connect_timeout(left);
     let socket = match connector.connect_seqpacket(control).await {
@@ -119,7 +159,9 @@ pub(super) async fn attempt<S: Accepted>(
             };
         }
     };
-    let predecessor = socket.peer().map_err(io)?;
+    let predecessor = socket
+        .peer()
+        .map_err(|error| TakeoverError::io(address, error))?;
     if !takeover.trusts(&predecessor) {
         let uid = predecessor.uid();
         return Err(fail(TakeoverErrorKind::ForeignServer { uid }));
@@ -148,30 +190,9 @@ pub(super) async fn attempt<S: Accepted>(
     let [listener, lock, control]: [OwnedFd; 3] = descriptors
         .try_into()
         .map_err(|_| fail(TakeoverErrorKind::Broken))?;
-    let passed = Inheritance {
+    succession.verify(Inheritance {
         listener,
         lock,
         control,
-    };
-    let (ownership, socket) = match Ownership::inherit(address, &takeover.claim, passed) {
-        Ok(inherited) => inherited,
-        // It may have ended meanwhile, and somebody else have the path.
-        Err(Ok(mismatch)) => {
-            let why = fail(TakeoverErrorKind::Mismatch(mismatch));
-            return Ok(Attempt::Failed(why));
-        }
-        Err(Err(error)) => return Err(TakeoverError::claim(error)),
-    };
-    if let Err(error) = ownership.settle() {
-        return match ownership.is_intact() {
-            true => Err(TakeoverError::claim(error)),
-            false => Ok(Attempt::Ended),
-        };
-    }
-    let listener = Listening::inherited(socket, ownership, takeover.claim.takes_descriptors());
-    let listener = listener.map_err(io)?;
-    if let Some(frame) = succession.side.verified() {
-        succession.connection.say(frame, &[]);
-    }
-    Ok(Attempt::Taken(Box::new(listener.succeeding(succession))))
+    })
 }

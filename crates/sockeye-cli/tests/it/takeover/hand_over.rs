@@ -1,12 +1,15 @@
 //! From a server to the next one.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use super::clients::Clients;
 use super::{TAKEOVER, control_path, inode, open_descriptors, rounds, spawn};
 use crate::support::{
-    Place, REPLY, Server, as_other_user, copy_of_sockeye, is_root, lock_path, run, set_mode,
-    skipped, stale_socket,
+    Client, Place, Process, REPLY, Server, as_other_user, copy_of_sockeye, eventually, is_root,
+    lock_path, optional_peer, run, set_mode, skipped, stale_socket,
 };
 
 #[test]
@@ -55,7 +58,7 @@ fn many_in_a_row_under_load_and_no_client_notices() {
     for round in 0..rounds(12) {
         // Each serves a while before the next one comes.
         let enough = clients.answered() + 50;
-        crate::support::eventually("clients are served", || {
+        eventually("clients are served", || {
             (clients.answered() >= enough).then_some(())
         });
         let next = Server::start(place.socket(), TAKEOVER);
@@ -69,7 +72,7 @@ fn many_in_a_row_under_load_and_no_client_notices() {
         }
     }
     let answered = clients.finish();
-    crate::support::eventually("idle again", || {
+    eventually("idle again", || {
         let baseline = Server::start(place.at("other.sock"), TAKEOVER);
         let idle = open_descriptors(baseline.process.id());
         (open_descriptors(server.process.id()) == idle).then_some(())
@@ -122,6 +125,88 @@ fn the_file_gets_the_mode_of_the_successor() {
     assert_eq!(mode(control_path(&new.path)), 0o600);
     drop(old);
     new.stop().is_clean();
+}
+
+#[test]
+fn without_an_owner_the_file_is_the_successors_own() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let place = Place::new();
+    let owner = |path: &Path| {
+        use std::os::unix::fs::MetadataExt;
+        let found = fs::symlink_metadata(path).unwrap();
+        (found.uid(), found.gid())
+    };
+    let mut server = Server::start(place.socket(), &["--takeover", "--owner", "65534:100"]);
+    let steps: [(&[&str], (u32, u32)); 4] = [
+        (&["--owner", ":1"], (0, 1)),
+        (&["--owner", "65534"], (65534, 0)),
+        (&[], (0, 0)),
+        (&["--owner", "65534:100"], (65534, 100)),
+    ];
+    for (options, expected) in steps {
+        let next = Server::start(place.socket(), &[TAKEOVER, options].concat());
+        assert_eq!(owner(&place.socket()), expected, "{options:?}");
+        assert_eq!(server.process.wait().code(), Some(0));
+        server = next;
+    }
+    // A file that is made anew there would have the group of the directory.
+    let directory = place.socket();
+    let directory = directory.parent().expect("absolute");
+    std::os::unix::fs::chown(directory, None, Some(1)).unwrap();
+    place.set_mode(0o2755);
+    let mut last = Server::start(place.socket(), TAKEOVER);
+    assert_eq!(owner(&place.socket()), (0, 1));
+    assert_eq!(server.process.wait().code(), Some(0));
+    last.stop().is_clean();
+}
+
+#[test]
+fn nothing_that_another_users_server_has_passed_on_stays_that_users() {
+    if !is_root() {
+        return skipped("not root");
+    }
+    let place = Place::new();
+    let sockeye = copy_of_sockeye(&place);
+    place.set_mode(0o1777);
+    let mut as_nobody = as_other_user(sockeye.as_os_str()).expect("setpriv");
+    as_nobody.args(["serve", "--takeover"]).arg(place.socket());
+    let mut theirs = Server::started_by(&mut as_nobody, place.socket());
+    let mut roots = Server::start(place.socket(), &["--takeover", "--takeover-from", "65534"]);
+    assert_eq!(theirs.process.wait().code(), Some(0));
+    for path in [
+        place.socket(),
+        control_path(&place.socket()),
+        lock_path(&place.socket()),
+    ] {
+        use std::os::unix::fs::MetadataExt;
+        let found = fs::symlink_metadata(&path).unwrap();
+        let mode = found.mode() & 0o777;
+        assert_eq!((found.uid(), found.gid(), mode), (0, 0, 0o600), "{path:?}");
+    }
+    roots.stop().is_clean();
+    assert!(!lock_path(&place.socket()).exists());
+}
+
+#[test]
+fn a_server_of_another_kind_is_named_as_that() {
+    for (there, asked) in [("stream", "seqpacket"), ("seqpacket", "stream")] {
+        let place = Place::new();
+        let at = |kind| format!("{kind}:{}", place.socket().display());
+        let mut server =
+            Server::started_by(Server::command(TAKEOVER).arg(at(there)), place.socket());
+        run(Server::command(TAKEOVER).arg(at(asked))).fails(
+            4,
+            &[
+                &format!("a {there} server is there"),
+                &format!("to be a {asked} server"),
+                "stop",
+            ],
+        );
+        server.terminate();
+        assert_eq!(server.process.wait().code(), Some(0));
+    }
 }
 
 #[test]
@@ -218,9 +303,8 @@ fn what_somebody_else_has_put_in_place_of_the_control_socket_is_named() {
 fn many_started_at_once_end_with_one_that_serves() {
     let place = Place::new();
     let mut all: Vec<_> = (0..10).map(|_| spawn(&place.socket())).collect();
-    let mut left = crate::support::eventually("all but one have ended", || {
-        let ended =
-            |process: &mut crate::support::Process| process.ends_within(std::time::Duration::ZERO);
+    let mut left = eventually("all but one have ended", || {
+        let ended = |process: &mut Process| process.ends_within(Duration::ZERO);
         let alive: Vec<_> = (0..all.len()).filter(|&i| !ended(&mut all[i])).collect();
         (alive.len() == 1).then(|| all.swap_remove(alive[0]))
     });
@@ -234,9 +318,49 @@ fn many_started_at_once_end_with_one_that_serves() {
     }
     left.stderr
         .line("it serves", |line| line.starts_with("listening on"));
-    let mut client = crate::support::Client::connect(place.socket());
+    let mut client = Client::connect(place.socket());
     client.converse("hello");
     drop(client);
     left.signal(rustix::process::Signal::TERM);
     assert_eq!(left.wait().code(), Some(0));
+}
+
+/// What it asks the kernel for, and its first two words to the predecessor.
+#[test]
+fn whatever_a_successor_cannot_send_one_server_is_left() {
+    for failing in 1..=4 {
+        let place = Place::new();
+        let path = place.socket();
+        let Some(strace) = optional_peer("strace") else {
+            return;
+        };
+        let mut old = Server::start(&path, TAKEOVER);
+        let mut command = Command::new(strace);
+        command
+            .args(["-D", "-f", "-qq", "-o"])
+            .arg(place.at("log"))
+            .arg("-e")
+            .arg(format!("inject=sendto:error=ENOBUFS:when={failing}"))
+            .arg(env!("CARGO_BIN_EXE_sockeye"))
+            .args(["serve", "--takeover"])
+            .arg(&path);
+        let mut new = Process::spawn(&mut command);
+        let has_new = eventually("one of the two has ended", || {
+            let [old, new] = [&mut old.process, &mut new].map(|p| p.ends_within(Duration::ZERO));
+            (old || new).then_some(old)
+        });
+        let mut client = Client::connect(&path);
+        client.converse("hello");
+        drop(client);
+        let left = match has_new {
+            true => &mut new,
+            false => &mut old.process,
+        };
+        assert!(
+            control_path(&path).exists() && lock_path(&path).exists(),
+            "{failing}"
+        );
+        left.signal(rustix::process::Signal::TERM);
+        assert_eq!(left.wait().code(), Some(0), "{failing}");
+    }
 }

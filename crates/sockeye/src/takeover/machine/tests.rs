@@ -219,10 +219,16 @@ impl World {
                 }
             }
             Step::SuccessorVerifies => {
-                let frame = self.successor.verified()?;
-                if !self.predecessor_is_deaf && !self.predecessor_gone {
-                    self.to_predecessor.push_back(frame);
+                if self.successor != Successor::Offered {
+                    return None;
                 }
+                self.successor.verified(|frame| {
+                    let is_heard = !self.predecessor_is_deaf && !self.predecessor_gone;
+                    if is_heard {
+                        self.to_predecessor.push_back(frame);
+                    }
+                    is_heard
+                });
             }
             Step::SuccessorServes if self.successor == Successor::Ready => {
                 let mut successor = self.successor;

@@ -75,7 +75,10 @@ fn a_name_without_room_for_its_lock_is_refused() {
     let address = Address::from_path(place.at("n".repeat(251))).unwrap();
     assert_eq!(
         denied(&address),
-        ClaimErrorKind::NameTooLong { length: 251 }
+        ClaimErrorKind::NameTooLong {
+            length: 251,
+            most: 250
+        }
     );
     place.assert_empty();
 }
