@@ -18,26 +18,44 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(3);
 /// No file system that answers takes longer for a file.
 pub(super) const LEAST: Duration = Duration::from_millis(100);
 
-/// `/mnt/a.sock, /mnt/b.sock and 2 more could not be looked at: …`
+/// `/mnt/a.sock, /mnt/b.sock and 2 more could not be looked at: …`, of each file system.
 pub(super) fn words(files: &[PathBuf]) -> String {
-    let name = |path: &PathBuf| quoted(path).to_string();
+    let mut groups: Vec<(Option<Mount>, Vec<&PathBuf>)> = Vec::new();
+    for file in files {
+        // A name in another mount namespace may lead to none here.
+        let mount = Mount::of(file).filter(Mount::is_remote);
+        match groups.iter_mut().find(|(known, _)| *known == mount) {
+            Some((_, files)) => files.push(file),
+            None => groups.push((mount, vec![file])),
+        }
+    }
+    let is_any_remote = groups.iter().any(|(mount, _)| mount.is_some());
+    let told = groups.iter().map(|(mount, files)| {
+        let why = match mount {
+            // It may have been kept waiting by the others.
+            None if is_any_remote => "its file system has not answered in time".to_owned(),
+            mount => format!(
+                "{} does not answer; {}",
+                file_system(mount.as_ref()),
+                advice(mount.as_ref())
+            ),
+        };
+        format!("{} could not be looked at: {why}", names(files))
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+fn names(files: &[&PathBuf]) -> String {
+    let name = |path: &&PathBuf| quoted(path).to_string();
     let mut names: Vec<String> = files.iter().take(5).map(name).collect();
     if files.len() > names.len() {
         names.push(format!("{} more", files.len() - names.len()));
     }
     let last = names.pop().unwrap_or_default();
-    let names = match names.is_empty() {
+    match names.is_empty() {
         true => last,
         false => format!("{} and {last}", names.join(", ")),
-    };
-    // A name in another mount namespace may lead to none here.
-    let mut mounts = files.iter().filter_map(|file| Mount::of(file));
-    let mount = mounts.find(Mount::is_remote);
-    format!(
-        "{names} could not be looked at: {} does not answer; {}",
-        file_system(mount.as_ref()),
-        advice(mount.as_ref())
-    )
+    }
 }
 
 /// `the file system at /mnt (fuse.sshfs)`, where links cannot have led elsewhere.

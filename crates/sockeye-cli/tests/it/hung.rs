@@ -325,3 +325,19 @@ fn three_directories_that_hang_and_a_healthy_one() {
     words.push("does not answer");
     told.explains(&words);
 }
+
+#[test]
+fn a_healthy_file_beside_one_that_hangs_is_looked_at() {
+    let Some(hung) = Hung::start() else { return };
+    let mut healthy = Server::start(hung.place.at("healthy.sock"), &[]);
+    let (path, other) = (healthy.path.clone(), hung.socket());
+    for order in [[&other, &path], [&path, &other]] {
+        let told = run(hung.command("ls", order[0]).arg(order[1]));
+        assert_eq!(told.code, Some(7), "{told:#?}");
+        assert!(told.text().contains("healthy.sock"), "{told:#?}");
+        assert!(!told.text().contains("healthy.sock (?)"), "{told:#?}");
+        assert!(!told.stderr.contains("healthy.sock"), "{told:#?}");
+        told.explains(&["hung.sock", "does not answer"]);
+    }
+    healthy.stop().is_clean();
+}

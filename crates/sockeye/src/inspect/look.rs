@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
@@ -10,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::stat;
 
-use super::aside::Aside;
+use super::asking::ask;
 use super::file::{Files, absolute, destination};
 use super::mounts::Mounts;
 use super::snapshot::Snapshot;
 use super::socket::{BoundName, FileState, Socket, SocketFile};
 use crate::address::{Address, Name};
 
-/// How long one file is waited for, so that there is time left for the others.
-const ONE_FILE: Duration = Duration::from_secs(1);
+/// What is left for the files of other mounts where one path has taken all the time.
+const RESERVE: Duration = Duration::from_millis(500);
 
 /// The looks at files so far.
 #[derive(Debug, Default)]
@@ -46,7 +45,9 @@ impl Looks {
             self.left = self.left.map(|left| left.saturating_sub(started.elapsed()));
         }
         for path in unanswered {
-            if !self.unanswered.contains(&path) {
+            // The same file may have been asked for by a relative path.
+            let is_it = |known: &PathBuf| absolute(known) == absolute(&path);
+            if !self.unanswered.iter().any(is_it) {
                 self.unanswered.push(path);
             }
         }
@@ -58,13 +59,11 @@ impl Snapshot {
     /// [`Snapshot::take_without_files`], what did not answer by its deadline is in
     /// [`Snapshot::unanswered`].
     pub fn look_at_files(&mut self, wanted: impl Fn(&Socket) -> bool) {
-        let hung = self.unanswered();
         let is_asked = |&at: &usize| {
-            let path = self.bound_path(at).filter(|_| self.files[at].is_some());
-            path.is_some_and(|path| !hung.iter().any(|hung| hung == path))
-                && wanted(&self.sockets[at])
+            self.bound_path(at).is_some() && self.files[at].is_some() && wanted(&self.sockets[at])
         };
-        let asked: Vec<usize> = (0..self.sockets.len()).filter(is_asked).collect();
+        let asked = (0..self.sockets.len()).filter(is_asked).collect();
+        let (asked, mut unanswered) = self.without_those_that_hang(asked);
         let paths: Vec<&Path> = asked.iter().filter_map(|&at| self.bound_path(at)).collect();
         let mut files = Files::default();
         let look = |index: usize| {
@@ -76,7 +75,8 @@ impl Snapshot {
             file.map_or_else(Vec::new, |(file, path)| encode(&file, path.as_deref()))
         };
         let started = Instant::now();
-        let (answers, unanswered) = ask(&paths, self.left(), look);
+        let (answers, hung) = ask(&paths, self.left(), look);
+        unanswered.extend(hung);
         for (at, answer) in asked.into_iter().zip(answers) {
             if let Some((file, path)) = answer.as_deref().and_then(decode) {
                 let socket = &mut self.sockets[at];
@@ -85,6 +85,34 @@ impl Snapshot {
         }
         self.share_paths();
         self.looks().hung(unanswered, started);
+    }
+
+    /// Which of these sockets have their files on no file system that has hung before, and the paths
+    /// of the others.
+    fn without_those_that_hang(&self, sockets: Vec<usize>) -> (Vec<usize>, Vec<PathBuf>) {
+        let hang = self.those_that_hang();
+        let path = |&at: &usize| self.bound_path(at).filter(|path| hang(path));
+        let hung = sockets
+            .iter()
+            .filter_map(path)
+            .map(Path::to_owned)
+            .collect();
+        let others = sockets.into_iter().filter(|at| path(at).is_none());
+        (others.collect(), hung)
+    }
+
+    /// Tells which paths hang, as others have before.
+    fn those_that_hang(&self) -> impl Fn(&Path) -> bool {
+        let known: Vec<PathBuf> = self
+            .unanswered()
+            .iter()
+            .filter_map(|path| absolute(path))
+            .collect();
+        let mounts = Mounts::default();
+        move |path| {
+            let path = absolute(path).filter(|_| !known.is_empty());
+            path.is_some_and(|path| known.iter().any(|hung| mounts.hang_together(hung, &path)))
+        }
     }
 
     /// An accepted socket has the file of its listener, and may be in a process through which the
@@ -142,7 +170,10 @@ impl Snapshot {
             return known.clone();
         }
         let started = Instant::now();
-        let (mut answer, mut unanswered) = ask(&[path], self.left(), |_| self.at_the_file(path));
+        let (mut answer, mut unanswered) = match self.those_that_hang()(path) {
+            true => (Vec::new(), vec![path.to_owned()]),
+            false => ask(&[path], self.left_for_one(), |_| self.at_the_file(path)),
+        };
         let (mut chosen, base) = answer
             .pop()
             .flatten()
@@ -150,15 +181,17 @@ impl Snapshot {
             .unwrap_or_default();
         if unanswered.is_empty() {
             let bases = [path.file_name(), Some(&base)];
-            let candidates: Vec<usize> = (0..self.sockets.len())
+            let candidates = (0..self.sockets.len())
                 .filter(|&at| self.may_have_been_bound_to(at, bases))
                 .collect();
+            let (candidates, known) = self.without_those_that_hang(candidates);
+            unanswered = known;
             let paths: Vec<&Path> = candidates
                 .iter()
                 .filter_map(|&at| self.bound_path(at))
                 .collect();
             let (mut places, mut files) = (None, Files::default());
-            let (answers, hung) = ask(&paths, self.left(), |index| {
+            let (answers, hung) = ask(&paths, self.left_for_one(), |index| {
                 let places = places.get_or_insert_with(|| places_of(path));
                 let is_it = was_bound_at(paths[index], places)
                     && !self.is_elsewhere(candidates[index], &mut files);
@@ -244,6 +277,12 @@ impl Snapshot {
         self.looks().left
     }
 
+    /// Of the time that is left, what one path may take: there may be others.
+    fn left_for_one(&self) -> Option<Duration> {
+        let left = self.left()?;
+        Some(left.saturating_sub(RESERVE).max(left / 2))
+    }
+
     fn looks(&self) -> MutexGuard<'_, Looks> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -275,79 +314,6 @@ fn found_in(answer: &[u8]) -> (Vec<u32>, OsString) {
     let inodes: Vec<u32> = numbers.take(count).collect();
     let base = answer.get(4 + 4 * count..).unwrap_or_default();
     (inodes, OsStr::from_bytes(base).to_owned())
-}
-
-/// Has `look` look at each path in turn, aside if there is a deadline, and returns its answers and
-/// the paths that have none: one that hangs, those that would hang with it, and what there was no
-/// time for.
-fn ask(
-    paths: &[&Path],
-    within: Option<Duration>,
-    mut look: impl FnMut(usize) -> Vec<u8>,
-) -> (Vec<Option<Vec<u8>>>, Vec<PathBuf>) {
-    let Some(within) = within else {
-        let answers = (0..paths.len()).map(|index| Some(look(index)));
-        return (answers.collect(), Vec::new());
-    };
-    let deadline = Instant::now() + within;
-    let mut answers = vec![None; paths.len()];
-    let mut waiting: Vec<usize> = (0..paths.len()).collect();
-    let mut unanswered: Vec<usize> = Vec::new();
-    while !waiting.is_empty() {
-        let (told, hangs) = ask_until_one_hangs(&waiting, deadline, &mut look, &mut answers);
-        waiting.drain(..told);
-        if waiting.is_empty() {
-            break;
-        }
-        let stuck = waiting.remove(0);
-        unanswered.push(stuck);
-        if !hangs || Instant::now() >= deadline {
-            unanswered.append(&mut waiting);
-            break;
-        }
-        let mounts = Mounts::default();
-        let (with_it, others): (Vec<usize>, Vec<usize>) = waiting
-            .into_iter()
-            .partition(|&other| mounts.hang_together(paths[stuck], paths[other]));
-        unanswered.extend(with_it);
-        waiting = others;
-    }
-    let mut unanswered: Vec<PathBuf> = unanswered
-        .into_iter()
-        .map(|index| paths[index].to_owned())
-        .collect();
-    unanswered.dedup();
-    (answers, unanswered)
-}
-
-/// Returns how many have answered, and whether the next one hangs, rather than that nobody could
-/// look.
-fn ask_until_one_hangs(
-    waiting: &[usize],
-    deadline: Instant,
-    look: &mut impl FnMut(usize) -> Vec<u8>,
-    answers: &mut [Option<Vec<u8>>],
-) -> (usize, bool) {
-    let aside = Aside::start(|answers| {
-        for &index in waiting {
-            answers.send(&look(index));
-        }
-    });
-    let Ok(mut aside) = aside else {
-        return (0, false);
-    };
-    for (told, &index) in waiting.iter().enumerate() {
-        let patience = match told + 1 == waiting.len() {
-            true => deadline,
-            false => deadline.min(Instant::now() + ONE_FILE),
-        };
-        match aside.next(patience) {
-            Ok(Some(answer)) => answers[index] = Some(answer),
-            Ok(None) => return (told, false),
-            Err(error) => return (told, error.kind() == io::ErrorKind::TimedOut),
-        }
-    }
-    (waiting.len(), false)
 }
 
 fn encode(file: &SocketFile, path: Option<&Path>) -> Vec<u8> {

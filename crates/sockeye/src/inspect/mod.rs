@@ -14,6 +14,7 @@
 //! ```
 
 mod aside;
+mod asking;
 pub mod diag;
 mod file;
 mod look;

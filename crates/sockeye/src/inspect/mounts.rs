@@ -1,7 +1,7 @@
 //! [`Mounts`]: which file system a file or a device is of (proc_pid_mountinfo(5)).
 
 use std::cell::OnceCell;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -133,6 +133,21 @@ impl Mount {
     pub fn of(path: &Path) -> Option<Self> {
         let path = std::path::absolute(path).ok()?;
         above(Mounts::default().here(), &path).cloned()
+    }
+
+    /// The names in a directory on which something is mounted. What readdir(3) tells of them is of
+    /// the files below.
+    #[must_use]
+    pub fn names_in(directory: &Path) -> Vec<OsString> {
+        let Ok(directory) = std::fs::canonicalize(directory) else {
+            return Vec::new();
+        };
+        let mounts = Mounts::default();
+        let points = mounts.here().iter().map(|mount| &mount.point);
+        points
+            .filter(|point| point.parent() == Some(&directory))
+            .filter_map(|point| Some(point.file_name()?.to_owned()))
+            .collect()
     }
 
     /// Whether another process or machine answers for its files, and may fail to.

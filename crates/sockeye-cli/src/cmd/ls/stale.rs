@@ -17,7 +17,7 @@ use sockeye::address::quoted;
 use sockeye::claim::{
     Doubt, Probe, ProcessLink, WORKING_DIRECTORY_REMOVED, begins_in_removed, probe_all_within,
 };
-use sockeye::inspect::{Aside, Snapshot};
+use sockeye::inspect::{Aside, Mount, Snapshot};
 use sockeye::{Address, ids};
 
 use super::gaps::{incomplete, not_answered};
@@ -255,12 +255,15 @@ fn files_of(mut look: Aside, deadline: Instant) -> io::Result<Vec<SocketFile>> {
 }
 
 fn socket_files(dir: &Path, mut found_one: impl FnMut(SocketFile)) -> io::Result<()> {
+    let mounted_on = Mount::names_in(dir);
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if !entry.file_type().is_ok_and(|kind| kind.is_socket()) {
+        let is_socket = entry.file_type().is_ok_and(|kind| kind.is_socket());
+        if !is_socket && !mounted_on.contains(&entry.file_name()) {
             continue;
         }
         match entry.metadata() {
+            Ok(found) if !found.file_type().is_socket() => {}
             Ok(found) => found_one(SocketFile {
                 path: entry.path(),
                 device: found.dev(),

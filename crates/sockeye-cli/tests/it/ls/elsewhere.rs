@@ -5,6 +5,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, socket};
+
 use super::{inode, json, ls, objects};
 use crate::support::{Place, Process, python, run, skipped, sockeye, stale_socket};
 
@@ -41,6 +43,40 @@ fn a_bind_mount_leads_to_the_socket() {
         assert_eq!(row["file"]["state"], "present", "{row}");
         assert_eq!(row["address"], place.socket().to_str().expect("plain"));
     }
+}
+
+#[test]
+fn a_stale_socket_that_is_a_bind_mount_is_found() {
+    let place = Place::new();
+    let script = r#"
+        cd "$1"
+        for kind in unix seqpacket dgram; do
+            : > "$kind"; mount --bind "of.$kind" "$kind"; rm "of.$kind"
+        done
+        : > live; mount --bind app.sock live
+        : > plain; : > over; mount --bind plain over
+        exec "$2" ls --stale --json --in ."#;
+    let Some(mut mounted) = in_own_mounts(script, &place) else {
+        return;
+    };
+    let kinds = [
+        ("unix", SocketType::STREAM),
+        ("seqpacket", SocketType::SEQPACKET),
+        ("dgram", SocketType::DGRAM),
+    ];
+    for (kind, socket_type) in kinds {
+        let dead = socket(AddressFamily::UNIX, socket_type, None).expect("a socket");
+        let name = SocketAddrUnix::new(place.at(format!("of.{kind}"))).expect("short");
+        bind(&dead, &name).expect("a fresh path");
+    }
+    let _live = UnixListener::bind(place.socket()).expect("a fresh path");
+    let listed = run(&mut mounted);
+    listed.succeeds();
+    let addresses: Vec<_> = objects(&listed)
+        .iter()
+        .map(|row| row["address"].as_str().expect("text").to_owned())
+        .collect();
+    assert_eq!(addresses, ["./dgram", "./seqpacket", "./unix"]);
 }
 
 /// A server whose socket has the usual path, in a directory that hides ours.

@@ -1,0 +1,86 @@
+//! [`ask`]: looks at files one after the other, and at those behind one that hangs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::aside::Aside;
+use super::mounts::Mounts;
+
+/// How long one file is waited for at most, where there are others.
+const ONE_FILE: Duration = Duration::from_secs(1);
+
+/// Has `look` look at each path in turn, aside if there is a deadline, and returns its answers and
+/// the paths that have none: one that hangs, those that would hang with it, and what there was no
+/// time for.
+pub(super) fn ask(
+    paths: &[&Path],
+    within: Option<Duration>,
+    mut look: impl FnMut(usize) -> Vec<u8>,
+) -> (Vec<Option<Vec<u8>>>, Vec<PathBuf>) {
+    let Some(within) = within else {
+        let answers = (0..paths.len()).map(|index| Some(look(index)));
+        return (answers.collect(), Vec::new());
+    };
+    let deadline = Instant::now() + within;
+    let mut answers = vec![None; paths.len()];
+    let mut waiting: Vec<usize> = (0..paths.len()).collect();
+    let mut unanswered: Vec<usize> = Vec::new();
+    while !waiting.is_empty() {
+        let (told, hangs) = ask_until_one_hangs(&waiting, deadline, &mut look, &mut answers);
+        waiting.drain(..told);
+        if waiting.is_empty() {
+            break;
+        }
+        let stuck = waiting.remove(0);
+        unanswered.push(stuck);
+        if !hangs || Instant::now() >= deadline {
+            unanswered.append(&mut waiting);
+            break;
+        }
+        let mounts = Mounts::default();
+        let (with_it, others): (Vec<usize>, Vec<usize>) = waiting
+            .into_iter()
+            .partition(|&other| mounts.hang_together(paths[stuck], paths[other]));
+        unanswered.extend(with_it);
+        waiting = others;
+    }
+    let mut unanswered: Vec<PathBuf> = unanswered
+        .into_iter()
+        .map(|index| paths[index].to_owned())
+        .collect();
+    unanswered.dedup();
+    (answers, unanswered)
+}
+
+/// Returns how many have answered, and whether the next one hangs, rather than that nobody could
+/// look.
+fn ask_until_one_hangs(
+    waiting: &[usize],
+    deadline: Instant,
+    look: &mut impl FnMut(usize) -> Vec<u8>,
+    answers: &mut [Option<Vec<u8>>],
+) -> (usize, bool) {
+    let aside = Aside::start(|answers| {
+        for &index in waiting {
+            answers.send(&look(index));
+        }
+    });
+    let Ok(mut aside) = aside else {
+        return (0, false);
+    };
+    for (told, &index) in waiting.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let patience = match told + 1 == waiting.len() {
+            true => deadline,
+            // So that there is time left for the others, however many hang.
+            false => Instant::now() + ONE_FILE.min(left / 2),
+        };
+        match aside.next(patience) {
+            Ok(Some(answer)) => answers[index] = Some(answer),
+            Ok(None) => return (told, false),
+            Err(error) => return (told, error.kind() == io::ErrorKind::TimedOut),
+        }
+    }
+    (waiting.len(), false)
+}
