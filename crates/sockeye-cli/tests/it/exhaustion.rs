@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
-use crate::support::{Client, Place, REPLY, Server, eventually, strace};
+use crate::support::{Client, Place, REPLY, Server, eventually, run, strace};
 
 const CLIENTS: usize = 40;
 
@@ -45,6 +45,28 @@ fn answered(clients: &mut Vec<Client>) -> Vec<Client> {
         assert_eq!(client.line(), REPLY);
     }
     served
+}
+
+#[test]
+fn with_too_few_descriptors_to_start_it_says_so() {
+    for limit in 4..16 {
+        let place = Place::new();
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", r#"ulimit -n "$1"; exec "$0" serve "$2" 2>&1"#])
+            .arg(env!("CARGO_BIN_EXE_sockeye"))
+            .arg(limit.to_string())
+            .arg(place.socket());
+        let ended = run(&mut command);
+        // With fewer than five the dynamic linker may be who complains.
+        if limit >= 5 {
+            assert_eq!(ended.code, Some(1), "{limit}: {ended:?}");
+            let text = ended.text();
+            assert_eq!(text.lines().count(), 1, "{limit}: {text}");
+            assert!(text.contains("Too many open files"), "{limit}: {text}");
+        }
+        assert_eq!(place.names().len(), 0);
+    }
 }
 
 /// Waits until the server has run out of descriptors and returns who was served before.

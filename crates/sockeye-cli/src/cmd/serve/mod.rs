@@ -15,6 +15,7 @@ mod records;
 mod restart;
 mod signals;
 mod socket;
+mod start;
 mod systemd;
 mod undelivered;
 mod visits;
@@ -82,6 +83,7 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     }
     let limit = allow_many_descriptors(args.successor);
     let program = programs::find(args, &limit)?;
+    start::can_start(program.is_some()).map_err(|error| cannot_start(args, &error))?;
     // One thread: the work for a message is smaller than handing it to another one.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
