@@ -103,7 +103,7 @@ pub enum ClaimErrorKind {
         /// The directory.
         directory: PathBuf,
         /// The type of its file system, as mount(8) names it, where that can be known.
-        file_system: Option<String>,
+        file_system: Option<Box<str>>,
         /// Whether it may also be that a security module denies them.
         denied: bool,
     },

@@ -217,7 +217,7 @@ impl Place {
         if self.is_without_sockets(errno) {
             let kind = ClaimErrorKind::NoSockets {
                 directory: parent_of(address),
-                file_system: mounts::file_system_of(&self.directory),
+                file_system: mounts::file_system_of(&self.directory).map(Into::into),
                 denied: errno == Errno::ACCESS && !self.is_of_the_kernel(),
             };
             return ClaimError::new(address, kind).because(errno);
@@ -239,7 +239,7 @@ impl Place {
             Errno::ACCESS | Errno::PERM | Errno::NOENT if self.is_of_the_kernel() => {
                 ClaimErrorKind::NoSockets {
                     directory: parent_of(address),
-                    file_system: mounts::file_system_of(&self.directory),
+                    file_system: mounts::file_system_of(&self.directory).map(Into::into),
                     denied: false,
                 }
             }
