@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use sockeye::ancillary::{MAX_DESCRIPTORS, RecvError, pass_credentials, recv_with, send_with};
+use sockeye::ancillary::{MAX_DESCRIPTORS, RecvError, pass_credentials, recv_msg, send_msg};
 use sockeye::packet::BlockingSeqPacket;
 
 static NULL: LazyLock<File> = LazyLock::new(|| File::open("/dev/null").expect("it is there"));
@@ -34,7 +34,7 @@ libfuzzer_sys::fuzz_target!(|input: (bool, Vec<(u8, u16)>, u16, bool)| {
         for (fds, bytes) in messages.into_iter().take(4) {
             let fds = vec![NULL.as_fd(); usize::from(fds)];
             // All of them fit into the send buffer: nobody reads yet.
-            if send_with(left.as_fd(), &vec![0; usize::from(bytes / 2)], &fds).is_ok() {
+            if send_msg(left.as_fd(), &vec![0; usize::from(bytes / 2)], &fds).is_ok() {
                 sent += fds.len();
             }
         }
@@ -44,7 +44,7 @@ libfuzzer_sys::fuzz_target!(|input: (bool, Vec<(u8, u16)>, u16, bool)| {
         let mut lost = false;
         // A stream looks ended without room.
         while !(is_stream && room == 0) {
-            match recv_with(right.as_fd(), &mut buffer) {
+            match recv_msg(right.as_fd(), &mut buffer) {
                 Ok(None) => break,
                 Ok(Some(received)) => {
                     assert!(received.bytes <= usize::from(room));

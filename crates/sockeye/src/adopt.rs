@@ -9,7 +9,7 @@ use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 
 use crate::address::Kind;
-use crate::claim::advice;
+use crate::claim::hint_for;
 use crate::sys;
 
 /// Why a descriptor is not the socket that it was taken for.
@@ -60,7 +60,7 @@ impl fmt::Display for AdoptError {
             Self::Listening => f.write_str("it is a listener; pass a connected socket"),
             Self::NotConnected => f.write_str("it is not connected; pass a connected socket"),
             Self::Io(error) => {
-                write!(f, "{error}; {}", advice(Errno::from_io_error(error)))
+                write!(f, "{error}; {}", hint_for(Errno::from_io_error(error)))
             }
         }
     }

@@ -6,13 +6,13 @@
 //! ```
 //! use std::os::fd::AsFd;
 //! use std::os::unix::net::UnixStream;
-//! use sockeye::ancillary::{recv_with, send_with};
+//! use sockeye::ancillary::{recv_msg, send_msg};
 //!
 //! let (left, right) = UnixStream::pair()?;
 //! let file = std::fs::File::open("/dev/null")?;
-//! send_with(&left, b"here it is", &[file.as_fd()])?;
+//! send_msg(&left, b"here it is", &[file.as_fd()])?;
 //! let mut buffer = [0; 64];
-//! let received = recv_with(&right, &mut buffer)?.expect("not at the end");
+//! let received = recv_msg(&right, &mut buffer)?.expect("not at the end");
 //! assert_eq!(&buffer[..received.bytes], b"here it is");
 //! assert_eq!(received.descriptors.len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -116,7 +116,7 @@ pub enum RecvError {
 impl SendError {
     /// Sets apart that it would have blocked, which is for the runtime, from what is for the
     /// caller.
-    pub(crate) fn apart<T>(result: Result<T, Self>) -> io::Result<Result<T, Self>> {
+    pub(crate) fn split_would_block<T>(result: Result<T, Self>) -> io::Result<Result<T, Self>> {
         match result {
             Err(Self::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             other => Ok(other),
@@ -126,8 +126,8 @@ impl SendError {
 
 #[cfg(feature = "tokio")]
 impl RecvError {
-    /// As [`SendError::apart`].
-    pub(crate) fn apart<T>(result: Result<T, Self>) -> io::Result<Result<T, Self>> {
+    /// As [`SendError::split_would_block`].
+    pub(crate) fn split_would_block<T>(result: Result<T, Self>) -> io::Result<Result<T, Self>> {
         match result {
             Err(Self::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             other => Ok(other),
@@ -171,7 +171,7 @@ impl From<RecvError> for io::Error {
 /// # Errors
 /// [`SendError`]; before anything was sent, except that a stream's connection may break in between,
 /// and that one which does not block, or no longer than `SO_SNDTIMEO`, may have taken a part.
-pub fn send_with(
+pub fn send_msg(
     socket: impl AsFd,
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
@@ -199,7 +199,7 @@ pub fn send_with(
 ///
 /// # Errors
 /// [`RecvError`]. A record that does not fit is lost, with its descriptors.
-pub fn recv_with(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+pub fn recv_msg(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
     let socket = socket.as_fd();
     loop {
         match recv_once(socket, buffer, RecvFlags::empty()) {

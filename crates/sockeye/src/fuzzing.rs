@@ -33,7 +33,7 @@ pub async fn takeover(records: Vec<(Vec<u8>, Vec<BorrowedFd<'_>>)>) {
     };
     for (bytes, fds) in records {
         // What cannot be sent does not come.
-        let _ = ancillary::send_with(&left, &bytes, &fds);
+        let _ = ancillary::send_msg(&left, &bytes, &fds);
     }
     drop(left);
     takeover::read_to_end(right).await;

@@ -5,8 +5,6 @@ pub mod activation;
 pub mod address;
 pub mod adopt;
 pub mod ancillary;
-#[cfg(feature = "tokio")]
-mod async_socket;
 pub mod busy_poll;
 pub mod claim;
 mod closing;
@@ -18,6 +16,8 @@ pub mod framing;
 pub mod fuzzing;
 pub mod ids;
 pub mod inspect;
+#[cfg(feature = "tokio")]
+mod lazy_async_fd;
 #[cfg(feature = "tokio")]
 pub mod listener;
 pub mod packet;

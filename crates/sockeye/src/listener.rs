@@ -1,6 +1,6 @@
 //! [`Listener`] and [`SeqPacketListener`]: where connections come from, asynchronous.
 
-mod accepted;
+mod connected_socket;
 mod descriptors;
 mod older;
 mod owned;
@@ -20,7 +20,7 @@ use rustix::net::{Shutdown, SocketFlags, accept_with};
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
-pub use accepted::Accepted;
+pub use connected_socket::ConnectedSocket;
 use older::Older;
 
 use crate::adopt::{self, AdoptError};
@@ -33,13 +33,13 @@ use crate::stream::Stream;
 use crate::takeover::Succession;
 
 /// A listener for streams.
-pub type Listener = Listening<Stream>;
+pub type Listener = SocketListener<Stream>;
 /// A listener for connections that keep the boundaries of records.
-pub type SeqPacketListener = Listening<SeqPacket>;
+pub type SeqPacketListener = SocketListener<SeqPacket>;
 
 /// A listening UNIX socket on a tokio runtime, with the address that it owns if it was claimed.
 /// Dropping it releases the address as [`Claim`] does.
-pub struct Listening<S> {
+pub struct SocketListener<S> {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,
     io: AsyncFd<OwnedFd>,
@@ -57,7 +57,7 @@ pub struct Listening<S> {
     accepts: PhantomData<fn() -> S>,
 }
 
-impl<S: Accepted> Listening<S> {
+impl<S: ConnectedSocket> SocketListener<S> {
     /// Listens with a claimed socket.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl<S: Accepted> Listening<S> {
     ///
     /// # Errors
     /// As accept(2).
-    pub fn accept_waiting(&self) -> io::Result<Option<S>> {
+    pub fn try_accept(&self) -> io::Result<Option<S>> {
         self.regulate();
         let mut accepted = self.older.accept_now();
         if let Err(Errno::AGAIN) = accepted {
@@ -171,21 +171,21 @@ impl<S: Accepted> Listening<S> {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn waiting(&self) -> io::Result<()> {
-        socket::waiting(&self.io).await
+    pub async fn readable(&self) -> io::Result<()> {
+        socket::readable(&self.io).await
     }
 
     /// Whether a connection waits now.
     ///
     /// # Errors
     /// As poll(2).
-    pub fn has_waiting(&self) -> io::Result<bool> {
-        socket::has_waiting(self.as_fd())
+    pub fn is_readable(&self) -> io::Result<bool> {
+        socket::is_readable(self.as_fd())
     }
 
     /// Whether a connection waits at a socket that has lost its file.
-    pub(crate) fn has_older_waiting(&self) -> bool {
-        self.older.has_waiting()
+    pub(crate) fn has_older_readable(&self) -> bool {
+        self.older.is_readable()
     }
 
     /// As [`Claim::unsafe_parent`].
@@ -254,7 +254,7 @@ fn accept_now(io: &AsyncFd<OwnedFd>) -> Result<OwnedFd, Errno> {
     accept_with(io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }
 
-impl Listening<Stream> {
+impl SocketListener<Stream> {
     /// Adopts a listener of the standard library.
     ///
     /// # Errors
@@ -278,13 +278,13 @@ impl Listening<Stream> {
     }
 }
 
-impl<S> AsFd for Listening<S> {
+impl<S> AsFd for SocketListener<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
     }
 }
 
-impl<S> fmt::Debug for Listening<S> {
+impl<S> fmt::Debug for SocketListener<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listening")
             .field("io", &self.io)

@@ -56,10 +56,10 @@ pub(crate) fn register(
 
 /// Waits until there is something to receive or to accept, and leaves it there.
 #[cfg(feature = "tokio")]
-pub(crate) async fn waiting(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std::io::Result<()> {
+pub(crate) async fn readable(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std::io::Result<()> {
     loop {
         let mut ready = socket.readable().await?;
-        if has_waiting(socket.as_fd())? {
+        if is_readable(socket.as_fd())? {
             ready.retain_ready();
             return Ok(());
         }
@@ -69,7 +69,7 @@ pub(crate) async fn waiting(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std::
 
 /// Whether there is something to receive or to accept.
 #[cfg(feature = "tokio")]
-pub(crate) fn has_waiting(socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<bool> {
+pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut state = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
     Ok(poll(&mut state, Some(&Timespec::default()))? > 0)

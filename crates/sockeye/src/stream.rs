@@ -18,8 +18,8 @@ use crate::adopt::{self, AdoptError};
 use crate::ancillary::{
     Received, RecvError, SendError, close_in_background, received, recv_once, send_once,
 };
-use crate::async_socket::{AsyncSocket, Attempt, Direction};
 use crate::busy_poll::{self, BusyPoll};
+use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::{spare, sys};
@@ -32,7 +32,7 @@ const NOT_NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 /// `AsyncWriteExt::shutdown` half-closes: the peer reads to the end and can still answer.
 #[derive(Debug)]
 pub struct Stream {
-    io: AsyncSocket,
+    io: LazyAsyncFd,
     busy: Option<Box<BusyPoll>>,
 }
 
@@ -64,7 +64,7 @@ impl Stream {
 
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self {
-            io: AsyncSocket::registered(fd)?,
+            io: LazyAsyncFd::registered(fd)?,
             busy: None,
         })
     }
@@ -73,7 +73,7 @@ impl Stream {
     /// has to be waited for.
     pub(crate) fn from_accepted(fd: OwnedFd, passing: Passing) -> Self {
         Self {
-            io: AsyncSocket::new(fd, passing),
+            io: LazyAsyncFd::new(fd, passing),
             busy: None,
         }
     }
@@ -113,13 +113,19 @@ impl Stream {
     ///
     /// # Cancel safety
     /// None: part of the bytes may have been sent, with the descriptors.
-    pub async fn send_with(
+    pub async fn send_msg(
         &mut self,
         bytes: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         let send = |fd: BorrowedFd<'_>| {
-            SendError::apart(send_once(fd, bytes, descriptors, None, SendFlags::DONTWAIT))
+            SendError::split_would_block(send_once(
+                fd,
+                bytes,
+                descriptors,
+                None,
+                SendFlags::DONTWAIT,
+            ))
         };
         let sent = self.io.io(Interest::WRITABLE, send).await??;
         Ok(self.write_all(&bytes[sent..]).await?)
@@ -133,13 +139,13 @@ impl Stream {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn recv_with(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+    pub async fn recv_msg(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let passing = self.io.passing();
         let receive = |fd: BorrowedFd<'_>| {
             let clear = passing.check(fd, buffer.len(), false);
             let received = clear
                 .and_then(|clear| recv_once(fd, &mut buffer[..clear.size], RecvFlags::DONTWAIT));
-            RecvError::apart(received)
+            RecvError::split_would_block(received)
         };
         let received = self.io.io(Interest::READABLE, receive).await??;
         Ok(received.map(|received| passing.keep(received)))
@@ -149,7 +155,7 @@ impl Stream {
     pub(crate) fn poll_receive<T>(
         &mut self,
         cx: &mut Context<'_>,
-        mut receive: impl FnMut(BorrowedFd<'_>) -> io::Result<Attempt<T>>,
+        mut receive: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
         let Self { io, busy } = self;
         if let Some(done) = busy_poll::poll(busy, cx, &mut || receive(io.as_fd())) {
@@ -239,9 +245,9 @@ pub(crate) fn recv(
     fd: BorrowedFd<'_>,
     buffer: &mut impl BufMut,
     passing: Passing,
-) -> io::Result<Attempt<usize>> {
+) -> io::Result<ReadOutcome<usize>> {
     if !buffer.has_remaining_mut() {
-        return Ok(Attempt::some(0));
+        return Ok(ReadOutcome::some(0));
     }
     let received = match passing {
         Passing::Plain => sys::message::receive_bytes_to_end(fd, buffer)?,
@@ -254,52 +260,52 @@ pub(crate) fn recv(
             received
         }
     };
-    Ok(Attempt {
+    Ok(ReadOutcome {
         result: received.count,
         is_all: received.is_all,
     })
 }
 
 /// Receives at most `limit` bytes to the free room of `buffer`, with what came along.
-pub(crate) fn recv_with(
+pub(crate) fn recv_msg(
     fd: BorrowedFd<'_>,
     buffer: &mut BytesMut,
     limit: usize,
     passing: Passing,
-) -> io::Result<Attempt<Result<Option<Received>, RecvError>>> {
+) -> io::Result<ReadOutcome<Result<Option<Received>, RecvError>>> {
     let room = limit.min(buffer.capacity() - buffer.len());
-    let clear = match RecvError::apart(passing.check(fd, room, false))? {
+    let clear = match RecvError::split_would_block(passing.check(fd, room, false))? {
         Ok(clear) => clear,
-        Err(error) => return Ok(Attempt::some(Err(error))),
+        Err(error) => return Ok(ReadOutcome::some(Err(error))),
     };
     let room = clear.size;
     let message = sys::message::receive_to_end(fd, buffer, room, RecvFlags::DONTWAIT)?;
     // What comes with descriptors or from another sender ends a read, whatever comes next.
     let is_alone = !message.has_control && !message.is_control_truncated;
-    Ok(Attempt {
+    Ok(ReadOutcome {
         is_all: (1..room).contains(&message.length) && is_alone,
         result: received(message, room).map(|some| some.map(|received| passing.keep(received))),
     })
 }
 
-fn poll_send(io: &AsyncSocket, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+fn poll_send(io: &LazyAsyncFd, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     io.poll_io(cx, Direction::Write, |fd| {
-        Ok(Attempt::some(send(fd, bytes, NOT_NOW)?))
+        Ok(ReadOutcome::some(send(fd, bytes, NOT_NOW)?))
     })
 }
 
 fn poll_send_vectored(
-    io: &AsyncSocket,
+    io: &LazyAsyncFd,
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
     io.poll_io(cx, Direction::Write, |fd| {
         let nothing = &mut SendAncillaryBuffer::default();
-        Ok(Attempt::some(sendmsg(fd, slices, nothing, NOT_NOW)?))
+        Ok(ReadOutcome::some(sendmsg(fd, slices, nothing, NOT_NOW)?))
     })
 }
 
 /// The peer reads to the end, and can still answer.
-fn half_close(io: &AsyncSocket) -> io::Result<()> {
+fn half_close(io: &LazyAsyncFd) -> io::Result<()> {
     Ok(rustix::net::shutdown(io, Shutdown::Write)?)
 }

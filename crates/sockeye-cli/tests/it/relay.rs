@@ -12,7 +12,7 @@ use std::process::Stdio;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
-use sockeye::ancillary::{Received, pass_descriptors, recv_with, send_with};
+use sockeye::ancillary::{Received, pass_descriptors, recv_msg, send_msg};
 use sockeye::packet::{BlockingSeqPacket, BlockingSeqPacketListener};
 use sockeye::{Address, Claim, Connector};
 
@@ -34,7 +34,7 @@ fn file_descriptors_that_are_not_taken_are_told_of() {
                 stream.read_to_end(&mut Vec::new()).expect("the end");
                 let file = null();
                 let files = vec![file.as_fd(); count];
-                send_with(&stream, b"here\n", &files).expect("it fits");
+                send_msg(&stream, b"here\n", &files).expect("it fits");
             });
             let mut command = sockeye();
             command
@@ -63,7 +63,7 @@ fn file_descriptors_that_came_with_records_are_told_of_once() {
     let connection = listener.accept().expect("the client");
     assert_eq!(connection.recv(&mut [0; 16]).expect("a record"), Some(2));
     for record in ["one", "two"] {
-        let sent = connection.send_with(record.as_bytes(), &[null().as_fd()]);
+        let sent = connection.send_msg(record.as_bytes(), &[null().as_fd()]);
         sent.expect("the client takes it");
     }
     drop(connection);
@@ -90,7 +90,7 @@ fn relay_with(options: &[&str], kind: &str, place: &Place) -> Server {
 #[track_caller]
 fn next(stream: &UnixStream, room: usize) -> (String, usize) {
     let mut buffer = vec![0; room];
-    let received = recv_with(stream, &mut buffer).expect("connected");
+    let received = recv_msg(stream, &mut buffer).expect("connected");
     let Received {
         bytes, descriptors, ..
     } = received.expect("not the end");
@@ -114,7 +114,7 @@ fn a_relay_of_streams_keeps_file_descriptors_at_their_bytes() {
     for (from, to) in [(&client, &server), (&server, &client)] {
         // The relay sees all three at once, or one by one.
         { from }.write_all(b"before").expect("connected");
-        send_with(from, b"with", &[file.as_fd(), file.as_fd()]).expect("it takes them");
+        send_msg(from, b"with", &[file.as_fd(), file.as_fd()]).expect("it takes them");
         { from }.write_all(b"after").expect("connected");
         let mut before = String::new();
         while before.len() < "before".len() {
@@ -190,10 +190,10 @@ fn a_relay_of_records_keeps_them_as_they_are() {
             (b"", 3),
             (b"\n", 0),
         ] {
-            from.send_with(record, &vec![file.as_fd(); count])
+            from.send_msg(record, &vec![file.as_fd(); count])
                 .expect("it takes them");
             let mut buffer = vec![0; 200_000];
-            let received = to.recv_with(&mut buffer).expect("connected");
+            let received = to.recv_msg(&mut buffer).expect("connected");
             let received = received.expect("not the end");
             assert!(
                 &buffer[..received.bytes] == record,
@@ -279,7 +279,7 @@ fn file_descriptors_that_the_client_refuses_are_told_of() {
     let client = UnixStream::connect(&relay.path).expect("it listens");
     pass_descriptors(&client, false).expect("Linux 6.16");
     let (server, _) = back.accept().expect("the relay comes");
-    send_with(&server, b"here", &[null().as_fd()]).expect("the relay takes it");
+    send_msg(&server, b"here", &[null().as_fd()]).expect("the relay takes it");
     relay.process.stderr.line("the end of connect", |line| {
         line.starts_with("sockeye: cannot write to standard output: file descriptors came")
     });
@@ -340,7 +340,7 @@ fn file_descriptors_that_came_are_told_of_when_a_signal_ends_it() {
         let listener = UnixListener::bind(place.socket()).expect("a fresh path");
         let mut client = Process::spawn_piped(sockeye().arg("connect").arg(place.socket()));
         let (server, _) = listener.accept().expect("the client");
-        send_with(&server, b"hold\n", &[null().as_fd()]).expect("it fits");
+        send_msg(&server, b"hold\n", &[null().as_fd()]).expect("it fits");
         client.stdout.first_lines(1);
         client.signal(signal);
         let ended = client.finish();

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
-use sockeye::ancillary::{SendError, pass_descriptors, send_with};
+use sockeye::ancillary::{SendError, pass_descriptors, send_msg};
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
 use sockeye::{Address, Connector, Kind};
 
@@ -80,9 +80,9 @@ impl Client {
     fn send(&self, bytes: &[u8], descriptors: &[OwnedFd]) -> Result<(), SendError> {
         let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
         match self {
-            Self::Stream(socket) => send_with(socket, bytes, &descriptors),
-            Self::SeqPacket(socket) => socket.send_with(bytes, &descriptors),
-            Self::Datagram(socket) => socket.send_with(bytes, &descriptors),
+            Self::Stream(socket) => send_msg(socket, bytes, &descriptors),
+            Self::SeqPacket(socket) => socket.send_msg(bytes, &descriptors),
+            Self::Datagram(socket) => socket.send_msg(bytes, &descriptors),
         }
     }
 }

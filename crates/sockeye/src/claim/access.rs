@@ -21,7 +21,7 @@ pub(super) const ACCESS_LIST: &str = "system.posix_acl_access";
 /// Gives the file of a socket exactly the owner and the mode that were asked for, through a
 /// descriptor of the file itself: by name, somebody who may write the directory could put a link in
 /// its place. At no instant may anybody connect whom neither the old nor the new mode lets in.
-pub(super) fn settle(
+pub(super) fn apply_mode_and_owner(
     address: &Address,
     options: &ClaimOptions,
     place: &Place,
@@ -40,7 +40,7 @@ pub(super) fn settle(
     let chmod = |mode| {
         chmod(&path, Mode::from_raw_mode(mode)).map_err(|errno| mode_error(address, options, errno))
     };
-    let listed = |errno| fail(ClaimErrorKind::AccessList).because(errno);
+    let listed = |errno| fail(ClaimErrorKind::AccessList).with_source(errno);
     let (uid, gid) = (options.uid, options.gid);
     let differs = |asked: Option<u32>, found| asked.is_some() && asked != found;
     let changes_owner = differs(uid, ids::uid(stat.st_uid)) || differs(gid, ids::gid(stat.st_gid));
@@ -62,7 +62,7 @@ pub(super) fn settle(
     if changes_owner {
         let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
         chownat(&file, "", uid, gid, AtFlags::EMPTY_PATH).map_err(|errno| match errno {
-            Errno::PERM => denied().because(errno),
+            Errno::PERM => denied().with_source(errno),
             errno => io(errno),
         })?;
         stat = fstat(&file).map_err(io)?;
@@ -91,7 +91,7 @@ pub(super) fn mode_error(address: &Address, options: &ClaimOptions, errno: Errno
     match errno {
         Errno::PERM | Errno::ACCESS => {
             let mode = options.mode;
-            ClaimError::new(address, ClaimErrorKind::ModeDenied { mode }).because(errno)
+            ClaimError::new(address, ClaimErrorKind::ModeDenied { mode }).with_source(errno)
         }
         errno => ClaimError::io(address, errno),
     }

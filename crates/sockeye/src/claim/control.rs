@@ -37,7 +37,7 @@ fn by_what(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
             let owner = ids::uid(found.st_uid);
             let kind = ClaimErrorKind::ForeignControlFile { file, owner };
             let not_a_socket = || io::Error::other("only dead sockets are");
-            ClaimError::new(address, kind).because(error.source.unwrap_or_else(not_a_socket))
+            ClaimError::new(address, kind).with_source(error.source.unwrap_or_else(not_a_socket))
         }
         None => error,
     }

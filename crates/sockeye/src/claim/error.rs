@@ -16,7 +16,7 @@ use super::doubt::Doubt;
 use super::fault::WORKING_DIRECTORY_REMOVED;
 use super::place::parent_of;
 use super::process_link::ProcessLink;
-use super::words::{self, advice, in_words};
+use super::words::{self, file_type_name, hint_for};
 use super::{CONTROL_SUFFIX, LOCK_SUFFIX};
 use crate::address::{Address, quoted};
 use crate::ids::Shown;
@@ -150,13 +150,13 @@ impl ClaimError {
         }
     }
 
-    pub(super) fn because(mut self, source: impl Into<io::Error>) -> Self {
+    pub(super) fn with_source(mut self, source: impl Into<io::Error>) -> Self {
         self.source = Some(source.into());
         self
     }
 
     pub(crate) fn io(address: &Address, source: impl Into<io::Error>) -> Self {
-        Self::new(address, ClaimErrorKind::Io).because(source)
+        Self::new(address, ClaimErrorKind::Io).with_source(source)
     }
 
     /// What stands in the way.
@@ -227,7 +227,7 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::NotASocket(file) => write!(
                 f,
                 "the path is {}, and only sockets are ever replaced; move it away or choose another path",
-                in_words(*file)
+                file_type_name(*file)
             ),
             ClaimErrorKind::Stale => f.write_str(
                 "a socket file is there but nobody listens on it (left behind by a server that was killed); remove it, or allow stale sockets to be replaced",
@@ -356,7 +356,7 @@ impl fmt::Display for ClaimError {
                 f,
                 "its lock file's place {} is taken by {} that is not a lock file of ours; move that away or choose another path",
                 self.lock_file(),
-                in_words(*file)
+                file_type_name(*file)
             ),
             ClaimErrorKind::LockDenied { owner } => write!(
                 f,
@@ -369,7 +369,7 @@ impl fmt::Display for ClaimError {
                 f,
                 "its control socket's place {} is taken by {} of uid {} that is not to be replaced ({}); have it removed, or choose a directory of your own",
                 self.beside(CONTROL_SUFFIX),
-                in_words(*file),
+                file_type_name(*file),
                 Shown(*owner),
                 self.reason()
             ),
@@ -379,7 +379,7 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::AlreadyBound => f.write_str(
                 "it names a socket that is bound already; adopt it as a listener, or give a path",
             ),
-            ClaimErrorKind::Io => write!(f, "{}; {}", self.reason(), advice(self.errno())),
+            ClaimErrorKind::Io => write!(f, "{}; {}", self.reason(), hint_for(self.errno())),
         }
     }
 }

@@ -104,5 +104,5 @@ pub(super) fn parent_error(address: &Address, parent: &Path, errno: Errno) -> Cl
         Some(Fault::Closed(link)) => ClaimErrorKind::ProcessDenies(link),
         None => ClaimErrorKind::Io,
     };
-    ClaimError::new(address, kind).because(errno)
+    ClaimError::new(address, kind).with_source(errno)
 }

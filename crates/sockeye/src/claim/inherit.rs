@@ -120,7 +120,7 @@ impl Ownership {
     }
 
     /// Gives the files the mode and the owner that a claim would have given them.
-    pub(crate) fn settle(&self) -> Result<(), ClaimError> {
+    pub(crate) fn apply_mode_and_owner(&self) -> Result<(), ClaimError> {
         let options = &self.options;
         let uid = options.uid.or_else(ids::own_uid);
         let gid = options.gid.or_else(|| self.place.group_of_new_files());
@@ -130,7 +130,7 @@ impl Ownership {
             && let Some(file) = control.file
         {
             let (options, place) = (ClaimOptions::default(), &control.place);
-            access::settle(&address, &options, place, &place.base, file)?;
+            access::apply_mode_and_owner(&address, &options, place, &place.base, file)?;
         }
         self.lock.settle();
         Ok(())
@@ -143,7 +143,7 @@ impl Ownership {
             && let (Some(file), Some(address)) = (*file, control_address(&self.address))
         {
             let options = ClaimOptions::default().owner(ids::own_uid(), place.group_of_new_files());
-            let _ = access::settle(&address, &options, place, &place.base, file);
+            let _ = access::apply_mode_and_owner(&address, &options, place, &place.base, file);
         }
         self.lock.settle_owner(self.place.group_of_new_files());
     }
@@ -151,7 +151,7 @@ impl Ownership {
     fn settle_with(&self, options: &ClaimOptions) -> Result<(), ClaimError> {
         let Some(file) = self.file else { return Ok(()) };
         let base = &self.place.base;
-        access::settle(&self.address, options, &self.place, base, file)
+        access::apply_mode_and_owner(&self.address, options, &self.place, base, file)
     }
 
     /// The mode and the owner that the file has now.

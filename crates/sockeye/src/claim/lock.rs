@@ -189,12 +189,12 @@ fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {
     match place.look_at(&place.lock_base) {
         Ok(Some(found)) if errno == Errno::ACCESS => {
             let owner = ids::uid(found.st_uid);
-            ClaimError::new(address, ClaimErrorKind::LockDenied { owner }).because(errno)
+            ClaimError::new(address, ClaimErrorKind::LockDenied { owner }).with_source(errno)
         }
         // Removed since it was opened.
         _ if place.is_removed() => {
             let kind = ClaimErrorKind::ParentRemoved(parent_of(address));
-            ClaimError::new(address, kind).because(errno)
+            ClaimError::new(address, kind).with_source(errno)
         }
         _ => place.denies(address, errno),
     }

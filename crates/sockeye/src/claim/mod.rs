@@ -53,7 +53,7 @@ pub use probe::Probe;
 pub use process_link::ProcessLink;
 #[cfg(feature = "tokio")]
 pub(crate) use renew::Renewed;
-pub(crate) use words::{advice, in_words};
+pub(crate) use words::{file_type_name, hint_for};
 
 use crate::address::{Address, Kind, Name};
 use crate::{socket, sys};
@@ -262,7 +262,7 @@ impl ClaimOptions {
                 .and_then(|stat| place.unlink(&place.base, FileIdentity::of(&stat)))
                 .map_err(|errno| match errno {
                     Errno::BUSY => {
-                        ClaimError::new(address, ClaimErrorKind::MountPoint).because(errno)
+                        ClaimError::new(address, ClaimErrorKind::MountPoint).with_source(errno)
                     }
                     errno => place.denies(address, errno),
                 }),
@@ -271,12 +271,12 @@ impl ClaimOptions {
             (Probe::NotASocket(file), _) => fail(ClaimErrorKind::NotASocket(file)),
             (Probe::Unclear(Doubt::LayerChanged), _) => fail(ClaimErrorKind::LayerChanged),
             (Probe::Unclear(doubt), _) => Err(ClaimError::new(address, ClaimErrorKind::Unclear)
-                .because(io::Error::other(doubt.to_string()))),
+                .with_source(io::Error::other(doubt.to_string()))),
             (Probe::Unknown(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)), _) => {
                 Err(ClaimError::io(address, errno))
             }
             (Probe::Unknown(errno), _) => {
-                Err(ClaimError::new(address, ClaimErrorKind::Unclear).because(errno))
+                Err(ClaimError::new(address, ClaimErrorKind::Unclear).with_source(errno))
             }
         }
     }

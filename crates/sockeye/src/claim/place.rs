@@ -220,7 +220,7 @@ impl Place {
                 file_system: mounts::file_system_of(&self.directory).map(Into::into),
                 denied: errno == Errno::ACCESS && !self.is_of_the_kernel(),
             };
-            return ClaimError::new(address, kind).because(errno);
+            return ClaimError::new(address, kind).with_source(errno);
         }
         match errno {
             // Moved away since it was opened.
@@ -251,7 +251,7 @@ impl Place {
             }
             _ => ClaimErrorKind::Io,
         };
-        ClaimError::new(address, kind).because(errno)
+        ClaimError::new(address, kind).with_source(errno)
     }
 }
 

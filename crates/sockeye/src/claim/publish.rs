@@ -8,7 +8,7 @@ use rustix::fs::{Mode, RenameFlags, fchmod, renameat_with};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, bind, listen};
 
-use super::access::{mode_error, settle};
+use super::access::{apply_mode_and_owner, mode_error};
 use super::error::{ClaimError, ClaimErrorKind};
 use super::place::{FileIdentity, Place, temporary_base};
 use super::{ClaimOptions, bound};
@@ -32,7 +32,7 @@ pub(super) fn path(
     fchmod(socket, mode).map_err(|errno| mode_error(address, options, errno))?;
     let denied = |errno| match errno {
         Errno::ADDRINUSE | Errno::EXIST => {
-            ClaimError::new(address, ClaimErrorKind::InUse { pid: None }).because(errno)
+            ClaimError::new(address, ClaimErrorKind::InUse { pid: None }).with_source(errno)
         }
         errno => place.cannot_bind(address, errno),
     };
@@ -40,15 +40,16 @@ pub(super) fn path(
         None => {
             let bound = bound::file(address, place, socket, &place.base)?;
             *file = Some(bound);
-            settle(address, options, place, &place.base, bound)?;
+            apply_mode_and_owner(address, options, place, &place.base, bound)?;
         }
         Some(base) => {
             let bound = bound::file(address, place, socket, &base)?;
-            let settled = settle(address, options, place, &base, bound).and_then(|()| {
-                let (from, to) = (&place.directory, &place.base);
-                renameat_with(from, &base, from, to, RenameFlags::NOREPLACE).map_err(denied)
-            });
-            if let Err(error) = settled {
+            let applied =
+                apply_mode_and_owner(address, options, place, &base, bound).and_then(|()| {
+                    let (from, to) = (&place.directory, &place.base);
+                    renameat_with(from, &base, from, to, RenameFlags::NOREPLACE).map_err(denied)
+                });
+            if let Err(error) = applied {
                 let _ = place.unlink(&base, bound);
                 return Err(error);
             }
@@ -110,7 +111,7 @@ pub(super) fn abstract_name(
                 super::Probe::Live { pid } => pid,
                 _ => None,
             };
-            ClaimError::new(address, ClaimErrorKind::InUse { pid }).because(errno)
+            ClaimError::new(address, ClaimErrorKind::InUse { pid }).with_source(errno)
         }
         errno => io(errno),
     })?;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::address::quoted;
 
 /// What to do about a system call that failed.
-pub(crate) fn advice(errno: Option<Errno>) -> &'static str {
+pub(crate) fn hint_for(errno: Option<Errno>) -> &'static str {
     match errno {
         Some(Errno::MFILE) => "allow more open files (ulimit -n)",
         Some(Errno::NFILE) => "the whole system has too many files open",
@@ -24,7 +24,7 @@ pub(crate) fn advice(errno: Option<Errno>) -> &'static str {
 }
 
 /// A file type in words, with its article.
-pub(crate) fn in_words(file: FileType) -> &'static str {
+pub(crate) fn file_type_name(file: FileType) -> &'static str {
     match file {
         FileType::RegularFile => "a regular file",
         FileType::Directory => "a directory",

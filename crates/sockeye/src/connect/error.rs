@@ -11,7 +11,7 @@ use rustix::process::Pid;
 
 use crate::address::{Address, Kind, quoted};
 use crate::adopt::AdoptError;
-use crate::claim::{Doubt, ProcessLink, WORKING_DIRECTORY_REMOVED, advice, in_words};
+use crate::claim::{Doubt, ProcessLink, WORKING_DIRECTORY_REMOVED, file_type_name, hint_for};
 use crate::ids::Shown;
 
 /// Why there is no connection: what was tried, what was found, what to do.
@@ -110,7 +110,7 @@ impl ConnectError {
         }
     }
 
-    pub(super) fn because(mut self, source: impl Into<io::Error>) -> Self {
+    pub(super) fn with_source(mut self, source: impl Into<io::Error>) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -198,7 +198,7 @@ impl fmt::Display for ConnectError {
             ConnectErrorKind::NotASocket(file) => write!(
                 f,
                 "the path is {}, not a socket; give the path of the server's socket",
-                in_words(*file)
+                file_type_name(*file)
             ),
             ConnectErrorKind::WrongKind { actual } => {
                 let wanted = address.kind();
@@ -258,7 +258,7 @@ impl fmt::Display for ConnectError {
             ConnectErrorKind::NotAdopted(error) => write!(f, "{error}"),
             ConnectErrorKind::Io => match &self.source {
                 Some(source) => {
-                    write!(f, "{source}; {}", advice(Errno::from_io_error(source)))
+                    write!(f, "{source}; {}", hint_for(Errno::from_io_error(source)))
                 }
                 None => f.write_str("unknown error"),
             },

@@ -53,7 +53,7 @@ impl ConnectError {
             (Errno::ACCESS | Errno::PERM, _) => ConnectErrorKind::Denied,
             _ => ConnectErrorKind::Io,
         };
-        Self::new(address, kind).because(errno)
+        Self::new(address, kind).with_source(errno)
     }
 }
 

@@ -4,11 +4,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Accepted, Listening};
+use super::{ConnectedSocket, SocketListener};
 use crate::passing::Passing;
 use crate::{spare, sys};
 
-impl<S: Accepted> Listening<S> {
+impl<S: ConnectedSocket> SocketListener<S> {
     /// Whether clients may pass descriptors, as [`ClaimOptions::take_descriptors`] does it for a
     /// socket that is claimed; here it is for all who share the socket.
     ///

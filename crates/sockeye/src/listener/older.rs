@@ -38,7 +38,7 @@ impl Older {
         if self.sockets.len() <= MOST {
             return;
         }
-        let is_idle = |io: &AsyncFd<OwnedFd>| !socket::has_waiting(io.as_fd()).unwrap_or(true);
+        let is_idle = |io: &AsyncFd<OwnedFd>| !socket::is_readable(io.as_fd()).unwrap_or(true);
         if let Some(index) = self.sockets.iter().position(is_idle) {
             let io = self.sockets.remove(index);
             // From here on newcomers are refused, and none is lost with it.
@@ -48,8 +48,8 @@ impl Older {
         }
     }
 
-    pub(super) fn has_waiting(&self) -> bool {
-        let waits = |io: &AsyncFd<OwnedFd>| socket::has_waiting(io.as_fd()).unwrap_or(false);
+    pub(super) fn is_readable(&self) -> bool {
+        let waits = |io: &AsyncFd<OwnedFd>| socket::is_readable(io.as_fd()).unwrap_or(false);
         !self.lock().is_empty() || self.sockets.iter().any(waits)
     }
 

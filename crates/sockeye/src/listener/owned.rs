@@ -5,14 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use tokio::io::Interest;
 
-use super::{Accepted, Listening};
+use super::{ConnectedSocket, SocketListener};
 use crate::claim::{ClaimError, Ownership, Renewed};
 use crate::passing::Intake;
 use crate::peer::Peer;
 use crate::socket;
 use crate::takeover::{Control, Outcome, Succession, TakeoverError};
 
-impl<S: Accepted> Listening<S> {
+impl<S: ConnectedSocket> SocketListener<S> {
     /// Listens with a socket that its owner has passed on, and which is not ours yet.
     pub(crate) fn inherited(
         socket: OwnedFd,

@@ -102,19 +102,15 @@ impl BlockingSeqPacket {
     /// # Errors
     /// [`SendError`]; nothing was sent then.
     pub fn send(&self, record: &[u8]) -> Result<(), SendError> {
-        self.send_with(record, &[])
+        self.send_msg(record, &[])
     }
 
     /// Sends one record and duplicates of `descriptors`.
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then.
-    pub fn send_with(
-        &self,
-        record: &[u8],
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(), SendError> {
-        ancillary::send_with(self, record, descriptors)
+    pub fn send_msg(&self, record: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), SendError> {
+        ancillary::send_msg(self, record, descriptors)
     }
 
     /// Receives one record, and returns its size; `None` at the end of input. Descriptors that come
@@ -124,7 +120,7 @@ impl BlockingSeqPacket {
     /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
     /// without receiving all that was sent to it; what it had sent itself comes after that.
     pub fn recv(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
-        Ok(self.recv_with(buffer)?.map(|received| received.bytes))
+        Ok(self.recv_msg(buffer)?.map(|received| received.bytes))
     }
 
     /// Receives one record with what came along; `None` at the end of input.
@@ -132,8 +128,8 @@ impl BlockingSeqPacket {
     /// # Errors
     /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
     /// without receiving all that was sent to it; what it had sent itself comes after that.
-    pub fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        ancillary::recv_with(self, buffer)
+    pub fn recv_msg(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        ancillary::recv_msg(self, buffer)
     }
 
     /// Half-closes: [`Shutdown::Write`] ends the peer's input, and it can still answer.
@@ -241,12 +237,12 @@ impl BlockingDatagram {
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then.
-    pub fn send_with(
+    pub fn send_msg(
         &self,
         datagram: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        ancillary::send_with(self, datagram, descriptors)
+        ancillary::send_msg(self, datagram, descriptors)
     }
 
     /// Sends a datagram and duplicates of `descriptors` to an address, such as
@@ -254,7 +250,7 @@ impl BlockingDatagram {
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then.
-    pub fn send_to_with(
+    pub fn send_msg_to(
         &self,
         datagram: &[u8],
         descriptors: &[BorrowedFd<'_>],
@@ -273,8 +269,8 @@ impl BlockingDatagram {
     ///
     /// # Errors
     /// [`RecvError`]; a datagram that does not fit is lost.
-    pub fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        ancillary::recv_with(self, buffer)
+    pub fn recv_msg(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        ancillary::recv_msg(self, buffer)
     }
 }
 

@@ -157,7 +157,7 @@ impl Datagram {
     ///
     /// # Cancel safety
     /// A dropped future has sent nothing.
-    pub async fn send_with(
+    pub async fn send_msg(
         &self,
         datagram: &[u8],
         descriptors: &[BorrowedFd<'_>],
@@ -173,7 +173,7 @@ impl Datagram {
     ///
     /// # Cancel safety
     /// A dropped future has sent nothing.
-    pub async fn send_to_with(
+    pub async fn send_msg_to(
         &self,
         datagram: &[u8],
         descriptors: &[BorrowedFd<'_>],
@@ -216,7 +216,7 @@ impl Datagram {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn recv_with(&self, buffer: &mut [u8]) -> Result<Received, RecvError> {
+    pub async fn recv_msg(&self, buffer: &mut [u8]) -> Result<Received, RecvError> {
         loop {
             let mut ready = tokio::select! {
                 biased;
@@ -226,7 +226,7 @@ impl Datagram {
                     continue;
                 }
             };
-            match self.recv_waiting(buffer) {
+            match self.try_recv(buffer) {
                 Err(RecvError::StillClosing) => tokio::time::sleep(UNTIL_ROOM).await,
                 Err(error) => return Err(error),
                 Ok(Some(received)) => return Ok(received),
@@ -242,10 +242,10 @@ impl Datagram {
     ///
     /// # Errors
     /// [`RecvError`]; a datagram that does not fit is lost. [`RecvError::StillClosing`] leaves it in
-    /// the queue, since there is no room for its descriptors; [`Datagram::recv_with`] waits instead.
-    pub fn recv_waiting(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+    /// the queue, since there is no room for its descriptors; [`Datagram::recv_msg`] waits instead.
+    pub fn try_recv(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         self.intake.regulate([self.as_fd()]);
-        let received = match RecvError::apart(self.recv_now(buffer)) {
+        let received = match RecvError::split_would_block(self.recv_now(buffer)) {
             Ok(received) => received?,
             Err(_) => return Ok(None),
         };
@@ -284,16 +284,16 @@ impl Datagram {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn waiting(&self) -> io::Result<()> {
-        socket::waiting(&self.io).await
+    pub async fn readable(&self) -> io::Result<()> {
+        socket::readable(&self.io).await
     }
 
     /// Whether a datagram waits now.
     ///
     /// # Errors
     /// As poll(2).
-    pub fn has_waiting(&self) -> io::Result<bool> {
-        socket::has_waiting(self.as_fd())
+    pub fn is_readable(&self) -> io::Result<bool> {
+        socket::is_readable(self.as_fd())
     }
 
     /// Keeps newcomers out: the socket file goes, and whoever has connected already can send no

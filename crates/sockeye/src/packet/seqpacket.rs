@@ -12,8 +12,8 @@ use super::blocking::BlockingSeqPacket;
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, close_in_background, recv_once, send_once};
-use crate::async_socket::{AsyncSocket, Attempt, Direction};
 use crate::busy_poll::{self, BusyPoll};
+use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::{socket, sys};
@@ -37,7 +37,7 @@ use crate::{socket, sys};
 /// ```
 #[derive(Debug)]
 pub struct SeqPacket {
-    io: AsyncSocket,
+    io: LazyAsyncFd,
     busy: Option<Box<BusyPoll>>,
 }
 
@@ -73,7 +73,7 @@ impl SeqPacket {
 
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
-        let io = AsyncSocket::registered(fd)?;
+        let io = LazyAsyncFd::registered(fd)?;
         Ok(Self { io, busy: None })
     }
 
@@ -81,7 +81,7 @@ impl SeqPacket {
     /// has to be waited for.
     pub(crate) fn from_accepted(fd: OwnedFd, passing: Passing) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
-        let io = AsyncSocket::new(fd, passing);
+        let io = LazyAsyncFd::new(fd, passing);
         Ok(Self { io, busy: None })
     }
 
@@ -111,7 +111,7 @@ impl SeqPacket {
     /// # Cancel safety
     /// A dropped future has sent nothing.
     pub async fn send(&self, record: &[u8]) -> Result<(), SendError> {
-        self.send_with(record, &[]).await
+        self.send_msg(record, &[]).await
     }
 
     /// Sends one record and duplicates of `descriptors`.
@@ -121,13 +121,13 @@ impl SeqPacket {
     ///
     /// # Cancel safety
     /// A dropped future has sent nothing.
-    pub async fn send_with(
+    pub async fn send_msg(
         &self,
         record: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         let send = |fd: BorrowedFd<'_>| {
-            SendError::apart(send_once(
+            SendError::split_would_block(send_once(
                 fd,
                 record,
                 descriptors,
@@ -149,7 +149,7 @@ impl SeqPacket {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
-        let received = self.recv_with(buffer).await?;
+        let received = self.recv_msg(buffer).await?;
         Ok(received.map(|received| {
             close_in_background(received.descriptors);
             received.bytes
@@ -164,21 +164,23 @@ impl SeqPacket {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn recv_with(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+    pub async fn recv_msg(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let passing = self.io.passing();
-        let receive = |fd: BorrowedFd<'_>| RecvError::apart(receive(fd, buffer, passing));
+        let receive =
+            |fd: BorrowedFd<'_>| RecvError::split_would_block(receive(fd, buffer, passing));
         self.io.io(Interest::READABLE, receive).await?
     }
 
-    pub(crate) fn poll_recv_with(
+    pub(crate) fn poll_recv_msg(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
         let Self { io, busy } = self;
         let passing = io.passing();
-        let mut receive =
-            |fd: BorrowedFd<'_>| RecvError::apart(receive(fd, buffer, passing)).map(Attempt::some);
+        let mut receive = |fd: BorrowedFd<'_>| {
+            RecvError::split_would_block(receive(fd, buffer, passing)).map(ReadOutcome::some)
+        };
         if let Some(done) = busy_poll::poll(busy, cx, &mut || receive(io.as_fd())) {
             return done.map(|done| done?.result);
         }
@@ -207,16 +209,16 @@ impl SeqPacket {
         self.busy = Some(Box::new(busy));
     }
 
-    /// As [`SeqPacket::recv_with`], but polls before sleeping, if [`SeqPacket::set_busy_poll`] has
+    /// As [`SeqPacket::recv_msg`], but polls before sleeping, if [`SeqPacket::set_busy_poll`] has
     /// asked for it. Only one task at a time can wait like this.
     ///
     /// # Errors
-    /// As [`SeqPacket::recv_with`].
+    /// As [`SeqPacket::recv_msg`].
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv_polling(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        poll_fn(|cx| self.poll_recv_with(cx, buffer)).await
+        poll_fn(|cx| self.poll_recv_msg(cx, buffer)).await
     }
 
     /// Half-closes: [`Shutdown::Write`] ends the peer's input, and it can still answer.

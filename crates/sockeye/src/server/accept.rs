@@ -13,11 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use super::counters::{ConnectionGuard, Counters, State};
 use super::log::{self, Throttle};
-use super::tally::{Entered, State, Tally};
 use super::{Authorize, Server, Timeouts};
 use crate::busy_poll::BusyPoll;
-use crate::listener::{Accepted, Listening};
+use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -28,15 +28,15 @@ const ADOPTED_BACKLOG: usize = 4096;
 
 /// Where connections of one server come in.
 pub(super) struct Acceptor<S> {
-    listener: Listening<S>,
-    tally: Arc<Tally>,
+    listener: SocketListener<S>,
+    counters: Arc<Counters>,
     permits: Option<Arc<Semaphore>>,
     max_per_uid: Option<usize>,
     authorize: Option<Arc<Authorize>>,
     timeouts: Timeouts,
     /// Cloned for each connection.
     busy_poll: Option<BusyPoll>,
-    shortage: Option<Shortage>,
+    backoff: Option<AcceptBackoff>,
     /// Whether the last connection had to be waited for.
     has_waited: bool,
     throttles: Throttles,
@@ -53,7 +53,7 @@ pub(super) enum Next<S: AsFd> {
 }
 
 /// Descriptors or memory ran out while this many connections were open.
-struct Shortage {
+struct AcceptBackoff {
     open: usize,
     since: Instant,
     pause: Duration,
@@ -62,27 +62,31 @@ struct Shortage {
 #[derive(Default)]
 struct Throttles {
     connection: Throttle,
-    shortage: Throttle,
+    backoff: Throttle,
     not_allowed: Throttle,
     too_many: Throttle,
 }
 
 /// What a failed accept(2) means for the next one.
 #[derive(Debug, PartialEq, Eq)]
-enum Failure {
+enum AcceptFailure {
     /// Of that connection only.
     Connection,
     /// Of the process or the system: it passes when something is freed.
-    Shortage,
+    OutOfResources,
     /// For good.
     Fatal,
 }
 
-impl<S: Accepted> Acceptor<S> {
-    pub(super) fn new(server: &Server, tally: &Arc<Tally>, listener: Listening<S>) -> Self {
+impl<S: ConnectedSocket> Acceptor<S> {
+    pub(super) fn new(
+        server: &Server,
+        counters: &Arc<Counters>,
+        listener: SocketListener<S>,
+    ) -> Self {
         let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self {
-            tally: Arc::clone(tally),
+            counters: Arc::clone(counters),
             permits: server.max_connections.map(permits),
             max_per_uid: server.max_per_uid,
             authorize: server.authorize.clone(),
@@ -91,7 +95,7 @@ impl<S: Accepted> Acceptor<S> {
                 let workers = tokio::runtime::Handle::current().metrics().num_workers();
                 BusyPoll::shared(server.busy_poll, workers)
             }),
-            shortage: None,
+            backoff: None,
             has_waited: false,
             throttles: Throttles::default(),
             waiting_at_most: match listener.is_ours() {
@@ -105,7 +109,7 @@ impl<S: Accepted> Acceptor<S> {
     /// Waits for a permit and then for a connection. An error ends the server.
     pub(super) async fn next(&mut self) -> io::Result<Next<S>> {
         let permit = self.permit().await;
-        self.relief().await;
+        self.wait_out_backoff().await;
         self.has_waited = false;
         let accepted = {
             let mut accept = pin!(self.listener.accept());
@@ -118,13 +122,13 @@ impl<S: Accepted> Acceptor<S> {
         };
         match accepted {
             Ok(stream) => {
-                let mut entered = Entered::new(&self.tally);
-                entered.permit = permit;
-                Ok(self.enter(stream, entered))
+                let mut guard = ConnectionGuard::new(&self.counters);
+                guard.permit = permit;
+                Ok(self.enter(stream, guard))
             }
             Err(error) if self.was_shut_down_by_others(&error) => Ok(Next::Ended),
             Err(error) => match self.failed(&error) {
-                Failure::Fatal => Err(error),
+                AcceptFailure::Fatal => Err(error),
                 _ => Ok(Next::Again),
             },
         }
@@ -144,18 +148,18 @@ impl<S: Accepted> Acceptor<S> {
         tokio::task::coop::consume_budget().await;
         let is_ours = self.listener.is_ours();
         let early = if is_ours { None } else { self.permit().await };
-        self.relief().await;
-        match self.listener.accept_waiting() {
+        self.wait_out_backoff().await;
+        match self.listener.try_accept() {
             Ok(Some(stream)) => {
-                let mut entered = Entered::new(&self.tally);
+                let mut guard = ConnectionGuard::new(&self.counters);
                 // If the time is over while it waits here.
-                entered.state = State::Broken;
-                entered.permit = if is_ours { self.permit().await } else { early };
-                Some(self.enter(stream, entered))
+                guard.state = State::Broken;
+                guard.permit = if is_ours { self.permit().await } else { early };
+                Some(self.enter(stream, guard))
             }
             Ok(None) => None,
             Err(error) => match self.failed(&error) {
-                Failure::Fatal => None,
+                AcceptFailure::Fatal => None,
                 _ => Some(Next::Again),
             },
         }
@@ -171,31 +175,31 @@ impl<S: Accepted> Acceptor<S> {
             log::cannot_clean_up(&error);
         }
         while self.listener.is_ours()
-            && let Ok(Some(stream)) = self.listener.accept_waiting()
+            && let Ok(Some(stream)) = self.listener.try_accept()
         {
-            Entered::new(&self.tally).state = State::Refused;
+            ConnectionGuard::new(&self.counters).state = State::Refused;
             drop(stream);
         }
     }
 
-    pub(super) fn tally(&self) -> &Arc<Tally> {
-        &self.tally
+    pub(super) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
-    pub(super) fn listener(&mut self) -> &mut Listening<S> {
+    pub(super) fn listener(&mut self) -> &mut SocketListener<S> {
         &mut self.listener
     }
 
     /// Counts what is still in the backlog, which is about to be closed. That of an adopted listener
     /// may be served by its other owners.
     pub(super) fn abort_waiting(&mut self) {
-        while self.listener.is_ours() || self.listener.has_older_waiting() {
-            match self.listener.accept_waiting() {
-                Ok(Some(_)) => self.tally.abort(),
+        while self.listener.is_ours() || self.listener.has_older_readable() {
+            match self.listener.try_accept() {
+                Ok(Some(_)) => self.counters.abort(),
                 Ok(None) => break,
                 Err(_) => {
                     // How many more there are cannot be told, but there is one.
-                    self.tally.abort();
+                    self.counters.abort();
                     break;
                 }
             }
@@ -208,17 +212,17 @@ impl<S: Accepted> Acceptor<S> {
         permits.acquire_owned().await.ok()
     }
 
-    /// After a shortage, waits for a connection to close or for the pause to pass.
-    async fn relief(&self) {
-        let Some(shortage) = &self.shortage else {
+    /// After a backoff, waits for a connection to close or for the pause to pass.
+    async fn wait_out_backoff(&self) {
+        let Some(backoff) = &self.backoff else {
             return;
         };
-        let pause = tokio::time::sleep_until(shortage.since + shortage.pause);
+        let pause = tokio::time::sleep_until(backoff.since + backoff.pause);
         tokio::pin!(pause);
         // With as many open as when it failed, another attempt would only fail again.
-        while self.tally.open() >= shortage.open {
+        while self.counters.open() >= backoff.open {
             tokio::select! {
-                () = self.tally.one_closed() => {}
+                () = self.counters.one_closed() => {}
                 () = &mut pause => break,
             }
         }
@@ -229,57 +233,57 @@ impl<S: Accepted> Acceptor<S> {
         !self.listener.is_ours() && Errno::from_io_error(error) == Some(Errno::INVAL)
     }
 
-    fn failed(&mut self, error: &io::Error) -> Failure {
+    fn failed(&mut self, error: &io::Error) -> AcceptFailure {
         let failure = classify(error);
-        self.tally.accept_error();
+        self.counters.accept_error();
         match failure {
-            Failure::Connection => {
+            AcceptFailure::Connection => {
                 let advice = "the client has gone";
                 log::accept_failed(&mut self.throttles.connection, error, advice);
             }
-            Failure::Shortage => {
-                let pause = match &self.shortage {
-                    Some(shortage) => (shortage.pause * 2).min(LONGEST_PAUSE),
+            AcceptFailure::OutOfResources => {
+                let pause = match &self.backoff {
+                    Some(backoff) => (backoff.pause * 2).min(LONGEST_PAUSE),
                     None => FIRST_PAUSE,
                 };
-                let open = self.tally.open();
+                let open = self.counters.open();
                 let since = Instant::now();
-                self.shortage = Some(Shortage { open, since, pause });
+                self.backoff = Some(AcceptBackoff { open, since, pause });
                 let advice = "waiting for a connection to close; raise the limit (ulimit -n) or set a maximum of connections";
-                log::accept_failed(&mut self.throttles.shortage, error, advice);
+                log::accept_failed(&mut self.throttles.backoff, error, advice);
             }
-            Failure::Fatal => {}
+            AcceptFailure::Fatal => {}
         }
         failure
     }
 
     /// Lets a connection in, or closes it without a word.
-    fn enter(&mut self, mut stream: S, mut entered: Entered) -> Next<S> {
+    fn enter(&mut self, mut stream: S, mut guard: ConnectionGuard) -> Next<S> {
         if self
-            .shortage
+            .backoff
             .as_ref()
-            .is_some_and(|shortage| self.tally.open() > shortage.open)
+            .is_some_and(|backoff| self.counters.open() > backoff.open)
         {
-            self.shortage = None;
+            self.backoff = None;
         }
         if self.max_per_uid.is_some() || self.authorize.is_some() {
             let peer = Peer::of(&stream);
-            if !self.admits(stream.as_fd(), peer.as_ref().ok(), &mut entered) {
-                entered.state = State::Refused;
+            if !self.admits(stream.as_fd(), peer.as_ref().ok(), &mut guard) {
+                guard.state = State::Refused;
                 return Next::Again;
             }
         }
         if let Some(busy) = &self.busy_poll {
             stream.poll_busily(busy.clone());
         }
-        Next::Connection(Connection::new(stream, self.timeouts, entered))
+        Next::Connection(Connection::new(stream, self.timeouts, guard))
     }
 
     fn admits(
         &mut self,
         socket: BorrowedFd<'_>,
         peer: Option<&Peer>,
-        entered: &mut Entered,
+        guard: &mut ConnectionGuard,
     ) -> bool {
         let Some(peer) = peer else {
             let why = "its credentials are not known";
@@ -293,7 +297,7 @@ impl<S: Accepted> Acceptor<S> {
             return false;
         }
         if let Some(most) = self.max_per_uid
-            && !entered.within(peer.uid(), most)
+            && !guard.within(peer.uid(), most)
         {
             let why = "its user has as many connections as it may";
             log::refused(&mut self.throttles.too_many, Some(*peer), why);
@@ -304,14 +308,16 @@ impl<S: Accepted> Acceptor<S> {
 }
 
 /// accept(2) lists the errors; a UNIX socket knows few of them.
-fn classify(error: &io::Error) -> Failure {
+fn classify(error: &io::Error) -> AcceptFailure {
     match Errno::from_io_error(error) {
-        Some(Errno::CONNABORTED | Errno::INTR | Errno::PERM | Errno::PROTO) => Failure::Connection,
+        Some(Errno::CONNABORTED | Errno::INTR | Errno::PERM | Errno::PROTO) => {
+            AcceptFailure::Connection
+        }
         Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
-            Failure::Fatal
+            AcceptFailure::Fatal
         }
         // EMFILE, ENFILE, ENOBUFS, ENOMEM, and what nobody knows: not without a pause.
-        _ => Failure::Shortage,
+        _ => AcceptFailure::OutOfResources,
     }
 }
 
@@ -323,13 +329,13 @@ mod tests {
     fn errors_are_told_apart() {
         let of = |errno: Errno| classify(&errno.into());
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
-            assert_eq!(of(errno), Failure::Shortage);
+            assert_eq!(of(errno), AcceptFailure::OutOfResources);
         }
         for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
-            assert_eq!(of(errno), Failure::Fatal);
+            assert_eq!(of(errno), AcceptFailure::Fatal);
         }
         for errno in [Errno::CONNABORTED, Errno::INTR] {
-            assert_eq!(of(errno), Failure::Connection);
+            assert_eq!(of(errno), AcceptFailure::Connection);
         }
     }
 }

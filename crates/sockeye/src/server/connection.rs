@@ -14,12 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
-use super::signal::Signal;
-use super::tally::{Entered, State};
-use super::timeouts::{Timeouts, Watch, watched};
+use super::counters::{ConnectionGuard, State};
+use super::latch::LatchWaiter;
+use super::timeouts::{Deadlines, Timeouts, enforce_deadlines};
 use crate::ancillary::{Received, RecvError, SendError, pass_descriptors};
-use crate::async_socket::{Attempt, Direction};
-use crate::listener::Accepted;
+use crate::lazy_async_fd::{Direction, ReadOutcome};
+use crate::listener::ConnectedSocket;
 use crate::packet::SeqPacket;
 use crate::passing::Passing;
 use crate::peer::Peer;
@@ -31,15 +31,17 @@ use crate::stream::Stream;
 #[derive(Debug)]
 pub struct Connection<S: AsFd = Stream> {
     // Dropped in this order: the descriptor is free before the place is.
-    /// There until it is dropped or taken apart, as `entered` is.
+    /// There until it is dropped or taken apart, as `guard` is.
     socket: Option<S>,
-    watch: Option<Box<Watch>>,
-    entered: Option<Entered>,
+    deadlines: Option<Box<Deadlines>>,
+    guard: Option<ConnectionGuard>,
 }
 
 /// A connection's place in the limits and in the report, held until it is dropped.
 #[derive(Debug)]
-pub struct Slot(#[expect(dead_code, reason = "what it does it does when it is dropped")] Entered);
+pub struct Slot(
+    #[expect(dead_code, reason = "what it does it does when it is dropped")] ConnectionGuard,
+);
 
 const TAKEN: &str = "only a drop and into_parts take it";
 
@@ -58,16 +60,16 @@ impl<S: AsFd> Connection<S> {
         }
     }
 
-    fn entered(&self) -> &Entered {
-        match &self.entered {
-            Some(entered) => entered,
+    fn guard(&self) -> &ConnectionGuard {
+        match &self.guard {
+            Some(guard) => guard,
             None => unreachable!("{TAKEN}"),
         }
     }
 
-    fn entered_mut(&mut self) -> &mut Entered {
-        match &mut self.entered {
-            Some(entered) => entered,
+    fn guard_mut(&mut self) -> &mut ConnectionGuard {
+        match &mut self.guard {
+            Some(guard) => guard,
             None => unreachable!("{TAKEN}"),
         }
     }
@@ -75,20 +77,20 @@ impl<S: AsFd> Connection<S> {
 
 impl<S: AsFd> Drop for Connection<S> {
     fn drop(&mut self) {
-        if let (Some(socket), Some(entered)) = (&self.socket, &mut self.entered) {
-            let over = self.watch.as_ref().and_then(|watch| watch.over);
-            entered.look_at(socket.as_fd(), over);
+        if let (Some(socket), Some(guard)) = (&self.socket, &mut self.guard) {
+            let over = self.deadlines.as_ref().and_then(|deadlines| deadlines.over);
+            guard.look_at(socket.as_fd(), over);
         }
     }
 }
 
-impl<S: Accepted> Connection<S> {
-    pub(super) fn new(socket: S, timeouts: Timeouts, mut entered: Entered) -> Self {
-        entered.state = State::Busy;
+impl<S: ConnectedSocket> Connection<S> {
+    pub(super) fn new(socket: S, timeouts: Timeouts, mut guard: ConnectionGuard) -> Self {
+        guard.state = State::Busy;
         Self {
             socket: Some(socket),
-            watch: Watch::new(timeouts),
-            entered: Some(entered),
+            deadlines: Deadlines::new(timeouts),
+            guard: Some(guard),
         }
     }
 
@@ -102,16 +104,16 @@ impl<S: Accepted> Connection<S> {
 
     /// Cancelled when the server begins to shut down: finish what is begun, then return.
     #[must_use]
-    pub fn shutdown(&self) -> CancellationToken {
+    pub fn shutdown_token(&self) -> CancellationToken {
         // A child: cancelling it must not look like a shutdown to other connections.
-        self.entered().tally().drain.token().child_token()
+        self.guard().counters().drain.token().child_token()
     }
 
     /// Tells the server whether nothing is under way. A connection that is dropped in a drain while it
     /// is idle counts as drained, not as aborted, unless there is something in it that was not
     /// received. After [`set_broken`](Self::set_broken) this changes nothing.
     pub fn set_idle(&mut self, idle: bool) {
-        let state = &mut self.entered_mut().state;
+        let state = &mut self.guard_mut().state;
         *state = match (*state, idle) {
             (State::Broken, _) => State::Broken,
             (_, true) => State::Idle,
@@ -124,27 +126,27 @@ impl<S: Accepted> Connection<S> {
     /// not. [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo())
     /// do so where a limit of the server has ended it.
     pub fn set_broken(&mut self) {
-        self.entered_mut().state = State::Broken;
+        self.guard_mut().state = State::Broken;
     }
 
     pub(super) fn budget(&self) -> &Arc<Budget> {
-        &self.entered().tally().budget
+        &self.guard().counters().budget
     }
 
     /// How long a message may take from its first byte on.
     pub(super) fn message_timeout(&self) -> Option<Duration> {
-        self.entered().tally().message_timeout
+        self.guard().counters().message_timeout
     }
 
-    pub(super) fn drain_signal(&self) -> Signal {
-        Signal::new(&self.entered().tally().drain)
+    pub(super) fn drain_signal(&self) -> LatchWaiter {
+        LatchWaiter::new(&self.guard().counters().drain)
     }
 
     /// Cancelled when the time for draining is over: end what is begun, within the time of
     /// [`Server::grace`](super::Server::grace).
     #[must_use]
-    pub fn cut_off(&self) -> CancellationToken {
-        self.entered().tally().cut.token().child_token()
+    pub fn abort_token(&self) -> CancellationToken {
+        self.guard().counters().cut.token().child_token()
     }
 
     /// Takes the socket out, without the server's timeouts: it can be closed, or handed to another
@@ -153,8 +155,8 @@ impl<S: Accepted> Connection<S> {
     pub fn into_parts(mut self) -> (S, Slot) {
         // Nothing that somebody else may still receive is refused when it is closed here.
         self.socket_mut().set_passing(Passing::Plain);
-        match (self.socket.take(), self.entered.take()) {
-            (Some(socket), Some(entered)) => (socket, Slot(entered)),
+        match (self.socket.take(), self.guard.take()) {
+            (Some(socket), Some(guard)) => (socket, Slot(guard)),
             _ => unreachable!("{TAKEN}"),
         }
     }
@@ -175,18 +177,18 @@ impl<S: Accepted> Connection<S> {
     }
 
     fn moved(&mut self, direction: Direction) {
-        if let Some(watch) = &mut self.watch {
-            watch.moved(direction);
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.moved(direction);
         }
     }
 
-    fn watched<T>(
+    fn enforce_deadlines<T>(
         &mut self,
         cx: &mut Context<'_>,
         direction: Direction,
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        watched(&mut self.watch, cx, direction, result)
+        enforce_deadlines(&mut self.deadlines, cx, direction, result)
     }
 }
 
@@ -194,10 +196,10 @@ impl Connection {
     pub(super) fn poll_receive<T>(
         &mut self,
         cx: &mut Context<'_>,
-        receive: impl FnMut(BorrowedFd<'_>) -> io::Result<Attempt<T>>,
+        receive: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
         let received = self.socket_mut().poll_receive(cx, receive);
-        self.watched(cx, Direction::Read, received)
+        self.enforce_deadlines(cx, Direction::Read, received)
     }
 
     /// Sends what there is room for, asking the kernel and not the runtime.
@@ -210,24 +212,24 @@ impl Connection {
 }
 
 impl Connection<SeqPacket> {
-    /// Receives one record with what came along, as [`SeqPacket::recv_with`] does.
+    /// Receives one record with what came along, as [`SeqPacket::recv_msg`] does.
     ///
     /// # Errors
     /// [`RecvError`], and [`io::ErrorKind::TimedOut`] where one of the server's timeouts has passed.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn recv_with(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        poll_fn(|cx| self.poll_recv_with(cx, buffer)).await
+    pub async fn recv_msg(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+        poll_fn(|cx| self.poll_recv_msg(cx, buffer)).await
     }
 
-    pub(super) fn poll_recv_with(
+    pub(super) fn poll_recv_msg(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
-        let received = self.socket_mut().poll_recv_with(cx, buffer).map(Ok);
-        self.watched(cx, Direction::Read, received)
+        let received = self.socket_mut().poll_recv_msg(cx, buffer).map(Ok);
+        self.enforce_deadlines(cx, Direction::Read, received)
             .map(|received| received?)
     }
 
@@ -239,19 +241,21 @@ impl Connection<SeqPacket> {
     ///
     /// # Cancel safety
     /// A dropped future has sent nothing.
-    pub async fn send_with(
+    pub async fn send_msg(
         &mut self,
         record: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        let Self { socket, watch, .. } = self;
+        let Self {
+            socket, deadlines, ..
+        } = self;
         let Some(socket) = socket else {
             unreachable!("{TAKEN}")
         };
-        let mut sent = pin!(socket.send_with(record, descriptors));
+        let mut sent = pin!(socket.send_msg(record, descriptors));
         poll_fn(|cx| {
             let sent = sent.as_mut().poll(cx).map(Ok);
-            watched(watch, cx, Direction::Write, sent).map(|sent| sent?)
+            enforce_deadlines(deadlines, cx, Direction::Write, sent).map(|sent| sent?)
         })
         .await
     }
@@ -270,7 +274,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(self.socket_mut()).poll_read(cx, buffer);
-        self.watched(cx, Direction::Read, read)
+        self.enforce_deadlines(cx, Direction::Read, read)
     }
 }
 
@@ -281,7 +285,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(self.socket_mut()).poll_write(cx, bytes);
-        self.watched(cx, Direction::Write, written)
+        self.enforce_deadlines(cx, Direction::Write, written)
     }
 
     fn poll_write_vectored(
@@ -290,7 +294,7 @@ impl AsyncWrite for Connection {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(self.socket_mut()).poll_write_vectored(cx, slices);
-        self.watched(cx, Direction::Write, written)
+        self.enforce_deadlines(cx, Direction::Write, written)
     }
 
     fn is_write_vectored(&self) -> bool {

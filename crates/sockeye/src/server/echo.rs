@@ -13,9 +13,9 @@ use tokio::io::AsyncWrite;
 
 use super::budget::{Amount, Hold};
 use super::connection::Connection;
-use super::ending::{Due, Ending};
+use super::connection_drain::{ConnectionDrain, Due};
 use super::scratch;
-use crate::async_socket::Attempt;
+use crate::lazy_async_fd::ReadOutcome;
 use crate::passing::Passing;
 use crate::stream;
 
@@ -44,7 +44,7 @@ use crate::stream;
 /// None: what was read may not have been sent.
 pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>> + Send {
     connection.set_idle(true);
-    let mut ending = Ending::new(connection.drain_signal());
+    let mut drain = ConnectionDrain::new(connection.drain_signal());
     // What the peer, which is slow, has not taken yet.
     let mut rest = BytesMut::new();
     // Where that is left while it waits.
@@ -71,9 +71,9 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
             }
             let passing = connection.socket().passing();
             match connection.poll_receive(cx, |fd| pass_back(fd, passing)) {
-                Poll::Ready(Ok(Back::All)) => ending.came(),
+                Poll::Ready(Ok(Back::All)) => drain.came(),
                 Poll::Ready(Ok(Back::Part(some))) => {
-                    ending.came();
+                    drain.came();
                     rest = some?;
                     connection.set_idle(false);
                 }
@@ -83,8 +83,8 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => match ready!(ending.poll_due(cx, connection.as_fd()))? {
-                    Due::Close => ending.close_to_peer(connection.as_fd())?,
+                Poll::Pending => match ready!(drain.poll_due(cx, connection.as_fd()))? {
+                    Due::Close => drain.close_to_peer(connection.as_fd())?,
                     Due::LookAgain => connection.socket().look_again(),
                 },
             }
@@ -130,19 +130,19 @@ enum Back {
 /// behind bytes that descriptors came with. Nothing is forgotten there, for each read is answered, and
 /// when the peer takes the answer, that we can write again is an edge of epoll(7), which tells of all
 /// that there is, what can be read as well.
-fn pass_back(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<Attempt<Back>> {
+fn pass_back(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<ReadOutcome<Back>> {
     let mut buffer = scratch::take(scratch::SIZE);
     let attempt = if passing == Passing::Plain {
         let received = recv(fd, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT);
         received
             .map_err(io::Error::from)
-            .map(|((bytes, room), _)| Attempt {
+            .map(|((bytes, room), _)| ReadOutcome {
                 is_all: !bytes.is_empty() && !room.is_empty(),
                 result: send_back(fd, bytes),
             })
     } else {
         let received = stream::recv(fd, &mut (&mut buffer).limit(scratch::SIZE), passing);
-        received.map(|received| Attempt {
+        received.map(|received| ReadOutcome {
             is_all: received.is_all,
             result: send_back(fd, &buffer),
         })

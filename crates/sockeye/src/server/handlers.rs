@@ -15,8 +15,8 @@ use tokio::task::coop;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::connection::Connection;
-use super::signal::Signal;
-use super::tally::Tally;
+use super::counters::Counters;
+use super::latch::LatchWaiter;
 
 /// Where there are several threads each handler is a task. On a single one handlers take turns
 /// anyway, and all of them are one task: a task of its own takes 220 bytes more for each connection.
@@ -43,16 +43,16 @@ impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
         &self,
         handler: impl Fn(Connection<S>) -> F,
         connection: Connection<S>,
-        tally: &Arc<Tally>,
+        counters: &Arc<Counters>,
     ) {
         // This is about what runs before its first await.
         let Ok(handler) = catch_unwind(AssertUnwindSafe(|| handler(connection))) else {
             return;
         };
         let handler = UntilCut {
-            dropped: Signal::new(&tally.dropped),
+            dropped: LatchWaiter::new(&counters.dropped),
             handler,
-            running: tally.running(),
+            running: counters.running(),
         };
         match self {
             Self::Tasks => drop(tokio::spawn(handler)),
@@ -92,7 +92,7 @@ pin_project_lite::pin_project! {
     /// A handler that is dropped when the drain is cut off. Not an async block: that would hold the
     /// handler twice, as what it captures and as what it pins, in every connection.
     pub(super) struct UntilCut<F> {
-        dropped: Signal,
+        dropped: LatchWaiter,
         #[pin]
         handler: F,
         // A handler may have work left when its connection has closed.

@@ -14,11 +14,11 @@ use super::log::{self, Throttle};
 use super::renewal::Renewal;
 use super::stop::Stop;
 use crate::claim::{FileAccess, Ownership};
-use crate::listener::{Accepted, Listening};
+use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
 use crate::takeover::{Control, Request};
 
-pub(super) struct Entrance<S: Accepted> {
+pub(super) struct Entrance<S: ConnectedSocket> {
     // Dropped in this order: successors hear of our end after the files have gone.
     acceptor: Acceptor<S>,
     control: Option<Control>,
@@ -41,7 +41,7 @@ enum Step<S: AsFd> {
     HandedOver(Peer),
 }
 
-impl<S: Accepted> Entrance<S> {
+impl<S: ConnectedSocket> Entrance<S> {
     pub(super) fn new(server: &Server, mut acceptor: Acceptor<S>) -> Self {
         let mut entrance = Self {
             control: control_of(acceptor.listener()),
@@ -70,11 +70,11 @@ impl<S: Accepted> Entrance<S> {
         begin_drain: impl Fn(),
         handle: &mut impl FnMut(Connection<S>),
     ) -> io::Result<Option<Peer>> {
-        let tally = Arc::clone(self.acceptor.tally());
+        let counters = Arc::clone(self.acceptor.counters());
         loop {
             let step = tokio::select! {
                 biased;
-                () = tally.all_closed(), if self.has_accepted_once => return Ok(None),
+                () = counters.all_closed(), if self.has_accepted_once => return Ok(None),
                 () = &mut shutdown, if !stop.has_begun() => {
                     stop.begin();
                     begin_drain();
@@ -112,7 +112,7 @@ impl<S: Accepted> Entrance<S> {
     /// Keeps newcomers out, if the listener is still ours. Successors that wait hear of it then.
     ///
     /// # Errors
-    /// As [`Listening::refuse_newcomers`].
+    /// As [`SocketListener::refuse_newcomers`].
     pub(super) fn close(&mut self) -> io::Result<()> {
         let refused = self.acceptor.refuse_newcomers();
         self.control = None;
@@ -126,7 +126,7 @@ impl<S: Accepted> Entrance<S> {
         handle: &mut impl FnMut(Connection<S>),
     ) -> bool {
         while !self.has_accepted_once
-            && (!self.is_handed_over || self.acceptor.listener().has_older_waiting())
+            && (!self.is_handed_over || self.acceptor.listener().has_older_readable())
         {
             tokio::select! {
                 biased;
@@ -246,13 +246,13 @@ impl<S: Accepted> Entrance<S> {
     }
 }
 
-impl<S: Accepted> Drop for Entrance<S> {
+impl<S: ConnectedSocket> Drop for Entrance<S> {
     fn drop(&mut self) {
         let _ = self.revoke();
     }
 }
 
-fn control_of<S: Accepted>(listener: &Listening<S>) -> Option<Control> {
+fn control_of<S: ConnectedSocket>(listener: &SocketListener<S>) -> Option<Control> {
     let control = listener.control().unwrap_or_else(|error| {
         log::no_takeover(&error);
         None

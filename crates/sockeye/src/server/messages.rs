@@ -17,11 +17,11 @@ use tokio_util::codec::Decoder;
 
 use super::budget::Hold;
 use super::connection::Connection;
-use super::ending::{Due, Ending, Progress};
+use super::connection_drain::{ConnectionDrain, Due, Progress};
 use super::limits::is_our_loss;
 use super::scratch;
-use crate::async_socket::Attempt;
 use crate::framing::{Codec, Framing, FramingError, Message};
+use crate::lazy_async_fd::ReadOutcome;
 use crate::passing::Passing;
 use crate::stream;
 use arrivals::Arrivals;
@@ -63,7 +63,7 @@ pub struct Messages {
     /// When the message that has begun must have come, once it is waited for.
     deadline: Option<Pin<Box<Sleep>>>,
     read_size: usize,
-    ending: Ending,
+    drain: ConnectionDrain,
     takes_descriptors: bool,
     /// Those that have come. Few connections ever have any.
     arrivals: Option<Box<Arrivals>>,
@@ -77,11 +77,11 @@ fn receive(
     limit: usize,
     passing: Passing,
     arrivals: Option<&mut Option<Box<Arrivals>>>,
-) -> io::Result<Attempt<usize>> {
+) -> io::Result<ReadOutcome<usize>> {
     let Some(arrivals) = arrivals else {
         return stream::recv(fd, &mut buffer.limit(limit), passing);
     };
-    let Attempt { result, is_all } = stream::recv_with(fd, buffer, limit, passing)?;
+    let ReadOutcome { result, is_all } = stream::recv_msg(fd, buffer, limit, passing)?;
     let received = result?;
     let count = received.as_ref().map_or(0, |received| received.bytes);
     let descriptors = received.map_or_else(Vec::new, |received| received.descriptors);
@@ -89,7 +89,7 @@ fn receive(
         let arrivals = arrivals.get_or_insert_default();
         arrivals.waiting.push((buffer.len(), descriptors));
     }
-    Ok(Attempt {
+    Ok(ReadOutcome {
         result: count,
         is_all,
     })
@@ -107,7 +107,7 @@ impl Messages {
     pub fn new(mut connection: Connection, framing: Framing, limit: usize) -> Self {
         connection.set_idle(true);
         Self {
-            ending: Ending::new(connection.drain_signal()),
+            drain: ConnectionDrain::new(connection.drain_signal()),
             connection,
             codec: Codec::new(framing, limit),
             buffer: BytesMut::new(),
@@ -127,10 +127,10 @@ impl Messages {
 
     /// Takes the descriptors that come along, for [`Messages::descriptors`]; otherwise they are
     /// closed. What the client passes before this call has to be let in by the listener
-    /// ([`ClaimOptions::take_descriptors`], [`Listening::take_descriptors`]), or is refused.
+    /// ([`ClaimOptions::take_descriptors`], [`SocketListener::take_descriptors`]), or is refused.
     ///
     /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
-    /// [`Listening::take_descriptors`]: crate::listener::Listening::take_descriptors
+    /// [`SocketListener::take_descriptors`]: crate::listener::SocketListener::take_descriptors
     #[must_use]
     pub fn take_descriptors(mut self) -> Self {
         self.takes_descriptors = true;
@@ -182,7 +182,7 @@ impl Messages {
                 }
             }
             self.keep_the_rest();
-            if self.ending.progress() == Progress::Ended {
+            if self.drain.progress() == Progress::Ended {
                 return Ok(None);
             }
             self.connection.set_idle(self.buffer.is_empty());
@@ -195,9 +195,9 @@ impl Messages {
                 Event::Read(_) => {
                     has_read = true;
                     self.connection.set_idle(false);
-                    self.ending.came();
+                    self.drain.came();
                 }
-                Event::Drain => self.ending.close_to_peer(self.connection.as_fd())?,
+                Event::Drain => self.drain.close_to_peer(self.connection.as_fd())?,
             }
         }
     }
@@ -205,7 +205,7 @@ impl Messages {
     /// The message at the front of the buffer, with what came along, if it is there as a whole.
     fn decode(&mut self) -> Result<Option<Message>, FramingError> {
         let length = self.buffer.len();
-        let message = match self.ending.progress() {
+        let message = match self.drain.progress() {
             Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
             _ => self.codec.decode(&mut self.buffer)?,
         };
@@ -307,7 +307,7 @@ impl Messages {
                 self.leave(cx.waker(), 0)?;
                 return Poll::Pending;
             }
-            match ready!(self.ending.poll_due(cx, self.connection.as_fd()))? {
+            match ready!(self.drain.poll_due(cx, self.connection.as_fd()))? {
                 Due::Close => return Poll::Ready(Ok(Event::Drain)),
                 Due::LookAgain => self.connection.socket().look_again(),
             }
@@ -338,7 +338,7 @@ impl Messages {
                 let mut lent = scratch::take(limit);
                 let received = receive(fd, &mut lent, limit, passing, arrivals.as_deref_mut());
                 match received {
-                    Ok(Attempt { result: 1.., .. }) => {
+                    Ok(ReadOutcome { result: 1.., .. }) => {
                         *buffer = lent;
                         *holds_scratch = true;
                     }
@@ -374,12 +374,12 @@ impl Messages {
     }
 
     fn end(&mut self) {
-        if self.ending.progress() == Progress::Closing && !self.buffer.is_empty() {
+        if self.drain.progress() == Progress::Closing && !self.buffer.is_empty() {
             // A message that began in the moment between the last look and the close.
             self.connection.set_broken();
             self.buffer.clear();
         }
-        self.ending.ended();
+        self.drain.ended();
     }
 }
 

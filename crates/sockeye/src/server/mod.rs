@@ -3,19 +3,19 @@
 mod accept;
 mod budget;
 mod connection;
+mod connection_drain;
+mod counters;
 mod echo;
-mod ending;
 mod handlers;
 mod handover;
+mod latch;
 mod limits;
 mod log;
 mod messages;
 mod records;
 mod renewal;
 mod scratch;
-mod signal;
 mod stop;
-mod tally;
 mod timeouts;
 
 use std::fmt;
@@ -29,26 +29,26 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::{Connection, Slot};
+pub use counters::Report;
 pub use echo::echo;
 pub use limits::LimitError;
 pub use messages::Messages;
 pub use records::{Record, Records};
 pub use renewal::Renew;
-pub use tally::Report;
 
-use crate::listener::{Accepted, Listening};
+use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
 use crate::takeover::TakeoverError;
 use accept::Acceptor;
 use budget::Budget;
+use counters::Counters;
 use handlers::Handlers;
 use handover::Entrance;
 use stop::Stop;
-use tally::Tally;
 use timeouts::Timeouts;
 
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
-type HandedOver = dyn Fn(&Peer) + Send + Sync;
+type OnHandover = dyn Fn(&Peer) + Send + Sync;
 
 /// How long a task that was cut off may take to be dropped before `run` returns without it.
 const REAP: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ const REAP: Duration = Duration::from_secs(1);
 /// };
 /// let report = Server::new()
 ///     .max_connections(1000)
-///     .drain(Duration::from_secs(5))
+///     .drain_timeout(Duration::from_secs(5))
 ///     .run(listener, hello, async { tokio::signal::ctrl_c().await.unwrap_or(()) })
 ///     .await?;
 /// println!("{report}");
@@ -90,10 +90,10 @@ pub struct Server {
     timeouts: Timeouts,
     message_timeout: Option<Duration>,
     busy_poll: Duration,
-    drain: Duration,
-    grace: Duration,
-    cut_off: CancellationToken,
-    handed_over: Option<Arc<HandedOver>>,
+    drain_timeout: Duration,
+    abort_grace: Duration,
+    abort: CancellationToken,
+    on_handover: Option<Arc<OnHandover>>,
     renew: Option<Renew>,
     once: bool,
 }
@@ -117,10 +117,10 @@ impl Server {
             timeouts: Timeouts::default(),
             message_timeout: None,
             busy_poll: Duration::ZERO,
-            drain: Duration::from_secs(10),
-            grace: Duration::ZERO,
-            cut_off: CancellationToken::new(),
-            handed_over: None,
+            drain_timeout: Duration::from_secs(10),
+            abort_grace: Duration::ZERO,
+            abort: CancellationToken::new(),
+            on_handover: None,
             renew: None,
             once: false,
         }
@@ -148,23 +148,23 @@ impl Server {
 
     /// How long handlers may go on after shutdown has begun; default ten seconds.
     #[must_use]
-    pub fn drain(mut self, time: Duration) -> Self {
-        self.drain = time;
+    pub fn drain_timeout(mut self, time: Duration) -> Self {
+        self.drain_timeout = time;
         self
     }
 
-    /// How long handlers that are told through [`Connection::cut_off`] may go on after the time for
+    /// How long handlers that are told through [`Connection::abort_token`] may go on after the time for
     /// draining; default zero.
     #[must_use]
-    pub fn grace(mut self, time: Duration) -> Self {
-        self.grace = time;
+    pub fn abort_grace(mut self, time: Duration) -> Self {
+        self.abort_grace = time;
         self
     }
 
     /// Cancelling `token` ends a drain at once, as if its time were over.
     #[must_use]
-    pub fn cut_off(mut self, token: CancellationToken) -> Self {
-        self.cut_off = token;
+    pub fn abort_on(mut self, token: CancellationToken) -> Self {
+        self.abort = token;
         self
     }
 
@@ -172,8 +172,8 @@ impl Server {
     ///
     /// [`takeover`]: crate::takeover
     #[must_use]
-    pub fn handed_over(mut self, tell: impl Fn(&Peer) + Send + Sync + 'static) -> Self {
-        self.handed_over = Some(Arc::new(tell));
+    pub fn on_handover(mut self, tell: impl Fn(&Peer) + Send + Sync + 'static) -> Self {
+        self.on_handover = Some(Arc::new(tell));
         self
     }
 
@@ -196,7 +196,7 @@ impl Server {
     }
 
     /// Accepts until `shutdown` completes, then drains: newcomers are kept out, what waits in the
-    /// backlog is accepted and served, handlers are told through [`Connection::shutdown`], and
+    /// backlog is accepted and served, handlers are told through [`Connection::shutdown_token`], and
     /// what is left after the time for draining is dropped.
     ///
     /// Where the claim allows a takeover, a successor ends it too. Then newcomers and the backlog
@@ -216,49 +216,49 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Accept`] where accepting has become impossible (accept(2): `EBADF`, `EINVAL`,
-    /// …); connections were drained before. [`ServerError::Takeover`] as [`Listening::begin`].
+    /// …); connections were drained before. [`ServerError::Takeover`] as [`SocketListener::begin`].
     ///
     /// # Cancel safety
     /// Dropping the future releases the address; handlers that run are not cut off.
     pub async fn run<S, H, F>(
         self,
-        listener: Listening<S>,
+        listener: SocketListener<S>,
         handler: H,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Report, ServerError>
     where
-        S: Accepted,
+        S: ConnectedSocket,
         H: Fn(Connection<S>) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
         let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
-        let tally = Tally::new(budget, self.message_timeout);
+        let counters = Counters::new(budget, self.message_timeout);
         let mut shutdown = pin!(shutdown);
         let is_succession = listener.is_succession();
         let listener = tokio::select! {
             biased;
             // The path stays with the server that has it.
-            () = &mut shutdown, if is_succession => return Ok(tally.report()),
+            () = &mut shutdown, if is_succession => return Ok(counters.report()),
             listener = listener.begin() => listener?,
         };
-        let mut entrance = Entrance::new(&self, Acceptor::new(&self, &tally, listener));
+        let mut entrance = Entrance::new(&self, Acceptor::new(&self, &counters, listener));
         let mut stop = Stop::new(&self);
         let mut handle = {
-            let (handlers, tally) = (Handlers::new(), Arc::clone(&tally));
-            move |connection| handlers.run(&handler, connection, &tally)
+            let (handlers, counters) = (Handlers::new(), Arc::clone(&counters));
+            move |connection| handlers.run(&handler, connection, &counters)
         };
-        let begin_drain = || tally.drain.open();
+        let begin_drain = || counters.drain.open();
         let ended = entrance
             .serve(&mut stop, shutdown, begin_drain, &mut handle)
             .await;
 
         stop.begin();
-        tally.drain.open();
+        counters.drain.open();
         let (successor, fatal) = match ended {
             Ok(successor) => (successor, None),
             Err(error) => (None, Some(error)),
         };
-        if let (Some(tell), Some(successor)) = (&self.handed_over, &successor) {
+        if let (Some(tell), Some(successor)) = (&self.on_handover, &successor) {
             tell(successor);
         }
         if let Err(error) = entrance.close() {
@@ -268,16 +268,16 @@ impl Server {
         if fatal.is_some() || entrance.drain(&stop, &mut handle).await {
             drop(entrance);
             tokio::select! {
-                () = tally.all_closed() => {}
-                () = stop.time_is_over() => tally.cut_off(self.grace, REAP).await,
+                () = counters.all_closed() => {}
+                () = stop.time_is_over() => counters.abort_all(self.abort_grace, REAP).await,
             }
         } else {
             // In this order: what is cut off frees the descriptors that the others need in order to
             // be counted.
-            tally.cut_off(self.grace, REAP).await;
+            counters.abort_all(self.abort_grace, REAP).await;
             entrance.abort_waiting();
         }
-        let report = tally.report();
+        let report = counters.report();
         match fatal {
             None => Ok(report),
             Some(source) => Err(ServerError::Accept { source, report }),
@@ -293,8 +293,8 @@ impl fmt::Debug for Server {
             .field("max_buffered", &self.max_buffered)
             .field("timeouts", &self.timeouts)
             .field("message_timeout", &self.message_timeout)
-            .field("drain", &self.drain)
-            .field("grace", &self.grace)
+            .field("drain", &self.drain_timeout)
+            .field("grace", &self.abort_grace)
             .finish_non_exhaustive()
     }
 }

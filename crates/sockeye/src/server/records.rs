@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::budget::{Amount, Hold};
 use super::connection::Connection;
-use super::ending::{Due, Ending, Progress};
+use super::connection_drain::{ConnectionDrain, Due, Progress};
 use super::limits::is_our_shortage;
 use crate::ancillary::{RecvError, SendError};
 use crate::packet::SeqPacket;
@@ -28,7 +28,7 @@ thread_local! {
 pub struct Records {
     connection: Connection<SeqPacket>,
     limit: usize,
-    ending: Ending,
+    drain: ConnectionDrain,
     /// The size of the record that came last.
     size: usize,
     has_yielded: bool,
@@ -57,7 +57,7 @@ impl Records {
     pub fn new(mut connection: Connection<SeqPacket>, limit: usize) -> Self {
         connection.set_idle(true);
         Self {
-            ending: Ending::new(connection.drain_signal()),
+            drain: ConnectionDrain::new(connection.drain_signal()),
             connection,
             limit,
             size: 0,
@@ -75,7 +75,7 @@ impl Records {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Record>, RecvError> {
-        while self.ending.progress() != Progress::Ended {
+        while self.drain.progress() != Progress::Ended {
             self.connection.set_idle(true);
             let event = match poll_fn(|cx| self.poll_event(cx)).await {
                 // The peer has closed without taking all answers. The kernel says so once, and
@@ -90,11 +90,11 @@ impl Records {
                     self.size = record.payload.len();
                     self.has_yielded = false;
                     self.connection.set_idle(false);
-                    self.ending.came();
+                    self.drain.came();
                     return Ok(Some(record));
                 }
-                Event::End => self.ending.ended(),
-                Event::Drain => self.ending.close_to_peer(self.connection.as_fd())?,
+                Event::End => self.drain.ended(),
+                Event::Drain => self.drain.close_to_peer(self.connection.as_fd())?,
             }
         }
         Ok(None)
@@ -103,7 +103,7 @@ impl Records {
     /// Sends one record and duplicates of `descriptors`.
     ///
     /// # Errors
-    /// As [`Connection::send_with`]; [`LimitError::Buffered`](super::LimitError::Buffered) where the
+    /// As [`Connection::send_msg`]; [`LimitError::Buffered`](super::LimitError::Buffered) where the
     /// server has no more room for what waits: this record, and the one that it answers.
     ///
     /// # Cancel safety
@@ -114,7 +114,7 @@ impl Records {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         {
-            let mut sent = pin!(self.connection.send_with(record, descriptors));
+            let mut sent = pin!(self.connection.send_msg(record, descriptors));
             let first = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await;
             if let Poll::Ready(sent) = first {
                 return sent;
@@ -127,7 +127,7 @@ impl Records {
         };
         let mut is_given_up = false;
         let sent = {
-            let mut sent = pin!(self.connection.send_with(record, descriptors));
+            let mut sent = pin!(self.connection.send_msg(record, descriptors));
             poll_fn(|cx| match sent.as_mut().poll(cx) {
                 Poll::Ready(sent) => Poll::Ready(sent),
                 Poll::Pending => {
@@ -166,7 +166,7 @@ impl Records {
             if let Poll::Ready(event) = self.poll_receive(cx) {
                 return Poll::Ready(event);
             }
-            match ready!(self.ending.poll_due(cx, self.connection.as_fd()))? {
+            match ready!(self.drain.poll_due(cx, self.connection.as_fd()))? {
                 Due::Close => return Poll::Ready(Ok(Event::Drain)),
                 Due::LookAgain => self.connection.socket().look_again(),
             }
@@ -186,9 +186,7 @@ impl Records {
             // Memory that was never written to takes no room.
             buffer = vec![0; self.limit];
         }
-        let received = self
-            .connection
-            .poll_recv_with(cx, &mut buffer[..self.limit]);
+        let received = self.connection.poll_recv_msg(cx, &mut buffer[..self.limit]);
         let event = received.map_ok(|received| match received {
             Some(received) => Event::Record(Record {
                 payload: Bytes::copy_from_slice(&buffer[..received.bytes]),

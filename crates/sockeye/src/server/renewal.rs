@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::log;
 use crate::claim::{ClaimError, ClaimErrorKind};
-use crate::listener::{Accepted, Listening};
+use crate::listener::{ConnectedSocket, SocketListener};
 
 /// Between two attempts while somebody else has the lock, and how many there are.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -80,7 +80,7 @@ impl Renewal {
     }
 
     /// Makes anew what is missing. Whether there is another control socket.
-    pub(super) fn attempt<S: Accepted>(&mut self, listener: &mut Listening<S>) -> bool {
+    pub(super) fn attempt<S: ConnectedSocket>(&mut self, listener: &mut SocketListener<S>) -> bool {
         let tries = self.again.take().map_or(0, |(_, tries)| tries);
         let (has_new_control, result) = listener.renew();
         match result {

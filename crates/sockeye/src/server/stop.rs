@@ -9,7 +9,7 @@ use super::Server;
 
 pub(super) struct Stop {
     drain: Duration,
-    cut_off: CancellationToken,
+    abort: CancellationToken,
     /// Once it has begun; the end of the time for draining, if that has one.
     begun: Option<Option<Instant>>,
 }
@@ -17,8 +17,8 @@ pub(super) struct Stop {
 impl Stop {
     pub(super) fn new(server: &Server) -> Self {
         Self {
-            drain: server.drain,
-            cut_off: server.cut_off.clone(),
+            drain: server.drain_timeout,
+            abort: server.abort.clone(),
             begun: None,
         }
     }
@@ -36,9 +36,9 @@ impl Stop {
     pub(super) async fn time_is_over(&self) {
         match self.begun.flatten() {
             Some(end) => {
-                let _ = tokio::time::timeout_at(end, self.cut_off.cancelled()).await;
+                let _ = tokio::time::timeout_at(end, self.abort.cancelled()).await;
             }
-            None => self.cut_off.cancelled().await,
+            None => self.abort.cancelled().await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Timeouts`] of a server, and [`Watch`], which applies them to one connection.
+//! [`Timeouts`] of a server, and [`Deadlines`], which applies them to one connection.
 
 use std::future::Future;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use crate::async_socket::Direction;
+use crate::lazy_async_fd::Direction;
 
 /// The timeouts of a server.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Timeouts {
 
 /// Watches over the timeouts of one connection.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Deadlines {
     timeouts: Timeouts,
     /// Until the first byte has come.
     accepted: Option<Instant>,
@@ -31,13 +31,13 @@ pub(super) struct Watch {
     alarms: [Pin<Box<Sleep>>; 2],
 }
 
-impl Watch {
+impl Deadlines {
     pub(super) fn new(timeouts: Timeouts) -> Option<Box<Self>> {
         if timeouts.first_byte.is_none() && timeouts.idle.is_none() {
             return None;
         }
         let now = Instant::now();
-        let mut watch = Self {
+        let mut deadlines = Self {
             timeouts,
             accepted: Some(now),
             last: now,
@@ -45,11 +45,13 @@ impl Watch {
             alarms: [(); 2].map(|()| Box::pin(tokio::time::sleep(Duration::MAX))),
         };
         for direction in [Direction::Read, Direction::Write] {
-            if let Some(deadline) = watch.deadline(direction) {
-                watch.alarms[direction as usize].as_mut().reset(deadline);
+            if let Some(deadline) = deadlines.deadline(direction) {
+                deadlines.alarms[direction as usize]
+                    .as_mut()
+                    .reset(deadline);
             }
         }
-        Some(Box::new(watch))
+        Some(Box::new(deadlines))
     }
 
     fn deadline(&self, direction: Direction) -> Option<Instant> {
@@ -91,16 +93,16 @@ impl Watch {
 
 /// What follows an attempt to read or write: a timeout is looked at only while that waits, and
 /// begins anew with each byte.
-pub(super) fn watched<T>(
-    watch: &mut Option<Box<Watch>>,
+pub(super) fn enforce_deadlines<T>(
+    deadlines: &mut Option<Box<Deadlines>>,
     cx: &mut Context<'_>,
     direction: Direction,
     result: Poll<io::Result<T>>,
 ) -> Poll<io::Result<T>> {
-    match (result, watch) {
-        (Poll::Pending, Some(watch)) => watch.poll_over(cx, direction).map(Err),
-        (done, Some(watch)) => {
-            watch.moved(direction);
+    match (result, deadlines) {
+        (Poll::Pending, Some(deadlines)) => deadlines.poll_over(cx, direction).map(Err),
+        (done, Some(deadlines)) => {
+            deadlines.moved(direction);
             done
         }
         (result, None) => result,

@@ -8,26 +8,26 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::async_socket::{AsyncSocket, Direction};
+use crate::lazy_async_fd::{Direction, LazyAsyncFd};
 
 /// The half for reading, borrowed; from [`Stream::split`](super::Stream::split).
 #[derive(Debug)]
-pub struct ReadHalf<'a>(pub(super) &'a AsyncSocket);
+pub struct ReadHalf<'a>(pub(super) &'a LazyAsyncFd);
 
 /// The half for writing, borrowed; from [`Stream::split`](super::Stream::split).
 #[derive(Debug)]
-pub struct WriteHalf<'a>(pub(super) &'a AsyncSocket);
+pub struct WriteHalf<'a>(pub(super) &'a LazyAsyncFd);
 
 /// The half for reading; from [`Stream::into_split`](super::Stream::into_split).
 #[derive(Debug)]
-pub struct OwnedReadHalf(Arc<AsyncSocket>);
+pub struct OwnedReadHalf(Arc<LazyAsyncFd>);
 
 /// The half for writing, which half-closes the stream when it is dropped; from
 /// [`Stream::into_split`](super::Stream::into_split).
 #[derive(Debug)]
-pub struct OwnedWriteHalf(Arc<AsyncSocket>);
+pub struct OwnedWriteHalf(Arc<LazyAsyncFd>);
 
-pub(super) fn owned(io: AsyncSocket) -> (OwnedReadHalf, OwnedWriteHalf) {
+pub(super) fn owned(io: LazyAsyncFd) -> (OwnedReadHalf, OwnedWriteHalf) {
     let io = Arc::new(io);
     (OwnedReadHalf(Arc::clone(&io)), OwnedWriteHalf(io))
 }
@@ -40,7 +40,7 @@ impl Drop for OwnedWriteHalf {
 }
 
 fn poll_read(
-    io: &AsyncSocket,
+    io: &LazyAsyncFd,
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {

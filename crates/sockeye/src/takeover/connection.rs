@@ -62,7 +62,7 @@ impl Connection {
     pub(super) async fn event(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
         let mut buffer = [0; SIZE];
         loop {
-            let received = self.socket.recv_with(&mut buffer);
+            let received = self.socket.recv_msg(&mut buffer);
             let received = match self.deadline {
                 Some(deadline) => tokio::time::timeout_at(deadline, received).await,
                 None => Ok(received.await),

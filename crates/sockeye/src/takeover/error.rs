@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::address::{Address, escaped};
-use crate::claim::{CONTROL_SUFFIX, ClaimError, ClaimErrorKind, Mismatch, advice};
+use crate::claim::{CONTROL_SUFFIX, ClaimError, ClaimErrorKind, Mismatch, hint_for};
 use crate::connect::ConnectError;
 
 /// Why an address could be neither claimed nor taken over: what was tried, what was found, what to
@@ -155,7 +155,7 @@ impl fmt::Display for TakeoverError {
                 "its server answers something unknown, its version may be another one; stop it and start this one",
             ),
             TakeoverErrorKind::Io(error) => {
-                write!(f, "{error}; {}", advice(Errno::from_io_error(error)))
+                write!(f, "{error}; {}", hint_for(Errno::from_io_error(error)))
             }
         }
     }

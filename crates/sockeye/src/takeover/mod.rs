@@ -29,7 +29,7 @@ pub(crate) use successor::{Outcome, Succession};
 use crate::address::Address;
 use crate::claim::{ClaimErrorKind, ClaimOptions, control_address};
 use crate::ids;
-use crate::listener::{Accepted, Listening};
+use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
 use successor::Attempt;
 
@@ -117,10 +117,10 @@ impl Takeover {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
-    pub async fn listen<S: Accepted>(
+    pub async fn listen<S: ConnectedSocket>(
         &self,
         address: &Address,
-    ) -> Result<Listening<S>, TakeoverError> {
+    ) -> Result<SocketListener<S>, TakeoverError> {
         let io = |error| TakeoverError::io(address, error);
         if address.kind() != S::KIND {
             return Err(io(std::io::ErrorKind::Unsupported.into()));
@@ -132,7 +132,7 @@ impl Takeover {
         let mut mismatches = 0;
         loop {
             let in_use = match self.claim.claim(address) {
-                Ok(claim) => return Listening::from_claim(claim).map_err(io),
+                Ok(claim) => return SocketListener::from_claim(claim).map_err(io),
                 Err(error) => error,
             };
             let is_live = matches!(in_use.kind(), ClaimErrorKind::InUse { .. });

@@ -13,12 +13,12 @@ use super::{STEP, Takeover};
 use crate::address::Address;
 use crate::claim::{Inheritance, Ownership};
 use crate::connect::{ConnectErrorKind, Connector};
-use crate::listener::{Accepted, Listening};
+use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
 
 /// What became of an attempt.
 pub(super) enum Attempt<S> {
-    Taken(Box<Listening<S>>),
+    Taken(Box<SocketListener<S>>),
     /// There is no control socket.
     NotOffered,
     /// The socket there is another one's.
@@ -74,13 +74,18 @@ impl Succession {
     ///
     /// # Errors
     /// As [`Takeover::listen`].
-    pub(crate) async fn again<S: Accepted>(self) -> Result<Listening<S>, TakeoverError> {
+    pub(crate) async fn again<S: ConnectedSocket>(
+        self,
+    ) -> Result<SocketListener<S>, TakeoverError> {
         drop(self.connection);
         self.takeover.listen(&self.address).await
     }
 
     /// Looks at what was offered, does all that can fail, and says that it is done.
-    fn verify<S: Accepted>(mut self, passed: Inheritance) -> Result<Attempt<S>, TakeoverError> {
+    fn verify<S: ConnectedSocket>(
+        mut self,
+        passed: Inheritance,
+    ) -> Result<Attempt<S>, TakeoverError> {
         let (address, claim) = (&self.address, &self.takeover.claim);
         let (ownership, socket) = match Ownership::inherit(address, claim, passed) {
             Ok(inherited) => inherited,
@@ -92,11 +97,13 @@ impl Succession {
             Err(Err(error)) => return Err(TakeoverError::claim(error)),
         };
         let before = ownership.access();
-        let listener = Listening::inherited(socket, ownership, claim.takes_descriptors())
+        let listener = SocketListener::inherited(socket, ownership, claim.takes_descriptors())
             .map_err(|error| TakeoverError::io(address, error))?;
-        let settled = listener.ownership().map_or(Ok(()), Ownership::settle);
+        let applied = listener
+            .ownership()
+            .map_or(Ok(()), Ownership::apply_mode_and_owner);
         let connection = &self.connection;
-        if settled.is_ok() {
+        if applied.is_ok() {
             let mut said = Ok(());
             self.side.verified(|frame| {
                 said = connection.try_to_say(frame, &[]);
@@ -113,7 +120,7 @@ impl Succession {
         if let (Some(ownership), Some(before)) = (listener.ownership(), before) {
             let _ = ownership.restore(before);
         }
-        match settled {
+        match applied {
             Ok(()) => Ok(Attempt::Ended),
             Err(error) => Err(TakeoverError::claim(error)),
         }
@@ -133,7 +140,7 @@ impl Succession {
 }
 
 /// Asks at the control socket.
-pub(super) async fn attempt<S: Accepted>(
+pub(super) async fn attempt<S: ConnectedSocket>(
     takeover: &Takeover,
     address: &Address,
     control: &Address,

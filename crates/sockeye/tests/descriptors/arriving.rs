@@ -120,13 +120,13 @@ fn a_large_write_has_them_once() {
         let bytes = vec![7; 3 << 20];
         let came = std::thread::scope(|scope| {
             scope.spawn(|| {
-                sockeye::ancillary::send_with(&left, &bytes, &borrowed(&files)).unwrap();
+                sockeye::ancillary::send_msg(&left, &bytes, &borrowed(&files)).unwrap();
             });
             let mut came = Vec::new();
             let mut buffer = vec![0; 1 << 16];
             let mut bytes = 0;
             while bytes < 3 << 20 {
-                let received = sockeye::ancillary::recv_with(&right, &mut buffer);
+                let received = sockeye::ancillary::recv_msg(&right, &mut buffer);
                 let received = received.unwrap().unwrap();
                 bytes += received.bytes;
                 if !received.descriptors.is_empty() {
@@ -180,8 +180,8 @@ fn asking_for_credentials_names_the_one_that_asks() {
             let client = new();
             pass_credentials(client.as_fd(), asks).unwrap();
             rustix::net::connect(&client, &name).unwrap();
-            sockeye::ancillary::send_with(&client, b"x", &[]).unwrap();
-            let received = server.recv_with(&mut [0]).unwrap().unwrap();
+            sockeye::ancillary::send_msg(&client, b"x", &[]).unwrap();
+            let received = server.recv_msg(&mut [0]).unwrap().unwrap();
             assert_eq!(received.sender.is_some(), asks);
             assert!(received.credentials.is_some());
         }

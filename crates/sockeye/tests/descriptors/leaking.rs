@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::io::Errno;
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use sockeye::Kind;
-use sockeye::ancillary::{MAX_DESCRIPTORS, RecvError, SendError, recv_with, send_with};
+use sockeye::ancillary::{MAX_DESCRIPTORS, RecvError, SendError, recv_msg, send_msg};
 
 use crate::sockets::Pair;
 use crate::{alone, borrowed, files, with_room_for};
@@ -68,12 +68,12 @@ fn those_that_a_plain_read_passes_over() {
     alone(|| {
         let files = files(3);
         let (left, mut right) = std::os::unix::net::UnixStream::pair().unwrap();
-        send_with(&left, b"x", &borrowed(&files)).unwrap();
+        send_msg(&left, b"x", &borrowed(&files)).unwrap();
         right.read_exact(&mut [0]).unwrap();
         #[cfg(feature = "tokio")]
         crate::sockets::runtime().block_on(async {
             let mut right = sockeye::Stream::from_std(right).unwrap();
-            send_with(&left, b"x", &borrowed(&files)).unwrap();
+            send_msg(&left, b"x", &borrowed(&files)).unwrap();
             let read = tokio::io::AsyncReadExt::read_u8(&mut right);
             assert_eq!(read.await.unwrap(), b'x');
         });
@@ -183,8 +183,8 @@ fn those_that_are_received_and_dropped() {
         }
         // A socket that no type of ours has made.
         let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
-        send_with(&left, b"", &borrowed(&files)).unwrap();
-        let received = recv_with(right.as_fd(), &mut []).unwrap().unwrap();
+        send_msg(&left, b"", &borrowed(&files)).unwrap();
+        let received = recv_msg(right.as_fd(), &mut []).unwrap().unwrap();
         assert_eq!(received.descriptors.len(), 2);
     });
 }

@@ -2,9 +2,9 @@
 
 use std::future::Future;
 
-use sockeye::ancillary::{MAX_DESCRIPTORS, send_with};
+use sockeye::ancillary::{MAX_DESCRIPTORS, send_msg};
 use sockeye::framing::Framing;
-use sockeye::listener::{Accepted, Listening};
+use sockeye::listener::{ConnectedSocket, SocketListener};
 use sockeye::server::{Connection, Messages, Records, Server};
 use sockeye::{Address, Claim, Connector, Name, SeqPacket, Stream};
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ type End = (usize, Option<String>);
 
 /// Serves a client that has sent all that and has closed. The handler leaves all that has come to
 /// the connection's end.
-fn serve<S: Accepted, F>(
+fn serve<S: ConnectedSocket, F>(
     sent: &[Sent],
     handle: impl Fn(Connection<S>, mpsc::UnboundedSender<End>) -> F,
 ) -> End
@@ -36,22 +36,20 @@ where
             .take_descriptors(true)
             .claim(&address)
             .unwrap();
-        let listener = Listening::<S>::from_claim(claim).unwrap();
+        let listener = SocketListener::<S>::from_claim(claim).unwrap();
         match S::KIND {
             sockeye::Kind::SeqPacket => {
                 let client = Connector::new()
                     .connect_seqpacket_blocking(&address)
                     .unwrap();
                 for (bytes, count) in sent {
-                    client
-                        .send_with(bytes, &borrowed(&files[..*count]))
-                        .unwrap();
+                    client.send_msg(bytes, &borrowed(&files[..*count])).unwrap();
                 }
             }
             _ => {
                 let client = Connector::new().connect_blocking(&address).unwrap();
                 for (bytes, count) in sent {
-                    send_with(&client, bytes, &borrowed(&files[..*count])).unwrap();
+                    send_msg(&client, bytes, &borrowed(&files[..*count])).unwrap();
                 }
             }
         }
@@ -148,9 +146,9 @@ fn those_of_whoever_is_refused() {
                 .unwrap();
             let listener = sockeye::Listener::from_claim(claim).unwrap();
             let mut client = Connector::new().connect(&address).await.unwrap();
-            client.send_with(b"x", &borrowed(&files)).await.unwrap();
+            client.send_msg(b"x", &borrowed(&files)).await.unwrap();
             let shutdown =
-                async { while client.recv_with(&mut [0]).await.is_ok_and(|r| r.is_some()) {} };
+                async { while client.recv_msg(&mut [0]).await.is_ok_and(|r| r.is_some()) {} };
             let handler = |_: Connection| async { panic!("nobody is let in") };
             let report = server.run(listener, handler, shutdown).await.unwrap();
             assert_eq!(report.refused, 1);

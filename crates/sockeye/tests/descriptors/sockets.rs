@@ -115,25 +115,25 @@ impl Pair {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         match &mut self.left {
-            Socket::Blocking(left) => ancillary::send_with(left, bytes, descriptors),
+            Socket::Blocking(left) => ancillary::send_msg(left, bytes, descriptors),
             #[cfg(feature = "tokio")]
-            Socket::Stream(left) => self.runtime.block_on(left.send_with(bytes, descriptors)),
+            Socket::Stream(left) => self.runtime.block_on(left.send_msg(bytes, descriptors)),
             #[cfg(feature = "tokio")]
-            Socket::SeqPacket(left) => self.runtime.block_on(left.send_with(bytes, descriptors)),
+            Socket::SeqPacket(left) => self.runtime.block_on(left.send_msg(bytes, descriptors)),
             #[cfg(feature = "tokio")]
-            Socket::Datagram(left) => self.runtime.block_on(left.send_with(bytes, descriptors)),
+            Socket::Datagram(left) => self.runtime.block_on(left.send_msg(bytes, descriptors)),
         }
     }
 
     pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         match &mut self.right {
-            Socket::Blocking(right) => ancillary::recv_with(right, buffer),
+            Socket::Blocking(right) => ancillary::recv_msg(right, buffer),
             #[cfg(feature = "tokio")]
-            Socket::Stream(right) => self.runtime.block_on(right.recv_with(buffer)),
+            Socket::Stream(right) => self.runtime.block_on(right.recv_msg(buffer)),
             #[cfg(feature = "tokio")]
-            Socket::SeqPacket(right) => self.runtime.block_on(right.recv_with(buffer)),
+            Socket::SeqPacket(right) => self.runtime.block_on(right.recv_msg(buffer)),
             #[cfg(feature = "tokio")]
-            Socket::Datagram(right) => self.runtime.block_on(right.recv_with(buffer)).map(Some),
+            Socket::Datagram(right) => self.runtime.block_on(right.recv_msg(buffer)).map(Some),
         }
     }
 
@@ -158,15 +158,15 @@ impl Pair {
             match &mut self.right {
                 Socket::Blocking(_) => false,
                 Socket::Stream(right) => {
-                    let wait = right.recv_with(&mut buffer);
+                    let wait = right.recv_msg(&mut buffer);
                     tokio::time::timeout(now, wait).await.is_ok()
                 }
                 Socket::SeqPacket(right) => {
-                    let wait = right.recv_with(&mut buffer);
+                    let wait = right.recv_msg(&mut buffer);
                     tokio::time::timeout(now, wait).await.is_ok()
                 }
                 Socket::Datagram(right) => {
-                    let wait = right.recv_with(&mut buffer);
+                    let wait = right.recv_msg(&mut buffer);
                     tokio::time::timeout(now, wait).await.is_ok()
                 }
             }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, fstat, memfd_create};
-use sockeye::ancillary::send_with;
+use sockeye::ancillary::send_msg;
 use sockeye::framing::{Framing, FramingError};
 use sockeye::server::{Connection, Messages, Server};
 use sockeye::{Address, Connector};
@@ -68,13 +68,13 @@ async fn came(
     let mut client = sockeye::Stream::from_std(client).unwrap();
     for _ in 0..warm_up {
         let message = framing.encode(b"warm").unwrap();
-        client.send_with(&message, &[]).await.unwrap();
-        in_time(client.recv_with(&mut [0])).await.unwrap().unwrap();
+        client.send_msg(&message, &[]).await.unwrap();
+        in_time(client.recv_msg(&mut [0])).await.unwrap().unwrap();
     }
     for (bytes, numbers) in writes {
         let files: Vec<BorrowedFd<'_>> = numbers.iter().map(|&at| files[at].as_fd()).collect();
         // Not a point at which the server's task could have its turn.
-        send_with(&client, bytes, &files).unwrap();
+        send_msg(&client, bytes, &files).unwrap();
     }
     drop(client);
     server.report().await;
@@ -239,8 +239,8 @@ async fn a_message_that_never_ends_has_no_more_either() {
     let server = Running::start(Server::new(), claimed(&place.address()), handler);
     let client = Connector::new().connect_blocking(&place.address()).unwrap();
     let file = file();
-    send_with(&client, b"a", &[file.as_fd(); 253]).unwrap();
-    send_with(&client, b"b", &[file.as_fd()]).unwrap();
+    send_msg(&client, b"a", &[file.as_fd(); 253]).unwrap();
+    send_msg(&client, b"b", &[file.as_fd()]).unwrap();
     in_time(tells.recv()).await.unwrap().unwrap_err();
     server.report().await;
 }
@@ -267,7 +267,7 @@ async fn those_that_nobody_takes_are_passed_over() {
     let client = Connector::new().connect_blocking(&place.address()).unwrap();
     let file = file();
     for line in ["a\n", "b\n", "c\n"] {
-        send_with(&client, line.as_bytes(), &[file.as_fd()]).unwrap();
+        send_msg(&client, line.as_bytes(), &[file.as_fd()]).unwrap();
     }
     drop(client);
     for line in ["a", "b", "c"] {

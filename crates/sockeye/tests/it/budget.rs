@@ -148,7 +148,7 @@ async fn pass_on(client: &mut Client, count: usize) -> PipeReader {
     let (reader, writer) = std::io::pipe().unwrap();
     let descriptors = vec![writer.as_fd(); count];
     let stream = client.0.get_mut();
-    in_time(stream.send_with(b"begun", &descriptors))
+    in_time(stream.send_msg(b"begun", &descriptors))
         .await
         .unwrap();
     reader

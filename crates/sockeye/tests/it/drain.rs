@@ -54,7 +54,7 @@ async fn the_backlog_is_served() {
 #[tokio::test]
 async fn the_backlog_behind_a_maximum_is_served_in_turn() {
     let place = Place::new();
-    let server = Server::new().max_connections(1).drain(DRAIN);
+    let server = Server::new().max_connections(1).drain_timeout(DRAIN);
     let server = Running::start(server, claimed(&place.address()), echo_lines);
     let mut first = Client::connect(&place.address()).await;
     first.send("begun").await;
@@ -85,7 +85,7 @@ async fn the_backlog_behind_a_maximum_is_served_in_turn() {
 async fn what_is_still_in_the_backlog_at_the_end_is_counted() {
     let place = Place::new();
     let clock = Clock::stop();
-    let server = Server::new().max_connections(1).drain(DRAIN);
+    let server = Server::new().max_connections(1).drain_timeout(DRAIN);
     let server = Running::start(server, claimed(&place.address()), echo_lines);
     let mut first = Client::connect(&place.address()).await;
     first.send("never ended").await;
@@ -143,7 +143,7 @@ async fn a_silent_connection_has_no_longer_than_the_drain() {
     let clock = Clock::stop();
     let time = Duration::from_millis(300);
     let server = Running::start(
-        Server::new().drain(time),
+        Server::new().drain_timeout(time),
         claimed(&place.address()),
         echo_lines,
     );
@@ -237,7 +237,7 @@ async fn what_the_runtime_has_forgotten_is_served() {
             }
         }
     };
-    let server = Server::new().drain(DRAIN);
+    let server = Server::new().drain_timeout(DRAIN);
     let server = Running::start(server, claimed(&place.address()), handler);
     let mut client = Client::connect(&place.address()).await;
     client.send("one\n").await;
@@ -328,7 +328,7 @@ async fn a_second_signal_cuts_off_at_once() {
     let place = Place::new();
     let _clock = Clock::stop();
     let now = CancellationToken::new();
-    let server = Server::new().drain(DRAIN).cut_off(now.clone());
+    let server = Server::new().drain_timeout(DRAIN).abort_on(now.clone());
     let server = Running::start(server, claimed(&place.address()), echo_lines);
     let mut begun = Client::connect(&place.address()).await;
     begun.send("begun").await;
@@ -347,7 +347,7 @@ async fn a_second_signal_cuts_off_at_once() {
 async fn the_numbers_add_up() {
     let place = Place::new();
     let clock = Clock::stop();
-    let server = Server::new().drain(DRAIN).max_per_uid(6);
+    let server = Server::new().drain_timeout(DRAIN).max_per_uid(6);
     let server = Running::start(
         server,
         claimed(&place.address()),

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::net::{SendFlags, send, sockopt};
-use sockeye::ancillary::send_with;
+use sockeye::ancillary::send_msg;
 use sockeye::server::{Connection, Server, echo};
 use sockeye::{Connector, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +16,11 @@ fn serve(place: &Place, server: Server) -> Running {
     let handler = |mut connection: Connection| async move {
         let _ = echo(&mut connection).await;
     };
-    Running::start(server.drain(DRAIN), claimed(&place.address()), handler)
+    Running::start(
+        server.drain_timeout(DRAIN),
+        claimed(&place.address()),
+        handler,
+    )
 }
 
 async fn connect(place: &Place) -> Stream {
@@ -87,9 +91,9 @@ async fn what_comes_behind_descriptors_goes_back_too() {
     let mut client = connect(&place).await;
     exchange(&mut client, b"hello").await;
     let stdin = std::io::stdin();
-    send_with(&client, b"one", &[stdin.as_fd()]).unwrap();
-    send_with(&client, b"two", &[stdin.as_fd()]).unwrap();
-    send_with(&client, b"six", &[]).unwrap();
+    send_msg(&client, b"one", &[stdin.as_fd()]).unwrap();
+    send_msg(&client, b"two", &[stdin.as_fd()]).unwrap();
+    send_msg(&client, b"six", &[]).unwrap();
     let mut came = [0; 9];
     in_time(client.read_exact(&mut came)).await.unwrap();
     assert_eq!(&came, b"onetwosix");

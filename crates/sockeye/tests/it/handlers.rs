@@ -158,10 +158,10 @@ async fn a_handler_of_ones_own_is_told_and_may_finish() {
     let place = Place::new();
     let clock = Clock::stop();
     let server = Running::start(
-        Server::new().drain(DRAIN),
+        Server::new().drain_timeout(DRAIN),
         claimed(&place.address()),
         |mut connection: Connection| async move {
-            let shutdown = connection.shutdown();
+            let shutdown = connection.shutdown_token();
             shutdown.cancelled().await;
             tokio::time::sleep(DRAIN / 2).await;
             connection.write_all(b"goodbye").await.unwrap();
@@ -182,10 +182,10 @@ async fn a_handler_that_is_cut_off_is_told_and_has_its_grace() {
     let place = Place::new();
     let clock = Clock::stop();
     let server = Running::start(
-        Server::new().drain(DRAIN).grace(GRACE),
+        Server::new().drain_timeout(DRAIN).abort_grace(GRACE),
         claimed(&place.address()),
         |mut connection: Connection| async move {
-            connection.cut_off().cancelled().await;
+            connection.abort_token().cancelled().await;
             connection.write_all(b"goodbye\n").await.unwrap();
             std::future::pending::<()>().await;
         },
@@ -210,7 +210,7 @@ async fn an_idle_handler_of_ones_own_counts_as_drained() {
     let place = Place::new();
     let clock = Clock::stop();
     let server = Running::start(
-        Server::new().drain(DRAIN),
+        Server::new().drain_timeout(DRAIN),
         claimed(&place.address()),
         |mut connection: Connection| async move {
             let mut byte = [0];
@@ -240,7 +240,7 @@ fn a_handler_that_outlives_its_connection_is_waited_for() {
             move |connection: Connection| {
                 let tell = tell.clone();
                 async move {
-                    let shutdown = connection.shutdown();
+                    let shutdown = connection.shutdown_token();
                     drop(connection);
                     tell.send("closed").unwrap();
                     shutdown.cancelled().await;
@@ -264,7 +264,7 @@ async fn a_connection_that_outlives_its_handler_is_counted() {
     let time = Duration::from_secs(5);
     let (give, mut given) = mpsc::unbounded_channel();
     let server = Running::start(
-        Server::new().drain(time),
+        Server::new().drain_timeout(time),
         claimed(&place.address()),
         move |connection: Connection| {
             let give = give.clone();

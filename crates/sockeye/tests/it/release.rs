@@ -27,7 +27,7 @@ async fn newcomers_are_kept_out() {
     let path = place.address();
     let name = place.abstract_address(Kind::Stream);
     for address in [path, name] {
-        let server = Server::new().max_connections(1).drain(DRAIN);
+        let server = Server::new().max_connections(1).drain_timeout(DRAIN);
         let server = Running::start(server, claimed(&address), echo_lines);
         let mut begun = Client::connect(&address).await;
         begun.send("begun").await;
@@ -84,7 +84,7 @@ async fn a_successor_may_start_while_handlers_go_on() {
 async fn an_empty_backlog_behind_a_maximum_keeps_no_successor_out() {
     let place = Place::new();
     let _clock = Clock::stop();
-    let server = Server::new().max_connections(1).drain(DRAIN);
+    let server = Server::new().max_connections(1).drain_timeout(DRAIN);
     let server = Running::start(server, claimed(&place.address()), echo_lines);
     let mut client = Client::connect(&place.address()).await;
     client.send("begun").await;
@@ -118,7 +118,7 @@ async fn an_adopted_backlog_is_left_to_its_other_holders() {
     let clock = Clock::stop();
     let theirs = UnixListener::bind(place.socket()).unwrap();
     let ours = theirs.as_fd().try_clone_to_owned().unwrap();
-    let server = Server::new().max_connections(1).drain(DRAIN);
+    let server = Server::new().max_connections(1).drain_timeout(DRAIN);
     let server = Running::start(server, Listener::adopt(ours).unwrap(), echo_lines);
     let mut first = Client::connect(&place.address()).await;
     first.send("never ended").await;

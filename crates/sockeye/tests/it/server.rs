@@ -48,7 +48,9 @@ fn many_clients_are_served() {
 fn one_connection_is_enough_for_a_server_that_serves_once() {
     on_each_runtime(async || {
         let place = Place::new();
-        let server = Server::new().once().drain(std::time::Duration::ZERO);
+        let server = Server::new()
+            .once()
+            .drain_timeout(std::time::Duration::ZERO);
         let server = Running::start(server, claimed(&place.address()), echo_lines);
         let mut client = Client::connect(&place.address()).await;
         assert_eq!(client.ask("first").await, "first");
@@ -120,7 +122,7 @@ async fn a_place_is_free_when_the_connection_is_dropped_though_its_handler_goes_
         Server::new().max_connections(1),
         claimed(&place.address()),
         |connection: Connection| async move {
-            let shutdown = connection.shutdown();
+            let shutdown = connection.shutdown_token();
             drop(connection);
             shutdown.cancelled().await;
         },

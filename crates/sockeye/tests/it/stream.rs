@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use sockeye::ancillary::send_with;
+use sockeye::ancillary::send_msg;
 use sockeye::{BusyPoll, Listener, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -186,8 +186,8 @@ async fn what_comes_behind_descriptors_is_read_at_once() {
     // The runtime knows of both at once, and a read ends between them.
     let mut byte = [0; 16];
     for _ in 0..3 {
-        send_with(&client, b"one", &[std::io::stdin().as_fd()]).unwrap();
-        send_with(&client, b"two", &[]).unwrap();
+        send_msg(&client, b"one", &[std::io::stdin().as_fd()]).unwrap();
+        send_msg(&client, b"two", &[]).unwrap();
         assert_eq!(in_time(server.read(&mut byte)).await.unwrap(), 3);
         assert_eq!(in_time(server.read(&mut byte)).await.unwrap(), 3);
         assert_eq!(&byte[..3], b"two");

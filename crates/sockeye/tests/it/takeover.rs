@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
-use sockeye::ancillary::{RecvError, recv_with, send_with};
+use sockeye::ancillary::{RecvError, recv_msg, send_msg};
 use sockeye::claim::{ClaimErrorKind, Mismatch};
 use sockeye::server::{Connection, Server, ServerError};
 use sockeye::takeover::TakeoverErrorKind;
@@ -93,7 +93,7 @@ async fn a_seqpacket_socket_is_handed_over_too() {
     let listen = async || takeover().listen(&address).await.unwrap();
     let serve = |listener: SeqPacketListener, answer: &'static [u8]| {
         let handler = move |mut connection: Connection<SeqPacket>| async move {
-            let _ = connection.send_with(answer, &[]).await;
+            let _ = connection.send_msg(answer, &[]).await;
         };
         tokio::spawn(Server::new().run(listener, handler, std::future::pending()))
     };

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use sockeye::ancillary::{SendError, pass_descriptors, send_with};
+use sockeye::ancillary::{SendError, pass_descriptors, send_msg};
 use sockeye::framing::Framing;
 use sockeye::server::{Connection, Messages, Server};
 use sockeye::{Address, Claim, Connector, Listener, Takeover};
@@ -31,7 +31,7 @@ fn connect(address: &Address) -> UnixStream {
 }
 
 fn send(client: &UnixStream) -> Result<(), SendError> {
-    send_with(client, b"x\n", &[file().as_fd()])
+    send_msg(client, b"x\n", &[file().as_fd()])
 }
 
 #[track_caller]
@@ -142,7 +142,7 @@ async fn what_an_early_client_passes_to_who_takes_none_is_closed() {
     listener.take_descriptors(false).unwrap();
     let mut stream = in_time(listener.accept()).await.unwrap();
     let mut buffer = [0; 8];
-    let received = in_time(stream.recv_with(&mut buffer)).await.unwrap();
+    let received = in_time(stream.recv_msg(&mut buffer)).await.unwrap();
     let received = received.expect("not at the end");
     assert!(received.bytes > 0);
     assert_eq!(received.descriptors.len(), 0);

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use sockeye::framing::Framing;
-use sockeye::listener::{Accepted, Listening};
+use sockeye::listener::{ConnectedSocket, SocketListener};
 use sockeye::server::{Connection, Messages, Records, Server};
 use sockeye::{Claim, Connector, SeqPacket, SeqPacketListener, Stream};
 use tokio::io::AsyncReadExt;
@@ -26,17 +26,17 @@ enum Way {
     Returns,
 }
 
-async fn idle<S: Accepted>(mut connection: Connection<S>, way: Way) {
+async fn idle<S: ConnectedSocket>(mut connection: Connection<S>, way: Way) {
     connection.set_idle(true);
     match way {
         Way::IsCut => pending().await,
-        Way::Returns => connection.shutdown().cancelled().await,
+        Way::Returns => connection.shutdown_token().cancelled().await,
     }
 }
 
 /// How many count as drained and as aborted, of one client who has sent `sent`.
-async fn counts<S: Accepted, F>(
-    listener: Listening<S>,
+async fn counts<S: ConnectedSocket, F>(
+    listener: SocketListener<S>,
     handler: impl Fn(Connection<S>) -> F + Send + 'static,
     client: impl FnOnce(),
 ) -> (u64, u64)
@@ -45,7 +45,7 @@ where
 {
     // It waits in the backlog then, which is accepted whenever the server stops.
     client();
-    let server = Server::new().drain(Duration::from_millis(50));
+    let server = Server::new().drain_timeout(Duration::from_millis(50));
     let server = Running::start(server, listener, handler);
     server.stop();
     let report = server.report().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Times;
 use super::exchange::Exchange;
-use super::load::{Load, Manner};
+use super::load::{Load, LoadOptions};
 use super::report::Report;
 use super::sample::Sample;
 use super::socket::Target;
@@ -26,7 +26,7 @@ pub(super) fn run(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let (size, connections) = args.single()?;
-    let manner = Manner {
+    let options = LoadOptions {
         connections: connections as usize,
         rate: None,
         busy_poll: args.busy_poll,
@@ -41,7 +41,7 @@ pub(super) fn run(
         None => Exchange::echo(size, args.framing()),
         Some(question) => Exchange::question(question, target.endpoint.transport(), args.framing()),
     };
-    let side = |target| Side::new(target, exchange(target), manner, stop);
+    let side = |target| Side::new(target, exchange(target), options, stop);
     let mut sides = [side(&targets[0])?, side(&targets[1])?];
     report.expect(PAIRS);
     let mut ratios = Vec::with_capacity(PAIRS);
@@ -118,13 +118,13 @@ impl<'a> Side<'a> {
     fn new(
         target: &'a Target,
         exchange: Exchange,
-        manner: Manner,
+        options: LoadOptions,
         stop: &'a Stop,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             target,
             size: exchange.size(),
-            load: Load::new(target, exchange, manner, stop)?,
+            load: Load::new(target, exchange, options, stop)?,
             total: Sample::new()?,
         })
     }

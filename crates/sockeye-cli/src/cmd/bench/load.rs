@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// How a load behaves, beside what it sends.
 #[derive(Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct LoadOptions {
     pub(super) connections: usize,
     /// Requests a second over all connections; `None`: each follows the answer to the one before.
     pub(super) rate: Option<NonZeroU32>,
@@ -42,7 +42,7 @@ pub(super) struct Manner {
 pub(super) struct Load<'a> {
     target: &'a Target,
     exchange: Exchange,
-    manner: Manner,
+    options: LoadOptions,
     stop: &'a Stop,
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
@@ -75,7 +75,7 @@ impl<'a> Load<'a> {
     pub(super) fn new(
         target: &'a Target,
         exchange: Exchange,
-        manner: Manner,
+        options: LoadOptions,
         stop: &'a Stop,
     ) -> anyhow::Result<Self> {
         let now = Instant::now();
@@ -83,18 +83,18 @@ impl<'a> Load<'a> {
             target,
             buffer: vec![0; exchange.room()],
             exchange,
-            manner,
+            options,
             stop,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            events: Vec::with_capacity(manner.connections),
-            connections: Vec::with_capacity(manner.connections),
-            idle: VecDeque::with_capacity(manner.connections),
+            events: Vec::with_capacity(options.connections),
+            connections: Vec::with_capacity(options.connections),
+            idle: VecDeque::with_capacity(options.connections),
             schedule: None,
             end: now,
             heard: now,
             sample: Sample::new()?,
         };
-        for index in 0..manner.connections {
+        for index in 0..options.connections {
             stop.check()?;
             let socket = load.connect(index)?;
             load.connections.push(Connection {
@@ -116,7 +116,7 @@ impl<'a> Load<'a> {
         self.end = start + time;
         self.heard = start;
         self.sample = Sample::new()?;
-        self.schedule = self.manner.rate.map(|rate| Schedule::new(start, rate));
+        self.schedule = self.options.rate.map(|rate| Schedule::new(start, rate));
         self.idle.clear();
         for index in 0..self.connections.len() {
             self.next(index, start)?;
@@ -261,7 +261,7 @@ impl<'a> Load<'a> {
         if let Some(due) = connection.due.take() {
             self.sample.answered_after(now - due);
         }
-        if self.manner.reconnect {
+        if self.options.reconnect {
             self.reopen(index)?;
         }
         self.next(index, now)
@@ -328,8 +328,8 @@ impl<'a> Load<'a> {
             }
             _ => None,
         };
-        if !self.manner.busy_poll.is_zero() {
-            let until = now + self.manner.busy_poll;
+        if !self.options.busy_poll.is_zero() {
+            let until = now + self.options.busy_poll;
             let until = due.map_or(until, |due| until.min(due));
             loop {
                 self.take_events(Duration::ZERO)?;

@@ -3,8 +3,8 @@
 mod compare;
 mod exchange;
 mod load;
+mod matrix;
 mod page;
-mod picture;
 mod report;
 mod sample;
 mod schedule;
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     let mut report = Report::new(args.json);
     let measured = match &*args.compare {
         [a, b] => compare::run(args, [a, b], &stop, &mut report),
-        _ => picture::run(args, &stop, &mut report),
+        _ => matrix::run(args, &stop, &mut report),
     };
     // What was measured is true, whatever came then.
     let printed = report.print();

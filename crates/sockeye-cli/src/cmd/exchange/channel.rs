@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{AddressFamily, Shutdown, SocketType, shutdown};
 use sockeye::Kind;
-use sockeye::ancillary::{RecvError, SendError, recv_with, send_with};
+use sockeye::ancillary::{RecvError, SendError, recv_msg, send_msg};
 use sockeye::packet::BlockingSeqPacket;
 
 use super::pieces::{Piece, receive_pieces};
@@ -78,10 +78,10 @@ impl Channel {
         if !bytes.is_empty() || self.has_records() {
             self.has_sent.store(true, Ordering::Relaxed);
         }
-        match send_with(self, bytes, descriptors) {
+        match send_msg(self, bytes, descriptors) {
             Err(SendError::TooLong { size, .. }) => {
                 make_room(self, size);
-                send_with(self, bytes, descriptors)
+                send_msg(self, bytes, descriptors)
             }
             sent => sent,
         }
@@ -96,7 +96,7 @@ impl Channel {
         if self.is_relay && self.kind == Kind::Stream {
             return receive_pieces(self, buffer.len());
         }
-        Ok(recv_with(self, buffer)?.map(|received| {
+        Ok(recv_msg(self, buffer)?.map(|received| {
             vec![Piece {
                 bytes: buffer[..received.bytes].to_vec(),
                 descriptors: received.descriptors,

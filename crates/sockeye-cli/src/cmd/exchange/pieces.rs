@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::{Errno, IoSliceMut};
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
-use sockeye::ancillary::{RecvError, recv_with};
+use sockeye::ancillary::{RecvError, recv_msg};
 
 /// Bytes, and the file descriptors that came with the first of them.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub(super) fn receive_pieces(
                 }
             },
         };
-        let Some(received) = recv_with(&socket, &mut bytes)? else {
+        let Some(received) = recv_msg(&socket, &mut bytes)? else {
             break;
         };
         flags = RecvFlags::DONTWAIT;
@@ -98,7 +98,7 @@ mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
 
-    use sockeye::ancillary::send_with;
+    use sockeye::ancillary::send_msg;
 
     use super::*;
 
@@ -126,12 +126,12 @@ mod tests {
         left.write_all(b"plain").unwrap();
         assert_eq!(found(&right, 100), of(&[("plain", 0)]));
         left.write_all(b"before").unwrap();
-        send_with(&left, b"first", &[file.as_fd()]).unwrap();
-        send_with(&left, b"second", &[file.as_fd(), file.as_fd()]).unwrap();
+        send_msg(&left, b"first", &[file.as_fd()]).unwrap();
+        send_msg(&left, b"second", &[file.as_fd(), file.as_fd()]).unwrap();
         left.write_all(b" and after").unwrap();
         let expected = of(&[("before", 0), ("first", 1), ("second and after", 2)]);
         assert_eq!(found(&right, 100), expected);
-        send_with(&left, b"split", &[file.as_fd()]).unwrap();
+        send_msg(&left, b"split", &[file.as_fd()]).unwrap();
         assert_eq!(found(&right, 2), of(&[("sp", 1)]));
         assert_eq!(found(&right, 100), of(&[("lit", 0)]));
         drop(left);

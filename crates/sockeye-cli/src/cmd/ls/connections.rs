@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 use sockeye::inspect::{Connection, Snapshot, Socket};
 
-use super::gaps::Gaps;
+use super::completeness::Gaps;
 use super::listing::{self, Form, Row};
 use super::rows::number;
 use super::{Answer, selection};

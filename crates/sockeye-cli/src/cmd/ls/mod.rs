@@ -1,10 +1,10 @@
 //! `sockeye ls`
 
-mod absent;
 mod closed;
+mod completeness;
 mod connections;
-mod gaps;
 mod listing;
+mod not_found;
 mod rows;
 mod selection;
 mod stale;

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use sockeye::inspect::{Snapshot, Socket, State};
 
 use super::Answer;
-use super::gaps::Gaps;
+use super::completeness::Gaps;
 use super::listing::{self, Form, Row};
 use super::selection::{self, Item};
 use crate::args::{Column, Ls};

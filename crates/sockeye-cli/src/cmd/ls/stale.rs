@@ -20,7 +20,7 @@ use sockeye::claim::{
 use sockeye::inspect::{Aside, Mount, Snapshot};
 use sockeye::{Address, ids};
 
-use super::gaps::{incomplete, not_answered};
+use super::completeness::{incomplete, not_answered};
 use super::listing::{self, Form, Row};
 use super::{Answer, snapshot};
 use crate::args::{Column, Ls};

@@ -64,19 +64,19 @@ impl Background {
     pub(super) async fn wait(
         &self,
         until: Option<Instant>,
-        cut_off: &CancellationToken,
+        abort: &CancellationToken,
         report: &mut Report,
     ) {
         loop {
             let (served, drained) = self.open();
             let time_is_over = until.is_some_and(|until| Instant::now() >= until);
-            if served + drained == 0 || time_is_over || cut_off.is_cancelled() {
+            if served + drained == 0 || time_is_over || abort.is_cancelled() {
                 report.served = report.served.saturating_sub(served);
                 report.drained = report.drained.saturating_sub(drained);
                 report.aborted += served + drained;
                 return tell(served + drained);
             }
-            let _ = tokio::time::timeout(PAUSE, cut_off.cancelled()).await;
+            let _ = tokio::time::timeout(PAUSE, abort.cancelled()).await;
         }
     }
 

@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::allowed::Allowed;
-use super::answers::{Answers, NO_ADDRESS};
+use super::datagram_programs::DatagramPrograms;
+use super::datagram_replies::{DatagramReplies, NO_ADDRESS};
 use super::descriptors::Passed;
 use super::handler::Handler;
 use super::programs::{self, Programs};
-use super::records::told;
-use super::visits::Visits;
+use super::seqpacket_handler::describe_recv_error;
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::Received;
 
@@ -35,7 +35,7 @@ pub(super) struct Server {
     pub(super) drain: Duration,
     /// One is enough.
     pub(super) once: bool,
-    pub(super) cut_off: CancellationToken,
+    pub(super) abort: CancellationToken,
     /// Cancelled where another owner of an adopted socket has shut it down.
     pub(super) ended: CancellationToken,
 }
@@ -65,28 +65,28 @@ impl Server {
         make_room(&socket, self.handler.max_message);
         socket.set_send_timeout(self.drain.max(Duration::from_secs(1)));
         let socket = Arc::new(socket);
-        let answers = Arc::new(Answers::new(&socket, &self.handler));
-        let mut visits = self.programs.as_ref().map(|programs| {
-            Visits::new(programs, self.most, &answers, &self.handler, &self.cut_off)
+        let answers = Arc::new(DatagramReplies::new(&socket, &self.handler));
+        let mut datagram_programs = self.programs.as_ref().map(|programs| {
+            DatagramPrograms::new(programs, self.most, &answers, &self.handler, &self.abort)
         });
         let ended = self
-            .work_in_time(&socket, &answers, visits.as_mut(), &counted)
+            .work_in_time(&socket, &answers, datagram_programs.as_mut(), &counted)
             .await;
         // Nobody receives any more, whether the time is over or that has become impossible.
         if !matches!(ended, Some(Ok(()))) {
             let left = self.left(&socket);
-            if let Some(visits) = &mut visits {
-                visits.cut_off(programs::END).await;
+            if let Some(datagram_programs) = &mut datagram_programs {
+                datagram_programs.abort(programs::END).await;
             }
-            let cut_off = left + answers.waiting();
-            count(&counted, |report| report.aborted += cut_off);
+            let abort = left + answers.waiting();
+            count(&counted, |report| report.aborted += abort);
         } else if self.once {
             let others = self.left(&socket);
             count(&counted, |report| report.refused += others);
         }
         count(&counted, |report| {
-            if let Some(visits) = &mut visits {
-                visits.add_to(report);
+            if let Some(datagram_programs) = &mut datagram_programs {
+                datagram_programs.add_to(report);
             }
             report.dropped_answers = self.handler.undelivered.counted();
         });
@@ -101,11 +101,11 @@ impl Server {
     async fn work_in_time(
         &self,
         socket: &Datagram,
-        answers: &Answers,
-        visits: Option<&mut Visits>,
+        answers: &DatagramReplies,
+        datagram_programs: Option<&mut DatagramPrograms>,
         counted: &Cell<Report>,
     ) -> Option<io::Result<()>> {
-        let mut work = pin!(self.work(socket, answers, visits, counted));
+        let mut work = pin!(self.work(socket, answers, datagram_programs, counted));
         tokio::select! {
             biased;
             () = self.handler.stop.cancelled() => {}
@@ -113,7 +113,7 @@ impl Server {
             failed = &mut work => return Some(failed),
         }
         refuse_newcomers(socket);
-        let time_is_over = tokio::time::timeout(self.drain, self.cut_off.cancelled());
+        let time_is_over = tokio::time::timeout(self.drain, self.abort.cancelled());
         tokio::select! {
             done = work => Some(done),
             _ = time_is_over => None,
@@ -123,8 +123,8 @@ impl Server {
     async fn work(
         &self,
         socket: &Datagram,
-        answers: &Answers,
-        mut visits: Option<&mut Visits>,
+        answers: &DatagramReplies,
+        mut datagram_programs: Option<&mut DatagramPrograms>,
         counted: &Cell<Report>,
     ) -> io::Result<()> {
         let mut buffer = vec![0; self.handler.max_message];
@@ -136,7 +136,7 @@ impl Server {
                     Some(received) => received,
                     None => break,
                 },
-                received = socket.recv_with(&mut buffer) => received,
+                received = socket.recv_msg(&mut buffer) => received,
             };
             let received = match received {
                 Ok(received) => received,
@@ -153,7 +153,7 @@ impl Server {
                     self.ended.cancel();
                     break;
                 }
-                Err(error) => match told(&error) {
+                Err(error) => match describe_recv_error(&error) {
                     Some(text) => {
                         // Our shortage is a loss, a rule that the sender has broken is not.
                         let is_lost = matches!(error, RecvError::DescriptorsLost);
@@ -191,9 +191,11 @@ impl Server {
             };
             // If the time is over while it is shown.
             count(counted, |report| report.aborted += 1);
-            let is_seen = match &mut visits {
-                Some(visits) => {
-                    visits.begin(payload, received.sender.clone(), peer).await;
+            let is_seen = match &mut datagram_programs {
+                Some(datagram_programs) => {
+                    datagram_programs
+                        .begin(payload, received.sender.clone(), peer)
+                        .await;
                     true
                 }
                 None if self.handler.shows() => {
@@ -208,13 +210,13 @@ impl Server {
                 report.aborted -= 1;
                 match stop.is_cancelled() {
                     // Counted when their programs end.
-                    _ if visits.is_some() => {}
+                    _ if datagram_programs.is_some() => {}
                     true => report.drained += 1,
                     false => report.served += 1,
                 }
             });
             let answer = self.handler.answer_to(payload);
-            if let Some(answer) = answer.filter(|_| visits.is_none()) {
+            if let Some(answer) = answer.filter(|_| datagram_programs.is_none()) {
                 match received.sender {
                     Some(sender) => answers.send(answer, sender, peer).await,
                     None => self.handler.complain(|| peer, NO_ADDRESS),
@@ -224,8 +226,8 @@ impl Server {
                 break;
             }
         }
-        if let Some(visits) = visits {
-            visits.finish().await;
+        if let Some(datagram_programs) = datagram_programs {
+            datagram_programs.finish().await;
         }
         answers.finish().await;
         Ok(())
@@ -240,7 +242,7 @@ impl Server {
     ) -> Option<Result<ancillary::Received, RecvError>> {
         match socket.is_adopted() {
             true => None,
-            false => socket.recv_waiting(buffer).transpose(),
+            false => socket.try_recv(buffer).transpose(),
         }
     }
 

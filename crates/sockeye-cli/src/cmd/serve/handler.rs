@@ -16,7 +16,7 @@ use tracing::{debug, error, warn};
 
 use super::cannot_start;
 use super::descriptors::Passed;
-use super::records::told;
+use super::seqpacket_handler::describe_recv_error;
 use super::undelivered::Undelivered;
 use crate::args::{Answer, Serve};
 use crate::output;
@@ -186,7 +186,7 @@ impl Handler {
             FramingError::Io(error) => error.get_ref().and_then(|why| why.downcast_ref()),
             _ => None,
         };
-        match why.and_then(told) {
+        match why.and_then(describe_recv_error) {
             Some(lost) => self.complain(peer, &format!("{lost}; its connection is closed")),
             None => self.tell_end(peer, error),
         }

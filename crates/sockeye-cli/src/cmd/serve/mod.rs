@@ -1,24 +1,24 @@
 //! `sockeye serve`
 
 mod allowed;
-mod answers;
 mod background;
+mod datagram_programs;
+mod datagram_replies;
 mod datagrams;
 mod descriptors;
 mod environment;
 mod handler;
+mod inetd_listener;
 mod inherited;
 mod notify;
-mod on_demand;
 mod programs;
-mod records;
 mod restart;
+mod seqpacket_handler;
 mod signals;
 mod socket;
 mod start;
 mod systemd;
 mod undelivered;
-mod visits;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
@@ -78,8 +78,8 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     };
     if let Some(path) = args.address.path() {
         // Before there are signals to be waited for: these end us at once.
-        let told = |what: &str| warn!("waiting for {what}");
-        hung::must_answer("listen on", &args.address, &[path], ANSWERS, told)?;
+        let waiting = |what: &str| warn!("waiting for {what}");
+        hung::must_answer("listen on", &args.address, &[path], ANSWERS, waiting)?;
     }
     let limit = allow_many_descriptors(args.successor);
     let program = programs::find(args, &limit)?;
@@ -146,15 +146,15 @@ async fn serve(
     }
 
     if let (true, Some(program)) = (args.inetd_listener, &program) {
-        return on_demand::serve(args, socket, program, &mut signals, &notify).await;
+        return inetd_listener::serve(args, socket, program, &mut signals, &notify).await;
     }
     let programs = program.map(|program| Programs::new(program, args, &socket));
     let stop = handler.stop.clone();
-    let cut_off = CancellationToken::new();
+    let abort = CancellationToken::new();
     let pending = Arc::<Pending>::default();
     let began = Arc::<OnceLock<Instant>>::default();
     let watch = {
-        let (stop, cut_off) = (stop.clone(), cut_off.clone());
+        let (stop, abort) = (stop.clone(), abort.clone());
         let began = Arc::clone(&began);
         let pending = Arc::clone(&pending);
         let notify = Arc::clone(&notify);
@@ -173,7 +173,7 @@ async fn serve(
             began.get_or_init(Instant::now);
             notify.stopping();
             let name = signals.next().await;
-            cut_off.cancel();
+            abort.cancel();
             info!("cutting off on a second signal ({name})");
         }
     };
@@ -209,20 +209,20 @@ async fn serve(
 
     let allowed = Allowed::new(&args.allow_users, &args.allow_groups);
     let server = || {
-        let server = server(args, allowed.clone()).cut_off(cut_off.clone());
+        let server = server(args, allowed.clone()).abort_on(abort.clone());
         let server = server.renew_files(renew.clone());
-        server.handed_over(hand_over.clone())
+        server.on_handover(hand_over.clone())
     };
     let stopped = || stop.cancelled();
     let result = match (socket, &programs) {
         (Socket::Stream(listener), Some(programs)) => {
             let handle = |connection| Arc::clone(programs).handle(connection);
-            let server = server().grace(programs::END);
+            let server = server().abort_grace(programs::END);
             server.run(listener, handle, stopped()).await
         }
         (Socket::SeqPacket(listener), Some(programs)) => {
             let handle = |connection| Arc::clone(programs).handle(connection);
-            let server = server().grace(programs::END);
+            let server = server().abort_grace(programs::END);
             server.run(listener, handle, stopped()).await
         }
         (Socket::Stream(listener), None) => {
@@ -230,7 +230,7 @@ async fn serve(
             server().run(listener, handle, stopped()).await
         }
         (Socket::SeqPacket(listener), None) => {
-            let handle = |connection| records::handle(Arc::clone(&handler), connection);
+            let handle = |connection| seqpacket_handler::handle(Arc::clone(&handler), connection);
             server().run(listener, handle, stopped()).await
         }
         (Socket::Datagram(socket), programs) => {
@@ -241,7 +241,7 @@ async fn serve(
                 allowed,
                 drain: args.drain,
                 once: args.once,
-                cut_off: cut_off.clone(),
+                abort: abort.clone(),
                 ended: CancellationToken::new(),
             };
             server.run(socket).await
@@ -253,7 +253,7 @@ async fn serve(
     };
     if let Some(programs) = &programs {
         let until = began.get_or_init(Instant::now).checked_add(args.drain);
-        programs.background.wait(until, &cut_off, &mut report).await;
+        programs.background.wait(until, &abort, &mut report).await;
     }
     watch.abort();
     output.abort();
@@ -281,7 +281,7 @@ async fn serve(
 fn server(args: &Serve, allowed: Option<Allowed>) -> Server {
     let mut server = Server::new()
         .max_buffered(args.max_buffered())
-        .drain(args.drain)
+        .drain_timeout(args.drain)
         .busy_poll(args.busy_poll);
     if let Some(most) = args.max_connections {
         server = server.max_connections(most);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::net::SocketAddrUnix;
 use rustix::process::Rlimit;
-use sockeye::listener::Accepted;
+use sockeye::listener::ConnectedSocket;
 use sockeye::program::{Child, Environment, is_shortage};
 use sockeye::server::Connection;
 use sockeye::{Peer, Program};
@@ -95,8 +95,8 @@ impl Programs {
         })
     }
 
-    pub(super) async fn handle<S: Accepted>(self: Arc<Self>, mut connection: Connection<S>) {
-        let cut_off = connection.cut_off();
+    pub(super) async fn handle<S: ConnectedSocket>(self: Arc<Self>, mut connection: Connection<S>) {
+        let abort = connection.abort_token();
         let peer = connection.peer().ok();
         let visit = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
         let number = visit.as_ref().map(|visit| visit.number);
@@ -104,7 +104,7 @@ impl Programs {
         let variables = self.local.variables(&remote, peer.as_ref(), number);
         let started = tokio::select! {
             biased;
-            () = cut_off.cancelled() => return,
+            () = abort.cancelled() => return,
             started = self.start(Ends::Connection(connection.as_fd()), variables) => started,
         };
         let mut child = match started {
@@ -120,13 +120,13 @@ impl Programs {
             Sender::new(peer).describe()
         );
         let inode = Inode::of(&connection);
-        let shutdown = connection.shutdown();
+        let shutdown = connection.shutdown_token();
         // Closed here, so that the client sees the end with the program's; it keeps its place.
         let (stream, _slot) = connection.into_parts();
         drop(stream);
         let status = tokio::select! {
             status = child.wait() => status,
-            () = cut_off.cancelled() => return self.tell(pid, peer, child.terminate(GRACE).await),
+            () = abort.cancelled() => return self.tell(pid, peer, child.terminate(GRACE).await),
         };
         self.background.ended(inode, shutdown.is_cancelled());
         self.tell(pid, peer, status);
@@ -147,7 +147,7 @@ impl Programs {
         from: Option<&SocketAddrUnix>,
         peer: Option<Peer>,
         limit: usize,
-        cut_off: &CancellationToken,
+        abort: &CancellationToken,
     ) -> Option<Vec<u8>> {
         let visit = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
         let number = visit.as_ref().map(|visit| visit.number);
@@ -155,7 +155,7 @@ impl Programs {
         let variables = self.local.variables(&remote, peer.as_ref(), number);
         let started = tokio::select! {
             biased;
-            () = cut_off.cancelled() => return None,
+            () = abort.cancelled() => return None,
             started = self.start_for(datagram, variables) => started,
         };
         let (mut child, printed) = match started {
@@ -170,7 +170,7 @@ impl Programs {
         // One byte more than may be sent, to know that it is too much.
         let read = tokio::select! {
             read = read(printed, &child, &mut answer, limit + 1) => read,
-            () = cut_off.cancelled() => {
+            () = abort.cancelled() => {
                 self.tell(pid, peer, child.terminate(GRACE).await);
                 return None;
             }
@@ -184,7 +184,7 @@ impl Programs {
             let ended = tokio::time::timeout(GRACE, child.wait());
             let status = tokio::select! {
                 status = ended => status.ok(),
-                () = cut_off.cancelled() => None,
+                () = abort.cancelled() => None,
             };
             let status = match status {
                 Some(status) => status,
@@ -195,7 +195,7 @@ impl Programs {
         }
         let status = tokio::select! {
             status = child.wait() => status,
-            () = cut_off.cancelled() => {
+            () = abort.cancelled() => {
                 self.tell(pid, peer, child.terminate(GRACE).await);
                 return None;
             }

@@ -97,19 +97,19 @@ impl Socket {
     }
 
     /// Waits until somebody waits, and leaves it at that.
-    pub(super) async fn waiting(&self) -> io::Result<()> {
+    pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
-            Self::Stream(listener) => listener.waiting().await,
-            Self::SeqPacket(listener) => listener.waiting().await,
-            Self::Datagram(socket) => socket.waiting().await,
+            Self::Stream(listener) => listener.readable().await,
+            Self::SeqPacket(listener) => listener.readable().await,
+            Self::Datagram(socket) => socket.readable().await,
         }
     }
 
-    pub(super) fn has_waiting(&self) -> io::Result<bool> {
+    pub(super) fn is_readable(&self) -> io::Result<bool> {
         match self {
-            Self::Stream(listener) => listener.has_waiting(),
-            Self::SeqPacket(listener) => listener.has_waiting(),
-            Self::Datagram(socket) => socket.has_waiting(),
+            Self::Stream(listener) => listener.is_readable(),
+            Self::SeqPacket(listener) => listener.is_readable(),
+            Self::Datagram(socket) => socket.is_readable(),
         }
     }
 
@@ -117,11 +117,11 @@ impl Socket {
     pub(super) fn count_waiting(&self) -> u64 {
         let mut count = 0;
         // A program may have made the socket block.
-        while self.has_waiting().unwrap_or(false) {
+        while self.is_readable().unwrap_or(false) {
             let taken = match self {
-                Self::Stream(listener) => listener.accept_waiting().map(|taken| taken.is_some()),
-                Self::SeqPacket(listener) => listener.accept_waiting().map(|taken| taken.is_some()),
-                Self::Datagram(socket) => match socket.recv_waiting(&mut []) {
+                Self::Stream(listener) => listener.try_accept().map(|taken| taken.is_some()),
+                Self::SeqPacket(listener) => listener.try_accept().map(|taken| taken.is_some()),
+                Self::Datagram(socket) => match socket.try_recv(&mut []) {
                     Ok(None) => Ok(false),
                     Ok(Some(received)) => {
                         drop(Passed(received.descriptors));

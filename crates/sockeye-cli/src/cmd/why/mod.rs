@@ -1,27 +1,27 @@
 //! `sockeye why`
 
 mod access;
-mod bearers;
-mod elsewhere;
 mod end;
-mod knock;
 mod laggards;
+mod leftover_connections;
 mod link;
 mod listener;
-mod lost;
+mod missing_server;
 mod near;
 mod nobody;
+mod other_namespace;
 mod path;
 mod permission;
 mod process;
 mod process_link;
 mod report;
 mod running;
-mod sight;
 mod start;
 mod stopped;
+mod test_connect;
 mod user;
 mod verdict;
+mod visibility;
 
 use std::path::Path;
 
@@ -33,14 +33,14 @@ use crate::args::Why;
 use crate::exit::{Exit, failure};
 use crate::output::{self, terminal};
 use end::End;
-use knock::through;
-pub(super) use lost::relative_namesake;
+pub(super) use missing_server::relative_namesake;
 pub(super) use process::rfc3339;
 use report::{Check, Report, shown};
-use sight::Sight;
-pub(super) use sight::{blind, has_name};
+use test_connect::through;
 use user::User;
 pub(super) use user::or_root;
+use visibility::Sight;
+pub(super) use visibility::{blind, has_name};
 
 pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     let address = &args.address;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
         }
     }
     match args.connect {
-        true => knock::settle(seen, &user, &mut report),
+        true => test_connect::settle(seen, &user, &mut report),
         false => were_not_asked(address.kind() == Kind::Datagram, &user, &mut report),
     }
     let exit = report.finish(address);
@@ -140,12 +140,12 @@ fn explain_path(
         End::NotASocket { path, file, mode } => {
             let kind = FileType::from_raw_mode(*mode);
             let found = (kind, *file);
-            lost::not_a_socket(address, path, found, &Sight::take(address, path), report);
+            missing_server::not_a_socket(address, path, found, &Sight::take(address, path), report);
         }
         End::Missing { path, what } => {
-            lost::missing(address, path, *what, &Sight::take(address, path), report);
+            missing_server::missing(address, path, *what, &Sight::take(address, path), report);
         }
-        End::Hung => lost::by_name(path, &Sight::of_names(), report),
+        End::Hung => missing_server::by_name(path, &Sight::of_names(), report),
         End::Stopped => {}
     }
     Ok(())

@@ -8,7 +8,7 @@ use sockeye::inspect::{BoundName, Socket};
 use sockeye::{Address, Name};
 
 use super::listener::{Who, is_reachable};
-use super::sight::Sight;
+use super::visibility::Sight;
 
 /// A socket with a name that is easily taken for this one.
 pub(super) struct NearMiss {

@@ -9,14 +9,14 @@ use rustix::io::Errno;
 use sockeye::claim::{Doubt, Probe, probe_all_within};
 use sockeye::{Address, Kind, Name};
 
-use super::bearers::Bearers;
-use super::elsewhere::Elsewhere;
 use super::end::FileId;
-use super::knock::attempt;
+use super::leftover_connections::Bearers;
+use super::other_namespace::Elsewhere;
 use super::report::{Check, Report, Status, Verdict};
-use super::sight::Sight;
+use super::test_connect::attempt;
 use super::user::seer;
 use super::verdict::with_kind;
+use super::visibility::Sight;
 use crate::exit::Exit;
 
 /// The file, and what is known beside it.

@@ -7,16 +7,16 @@ use std::path::Path;
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 use sockeye::{Address, Kind, Name};
 
-use super::bearers::Bearers;
-use super::elsewhere::Elsewhere;
 use super::end::FileId;
+use super::leftover_connections::Bearers;
 use super::listener::{Listener, Standing, Who, is_reachable, queue, standing};
-use super::lost::replaced;
+use super::missing_server::replaced;
 use super::near::NearMiss;
 use super::nobody::{Nobody, nobody_seen};
+use super::other_namespace::Elsewhere;
 use super::report::{Check, Report, Status, Verdict};
-use super::sight::Sight;
 use super::stopped;
+use super::visibility::Sight;
 use crate::exit::Exit;
 
 /// Reports on the sockets that are bound to a socket file.

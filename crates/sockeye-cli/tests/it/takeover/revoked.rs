@@ -10,7 +10,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, Shutdown, SocketAddrUnix, SocketType, accept, bind, listen, recv,
     shutdown, socket,
 };
-use sockeye::ancillary::send_with;
+use sockeye::ancillary::send_msg;
 
 use super::{TAKEOVER, control_path};
 use crate::support::{Place, Server, lock_path, run};
@@ -36,13 +36,13 @@ fn nobody_is_told_of_a_takeover_whose_last_step_fails() {
         // As in a predecessor that takes its offer back: no later word of the successor arrives.
         shutdown(&connection, Shutdown::Read).expect("it is connected");
         let passed = [server.as_fd(), lock.as_fd(), control.as_fd()];
-        send_with(&connection, &OFFER, &passed).expect("it waits for it");
+        send_msg(&connection, &OFFER, &passed).expect("it waits for it");
         Some(connection)
     };
     let ended = thread::scope(|scope| {
         scope.spawn(|| {
             let first = offer(&server).expect("somebody asks");
-            send_with(&first, &CANCEL, &[]).expect("it has not gone");
+            send_msg(&first, &CANCEL, &[]).expect("it has not gone");
             drop(first);
             // From then on what it offers belongs to another path.
             while offer(&another).is_some() {}

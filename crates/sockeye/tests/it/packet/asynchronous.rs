@@ -60,14 +60,14 @@ async fn datagrams_of_all_sizes_come_as_they_were_sent() {
             .await
             .unwrap();
         for record in &records {
-            client.send_with(record, &[]).await.unwrap();
+            client.send_msg(record, &[]).await.unwrap();
         }
     };
     let receive = async {
         let mut came = Vec::new();
         let mut buffer = vec![0; 1 << 20];
         for _ in &records {
-            let received = server.recv_with(&mut buffer).await.unwrap();
+            let received = server.recv_msg(&mut buffer).await.unwrap();
             came.push(buffer[..received.bytes].to_vec());
         }
         came
@@ -105,7 +105,7 @@ async fn an_empty_record_from_before_is_not_the_end() {
             send_all(&client, &order);
             drop(client);
             let accepted = match is_waiting {
-                true => listener.accept_waiting().unwrap().unwrap(),
+                true => listener.try_accept().unwrap().unwrap(),
                 false => listener.accept().await.unwrap(),
             };
             assert_eq!(received(&accepted).await, order, "accepted");
@@ -123,14 +123,14 @@ async fn an_empty_datagram_is_not_the_end() {
         send_all(&left, &[b"an adopted one is not shut down"]);
         let mut buffer = [0; 64];
         for record in &order {
-            let received = right.recv_waiting(&mut buffer).unwrap().unwrap();
+            let received = right.try_recv(&mut buffer).unwrap().unwrap();
             assert_eq!(&buffer[..received.bytes], *record);
         }
         assert_eq!(
-            in_time(right.recv_with(&mut buffer)).await.unwrap().bytes,
+            in_time(right.recv_msg(&mut buffer)).await.unwrap().bytes,
             31
         );
-        assert!(right.recv_waiting(&mut buffer).unwrap().is_none());
+        assert!(right.try_recv(&mut buffer).unwrap().is_none());
     }
 }
 
@@ -150,7 +150,7 @@ async fn what_is_too_long_is_refused_with_its_size_and_the_next_record_comes() {
     }
     let (left, right) = Datagram::pair().unwrap();
     send_all(&left, &[&[1; 100_000], b"next", &[1; 11], b"last"]);
-    let error = right.recv_with(&mut buffer).await.unwrap_err();
+    let error = right.recv_msg(&mut buffer).await.unwrap_err();
     assert!(matches!(
         error,
         RecvError::TooLong {
@@ -158,8 +158,8 @@ async fn what_is_too_long_is_refused_with_its_size_and_the_next_record_comes() {
             limit: 10
         }
     ));
-    assert_eq!(right.recv_with(&mut buffer).await.unwrap().bytes, 4);
-    let error = right.recv_waiting(&mut buffer).unwrap_err();
+    assert_eq!(right.recv_msg(&mut buffer).await.unwrap().bytes, 4);
+    let error = right.try_recv(&mut buffer).unwrap_err();
     assert!(matches!(
         error,
         RecvError::TooLong {
@@ -167,7 +167,7 @@ async fn what_is_too_long_is_refused_with_its_size_and_the_next_record_comes() {
             limit: 10
         }
     ));
-    assert_eq!(right.recv_waiting(&mut buffer).unwrap().unwrap().bytes, 4);
+    assert_eq!(right.try_recv(&mut buffer).unwrap().unwrap().bytes, 4);
 }
 
 #[tokio::test]
@@ -179,9 +179,9 @@ async fn what_the_kernel_does_not_take_is_an_error_before_it_is_sent() {
     drop(left);
     assert_eq!(right.recv(&mut [0]).await.unwrap(), None);
     let (left, right) = Datagram::pair().unwrap();
-    let error = left.send_with(&record, &[]).await.unwrap_err();
+    let error = left.send_msg(&record, &[]).await.unwrap_err();
     assert!(matches!(error, SendError::TooLong { size, .. } if size == record.len()));
-    assert!(right.recv_waiting(&mut [0]).unwrap().is_none());
+    assert!(right.try_recv(&mut [0]).unwrap().is_none());
 }
 
 /// A record goes whole or not at all, also where the reader is slow.

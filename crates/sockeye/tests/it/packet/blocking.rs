@@ -44,12 +44,12 @@ fn datagrams_of_all_sizes_come_as_they_were_sent() {
     let came: Vec<_> = std::thread::scope(|scope| {
         scope.spawn(|| {
             for record in &records {
-                left.send_with(record, &[]).unwrap();
+                left.send_msg(record, &[]).unwrap();
             }
         });
         let mut buffer = vec![0; 1 << 20];
         let mut receive = || {
-            let received = right.recv_with(&mut buffer).unwrap().unwrap();
+            let received = right.recv_msg(&mut buffer).unwrap().unwrap();
             buffer[..received.bytes].to_vec()
         };
         records.iter().map(|_| receive()).collect()
@@ -102,7 +102,7 @@ fn an_empty_datagram_is_not_the_end() {
         rustix::net::shutdown(&right, Shutdown::Read).unwrap();
         let mut came = Vec::new();
         let mut buffer = [0; 8];
-        while let Some(received) = right.recv_with(&mut buffer).unwrap() {
+        while let Some(received) = right.recv_msg(&mut buffer).unwrap() {
             came.push(buffer[..received.bytes].to_vec());
         }
         assert_eq!(came, order);
@@ -126,12 +126,12 @@ fn what_is_too_long_is_refused_with_its_size_and_the_next_record_comes() {
     }
     let (left, right) = BlockingDatagram::pair().unwrap();
     send_all(&left, &[&[1; 100_000], b"next"]);
-    let error = right.recv_with(&mut buffer).unwrap_err();
+    let error = right.recv_msg(&mut buffer).unwrap_err();
     assert_eq!(
         error.to_string(),
         "a record of 100000 bytes, and there is room for 10"
     );
-    assert_eq!(right.recv_with(&mut buffer).unwrap().unwrap().bytes, 4);
+    assert_eq!(right.recv_msg(&mut buffer).unwrap().unwrap().bytes, 4);
 }
 
 #[test]
@@ -152,12 +152,12 @@ fn what_the_kernel_does_not_take_is_an_error_before_it_is_sent() {
     let (left, right) = BlockingDatagram::pair().unwrap();
     let file = std::fs::File::open("/dev/null").unwrap();
     for descriptors in [&[][..], &[std::os::fd::AsFd::as_fd(&file)]] {
-        let error = left.send_with(&vec![0; largest + 1], descriptors);
+        let error = left.send_msg(&vec![0; largest + 1], descriptors);
         let error = error.unwrap_err();
         assert!(matches!(error, SendError::TooLong { .. }), "{error}");
     }
-    left.send_with(b"next", &[]).unwrap();
-    assert_eq!(right.recv_with(&mut record).unwrap().unwrap().bytes, 4);
+    left.send_msg(b"next", &[]).unwrap();
+    assert_eq!(right.recv_msg(&mut record).unwrap().unwrap().bytes, 4);
 }
 
 /// The kernel reports that before the records.
@@ -191,7 +191,7 @@ fn what_is_adopted_blocks_and_is_close_on_exec() {
                 let right = BlockingDatagram::adopt(right).unwrap();
                 assert!(is_close_on_exec(&right));
                 crate::support::Task::start(move || {
-                    let received = right.recv_with(&mut [0]).unwrap();
+                    let received = right.recv_msg(&mut [0]).unwrap();
                     received.map(|received| received.bytes)
                 })
             }

@@ -28,7 +28,7 @@ async fn connect(client: &Datagram, address: &Address) -> Result<(), ConnectErro
 async fn fill(client: &mut Datagram) -> usize {
     client.set_send_timeout(Duration::ZERO);
     for count in 0.. {
-        match client.send_with(b"x", &[]).await {
+        match client.send_msg(b"x", &[]).await {
             Ok(()) => {}
             Err(SendError::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
                 return count;
@@ -48,7 +48,7 @@ async fn a_full_queue_is_waited_for_until_the_deadline() {
     let mut client = client_of(&address).await;
     let waiting = fill(&mut client).await;
     client.set_send_timeout(Duration::from_secs(5));
-    let send = tokio::spawn(async move { client.send_with(b"late", &[]).await });
+    let send = tokio::spawn(async move { client.send_msg(b"late", &[]).await });
     clock.pass(Duration::from_secs(5) - MILLISECOND).await;
     assert!(!send.is_finished());
     clock.pass(2 * MILLISECOND).await;
@@ -58,12 +58,9 @@ async fn a_full_queue_is_waited_for_until_the_deadline() {
     };
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     for _ in 0..waiting {
-        assert_eq!(server.recv_waiting(&mut [0; 9]).unwrap().unwrap().bytes, 1);
+        assert_eq!(server.try_recv(&mut [0; 9]).unwrap().unwrap().bytes, 1);
     }
-    assert!(
-        server.recv_waiting(&mut [0; 9]).unwrap().is_none(),
-        "not sent"
-    );
+    assert!(server.try_recv(&mut [0; 9]).unwrap().is_none(), "not sent");
 }
 
 #[tokio::test]
@@ -75,20 +72,20 @@ async fn a_sender_goes_on_when_there_is_room() {
     let mut client = client_of(&address).await;
     let waiting = fill(&mut client).await;
     client.set_send_timeout(Duration::from_secs(5));
-    let send = tokio::spawn(async move { client.send_with(b"late", &[]).await });
+    let send = tokio::spawn(async move { client.send_msg(b"late", &[]).await });
     // Pauses that went on doubling would have one of a second now.
     for _ in 0..110 {
         clock.pass(Duration::from_millis(10)).await;
     }
     assert!(!send.is_finished());
-    server.recv_waiting(&mut [0; 9]).unwrap().unwrap();
+    server.try_recv(&mut [0; 9]).unwrap().unwrap();
     clock.pass(Duration::from_millis(21)).await;
     assert!(send.is_finished(), "after one more pause at most");
     send.await.unwrap().unwrap();
     for _ in 1..waiting {
-        assert_eq!(server.recv_waiting(&mut [0; 9]).unwrap().unwrap().bytes, 1);
+        assert_eq!(server.try_recv(&mut [0; 9]).unwrap().unwrap().bytes, 1);
     }
-    assert_eq!(server.recv_waiting(&mut [0; 9]).unwrap().unwrap().bytes, 4);
+    assert_eq!(server.try_recv(&mut [0; 9]).unwrap().unwrap().bytes, 4);
 }
 
 /// A pair has no queue that others share; its bound is the sender's buffer.
@@ -98,13 +95,13 @@ async fn a_full_send_buffer_is_waited_for_too() {
     let (mut left, right) = Datagram::pair().unwrap();
     fill(&mut left).await;
     left.set_send_timeout(Duration::from_secs(5));
-    let send = tokio::spawn(async move { left.send_with(b"late", &[]).await });
+    let send = tokio::spawn(async move { left.send_msg(b"late", &[]).await });
     clock.pass(Duration::from_secs(1)).await;
     assert!(!send.is_finished());
-    while right.recv_waiting(&mut [0; 9]).unwrap().is_some() {}
+    while right.try_recv(&mut [0; 9]).unwrap().is_some() {}
     clock.pass(Duration::from_millis(21)).await;
     send.await.unwrap().unwrap();
-    assert_eq!(right.recv_waiting(&mut [0; 9]).unwrap().unwrap().bytes, 4);
+    assert_eq!(right.try_recv(&mut [0; 9]).unwrap().unwrap().bytes, 4);
 }
 
 #[tokio::test]
@@ -119,7 +116,7 @@ async fn a_blocking_sender_has_a_deadline_if_it_wants_one() {
         .unwrap();
     client.set_send_timeout(Some(MILLISECOND)).unwrap();
     let error = loop {
-        if let Err(error) = client.send_with(b"x", &[]) {
+        if let Err(error) = client.send_msg(b"x", &[]) {
             break std::io::Error::from(error);
         }
     };
@@ -141,13 +138,13 @@ async fn whoever_has_an_address_is_answered() {
         let longest = Datagram::adopt(crate::support::bound(Kind::Datagram, &long)).unwrap();
         for client in [Datagram::unclaimed().unwrap(), claimed(&path), longest] {
             connect(&client, &address).await.unwrap();
-            client.send_with(b"question", &[]).await.unwrap();
+            client.send_msg(b"question", &[]).await.unwrap();
             let mut buffer = [0; 64];
-            let received = in_time(server.recv_with(&mut buffer)).await.unwrap();
+            let received = in_time(server.recv_msg(&mut buffer)).await.unwrap();
             assert_eq!(&buffer[..received.bytes], b"question");
             let sender = received.sender.unwrap();
-            server.send_to_with(b"answer", &[], &sender).await.unwrap();
-            let received = in_time(client.recv_with(&mut buffer)).await.unwrap();
+            server.send_msg_to(b"answer", &[], &sender).await.unwrap();
+            let received = in_time(client.recv_msg(&mut buffer)).await.unwrap();
             assert_eq!(&buffer[..received.bytes], b"answer");
         }
         std::fs::remove_file(long).unwrap();
@@ -159,7 +156,7 @@ async fn whoever_has_none_is_not_known() {
     let place = Place::new();
     let server = claimed(&place.address_of(Kind::Datagram));
     send_all(connected(Kind::Datagram, &place.socket()), &[b"x"]);
-    let received = server.recv_with(&mut [0]).await.unwrap();
+    let received = server.recv_msg(&mut [0]).await.unwrap();
     assert_eq!(received.sender, None);
     assert!(received.credentials.is_none(), "nobody has asked");
 }
@@ -173,8 +170,8 @@ async fn newcomers_are_refused_and_those_in_the_queue_answered() {
     ] {
         let server = claimed(&address);
         let client = client_of(&address).await;
-        client.send_with(b"one", &[]).await.unwrap();
-        client.send_with(b"", &[]).await.unwrap();
+        client.send_msg(b"one", &[]).await.unwrap();
+        client.send_msg(b"", &[]).await.unwrap();
         server.refuse_newcomers().unwrap();
         assert_eq!(
             place.names(),
@@ -183,21 +180,21 @@ async fn newcomers_are_refused_and_those_in_the_queue_answered() {
                 None => vec![],
             }
         );
-        let error = std::io::Error::from(client.send_with(b"late", &[]).await.unwrap_err());
+        let error = std::io::Error::from(client.send_msg(b"late", &[]).await.unwrap_err());
         assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
         let mut buffer = [0; 64];
         for size in [3, 0] {
-            let received = in_time(server.recv_with(&mut buffer)).await.unwrap();
+            let received = in_time(server.recv_msg(&mut buffer)).await.unwrap();
             assert_eq!(received.bytes, size);
             let sender = received.sender.unwrap();
-            server.send_to_with(b"answer", &[], &sender).await.unwrap();
+            server.send_msg_to(b"answer", &[], &sender).await.unwrap();
             assert_eq!(
-                in_time(client.recv_with(&mut buffer)).await.unwrap().bytes,
+                in_time(client.recv_msg(&mut buffer)).await.unwrap().bytes,
                 6
             );
         }
-        assert!(server.recv_waiting(&mut buffer).unwrap().is_none());
-        let error = in_time(server.recv_with(&mut buffer)).await.unwrap_err();
+        assert!(server.try_recv(&mut buffer).unwrap().is_none());
+        let error = in_time(server.recv_msg(&mut buffer)).await.unwrap_err();
         assert!(
             matches!(&error, RecvError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof),
             "{error}"
@@ -212,7 +209,7 @@ async fn newcomers_are_refused_and_those_in_the_queue_answered() {
 async fn a_waiting_receiver_is_told_of_the_end() {
     let (_left, right) = Datagram::pair().unwrap();
     let other = right_of(&right);
-    let wait = tokio::spawn(async move { right.recv_with(&mut [0]).await.map(|_| ()) });
+    let wait = tokio::spawn(async move { right.recv_msg(&mut [0]).await.map(|_| ()) });
     settled().await;
     assert!(!wait.is_finished());
     rustix::net::shutdown(&other, rustix::net::Shutdown::Read).unwrap();

@@ -41,7 +41,7 @@ async fn the_backlog_is_served() {
 async fn the_backlog_behind_a_maximum_is_served_in_turn() {
     let place = Place::new();
     let address = place.address_of(Kind::SeqPacket);
-    let server = Server::new().max_connections(1).drain(DRAIN);
+    let server = Server::new().max_connections(1).drain_timeout(DRAIN);
     let server = Running::start(server, claimed(&address), echo);
     let silent = connect(&address).await;
     settled().await;
@@ -186,7 +186,11 @@ async fn a_handler_in_the_middle_is_waited_for_and_then_cut_off() {
             records.send(&record.payload, &[]).await.unwrap();
         }
     };
-    let server = Running::start(Server::new().drain(DRAIN), claimed(&address), handler);
+    let server = Running::start(
+        Server::new().drain_timeout(DRAIN),
+        claimed(&address),
+        handler,
+    );
     let slow = connect(&address).await;
     let never = connect(&address).await;
     slow.send(b"slow").await.unwrap();
@@ -209,7 +213,7 @@ async fn a_second_signal_cuts_off_at_once() {
     let _clock = Clock::stop();
     let address = place.address_of(Kind::SeqPacket);
     let now = CancellationToken::new();
-    let server = Server::new().drain(DRAIN).cut_off(now.clone());
+    let server = Server::new().drain_timeout(DRAIN).abort_on(now.clone());
     let server = Running::start(server, claimed(&address), echo);
     let silent = connect(&address).await;
     // Its answers have no room.

@@ -30,7 +30,7 @@ async fn echo(connection: Connection<SeqPacket>) {
 }
 
 fn serve(address: &Address) -> Running {
-    Running::start(Server::new().drain(DRAIN), claimed(address), echo)
+    Running::start(Server::new().drain_timeout(DRAIN), claimed(address), echo)
 }
 
 async fn connect(address: &Address) -> SeqPacket {

@@ -23,10 +23,10 @@ async fn each_record_is_answered_and_empty_ones_too() {
     }
     let file = std::fs::File::open("/dev/null").unwrap();
     client
-        .send_with(b"", &[file.as_fd(), file.as_fd()])
+        .send_msg(b"", &[file.as_fd(), file.as_fd()])
         .await
         .unwrap();
-    let received = in_time(client.recv_with(&mut [0])).await.unwrap().unwrap();
+    let received = in_time(client.recv_msg(&mut [0])).await.unwrap().unwrap();
     assert_eq!((received.bytes, received.descriptors.len()), (0, 2));
     client.shutdown(rustix::net::Shutdown::Write).unwrap();
     assert_eq!(next(&client).await, None);
@@ -224,8 +224,8 @@ async fn a_handler_of_ones_own() {
     let address = place.address_of(Kind::SeqPacket);
     let handler = |mut connection: Connection<SeqPacket>| async move {
         let mut buffer = [0; LIMIT];
-        while let Some(received) = connection.recv_with(&mut buffer).await.unwrap() {
-            let sent = connection.send_with(&buffer[..received.bytes], &[]);
+        while let Some(received) = connection.recv_msg(&mut buffer).await.unwrap() {
+            let sent = connection.send_msg(&buffer[..received.bytes], &[]);
             sent.await.unwrap();
         }
     };

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use sockeye::framing::Framing;
-use sockeye::listener::{Accepted, Listening};
+use sockeye::listener::{ConnectedSocket, SocketListener};
 use sockeye::server::{Connection, Messages, Report, Server, ServerError};
 use sockeye::{Address, Claim, Connector, Listener, Stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -93,9 +93,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start<S, H, F>(server: Server, listener: Listening<S>, handler: H) -> Self
+    pub(crate) fn start<S, H, F>(server: Server, listener: SocketListener<S>, handler: H) -> Self
     where
-        S: Accepted,
+        S: ConnectedSocket,
         H: Fn(Connection<S>) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
@@ -153,7 +153,11 @@ pub(crate) async fn echo_lines(connection: Connection) {
 
 /// A server of lines that has the time of [`DRAIN`].
 pub(crate) fn serve(address: &Address) -> Running {
-    Running::start(Server::new().drain(DRAIN), claimed(address), echo_lines)
+    Running::start(
+        Server::new().drain_timeout(DRAIN),
+        claimed(address),
+        echo_lines,
+    )
 }
 
 /// Somebody who connects.

@@ -24,9 +24,9 @@ impl Impostor {
     fn answer(&self, offer: &[u8], descriptors: &[BorrowedFd<'_>]) -> OwnedFd {
         let connection = rustix::net::accept(&self.control).unwrap();
         let mut hello = [0; 64];
-        let got = recv_with(&connection, &mut hello).unwrap().unwrap();
+        let got = recv_msg(&connection, &mut hello).unwrap().unwrap();
         assert_eq!(hello[..got.bytes], HELLO);
-        send_with(&connection, offer, descriptors).unwrap();
+        send_msg(&connection, offer, descriptors).unwrap();
         connection
     }
 
@@ -179,7 +179,7 @@ async fn a_last_step_that_fails_is_an_error_of_the_takeover() {
     let listener = listener.unwrap();
     assert!(listener.predecessor().is_some());
     rustix::net::shutdown(&connection, Shutdown::Read).unwrap();
-    send_with(&connection, &CANCEL, &[]).unwrap();
+    send_msg(&connection, &CANCEL, &[]).unwrap();
     drop(connection);
     let server = Running::start(Server::new(), listener, echo_lines);
     let answering = tokio::task::spawn_blocking(move || {

@@ -36,7 +36,7 @@ impl Asker {
     async fn hear(&self) -> (Vec<u8>, usize) {
         let mut buffer = [0; 64];
         loop {
-            return match in_time(self.0.recv_with(&mut buffer)).await {
+            return match in_time(self.0.recv_msg(&mut buffer)).await {
                 Ok(Some(got)) => (buffer[..got.bytes].to_vec(), got.descriptors.len()),
                 Ok(None) => Default::default(),
                 // What we said was not read; what was said to us comes after that.
@@ -98,7 +98,7 @@ async fn a_server_that_is_stopped_or_dropped_leaves_the_files_to_who_has_said_th
         let before = identity(&place.socket());
         let asker = Asker::ready(&place).await;
         // Nothing in between at which the server could look.
-        let said = send_with(&asker.0, &SERVING, &[]);
+        let said = send_msg(&asker.0, &SERVING, &[]);
         said.unwrap();
         match drops {
             true => server.abandon().await,

@@ -1,4 +1,4 @@
-//! [`Visits`]: a program for each datagram.
+//! [`DatagramPrograms`]: a program for each datagram.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{Answers, NO_ADDRESS};
+use super::datagram_replies::{DatagramReplies, NO_ADDRESS};
 use super::handler::Handler;
 use super::programs::Programs;
 
@@ -23,11 +23,11 @@ use super::programs::Programs;
 const MOST: usize = 64;
 
 /// Runs a program for each datagram, some at a time, and sends what it prints to the sender.
-pub(super) struct Visits {
+pub(super) struct DatagramPrograms {
     programs: Arc<Programs>,
-    answers: Arc<Answers>,
+    answers: Arc<DatagramReplies>,
     handler: Arc<Handler>,
-    cut_off: CancellationToken,
+    abort: CancellationToken,
     permits: Arc<Semaphore>,
     running: JoinSet<()>,
     ended: Arc<Ended>,
@@ -41,19 +41,19 @@ struct Ended {
     aborted: AtomicU64,
 }
 
-impl Visits {
+impl DatagramPrograms {
     pub(super) fn new(
         programs: &Arc<Programs>,
         most: Option<usize>,
-        answers: &Arc<Answers>,
+        answers: &Arc<DatagramReplies>,
         handler: &Arc<Handler>,
-        cut_off: &CancellationToken,
+        abort: &CancellationToken,
     ) -> Self {
         Self {
             programs: Arc::clone(programs),
             answers: Arc::clone(answers),
             handler: Arc::clone(handler),
-            cut_off: cut_off.clone(),
+            abort: abort.clone(),
             permits: Arc::new(Semaphore::new(most.unwrap_or(MOST))),
             running: JoinSet::new(),
             ended: Arc::default(),
@@ -79,12 +79,12 @@ impl Visits {
             }
         };
         let (programs, answers) = (Arc::clone(&self.programs), Arc::clone(&self.answers));
-        let (handler, cut_off) = (Arc::clone(&self.handler), self.cut_off.clone());
+        let (handler, abort) = (Arc::clone(&self.handler), self.abort.clone());
         let ended = Arc::clone(&self.ended);
         self.running.spawn(async move {
             let _permit = permit;
             let limit = handler.max_message;
-            let answer = programs.answer(&input, from.as_ref(), peer, limit, &cut_off);
+            let answer = programs.answer(&input, from.as_ref(), peer, limit, &abort);
             let answer = answer.await;
             let counter = match &answer {
                 None => &ended.aborted,
@@ -116,8 +116,8 @@ impl Visits {
     }
 
     /// Ends those that still run, in `time`.
-    pub(super) async fn cut_off(&mut self, time: Duration) {
-        self.cut_off.cancel();
+    pub(super) async fn abort(&mut self, time: Duration) {
+        self.abort.cancel();
         let _ = tokio::time::timeout(time, self.finish()).await;
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             name = signals.next() => break name,
-            waiting = socket.waiting() => waiting?,
+            readable = socket.readable() => readable?,
         }
         let began = Instant::now();
         match program.start_listening(&socket, NAME).await {
@@ -60,7 +60,7 @@ pub(super) async fn serve(
             }
             Err(error) => warn!("cannot start the program: {error}; trying again"),
         }
-        if began.elapsed() >= SHORT || !socket.has_waiting()? {
+        if began.elapsed() >= SHORT || !socket.is_readable()? {
             pause = FIRST_PAUSE;
             continue;
         }

@@ -1,4 +1,4 @@
-//! [`Gate`] and [`Signal`]: a cancellation that costs next to nothing while it has not come.
+//! [`Latch`] and [`LatchWaiter`]: a cancellation that costs next to nothing while it has not come.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,20 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 /// A flag that is read without a lock, those who wait for it, and a token for handlers.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct Latch {
     opened: AtomicBool,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Wakers>,
     token: CancellationToken,
 }
 
 /// The wakers of those who wait, by number.
 #[derive(Debug, Default)]
-struct Waiting {
+struct Wakers {
     wakers: Vec<Option<Waker>>,
     free: Vec<u32>,
 }
 
-impl Gate {
+impl Latch {
     pub(super) fn open(&self) {
         self.opened.store(true, Ordering::Release);
         self.token.cancel();
@@ -39,32 +39,32 @@ impl Gate {
         &self.token
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Wakers> {
         // It is whole at any point where a waker could panic.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Waits for a [`Gate`] inside of a poll function.
+/// Waits for a [`Latch`] inside of a poll function.
 ///
 /// tokio-util's future takes 80 bytes on the heap for each connection, and locks the token, which all
 /// connections share, each time it is polled. A task's waker hardly ever changes, so it is enough to
 /// register it once and to compare afterwards.
-pub(super) struct Signal {
-    gate: Arc<Gate>,
+pub(super) struct LatchWaiter {
+    latch: Arc<Latch>,
     /// The number under which it is registered.
     registered: Option<(Waker, u32)>,
 }
 
-impl Signal {
-    pub(super) fn new(gate: &Arc<Gate>) -> Self {
+impl LatchWaiter {
+    pub(super) fn new(latch: &Arc<Latch>) -> Self {
         Self {
-            gate: Arc::clone(gate),
+            latch: Arc::clone(latch),
             registered: None,
         }
     }
 
-    /// Whether the gate is open; if not, the task is woken when it opens.
+    /// Whether the latch is open; if not, the task is woken when it opens.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> bool {
         let waker = cx.waker();
         let is_known = self
@@ -75,11 +75,11 @@ impl Signal {
             self.register(waker);
         }
         // After the registration: it may have opened in between.
-        self.gate.is_open()
+        self.latch.is_open()
     }
 
     fn register(&mut self, waker: &Waker) {
-        let mut waiting = self.gate.waiting();
+        let mut waiting = self.latch.waiting();
         let number = match &self.registered {
             Some((_, number)) => *number,
             None => waiting.free.pop().unwrap_or_else(|| {
@@ -94,10 +94,10 @@ impl Signal {
     }
 }
 
-impl Drop for Signal {
+impl Drop for LatchWaiter {
     fn drop(&mut self) {
         if let Some((_, number)) = self.registered {
-            let mut waiting = self.gate.waiting();
+            let mut waiting = self.latch.waiting();
             let waker = waiting.wakers[number as usize].take();
             waiting.free.push(number);
             drop(waiting);
@@ -125,26 +125,29 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_woken_and_whoever_has_gone_is_not() {
-        let gate = Arc::<Gate>::default();
+        let latch = Arc::<Latch>::default();
         let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::default()).collect();
         let wakers: Vec<Waker> = counts.iter().map(|c| Waker::from(Arc::clone(c))).collect();
-        let poll = |signal: &mut Signal, at: usize| {
+        let poll = |signal: &mut LatchWaiter, at: usize| {
             signal.poll_open(&mut Context::from_waker(&wakers[at]))
         };
-        let mut first = Signal::new(&gate);
-        let mut second = Signal::new(&gate);
+        let mut first = LatchWaiter::new(&latch);
+        let mut second = LatchWaiter::new(&latch);
         assert!(!poll(&mut first, 0));
         assert!(!poll(&mut second, 1));
         drop(first);
         // It takes the place of the first, and moves to another task.
-        let mut third = Signal::new(&gate);
+        let mut third = LatchWaiter::new(&latch);
         assert!(!poll(&mut third, 0));
         assert!(!poll(&mut third, 2));
-        assert_eq!(gate.waiting().wakers.len(), 2);
-        gate.open();
+        assert_eq!(latch.waiting().wakers.len(), 2);
+        latch.open();
         let woken: Vec<usize> = counts.iter().map(|c| c.0.load(Ordering::Relaxed)).collect();
         assert_eq!(woken, [0, 1, 1]);
         assert!(poll(&mut second, 1));
-        assert!(poll(&mut Signal::new(&gate), 0), "also who comes later");
+        assert!(
+            poll(&mut LatchWaiter::new(&latch), 0),
+            "also who comes later"
+        );
     }
 }

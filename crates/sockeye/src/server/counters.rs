@@ -1,4 +1,4 @@
-//! [`Tally`]: what has become of the connections, counted where they end.
+//! [`Counters`]: what has become of the connections, counted where they end.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,9 +14,9 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::budget::Budget;
+use super::latch::Latch;
 use super::log;
-use super::signal::Gate;
-use crate::async_socket::Direction;
+use crate::lazy_async_fd::Direction;
 use crate::sys;
 
 /// What a server has done, in connections.
@@ -55,7 +55,7 @@ impl fmt::Display for Report {
 
 /// The counters that all connections of a server share.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Counters {
     served: AtomicU64,
     refused: AtomicU64,
     drained: AtomicU64,
@@ -71,14 +71,14 @@ pub(super) struct Tally {
     /// Of connections and of running handlers.
     tracker: TaskTracker,
     /// Opened when shutdown begins.
-    pub(super) drain: Arc<Gate>,
+    pub(super) drain: Arc<Latch>,
     /// Opened when the time for draining is over.
-    pub(super) cut: Arc<Gate>,
+    pub(super) cut: Arc<Latch>,
     /// Opened when handlers that still run then have had their grace.
-    pub(super) dropped: Arc<Gate>,
+    pub(super) dropped: Arc<Latch>,
 }
 
-impl Tally {
+impl Counters {
     pub(super) fn new(budget: Budget, message_timeout: Option<Duration>) -> Arc<Self> {
         Arc::new(Self {
             served: AtomicU64::default(),
@@ -131,7 +131,7 @@ impl Tally {
     /// Tells all handlers that the time is over, and after `grace` has their tasks dropped, and
     /// waits until that is done, for `reap` at most: a handler that blocks its thread cannot be
     /// dropped.
-    pub(super) async fn cut_off(&self, grace: Duration, reap: Duration) {
+    pub(super) async fn abort_all(&self, grace: Duration, reap: Duration) {
         self.cut.open();
         if !grace.is_zero() {
             let _ = tokio::time::timeout(grace, self.all_closed()).await;
@@ -167,11 +167,11 @@ pub(super) enum State {
     Broken,
 }
 
-/// One connection in the [`Tally`], with what limits it takes up. Held inside of the connection, so
+/// One connection in the [`Counters`], with what limits it takes up. Held inside of the connection, so
 /// that whichever path drops that frees it all.
 #[derive(Debug)]
-pub(super) struct Entered {
-    tally: Arc<Tally>,
+pub(super) struct ConnectionGuard {
+    counters: Arc<Counters>,
     pub(super) state: State,
     /// Whom it is counted for, if that was asked for. All users that are not known count as one.
     user: Option<Option<u32>>,
@@ -179,27 +179,27 @@ pub(super) struct Entered {
     _token: TaskTrackerToken,
 }
 
-impl Entered {
-    pub(super) fn new(tally: &Arc<Tally>) -> Self {
-        tally.open.fetch_add(1, Ordering::AcqRel);
+impl ConnectionGuard {
+    pub(super) fn new(counters: &Arc<Counters>) -> Self {
+        counters.open.fetch_add(1, Ordering::AcqRel);
         Self {
-            tally: Arc::clone(tally),
+            counters: Arc::clone(counters),
             state: State::Busy,
             user: None,
             permit: None,
-            _token: tally.tracker.token(),
+            _token: counters.tracker.token(),
         }
     }
 
-    pub(super) fn tally(&self) -> &Arc<Tally> {
-        &self.tally
+    pub(super) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// To be called before a connection is closed: whether one that is idle in a drain, or of which
     /// a timeout has passed, loses nothing is known to the kernel alone, which may hold what nobody
     /// has read. What the peer sends from now on fails there.
     pub(super) fn look_at(&mut self, socket: BorrowedFd<'_>, over: Option<Direction>) {
-        let is_drained = self.state == State::Idle && self.tally.drain.is_open();
+        let is_drained = self.state == State::Idle && self.counters.drain.is_open();
         if over == Some(Direction::Read) || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
             if sys::message::peek::has_unread(socket) {
@@ -210,7 +210,7 @@ impl Entered {
 
     /// Counts the connection for its user; `false` where that would be more than `most`.
     pub(super) fn within(&mut self, uid: Option<u32>, most: usize) -> bool {
-        let mut per_uid = lock(&self.tally.per_uid);
+        let mut per_uid = lock(&self.counters.per_uid);
         let count = per_uid.get(&uid).copied().unwrap_or_default();
         if count >= most {
             return false;
@@ -221,32 +221,32 @@ impl Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         if let Some(uid) = self.user
-            && let Entry::Occupied(mut count) = lock(&self.tally.per_uid).entry(uid)
+            && let Entry::Occupied(mut count) = lock(&self.counters.per_uid).entry(uid)
         {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
         }
-        let tally = &self.tally;
+        let counters = &self.counters;
         let counter = if std::thread::panicking() {
             log::panicked();
-            &tally.aborted
+            &counters.aborted
         } else {
             match self.state {
-                State::Refused => &tally.refused,
-                State::Broken => &tally.aborted,
-                State::Busy if tally.cut.is_open() => &tally.aborted,
-                _ if tally.drain.is_open() => &tally.drained,
-                _ => &tally.served,
+                State::Refused => &counters.refused,
+                State::Broken => &counters.aborted,
+                State::Busy if counters.cut.is_open() => &counters.aborted,
+                _ if counters.drain.is_open() => &counters.drained,
+                _ => &counters.served,
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        self.tally.open.fetch_sub(1, Ordering::AcqRel);
-        self.tally.closed.notify_one();
+        self.counters.open.fetch_sub(1, Ordering::AcqRel);
+        self.counters.closed.notify_one();
     }
 }
 

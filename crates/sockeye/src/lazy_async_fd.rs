@@ -1,4 +1,4 @@
-//! [`AsyncSocket`]: a socket that does not block, and the runtime that wakes who waits for it.
+//! [`LazyAsyncFd`]: a socket that does not block, and the runtime that wakes who waits for it.
 
 use std::future::Future;
 use std::io;
@@ -18,7 +18,7 @@ use crate::passing::{Guarded, Passing};
 /// It is registered with the runtime when something has to be waited for, not before: what comes
 /// with a connection, and many a whole conversation, needs no waiting.
 #[derive(Debug)]
-pub(crate) struct AsyncSocket {
+pub(crate) struct LazyAsyncFd {
     // Dropped in this order: the runtime lets go of the descriptor before it is closed.
     registration: OnceLock<Result<AsyncFd<RawFd>, Errno>>,
     /// Whether the last attempt was in vain, and others have had their turn since. Of both
@@ -37,12 +37,12 @@ pub(crate) enum Direction {
 
 /// What an attempt has brought, and whether it has taken all that there was, so that another one
 /// would be in vain.
-pub(crate) struct Attempt<T> {
+pub(crate) struct ReadOutcome<T> {
     pub(crate) result: T,
     pub(crate) is_all: bool,
 }
 
-impl<T> Attempt<T> {
+impl<T> ReadOutcome<T> {
     /// There may be more.
     pub(crate) fn some(result: T) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl<T> Attempt<T> {
     }
 }
 
-impl AsyncSocket {
+impl LazyAsyncFd {
     /// Of a descriptor that does not block.
     pub(crate) fn new(fd: OwnedFd, passing: Passing) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl AsyncSocket {
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
-        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<Attempt<T>>,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
         let is_known = self.registration.get().is_some();
         if !is_known || self.looks_again.load(Ordering::Relaxed) {
@@ -136,7 +136,7 @@ impl AsyncSocket {
             };
             match attempt(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Ok(Attempt { result, is_all }) => {
+                Ok(ReadOutcome { result, is_all }) => {
                     // What comes after that wakes us.
                     if is_all {
                         ready.clear_ready();
@@ -169,14 +169,14 @@ impl AsyncSocket {
     }
 }
 
-impl AsFd for AsyncSocket {
+impl AsFd for LazyAsyncFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-impl From<AsyncSocket> for OwnedFd {
-    fn from(socket: AsyncSocket) -> Self {
+impl From<LazyAsyncFd> for OwnedFd {
+    fn from(socket: LazyAsyncFd) -> Self {
         drop(socket.registration);
         socket.fd.into()
     }

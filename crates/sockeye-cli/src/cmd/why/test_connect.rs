@@ -12,7 +12,7 @@ use sockeye::peer::{PeerPidfd, pidfd};
 use sockeye::{Address, Kind, Name, Peer};
 
 use super::end::HUNG;
-use super::lost::UNPLACED;
+use super::missing_server::UNPLACED;
 use super::nobody::stale;
 use super::report::{Check, Report, Status, Verdict};
 use super::stopped::STOPPED;

@@ -6,7 +6,7 @@ use sockeye::address::quoted;
 use tempfile::TempDir;
 
 use super::exchange::Exchange;
-use super::load::{Load, Manner};
+use super::load::{Load, LoadOptions};
 use super::report::Report;
 use super::servers::Server;
 use super::socket::Target;
@@ -63,7 +63,7 @@ fn measure(
         None => Exchange::echo(size, args.framing()),
         Some(question) => Exchange::question(question, target.endpoint.transport(), args.framing()),
     };
-    let manner = |connections: u32| Manner {
+    let options = |connections: u32| LoadOptions {
         connections: connections as usize,
         rate: args.rate,
         busy_poll: args.busy_poll,
@@ -80,7 +80,7 @@ fn measure(
                     transport.name(),
                     figures::size(size)
                 ));
-                let mut load = Load::new(target, exchange, manner(connections), stop)?;
+                let mut load = Load::new(target, exchange, options(connections), stop)?;
                 load.run(times.warm_up)?;
                 let sample = load.run(times.time)?;
                 report.remark(target, &sample);
@@ -99,12 +99,12 @@ fn measure(
     for target in targets {
         let kind = target.endpoint.transport();
         report.begin(&format!("{} connections", kind.name()));
-        let manner = Manner {
+        let options = LoadOptions {
             rate: None,
             reconnect: true,
-            ..manner(at_a_time)
+            ..options(at_a_time)
         };
-        let mut load = Load::new(target, exchange(target, smallest), manner, stop)?;
+        let mut load = Load::new(target, exchange(target, smallest), options, stop)?;
         load.run(times.warm_up)?;
         let sample = load.run(times.time)?;
         report.conversations(Conversations::new(kind, sample.rate()))?;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::closed::{denied, is_closed_to_us, is_gone, process, the_closed};
-use super::{Answer, absent, selection};
+use super::{Answer, not_found, selection};
 use crate::args::{Column, Ls, Netns, Target};
 use crate::cmd::hung;
 use crate::cmd::why::{blind, or_root};
@@ -141,14 +141,14 @@ impl<'a> Gaps<'a> {
         }
         if let Some(closed) = missed
             .iter()
-            .find_map(|target| absent::closed_to_us(target))
+            .find_map(|target| not_found::closed_to_us(target))
         {
             return Answer {
                 exit: Exit::Incomplete,
                 words: Some(format!("{lead}: {closed}{}", or_root("may"))),
             };
         }
-        let missing = (!missed.is_empty()).then(|| absent::words(&missed, self.snapshot));
+        let missing = (!missed.is_empty()).then(|| not_found::words(&missed, self.snapshot));
         if matched {
             return Answer {
                 exit: Exit::Done,

@@ -12,9 +12,9 @@ use sockeye::inspect::{BoundName, FileState, Socket};
 
 use super::end::FileId;
 use super::listener::{Listener, Who, is_reachable};
-use super::lost::{is_named, state_of};
+use super::missing_server::{is_named, state_of};
 use super::report::{Check, Report, Verdict};
-use super::sight::Sight;
+use super::visibility::Sight;
 use crate::exit::Exit;
 
 /// A living socket whose own file has this very path, but not from here.

@@ -1,4 +1,4 @@
-//! [`Accepted`]: what comes out of a listener.
+//! [`ConnectedSocket`]: what comes out of a listener.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,7 +10,7 @@ use crate::passing::Passing;
 use crate::stream::Stream;
 
 /// What a listener accepts: [`Stream`] or [`SeqPacket`].
-pub trait Accepted: AsFd + Sized + Send + 'static + sealed::FromAccepted {
+pub trait ConnectedSocket: AsFd + Sized + Send + 'static + sealed::FromAccepted {
     /// The kind of the sockets.
     const KIND: Kind;
 }
@@ -33,7 +33,7 @@ mod sealed {
     }
 }
 
-impl Accepted for Stream {
+impl ConnectedSocket for Stream {
     const KIND: Kind = Kind::Stream;
 }
 
@@ -55,7 +55,7 @@ impl sealed::FromAccepted for Stream {
     }
 }
 
-impl Accepted for SeqPacket {
+impl ConnectedSocket for SeqPacket {
     const KIND: Kind = Kind::SeqPacket;
 }
 

@@ -1,4 +1,4 @@
-//! [`Ending`]: when a connection between two messages ends in a drain.
+//! [`ConnectionDrain`]: when a connection between two messages ends in a drain.
 
 use std::future::Future;
 use std::io;
@@ -11,15 +11,15 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 use tokio::time::Sleep;
 
-use super::signal::Signal;
+use super::latch::LatchWaiter;
 use crate::socket;
 
 /// How long a connection on which nothing has come yet may still send during a drain.
 const SILENT: Duration = Duration::from_secs(1);
 
-pub(super) struct Ending {
+pub(super) struct ConnectionDrain {
     progress: Progress,
-    drain: Signal,
+    drain: LatchWaiter,
     /// The time that a silent connection has left in a drain.
     grace: Option<Pin<Box<Sleep>>>,
     /// Whether the kernel was asked past the runtime since something came.
@@ -45,8 +45,8 @@ pub(super) enum Progress {
     Ended,
 }
 
-impl Ending {
-    pub(super) fn new(drain: Signal) -> Self {
+impl ConnectionDrain {
+    pub(super) fn new(drain: LatchWaiter) -> Self {
         Self {
             progress: Progress::Silent,
             drain,
@@ -80,7 +80,7 @@ impl Ending {
         if self.progress == Progress::Closing || !self.drain.poll_open(cx) {
             return Poll::Pending;
         }
-        if socket::has_waiting(socket)? {
+        if socket::is_readable(socket)? {
             return match std::mem::replace(&mut self.has_looked_again, true) {
                 false => Poll::Ready(Ok(Due::LookAgain)),
                 // It cannot be read, as a lone byte of out-of-band data.

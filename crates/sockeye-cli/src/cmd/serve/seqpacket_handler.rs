@@ -22,7 +22,7 @@ pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPack
         {
             return handler.tell_limit(peer, error, 0);
         }
-        match told(&error) {
+        match describe_recv_error(&error) {
             Some(text) => handler.complain(peer, &format!("{text}; its connection is closed")),
             None => {
                 let sender = Sender::new(peer());
@@ -86,7 +86,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
 }
 
 /// What to say of something that could not be taken; `None` where that is nothing special.
-pub(super) fn told(error: &RecvError) -> Option<String> {
+pub(super) fn describe_recv_error(error: &RecvError) -> Option<String> {
     match error {
         RecvError::TooLong { size, limit } => Some(format!(
             "sent a record of {size} bytes, and --max-message allows {limit}"

@@ -1,4 +1,4 @@
-//! [`Answers`]: what goes back to senders of datagrams.
+//! [`DatagramReplies`]: what goes back to senders of datagrams.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -26,7 +26,7 @@ pub(super) const NO_ADDRESS: &str =
 
 /// Sends at once where there is room, otherwise in a task for each receiver: one that does not read
 /// holds up nobody else, and what it gets stays in order.
-pub(super) struct Answers {
+pub(super) struct DatagramReplies {
     socket: Arc<Datagram>,
     handler: Arc<Handler>,
     waiting: Arc<Mutex<Waiting>>,
@@ -36,7 +36,7 @@ pub(super) struct Answers {
 /// The answers for each receiver that has no room; the first one is being sent.
 type Waiting = HashMap<SocketAddrUnix, VecDeque<(Bytes, Option<Peer>)>>;
 
-impl Answers {
+impl DatagramReplies {
     pub(super) fn new(socket: &Arc<Datagram>, handler: &Arc<Handler>) -> Self {
         Self {
             socket: Arc::clone(socket),
@@ -49,7 +49,7 @@ impl Answers {
     pub(super) async fn send(&self, answer: &[u8], to: SocketAddrUnix, peer: Option<Peer>) {
         while lock(&self.tasks).try_join_next().is_some() {}
         if !lock(&self.waiting).contains_key(&to) {
-            let mut sent = pin!(self.socket.send_to_with(answer, &[], &to));
+            let mut sent = pin!(self.socket.send_msg_to(answer, &[], &to));
             let first = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await;
             if let Poll::Ready(sent) = first {
                 return tell(&self.handler, sent, &to, peer);
@@ -100,7 +100,7 @@ async fn deliver(
 ) {
     let next = || lock(&waiting).get(&to)?.front().cloned();
     while let Some((answer, peer)) = next() {
-        match socket.send_to_with(&answer, &[], &to).await {
+        match socket.send_msg_to(&answer, &[], &to).await {
             Err(SendError::Io(error)) if error.kind() == ErrorKind::TimedOut => {
                 // The others have waited long enough too.
                 let dropped = lock(&waiting).remove(&to).map_or(0, |queue| queue.len());

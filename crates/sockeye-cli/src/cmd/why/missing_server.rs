@@ -9,13 +9,13 @@ use sockeye::Address;
 use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
-use super::elsewhere::Elsewhere;
 use super::end::{FileId, Missing};
 use super::listener::{Listener, Who, is_reachable};
 use super::near::NearMiss;
+use super::other_namespace::Elsewhere;
 use super::report::{Check, Report, Status, Verdict, shown};
-use super::sight::Sight;
 use super::user::seer;
+use super::visibility::Sight;
 use crate::exit::Exit;
 
 /// The cause where a server may have lost its file or have it elsewhere.
