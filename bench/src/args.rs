@@ -1,6 +1,6 @@
 //! The command line, as plain values.
 
-use crate::parts::{PARTS, Part};
+use crate::parts::{BenchPart, PARTS};
 use crate::tools::workspace;
 use anyhow::{Context, bail, ensure};
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ The file is written at the very end, in one go.
 pub(crate) struct Args {
     pub(crate) rounds: usize,
     pub(crate) turn: Duration,
-    pub(crate) parts: Vec<&'static Part>,
+    pub(crate) parts: Vec<&'static BenchPart>,
     pub(crate) output: Option<PathBuf>,
     pub(crate) sockeye: Option<PathBuf>,
 }

@@ -1,29 +1,29 @@
 //! Counts the instructions of a server, in user space only.
 
-use crate::contest::Arena;
-use crate::load::Load;
-use crate::peer::Peer;
-use crate::server::Server;
+use crate::contestants::Contestant;
+use crate::load::EchoLoad;
+use crate::rounds::Harness;
+use crate::server::RunningServer;
 use anyhow::Context;
 
 const CONNECTIONS: usize = 16;
 
 /// Instructions for one message: what more messages cost more, so that start and end cancel out.
-pub(crate) fn count_instructions(peer: &Peer, arena: &Arena<'_>) -> anyhow::Result<f64> {
-    let (few_messages, few) = run(peer, 1_000, arena)?;
-    let (many_messages, many) = run(peer, 11_000, arena)?;
+pub(crate) fn count_instructions(peer: &Contestant, harness: &Harness<'_>) -> anyhow::Result<f64> {
+    let (few_messages, few) = run(peer, 1_000, harness)?;
+    let (many_messages, many) = run(peer, 11_000, harness)?;
     Ok((many as f64 - few as f64) / (many_messages - few_messages) as f64)
 }
 
 /// The messages that there were, at least as many as asked for, and all instructions of the process.
-fn run(peer: &Peer, messages: u64, arena: &Arena<'_>) -> anyhow::Result<(u64, u64)> {
+fn run(peer: &Contestant, messages: u64, harness: &Harness<'_>) -> anyhow::Result<(u64, u64)> {
     let options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
     let peer = peer.clone().under("valgrind", &options);
-    let server = Server::start(&peer, arena.directory, arena.stop)?;
-    let mut load = Load::connect(server.address(), CONNECTIONS, arena.stop)?;
+    let server = RunningServer::start(&peer, harness.directory, harness.interrupt)?;
+    let mut load = EchoLoad::connect(server.address(), CONNECTIONS, harness.interrupt)?;
     let messages = load.run(|answers| answers < messages, |_| {})?;
     drop(load);
-    let said = server.end(arena.stop)?;
+    let said = server.end(harness.interrupt)?;
     let instructions = collected(&said).context("cannot understand what valgrind has counted")?;
     Ok((messages, instructions))
 }

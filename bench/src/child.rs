@@ -1,6 +1,6 @@
 //! A process that we started, and that ends with us: killed by its own pid and waited for, whichever way we leave.
 
-use crate::stop::Stop;
+use crate::interrupt::Interrupt;
 use anyhow::{Context, ensure};
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, wait,
@@ -18,16 +18,16 @@ pub(crate) fn adopt_orphans() -> anyhow::Result<()> {
     set_child_subreaper(Some(getpid())).context("cannot adopt what servers leave behind")
 }
 
-/// Waits for those that have ended, so that their processor time counts as ours. To be called when there is no [`Child`]
+/// Waits for those that have ended, so that their processor time counts as ours. To be called when there is no [`ChildProcess`]
 /// that may have ended: it would be taken for one of them.
 pub(crate) fn reap_orphans() {
     while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
 }
 
 /// Killed and reaped on drop.
-pub(crate) struct Child(std::process::Child);
+pub(crate) struct ChildProcess(std::process::Child);
 
-impl Child {
+impl ChildProcess {
     pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
@@ -37,7 +37,7 @@ impl Child {
     }
 
     /// What a program prints, errors included, that ends successfully, and soon; a few lines.
-    pub(crate) fn output(command: &mut Command, stop: &Stop) -> Option<String> {
+    pub(crate) fn output(command: &mut Command, interrupt: &Interrupt) -> Option<String> {
         let (mut reader, writer) = std::io::pipe().ok()?;
         let errors = writer.try_clone().ok()?;
         let command = command.stdin(Stdio::null()).stdout(writer).stderr(errors);
@@ -50,7 +50,7 @@ impl Child {
             if Instant::now() > deadline {
                 return None;
             }
-            stop.sleep(Duration::from_millis(5)).ok()?;
+            interrupt.sleep(Duration::from_millis(5)).ok()?;
         };
         let mut text = String::new();
         // The command holds the other end.
@@ -69,7 +69,7 @@ impl Child {
     }
 
     /// Sends it a signal that ends it, and waits.
-    pub(crate) fn end(&mut self, signal: Signal, stop: &Stop) -> anyhow::Result<()> {
+    pub(crate) fn end(&mut self, signal: Signal, interrupt: &Interrupt) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.0), signal)?;
         let deadline = Instant::now() + SHORT;
         while self.ended()?.is_none() {
@@ -77,20 +77,23 @@ impl Child {
                 Instant::now() < deadline,
                 "{signal:?} did not end it within {SHORT:?}"
             );
-            stop.sleep(Duration::from_millis(5))?;
+            interrupt.sleep(Duration::from_millis(5))?;
         }
         Ok(())
     }
 
     /// Runs a build tool to its end. A stop interrupts it together with the compilers that it started.
-    pub(crate) fn run_tool(command: &mut Command, stop: &Stop) -> anyhow::Result<ExitStatus> {
+    pub(crate) fn run_tool(
+        command: &mut Command,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<ExitStatus> {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut tool = Self::start(command.process_group(0))?;
         loop {
             if let Some(status) = tool.ended()? {
                 return Ok(status);
             }
-            if let Err(stopped) = stop.sleep(Duration::from_millis(20)) {
+            if let Err(stopped) = interrupt.sleep(Duration::from_millis(20)) {
                 kill_process_group(Pid::from_child(&tool.0), Signal::INT)?;
                 let deadline = Instant::now() + SHORT;
                 while tool.ended()?.is_none() && Instant::now() < deadline {
@@ -102,7 +105,7 @@ impl Child {
     }
 }
 
-impl Drop for Child {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // Until it is waited for, the pid is a zombie's at worst: this never kills a stranger.
         let _ = self.0.kill();

@@ -17,7 +17,7 @@ pub(crate) const REPLY: &[u8] = b"Message received successfully";
 
 /// What a server does with a message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum AnswerKind {
     /// Sends it back.
     Echo,
     /// Sends [`REPLY`].
@@ -66,12 +66,12 @@ pub(crate) fn receive(stream: &OwnedFd, buffer: &mut [u8]) -> anyhow::Result<usi
 /// Reads one answer from a connection that stays open, and compares it.
 pub(crate) fn read_answer(
     stream: &OwnedFd,
-    answer: Answer,
+    answer: AnswerKind,
     message: &[u8; MESSAGE_SIZE],
 ) -> anyhow::Result<()> {
     let expected: &[u8] = match answer {
-        Answer::Echo => message,
-        Answer::Reply => REPLY,
+        AnswerKind::Echo => message,
+        AnswerKind::Reply => REPLY,
     };
     // A newline after the reply may come in the same read: there is room for it, and it is not missed if it does not.
     let mut buffer = [0; MESSAGE_SIZE + 1];

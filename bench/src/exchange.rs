@@ -1,33 +1,33 @@
 //! Short conversations, one after the other: connect, send a line, half-close, read to the end, close.
 
-use crate::client::{self, Answer, MESSAGE_SIZE, REPLY};
+use crate::client::{self, AnswerKind, MESSAGE_SIZE, REPLY};
+use crate::interrupt::Interrupt;
 #[cfg(doc)]
-use crate::contest::Arena;
-use crate::server::Server;
-use crate::stop::Stop;
+use crate::rounds::Harness;
+use crate::server::RunningServer;
 use anyhow::{Context, bail};
 use rustix::net::Shutdown;
 use std::time::{Duration, Instant};
 
-/// Has conversations, one after the other in each of `clients` threads, for [`Arena::hold_rates`].
+/// Has conversations, one after the other in each of `clients` threads, for [`Harness::hold_rates`].
 pub(crate) fn with(
-    answer: Answer,
+    answer: AnswerKind,
     clients: usize,
-    stop: &Stop,
-) -> impl FnMut(&Server, Duration) -> anyhow::Result<u64> {
-    move |server, time| run_all(server, answer, clients, time, stop)
+    interrupt: &Interrupt,
+) -> impl FnMut(&RunningServer, Duration) -> anyhow::Result<u64> {
+    move |server, time| run_all(server, answer, clients, time, interrupt)
 }
 
 fn run_all(
-    server: &Server,
-    answer: Answer,
+    server: &RunningServer,
+    answer: AnswerKind,
     clients: usize,
     duration: Duration,
-    stop: &Stop,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<u64> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..clients)
-            .map(|_| scope.spawn(|| run(server, answer, duration, stop)))
+            .map(|_| scope.spawn(|| run(server, answer, duration, interrupt)))
             .collect();
         let results = threads.into_iter().map(|thread| match thread.join() {
             Ok(result) => result,
@@ -37,11 +37,16 @@ fn run_all(
     })
 }
 
-fn run(server: &Server, answer: Answer, duration: Duration, stop: &Stop) -> anyhow::Result<u64> {
+fn run(
+    server: &RunningServer,
+    answer: AnswerKind,
+    duration: Duration,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u64> {
     let end = Instant::now() + duration;
     let mut conversations = 0;
     while Instant::now() < end {
-        stop.check()?;
+        interrupt.check()?;
         converse(server, answer)?;
         conversations += 1;
     }
@@ -49,11 +54,11 @@ fn run(server: &Server, answer: Answer, duration: Duration, stop: &Stop) -> anyh
 }
 
 /// One of them.
-pub(crate) fn converse(server: &Server, answer: Answer) -> anyhow::Result<()> {
+pub(crate) fn converse(server: &RunningServer, answer: AnswerKind) -> anyhow::Result<()> {
     let message = client::message(0);
     let expected: &[u8] = match answer {
-        Answer::Echo => &message,
-        Answer::Reply => REPLY,
+        AnswerKind::Echo => &message,
+        AnswerKind::Reply => REPLY,
     };
     let stream = client::connect(server.address()).context("cannot connect")?;
     client::send(&stream, &message)?;

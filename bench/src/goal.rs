@@ -1,6 +1,6 @@
 //! What Sockeye wants to reach, beside what was found.
 
-use crate::series::Series;
+use crate::spread::Spread;
 use std::fmt;
 
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +31,14 @@ impl fmt::Display for Bound {
 pub(crate) struct Goal {
     what: String,
     /// `None` where somebody who is needed is missing.
-    found: Option<Series>,
+    found: Option<Spread>,
     bound: Bound,
     /// Counts as well.
-    instead: Option<(Series, Bound)>,
+    instead: Option<(Spread, Bound)>,
 }
 
 impl Goal {
-    pub(crate) fn new(what: impl Into<String>, found: Option<Series>, bound: Bound) -> Self {
+    pub(crate) fn new(what: impl Into<String>, found: Option<Spread>, bound: Bound) -> Self {
         Self {
             what: what.into(),
             found,
@@ -49,7 +49,7 @@ impl Goal {
 
     /// Where the load generator is the limit, rates say little about servers: processor time for a message, to theirs,
     /// may meet the goal instead.
-    pub(crate) fn or_processor_time(mut self, found: Option<Series>, bound: Bound) -> Self {
+    pub(crate) fn or_processor_time(mut self, found: Option<Spread>, bound: Bound) -> Self {
         self.instead = found.map(|found| (found, bound));
         self
     }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn goal(found: f64, bound: Bound) -> Goal {
-        Goal::new("rate to go", Series::new(vec![found]), bound)
+        Goal::new("rate to go", Spread::new(vec![found]), bound)
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn processor_time_may_stand_in() {
         let goal = |cpu| {
-            let cpu = Series::new(vec![cpu]);
+            let cpu = Spread::new(vec![cpu]);
             goal(0.9, Bound::AtLeast(1.0)).or_processor_time(cpu, Bound::AtMost(0.87))
         };
         let text = goal(0.8).to_string();
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_row_has_four_cells() {
-        let found = Series::new(vec![1.0, 2.0, 4000.0]);
+        let found = Spread::new(vec![1.0, 2.0, 4000.0]);
         let row = Goal::new("to go", found, Bound::AtMost(1.5)).row("echo", "; disturbed");
         assert_eq!(
             row,

@@ -1,8 +1,8 @@
 //! Connections that had one answer each and then do nothing.
 
-use crate::client::{self, Answer};
-use crate::server::Server;
-use crate::stop::Stop;
+use crate::client::{self, AnswerKind};
+use crate::interrupt::Interrupt;
+use crate::server::RunningServer;
 use anyhow::{Context, ensure};
 use rustix::net::RecvFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -34,10 +34,14 @@ pub(crate) struct Idlers(Vec<OwnedFd>);
 
 impl Idlers {
     /// Opens the connections, and has one answer on each.
-    pub(crate) fn open(server: &Server, answer: Answer, stop: &Stop) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        server: &RunningServer,
+        answer: AnswerKind,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Self> {
         let mut streams = Vec::with_capacity(CONNECTIONS);
         for index in 0..CONNECTIONS {
-            stop.check()?;
+            interrupt.check()?;
             let stream = client::connect(server.address())
                 .with_context(|| format!("cannot open connection {index}"))?;
             let message = client::message(index);

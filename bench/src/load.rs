@@ -4,10 +4,10 @@
 //! be: `epoll` with edges (a level-triggered set is looked through twice), one read and one write for each message.
 
 use crate::client::{self, MESSAGE_SIZE, PATIENCE};
+use crate::interrupt::Interrupt;
 #[cfg(doc)]
-use crate::contest::Arena;
-use crate::server::Server;
-use crate::stop::Stop;
+use crate::rounds::Harness;
+use crate::server::RunningServer;
 use anyhow::{Context, bail};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -15,42 +15,42 @@ use rustix::net::{RecvFlags, SocketAddrAny};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// Keeps `connections` connections busy, for [`Arena::hold_rates`].
+/// Keeps `connections` connections busy, for [`Harness::hold_rates`].
 pub(crate) fn on<'a>(
-    server: &Server,
+    server: &RunningServer,
     connections: usize,
-    stop: &'a Stop,
-) -> anyhow::Result<impl FnMut(&Server, Duration) -> anyhow::Result<u64> + use<'a>> {
-    let mut load = Load::connect(server.address(), connections, stop)?;
-    Ok(move |_: &Server, time| load.run_for(time))
+    interrupt: &'a Interrupt,
+) -> anyhow::Result<impl FnMut(&RunningServer, Duration) -> anyhow::Result<u64> + use<'a>> {
+    let mut load = EchoLoad::connect(server.address(), connections, interrupt)?;
+    Ok(move |_: &RunningServer, time| load.run_for(time))
 }
 
 /// No message is in flight before and after a run.
-pub(crate) struct Load<'a> {
+pub(crate) struct EchoLoad<'a> {
     epoll: OwnedFd,
-    connections: Vec<Connection>,
+    connections: Vec<LoadConnection>,
     events: Vec<epoll::Event>,
-    stop: &'a Stop,
+    interrupt: &'a Interrupt,
 }
 
-struct Connection {
+struct LoadConnection {
     stream: OwnedFd,
     message: [u8; MESSAGE_SIZE],
     /// How much of the answer has come.
     received: usize,
 }
 
-impl<'a> Load<'a> {
+impl<'a> EchoLoad<'a> {
     pub(crate) fn connect(
         address: &SocketAddrAny,
         count: usize,
-        stop: &'a Stop,
+        interrupt: &'a Interrupt,
     ) -> anyhow::Result<Self> {
         let mut load = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             connections: Vec::with_capacity(count),
             events: Vec::with_capacity(count),
-            stop,
+            interrupt,
         };
         for index in 0..count {
             let stream = client::connect(address).context("cannot connect")?;
@@ -60,7 +60,7 @@ impl<'a> Load<'a> {
                 epoll::EventData::new_u64(index as u64),
                 epoll::EventFlags::IN | epoll::EventFlags::ET,
             )?;
-            load.connections.push(Connection {
+            load.connections.push(LoadConnection {
                 stream,
                 message: client::message(index),
                 received: 0,
@@ -88,7 +88,7 @@ impl<'a> Load<'a> {
         let mut in_flight = self.connections.len();
         let mut answers = 0;
         while in_flight > 0 {
-            self.stop.check()?;
+            self.interrupt.check()?;
             let goes_on = goes_on(answers);
             self.events.clear();
             let room = rustix::buffer::spare_capacity(&mut self.events);
@@ -116,7 +116,7 @@ impl<'a> Load<'a> {
     }
 }
 
-impl Connection {
+impl LoadConnection {
     fn send(&mut self) -> anyhow::Result<()> {
         self.received = 0;
         client::send(&self.stream, &self.message)
@@ -170,8 +170,8 @@ mod tests {
                 });
             }
         });
-        let stop = Stop::default();
-        let mut load = Load::connect(&SocketAddrUnix::new(&path)?.into(), 8, &stop)?;
+        let interrupt = Interrupt::default();
+        let mut load = EchoLoad::connect(&SocketAddrUnix::new(&path)?.into(), 8, &interrupt)?;
         let mut of_each = [0; 8];
         for _ in 0..2 {
             load.run(|answers| answers < 100, |index| of_each[index] += 1)?;

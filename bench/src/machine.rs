@@ -1,8 +1,8 @@
 //! Where figures come from: the machine and the versions of what ran on it.
 
-use crate::child::Child;
-use crate::contest::Arena;
-use crate::stop::Stop;
+use crate::child::ChildProcess;
+use crate::interrupt::Interrupt;
+use crate::rounds::Harness;
 use crate::tools::{self, Tools};
 use std::ffi::OsStr;
 use std::fs;
@@ -24,23 +24,26 @@ const PROGRAMS: [(&str, &[&str]); 10] = [
 ];
 
 /// A line for each fact; what cannot be found out is said to be unknown.
-pub(crate) fn describe(tools: &Tools, arena: &Arena<'_>) -> String {
-    let stop = arena.stop;
+pub(crate) fn describe(tools: &Tools, harness: &Harness<'_>) -> String {
+    let interrupt = harness.interrupt;
     let cores = std::thread::available_parallelism();
     let own = [
-        ("date", said_by("date", &["-u", "+%F"], stop)),
-        ("rounds", Some(rounds(arena))),
+        ("date", said_by("date", &["-u", "+%F"], interrupt)),
+        ("rounds", Some(rounds(harness))),
         ("processor", processor()),
         ("cores", cores.ok().map(|cores| cores.to_string())),
         ("kernel", kernel()),
-        ("sockeye", version_of(&tools.sockeye, &["--version"], stop)),
-        ("commit", commit(stop)),
+        (
+            "sockeye",
+            version_of(&tools.sockeye, &["--version"], interrupt),
+        ),
+        ("commit", commit(interrupt)),
         ("tokio", locked("tokio")),
     ];
     let others = PROGRAMS.map(|(name, arguments)| {
         let version = match name {
-            "s6" => version_of("dpkg-query", &["-W", "-f=${Version}", "s6"], stop),
-            _ => version_of(name, arguments, stop),
+            "s6" => version_of("dpkg-query", &["-W", "-f=${Version}", "s6"], interrupt),
+            _ => version_of(name, arguments, interrupt),
         };
         (name, version)
     });
@@ -51,8 +54,8 @@ pub(crate) fn describe(tools: &Tools, arena: &Arena<'_>) -> String {
     lines.collect()
 }
 
-fn rounds(arena: &Arena<'_>) -> String {
-    format!("{}, turns of {:?}", arena.rounds, arena.turn)
+fn rounds(harness: &Harness<'_>) -> String {
+    format!("{}, turns of {:?}", harness.rounds, harness.turn)
 }
 
 fn processor() -> Option<String> {
@@ -66,12 +69,12 @@ fn kernel() -> Option<String> {
     Some(format!("Linux {}", release.trim()))
 }
 
-fn commit(stop: &Stop) -> Option<String> {
+fn commit(interrupt: &Interrupt) -> Option<String> {
     let root = tools::workspace().to_str()?;
     said_by(
         "git",
         &["-C", root, "describe", "--always", "--dirty"],
-        stop,
+        interrupt,
     )
 }
 
@@ -85,15 +88,23 @@ fn locked(package: &str) -> Option<String> {
 }
 
 /// The first line that a program prints.
-fn said_by(program: impl AsRef<OsStr>, arguments: &[&str], stop: &Stop) -> Option<String> {
-    let text = Child::output(Command::new(program).args(arguments), stop)?;
+fn said_by(
+    program: impl AsRef<OsStr>,
+    arguments: &[&str],
+    interrupt: &Interrupt,
+) -> Option<String> {
+    let text = ChildProcess::output(Command::new(program).args(arguments), interrupt)?;
     let line = text.lines().next()?.trim();
     (!line.is_empty()).then(|| line.to_owned())
 }
 
 /// The first line with something like a version that a program prints.
-fn version_of(program: impl AsRef<OsStr>, arguments: &[&str], stop: &Stop) -> Option<String> {
-    let text = Child::output(Command::new(program).args(arguments), stop)?;
+fn version_of(
+    program: impl AsRef<OsStr>,
+    arguments: &[&str],
+    interrupt: &Interrupt,
+) -> Option<String> {
+    let text = ChildProcess::output(Command::new(program).args(arguments), interrupt)?;
     let line = text.lines().find(|line| has_version(line))?;
     Some(line.trim().to_owned())
 }

@@ -12,34 +12,35 @@ mod args;
 mod callgrind;
 mod child;
 mod client;
-mod contest;
+mod comparison;
+mod contestants;
 mod cores;
 mod exchange;
 mod goal;
 mod idlers;
-mod lineup;
+mod interrupt;
 mod load;
 mod machine;
 mod meter;
 mod parts;
-mod peer;
+mod peers;
 mod percentiles;
 mod procfs;
-mod report;
-mod series;
+mod results_page;
+mod results_table;
+mod rounds;
 mod server;
-mod shift;
-mod stop;
+mod sliced_load;
+mod spread;
 mod strace;
-mod table;
 mod tools;
 
 use anyhow::{Context, ensure};
 use args::Args;
-use contest::Arena;
-use report::{Output, Report};
+use interrupt::Interrupt;
+use results_page::{ResultsFile, ResultsPage};
+use rounds::Harness;
 use std::process::ExitCode;
-use stop::Stop;
 use tools::Tools;
 
 fn main() -> ExitCode {
@@ -54,11 +55,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let outcome = Stop::on_signals().map(|stop| (run(args, &stop), stop));
+    let outcome = Interrupt::on_signals().map(|interrupt| (run(args, &interrupt), interrupt));
     match outcome {
         Ok((Ok(()), _)) => ExitCode::SUCCESS,
         // Whatever broke then broke because of it.
-        Ok((Err(_), stop)) if stop.is_asked() => {
+        Ok((Err(_), interrupt)) if interrupt.is_set() => {
             eprintln!("sockeye-bench: interrupted");
             ExitCode::from(130)
         }
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args, stop: &Stop) -> anyhow::Result<()> {
+fn run(args: Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     ensure!(
         !cfg!(debug_assertions),
         "a slow build of the load generator would measure itself; use cargo run --release"
@@ -78,18 +79,18 @@ fn run(args: Args, stop: &Stop) -> anyhow::Result<()> {
         idlers::raise_descriptor_limit()?;
     }
     child::adopt_orphans()?;
-    let output = args.output.map(Output::create).transpose()?;
+    let output = args.output.map(ResultsFile::create).transpose()?;
     let directory = tempfile::tempdir().context("cannot make a directory for sockets")?;
-    let tools = Tools::build(args.sockeye, directory.path(), stop)?;
-    let arena = Arena {
+    let tools = Tools::build(args.sockeye, directory.path(), interrupt)?;
+    let harness = Harness {
         rounds: args.rounds,
         turn: args.turn,
         directory: directory.path(),
-        stop,
+        interrupt,
     };
-    let mut report = Report::new(machine::describe(&tools, &arena));
+    let mut report = ResultsPage::new(machine::describe(&tools, &harness));
     for part in args.parts {
-        (part.run)(&arena, &tools, &mut report)?;
+        (part.run)(&harness, &tools, &mut report)?;
     }
     match output {
         Some(output) => output.publish(&report.page()),

@@ -12,7 +12,7 @@ const RESOLUTION: u64 = 4;
 
 /// One server in one round.
 #[derive(Clone, Debug)]
-pub(crate) struct Sample {
+pub(crate) struct RateSample {
     /// Operations (messages or connections) a second.
     pub(crate) rate: f64,
     /// Processor time that the server used for each operation, in microseconds.
@@ -21,7 +21,7 @@ pub(crate) struct Sample {
     pub(crate) client_cores: f64,
 }
 
-impl fmt::Display for Sample {
+impl fmt::Display for RateSample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -72,9 +72,9 @@ impl Meter {
         Ok(())
     }
 
-    pub(crate) fn sample(&self) -> Sample {
+    pub(crate) fn sample(&self) -> RateSample {
         let time = self.time.as_secs_f64();
-        Sample {
+        RateSample {
             rate: self.operations as f64 / time,
             server_micros: seconds(self.server_ticks) * 1e6 / self.operations.max(1) as f64,
             client_cores: seconds(self.client_ticks) / time,

@@ -1,9 +1,9 @@
 //! A running server under test.
 
-use crate::child::Child;
+use crate::child::ChildProcess;
 use crate::client::{self, PATIENCE};
-use crate::peer::Peer;
-use crate::stop::Stop;
+use crate::contestants::Contestant;
+use crate::interrupt::Interrupt;
 use anyhow::{Context, bail};
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use std::fs::{self, File};
@@ -14,16 +14,20 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Ends with the value.
-pub(crate) struct Server {
-    child: Child,
+pub(crate) struct RunningServer {
+    child: ChildProcess,
     address: SocketAddrAny,
     log: PathBuf,
     started: Instant,
 }
 
-impl Server {
+impl RunningServer {
     /// Starts a peer on a new socket in `directory` and returns once it accepts connections.
-    pub(crate) fn start(peer: &Peer, directory: &Path, stop: &Stop) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        peer: &Contestant,
+        directory: &Path,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Self> {
         // A directory for each start: what a killed server leaves behind is in nobody's way.
         let directory = tempfile::tempdir_in(directory)?.keep();
         let path = directory.join("s");
@@ -44,12 +48,12 @@ impl Server {
         };
         command.args(peer.handler);
         let started = Instant::now();
-        let mut child = Child::start(&mut command)?;
+        let mut child = ChildProcess::start(&mut command)?;
         // Or it would hold a listening socket open that its server has closed.
         drop(command);
         // Without a pause: how long a start takes is measured, too.
         while client::connect(&address).is_err() {
-            stop.check()?;
+            interrupt.check()?;
             if let Some(status) = child.ended()? {
                 bail!("it did not listen but ended: {status}; {}", last_line(&log));
             }
@@ -67,12 +71,16 @@ impl Server {
     }
 
     /// Starts a peer, has one answer from it and ends it: does it work at all?
-    pub(crate) fn try_out(peer: &Peer, directory: &Path, stop: &Stop) -> anyhow::Result<()> {
-        Self::start(peer, directory, stop)?.answer_once(peer)
+    pub(crate) fn try_out(
+        peer: &Contestant,
+        directory: &Path,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<()> {
+        Self::start(peer, directory, interrupt)?.answer_once(peer)
     }
 
     /// One answer on a connection of its own.
-    pub(crate) fn answer_once(&self, peer: &Peer) -> anyhow::Result<()> {
+    pub(crate) fn answer_once(&self, peer: &Contestant) -> anyhow::Result<()> {
         let stream = client::connect(&self.address)?;
         let message = client::message(0);
         client::send(&stream, &message)?;
@@ -93,8 +101,8 @@ impl Server {
     }
 
     /// Asks it to end, and returns what it has written to standard error.
-    pub(crate) fn end(mut self, stop: &Stop) -> anyhow::Result<String> {
-        self.child.end(rustix::process::Signal::TERM, stop)?;
+    pub(crate) fn end(mut self, interrupt: &Interrupt) -> anyhow::Result<String> {
+        self.child.end(rustix::process::Signal::TERM, interrupt)?;
         fs::read_to_string(&self.log).context("cannot read what the server has written")
     }
 }

@@ -1,8 +1,8 @@
 //! Counts the system calls of a server that runs already.
 
-use crate::child::Child;
-use crate::contest::Arena;
-use crate::server::Server;
+use crate::child::ChildProcess;
+use crate::rounds::Harness;
+use crate::server::RunningServer;
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
 use std::fs;
@@ -11,11 +11,11 @@ use std::process::{Command, Stdio};
 
 /// The system calls of all threads of `server` during `work`.
 pub(crate) fn count_calls(
-    server: &Server,
-    arena: &Arena<'_>,
+    server: &RunningServer,
+    harness: &Harness<'_>,
     work: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
-    let directory = tempfile::tempdir_in(arena.directory)?;
+    let directory = tempfile::tempdir_in(harness.directory)?;
     let summary = directory.path().join("summary");
     let (said, writer) = std::io::pipe()?;
     let mut command = Command::new("strace");
@@ -26,14 +26,14 @@ pub(crate) fn count_calls(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(writer);
-    let mut strace = Child::start(&mut command)?;
+    let mut strace = ChildProcess::start(&mut command)?;
     drop(command);
     let mut said = BufReader::new(said);
     let mut line = String::new();
     said.read_line(&mut line)?;
     ensure!(line.contains("attached"), "{}", line.trim());
     work()?;
-    strace.end(Signal::INT, arena.stop)?;
+    strace.end(Signal::INT, harness.interrupt)?;
     let text = fs::read_to_string(&summary).context("strace has left no summary")?;
     sum_calls(&text).context("cannot understand what strace has counted")
 }

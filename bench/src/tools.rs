@@ -1,7 +1,7 @@
 //! The programs that take part, built from this checkout.
 
-use crate::child::Child;
-use crate::stop::Stop;
+use crate::child::ChildProcess;
+use crate::interrupt::Interrupt;
 use anyhow::{Context, ensure};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl Tools {
     pub(crate) fn build(
         sockeye: Option<PathBuf>,
         temporary: &Path,
-        stop: &Stop,
+        interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
         eprintln!("building what is not up to date");
         // Next to ourselves, wherever `cargo run` put that.
@@ -40,15 +40,15 @@ impl Tools {
                 std::path::absolute(file)?
             }
             None => {
-                cargo_build("sockeye-cli", target, stop)?;
+                cargo_build("sockeye-cli", target, interrupt)?;
                 profile.join("sockeye")
             }
         };
-        cargo_build("sockeye-bench", target, stop)?;
+        cargo_build("sockeye-bench", target, interrupt)?;
         let peers = target.join("bench-peers");
         let reason = |error: anyhow::Error| format!("{error:#}");
-        let go = |name| go_build(name, &peers, temporary, stop).map_err(reason);
-        let c = |name| c_build(name, &peers, stop).map_err(reason);
+        let go = |name| go_build(name, &peers, temporary, interrupt).map_err(reason);
+        let c = |name| c_build(name, &peers, interrupt).map_err(reason);
         let tools = Self {
             sockeye,
             tokio_echo: profile.join("tokio_echo"),
@@ -59,20 +59,20 @@ impl Tools {
             epoll_echo: c("epoll_echo"),
             spin_echo: c("spin_echo"),
         };
-        stop.check()?;
+        interrupt.check()?;
         Ok(tools)
     }
 }
 
-fn cargo_build(package: &str, target: &Path, stop: &Stop) -> anyhow::Result<()> {
+fn cargo_build(package: &str, target: &Path, interrupt: &Interrupt) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let status = Child::run_tool(
+    let status = ChildProcess::run_tool(
         Command::new(cargo)
             .args(["build", "--release", "--quiet", "--package", package])
             .arg("--target-dir")
             .arg(target)
             .current_dir(workspace()),
-        stop,
+        interrupt,
     )?;
     ensure!(status.success(), "cargo build of {package}: {status}");
     Ok(())
@@ -82,10 +82,10 @@ fn go_build(
     name: &str,
     directory: &Path,
     temporary: &Path,
-    stop: &Stop,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<PathBuf> {
     let binary = directory.join(name);
-    let status = Child::run_tool(
+    let status = ChildProcess::run_tool(
         Command::new("go")
             .args(["build", "-o"])
             .arg(&binary)
@@ -94,21 +94,21 @@ fn go_build(
             .env("CGO_ENABLED", "0")
             // An interrupted build may leave its work directory.
             .env("GOTMPDIR", temporary),
-        stop,
+        interrupt,
     )?;
     ensure!(status.success(), "go build of {name}: {status}");
     Ok(binary)
 }
 
-fn c_build(name: &str, directory: &Path, stop: &Stop) -> anyhow::Result<PathBuf> {
+fn c_build(name: &str, directory: &Path, interrupt: &Interrupt) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(directory)?;
     let binary = directory.join(name);
-    let status = Child::run_tool(
+    let status = ChildProcess::run_tool(
         Command::new("cc")
             .args(["-O2", "-o"])
             .arg(&binary)
             .arg(workspace().join(format!("bench/peers/{name}.c"))),
-        stop,
+        interrupt,
     )?;
     ensure!(status.success(), "cc of {name}: {status}");
     Ok(binary)

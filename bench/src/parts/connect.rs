@@ -1,32 +1,39 @@
 //! Connect, request, answer, close.
 
-use crate::client::Answer;
-use crate::contest::Arena;
+use crate::client::AnswerKind;
 use crate::exchange;
 use crate::goal::{Bound, Goal};
-use crate::lineup::Lineup;
-use crate::peer::{EPOLL_LOOP, SOCKEYE, SOCKEYE_ECHO, built};
-use crate::report::Report;
-use crate::table::Table;
+use crate::peers::{EPOLL_LOOP, SOCKEYE, SOCKEYE_ECHO, built};
+use crate::results_page::ResultsPage;
+use crate::results_table::ResultsTable;
+use crate::rounds::Harness;
 use crate::tools::Tools;
 
 const GO_ONCE: &str = "go, one read";
 
-pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(
+    harness: &Harness<'_>,
+    tools: &Tools,
+    report: &mut ResultsPage,
+) -> anyhow::Result<()> {
     let candidates = [
         Ok(tools.sockeye()),
         Ok(tools.sockeye_echo()),
         tools.epoll_loop(),
-        built(GO_ONCE, &tools.go_once, Answer::Reply),
-        built("go, thirty lines", &tools.go_thirty_lines, Answer::Reply),
+        built(GO_ONCE, &tools.go_once, AnswerKind::Reply),
+        built(
+            "go, thirty lines",
+            &tools.go_thirty_lines,
+            AnswerKind::Reply,
+        ),
     ];
-    let lineup = Lineup::try_out(candidates, arena)?;
+    let contestants = harness.try_out(candidates)?;
     let title = "connect, request, answer, close; one client";
-    let outcome = arena.hold_rates(title, &lineup, |_, peer| {
-        Ok(exchange::with(peer.answer, 1, arena.stop))
+    let results = harness.compare_rates(title, &contestants, |_, peer| {
+        Ok(exchange::with(peer.answer, 1, harness.interrupt))
     })?;
-    let rates = |ours, theirs| outcome.ratios(ours, theirs, |sample| sample.rate);
-    let table = Table::of_rates(title, &outcome)
+    let rates = |ours, theirs| results.ratios(ours, theirs, |sample| sample.rate);
+    let table = ResultsTable::of_rates(title, &results)
         .goal(Goal::new(
             "rate with --echo to epoll loop in C",
             rates(SOCKEYE_ECHO, EPOLL_LOOP),

@@ -1,16 +1,17 @@
 //! A few active connections, alone and among many idle ones.
 
-use crate::client::Answer;
-use crate::contest::{Arena, Stint};
+use crate::client::AnswerKind;
+use crate::contestants::Contestant;
 use crate::goal::{Bound, Goal};
 use crate::idlers::Idlers;
-use crate::load::Load;
+use crate::load::EchoLoad;
 use crate::meter::WARM_UP;
-use crate::peer::Peer;
 use crate::percentiles::Percentiles;
-use crate::report::Report;
-use crate::server::Server;
-use crate::table::{Column, Table};
+use crate::results_page::ResultsPage;
+use crate::results_table::{ResultColumn, ResultsTable};
+use crate::rounds::Harness;
+use crate::server::RunningServer;
+use crate::sliced_load::SlicedRun;
 use crate::tools::Tools;
 use anyhow::Context;
 use std::time::{Duration, Instant};
@@ -20,23 +21,27 @@ const ACTIVE: usize = 16;
 const ALONE: &str = "16 open";
 const CROWDED: &str = "10000 others open";
 
-pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyhow::Result<()> {
-    let mut add = |peer: &Peer, goal: bool| {
+pub(crate) fn run(
+    harness: &Harness<'_>,
+    tools: &Tools,
+    report: &mut ResultsPage,
+) -> anyhow::Result<()> {
+    let mut add = |peer: &Contestant, goal: bool| {
         let title = format!("16 active connections of {}, 64 bytes", peer.name);
         let name = |&name: &&'static str| name;
-        let outcome = arena.alternate(&title, &[CROWDED, ALONE], name, |&name| {
-            Crowd::gather(peer, name == CROWDED, arena)
+        let results = harness.interleave(&title, &[CROWDED, ALONE], name, |&name| {
+            CrowdRun::gather(peer, name == CROWDED, harness)
         })?;
-        let columns = [Column {
+        let columns = [ResultColumn {
             head: "p50/us",
             width: 7,
             decimals: 1,
             figure: &|entry| entry.median(|times: &Percentiles| times.p50),
         }];
         let tail = |times: &Percentiles| times.p99;
-        let mut table = Table::new(title, "p99/us", 1, &outcome, tail, &columns);
+        let mut table = ResultsTable::new(title, "p99/us", 1, &results, tail, &columns);
         if goal {
-            let found = outcome.ratios(CROWDED, ALONE, tail);
+            let found = results.ratios(CROWDED, ALONE, tail);
             table = table.goal(Goal::new(
                 "p99 in a crowd to alone",
                 found,
@@ -54,21 +59,21 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
 }
 
 /// A server with its clients.
-struct Crowd<'a> {
+struct CrowdRun<'a> {
     idlers: Option<Idlers>,
-    load: Load<'a>,
+    load: EchoLoad<'a>,
     times: Vec<Duration>,
-    _server: Server,
+    _server: RunningServer,
 }
 
-impl<'a> Crowd<'a> {
-    fn gather(peer: &Peer, is_large: bool, arena: &Arena<'a>) -> anyhow::Result<Self> {
-        let server = Server::start(peer, arena.directory, arena.stop)?;
+impl<'a> CrowdRun<'a> {
+    fn gather(peer: &Contestant, is_large: bool, harness: &Harness<'a>) -> anyhow::Result<Self> {
+        let server = RunningServer::start(peer, harness.directory, harness.interrupt)?;
         let idlers = match is_large {
-            true => Some(Idlers::open(&server, Answer::Echo, arena.stop)?),
+            true => Some(Idlers::open(&server, AnswerKind::Echo, harness.interrupt)?),
             false => None,
         };
-        let mut load = Load::connect(server.address(), ACTIVE, arena.stop)?;
+        let mut load = EchoLoad::connect(server.address(), ACTIVE, harness.interrupt)?;
         load.run_for(WARM_UP)?;
         Ok(Self {
             idlers,
@@ -79,10 +84,10 @@ impl<'a> Crowd<'a> {
     }
 }
 
-impl Stint for Crowd<'_> {
+impl SlicedRun for CrowdRun<'_> {
     type Result = Percentiles;
 
-    fn go_on(&mut self, time: Duration) -> anyhow::Result<()> {
+    fn run_for(&mut self, time: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         let end = start + time;
         // When the message in flight on each connection was sent: with the answer to the one before.
@@ -98,7 +103,7 @@ impl Stint for Crowd<'_> {
         Ok(())
     }
 
-    fn end(self) -> anyhow::Result<Percentiles> {
+    fn finish(self) -> anyhow::Result<Percentiles> {
         self.idlers.map_or(Ok(()), |idlers| idlers.check())?;
         Percentiles::of(self.times).context("there was not one answer")
     }

@@ -1,11 +1,11 @@
 //! How long it takes to list all sockets with their processes.
 
-use crate::child::Child;
-use crate::contest::Arena;
+use crate::child::ChildProcess;
 use crate::goal::{Bound, Goal};
-use crate::report::Report;
-use crate::stop::Stop;
-use crate::table::Table;
+use crate::interrupt::Interrupt;
+use crate::results_page::ResultsPage;
+use crate::results_table::ResultsTable;
+use crate::rounds::Harness;
 use crate::tools::Tools;
 use anyhow::{Context, ensure};
 use std::ffi::OsStr;
@@ -28,18 +28,22 @@ struct Lister<'a> {
     arguments: &'a [&'a str],
 }
 
-pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(
+    harness: &Harness<'_>,
+    tools: &Tools,
+    report: &mut ResultsPage,
+) -> anyhow::Result<()> {
     for (processes, pairs) in SPREADS {
-        let _holders: Vec<Child> = (0..processes)
-            .map(|_| hold(pairs, arena.stop))
+        let _holders: Vec<ChildProcess> = (0..processes)
+            .map(|_| hold(pairs, harness.interrupt))
             .collect::<anyhow::Result<_>>()?;
         let title = format!("list all sockets with their processes: {processes} x {pairs} pairs");
-        report.add(contest(&title, arena, tools)?);
+        report.add(compare(&title, harness, tools)?);
     }
     Ok(())
 }
 
-fn contest(title: &str, arena: &Arena<'_>, tools: &Tools) -> anyhow::Result<Table> {
+fn compare(title: &str, harness: &Harness<'_>, tools: &Tools) -> anyhow::Result<ResultsTable> {
     let lister = |name, program, arguments| Lister {
         name,
         program,
@@ -58,10 +62,10 @@ fn contest(title: &str, arena: &Arena<'_>, tools: &Tools) -> anyhow::Result<Tabl
     for lister in &listers {
         let _ = time(lister);
     }
-    let outcome = arena.take_turns(title, &listers, |lister| lister.name, time)?;
-    let mut table = Table::new(title, "ms", 1, &outcome, |&ms| ms, &[]);
+    let results = harness.take_turns(title, &listers, |lister| lister.name, time)?;
+    let mut table = ResultsTable::new(title, "ms", 1, &results, |&ms| ms, &[]);
     for (name, time) in GOALS {
-        let found = outcome.ratios(SOCKEYE_LS, name, |&ms| ms);
+        let found = results.ratios(SOCKEYE_LS, name, |&ms| ms);
         table = table.goal(Goal::new(
             format!("time to {name}"),
             found,
@@ -72,8 +76,8 @@ fn contest(title: &str, arena: &Arena<'_>, tools: &Tools) -> anyhow::Result<Tabl
 }
 
 /// A process with this many pairs, once it has them.
-fn hold(pairs: usize, stop: &Stop) -> anyhow::Result<Child> {
-    stop.check()?;
+fn hold(pairs: usize, interrupt: &Interrupt) -> anyhow::Result<ChildProcess> {
+    interrupt.check()?;
     let program = std::env::current_exe()?.with_file_name("socket_pairs");
     let (ready, writer) = std::io::pipe()?;
     let mut command = Command::new(program);
@@ -81,7 +85,7 @@ fn hold(pairs: usize, stop: &Stop) -> anyhow::Result<Child> {
         .arg(pairs.to_string())
         .stdin(Stdio::piped())
         .stdout(writer);
-    let child = Child::start(&mut command)?;
+    let child = ChildProcess::start(&mut command)?;
     drop(command);
     let mut line = String::new();
     BufReader::new(ready).read_line(&mut line)?;

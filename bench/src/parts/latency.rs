@@ -1,17 +1,18 @@
 //! One message at a time between two cores.
 
-use crate::client::{self, Answer, MESSAGE_SIZE, PATIENCE};
-use crate::contest::{Arena, Outcome};
+use crate::client::{self, AnswerKind, MESSAGE_SIZE, PATIENCE};
+use crate::comparison::Comparison;
+use crate::contestants::ClientWait;
 use crate::cores::Cores;
 use crate::goal::{Bound, Goal};
-use crate::lineup::Lineup;
+use crate::interrupt::Interrupt;
 use crate::meter::WARM_UP;
-use crate::peer::{EPOLL_LOOP, SOCKEYE_ECHO, TOKIO, Waiting, built};
+use crate::peers::{EPOLL_LOOP, SOCKEYE_ECHO, TOKIO, built};
 use crate::percentiles::Percentiles;
-use crate::report::Report;
-use crate::server::Server;
-use crate::stop::Stop;
-use crate::table::{Column, Table};
+use crate::results_page::ResultsPage;
+use crate::results_table::{ResultColumn, ResultsTable};
+use crate::rounds::Harness;
+use crate::server::RunningServer;
 use crate::tools::Tools;
 use anyhow::{Context, bail, ensure};
 use rustix::io::Errno;
@@ -33,39 +34,44 @@ const GOALS: [(&str, &str, f64); 3] = [
     (SOCKEYE_ECHO, EPOLL_LOOP, 1.05),
 ];
 
-pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(
+    harness: &Harness<'_>,
+    tools: &Tools,
+    report: &mut ResultsPage,
+) -> anyhow::Result<()> {
     let title = "round trip, 64 bytes, one connection, two cores";
     let polling = tools.sockeye_echo().named(POLLING);
     let polling = polling.arguments(&["--busy-poll", "100us"]);
     let candidates = [
-        Ok(polling.waiting(Waiting::BusyPoll)),
-        built(SPINNING, &tools.spin_echo, Answer::Echo).map(|peer| peer.waiting(Waiting::Spinning)),
+        Ok(polling.waiting(ClientWait::BusyPoll)),
+        built(SPINNING, &tools.spin_echo, AnswerKind::Echo)
+            .map(|peer| peer.waiting(ClientWait::Spinning)),
         Ok(tools.sockeye_echo()),
         tools.epoll_loop(),
         tools.epoll_loop_on_tcp(),
         Ok(tools.tokio()),
     ];
-    let lineup = Lineup::try_out(candidates, arena)?;
-    let outcome = match Cores::find() {
-        Ok(cores) => arena.hold_unstarted(title, &lineup, |peer| {
+    let contestants = harness.try_out(candidates)?;
+    let results = match Cores::find() {
+        Ok(cores) => harness.compare_unstarted(title, &contestants, |peer| {
             cores.apart(
-                || Server::start(peer, arena.directory, arena.stop),
-                |server| measure(&server, peer.waiting, arena),
+                || RunningServer::start(peer, harness.directory, harness.interrupt),
+                |server| measure(&server, peer.waiting, harness),
             )
         })?,
-        Err(reason) => Outcome::without("a core for each side", &reason),
+        Err(reason) => Comparison::without("a core for each side", &reason),
     };
-    let columns = [Column {
+    let columns = [ResultColumn {
         head: "p99/us",
         width: 7,
         decimals: 1,
         figure: &|entry| entry.median(|times: &Percentiles| times.p99),
     }];
     let median = |times: &Percentiles| times.p50;
-    let mut table = Table::new(title, "p50/us", 2, &outcome, median, &columns)
+    let mut table = ResultsTable::new(title, "p50/us", 2, &results, median, &columns)
         .note("in the first two both sides poll all the time; in the others both sleep");
     for (ours, theirs, most) in GOALS {
-        let found = outcome.ratios(ours, theirs, median);
+        let found = results.ratios(ours, theirs, median);
         let what = format!("p50 of {ours} to {theirs}");
         table = table.goal(Goal::new(what, found, Bound::AtMost(most)));
     }
@@ -73,25 +79,29 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
     Ok(())
 }
 
-fn measure(server: &Server, waiting: Waiting, arena: &Arena<'_>) -> anyhow::Result<Percentiles> {
+fn measure(
+    server: &RunningServer,
+    waiting: ClientWait,
+    harness: &Harness<'_>,
+) -> anyhow::Result<Percentiles> {
     let stream = client::connect(server.address()).context("cannot connect")?;
-    round_trips(&stream, waiting, WARM_UP, arena.stop)?;
-    let times = round_trips(&stream, waiting, arena.turn, arena.stop)?;
+    round_trips(&stream, waiting, WARM_UP, harness.interrupt)?;
+    let times = round_trips(&stream, waiting, harness.turn, harness.interrupt)?;
     Percentiles::of(times).context("there was not one answer")
 }
 
 fn round_trips(
     stream: &OwnedFd,
-    waiting: Waiting,
+    waiting: ClientWait,
     duration: Duration,
-    stop: &Stop,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<Duration>> {
     let message = client::message(0);
     let mut busy_poll = BusyPoll::new(POLLING_TIME);
     let mut times = Vec::new();
     let end = Instant::now() + duration;
     loop {
-        stop.check()?;
+        interrupt.check()?;
         let mut buffer = [0; MESSAGE_SIZE];
         let sent = Instant::now();
         if sent >= end {
@@ -99,9 +109,9 @@ fn round_trips(
         }
         client::send(stream, &message)?;
         let received = match waiting {
-            Waiting::Asleep => client::receive(stream, &mut buffer)?,
-            Waiting::Spinning => receive_spinning(stream, &mut buffer, sent)?,
-            Waiting::BusyPoll => {
+            ClientWait::Asleep => client::receive(stream, &mut buffer)?,
+            ClientWait::Spinning => receive_spinning(stream, &mut buffer, sent)?,
+            ClientWait::BusyPoll => {
                 busy_poll.wait(stream)?;
                 client::receive(stream, &mut buffer)?
             }

@@ -11,66 +11,66 @@ mod polling;
 mod programs;
 mod start;
 
-use crate::contest::Arena;
-use crate::report::Report;
+use crate::results_page::ResultsPage;
+use crate::rounds::Harness;
 use crate::tools::Tools;
 
 /// What `--only` chooses from.
-pub(crate) struct Part {
+pub(crate) struct BenchPart {
     pub(crate) name: &'static str,
-    pub(crate) run: fn(&Arena<'_>, &Tools, &mut Report) -> anyhow::Result<()>,
+    pub(crate) run: fn(&Harness<'_>, &Tools, &mut ResultsPage) -> anyhow::Result<()>,
     /// Whether it needs more descriptors than most limits allow.
     pub(crate) has_many_descriptors: bool,
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [Part; 10] = [
-    Part {
+pub(crate) static PARTS: [BenchPart; 10] = [
+    BenchPart {
         name: "echo",
         run: echo::run,
         has_many_descriptors: false,
     },
-    Part {
+    BenchPart {
         name: "latency",
         run: latency::run,
         has_many_descriptors: false,
     },
-    Part {
+    BenchPart {
         name: "polling",
         run: polling::run,
         has_many_descriptors: false,
     },
-    Part {
+    BenchPart {
         name: "connect",
         run: connect::run,
         has_many_descriptors: false,
     },
-    Part {
+    BenchPart {
         name: "programs",
         run: programs::run,
         has_many_descriptors: false,
     },
-    Part {
+    BenchPart {
         name: "idle",
         run: idle::run,
         has_many_descriptors: true,
     },
-    Part {
+    BenchPart {
         name: "crowd",
         run: crowd::run,
         has_many_descriptors: true,
     },
-    Part {
+    BenchPart {
         name: "start",
         run: start::run,
         has_many_descriptors: false,
     },
-    Part {
+    BenchPart {
         name: "counts",
         run: counts::run,
         has_many_descriptors: false,
     },
-    Part {
+    BenchPart {
         name: "inspect",
         run: inspect::run,
         has_many_descriptors: true,

@@ -1,38 +1,42 @@
 //! From the start of a server to its first answer.
 
-use crate::contest::Arena;
+use crate::contestants::Contestant;
 use crate::goal::{Bound, Goal};
-use crate::lineup::Lineup;
-use crate::peer::{EPOLL_LOOP, Peer, SOCKEYE};
-use crate::report::Report;
-use crate::series::Series;
-use crate::server::Server;
-use crate::table::Table;
+use crate::peers::{EPOLL_LOOP, SOCKEYE};
+use crate::results_page::ResultsPage;
+use crate::results_table::ResultsTable;
+use crate::rounds::Harness;
+use crate::server::RunningServer;
+use crate::spread::Spread;
 use crate::tools::Tools;
 use anyhow::Context;
 use std::time::Instant;
 
-pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(
+    harness: &Harness<'_>,
+    tools: &Tools,
+    report: &mut ResultsPage,
+) -> anyhow::Result<()> {
     let candidates = [
         Ok(tools.sockeye()),
         tools.epoll_loop(),
         Ok(tools.tokio()),
         tools.go_echo(),
     ];
-    let lineup = Lineup::try_out(candidates, arena)?;
+    let contestants = harness.try_out(candidates)?;
     let title = "from the start of a server to its first answer";
-    let outcome = arena.hold_unstarted(title, &lineup, |peer| measure(peer, arena))?;
+    let results = harness.compare_unstarted(title, &contestants, |peer| measure(peer, harness))?;
     let time = |&ms: &f64| ms;
-    let table = Table::new(title, "ms", 2, &outcome, time, &[])
+    let table = ResultsTable::new(title, "ms", 2, &results, time, &[])
         .note("each figure is the median of the starts of a turn, one after the other")
         .goal(Goal::new(
             "milliseconds of sockeye",
-            outcome.series(SOCKEYE, time),
+            results.spread(SOCKEYE, time),
             Bound::AtMost(5.0),
         ))
         .goal(Goal::new(
             "time to epoll loop in C",
-            outcome.ratios(SOCKEYE, EPOLL_LOOP, time),
+            results.ratios(SOCKEYE, EPOLL_LOOP, time),
             Bound::AtMost(2.5),
         ));
     report.add(table);
@@ -40,14 +44,14 @@ pub(crate) fn run(arena: &Arena<'_>, tools: &Tools, report: &mut Report) -> anyh
 }
 
 /// In milliseconds.
-fn measure(peer: &Peer, arena: &Arena<'_>) -> anyhow::Result<f64> {
-    let end = Instant::now() + arena.turn;
+fn measure(peer: &Contestant, harness: &Harness<'_>) -> anyhow::Result<f64> {
+    let end = Instant::now() + harness.turn;
     let mut times = Vec::new();
     while Instant::now() < end {
-        let server = Server::start(peer, arena.directory, arena.stop)?;
+        let server = RunningServer::start(peer, harness.directory, harness.interrupt)?;
         server.answer_once(peer)?;
         times.push(server.started().elapsed().as_secs_f64() * 1e3);
     }
-    let times = Series::new(times).context("there was no time for a single start")?;
+    let times = Spread::new(times).context("there was no time for a single start")?;
     Ok(times.median())
 }

@@ -1,0 +1,45 @@
+//! A server under load, a slice at a time.
+
+use crate::meter::{Meter, RateSample, WARM_UP};
+use crate::server::RunningServer;
+use std::fmt::Display;
+use std::time::Duration;
+
+/// One contestant in one round that runs a slice at a time.
+pub(crate) trait SlicedRun {
+    type Result: Display;
+
+    fn run_for(&mut self, time: Duration) -> anyhow::Result<()>;
+
+    fn finish(self) -> anyhow::Result<Self::Result>;
+}
+
+pub(crate) struct SlicedLoad<L> {
+    meter: Meter,
+    load: L,
+    server: RunningServer,
+}
+
+impl<L: FnMut(&RunningServer, Duration) -> anyhow::Result<u64>> SlicedLoad<L> {
+    /// Warms the server up. `load` has it work for as long as it is told, and returns how many operations that were.
+    pub(crate) fn begin(server: RunningServer, mut load: L) -> anyhow::Result<Self> {
+        load(&server, WARM_UP)?;
+        Ok(Self {
+            meter: Meter::new(server.pid()),
+            load,
+            server,
+        })
+    }
+}
+
+impl<L: FnMut(&RunningServer, Duration) -> anyhow::Result<u64>> SlicedRun for SlicedLoad<L> {
+    type Result = RateSample;
+
+    fn run_for(&mut self, time: Duration) -> anyhow::Result<()> {
+        self.meter.measure(|| (self.load)(&self.server, time))
+    }
+
+    fn finish(self) -> anyhow::Result<RateSample> {
+        Ok(self.meter.sample())
+    }
+}
