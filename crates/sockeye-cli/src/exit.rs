@@ -1,19 +1,13 @@
-//! Exit codes, and the last word on standard error.
+//! Exit codes: which error ends the command with which.
 
 use std::io::ErrorKind;
-use std::process::ExitCode;
 
-use clap::error::ErrorKind as ClapErrorKind;
-use rustix::process::{Pid, Signal, getpid};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use signal_hook::low_level::emulate_default_handler;
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
 use sockeye::takeover::TakeoverErrorKind;
 use sockeye::{AddressError, ClaimError, ConnectError, TakeoverError};
-
-use crate::args;
-use crate::output;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,34 +48,13 @@ pub(crate) fn failure(exit: Exit, text: impl Into<String>) -> anyhow::Error {
     Failure { exit, text }.into()
 }
 
-/// Reports an error, if there was one, and makes the exit code.
-pub(crate) fn finish(result: anyhow::Result<Exit>) -> ExitCode {
-    output::log::finish();
-    let error = match result {
-        Ok(exit) => return ExitCode::from(exit as u8),
-        Err(error) => error,
-    };
-    if let Some(&Ended(signal)) = error.downcast_ref() {
-        return end_by(signal);
-    }
-    let exit = code_of(&error);
-    match exit {
-        Exit::Usage => output::complain(&format!("{error}; see {}", help())),
-        _ => output::complain(&error.to_string()),
-    }
-    ExitCode::from(exit as u8)
+/// The signal that the command is to die by, if that is how it ends.
+pub(crate) fn signal_of(error: &anyhow::Error) -> Option<Signal> {
+    error.downcast_ref().map(|&Ended(signal)| signal)
 }
 
-/// Dies by `signal`, since a shell ends its loop or script only then; it shows 128 + its number.
-fn end_by(signal: Signal) -> ExitCode {
-    // To the first process of a pid namespace the kernel sends no signal that has no handler.
-    if getpid() != Pid::INIT {
-        let _ = emulate_default_handler(signal.as_raw());
-    }
-    ExitCode::from(128 + signal.as_raw() as u8)
-}
-
-fn code_of(error: &anyhow::Error) -> Exit {
+/// The exit code of an error.
+pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         failure.exit
     } else if let Some(error) = error.downcast_ref::<ClaimError>() {
@@ -176,31 +149,4 @@ fn of_takeover(error: &TakeoverError) -> Exit {
         TakeoverErrorKind::TimedOut => Exit::TimedOut,
         _ => Exit::Failed,
     }
-}
-
-/// Where the subcommand's usage is explained.
-fn help() -> String {
-    args::help_for(std::env::args_os().nth(1).as_deref())
-}
-
-/// What clap has to say: help on standard output, or what is wrong with the arguments.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    match error.kind() {
-        ClapErrorKind::DisplayHelp
-        | ClapErrorKind::DisplayVersion
-        | ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            if let Err(error) = error.print() {
-                return finish(Err(output::unprinted(&error)));
-            }
-        }
-        _ => {
-            let text = error.to_string();
-            let first = text.split("\n\n").next().unwrap_or_default();
-            let words: Vec<&str> = first.split_whitespace().collect();
-            let line = words.join(" ");
-            let line = line.strip_prefix("error: ").unwrap_or(&line);
-            output::complain(&format!("{line}; see {}", help()));
-        }
-    }
-    ExitCode::from(error.exit_code() as u8)
 }

@@ -1,19 +1,14 @@
-use std::fs::File;
-use std::io::{self, Read};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
-use sockeye::address::quoted;
 
-use super::endpoint::{Endpoint, Transport, endpoint};
+use super::endpoint::{Endpoint, endpoint};
 use super::values::{Framing, duration, size};
 use crate::exit::{Exit, failure};
-
-/// The longest request that is taken from a file, which may have no end.
-const LONGEST_REQUEST: usize = 64 << 20;
+use crate::transport::Transport;
 
 const EXAMPLES: &str = "\
 A request is sent when the answer to the one before has come (closed loop), or
@@ -116,7 +111,7 @@ pub(crate) struct Bench {
         requires = "answer",
         conflicts_with_all = ["kinds", "sizes"],
     )]
-    request: Option<String>,
+    pub(crate) request: Option<String>,
 
     /// Send the bytes of FILE as they are (64MiB at most)
     #[arg(
@@ -126,7 +121,7 @@ pub(crate) struct Bench {
         requires = "answer",
         conflicts_with_all = ["kinds", "sizes"],
     )]
-    request_file: Option<PathBuf>,
+    pub(crate) request_file: Option<PathBuf>,
 
     /// The answer is TEXT
     #[arg(
@@ -136,7 +131,7 @@ pub(crate) struct Bench {
         group = "answer",
         requires = "asked",
     )]
-    expect: Option<String>,
+    pub(crate) expect: Option<String>,
 
     /// The answer begins with TEXT
     #[arg(
@@ -146,11 +141,11 @@ pub(crate) struct Bench {
         group = "answer",
         requires = "asked",
     )]
-    expect_prefix: Option<String>,
+    pub(crate) expect_prefix: Option<String>,
 
     /// Any answer will do
     #[arg(long, group = "answer", requires = "asked")]
-    expect_any: bool,
+    pub(crate) expect_any: bool,
 
     /// Where a message on a stream ends: at a newline, with each read, or after a
     /// length (u32, big-endian, in front of it) [default: line]
@@ -175,25 +170,6 @@ pub(crate) struct Bench {
     pub(crate) html: Option<PathBuf>,
 }
 
-/// What a user's server is asked, and what it answers.
-#[derive(Clone)]
-pub(crate) struct Question {
-    /// Without what frames it.
-    pub(crate) request: Vec<u8>,
-    /// Whether a stream without lengths gets a newline after it.
-    pub(crate) is_line: bool,
-    pub(crate) answer: Expected,
-}
-
-/// What an answer must be.
-#[derive(Clone)]
-pub(crate) enum Expected {
-    /// This, and on a stream or in a record perhaps a newline.
-    Text(String),
-    Prefix(String),
-    Any,
-}
-
 impl Bench {
     pub(crate) fn kinds(&self) -> Vec<Transport> {
         match &*self.kinds {
@@ -205,26 +181,6 @@ impl Bench {
             ],
             kinds => kinds.to_vec(),
         }
-    }
-
-    /// `None`: what is sent comes back.
-    pub(crate) fn question(&self) -> anyhow::Result<Option<Question>> {
-        let answer = match (&self.expect, &self.expect_prefix, self.expect_any) {
-            (Some(text), ..) => Expected::Text(text.clone()),
-            (_, Some(text), _) => Expected::Prefix(text.clone()),
-            (.., true) => Expected::Any,
-            _ => return Ok(None),
-        };
-        let request = match (&self.request, &self.request_file) {
-            (Some(text), _) => text.clone().into_bytes(),
-            (_, Some(file)) => read(file)?,
-            _ => return Ok(None),
-        };
-        Ok(Some(Question {
-            request,
-            is_line: self.request.is_some(),
-            answer,
-        }))
     }
 
     /// As `--framing`.
@@ -287,34 +243,6 @@ impl Bench {
             )),
             _ => Ok(()),
         }
-    }
-}
-
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let cannot = |found: &str, exit| {
-        let file = quoted(file);
-        failure(
-            exit,
-            format!("cannot take the request from {file}: {found}"),
-        )
-    };
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let most = LONGEST_REQUEST as u64 + 1;
-        File::open(file)?.take(most).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
-        Ok(bytes) if bytes.len() > LONGEST_REQUEST => Err(cannot(
-            "it has more than 64MiB; give a shorter request",
-            Exit::Usage,
-        )),
-        Ok(bytes) if bytes.is_empty() => Err(cannot(
-            "it is empty; write the request into it",
-            Exit::Usage,
-        )),
-        Ok(bytes) => Ok(bytes),
-        Err(error) => Err(cannot(&format!("{error}; check the name"), Exit::Failed)),
     }
 }
 

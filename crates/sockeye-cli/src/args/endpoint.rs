@@ -4,42 +4,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use serde::Serialize;
 use sockeye::{Address, Kind, Name};
 
-use super::address::to_call;
-
-/// What carries the messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Transport {
-    #[value(name = "stream", alias = "unix")]
-    #[serde(rename = "stream")]
-    Unix,
-    Seqpacket,
-    #[value(name = "datagram", alias = "dgram")]
-    #[serde(rename = "datagram")]
-    Dgram,
-    Tcp,
-}
-
-impl Transport {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Unix => "stream",
-            Self::Seqpacket => "seqpacket",
-            Self::Dgram => "datagram",
-            Self::Tcp => "tcp",
-        }
-    }
-
-    /// Whether a message is one record.
-    pub(crate) fn has_records(self) -> bool {
-        matches!(self, Self::Seqpacket | Self::Dgram)
-    }
-}
+use crate::lookup::address::to_call;
+use crate::transport::Transport;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {

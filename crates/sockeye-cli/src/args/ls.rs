@@ -8,9 +8,10 @@ use clap::{Args, ValueEnum};
 use sockeye::inspect::Namespaces;
 use sockeye::{Address, AddressError, Kind, Name};
 
-use super::address::to_look_for;
-use super::column::Column;
-use super::values::{duration, pid, uid, whole};
+use super::values::{duration, pid, whole};
+use crate::lookup::address::to_look_for;
+use crate::lookup::ids::uid;
+use crate::output::column::Column;
 
 const EXAMPLES: &str = "\
 In text, ? is what is not known and - is what there is not. In JSON the first

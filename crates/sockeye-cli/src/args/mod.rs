@@ -2,7 +2,6 @@
 
 mod address;
 mod bench;
-mod column;
 mod connect;
 mod demo;
 mod endpoint;
@@ -16,19 +15,18 @@ use std::ffi::OsStr;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use bench::{Bench, Expected, Question};
-pub(crate) use column::Column;
+pub(crate) use bench::Bench;
 pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
-pub(crate) use endpoint::{Endpoint, Transport};
+pub(crate) use endpoint::Endpoint;
 pub(crate) use ls::{Ls, Netns, Target};
 pub(crate) use send::{Send, Target as ConnectTarget};
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use values::{Framing, Tradition};
 pub(crate) use why::Why;
 
-use crate::output::terminal;
 use crate::output::wrap::flow;
+use crate::stdio::terminal;
 
 /// Longer lines are hard to read.
 const WIDEST_HELP: usize = 80;

@@ -1,14 +1,8 @@
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use sockeye::address::quoted;
-use sockeye::ancillary::MAX_DESCRIPTORS;
-use sockeye::claim::{ProcessLink, WORKING_DIRECTORY_REMOVED, begins_in_removed};
 use sockeye::{Address, Connector, Kind, Name};
 
 use super::address::{bound, called};
@@ -108,38 +102,6 @@ impl Send {
         ))
     }
 
-    /// The files to pass along.
-    pub(crate) fn open_files(&self) -> anyhow::Result<Vec<OwnedFd>> {
-        let count = self.files.len();
-        if count > MAX_DESCRIPTORS {
-            return Err(failure(
-                Exit::Usage,
-                format!(
-                    "cannot send to {}: {count} files, and a message takes {MAX_DESCRIPTORS}; send several messages",
-                    self.target.address
-                ),
-            ));
-        }
-        let open = |path: &PathBuf| {
-            open_to_read(path).map_err(|errno| {
-                let link = ProcessLink::on_the_way(path).filter(|_| errno == Errno::ACCESS);
-                let why = match link {
-                    Some(link) => link.to_string(),
-                    None if errno == Errno::NOENT && begins_in_removed(path) => {
-                        WORKING_DIRECTORY_REMOVED.to_owned()
-                    }
-                    None => std::io::Error::from(errno).to_string(),
-                };
-                let path = quoted(path);
-                failure(
-                    Exit::Failed,
-                    format!("cannot open {path}: {why}; nothing was sent"),
-                )
-            })
-        };
-        self.files.iter().map(open).collect()
-    }
-
     /// The words joined with spaces; `None` for standard input.
     pub(crate) fn message(&self) -> Option<OsString> {
         match &*self.words {
@@ -148,15 +110,6 @@ impl Send {
             words => Some(words.join(std::ffi::OsStr::new(" "))),
         }
     }
-}
-
-/// Does not wait for a writer where it is a pipe, and makes no terminal ours.
-fn open_to_read(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let fd = rustix::fs::open(path, flags | OFlags::NONBLOCK, Mode::empty())?;
-    // Whoever gets it expects it to block.
-    rustix::fs::fcntl_setfl(&fd, flags)?;
-    Ok(fd)
 }
 
 /// Whom to connect to, and how long to try.

@@ -7,10 +7,10 @@ use sockeye::{Address, IfExists, Kind};
 
 use super::address::bound;
 use super::values::{
-    Framing, Owner, Policy, Tradition, count, duration, fd, gid, mode, owner, size, timeout, uid,
-    whole,
+    Framing, Owner, Policy, Tradition, count, duration, fd, mode, owner, size, timeout, whole,
 };
 use crate::exit::{Exit, failure};
+use crate::lookup::ids::{gid, uid};
 
 const EXAMPLES: &str = "\
 Examples:

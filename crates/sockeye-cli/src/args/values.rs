@@ -6,7 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use nix::unistd::{Group, User};
+
+use crate::lookup::ids::{gid, uid};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Framing {
@@ -169,28 +170,6 @@ pub(crate) fn owner(text: &str) -> Result<Owner, String> {
 
 fn if_given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
-}
-
-/// A user, by name or number.
-pub(crate) fn uid(text: &str) -> Result<u32, String> {
-    match (text.parse(), User::from_name(text)) {
-        (Ok(u32::MAX), _) => Err(format!("{text} is not a user id")),
-        (Ok(uid), _) => Ok(uid),
-        (_, Ok(Some(user))) => Ok(user.uid.as_raw()),
-        (_, Ok(None)) => Err(format!("there is no user {text:?}")),
-        (_, Err(error)) => Err(format!("cannot look up user {text:?}: {error}")),
-    }
-}
-
-/// A group, by name or number.
-pub(crate) fn gid(text: &str) -> Result<u32, String> {
-    match (text.parse(), Group::from_name(text)) {
-        (Ok(u32::MAX), _) => Err(format!("{text} is not a group id")),
-        (Ok(gid), _) => Ok(gid),
-        (_, Ok(Some(group))) => Ok(group.gid.as_raw()),
-        (_, Ok(None)) => Err(format!("there is no group {text:?}")),
-        (_, Err(error)) => Err(format!("cannot look up group {text:?}: {error}")),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@ use clap::Args;
 use sockeye::Address;
 
 use super::address::called;
-use super::values::{pid, uid};
+use super::values::pid;
+use crate::lookup::ids::uid;
 
 const EXAMPLES: &str = "\
 Examples:

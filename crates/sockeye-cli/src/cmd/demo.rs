@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Exit, by_signal, failure};
-use crate::output;
+use crate::stdio;
 
 const SOCKET: &str = "app.sock";
 
@@ -39,7 +39,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let stopped = |signal| {
-            output::complain("the demo was stopped; nothing of it is left");
+            stdio::complain("the demo was stopped; nothing of it is left");
             Err(by_signal(signal))
         };
         tokio::select! {
@@ -201,7 +201,7 @@ fn expect(status: ExitStatus, wanted: i32) -> anyhow::Result<()> {
 
 /// Prints text, broken so that it fits into 80 columns.
 fn say(text: &str) -> anyhow::Result<()> {
-    output::print(format!("{}\n", wrap(text)).as_bytes())
+    stdio::print(format!("{}\n", wrap(text)).as_bytes())
 }
 
 fn wrap(text: &str) -> String {

@@ -1,17 +1,20 @@
-//! The verbs.
+//! The subcommands, and what several of them share.
 
 mod bench;
 mod connect;
 mod demo;
+mod descriptor_limit;
 mod exchange;
 mod hung;
 mod ignored;
 mod ls;
 mod parent;
+mod passed_files;
 mod send;
 mod send_buffer;
 mod serve;
 mod tcp_echo;
+mod visibility;
 mod waiting;
 mod why;
 

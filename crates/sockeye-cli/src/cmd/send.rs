@@ -8,6 +8,7 @@ use sockeye::Kind;
 use sockeye::framing::Framing;
 
 use super::exchange::{Answers, Exchange, Form, Input, must_be_open};
+use super::passed_files;
 use crate::args::Send;
 use crate::exit::{Exit, failure};
 
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     let local = args.target.bind()?;
     let kind = args.target.address.kind();
     must_be_open(&args.target, local.as_ref(), &args.files, args.timeout)?;
-    let descriptors = args.open_files()?;
+    let descriptors = passed_files::open(&args.files, &args.target.address)?;
     let input = input(args)?;
     let exchange = Exchange {
         target: &args.target,

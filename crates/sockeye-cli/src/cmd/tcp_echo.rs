@@ -5,24 +5,24 @@ use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::descriptor_limit;
 use super::parent::end_with;
-use super::serve::allow_many_descriptors;
 use crate::args::TcpEcho;
 use crate::exit::Exit;
-use crate::output;
+use crate::stdio;
 
 /// Until somebody kills it. Its address is its only line on standard output.
 pub(crate) fn run(args: &TcpEcho) -> anyhow::Result<Exit> {
     if let Some(parent) = args.end_with_parent {
         end_with(parent)?;
     }
-    allow_many_descriptors(None);
+    descriptor_limit::raise(None);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        output::print(format!("tcp:{}\n", listener.local_addr()?).as_bytes())?;
+        stdio::print(format!("tcp:{}\n", listener.local_addr()?).as_bytes())?;
         loop {
             let (stream, _) = listener.accept().await?;
             tokio::spawn(echo(stream));

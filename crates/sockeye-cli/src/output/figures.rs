@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::escape;
-use super::table::{Layout, Table};
-use crate::args::Transport;
+use super::layout::Layout;
+use super::table::Table;
+use crate::escape;
+use crate::transport::Transport;
 
 #[derive(Default)]
 pub(crate) struct Figures {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::elide::{elide, elide_between, elide_from, width_of};
-use super::table::{GAP, Layout};
+use super::layout::{GAP, Layout};
 
 /// What an elided cell keeps beside its end.
 pub(super) enum Cut<'a> {

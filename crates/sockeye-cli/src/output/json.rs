@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::escape;
+use crate::escape;
 
 /// Writes one object and a newline, safe for a terminal.
 pub(crate) fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {

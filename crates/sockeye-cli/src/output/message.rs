@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sockeye::Peer;
 
-use super::descriptor::Descriptor;
-use super::escape;
-use super::names::Names;
+use crate::escape;
+use crate::lookup::descriptor::Descriptor;
+use crate::lookup::names::Names;
 
 /// Who sent a message; looked up once a connection.
 pub(crate) struct Sender {

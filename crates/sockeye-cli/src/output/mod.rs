@@ -1,51 +1,20 @@
-//! What is shown: results on standard output, everything else on standard error.
+//! Results and reports as text, JSON and HTML. Nothing in here makes a system call; `stdio` writes.
 
-pub(crate) mod descriptor;
+pub(crate) mod column;
 pub(crate) mod elide;
-pub(crate) mod escape;
 pub(crate) mod figures;
 mod fit;
 pub(crate) mod json;
-pub(crate) mod lines;
-pub(crate) mod log;
+pub(crate) mod layout;
 pub(crate) mod message;
-pub(crate) mod names;
 pub(crate) mod page;
 pub(crate) mod record;
+pub(crate) mod rfc3339;
 pub(crate) mod socket;
-pub(crate) mod stopped;
 pub(crate) mod table;
-pub(crate) mod terminal;
-pub(crate) mod users;
 pub(crate) mod wrap;
-mod writer;
 
-use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::Signal;
-
-use crate::exit::{Exit, by_signal, failure};
-
-/// Writes to standard output and flushes, so that what comes in pieces is seen as it comes. Where
-/// nobody reads, such as head(1) that has seen enough, the command ends in silence.
-pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    written.map_err(|error| unprinted(&error))
-}
-
-/// The end of a command whose output could not be written.
-pub(crate) fn unprinted(error: &io::Error) -> anyhow::Error {
-    match is_of_a_reader_gone(error) {
-        true => by_signal(Signal::PIPE),
-        false => failure(
-            Exit::Failed,
-            format!("cannot write to standard output: {error}"),
-        ),
-    }
-}
 
 /// `1 byte`, `2 bytes`
 pub(crate) fn bytes(count: usize) -> String {
@@ -62,22 +31,6 @@ pub(crate) fn duration(time: Duration) -> String {
         _ if time < Duration::from_micros(1) => format!("{}us", time.as_nanos() as f64 / 1e3),
         _ => format!("{time:?}").replace("µs", "us"),
     }
-}
-
-/// Whether standard output could not be written since nobody reads it; a terminal that has hung up
-/// calls that an I/O error.
-pub(crate) fn is_of_a_reader_gone(error: &io::Error) -> bool {
-    let stdout = io::stdout();
-    // No event is asked for: a hang-up is told all the same.
-    let mut state = [PollFd::new(&stdout, PollFlags::empty())];
-    let found = poll(&mut state, Some(&Timespec::default()));
-    error.kind() == ErrorKind::BrokenPipe || found.is_ok_and(|found| found > 0)
-}
-
-/// Writes one line of error to standard error. What others chose in it is escaped already.
-pub(crate) fn complain(text: &str) {
-    // If standard error is gone, there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "sockeye: {}", escape::line(text));
 }
 
 #[cfg(test)]

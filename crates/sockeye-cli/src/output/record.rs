@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use serde::Serialize;
 use sockeye::inspect::{BoundName, Holder, Snapshot, Socket};
 
-use super::escape;
 use super::socket::{
     OtherEnd, address_base64, file_state, json_address, kind, path_address, reached_at,
     reached_at_base64, state,
 };
-use super::stopped::Stopped;
-use crate::args::Column;
+use crate::escape;
+use crate::lookup::stopped::Stopped;
+use crate::output::column::Column;
 
 /// The fields of a socket in JSON. Their names are a promise.
 #[derive(Debug, Serialize)]

@@ -14,8 +14,8 @@ use sockeye::inspect::{
 };
 use sockeye::{Address, Kind, Name};
 
-use super::escape;
-use super::stopped::Stopped;
+use crate::escape;
+use crate::lookup::stopped::Stopped;
 
 /// As `--kind` takes it.
 pub(crate) fn kind(kind: Kind) -> &'static str {

@@ -5,22 +5,7 @@ use std::io::{self, Write};
 
 use super::elide::{differences, partings, width_of};
 use super::fit::{Cut, Fit, split_lead};
-
-/// How a column is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Layout {
-    pub(crate) title: &'static str,
-    /// Numbers stand to the right.
-    pub(crate) right: bool,
-    /// A cell may be elided down to this width, below it only once no column can be left out any
-    /// more; `None` if it may not.
-    pub(crate) least: Option<usize>,
-    /// Of an elided cell, more of the end than of the beginning stays, which says more of a path;
-    /// and two that differ never come to look the same.
-    pub(crate) is_address: bool,
-    /// Where room is short, columns go from the highest rank on; 0 stays.
-    pub(crate) rank: u8,
-}
+use super::layout::{GAP, Layout};
 
 impl Layout {
     /// As short as a cell may be. A title is never elided.
@@ -39,9 +24,6 @@ const NEEDED: u8 = 2;
 const SHORTEST: usize = 8;
 /// As short as any other text may be.
 const SHORTEST_TEXT: usize = 10;
-
-/// Between two columns.
-pub(super) const GAP: usize = 2;
 
 /// Rows of cells. All text is in one place, so that a row costs no allocation.
 pub(crate) struct Table {

@@ -44,6 +44,7 @@ mod locks;
 mod lost;
 mod ls;
 mod mode;
+mod neighbours;
 mod notify;
 mod once;
 mod output;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Times;
 use super::exchange::Exchange;
 use super::load::{Load, LoadOptions};
+use super::question;
 use super::report::Report;
 use super::sample::Sample;
 use super::socket::Target;
@@ -36,7 +37,7 @@ pub(super) fn run(
     let targets = servers.map(|server| Target::new(server.clone()));
     let [a, b] = targets;
     let targets = [a?, b?];
-    let question = args.question()?;
+    let question = question::of(args)?;
     let exchange = |target: &Target| match &question {
         None => Exchange::echo(size, args.framing()),
         Some(question) => Exchange::question(question, target.endpoint.transport(), args.framing()),

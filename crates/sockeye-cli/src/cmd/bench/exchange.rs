@@ -1,7 +1,9 @@
 //! What is sent, and what must come back.
 
-use crate::args::{Expected, Framing, Question, Transport};
-use crate::output::escape;
+use super::question::{Expected, Question};
+use crate::args::Framing;
+use crate::escape;
+use crate::transport::Transport;
 
 /// The start of an echoed message names its connection, so that an answer meant for another one is
 /// noticed.

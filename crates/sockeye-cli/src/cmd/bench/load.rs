@@ -22,7 +22,7 @@ use super::sample::Sample;
 use super::schedule::Schedule;
 use super::socket::{Socket, Target};
 use super::stop::Stop;
-use crate::args::Transport;
+use crate::transport::Transport;
 
 /// How soon a wish to stop is noticed where nothing else happens.
 const TICK: Duration = Duration::from_millis(50);

@@ -7,12 +7,13 @@ use tempfile::TempDir;
 
 use super::exchange::Exchange;
 use super::load::{Load, LoadOptions};
+use super::question::{self, Question};
 use super::report::Report;
 use super::servers::Server;
 use super::socket::Target;
 use super::stop::Stop;
 use super::{Times, complaint};
-use crate::args::{Bench, Question};
+use crate::args::Bench;
 use crate::exit::{Exit, failure};
 use crate::output::figures::{self, Conversations, RoundTrips};
 
@@ -24,7 +25,7 @@ const FOREIGN_BUDGET: Duration = Duration::from_secs(18);
 const CONVERSATIONS: u32 = 16;
 
 pub(super) fn run(args: &Bench, stop: &Stop, report: &mut Report) -> anyhow::Result<()> {
-    let question = args.question()?;
+    let question = question::of(args)?;
     let sizes = match &question {
         None => args.sizes(),
         // One, whatever its size.

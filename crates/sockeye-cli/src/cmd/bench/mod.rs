@@ -5,6 +5,7 @@ mod exchange;
 mod load;
 mod matrix;
 mod page;
+mod question;
 mod report;
 mod sample;
 mod schedule;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use rustix::thread::set_current_timer_slack;
 
-use super::serve::allow_many_descriptors;
+use super::descriptor_limit;
 use crate::args::{Bench, Endpoint};
 use crate::cmd::hung;
 use crate::exit::{Exit, failure};
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
         }
     }
     let page = args.html.as_deref().map(PageFile::open).transpose()?;
-    allow_many_descriptors(None);
+    descriptor_limit::raise(None);
     // Without it a sleep until a request is due takes 50 us longer.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
     let stop = Stop::watch()?;

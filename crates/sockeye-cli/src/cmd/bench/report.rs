@@ -8,8 +8,10 @@ use serde::Serialize;
 
 use super::sample::Sample;
 use super::socket::Target;
+use crate::escape;
 use crate::output::figures::{Conversations, Figures, Ratio, RoundTrips};
-use crate::output::{self, json, page};
+use crate::output::{json, page};
+use crate::stdio;
 
 pub(super) struct Report {
     json: bool,
@@ -40,7 +42,7 @@ impl Report {
 
     /// Which one is next.
     pub(super) fn begin(&self, name: &str) {
-        self.bar.set_message(output::escape::line(name).to_string());
+        self.bar.set_message(escape::line(name).to_string());
         self.bar.inc(1);
     }
 
@@ -71,7 +73,7 @@ impl Report {
         if self.json {
             let mut line = Vec::new();
             json::line(&mut line, found)?;
-            self.bar.suspend(|| output::print(&line))?;
+            self.bar.suspend(|| stdio::print(&line))?;
         }
         Ok(())
     }
@@ -109,10 +111,10 @@ impl Report {
             let width = size.map(|size| usize::from(size.ws_col)).ok();
             self.figures
                 .write(&mut text, width.filter(|&width| width > 0))?;
-            output::print(&text)?;
+            stdio::print(&text)?;
         }
         for remark in &self.remarks {
-            output::complain(remark);
+            stdio::complain(remark);
         }
         Ok(())
     }

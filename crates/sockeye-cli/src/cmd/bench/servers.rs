@@ -12,9 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sockeye::{Address, Kind, Name};
 
-use crate::args::{Endpoint, Transport};
+use crate::args::Endpoint;
 use crate::cmd::parent::end_with_us;
 use crate::exit::{Exit, failure};
+use crate::transport::Transport;
 
 /// How long a process may take from closing its sockets to its end.
 const AT_ITS_END: Timespec = Timespec {

@@ -13,9 +13,10 @@ use sockeye::{Address, Connector};
 
 use super::stop::Stop;
 use super::{AT_ITS_END, PATIENCE, complaint};
-use crate::args::{Endpoint, Transport};
+use crate::args::Endpoint;
 use crate::cmd::waiting;
 use crate::exit::{Exit, failure};
+use crate::transport::Transport;
 
 pub(super) enum Socket {
     Stream(UnixStream),

@@ -10,7 +10,7 @@ use signal_hook::low_level::{emulate_default_handler, pipe};
 use sockeye::Address;
 
 use crate::cmd::ignored::is_ignored;
-use crate::output;
+use crate::stdio;
 
 pub(super) struct Closed {
     /// Where they came from.
@@ -58,7 +58,7 @@ impl Closed {
             1 => ("1 file descriptor".to_owned(), "was"),
             count => (format!("{count} file descriptors"), "were"),
         };
-        output::complain(&format!(
+        stdio::complain(&format!(
             "{came} came from {} and {was} closed: standard output takes bytes only; receive with a program of your own, or relay with sockeye serve --fds ADDRESS -- sockeye connect {}",
             self.address.quoted(),
             self.address.shell_quoted()

@@ -121,10 +121,7 @@ impl Exchange<'_> {
                     && matches!(self.answers, Answers::UntilQuiet(_))
                     && let Some(why) = out_of_reach(&socket, self.local.as_ref())
                 {
-                    crate::output::complain(&format!(
-                        "{}: no answer came: {why}",
-                        address.quoted()
-                    ));
+                    crate::stdio::complain(&format!("{}: no answer came: {why}", address.quoted()));
                     ended.exit = Exit::Incomplete;
                 }
                 Ok(ended)
@@ -142,7 +139,7 @@ impl Exchange<'_> {
             true => "; some take a half-close for a hang-up: --no-shutdown",
             false => "",
         };
-        crate::output::complain(&format!(
+        crate::stdio::complain(&format!(
             "{}: the server closed without an answer; its log says whether it refused the message{half_close}",
             self.target.address.quoted()
         ));

@@ -17,7 +17,7 @@ use super::channel::Channel;
 use super::closed::Closed;
 use super::pieces::Piece;
 use crate::exit::{Exit, by_signal, failure};
-use crate::output;
+use crate::stdio;
 
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl<'a> Output<'a> {
         if let Some((codec, came)) = &mut self.frames {
             came.extend_from_slice(&piece.bytes);
             while let Some(frame) = codec.decode(came).map_err(|e| unframed(self.address, &e))? {
-                output::print(&frame.payload)?;
+                stdio::print(&frame.payload)?;
             }
         }
         let mut bytes = piece.bytes;
@@ -84,7 +84,7 @@ impl<'a> Output<'a> {
         let _ = self.closed.count(piece.descriptors.len());
         match self.frames {
             Some(_) => Ok(()),
-            None => output::print(&bytes),
+            None => stdio::print(&bytes),
         }
     }
 

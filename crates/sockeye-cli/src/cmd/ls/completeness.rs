@@ -9,10 +9,11 @@ use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::closed::{denied, is_closed_to_us, is_gone, process, the_closed};
 use super::{Answer, not_found, selection};
-use crate::args::{Column, Ls, Netns, Target};
+use crate::args::{Ls, Netns, Target};
 use crate::cmd::hung;
-use crate::cmd::why::{blind, or_root};
+use crate::cmd::visibility::{blind, or_root};
 use crate::exit::Exit;
+use crate::output::column::Column;
 use crate::output::socket::OtherEnd;
 
 /// Looks for what is missing in what is shown.

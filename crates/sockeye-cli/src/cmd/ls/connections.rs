@@ -10,12 +10,13 @@ use super::completeness::Gaps;
 use super::listing::{self, Form, Row};
 use super::rows::number;
 use super::{Answer, selection};
-use crate::args::{Column, Ls};
+use crate::args::Ls;
+use crate::lookup::stopped::Stopped;
+use crate::lookup::users::Users;
+use crate::output::column::Column;
 use crate::output::json;
 use crate::output::record::Record;
 use crate::output::socket::{self, write_address, write_fds, write_processes};
-use crate::output::stopped::Stopped;
-use crate::output::users::Users;
 
 const COLUMNS: [Column; 7] = [
     Column::Kind,

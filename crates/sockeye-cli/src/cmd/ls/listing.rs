@@ -1,8 +1,9 @@
 //! What the kinds of listing have in common: columns out of rows.
 
-use crate::args::{Column, Ls};
-use crate::output::table::{Layout, Table};
-use crate::output::terminal;
+use crate::args::Ls;
+use crate::output::column::Column;
+use crate::output::{layout::Layout, table::Table};
+use crate::stdio::terminal;
 
 /// A row that knows its cells.
 pub(super) trait Row {

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use sockeye::inspect::{Options, Snapshot};
 
-use crate::args::{Column, Ls};
+use crate::args::Ls;
 use crate::cmd::hung;
 use crate::exit::{Exit, failure};
-use crate::output;
-use crate::output::users::Users;
+use crate::lookup::users::Users;
+use crate::output::column::Column;
+use crate::stdio;
 
 pub(crate) fn run(args: &Ls) -> anyhow::Result<Exit> {
     check_columns(args)?;
@@ -29,9 +30,9 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<Exit> {
         None => {
             let mut out = Vec::new();
             let answer = answer(args, &users, &mut out)?;
-            output::print(&out)?;
+            stdio::print(&out)?;
             if let Some(words) = &answer.words {
-                output::complain(words);
+                stdio::complain(words);
             }
             Ok(answer.exit)
         }

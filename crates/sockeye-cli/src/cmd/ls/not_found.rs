@@ -12,9 +12,9 @@ use sockeye::claim::{ProcessLink, begins_in_removed};
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 
 use crate::args::Target;
-use crate::cmd::why::relative_namesake;
+use crate::cmd::visibility::relative_namesake;
+use crate::lookup::stopped::Stopped;
 use crate::output::socket::{kind, write_processes};
-use crate::output::stopped::Stopped;
 
 /// The directory that keeps a path from our sight, in words.
 pub(super) fn closed_to_us(target: &Target) -> Option<String> {

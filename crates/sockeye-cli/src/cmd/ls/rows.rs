@@ -8,12 +8,13 @@ use super::Answer;
 use super::completeness::Gaps;
 use super::listing::{self, Form, Row};
 use super::selection::{self, Item};
-use crate::args::{Column, Ls};
+use crate::args::Ls;
+use crate::lookup::stopped::Stopped;
+use crate::lookup::users::Users;
+use crate::output::column::Column;
 use crate::output::json;
 use crate::output::record::Record;
 use crate::output::socket::{self, OtherEnd, write_address, write_fds, write_processes};
-use crate::output::stopped::Stopped;
-use crate::output::users::Users;
 
 const COLUMNS: [Column; 10] = [
     Column::Kind,

@@ -7,7 +7,7 @@ use sockeye::Kind;
 use sockeye::inspect::{BoundName, Snapshot, Socket, State};
 
 use crate::args::{Ls, Target};
-use crate::cmd::why::has_name;
+use crate::cmd::visibility::has_name;
 
 /// A socket to be shown.
 #[derive(Clone, Copy)]

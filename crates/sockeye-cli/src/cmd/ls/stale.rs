@@ -23,14 +23,16 @@ use sockeye::{Address, ids};
 use super::completeness::{incomplete, not_answered};
 use super::listing::{self, Form, Row};
 use super::{Answer, snapshot};
-use crate::args::{Column, Ls};
-use crate::cmd::why::blind;
+use crate::args::Ls;
+use crate::cmd::visibility::blind;
 use crate::cmd::{hung, impassable};
+use crate::escape;
 use crate::exit::{Exit, failure};
+use crate::lookup::users::Users;
+use crate::output::column::Column;
+use crate::output::json;
 use crate::output::record::{FileRecord, Holders, Record};
 use crate::output::socket::path_address;
-use crate::output::users::Users;
-use crate::output::{escape, json};
 
 /// What is left for the sockets' own files where directories have taken all the time.
 const REST: Duration = Duration::from_millis(500);

@@ -9,12 +9,14 @@ use serde::Serialize;
 
 use super::{Answer, answer};
 use crate::args::Ls;
-use crate::cmd::why::rfc3339;
+use crate::escape;
 use crate::exit::{Exit, by_signal};
+use crate::lookup::users::Users;
 use crate::output::elide::{elide, width_of};
 use crate::output::json;
-use crate::output::users::Users;
-use crate::output::{self, escape, terminal};
+use crate::output::rfc3339::rfc3339;
+use crate::stdio;
+use crate::stdio::terminal;
 
 /// Everything gone.
 const CLEAR: &[u8] = b"\x1b[2J";
@@ -60,11 +62,11 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
             cut(&mut out, size.0, size.1.saturating_sub(1 + said).max(1));
             out = in_place(&out, round == 0);
         }
-        output::print(&out)?;
+        stdio::print(&out)?;
         // On a screen it was cleared away; elsewhere once is enough.
         if screen.is_some() || said != words {
             if let Some(words) = &words {
-                output::complain(words);
+                stdio::complain(words);
             }
             said = words;
         }

@@ -19,11 +19,12 @@ use super::descriptors::Passed;
 use super::seqpacket_handler::describe_recv_error;
 use super::undelivered::Undelivered;
 use crate::args::{Answer, Serve};
+use crate::lookup::names::Names;
 use crate::output;
-use crate::output::lines::Lines;
-use crate::output::log::Throttle;
 use crate::output::message::{self, Received, Sender};
-use crate::output::names::Names;
+use crate::stdio;
+use crate::stdio::lines::Lines;
+use crate::stdio::log::Throttle;
 
 pub(super) struct Handler {
     lines: Option<Lines>,
@@ -309,7 +310,7 @@ impl Handler {
                 false
             }
             Err(error) => {
-                let reader_gone = output::is_of_a_reader_gone(&error);
+                let reader_gone = stdio::is_of_a_reader_gone(&error);
                 match reader_gone {
                     true => self.abandon(),
                     false if self.output_error.get().is_some() => {}

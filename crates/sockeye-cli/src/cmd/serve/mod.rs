@@ -24,7 +24,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::Rlimit;
 use sockeye::address::quoted;
 use sockeye::adopt::AdoptError;
 use sockeye::server::{Renew, Report, Server};
@@ -32,11 +32,14 @@ use sockeye::{Address, Kind, Name, Peer, Program, Takeover, peer};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::descriptor_limit;
 use crate::args::Serve;
 use crate::cmd::hung;
 use crate::cmd::parent::end_with;
+use crate::escape;
 use crate::exit::{Exit, failure};
-use crate::output::{self, escape, log};
+use crate::output::{self};
+use crate::stdio::log;
 use allowed::Allowed;
 use handler::Handler;
 use inherited::{ready_fd, take};
@@ -81,7 +84,7 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
         let waiting = |what: &str| warn!("waiting for {what}");
         hung::must_answer("listen on", &args.address, &[path], ANSWERS, waiting)?;
     }
-    let limit = allow_many_descriptors(args.successor);
+    let limit = descriptor_limit::raise(args.successor);
     let program = programs::find(args, &limit)?;
     start::can_start(program.is_some()).map_err(|error| cannot_start(args, &error))?;
     // One thread: the work for a message is smaller than handing it to another one.
@@ -381,22 +384,4 @@ fn cannot_start(args: &Serve, error: &std::io::Error) -> anyhow::Error {
             args.address.quoted()
         ),
     )
-}
-
-/// A server's connections are descriptors; the soft limit of 1024 is there for programs that use
-/// select(2), and for the programs that we start: they get back what was, which is returned.
-/// A successor has inherited the one that its predecessor had raised, and is told of the first.
-pub(super) fn allow_many_descriptors(told: Option<u64>) -> Rlimit {
-    let found = getrlimit(Resource::Nofile);
-    let before = Rlimit {
-        current: told.or(found.current),
-        maximum: found.maximum,
-    };
-    let most = Rlimit {
-        current: before.maximum,
-        maximum: before.maximum,
-    };
-    // Without it the limit is just lower.
-    let _ = setrlimit(Resource::Nofile, most);
-    before
 }

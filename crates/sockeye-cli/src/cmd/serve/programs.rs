@@ -24,8 +24,8 @@ use super::background::{Background, Inode};
 use super::environment::{self, Local};
 use crate::args::Serve;
 use crate::exit::{Exit, failure};
-use crate::output::log::Throttle;
 use crate::output::message::Sender;
+use crate::stdio::log::Throttle;
 
 /// What a program has between SIGTERM and SIGKILL; `--help` says so.
 const GRACE: Duration = Duration::from_secs(2);

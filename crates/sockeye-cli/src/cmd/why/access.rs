@@ -7,14 +7,16 @@ use rustix::fs::{Stat, getxattr};
 use rustix::io::Errno;
 
 use sockeye::address::shell_quoted;
-use sockeye::ids;
 
+use super::guard::Guard;
+use super::guard::guard_of;
 use super::laggards;
-use super::permission::{self, Guard, Rule, Want};
+use super::permission::{self, Rule, Want};
 use super::report::{Check, Report, Verdict};
 use super::through;
-use super::user::{User, owner};
+use super::user::User;
 use crate::exit::Exit;
+use crate::lookup::ids::owner;
 
 /// What is said of a permission.
 pub(super) struct Access<'a> {
@@ -157,14 +159,6 @@ impl Access<'_> {
                 ),
             },
         }
-    }
-}
-
-pub(super) fn guard_of(stat: &Stat) -> Guard {
-    Guard {
-        mode: stat.st_mode,
-        uid: ids::uid(stat.st_uid),
-        gid: ids::gid(stat.st_gid),
     }
 }
 

@@ -1,17 +1,11 @@
-//! [`End`]: where the way to an address ended, found from a process aside.
+//! [`End`]: where the path of an address ended.
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
 
 use rustix::fs::{RawMode, Stat};
 use serde::{Deserialize, Serialize};
-use sockeye::inspect::{Aside, Mount};
 
-use super::path;
-use super::report::{Check, Report, Step, Verdict, shown};
-use super::user::User;
-use crate::cmd::hung::{self, path_bytes};
-use crate::exit::Exit;
+use crate::cmd::hung::path_bytes;
 
 /// The cause where a file system does not answer.
 pub(super) const HUNG: &str = "hung";
@@ -69,65 +63,4 @@ impl From<&Stat> for FileId {
             links: stat.st_nlink,
         }
     }
-}
-
-/// What the process aside has to say: what it looks at next, or the end, each with what it has
-/// found before.
-#[derive(Serialize, Deserialize)]
-struct News {
-    found: (Vec<Step>, Option<Verdict>),
-    #[serde(with = "path_bytes")]
-    next: PathBuf,
-    end: Option<End>,
-}
-
-/// Walks the way, unless a file system on it hangs.
-pub(super) fn walk(path: &Path, user: &User, report: &mut Report) -> std::io::Result<End> {
-    let mut look = Aside::start(|answers| {
-        let mut send = |report: &mut Report, next: &Path, end| {
-            let news = News {
-                found: report.take_news(),
-                next: next.to_owned(),
-                end,
-            };
-            answers.send(&serde_json::to_vec(&news).unwrap_or_default());
-        };
-        let mut report = Report::default();
-        let end = path::walk(path, user, &mut report, |report, next| {
-            send(report, next, None);
-        });
-        send(&mut report, path, Some(end));
-    })?;
-    let deadline = Instant::now() + hung::DEADLINE;
-    let mut next = path.to_owned();
-    loop {
-        let news = match look.next(deadline) {
-            Ok(Some(news)) => serde_json::from_slice::<News>(&news)?,
-            Ok(None) => return Err(std::io::Error::other("the process that looked has ended")),
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                is_hung(&next, report);
-                return Ok(End::Hung);
-            }
-            Err(error) => return Err(error),
-        };
-        report.add_news(news.found);
-        if let Some(end) = news.end {
-            return Ok(end);
-        }
-        next = news.next;
-    }
-}
-
-fn is_hung(path: &Path, report: &mut Report) {
-    let mount = Mount::of(path);
-    let file_system = hung::file_system(mount.as_ref());
-    let path = shown(path);
-    let text = format!("{path} could not be looked at: {file_system} does not answer");
-    let verdict = Verdict::new(
-        Exit::Incomplete,
-        HUNG,
-        format!("it cannot be told: {text}, and a connect would hang as well"),
-        hung::advice(mount.as_ref()),
-    );
-    report.unknown(Check::File, text, verdict);
 }

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use sockeye::claim::ProcessLink;
 use sockeye::ids;
 
-use super::access::guard_of;
 use super::end::{End, FileId, Missing};
+use super::guard::guard_of;
 use super::path::{Walk, not_a_socket, open, stop};
 use super::permission;
 use super::process_link;

@@ -6,7 +6,10 @@ use serde::Serialize;
 use sockeye::Kind;
 use sockeye::inspect::{Holder, Socket, State};
 
-use super::{process, user};
+use super::user;
+use crate::cmd::visibility::is_reachable;
+use crate::lookup::process_start;
+use crate::output::rfc3339::rfc3339;
 use crate::output::socket::{self, kind, state};
 
 /// What a connect of some kind meets, of all the sockets that are bound to an address.
@@ -47,11 +50,6 @@ pub(super) fn standing<'a>(kind: Kind, bound: &[&'a Socket]) -> Standing<'a> {
         (_, State::Listening) => Standing::Open(socket),
         _ => Standing::Deaf(socket),
     }
-}
-
-/// Whether it is the socket that was bound, rather than one that was accepted and bears its name.
-pub(super) fn is_reachable(socket: &Socket) -> bool {
-    socket.kind == Kind::Datagram || matches!(socket.state, State::Listening | State::Bound)
 }
 
 /// listen(2) admits one more than its limit.
@@ -127,7 +125,7 @@ pub(super) fn brief(holder: &Holder) -> String {
 fn name(holder: &Holder) -> String {
     let process = &holder.process;
     let command = socket::command(process.command.as_deref());
-    let since = process::started(process.pid).and_then(process::rfc3339);
+    let since = process_start::started(process.pid).and_then(rfc3339);
     let since = since.map_or_else(String::new, |since| format!(", since {since}"));
     format!("pid {} ({}{since})", process.pid, command)
 }
@@ -180,7 +178,7 @@ impl From<&Holder> for ShownHolder {
             comm: comm.map(|comm| String::from_utf8_lossy(comm).into_owned()),
             uid: process.uid,
             fd: holder.fd,
-            since: process::started(process.pid).and_then(process::rfc3339),
+            since: process_start::started(process.pid).and_then(rfc3339),
         }
     }
 }

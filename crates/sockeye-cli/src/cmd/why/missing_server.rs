@@ -10,12 +10,13 @@ use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
 use super::end::{FileId, Missing};
-use super::listener::{Listener, Who, is_reachable};
+use super::listener::{Listener, Who};
 use super::near::NearMiss;
 use super::other_namespace::Elsewhere;
 use super::report::{Check, Report, Status, Verdict, shown};
 use super::user::seer;
-use super::visibility::Sight;
+use crate::cmd::visibility::is_named;
+use crate::cmd::visibility::{VisibleSockets, is_reachable, relative_namesake, state_of};
 use crate::exit::Exit;
 
 /// The cause where a server may have lost its file or have it elsewhere.
@@ -26,7 +27,7 @@ pub(super) fn not_a_socket(
     address: &Address,
     path: &Path,
     (kind, file): (FileType, FileId),
-    sight: &Sight,
+    visible: &VisibleSockets,
     report: &mut Report,
 ) {
     let is = match kind {
@@ -43,7 +44,14 @@ pub(super) fn not_a_socket(
         "move {} away first (no server replaces it), then restart that server",
         shown(path)
     );
-    servers_of(address, path, (&text, Some(file)), &restart, sight, report);
+    servers_of(
+        address,
+        path,
+        (&text, Some(file)),
+        &restart,
+        visible,
+        report,
+    );
     report.conclude(Verdict::new(
         Exit::NothingThere,
         "not-a-socket",
@@ -57,7 +65,7 @@ pub(super) fn missing(
     address: &Address,
     path: &Path,
     what: Missing,
-    sight: &Sight,
+    visible: &VisibleSockets,
     report: &mut Report,
 ) {
     let (cause, advice) = match what {
@@ -81,10 +89,10 @@ pub(super) fn missing(
         path,
         (&text, None),
         "restart that server",
-        sight,
+        visible,
         report,
     );
-    let (text, advice) = match NearMiss::find(address, sight) {
+    let (text, advice) = match NearMiss::find(address, visible) {
         Some(near) => {
             report.note(Check::Listener, &near.text);
             (format!("{text}; {}", near.text), near.advice)
@@ -95,8 +103,8 @@ pub(super) fn missing(
 }
 
 /// Reports on sockets that were bound to a path which could not be looked at.
-pub(super) fn by_name(path: &Path, sight: &Sight, report: &mut Report) {
-    let named = sight
+pub(super) fn by_name(path: &Path, visible: &VisibleSockets, report: &mut Report) {
+    let named = visible
         .sockets()
         .iter()
         .filter(|socket| is_named(socket, Some(path)));
@@ -137,16 +145,16 @@ fn servers_of(
     path: &Path,
     (found, file): (&str, Option<FileId>),
     restart: &str,
-    sight: &Sight,
+    visible: &VisibleSockets,
     report: &mut Report,
 ) {
-    let mut lost: Vec<&Socket> = sight
+    let mut lost: Vec<&Socket> = visible
         .snapshot
         .iter()
         .flat_map(|all| all.select(address))
         .collect();
     // A directory that is gone as well cannot be compared but by name.
-    let by_name = sight.sockets().iter().filter(|socket| {
+    let by_name = visible.sockets().iter().filter(|socket| {
         !matches!(
             state_of(socket),
             Some(FileState::Present | FileState::Replaced)
@@ -159,7 +167,7 @@ fn servers_of(
     let (unplaced, lost): (Vec<&Socket>, Vec<&Socket>) = lost
         .into_iter()
         .partition(|socket| state_of(socket).is_none());
-    if let Some((socket, now)) = renamed(sight.sockets(), path) {
+    if let Some((socket, now)) = renamed(visible.sockets(), path) {
         let who = Who::of(socket);
         let text = format!(
             "{who} has renamed the file of its socket to {}",
@@ -192,10 +200,10 @@ fn servers_of(
         report.step(Check::Listener, Status::Note, text);
         report.conclude(verdict);
     }
-    if let Some(other) = Elsewhere::find(address, path, file, sight, &[]) {
+    if let Some(other) = Elsewhere::find(address, path, file, visible, &[]) {
         other.conclude(found, report);
     }
-    for socket in sight.sockets() {
+    for socket in visible.sockets() {
         if let Some(relative) = relative_namesake(socket, path) {
             let text = format!(
                 "{} has a socket that was bound to the relative path {}, and where that file was \
@@ -221,10 +229,6 @@ fn servers_of(
         );
         report.unknown(Check::Listener, text, verdict);
     }
-}
-
-pub(super) fn state_of(socket: &Socket) -> Option<FileState> {
-    socket.file.and_then(|file| file.state)
 }
 
 /// A socket that was bound to this path and whose file was renamed, and its path now.
@@ -254,25 +258,4 @@ fn renamed<'a>(
             .is_some_and(|file| (file.device, file.inode) == (found.st_dev, found.st_ino));
         is_it.then_some((socket, now))
     })
-}
-
-/// The relative path that a socket was bound to, if it may be this one: where that was cannot be
-/// told.
-pub(in crate::cmd) fn relative_namesake<'a>(socket: &'a Socket, path: &Path) -> Option<&'a Path> {
-    let Some(BoundName::Path(name)) = &socket.name else {
-        return None;
-    };
-    let name = Path::new(OsStr::from_bytes(name));
-    let is_it = name.is_relative()
-        && name.file_name() == path.file_name()
-        && state_of(socket).is_none()
-        && is_reachable(socket);
-    is_it.then_some(name)
-}
-
-/// Whether a socket was bound to this very path.
-pub(super) fn is_named(socket: &Socket, path: Option<&Path>) -> bool {
-    let path = path.and_then(|path| std::path::absolute(path).ok());
-    let wanted = path.as_ref().map(|path| path.as_os_str().as_bytes());
-    matches!(&socket.name, Some(BoundName::Path(name)) if wanted == Some(name))
 }

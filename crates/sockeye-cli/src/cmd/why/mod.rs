@@ -2,6 +2,7 @@
 
 mod access;
 mod end;
+mod guard;
 mod laggards;
 mod leftover_connections;
 mod link;
@@ -21,7 +22,7 @@ mod stopped;
 mod test_connect;
 mod user;
 mod verdict;
-mod visibility;
+mod walk_aside;
 
 use std::path::Path;
 
@@ -30,17 +31,14 @@ use sockeye::address::MAX_NAME;
 use sockeye::{Address, Kind, Name};
 
 use crate::args::Why;
+use crate::cmd::visibility::VisibleSockets;
 use crate::exit::{Exit, failure};
-use crate::output::{self, terminal};
+use crate::stdio;
+use crate::stdio::terminal;
 use end::End;
-pub(super) use missing_server::relative_namesake;
-pub(super) use process::rfc3339;
 use report::{Check, Report, shown};
 use test_connect::through;
 use user::User;
-pub(super) use user::or_root;
-use visibility::Sight;
-pub(super) use visibility::{blind, has_name};
 
 pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     let address = &args.address;
@@ -55,11 +53,11 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     match address.name() {
         Name::Path(path) => explain_path(seen, path, &user, &mut report)?,
         Name::Abstract(_) => {
-            let mut sight = Sight::of_names();
+            let mut visible = VisibleSockets::of_names();
             if let Some(process) = &user.process {
-                sight.namespace = process.network;
+                visible.namespace = process.network;
             }
-            verdict::abstract_name(address, &sight, &mut report);
+            verdict::abstract_name(address, &visible, &mut report);
         }
         _ => {
             let text = format!(
@@ -81,7 +79,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
             report.as_text(address, width).into_bytes()
         }
     };
-    output::print(&shown)?;
+    stdio::print(&shown)?;
     Ok(exit)
 }
 
@@ -124,7 +122,7 @@ fn explain_path(
         );
         report.note(Check::Namespace, text);
     }
-    let end = end::walk(path, user, report).map_err(|error| {
+    let end = walk_aside::walk(path, user, report).map_err(|error| {
         failure(
             Exit::Failed,
             format!(
@@ -135,17 +133,35 @@ fn explain_path(
     })?;
     match &end {
         End::Socket { path, file } => {
-            verdict::at_file(address, path, *file, &Sight::take(address, path), report);
+            verdict::at_file(
+                address,
+                path,
+                *file,
+                &VisibleSockets::take(address, path),
+                report,
+            );
         }
         End::NotASocket { path, file, mode } => {
             let kind = FileType::from_raw_mode(*mode);
             let found = (kind, *file);
-            missing_server::not_a_socket(address, path, found, &Sight::take(address, path), report);
+            missing_server::not_a_socket(
+                address,
+                path,
+                found,
+                &VisibleSockets::take(address, path),
+                report,
+            );
         }
         End::Missing { path, what } => {
-            missing_server::missing(address, path, *what, &Sight::take(address, path), report);
+            missing_server::missing(
+                address,
+                path,
+                *what,
+                &VisibleSockets::take(address, path),
+                report,
+            );
         }
-        End::Hung => missing_server::by_name(path, &Sight::of_names(), report),
+        End::Hung => missing_server::by_name(path, &VisibleSockets::of_names(), report),
         End::Stopped => {}
     }
     Ok(())

@@ -7,8 +7,8 @@ use std::path::Path;
 use sockeye::inspect::{BoundName, Socket};
 use sockeye::{Address, Name};
 
-use super::listener::{Who, is_reachable};
-use super::visibility::Sight;
+use super::listener::Who;
+use crate::cmd::visibility::{VisibleSockets, is_reachable};
 
 /// A socket with a name that is easily taken for this one.
 pub(super) struct NearMiss {
@@ -21,11 +21,14 @@ impl NearMiss {
     /// Abstract names end where their length says, so a program that passes all of its
     /// `sockaddr_un` binds one that ends in NUL bytes. And `@` is a name to some programs, and the
     /// beginning of a path to others.
-    pub(super) fn find(address: &Address, sight: &Sight) -> Option<Self> {
-        let sockets = sight.sockets().iter().filter(|socket| is_reachable(socket));
+    pub(super) fn find(address: &Address, visible: &VisibleSockets) -> Option<Self> {
+        let sockets = visible
+            .sockets()
+            .iter()
+            .filter(|socket| is_reachable(socket));
         let here = |socket: &&Socket| {
             !matches!(socket.name, Some(BoundName::Abstract(_)))
-                || socket.namespace == sight.namespace
+                || socket.namespace == visible.namespace
         };
         let (socket, what) = sockets.filter(here).find_map(|socket| {
             Some((socket, difference(address.name(), socket.name.as_ref()?)?))

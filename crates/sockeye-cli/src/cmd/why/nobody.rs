@@ -1,4 +1,4 @@
-//! [`Nobody`]: a socket file that no socket in sight is bound to.
+//! [`Nobody`]: a socket file that no socket in visible is bound to.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,11 +12,12 @@ use sockeye::{Address, Kind, Name};
 use super::end::FileId;
 use super::leftover_connections::Bearers;
 use super::other_namespace::Elsewhere;
+use super::report::stale;
+use super::report::with_kind;
 use super::report::{Check, Report, Status, Verdict};
 use super::test_connect::attempt;
 use super::user::seer;
-use super::verdict::with_kind;
-use super::visibility::Sight;
+use crate::cmd::visibility::VisibleSockets;
 use crate::exit::Exit;
 
 /// The file, and what is known beside it.
@@ -25,7 +26,7 @@ pub(super) struct Nobody<'a> {
     /// Where the address leads to.
     pub(super) path: &'a Path,
     pub(super) file: FileId,
-    pub(super) sight: &'a Sight,
+    pub(super) visible: &'a VisibleSockets,
     pub(super) bearers: Option<Bearers>,
 }
 
@@ -34,9 +35,9 @@ impl Nobody<'_> {
     pub(super) fn conclude(&self, other: Option<Elsewhere<'_>>, report: &mut Report) {
         let found = Address::from_path(self.path).ok();
         let found =
-            found.and_then(|address| probe_all_within(self.sight.patience(), [&address]).pop());
+            found.and_then(|address| probe_all_within(self.visible.patience(), [&address]).pop());
         let is_alive = match found {
-            Some(Probe::Live { .. }) if self.sight.blind.is_none() => Some(true),
+            Some(Probe::Live { .. }) if self.visible.blind.is_none() => Some(true),
             Some(Probe::Stale) => Some(false),
             _ => None,
         };
@@ -53,7 +54,7 @@ impl Nobody<'_> {
                 }
             }
             (Some(Probe::Stale), other) => self.dead(other, report),
-            (_, other) => match &self.sight.blind {
+            (_, other) => match &self.visible.blind {
                 Some(blind) => {
                     nobody_seen(blind, report);
                     if let Some(other) = other {
@@ -105,7 +106,7 @@ impl Nobody<'_> {
         ))
     }
 
-    /// A socket is bound to the file, and it is not in sight.
+    /// A socket is bound to the file, and it is not in visible.
     fn alive(&self, is_alive: Option<bool>, report: &mut Report) {
         let wanted = self.address.kind();
         // Of datagram sockets this is as silent as the probe.
@@ -118,7 +119,7 @@ impl Nobody<'_> {
         };
         match (is_datagram, wanted) {
             (Some(true), Kind::Datagram) => {
-                let text = "a process that is not in sight has a datagram socket there";
+                let text = "a process that is not in visible has a datagram socket there";
                 match as_datagram {
                     Ok(Ok(_)) => report.ok(Check::Listener, text),
                     _ => report.no(
@@ -161,7 +162,7 @@ impl Nobody<'_> {
     }
 
     fn unseen(&self, report: &mut Report) {
-        let (why, advice) = match &self.sight.blind {
+        let (why, advice) = match &self.visible.blind {
             Some(blind) => (blind.as_str(), seer()),
             None => ("it came just now", "ask again"),
         };
@@ -200,15 +201,6 @@ fn unclear(doubt: Doubt, report: &mut Report) {
     };
     let verdict = Verdict::new(Exit::InUse, "unclear", &text, advice);
     report.unknown(Check::Listener, text, verdict);
-}
-
-pub(super) fn stale() -> Verdict {
-    Verdict::new(
-        Exit::NothingThere,
-        "stale",
-        "the socket file is stale: nobody listens on it, its server ended without removing it",
-        "start the server; remove the file first if it then says that the address is in use",
-    )
 }
 
 pub(super) fn nobody_seen(blind: &str, report: &mut Report) {

@@ -11,10 +11,10 @@ use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
 use super::end::FileId;
-use super::listener::{Listener, Who, is_reachable};
-use super::missing_server::{is_named, state_of};
+use super::listener::{Listener, Who};
 use super::report::{Check, Report, Verdict};
-use super::visibility::Sight;
+use crate::cmd::visibility::is_named;
+use crate::cmd::visibility::{VisibleSockets, is_reachable, state_of};
 use crate::exit::Exit;
 
 /// A living socket whose own file has this very path, but not from here.
@@ -29,10 +29,10 @@ impl<'a> Elsewhere<'a> {
         address: &Address,
         path: &Path,
         file: Option<FileId>,
-        sight: &'a Sight,
+        visible: &'a VisibleSockets,
         here: &[&Socket],
     ) -> Option<Self> {
-        let socket = sight.sockets().iter().find(|socket| {
+        let socket = visible.sockets().iter().find(|socket| {
             let other_file = socket.file.is_some_and(|bound| {
                 file.is_none_or(|file| (file.device, file.inode) != (bound.device, bound.inode))
             });

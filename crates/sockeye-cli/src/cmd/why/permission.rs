@@ -1,7 +1,10 @@
 //! Whether permission bits and access lists let a user search a directory or write a file, as the
 //! kernel decides it (path_resolution(7), acl(5)).
 
-use super::user::{User, group_name, user_name};
+use super::guard::Guard;
+use super::user::User;
+use crate::lookup::ids::group_name;
+use crate::lookup::ids::user_name;
 
 /// What is wanted of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +37,6 @@ impl Want {
             Self::Write => 'w',
         }
     }
-}
-
-/// Mode and owner of a file; an owner without a mapping in our user namespace is not known.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Guard {
-    pub(super) mode: u32,
-    pub(super) uid: Option<u32>,
-    pub(super) gid: Option<u32>,
 }
 
 /// Which rule decides for a user.

@@ -1,82 +1,45 @@
-//! Since when a process runs.
+//! [`JudgedProcess`]: the one process that `--pid` asks about.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::path::PathBuf;
 
-/// When a process started, to a hundredth of a second (proc_pid_stat(5)).
-pub(super) fn started(pid: i32) -> Option<SystemTime> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let ticks = start_ticks(&stat)?;
-    let boot = boot_time(&std::fs::read_to_string("/proc/stat").ok()?)?;
-    let ticks_per_second = rustix::param::clock_ticks_per_second();
-    let since_boot = Duration::from_secs(ticks.checked_div(ticks_per_second)?);
-    UNIX_EPOCH.checked_add(Duration::from_secs(boot) + since_boot)
+use crate::output::socket::command;
+
+/// A running process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct JudgedProcess {
+    pub(super) pid: i32,
+    pub(super) name: Option<Vec<u8>>,
+    /// Where its relative paths begin.
+    pub(super) directory: PathBuf,
+    /// That has no name any more.
+    pub(super) directory_is_removed: bool,
+    /// Its network namespace, by inode number.
+    pub(super) network: Option<u64>,
+    /// The ids, as we see them, that are mapped in its user namespace, if that is another one.
+    pub(super) mapped: Option<[Vec<(u64, u64)>; 2]>,
 }
 
-/// Field 22. The name in parentheses may hold anything, parentheses too.
-fn start_ticks(stat: &[u8]) -> Option<u64> {
-    let after = stat.rsplit(|&byte| byte == b')').next()?;
-    let mut fields = str::from_utf8(after).ok()?.split_whitespace();
-    fields.nth(19)?.parse().ok()
-}
-
-fn boot_time(stat: &str) -> Option<u64> {
-    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
-    line.trim().parse().ok()
-}
-
-/// `2026-02-03T04:05:06Z` (RFC 3339).
-pub(in crate::cmd) fn rfc3339(time: SystemTime) -> Option<String> {
-    let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let (days, rest) = (seconds / 86400, seconds % 86400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    Some(format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-    ))
-}
-
-/// The Gregorian date of a day after 1970-01-01. Years begin in March here, so that the leap day
-/// is the last one.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // since 0000-03-01
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let of_month = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = match month < 10 {
-        true => (month + 3, 0),
-        false => (month - 9, 1),
-    };
-    (era * 400 + year + carry, month, of_month)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates() {
-        let at = |seconds| rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(at(1_709_251_200), "2024-03-01T00:00:00Z");
-        assert_eq!(at(1_798_761_599), "2026-12-31T23:59:59Z");
+impl fmt::Display for JudgedProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {} ({})", self.pid, command(self.name.as_deref()))
     }
+}
 
-    #[test]
-    fn a_name_with_parentheses_is_passed_over() {
-        let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1\n";
-        assert_eq!(start_ticks(stat), Some(4711));
-        assert_eq!(start_ticks(b""), None);
-    }
-
-    #[test]
-    fn this_process_runs_since_a_while_ago() {
-        let pid = rustix::process::getpid().as_raw_pid();
-        let started = started(pid).unwrap();
-        assert!(started < SystemTime::now() + Duration::from_secs(2));
-        assert!(started > UNIX_EPOCH);
+impl JudgedProcess {
+    /// Whether the owner of a file is mapped in its user namespace.
+    pub(super) fn maps(&self, uid: Option<u32>, gid: Option<u32>) -> bool {
+        let Some([uids, gids]) = &self.mapped else {
+            return true;
+        };
+        let has = |ranges: &[(u64, u64)], id: Option<u32>| {
+            let id = id.map(u64::from);
+            id.is_some_and(|id| {
+                ranges
+                    .iter()
+                    .any(|(first, end)| (first..end).contains(&&id))
+            })
+        };
+        has(uids, uid) && has(gids, gid)
     }
 }

@@ -1,6 +1,7 @@
 //! [`Report`]: the steps of the way, the verdict and the advice.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -9,13 +10,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sockeye::address::quoted;
 use sockeye::inspect::BoundName;
-use sockeye::{Address, Name};
+use sockeye::{Address, Kind, Name};
 
 use super::listener::Listener;
 use super::user::User;
+use crate::escape;
 use crate::exit::Exit;
 use crate::output::wrap::wrap;
-use crate::output::{escape, json, socket};
+use crate::output::{json, socket};
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,4 +247,24 @@ impl Report {
 /// A path in a line of the report.
 pub(super) fn shown(path: &Path) -> impl Display {
     quoted(path)
+}
+
+/// Where a file is left that no socket is bound to.
+pub(super) fn stale() -> Verdict {
+    Verdict::new(
+        Exit::NothingThere,
+        "stale",
+        "the socket file is stale: nobody listens on it, its server ended without removing it",
+        "start the server; remove the file first if it then says that the address is in use",
+    )
+}
+
+/// The address with another kind, as an argument.
+pub(super) fn with_kind(address: &Address, kind: Kind) -> String {
+    let name = match address.name() {
+        Name::Path(path) => Name::Path(OsStr::from_bytes(path.as_os_str().as_bytes()).into()),
+        other => other.clone(),
+    };
+    let written = Address::new(kind, &name).map(|address| address.shell_quoted());
+    written.unwrap_or_default()
 }

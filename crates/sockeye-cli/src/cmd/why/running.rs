@@ -1,6 +1,5 @@
-//! [`Process`]: a running process that is asked about, and its credentials.
+//! The credentials of a running process.
 
-use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -8,48 +7,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::stat;
 use sockeye::{Address, Name, ids};
 
-use super::user::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, User, name_of};
+use super::process::JudgedProcess;
+use super::user::User;
+use crate::cmd::visibility::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE};
 use crate::exit::{Exit, failure};
-use crate::output::socket::command;
-
-/// A running process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Process {
-    pid: i32,
-    name: Option<Vec<u8>>,
-    /// Where its relative paths begin.
-    pub(super) directory: PathBuf,
-    /// That has no name any more.
-    pub(super) directory_is_removed: bool,
-    /// Its network namespace, by inode number.
-    pub(super) network: Option<u64>,
-    /// The ids, as we see them, that are mapped in its user namespace, if that is another one.
-    mapped: Option<[Vec<(u64, u64)>; 2]>,
-}
-
-impl fmt::Display for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pid {} ({})", self.pid, command(self.name.as_deref()))
-    }
-}
-
-impl Process {
-    /// Whether the owner of a file is mapped in its user namespace.
-    pub(super) fn maps(&self, uid: Option<u32>, gid: Option<u32>) -> bool {
-        let Some([uids, gids]) = &self.mapped else {
-            return true;
-        };
-        let has = |ranges: &[(u64, u64)], id: Option<u32>| {
-            let id = id.map(u64::from);
-            id.is_some_and(|id| {
-                ranges
-                    .iter()
-                    .any(|(first, end)| (first..end).contains(&&id))
-            })
-        };
-        has(uids, uid) && has(gids, gid)
-    }
-}
+use crate::lookup::ids::name_of;
 
 impl User {
     /// A process as it runs: its credentials are those that it has, whatever the database says.
@@ -106,7 +68,7 @@ impl User {
     /// Whether its capabilities can hold for that other process: those of another user namespace do
     /// not in ours.
     pub(super) fn may_rule(&self, pid: i32) -> bool {
-        let is_inside = |process: &Process| process.mapped.is_some();
+        let is_inside = |process: &JudgedProcess| process.mapped.is_some();
         !(self.process.as_ref().is_some_and(is_inside) && mapped(pid).is_none())
     }
 
@@ -152,7 +114,7 @@ impl User {
             traces: has(CAP_SYS_PTRACE),
             is_caller: false,
             root: "/".into(),
-            process: Some(Process {
+            process: Some(JudgedProcess {
                 pid,
                 name: fs::read(format!("/proc/{pid}/comm"))
                     .ok()
@@ -197,7 +159,7 @@ mod tests {
             [(1000, 1001), (100_000, 165_536)]
         );
         let map = ranges("0 1000 1\n");
-        let process = |mapped| Process {
+        let process = |mapped| JudgedProcess {
             pid: 1,
             name: None,
             directory: "/".into(),

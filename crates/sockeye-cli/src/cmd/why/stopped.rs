@@ -6,7 +6,7 @@ use sockeye::inspect::{Holder, Socket};
 use super::listener::brief;
 use super::report::{Check, Report, Status, Verdict};
 use crate::exit::Exit;
-use crate::output::stopped::Standstill;
+use crate::lookup::stopped::Standstill;
 
 /// The cause where a connect would succeed and nobody would answer.
 pub(super) const STOPPED: &str = "stopped";

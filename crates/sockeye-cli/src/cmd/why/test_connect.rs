@@ -13,7 +13,7 @@ use sockeye::{Address, Kind, Name, Peer};
 
 use super::end::HUNG;
 use super::missing_server::UNPLACED;
-use super::nobody::stale;
+use super::report::stale;
 use super::report::{Check, Report, Status, Verdict};
 use super::stopped::STOPPED;
 use super::user::User;

@@ -4,19 +4,20 @@ use std::ffi::CString;
 use std::fmt;
 use std::path::PathBuf;
 
-use nix::unistd::{self, Gid, Group, Uid};
+use nix::unistd::{self, Gid, Uid};
 
-use sockeye::address::shell_quoted;
 use sockeye::ids;
 
-use super::permission::Guard;
-use super::running::Process;
-use crate::output::escape;
-
-/// capabilities(7)
-pub(super) const CAP_DAC_OVERRIDE: u32 = 1;
-pub(super) const CAP_DAC_READ_SEARCH: u32 = 2;
-pub(super) const CAP_SYS_PTRACE: u32 = 19;
+use super::guard::Guard;
+use super::process::JudgedProcess;
+use crate::cmd::visibility::{
+    CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, has_capability,
+};
+use crate::escape;
+use crate::lookup::ids::group_argument;
+use crate::lookup::ids::group_name;
+use crate::lookup::ids::name_of;
+use crate::lookup::ids::user_argument;
 
 /// A user with its groups.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +38,7 @@ pub(super) struct User {
     /// Where its paths begin: `/`, or `/proc/PID/root` of a process that has another one.
     pub(super) root: PathBuf,
     /// The one process that is asked about.
-    pub(super) process: Option<Process>,
+    pub(super) process: Option<JudgedProcess>,
 }
 
 impl User {
@@ -158,12 +159,7 @@ impl fmt::Display for User {
     }
 }
 
-/// Whether this process has the capability that opens all of `/proc`.
-pub(super) fn may_look_into_all() -> bool {
-    has_capability(CAP_SYS_PTRACE)
-}
-
-/// What keeps a process from our sight, as the end of "a process that".
+/// What keeps a process from our visible, as the end of "a process that".
 pub(super) fn hidden() -> &'static str {
     match rustix::process::geteuid().is_root() {
         true => "cannot be seen from here",
@@ -177,68 +173,4 @@ pub(super) fn seer() -> &'static str {
         true => "outside of any container, with all of root's capabilities",
         false => "as root",
     }
-}
-
-/// What root could do about it, for everybody else.
-pub(in crate::cmd) fn or_root(does: &str) -> String {
-    match rustix::process::geteuid().is_root() {
-        true => String::new(),
-        false => format!("; root {does}"),
-    }
-}
-
-fn has_capability(number: u32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bits = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    match bits {
-        Some(bits) => bits >> number & 1 == 1,
-        None => rustix::process::geteuid().is_root(),
-    }
-}
-
-/// `root:adm`, in numbers where there are no names, `?` for an id that is not known.
-pub(super) fn owner(uid: Option<u32>, gid: Option<u32>) -> String {
-    let unknown = || "?".to_owned();
-    format!(
-        "{}:{}",
-        uid.map_or_else(unknown, user_name),
-        gid.map_or_else(unknown, group_name)
-    )
-}
-
-/// The name of a user, or its number.
-pub(super) fn user_name(uid: u32) -> String {
-    escape::name(user_word(uid).as_bytes()).to_string()
-}
-
-/// As [`user_name`], for a command.
-fn user_argument(uid: u32) -> String {
-    shell_quoted(&user_word(uid)).to_string()
-}
-
-fn user_word(uid: u32) -> String {
-    name_of(uid).unwrap_or_else(|| uid.to_string())
-}
-
-/// The name of a group, or its number.
-pub(super) fn group_name(gid: u32) -> String {
-    escape::name(group_word(gid).as_bytes()).to_string()
-}
-
-/// As [`group_name`], for a command.
-fn group_argument(gid: u32) -> String {
-    shell_quoted(&group_word(gid)).to_string()
-}
-
-fn group_word(gid: u32) -> String {
-    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-    group.map_or_else(|| gid.to_string(), |group| group.name)
-}
-
-pub(super) fn name_of(uid: u32) -> Option<String> {
-    let entry = unistd::User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    entry.map(|entry| entry.name)
 }

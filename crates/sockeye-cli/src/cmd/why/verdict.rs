@@ -1,22 +1,21 @@
 //! What a connect to a socket would meet, and the verdict on it.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use sockeye::inspect::{BoundName, Snapshot, Socket};
-use sockeye::{Address, Kind, Name};
+use sockeye::{Address, Kind};
 
 use super::end::FileId;
 use super::leftover_connections::Bearers;
-use super::listener::{Listener, Standing, Who, is_reachable, queue, standing};
+use super::listener::{Listener, Standing, Who, queue, standing};
 use super::missing_server::replaced;
 use super::near::NearMiss;
 use super::nobody::{Nobody, nobody_seen};
 use super::other_namespace::Elsewhere;
+use super::report::with_kind;
 use super::report::{Check, Report, Status, Verdict};
 use super::stopped;
-use super::visibility::Sight;
+use crate::cmd::visibility::{VisibleSockets, is_reachable};
 use crate::exit::Exit;
 
 /// Reports on the sockets that are bound to a socket file.
@@ -24,29 +23,29 @@ pub(super) fn at_file(
     address: &Address,
     path: &Path,
     file: FileId,
-    sight: &Sight,
+    visible: &VisibleSockets,
     report: &mut Report,
 ) {
-    let selected = sight.snapshot.as_ref().map(|all| all.select(address));
+    let selected = visible.snapshot.as_ref().map(|all| all.select(address));
     let (here, old): (Vec<&Socket>, Vec<&Socket>) = selected
         .unwrap_or_default()
         .into_iter()
         .partition(|socket| is_at(socket, file));
-    let other = Elsewhere::find(address, path, Some(file), sight, &here);
+    let other = Elsewhere::find(address, path, Some(file), visible, &here);
     match standing(address.kind(), &here) {
         Standing::Nobody => {
             let found = Nobody {
                 address,
                 path,
                 file,
-                sight,
+                visible,
                 bearers: Bearers::of(&here),
             };
             found.conclude(other, report);
         }
         found => {
             meets(address, &found, report);
-            across(&found, sight, report);
+            across(&found, visible, report);
             if let Some(other) = other {
                 other.note(report);
             }
@@ -70,12 +69,12 @@ fn is_at(socket: &Socket, file: FileId) -> bool {
 }
 
 /// Reports on an abstract name.
-pub(super) fn abstract_name(address: &Address, sight: &Sight, report: &mut Report) {
-    let all = sight.snapshot.as_ref().map(|all| all.select(address));
+pub(super) fn abstract_name(address: &Address, visible: &VisibleSockets, report: &mut Report) {
+    let all = visible.snapshot.as_ref().map(|all| all.select(address));
     let (here, other): (Vec<&Socket>, Vec<&Socket>) = all
         .unwrap_or_default()
         .into_iter()
-        .partition(|socket| socket.namespace == sight.namespace);
+        .partition(|socket| socket.namespace == visible.namespace);
     report.note(
         Check::File,
         "an abstract name: no file, no permissions, and only for this network namespace",
@@ -85,8 +84,8 @@ pub(super) fn abstract_name(address: &Address, sight: &Sight, report: &mut Repor
         return meets(address, &found, report);
     }
     let table_is_whole = |all: &Snapshot| all.hidden().tables == 0;
-    if !sight.snapshot.as_ref().is_some_and(table_is_whole) {
-        return nobody_seen(sight.blind.as_deref().unwrap_or_default(), report);
+    if !visible.snapshot.as_ref().is_some_and(table_is_whole) {
+        return nobody_seen(visible.blind.as_deref().unwrap_or_default(), report);
     }
     report.step(
         Check::Listener,
@@ -111,13 +110,13 @@ pub(super) fn abstract_name(address: &Address, sight: &Sight, report: &mut Repor
             report.no(Check::Namespace, text, verdict);
         }
         None => {
-            if let Some(blind) = &sight.blind {
+            if let Some(blind) = &visible.blind {
                 let text = format!(
                     "other network namespaces may have the name, not that it helped: {blind}"
                 );
                 report.note(Check::Namespace, text);
             }
-            let (text, advice) = match NearMiss::find(address, sight) {
+            let (text, advice) = match NearMiss::find(address, visible) {
                 Some(near) => {
                     report.note(Check::Listener, &near.text);
                     (
@@ -240,27 +239,17 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
 }
 
 /// A path leads to servers of other network namespaces, which most tools do not show.
-fn across(found: &Standing<'_>, sight: &Sight, report: &mut Report) {
+fn across(found: &Standing<'_>, visible: &VisibleSockets, report: &mut Report) {
     let (Standing::Open(socket) | Standing::Full(socket)) = found else {
         return;
     };
-    if socket.namespace.is_some() && socket.namespace != sight.namespace {
+    if socket.namespace.is_some() && socket.namespace != visible.namespace {
         let number = number(socket.namespace);
         report.note(
             Check::Namespace,
             format!("it is in another network namespace{number}, which is no obstacle for a path"),
         );
     }
-}
-
-/// The address with another kind, as an argument.
-pub(super) fn with_kind(address: &Address, kind: Kind) -> String {
-    let name = match address.name() {
-        Name::Path(path) => Name::Path(OsStr::from_bytes(path.as_os_str().as_bytes()).into()),
-        other => other.clone(),
-    };
-    let written = Address::new(kind, &name).map(|address| address.shell_quoted());
-    written.unwrap_or_default()
 }
 
 fn number(namespace: Option<u64>) -> String {

@@ -4,8 +4,8 @@ mod chart;
 
 use std::fmt::{self, Display, Write};
 
-use super::escape;
 use super::figures::{Figures, RoundTrips, size};
+use crate::escape;
 use chart::{Bars, Curves, Series};
 
 const STYLE: &str = include_str!("page.css");

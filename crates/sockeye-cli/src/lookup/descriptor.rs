@@ -11,7 +11,7 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 use serde::{Serialize, Serializer};
 use sockeye::address::escaped;
 
-use super::escape;
+use crate::escape;
 
 /// What an open file is, as far as we can see.
 #[derive(Serialize)]

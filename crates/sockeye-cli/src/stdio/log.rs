@@ -13,8 +13,8 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::escape;
 use super::writer::TerminalWriter;
+use crate::escape;
 
 /// Starts logging: warnings and what the command says of itself; with `quiet` errors only.
 pub(crate) fn init(quiet: bool, verbose: u8) {

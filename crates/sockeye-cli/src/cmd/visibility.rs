@@ -1,4 +1,4 @@
-//! [`Sight`]: the sockets that exist, and how far that can be relied on.
+//! [`VisibleSockets`]: the sockets that exist, and how far that can be relied on.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -7,18 +7,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::stat;
-use sockeye::Address;
-use sockeye::inspect::{BoundName, Options, Snapshot, Socket};
+use sockeye::inspect::{BoundName, FileState, Options, Snapshot, Socket, State};
+use sockeye::{Address, Kind};
 
-use super::user::{may_look_into_all, or_root};
-use crate::cmd::hung;
+use super::hung;
 
 // linux/proc_ns.h: the inode numbers of the first namespaces
 const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 const FIRST_PID_NAMESPACE: u64 = 0xefff_fffc;
 
+/// capabilities(7)
+pub(super) const CAP_DAC_OVERRIDE: u32 = 1;
+pub(super) const CAP_DAC_READ_SEARCH: u32 = 2;
+pub(super) const CAP_SYS_PTRACE: u32 = 19;
+
 /// What could be seen.
-pub(super) struct Sight {
+pub(super) struct VisibleSockets {
     pub(super) snapshot: Option<Snapshot>,
     /// Why a socket may exist that is not in the snapshot.
     pub(super) blind: Option<String>,
@@ -26,12 +30,12 @@ pub(super) struct Sight {
     pub(super) namespace: Option<u64>,
 }
 
-impl Sight {
+impl VisibleSockets {
     /// What concerns an address, which leads to `path`: other files are not looked at, as their file systems may hang.
     pub(super) fn take(address: &Address, path: &Path) -> Self {
-        let mut sight = Self::of_names();
-        let Some(snapshot) = &mut sight.snapshot else {
-            return sight;
+        let mut visible = Self::of_names();
+        let Some(snapshot) = &mut visible.snapshot else {
+            return visible;
         };
         let selected = snapshot.select(address);
         let selected: HashSet<u32> = selected.iter().map(|socket| socket.inode).collect();
@@ -42,9 +46,9 @@ impl Sight {
         });
         let unanswered = snapshot.unanswered();
         if !unanswered.is_empty() {
-            sight.blind.get_or_insert(hung::words(&unanswered));
+            visible.blind.get_or_insert(hung::words(&unanswered));
         }
-        sight
+        visible
     }
 
     /// How long mounts that hang may still be waited for.
@@ -83,7 +87,7 @@ impl Sight {
 }
 
 /// Whether a socket was bound to a path by its name alone, or to a relative one that ends like it.
-pub(in crate::cmd) fn has_name(socket: &Socket, path: &Path) -> bool {
+pub(super) fn has_name(socket: &Socket, path: &Path) -> bool {
     let Some(BoundName::Path(name)) = &socket.name else {
         return false;
     };
@@ -94,8 +98,38 @@ pub(in crate::cmd) fn has_name(socket: &Socket, path: &Path) -> bool {
     }
 }
 
+/// Whether a socket was bound to this very path.
+pub(super) fn is_named(socket: &Socket, path: Option<&Path>) -> bool {
+    let path = path.and_then(|path| std::path::absolute(path).ok());
+    let wanted = path.as_ref().map(|path| path.as_os_str().as_bytes());
+    matches!(&socket.name, Some(BoundName::Path(name)) if wanted == Some(name))
+}
+
+/// The relative path that a socket was bound to, if it may be this one: where that was cannot be
+/// told.
+pub(super) fn relative_namesake<'a>(socket: &'a Socket, path: &Path) -> Option<&'a Path> {
+    let Some(BoundName::Path(name)) = &socket.name else {
+        return None;
+    };
+    let name = Path::new(OsStr::from_bytes(name));
+    let is_it = name.is_relative()
+        && name.file_name() == path.file_name()
+        && state_of(socket).is_none()
+        && is_reachable(socket);
+    is_it.then_some(name)
+}
+
+pub(super) fn state_of(socket: &Socket) -> Option<FileState> {
+    socket.file.and_then(|file| file.state)
+}
+
+/// Whether it is the socket that was bound, rather than one that was accepted and bears its name.
+pub(super) fn is_reachable(socket: &Socket) -> bool {
+    socket.kind == Kind::Datagram || matches!(socket.state, State::Listening | State::Bound)
+}
+
 /// Why a socket may exist that is not in the snapshot.
-pub(in crate::cmd) fn blind(snapshot: &Snapshot) -> Option<String> {
+pub(super) fn blind(snapshot: &Snapshot) -> Option<String> {
     let hidden = snapshot.hidden();
     if hidden.namespaces > 0 {
         let count = hidden.namespaces;
@@ -133,4 +167,29 @@ pub(in crate::cmd) fn blind(snapshot: &Snapshot) -> Option<String> {
 
 fn is_first(namespace: &str, inode: u64) -> bool {
     stat(format!("/proc/self/ns/{namespace}")).is_ok_and(|found| found.st_ino == inode)
+}
+
+/// Whether this process has the capability that opens all of `/proc`.
+pub(super) fn may_look_into_all() -> bool {
+    has_capability(CAP_SYS_PTRACE)
+}
+
+/// What root could do about it, for everybody else.
+pub(super) fn or_root(does: &str) -> String {
+    match rustix::process::geteuid().is_root() {
+        true => String::new(),
+        false => format!("; root {does}"),
+    }
+}
+
+pub(super) fn has_capability(number: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bits = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    match bits {
+        Some(bits) => bits >> number & 1 == 1,
+        None => rustix::process::geteuid().is_root(),
+    }
 }

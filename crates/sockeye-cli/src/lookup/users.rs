@@ -6,7 +6,7 @@ use std::fmt;
 
 use nix::unistd::{Uid, User};
 
-use super::escape;
+use crate::escape;
 
 /// Looks each user up once: that may ask a server on the network.
 #[derive(Default)]

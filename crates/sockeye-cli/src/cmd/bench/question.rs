@@ -1,0 +1,80 @@
+//! What is sent to a server that does not echo, and what it must answer.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sockeye::address::quoted;
+
+use crate::args::Bench;
+use crate::exit::{Exit, failure};
+
+/// The longest request that is taken from a file, which may have no end.
+const LONGEST_REQUEST: usize = 64 << 20;
+
+/// What a user's server is asked, and what it answers.
+#[derive(Clone)]
+pub(super) struct Question {
+    /// Without what frames it.
+    pub(super) request: Vec<u8>,
+    /// Whether a stream without lengths gets a newline after it.
+    pub(super) is_line: bool,
+    pub(super) answer: Expected,
+}
+
+/// What an answer must be.
+#[derive(Clone)]
+pub(super) enum Expected {
+    /// This, and on a stream or in a record perhaps a newline.
+    Text(String),
+    Prefix(String),
+    Any,
+}
+
+/// `None`: what is sent comes back.
+pub(super) fn of(args: &Bench) -> anyhow::Result<Option<Question>> {
+    let answer = match (&args.expect, &args.expect_prefix, args.expect_any) {
+        (Some(text), ..) => Expected::Text(text.clone()),
+        (_, Some(text), _) => Expected::Prefix(text.clone()),
+        (.., true) => Expected::Any,
+        _ => return Ok(None),
+    };
+    let request = match (&args.request, &args.request_file) {
+        (Some(text), _) => text.clone().into_bytes(),
+        (_, Some(file)) => read(file)?,
+        _ => return Ok(None),
+    };
+    Ok(Some(Question {
+        request,
+        is_line: args.request.is_some(),
+        answer,
+    }))
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let cannot = |found: &str, exit| {
+        let file = quoted(file);
+        failure(
+            exit,
+            format!("cannot take the request from {file}: {found}"),
+        )
+    };
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = LONGEST_REQUEST as u64 + 1;
+        File::open(file)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) if bytes.len() > LONGEST_REQUEST => Err(cannot(
+            "it has more than 64MiB; give a shorter request",
+            Exit::Usage,
+        )),
+        Ok(bytes) if bytes.is_empty() => Err(cannot(
+            "it is empty; write the request into it",
+            Exit::Usage,
+        )),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(cannot(&format!("{error}; check the name"), Exit::Failed)),
+    }
+}

@@ -1,0 +1,9 @@
+//! What the system is asked for beside the library: names of users and processes, states of processes, open files.
+
+pub(crate) mod address;
+pub(crate) mod descriptor;
+pub(crate) mod ids;
+pub(crate) mod names;
+pub(crate) mod process_start;
+pub(crate) mod stopped;
+pub(crate) mod users;

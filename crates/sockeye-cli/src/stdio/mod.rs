@@ -1,0 +1,49 @@
+//! Standard output and standard error: results go to the first, everything else to the second.
+
+pub(crate) mod lines;
+pub(crate) mod log;
+pub(crate) mod terminal;
+mod writer;
+
+use std::io::{self, ErrorKind, Write};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+
+use crate::escape;
+use crate::exit::{Exit, by_signal, failure};
+
+/// Writes to standard output and flushes, so that what comes in pieces is seen as it comes. Where
+/// nobody reads, such as head(1) that has seen enough, the command ends in silence.
+pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|error| unprinted(&error))
+}
+
+/// The end of a command whose output could not be written.
+pub(crate) fn unprinted(error: &io::Error) -> anyhow::Error {
+    match is_of_a_reader_gone(error) {
+        true => by_signal(Signal::PIPE),
+        false => failure(
+            Exit::Failed,
+            format!("cannot write to standard output: {error}"),
+        ),
+    }
+}
+
+/// Whether standard output could not be written since nobody reads it; a terminal that has hung up
+/// calls that an I/O error.
+pub(crate) fn is_of_a_reader_gone(error: &io::Error) -> bool {
+    let stdout = io::stdout();
+    // No event is asked for: a hang-up is told all the same.
+    let mut state = [PollFd::new(&stdout, PollFlags::empty())];
+    let found = poll(&mut state, Some(&Timespec::default()));
+    error.kind() == ErrorKind::BrokenPipe || found.is_ok_and(|found| found > 0)
+}
+
+/// Writes one line of error to standard error. What others chose in it is escaped already.
+pub(crate) fn complain(text: &str) {
+    // If standard error is gone, there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "sockeye: {}", escape::line(text));
+}

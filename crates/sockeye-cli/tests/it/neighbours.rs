@@ -1,0 +1,156 @@
+//! What other tools do with a socket's path, and that the README's table tells it as it is.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::support::{Place, Process, eventually, require_peer, stale_socket};
+
+const README: &str = include_str!("../../../../README.md");
+
+/// The columns of the table: a server at the path in the place of `PATH`.
+const SERVERS: [&[&str]; 6] = [
+    &[env!("CARGO_BIN_EXE_sockeye"), "serve", "PATH"],
+    &["socat", "UNIX-LISTEN:PATH,fork", "EXEC:cat"],
+    &["socat", "UNIX-LISTEN:PATH,fork,unlink-early", "EXEC:cat"],
+    &["nc", "-lkU", "PATH"],
+    &["s6-ipcserver", "PATH", "cat"],
+    &["systemd-socket-activate", "-l", "PATH", "cat"],
+];
+
+/// Starts a server with umask 022 in the directory of `path`.
+fn start(server: &[&str], path: &Path) -> Process {
+    let path = path.to_str().expect("a plain path");
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"umask 022; exec "$0" "$@""#]);
+    command.args(server.iter().map(|word| word.replace("PATH", path)));
+    Process::spawn(&mut command)
+}
+
+/// Whether a socket that was bound to this path listens (proc_net_unix(5): flag `__SO_ACCEPTCON`), and
+/// its inode number.
+fn listener(path: &Path) -> Option<String> {
+    let table = fs::read_to_string("/proc/net/unix").expect("the kernel's table");
+    let mut lines = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let fields = lines.rfind(|fields| {
+        fields.get(3) == Some(&"00010000") && fields.get(7).copied() == path.to_str()
+    })?;
+    Some(fields[6].to_owned())
+}
+
+/// Which file it is: a number may be used again.
+fn identity(path: &Path) -> Option<(u64, i64, i64)> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.ino(), found.ctime(), found.ctime_nsec()))
+}
+
+/// What becomes of the file at `path`, whose identity is this, when a server is started there.
+fn outcome(server: &[&str], path: &Path, refused: &str, taken: &str) -> String {
+    let (before, old) = (identity(path), listener(path));
+    let mut process = start(server, path);
+    eventually("it listens or ends", || {
+        let listens = listener(path).is_some_and(|now| Some(&now) != old.as_ref());
+        (listens || process.ends_within(std::time::Duration::ZERO)).then_some(())
+    });
+    let outcome = if identity(path) == before {
+        refused
+    } else {
+        taken
+    };
+    outcome.to_owned()
+}
+
+fn row(name: &str, cell: impl Fn(&[&str]) -> String) -> String {
+    let cells: Vec<String> = SERVERS.iter().map(|server| cell(server)).collect();
+    format!("| {name} | {} |", cells.join(" | "))
+}
+
+#[track_caller]
+fn readme_has(row: &str) {
+    assert!(
+        README.lines().any(|line| line == row),
+        "README.md must have this row:\n{row}"
+    );
+}
+
+fn are_there() -> bool {
+    let tools = SERVERS.iter().skip(1).map(|server| server[0]);
+    tools.filter(|tool| require_peer(tool).is_none()).count() == 0
+}
+
+#[test]
+fn a_second_server_at_a_live_path() {
+    if !are_there() {
+        return;
+    }
+    readme_has(&row("a second server at a live path", |server| {
+        let place = Place::new();
+        let path = place.socket();
+        let _first = start(server, &path);
+        eventually("the first one listens", || listener(&path));
+        outcome(server, &path, "refused", "takes it")
+    }));
+}
+
+#[test]
+fn a_restart_where_a_dead_server_left_its_file() {
+    if !are_there() {
+        return;
+    }
+    readme_has(&row(
+        "a restart where a dead server left its file",
+        |server| {
+            let place = Place::new();
+            let path = place.socket();
+            stale_socket(&path);
+            outcome(server, &path, "refused", "replaces it")
+        },
+    ));
+}
+
+#[test]
+fn a_regular_file_at_the_path() {
+    if !are_there() {
+        return;
+    }
+    readme_has(&row("a regular file at the path", |server| {
+        let place = Place::new();
+        let path = place.socket();
+        fs::write(&path, "somebody's data").expect("our own directory");
+        outcome(server, &path, "kept", "deleted")
+    }));
+}
+
+#[test]
+fn the_mode_of_the_file_at_umask_022_and_the_file_after_sigterm() {
+    if !are_there() {
+        return;
+    }
+    let started = |server: &[&str]| {
+        let place = Place::new();
+        let path = place.socket();
+        let process = start(server, &path);
+        eventually("it listens", || listener(&path));
+        (place, path, process)
+    };
+    readme_has(&row("the mode of the file at umask 022", |server| {
+        let (_place, path, _process) = started(server);
+        let mode = fs::symlink_metadata(&path)
+            .expect("it is there")
+            .permissions()
+            .mode();
+        format!("0{:o}", mode & 0o7777)
+    }));
+    readme_has(&row("the file after SIGTERM", |server| {
+        let (_place, path, mut process) = started(server);
+        process.signal(Signal::TERM);
+        process.wait();
+        let is_left = path.symlink_metadata().is_ok();
+        if is_left { "left" } else { "removed" }.to_owned()
+    }));
+}
