@@ -350,7 +350,7 @@ impl fmt::Display for ClaimError {
             }
             ClaimErrorKind::NameTooLong { length, most } => write!(
                 f,
-                "the file name has {length} bytes, and what is added to it for the files beside it leaves room for {most}; shorten it to {most}",
+                "the file name has {length} bytes, and with what is added to it for files beside it, such as .lock, a directory has no room for more than {most}; shorten it to {most}",
             ),
             ClaimErrorKind::ForeignLockFile(file) => write!(
                 f,
