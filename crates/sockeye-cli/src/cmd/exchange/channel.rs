@@ -11,7 +11,6 @@ use sockeye::ancillary::{RecvError, SendError, recv_msg, send_msg};
 use sockeye::packet::BlockingSeqPacket;
 
 use super::pieces::{Piece, receive_pieces};
-use super::sending::Unsent;
 use crate::cmd::send_buffer::make_room;
 
 /// A connected socket that blocks, of any kind. A duplicate: the address that the socket may own is
@@ -132,5 +131,18 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// Why not all was sent.
+pub(super) enum Unsent {
+    /// Standard input could not be read.
+    Input(io::Error),
+    Output(SendError),
+}
+
+impl From<SendError> for Unsent {
+    fn from(error: SendError) -> Self {
+        Self::Output(error)
     }
 }

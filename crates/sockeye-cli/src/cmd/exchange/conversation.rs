@@ -11,9 +11,9 @@ use rustix::process::Signal;
 use sockeye::ancillary::{RecvError, SendError};
 use sockeye::{BusyPoll, Kind};
 
-use super::channel::Channel;
+use super::channel::{Channel, Unsent};
 use super::output::{Output, one_socket};
-use super::sending::{Sending, Unsent};
+use super::sending::Sending;
 use super::{Answers, BUFFER, Exchange, GRACE, Input, has_hung_up, is_readable};
 use crate::exit::by_signal;
 

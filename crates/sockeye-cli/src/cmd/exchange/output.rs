@@ -1,7 +1,7 @@
 //! [`Output`]: where answers go.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -15,7 +15,7 @@ use tokio_util::codec::Decoder;
 
 use super::channel::Channel;
 use super::closed::Closed;
-use super::pieces::Piece;
+use super::pieces::{Piece, borrowed};
 use crate::exit::{Exit, by_signal, failure};
 use crate::stdio;
 
@@ -150,8 +150,4 @@ fn unframed(address: &Address, error: &FramingError) -> anyhow::Error {
             address.quoted()
         ),
     )
-}
-
-pub(super) fn borrowed(descriptors: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
-    descriptors.iter().map(AsFd::as_fd).collect()
 }

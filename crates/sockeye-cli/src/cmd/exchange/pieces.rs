@@ -1,7 +1,7 @@
 //! [`receive_pieces`]: bytes of a stream, with each file descriptor beside the byte it came with.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, IoSliceMut};
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
@@ -91,6 +91,10 @@ fn peek(socket: impl AsFd, most: usize, flags: RecvFlags) -> io::Result<Option<(
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+pub(super) fn borrowed(descriptors: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
+    descriptors.iter().map(AsFd::as_fd).collect()
 }
 
 #[cfg(test)]

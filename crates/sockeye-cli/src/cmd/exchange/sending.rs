@@ -11,23 +11,9 @@ use rustix::io::Errno;
 use sockeye::ancillary::SendError;
 
 use super::aside::Aside;
-use super::channel::Channel;
-use super::output::borrowed;
-use super::pieces::Piece;
+use super::channel::{Channel, Unsent};
+use super::pieces::{Piece, borrowed};
 use super::{BUFFER, Input, is_readable};
-
-/// Why not all was sent.
-pub(super) enum Unsent {
-    /// Standard input could not be read.
-    Input(io::Error),
-    Output(SendError),
-}
-
-impl From<SendError> for Unsent {
-    fn from(error: SendError) -> Self {
-        Self::Output(error)
-    }
-}
 
 pub(super) struct Sending {
     aside: Aside<Result<(), Unsent>>,
