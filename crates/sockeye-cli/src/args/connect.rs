@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::send::Target;
+use super::send::ConnectTarget;
 use super::values::size;
 
 const EXAMPLES: &str = "\
@@ -23,7 +23,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Connect {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: ConnectTarget,
 
     /// Leave the connection open for sending at the end of standard input; the
     /// server must end it

@@ -56,7 +56,7 @@ pub(crate) struct Ls {
     /// Only the sockets here, and their connections: a path or @name; of one
     /// kind if it is written in front (dgram:/dev/log)
     #[arg(value_name = "ADDRESS", value_parser = target())]
-    addresses: Vec<Target>,
+    addresses: Vec<ListedAddress>,
 
     /// Every socket, unnamed ones too; with --connections also the unnamed pairs
     /// that one process has to itself
@@ -122,14 +122,14 @@ pub(crate) struct Ls {
 
     /// Print it anew every D [default: 2s]
     #[arg(long, value_name = "D", num_args = 0..=1, default_missing_value = "2s", value_parser = watch())]
-    watch: Option<Watch>,
+    watch: Option<WatchArgument>,
 }
 
 impl Ls {
     /// The addresses, with the one that `--watch` took for its own.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Target> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &ListedAddress> {
         let swallowed = match &self.watch {
-            Some(Watch::Address(target)) => Some(target),
+            Some(WatchArgument::Address(target)) => Some(target),
             _ => None,
         };
         self.addresses.iter().chain(swallowed)
@@ -138,8 +138,8 @@ impl Ls {
     /// How long to wait between two listings.
     pub(crate) fn interval(&self) -> Option<Duration> {
         match self.watch.as_ref()? {
-            Watch::Every(interval) => Some(*interval),
-            Watch::Address(_) => Some(Watch::DEFAULT),
+            WatchArgument::Every(interval) => Some(*interval),
+            WatchArgument::Address(_) => Some(WatchArgument::DEFAULT),
         }
     }
 
@@ -161,13 +161,13 @@ impl Ls {
 
 /// An address to list.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
+pub(crate) struct ListedAddress {
     pub(crate) address: Address,
     /// The kind, where it was written.
     pub(crate) kind: Option<Kind>,
 }
 
-impl Target {
+impl ListedAddress {
     fn parse(text: OsString) -> Result<Self, AddressError> {
         let address = to_look_for(&text)?;
         if matches!(address.name(), Name::Fd(_) | Name::Systemd(_)) {
@@ -182,18 +182,18 @@ impl Target {
     }
 }
 
-fn target() -> impl TypedValueParser<Value = Target> {
-    OsStringValueParser::new().try_map(Target::parse)
+fn target() -> impl TypedValueParser<Value = ListedAddress> {
+    OsStringValueParser::new().try_map(ListedAddress::parse)
 }
 
 /// What stands after `--watch`: an address there is not its interval.
 #[derive(Debug, Clone)]
-pub(crate) enum Watch {
+pub(crate) enum WatchArgument {
     Every(Duration),
-    Address(Target),
+    Address(ListedAddress),
 }
 
-impl Watch {
+impl WatchArgument {
     const DEFAULT: Duration = Duration::from_secs(2);
     /// A listing costs some milliseconds of everybody's time.
     const SHORTEST: Duration = Duration::from_millis(50);
@@ -202,7 +202,7 @@ impl Watch {
         let bytes = text.as_bytes();
         let has_kind = Address::parse(&text).is_ok_and(|address| address.has_written_kind());
         if has_kind || bytes.starts_with(b"@") || bytes.contains(&b'/') {
-            return Target::parse(text)
+            return ListedAddress::parse(text)
                 .map(Self::Address)
                 .map_err(|error| error.to_string());
         }
@@ -218,8 +218,8 @@ impl Watch {
     }
 }
 
-fn watch() -> impl TypedValueParser<Value = Watch> {
-    OsStringValueParser::new().try_map(Watch::parse)
+fn watch() -> impl TypedValueParser<Value = WatchArgument> {
+    OsStringValueParser::new().try_map(WatchArgument::parse)
 }
 
 /// Which network namespaces to look into.

@@ -35,7 +35,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: ConnectTarget,
 
     /// The message; standard input without one
     #[arg(value_name = "MESSAGE")]
@@ -114,7 +114,7 @@ impl Send {
 
 /// Whom to connect to, and how long to try.
 #[derive(Args)]
-pub(crate) struct Target {
+pub(crate) struct ConnectTarget {
     /// Where the server listens: a path, @name or fd:N; seqpacket: or dgram: in
     /// front for another kind than a stream
     #[arg(value_parser = called())]
@@ -135,7 +135,7 @@ pub(crate) struct Target {
     bind: Option<Address>,
 }
 
-impl Target {
+impl ConnectTarget {
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }

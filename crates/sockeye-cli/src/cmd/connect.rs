@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sockeye::Kind;
 
-use super::exchange::{Answers, Exchange, Form, Input, must_be_open};
+use super::exchange::{AnswerFormat, AwaitedAnswers, Exchange, Input, must_be_open};
 use crate::args::Connect;
 use crate::exit::Exit;
 
@@ -22,14 +22,14 @@ pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
         timeout: None,
         whole_input: false,
         answers: match kind {
-            Kind::Datagram => Answers::UntilQuiet(QUIET),
-            _ => Answers::ToTheEnd,
+            Kind::Datagram => AwaitedAnswers::UntilQuiet(QUIET),
+            _ => AwaitedAnswers::ToTheEnd,
         },
         max_message: args.max_message,
         busy_poll: Duration::ZERO,
         form: match kind {
-            Kind::Stream => Form::AsIs,
-            _ => Form::Lines,
+            Kind::Stream => AnswerFormat::AsIs,
+            _ => AnswerFormat::Lines,
         },
         may_relay: true,
     };

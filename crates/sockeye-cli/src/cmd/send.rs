@@ -7,7 +7,7 @@ use std::time::Duration;
 use sockeye::Kind;
 use sockeye::framing::Framing;
 
-use super::exchange::{Answers, Exchange, Form, Input, must_be_open};
+use super::exchange::{AnswerFormat, AwaitedAnswers, Exchange, Input, must_be_open};
 use super::passed_files;
 use crate::args::Send;
 use crate::exit::{Exit, failure};
@@ -33,16 +33,16 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
         // At a terminal there may be no more to come.
         whole_input: !std::io::stdin().is_terminal(),
         answers: match kind {
-            Kind::Datagram if args.no_answer => Answers::None,
-            Kind::Datagram => Answers::One,
-            _ => Answers::ToTheEnd,
+            Kind::Datagram if args.no_answer => AwaitedAnswers::None,
+            Kind::Datagram => AwaitedAnswers::One,
+            _ => AwaitedAnswers::ToTheEnd,
         },
         max_message: args.max_message,
         busy_poll: args.busy_poll,
         form: match (kind, args.framing()) {
-            (_, Framing::Length) => Form::Payloads(args.max_message),
-            (Kind::Stream, _) | (_, Framing::Raw) => Form::AsIs,
-            _ => Form::Lines,
+            (_, Framing::Length) => AnswerFormat::Payloads(args.max_message),
+            (Kind::Stream, _) | (_, Framing::Raw) => AnswerFormat::AsIs,
+            _ => AnswerFormat::Lines,
         },
         may_relay: false,
     };

@@ -10,9 +10,9 @@ use crate::escape;
 
 /// Looks each user up once: that may ask a server on the network.
 #[derive(Default)]
-pub(crate) struct Users(RefCell<HashMap<u32, String>>);
+pub(crate) struct UserNames(RefCell<HashMap<u32, String>>);
 
-impl Users {
+impl UserNames {
     /// The name of a user; the number of one who has none, `?` for nobody knows whom.
     pub(crate) fn write(&self, out: &mut impl fmt::Write, uid: Option<u32>) -> fmt::Result {
         let Some(uid) = uid else {
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn names_numbers_and_the_unknown() {
-        let users = Users::default();
+        let users = UserNames::default();
         let shown = |uid| {
             let mut text = String::new();
             users.write(&mut text, uid).unwrap();

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::layout::Layout;
-use super::table::Table;
+use super::table::TextTable;
 use crate::escape;
 use crate::transport::Transport;
 
@@ -182,7 +182,7 @@ impl Figures {
             self.round_trips_table().write(out, width)?;
         }
         if !self.conversations.is_empty() {
-            let mut table = Table::new(
+            let mut table = TextTable::new(
                 vec![column("KIND", false), column("CONNECTIONS/S", true)],
                 true,
             );
@@ -199,14 +199,14 @@ impl Figures {
         Ok(())
     }
 
-    fn round_trips_table(&self) -> Table {
+    fn round_trips_table(&self) -> TextTable {
         let numbers = Self::TITLES.map(|title| column(title, true));
         let first = Layout {
             least: Some(9),
             is_address: true,
             ..column(self.first_title(), false)
         };
-        let mut table = Table::new([vec![first], numbers.to_vec()].concat(), true);
+        let mut table = TextTable::new([vec![first], numbers.to_vec()].concat(), true);
         for found in &self.round_trips {
             for text in found.cells() {
                 table.cell(|cell| cell.push_str(&text));

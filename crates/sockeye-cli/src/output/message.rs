@@ -20,7 +20,7 @@ pub(crate) struct Sender {
 }
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct MessageEvent<'a> {
     event: &'static str,
     bytes: usize,
     pid: Option<i32>,
@@ -35,7 +35,7 @@ struct Event<'a> {
 }
 
 /// What came.
-pub(crate) struct Received<'a> {
+pub(crate) struct ShownMessage<'a> {
     pub(crate) payload: &'a [u8],
     /// In bytes, with its framing.
     pub(crate) size: usize,
@@ -89,7 +89,7 @@ fn names_a_field(name: &[u8]) -> bool {
 
 /// `received 19 bytes from pid 4242 (nc) uid 1000: Hello UNIX socket!` and a newline; descriptors
 /// make an indented line of their own, which no payload can counterfeit.
-pub(crate) fn as_text(message: &Received<'_>, sender: &Sender) -> Vec<u8> {
+pub(crate) fn as_text(message: &ShownMessage<'_>, sender: &Sender) -> Vec<u8> {
     let mut line = Vec::with_capacity(message.payload.len() + 64);
     // Writing to a Vec cannot fail.
     let _ = writeln!(
@@ -114,10 +114,10 @@ pub(crate) fn as_text(message: &Received<'_>, sender: &Sender) -> Vec<u8> {
 }
 
 /// The same as a JSON object.
-pub(crate) fn as_json(message: &Received<'_>, sender: &Sender) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn as_json(message: &ShownMessage<'_>, sender: &Sender) -> serde_json::Result<Vec<u8>> {
     let text = str::from_utf8(message.payload).ok();
     let comm = sender.command.as_deref();
-    let event = Event {
+    let event = MessageEvent {
         event: "message",
         bytes: message.size,
         pid: sender.pid(),
@@ -136,8 +136,8 @@ pub(crate) fn as_json(message: &Received<'_>, sender: &Sender) -> serde_json::Re
 mod tests {
     use super::*;
 
-    fn message(payload: &[u8]) -> Received<'_> {
-        Received {
+    fn message(payload: &[u8]) -> ShownMessage<'_> {
+        ShownMessage {
             payload,
             size: payload.len() + 1,
             descriptors: &[],

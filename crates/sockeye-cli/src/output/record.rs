@@ -15,7 +15,7 @@ use crate::output::column::Column;
 
 /// The fields of a socket in JSON. Their names are a promise.
 #[derive(Debug, Serialize)]
-pub(crate) struct Record<'a> {
+pub(crate) struct SocketRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kind: Field<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +93,7 @@ impl Serialize for Holders<'_> {
     }
 }
 
-impl<'a> Record<'a> {
+impl<'a> SocketRecord<'a> {
     pub(crate) fn of(socket: &'a Socket, snapshot: &'a Snapshot, stopped: &'a Stopped) -> Self {
         let holders = |holders| Holders(holders, Some(stopped));
         Self {
@@ -122,7 +122,7 @@ impl<'a> Record<'a> {
     }
 }
 
-impl<'a> Record<'a> {
+impl<'a> SocketRecord<'a> {
     /// Of a socket file; what else there is to know is not.
     pub(crate) fn of_path(path: &'a [u8]) -> Self {
         Self {

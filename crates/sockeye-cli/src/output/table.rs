@@ -1,4 +1,4 @@
-//! [`Table`]: aligned columns that fit a terminal.
+//! [`TextTable`]: aligned columns that fit a terminal.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ const SHORTEST: usize = 8;
 const SHORTEST_TEXT: usize = 10;
 
 /// Rows of cells. All text is in one place, so that a row costs no allocation.
-pub(crate) struct Table {
+pub(crate) struct TextTable {
     columns: Vec<Layout>,
     header: bool,
     /// Rows may be wider than the terminal, rather than that something is missing.
@@ -36,7 +36,7 @@ pub(crate) struct Table {
     cells: Vec<(usize, usize)>,
 }
 
-impl Table {
+impl TextTable {
     pub(crate) fn new(columns: Vec<Layout>, header: bool) -> Self {
         Self {
             columns,

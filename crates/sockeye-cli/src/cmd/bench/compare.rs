@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use super::Times;
-use super::exchange::Exchange;
+use super::MeasuringTimes;
+use super::exchange::BenchExchange;
 use super::load::{Load, LoadOptions};
 use super::question;
-use super::report::Report;
+use super::report::BenchReport;
 use super::sample::Sample;
-use super::socket::Target;
-use super::stop::Stop;
+use super::socket::BenchTarget;
+use super::stop::StopSignal;
 use crate::args::{Bench, Endpoint};
 use crate::output::figures::{Ratio, RoundTrips};
 
@@ -23,8 +23,8 @@ const BUDGET: Duration = Duration::from_secs(18);
 pub(super) fn run(
     args: &Bench,
     servers: [&Endpoint; 2],
-    stop: &Stop,
-    report: &mut Report,
+    stop: &StopSignal,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     let (size, connections) = args.single()?;
     let options = LoadOptions {
@@ -33,14 +33,16 @@ pub(super) fn run(
         busy_poll: args.busy_poll,
         reconnect: false,
     };
-    let times = Times::new(args.time, BUDGET, 2 * PAIRS);
-    let targets = servers.map(|server| Target::new(server.clone()));
+    let times = MeasuringTimes::new(args.time, BUDGET, 2 * PAIRS);
+    let targets = servers.map(|server| BenchTarget::new(server.clone()));
     let [a, b] = targets;
     let targets = [a?, b?];
     let question = question::of(args)?;
-    let exchange = |target: &Target| match &question {
-        None => Exchange::echo(size, args.framing()),
-        Some(question) => Exchange::question(question, target.endpoint.transport(), args.framing()),
+    let exchange = |target: &BenchTarget| match &question {
+        None => BenchExchange::echo(size, args.framing()),
+        Some(question) => {
+            BenchExchange::question(question, target.endpoint.transport(), args.framing())
+        }
     };
     let side = |target| Side::new(target, exchange(target), options, stop);
     let mut sides = [side(&targets[0])?, side(&targets[1])?];
@@ -60,7 +62,7 @@ pub(super) fn run(
 }
 
 /// One turn of each; how many times the requests a second of the first are those of the second.
-fn pair(sides: &mut [Side<'_>; 2], times: Times) -> anyhow::Result<f64> {
+fn pair(sides: &mut [Side<'_>; 2], times: MeasuringTimes) -> anyhow::Result<f64> {
     let mut turns = [Sample::new()?, Sample::new()?];
     for side in sides.iter_mut() {
         side.load.run(times.warm_up)?;
@@ -87,7 +89,7 @@ fn tell(
     sides: &[Side<'_>; 2],
     connections: u32,
     ratios: Vec<f64>,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     for Side {
         target,
@@ -109,7 +111,7 @@ fn tell(
 }
 
 struct Side<'a> {
-    target: &'a Target,
+    target: &'a BenchTarget,
     size: usize,
     load: Load<'a>,
     total: Sample,
@@ -117,10 +119,10 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new(
-        target: &'a Target,
-        exchange: Exchange,
+        target: &'a BenchTarget,
+        exchange: BenchExchange,
         options: LoadOptions,
-        stop: &'a Stop,
+        stop: &'a StopSignal,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             target,

@@ -22,14 +22,14 @@ const ROOM: usize = 64 << 10;
 /// The length in front of a message.
 const LENGTH: usize = size_of::<u32>();
 
-pub(super) struct Exchange {
+pub(super) struct BenchExchange {
     /// As it goes over the wire.
     request: Vec<u8>,
-    answer: Answer,
-    end: End,
+    answer: AnswerCheck,
+    end: AnswerEnd,
 }
 
-enum Answer {
+enum AnswerCheck {
     /// What was sent.
     Echo,
     /// These bytes, with the length in front if there is one.
@@ -40,7 +40,7 @@ enum Answer {
 
 /// Where an answer ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum AnswerEnd {
     Record,
     Newline,
     Read,
@@ -49,13 +49,13 @@ enum End {
 
 /// How much of an answer has come.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Came {
+pub(super) struct AnswerProgress {
     count: usize,
     /// As far as its bytes have come.
     length: u32,
 }
 
-impl Came {
+impl AnswerProgress {
     pub(super) fn is_nothing(self) -> bool {
         self.count == 0
     }
@@ -72,40 +72,40 @@ pub(super) enum Wrong {
     Longer,
 }
 
-impl Exchange {
+impl BenchExchange {
     /// A message of `size` bytes that comes back: a line, or what has a length in front.
     pub(super) fn echo(size: usize, framing: Framing) -> Self {
         let mut request = vec![b'.'; size];
         if let Some(last) = request.last_mut() {
             *last = b'\n';
         }
-        let end = End::of(framing);
+        let end = AnswerEnd::of(framing);
         Self {
             request: end.frame(request),
-            answer: Answer::Echo,
+            answer: AnswerCheck::Echo,
             end,
         }
     }
 
     pub(super) fn question(question: &Question, transport: Transport, framing: Framing) -> Self {
         let end = match transport.has_records() {
-            true => End::Record,
-            false => End::of(framing),
+            true => AnswerEnd::Record,
+            false => AnswerEnd::of(framing),
         };
         let answer = match &question.answer {
             Expected::Text(text) => {
                 let mut text = text.clone().into_bytes();
                 // It may or may not come.
-                if end != End::Length && text.len() > 1 && text.ends_with(b"\n") {
+                if end != AnswerEnd::Length && text.len() > 1 && text.ends_with(b"\n") {
                     text.pop();
                 }
-                Answer::Exactly(end.frame(text))
+                AnswerCheck::Exactly(end.frame(text))
             }
-            Expected::Prefix(text) => Answer::Prefix(text.clone().into_bytes()),
-            Expected::Any => Answer::Prefix(Vec::new()),
+            Expected::Prefix(text) => AnswerCheck::Prefix(text.clone().into_bytes()),
+            Expected::Any => AnswerCheck::Prefix(Vec::new()),
         };
         let mut request = question.request.clone();
-        if question.is_line && matches!(end, End::Newline | End::Read) {
+        if question.is_line && matches!(end, AnswerEnd::Newline | AnswerEnd::Read) {
             request.push(b'\n');
         }
         Self {
@@ -116,7 +116,7 @@ impl Exchange {
     }
 
     pub(super) fn is_echo(&self) -> bool {
-        matches!(self.answer, Answer::Echo)
+        matches!(self.answer, AnswerCheck::Echo)
     }
 
     /// Bytes of a request, without the length in front.
@@ -132,15 +132,15 @@ impl Exchange {
     /// Room for an answer, and for some of what is too much, to be shown.
     pub(super) fn room(&self) -> usize {
         match &self.answer {
-            Answer::Echo => self.request.len() + SHOWN,
-            Answer::Exactly(text) => text.len() + SHOWN,
-            Answer::Prefix(text) => text.len() + ROOM,
+            AnswerCheck::Echo => self.request.len() + SHOWN,
+            AnswerCheck::Exactly(text) => text.len() + SHOWN,
+            AnswerCheck::Prefix(text) => text.len() + ROOM,
         }
     }
 
     /// What this connection sends.
     pub(super) fn request(&mut self, name: Name) -> &[u8] {
-        if let (Answer::Echo, Some((_, text))) = (
+        if let (AnswerCheck::Echo, Some((_, text))) = (
             &self.answer,
             self.request[self.end.header()..].split_last_mut(),
         ) {
@@ -154,29 +154,31 @@ impl Exchange {
     pub(super) fn check(
         &mut self,
         name: Name,
-        came: &mut Came,
+        came: &mut AnswerProgress,
         bytes: &[u8],
     ) -> Result<bool, Wrong> {
         match &self.answer {
-            Answer::Echo => {
+            AnswerCheck::Echo => {
                 self.request(name);
                 equals(&self.request, None, came, bytes)
             }
-            Answer::Exactly(text) => equals(text, Some(self.end), came, bytes),
-            Answer::Prefix(prefix) => begins(prefix, self.end, came, bytes),
+            AnswerCheck::Exactly(text) => equals(text, Some(self.end), came, bytes),
+            AnswerCheck::Prefix(prefix) => begins(prefix, self.end, came, bytes),
         }
     }
 
     /// Whether an answer is complete because nothing more comes.
-    pub(super) fn ends_with_input(&self, came: Came) -> bool {
+    pub(super) fn ends_with_input(&self, came: AnswerProgress) -> bool {
         match &self.answer {
-            Answer::Prefix(prefix) => self.end == End::Newline && came.count >= prefix.len().max(1),
+            AnswerCheck::Prefix(prefix) => {
+                self.end == AnswerEnd::Newline && came.count >= prefix.len().max(1)
+            }
             _ => false,
         }
     }
 }
 
-impl End {
+impl AnswerEnd {
     fn of(framing: Framing) -> Self {
         match framing {
             Framing::Line => Self::Newline,
@@ -201,8 +203,13 @@ impl End {
 }
 
 /// Against an answer that is known. `end` is `None` for an echo, with which nothing more may come.
-fn equals(expected: &[u8], end: Option<End>, came: &mut Came, bytes: &[u8]) -> Result<bool, Wrong> {
-    let is_lax = !matches!(end, None | Some(End::Length));
+fn equals(
+    expected: &[u8],
+    end: Option<AnswerEnd>,
+    came: &mut AnswerProgress,
+    bytes: &[u8],
+) -> Result<bool, Wrong> {
+    let is_lax = !matches!(end, None | Some(AnswerEnd::Length));
     // A newline of the answer before that came late.
     let bytes = match bytes {
         [b'\n', rest @ ..] if is_lax && came.is_nothing() && expected[0] != b'\n' => rest,
@@ -214,7 +221,7 @@ fn equals(expected: &[u8], end: Option<End>, came: &mut Came, bytes: &[u8]) -> R
     let more_is_fine = more.is_empty() || (is_lax && more == b"\n");
     if now != &rest[..count] || !more_is_fine {
         let newline: &[u8] = match end {
-            Some(End::Newline) => b"\n",
+            Some(AnswerEnd::Newline) => b"\n",
             _ => b"",
         };
         return Err(Wrong::new(&[rest, newline].concat(), bytes));
@@ -224,7 +231,12 @@ fn equals(expected: &[u8], end: Option<End>, came: &mut Came, bytes: &[u8]) -> R
 }
 
 /// Against the beginning of an answer.
-fn begins(prefix: &[u8], end: End, came: &mut Came, bytes: &[u8]) -> Result<bool, Wrong> {
+fn begins(
+    prefix: &[u8],
+    end: AnswerEnd,
+    came: &mut AnswerProgress,
+    bytes: &[u8],
+) -> Result<bool, Wrong> {
     let header = end.header();
     let (front, payload) = bytes.split_at(header.saturating_sub(came.count).min(bytes.len()));
     came.length = front
@@ -237,26 +249,28 @@ fn begins(prefix: &[u8], end: End, came: &mut Came, bytes: &[u8]) -> Result<bool
     let before = came.count - header;
     let rest = &prefix[before.min(prefix.len())..];
     let compared = rest.len().min(payload.len());
-    let is_short = (end == End::Record && compared < rest.len())
-        || (end == End::Length && (came.length as usize) < prefix.len());
+    let is_short = (end == AnswerEnd::Record && compared < rest.len())
+        || (end == AnswerEnd::Length && (came.length as usize) < prefix.len());
     if payload[..compared] != rest[..compared] || is_short {
         return Err(Wrong::new(rest, payload));
     }
     came.count += payload.len();
     let has_prefix = compared == rest.len();
     match end {
-        End::Record => Ok(true),
-        End::Read => Ok(has_prefix),
-        End::Length => match (came.count - header).cmp(&(came.length as usize)) {
+        AnswerEnd::Record => Ok(true),
+        AnswerEnd::Read => Ok(has_prefix),
+        AnswerEnd::Length => match (came.count - header).cmp(&(came.length as usize)) {
             std::cmp::Ordering::Less => Ok(false),
             std::cmp::Ordering::Equal => Ok(true),
             std::cmp::Ordering::Greater => Err(Wrong::Longer),
         },
-        End::Newline if prefix.ends_with(b"\n") && has_prefix => match compared == payload.len() {
-            true => Ok(true),
-            false => Err(Wrong::Longer),
-        },
-        End::Newline => match payload[compared..].iter().position(|byte| *byte == b'\n') {
+        AnswerEnd::Newline if prefix.ends_with(b"\n") && has_prefix => {
+            match compared == payload.len() {
+                true => Ok(true),
+                false => Err(Wrong::Longer),
+            }
+        }
+        AnswerEnd::Newline => match payload[compared..].iter().position(|byte| *byte == b'\n') {
             Some(at) if compared + at + 1 < payload.len() => Err(Wrong::Longer),
             found => Ok(found.is_some()),
         },
@@ -295,18 +309,18 @@ impl Wrong {
 mod tests {
     use super::*;
 
-    fn asked(answer: Expected, framing: Framing) -> Exchange {
+    fn asked(answer: Expected, framing: Framing) -> BenchExchange {
         let question = Question {
             request: b"status".to_vec(),
             is_line: true,
             answer,
         };
-        Exchange::question(&question, Transport::Unix, framing)
+        BenchExchange::question(&question, Transport::Unix, framing)
     }
 
     /// How the pieces of an answer are taken, from the first on.
-    fn taken(exchange: &mut Exchange, pieces: &[&[u8]]) -> Result<bool, Wrong> {
-        let mut came = Came::default();
+    fn taken(exchange: &mut BenchExchange, pieces: &[&[u8]]) -> Result<bool, Wrong> {
+        let mut came = AnswerProgress::default();
         let mut is_all = false;
         for piece in pieces {
             assert!(!is_all, "nothing follows an answer");
@@ -317,18 +331,18 @@ mod tests {
 
     #[test]
     fn an_echo_is_a_line_that_names_its_connection() {
-        let echo = |size| Exchange::echo(size, Framing::Line);
+        let echo = |size| BenchExchange::echo(size, Framing::Line);
         assert_eq!(echo(16).request(name(255)), b"000000ff.......\n");
         assert_eq!(echo(1).request(name(1)), b"\n");
         assert_eq!(echo(3).request(name(1)), b"00\n");
-        let mut framed = Exchange::echo(4, Framing::Length);
+        let mut framed = BenchExchange::echo(4, Framing::Length);
         assert_eq!(framed.request(name(1)), b"\0\0\0\x04000\n");
         assert_eq!((framed.size(), framed.wire_size()), (4, 8));
     }
 
     #[test]
     fn an_answer_may_come_in_pieces() {
-        let mut exchange = Exchange::echo(16, Framing::Line);
+        let mut exchange = BenchExchange::echo(16, Framing::Line);
         let line = exchange.request(name(1)).to_vec();
         assert_eq!(taken(&mut exchange, &[&line[..10]]), Ok(false));
         assert_eq!(taken(&mut exchange, &[&line[..10], &line[10..]]), Ok(true));
@@ -336,7 +350,7 @@ mod tests {
 
     #[test]
     fn an_answer_for_another_connection_or_too_long_is_wrong() {
-        let mut exchange = Exchange::echo(64, Framing::Line);
+        let mut exchange = BenchExchange::echo(64, Framing::Line);
         let mut line = exchange.request(name(2)).to_vec();
         assert!(taken(&mut exchange, &[&line]).is_err());
         line = exchange.request(name(1)).to_vec();

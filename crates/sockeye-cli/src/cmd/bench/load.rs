@@ -17,11 +17,11 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::PATIENCE;
-use super::exchange::{self, Came, Exchange, Wrong};
+use super::exchange::{self, AnswerProgress, BenchExchange, Wrong};
 use super::sample::Sample;
 use super::schedule::Schedule;
-use super::socket::{Socket, Target};
-use super::stop::Stop;
+use super::socket::{BenchTarget, ClientSocket};
+use super::stop::StopSignal;
 use crate::transport::Transport;
 
 /// How soon a wish to stop is noticed where nothing else happens.
@@ -40,13 +40,13 @@ pub(super) struct LoadOptions {
 }
 
 pub(super) struct Load<'a> {
-    target: &'a Target,
-    exchange: Exchange,
+    target: &'a BenchTarget,
+    exchange: BenchExchange,
     options: LoadOptions,
-    stop: &'a Stop,
+    stop: &'a StopSignal,
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
-    connections: Vec<Connection>,
+    connections: Vec<ClientConnection>,
     buffer: Vec<u8>,
     /// Connections without a request, the one that had its answer first in front.
     idle: VecDeque<usize>,
@@ -57,13 +57,13 @@ pub(super) struct Load<'a> {
     sample: Sample,
 }
 
-struct Connection {
-    socket: Socket,
+struct ClientConnection {
+    socket: ClientSocket,
     name: exchange::Name,
     /// When its request was due, if it has one.
     due: Option<Instant>,
     sent: usize,
-    came: Came,
+    came: AnswerProgress,
     /// Whether epoll tells when there is room to send.
     wants_room: bool,
     /// Whether this socket had an answer.
@@ -73,10 +73,10 @@ struct Connection {
 impl<'a> Load<'a> {
     /// Connects.
     pub(super) fn new(
-        target: &'a Target,
-        exchange: Exchange,
+        target: &'a BenchTarget,
+        exchange: BenchExchange,
         options: LoadOptions,
-        stop: &'a Stop,
+        stop: &'a StopSignal,
     ) -> anyhow::Result<Self> {
         let now = Instant::now();
         let mut load = Self {
@@ -97,12 +97,12 @@ impl<'a> Load<'a> {
         for index in 0..options.connections {
             stop.check()?;
             let socket = load.connect(index)?;
-            load.connections.push(Connection {
+            load.connections.push(ClientConnection {
                 socket,
                 name: exchange::name(index),
                 due: None,
                 sent: 0,
-                came: Came::default(),
+                came: AnswerProgress::default(),
                 wants_room: false,
                 was_answered: false,
             });
@@ -178,7 +178,7 @@ impl<'a> Load<'a> {
         let connection = &mut self.connections[index];
         connection.due = Some(due);
         connection.sent = 0;
-        connection.came = Came::default();
+        connection.came = AnswerProgress::default();
         self.write(index)
     }
 
@@ -301,7 +301,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    fn connect(&self, index: usize) -> anyhow::Result<Socket> {
+    fn connect(&self, index: usize) -> anyhow::Result<ClientSocket> {
         let socket = self.target.connect(self.stop)?;
         let data = epoll::EventData::new_u64(index as u64);
         epoll::add(&self.epoll, &socket, data, interest(false))?;

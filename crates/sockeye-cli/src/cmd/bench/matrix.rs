@@ -5,14 +5,14 @@ use std::time::Duration;
 use sockeye::address::quoted;
 use tempfile::TempDir;
 
-use super::exchange::Exchange;
+use super::exchange::BenchExchange;
 use super::load::{Load, LoadOptions};
 use super::question::{self, Question};
-use super::report::Report;
-use super::servers::Server;
-use super::socket::Target;
-use super::stop::Stop;
-use super::{Times, complaint};
+use super::report::BenchReport;
+use super::servers::EchoServer;
+use super::socket::BenchTarget;
+use super::stop::StopSignal;
+use super::{MeasuringTimes, complaint};
 use crate::args::Bench;
 use crate::exit::{Exit, failure};
 use crate::output::figures::{self, Conversations, RoundTrips};
@@ -24,14 +24,14 @@ const FOREIGN_BUDGET: Duration = Duration::from_secs(18);
 /// Conversations at a time, at most: enough to keep a server busy.
 const CONVERSATIONS: u32 = 16;
 
-pub(super) fn run(args: &Bench, stop: &Stop, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn run(args: &Bench, stop: &StopSignal, report: &mut BenchReport) -> anyhow::Result<()> {
     let question = question::of(args)?;
     let sizes = match &question {
         None => args.sizes(),
         // One, whatever its size.
         Some(_) => vec![0],
     };
-    let mut stage = Stage::set(args, &sizes)?;
+    let mut stage = ServersUnderTest::set(args, &sizes)?;
     measure(
         args,
         question.as_ref(),
@@ -47,9 +47,9 @@ fn measure(
     args: &Bench,
     question: Option<&Question>,
     sizes: &[usize],
-    targets: &[Target],
-    stop: &Stop,
-    report: &mut Report,
+    targets: &[BenchTarget],
+    stop: &StopSignal,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     let counts = args.connections();
     let steps = targets.len() * (sizes.len() * counts.len() + 1);
@@ -57,12 +57,14 @@ fn measure(
         None => OWN_BUDGET,
         Some(_) => FOREIGN_BUDGET,
     };
-    let times = Times::new(args.time, budget, steps);
+    let times = MeasuringTimes::new(args.time, budget, steps);
     report.expect(steps);
 
-    let exchange = |target: &Target, size| match question {
-        None => Exchange::echo(size, args.framing()),
-        Some(question) => Exchange::question(question, target.endpoint.transport(), args.framing()),
+    let exchange = |target: &BenchTarget, size| match question {
+        None => BenchExchange::echo(size, args.framing()),
+        Some(question) => {
+            BenchExchange::question(question, target.endpoint.transport(), args.framing())
+        }
     };
     let options = |connections: u32| LoadOptions {
         connections: connections as usize,
@@ -114,18 +116,18 @@ fn measure(
 }
 
 /// The servers: those of the bench with their directory, or that of the user.
-struct Stage {
-    targets: Vec<Target>,
+struct ServersUnderTest {
+    targets: Vec<BenchTarget>,
     // Dropped in this order.
-    servers: Vec<Server>,
+    servers: Vec<EchoServer>,
     _directory: Option<TempDir>,
 }
 
-impl Stage {
+impl ServersUnderTest {
     fn set(args: &Bench, sizes: &[usize]) -> anyhow::Result<Self> {
         if let Some(endpoint) = &args.address {
             return Ok(Self {
-                targets: vec![Target::new(endpoint.clone())?],
+                targets: vec![BenchTarget::new(endpoint.clone())?],
                 servers: Vec::new(),
                 _directory: None,
             });
@@ -147,8 +149,8 @@ impl Stage {
         let mut servers = Vec::new();
         let mut targets = Vec::new();
         for kind in args.kinds() {
-            let server = Server::start(kind, directory.path(), largest, args.busy_poll)?;
-            targets.push(Target::new(server.endpoint.clone())?);
+            let server = EchoServer::start(kind, directory.path(), largest, args.busy_poll)?;
+            targets.push(BenchTarget::new(server.endpoint.clone())?);
             servers.push(server);
         }
         Ok(Self {

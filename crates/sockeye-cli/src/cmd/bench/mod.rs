@@ -23,8 +23,8 @@ use crate::args::{Bench, Endpoint};
 use crate::cmd::hung;
 use crate::exit::{Exit, failure};
 use page::PageFile;
-use report::Report;
-use stop::Stop;
+use report::BenchReport;
+use stop::StopSignal;
 
 /// No server needs as long for anything; one that does is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,8 +44,8 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     descriptor_limit::raise(None);
     // Without it a sleep until a request is due takes 50 us longer.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
-    let stop = Stop::watch()?;
-    let mut report = Report::new(args.json);
+    let stop = StopSignal::watch()?;
+    let mut report = BenchReport::new(args.json);
     let measured = match &*args.compare {
         [a, b] => compare::run(args, [a, b], &stop, &mut report),
         _ => matrix::run(args, &stop, &mut report),
@@ -66,12 +66,12 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
 
 /// The time of a measurement and of the warm-up before it.
 #[derive(Clone, Copy)]
-struct Times {
+struct MeasuringTimes {
     warm_up: Duration,
     time: Duration,
 }
 
-impl Times {
+impl MeasuringTimes {
     /// What was asked for, or as much as lets `count` measurements fit into `budget`.
     fn new(asked: Option<Duration>, budget: Duration, count: usize) -> Self {
         const LONGEST: Duration = Duration::from_secs(3);

@@ -7,13 +7,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::sample::Sample;
-use super::socket::Target;
+use super::socket::BenchTarget;
 use crate::escape;
 use crate::output::figures::{Conversations, Figures, Ratio, RoundTrips};
 use crate::output::{json, page};
 use crate::stdio;
 
-pub(super) struct Report {
+pub(super) struct BenchReport {
     json: bool,
     /// On standard error, and only on a terminal.
     bar: ProgressBar,
@@ -22,7 +22,7 @@ pub(super) struct Report {
     remarks: Vec<String>,
 }
 
-impl Report {
+impl BenchReport {
     pub(super) fn new(json: bool) -> Self {
         Self {
             json,
@@ -79,7 +79,7 @@ impl Report {
     }
 
     /// Says of a sample what its numbers do not.
-    pub(super) fn remark(&mut self, target: &Target, sample: &Sample) {
+    pub(super) fn remark(&mut self, target: &BenchTarget, sample: &Sample) {
         let name = &target.endpoint;
         let Sample {
             answers,

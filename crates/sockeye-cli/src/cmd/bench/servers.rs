@@ -32,12 +32,12 @@ fn as_argument(address: &Address) -> OsString {
 
 /// An echo server, killed and waited for when dropped. The files that it leaves are in a directory
 /// that goes as well.
-pub(super) struct Server {
+pub(super) struct EchoServer {
     child: Child,
     pub(super) endpoint: Endpoint,
 }
 
-impl Server {
+impl EchoServer {
     /// Returns once clients can connect.
     pub(super) fn start(
         transport: Transport,
@@ -133,7 +133,7 @@ fn busy_poll_of(transport: Transport, limit: Duration) -> Vec<String> {
     }
 }
 
-impl Drop for Server {
+impl Drop for EchoServer {
     fn drop(&mut self) {
         // Until it is waited for, the pid is a zombie's at worst: this never kills a stranger.
         let _ = self.child.kill();

@@ -11,21 +11,21 @@ use sockeye::claim::{Probe, probe};
 use sockeye::packet::{BlockingDatagram, BlockingSeqPacket};
 use sockeye::{Address, Connector};
 
-use super::stop::Stop;
+use super::stop::StopSignal;
 use super::{AT_ITS_END, PATIENCE, complaint};
 use crate::args::Endpoint;
 use crate::cmd::waiting;
 use crate::exit::{Exit, failure};
 use crate::transport::Transport;
 
-pub(super) enum Socket {
+pub(super) enum ClientSocket {
     Stream(UnixStream),
     SeqPacket(BlockingSeqPacket),
     Datagram(BlockingDatagram),
     Tcp(TcpStream),
 }
 
-impl AsFd for Socket {
+impl AsFd for ClientSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Stream(socket) => socket.as_fd(),
@@ -37,7 +37,7 @@ impl AsFd for Socket {
 }
 
 /// A server, looked up once.
-pub(super) struct Target {
+pub(super) struct BenchTarget {
     pub(super) endpoint: Endpoint,
     /// Where the endpoint is TCP: what its name stands for.
     tcp: Vec<SocketAddr>,
@@ -46,7 +46,7 @@ pub(super) struct Target {
     was_there: Cell<bool>,
 }
 
-impl Target {
+impl BenchTarget {
     pub(super) fn new(endpoint: Endpoint) -> anyhow::Result<Self> {
         let tcp = match &endpoint {
             Endpoint::Unix(_) => Vec::new(),
@@ -66,7 +66,7 @@ impl Target {
     }
 
     /// A connection that does not block.
-    pub(super) fn connect(&self, stop: &Stop) -> anyhow::Result<Socket> {
+    pub(super) fn connect(&self, stop: &StopSignal) -> anyhow::Result<ClientSocket> {
         let socket = match &self.endpoint {
             Endpoint::Unix(address) => {
                 let (address, transport) = (address.clone(), self.endpoint.transport());
@@ -75,7 +75,7 @@ impl Target {
                 waiting::connect(self.connector.clone(), attempt, || stop.check())
             }
             Endpoint::Tcp(_) => connect_tcp(&self.tcp)
-                .map(Socket::Tcp)
+                .map(ClientSocket::Tcp)
                 .map_err(|error| self.refused(&error)),
         };
         let socket = socket.map_err(|error| match self.was_there.get() && self.is_gone() {
@@ -138,15 +138,17 @@ fn connect_unix(
     connector: &Connector,
     transport: Transport,
     address: &Address,
-) -> anyhow::Result<Socket> {
+) -> anyhow::Result<ClientSocket> {
     Ok(match transport {
-        Transport::Seqpacket => Socket::SeqPacket(connector.connect_seqpacket_blocking(address)?),
+        Transport::Seqpacket => {
+            ClientSocket::SeqPacket(connector.connect_seqpacket_blocking(address)?)
+        }
         Transport::Dgram => {
             let socket = BlockingDatagram::unclaimed()?;
             connector.connect_datagram_blocking(&socket, address)?;
-            Socket::Datagram(socket)
+            ClientSocket::Datagram(socket)
         }
-        _ => Socket::Stream(connector.connect_blocking(address)?),
+        _ => ClientSocket::Stream(connector.connect_blocking(address)?),
     })
 }
 

@@ -13,9 +13,9 @@ use crate::exit::by_signal;
 
 /// The first signal that asked for it.
 #[derive(Clone)]
-pub(super) struct Stop(Arc<OnceLock<Signal>>);
+pub(super) struct StopSignal(Arc<OnceLock<Signal>>);
 
-impl Stop {
+impl StopSignal {
     /// Listens for signals, and for the end of whoever reads standard output, on threads of their
     /// own, to the end of the process.
     pub(super) fn watch() -> io::Result<Self> {

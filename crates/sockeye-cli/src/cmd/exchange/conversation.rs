@@ -14,7 +14,7 @@ use sockeye::{BusyPoll, Kind};
 use super::channel::{Channel, Unsent};
 use super::output::{Output, one_socket};
 use super::sending::Sending;
-use super::{Answers, BUFFER, Exchange, GRACE, Input, has_hung_up, is_readable};
+use super::{AwaitedAnswers, BUFFER, Exchange, GRACE, Input, has_hung_up, is_readable};
 use crate::exit::by_signal;
 
 pub(super) struct Conversation<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Conversation<'a> {
 
 /// What comes next.
 #[derive(PartialEq, Eq)]
-enum Next {
+enum WaitOutcome {
     /// Something is there.
     Ready,
     /// No more is to be waited for.
@@ -57,7 +57,9 @@ impl<'a> Conversation<'a> {
     /// Until both directions have ended or the peer has closed the connection.
     pub(super) fn run(self, output: &mut Output<'_>) -> anyhow::Result<()> {
         let exchange = self.exchange;
-        if self.receive(output)? == Next::ReaderGone || self.finish_sending()? == Next::ReaderGone {
+        if self.receive(output)? == WaitOutcome::ReaderGone
+            || self.finish_sending()? == WaitOutcome::ReaderGone
+        {
             self.abandon(output)?;
         }
         output.is_asked = self.channel.has_sent();
@@ -76,7 +78,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Prints what comes, until no more is to be waited for.
-    fn receive(&self, output: &mut Output<'_>) -> anyhow::Result<Next> {
+    fn receive(&self, output: &mut Output<'_>) -> anyhow::Result<WaitOutcome> {
         let mut buffer = vec![
             0;
             match self.channel.has_records() {
@@ -89,7 +91,7 @@ impl<'a> Conversation<'a> {
         loop {
             busy.wait(&*self.channel)?;
             match self.next()? {
-                Next::Ready => {}
+                WaitOutcome::Ready => {}
                 other => return Ok(other),
             }
             match self.channel.receive(&mut buffer) {
@@ -102,7 +104,7 @@ impl<'a> Conversation<'a> {
                 // Of records the kernel tells it before those that came earlier.
                 Err(RecvError::Io(error))
                     if error.kind() == ErrorKind::ConnectionReset
-                        && self.exchange.answers == Answers::ToTheEnd
+                        && self.exchange.answers == AwaitedAnswers::ToTheEnd
                         && reset.is_none() =>
                 {
                     reset = Some(error);
@@ -111,7 +113,7 @@ impl<'a> Conversation<'a> {
                 Err(RecvError::Io(error)) => return Err(self.exchange.broken(&error)),
                 Err(error) => return Err(self.exchange.refused(&error)),
             }
-            if self.exchange.answers == Answers::One {
+            if self.exchange.answers == AwaitedAnswers::One {
                 break;
             }
         }
@@ -119,15 +121,15 @@ impl<'a> Conversation<'a> {
             return Err(self.exchange.broken(&error));
         }
         output.end()?;
-        Ok(Next::End)
+        Ok(WaitOutcome::End)
     }
 
     /// The peer sends no more; it may still read.
-    fn finish_sending(&self) -> anyhow::Result<Next> {
+    fn finish_sending(&self) -> anyhow::Result<WaitOutcome> {
         while !self.sending.has_ended()? {
             if !has_hung_up(self.channel.as_fd())? {
-                if self.wait(PollFlags::empty(), true)? == Next::ReaderGone {
-                    return Ok(Next::ReaderGone);
+                if self.wait(PollFlags::empty(), true)? == WaitOutcome::ReaderGone {
+                    return Ok(WaitOutcome::ReaderGone);
                 }
             } else if self.exchange.whole_input {
                 if !self.sending.ends_within(GRACE)? {
@@ -137,7 +139,7 @@ impl<'a> Conversation<'a> {
                 break;
             }
         }
-        Ok(Next::End)
+        Ok(WaitOutcome::End)
     }
 
     /// Ends what nobody reads, as SIGPIPE would. What there is to send is sent, if that takes no
@@ -155,16 +157,16 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn next(&self) -> anyhow::Result<Next> {
+    fn next(&self) -> anyhow::Result<WaitOutcome> {
         match self.exchange.answers {
-            Answers::ToTheEnd | Answers::One => self.wait(PollFlags::IN, false),
-            Answers::None => Ok(Next::End),
-            Answers::UntilQuiet(time) => {
-                if self.wait(PollFlags::IN, true)? == Next::ReaderGone {
-                    return Ok(Next::ReaderGone);
+            AwaitedAnswers::ToTheEnd | AwaitedAnswers::One => self.wait(PollFlags::IN, false),
+            AwaitedAnswers::None => Ok(WaitOutcome::End),
+            AwaitedAnswers::UntilQuiet(time) => {
+                if self.wait(PollFlags::IN, true)? == WaitOutcome::ReaderGone {
+                    return Ok(WaitOutcome::ReaderGone);
                 }
                 if is_readable(self.channel.as_fd())? {
-                    return Ok(Next::Ready);
+                    return Ok(WaitOutcome::Ready);
                 }
                 self.poll(PollFlags::IN, false, Some(time))
             }
@@ -172,16 +174,18 @@ impl<'a> Conversation<'a> {
     }
 
     /// Waits for the socket, and for the end of the sending if asked to.
-    fn wait(&self, flags: PollFlags, until_sent: bool) -> anyhow::Result<Next> {
+    fn wait(&self, flags: PollFlags, until_sent: bool) -> anyhow::Result<WaitOutcome> {
         let left = self
             .deadline
             .map(|end| end.saturating_duration_since(Instant::now()));
         match self.poll(flags, until_sent, left)? {
-            Next::End if self.exchange.target.address.kind() != Kind::Datagram => {
+            WaitOutcome::End if self.exchange.target.address.kind() != Kind::Datagram => {
                 Err(self.exchange.unanswered(&self.channel))
             }
-            Next::End if self.sending.has_ended()? => Err(self.exchange.unanswered(&self.channel)),
-            Next::End => {
+            WaitOutcome::End if self.sending.has_ended()? => {
+                Err(self.exchange.unanswered(&self.channel))
+            }
+            WaitOutcome::End => {
                 let time = self.exchange.timeout.unwrap_or_default();
                 Err(self.exchange.queue_full(time, "--timeout"))
             }
@@ -189,13 +193,13 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// [`Next::End`] where nothing happens in `time`.
+    /// [`WaitOutcome::End`] where nothing happens in `time`.
     fn poll(
         &self,
         flags: PollFlags,
         until_sent: bool,
         time: Option<Duration>,
-    ) -> anyhow::Result<Next> {
+    ) -> anyhow::Result<WaitOutcome> {
         let end = time.and_then(|time| Instant::now().checked_add(time));
         let stdout = io::stdout();
         loop {
@@ -204,25 +208,27 @@ impl<'a> Conversation<'a> {
                 fds.push(PollFd::new(&self.sending, PollFlags::IN));
             }
             // No event is asked for: that nobody reads is told all the same.
-            if self.exchange.answers != Answers::None {
+            if self.exchange.answers != AwaitedAnswers::None {
                 fds.push(PollFd::new(&stdout, PollFlags::empty()));
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             // A time too long for the kernel is as good as none.
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut fds, left.as_ref()) {
-                Ok(0) => return Ok(Next::End),
+                Ok(0) => return Ok(WaitOutcome::End),
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
             let is_over = match fds.last() {
-                Some(last) if self.exchange.answers != Answers::None => !last.revents().is_empty(),
+                Some(last) if self.exchange.answers != AwaitedAnswers::None => {
+                    !last.revents().is_empty()
+                }
                 _ => false,
             };
             return Ok(match is_over {
-                true => Next::ReaderGone,
-                false => Next::Ready,
+                true => WaitOutcome::ReaderGone,
+                false => WaitOutcome::Ready,
             });
         }
     }

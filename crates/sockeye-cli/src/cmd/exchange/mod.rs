@@ -1,6 +1,5 @@
 //! Standard input to a socket and back, both at once.
 
-mod aside;
 mod channel;
 mod closed;
 mod conversation;
@@ -8,6 +7,7 @@ mod failures;
 mod namespace;
 mod output;
 mod pieces;
+mod pollable_thread;
 mod sending;
 mod way;
 
@@ -20,13 +20,13 @@ use rustix::process::Signal;
 use sockeye::packet::BlockingDatagram;
 use sockeye::{Address, Claim, Connector, Kind};
 
-use crate::args::ConnectTarget as Target;
+use crate::args::ConnectTarget;
 use crate::cmd::waiting;
 use crate::exit::{Exit, by_signal};
 use channel::Channel;
 use conversation::Conversation;
 use namespace::out_of_reach;
-pub(crate) use output::Form;
+pub(crate) use output::AnswerFormat;
 use output::Output;
 pub(crate) use way::must_be_open;
 
@@ -45,7 +45,7 @@ pub(crate) enum Input {
 
 /// When all answers have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answers {
+pub(crate) enum AwaitedAnswers {
     /// When the peer says so.
     ToTheEnd,
     /// None is waited for.
@@ -57,7 +57,7 @@ pub(crate) enum Answers {
 }
 
 pub(crate) struct Exchange<'a> {
-    pub(crate) target: &'a Target,
+    pub(crate) target: &'a ConnectTarget,
     /// The address to be answered at, where the kernel is not to choose one.
     pub(crate) local: Option<Address>,
     /// Half-close at the end of the input.
@@ -66,19 +66,19 @@ pub(crate) struct Exchange<'a> {
     pub(crate) timeout: Option<Duration>,
     /// An input that has not ended when the peer has closed is an error: the rest would be lost.
     pub(crate) whole_input: bool,
-    pub(crate) answers: Answers,
+    pub(crate) answers: AwaitedAnswers,
     /// The longest record that is taken.
     pub(crate) max_message: usize,
     /// How long to poll before sleeping.
     pub(crate) busy_poll: Duration,
     /// How answers are printed.
-    pub(crate) form: Form,
+    pub(crate) form: AnswerFormat,
     /// Pass file descriptors on where standard input and output are one socket.
     pub(crate) may_relay: bool,
 }
 
 /// How an exchange ended.
-pub(crate) struct Ended {
+pub(crate) struct ExchangeOutcome {
     pub(crate) exit: Exit,
     /// Whether anything came back, if anything was sent.
     pub(crate) is_answered: bool,
@@ -86,7 +86,11 @@ pub(crate) struct Ended {
 
 impl Exchange<'_> {
     /// Connects, sends the input with `descriptors`, and prints what comes.
-    pub(crate) fn run(&self, input: Input, descriptors: Vec<OwnedFd>) -> anyhow::Result<Ended> {
+    pub(crate) fn run(
+        &self,
+        input: Input,
+        descriptors: Vec<OwnedFd>,
+    ) -> anyhow::Result<ExchangeOutcome> {
         let address = &self.target.address;
         let (input, kind) = ((input, descriptors), address.kind());
         match kind {
@@ -118,7 +122,7 @@ impl Exchange<'_> {
                 let mut ended = self.talk(Channel::of(&socket, kind)?, input)?;
                 // Whether one was waited for is not known.
                 if !ended.is_answered
-                    && matches!(self.answers, Answers::UntilQuiet(_))
+                    && matches!(self.answers, AwaitedAnswers::UntilQuiet(_))
                     && let Some(why) = out_of_reach(&socket, self.local.as_ref())
                 {
                     crate::stdio::complain(&format!("{}: no answer came: {why}", address.quoted()));
@@ -130,9 +134,9 @@ impl Exchange<'_> {
     }
 
     /// Says that nothing came back, where a connection has ended so. A relay passes that on.
-    pub(crate) fn remark(&self, ended: &Ended) {
+    pub(crate) fn remark(&self, ended: &ExchangeOutcome) {
         let is_relay = self.may_relay && output::one_socket().is_some();
-        if ended.is_answered || is_relay || self.answers != Answers::ToTheEnd {
+        if ended.is_answered || is_relay || self.answers != AwaitedAnswers::ToTheEnd {
             return;
         }
         let half_close = match self.half_close {
@@ -153,7 +157,7 @@ impl Exchange<'_> {
     ) -> anyhow::Result<T> {
         // The client of a relay may have sent its request and gone; it is passed on all the same.
         let is_relay = self.may_relay && output::one_socket().is_some();
-        let is_read = !is_relay && self.answers != Answers::None;
+        let is_read = !is_relay && self.answers != AwaitedAnswers::None;
         let address = self.target.address.clone();
         waiting::connect(
             self.target.connector(),
@@ -165,7 +169,11 @@ impl Exchange<'_> {
         )
     }
 
-    fn talk(&self, channel: Channel, input: (Input, Vec<OwnedFd>)) -> anyhow::Result<Ended> {
+    fn talk(
+        &self,
+        channel: Channel,
+        input: (Input, Vec<OwnedFd>),
+    ) -> anyhow::Result<ExchangeOutcome> {
         let relay = match self.may_relay {
             true => output::one_socket(),
             false => None,
@@ -179,7 +187,7 @@ impl Exchange<'_> {
         // It is to be told of even after a failure.
         let exit = output.complete();
         ended?;
-        Ok(Ended {
+        Ok(ExchangeOutcome {
             exit,
             is_answered: output.is_used || !output.is_asked,
         })

@@ -21,7 +21,7 @@ use crate::stdio;
 
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum AnswerFormat {
     /// As they come.
     AsIs,
     /// A line for each record.
@@ -33,7 +33,7 @@ pub(crate) enum Form {
 pub(super) struct Output<'a> {
     /// Whose answers they are.
     address: &'a Address,
-    form: Form,
+    form: AnswerFormat,
     frames: Option<(Codec, BytesMut)>,
     /// Standard output, where file descriptors can be passed on through it.
     pub(super) relay: Option<Channel>,
@@ -46,9 +46,11 @@ pub(super) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(address: &'a Address, form: Form, relay: Option<Channel>) -> Self {
+    pub(super) fn new(address: &'a Address, form: AnswerFormat, relay: Option<Channel>) -> Self {
         let frames = match form {
-            Form::Payloads(limit) => Some((Codec::new(Framing::Length, limit), BytesMut::new())),
+            AnswerFormat::Payloads(limit) => {
+                Some((Codec::new(Framing::Length, limit), BytesMut::new()))
+            }
             _ => None,
         };
         Self {
@@ -72,7 +74,10 @@ impl<'a> Output<'a> {
         }
         let mut bytes = piece.bytes;
         let keeps_records = self.relay.as_ref().is_some_and(Channel::has_records);
-        if matches!(self.form, Form::Lines) && !keeps_records && bytes.last() != Some(&b'\n') {
+        if matches!(self.form, AnswerFormat::Lines)
+            && !keeps_records
+            && bytes.last() != Some(&b'\n')
+        {
             bytes.push(b'\n');
         }
         if let Some(relay) = &self.relay {

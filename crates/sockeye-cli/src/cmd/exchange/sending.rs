@@ -10,13 +10,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use sockeye::ancillary::SendError;
 
-use super::aside::Aside;
 use super::channel::{Channel, Unsent};
 use super::pieces::{Piece, borrowed};
+use super::pollable_thread::PollableThread;
 use super::{BUFFER, Input, is_readable};
 
 pub(super) struct Sending {
-    aside: Aside<Result<(), Unsent>>,
+    aside: PollableThread<Result<(), Unsent>>,
     /// Whether bytes may be on their way from the input to the socket.
     moving: Arc<AtomicBool>,
     pub(super) from_stdin: bool,
@@ -34,7 +34,7 @@ impl Sending {
         let from_stdin = matches!(input, Input::Stdin);
         let aside = {
             let moving = Arc::clone(&moving);
-            Aside::start(move || {
+            PollableThread::start(move || {
                 let sent = match input {
                     Input::Bytes(bytes) => {
                         let sent = channel.send(&bytes, &borrowed(&descriptors));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sockeye::Address;
 
-use crate::args::ConnectTarget as Target;
+use crate::args::ConnectTarget;
 use crate::cmd::hung;
 
 /// No file system is given up sooner: a busy machine takes its time too.
@@ -17,7 +17,7 @@ const LEAST: Duration = Duration::from_secs(1);
 /// # Errors
 /// Out of time, where one does not answer.
 pub(crate) fn must_be_open(
-    target: &Target,
+    target: &ConnectTarget,
     local: Option<&Address>,
     files: &[PathBuf],
     timeout: Option<Duration>,

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::closed::{denied, is_closed_to_us, is_gone, process, the_closed};
-use super::{Answer, not_found, selection};
-use crate::args::{Ls, Netns, Target};
+use super::{ListOutcome, not_found, selection};
+use crate::args::{ListedAddress, Ls, Netns};
 use crate::cmd::hung;
 use crate::cmd::visibility::{blind, or_root};
 use crate::exit::Exit;
@@ -17,7 +17,7 @@ use crate::output::column::Column;
 use crate::output::socket::OtherEnd;
 
 /// Looks for what is missing in what is shown.
-pub(super) struct Gaps<'a> {
+pub(super) struct Completeness<'a> {
     args: &'a Ls,
     snapshot: &'a Snapshot,
     /// Whether processes, and other ends, are shown at all.
@@ -28,7 +28,7 @@ pub(super) struct Gaps<'a> {
     holders: HashSet<i32>,
 }
 
-impl<'a> Gaps<'a> {
+impl<'a> Completeness<'a> {
     pub(super) fn new(args: &'a Ls, snapshot: &'a Snapshot) -> Self {
         let shows = |wanted: &[Column]| {
             args.columns.is_empty() || args.columns.iter().any(|column| wanted.contains(column))
@@ -104,8 +104,8 @@ impl<'a> Gaps<'a> {
     }
 
     /// How it ends, after all that is shown has been looked at.
-    pub(super) fn answer(self, matched: bool) -> Answer {
-        let missed: Vec<&Target> = match self.args.addresses().count() {
+    pub(super) fn answer(self, matched: bool) -> ListOutcome {
+        let missed: Vec<&ListedAddress> = match self.args.addresses().count() {
             0 => Vec::new(),
             1 if matched => Vec::new(),
             _ => self
@@ -144,20 +144,20 @@ impl<'a> Gaps<'a> {
             .iter()
             .find_map(|target| not_found::closed_to_us(target))
         {
-            return Answer {
+            return ListOutcome {
                 exit: Exit::Incomplete,
                 words: Some(format!("{lead}: {closed}{}", or_root("may"))),
             };
         }
         let missing = (!missed.is_empty()).then(|| not_found::words(&missed, self.snapshot));
         if matched {
-            return Answer {
+            return ListOutcome {
                 exit: Exit::Done,
                 words: missing,
             };
         }
         let what = missing.unwrap_or_else(|| self.nothing());
-        Answer {
+        ListOutcome {
             exit: Exit::NothingThere,
             words: Some(format!("nothing to list: {what}")),
         }
@@ -208,7 +208,7 @@ impl<'a> Gaps<'a> {
     }
 
     /// Whether a socket that was not found may be in a namespace that was not looked into.
-    fn may_be_hidden(&self, target: &Target) -> bool {
+    fn may_be_hidden(&self, target: &ListedAddress) -> bool {
         let hidden = self.hidden();
         hidden.namespaces > 0
             || hidden.sockets > 0
@@ -223,15 +223,15 @@ impl<'a> Gaps<'a> {
 }
 
 /// Exit 7, and which files did not answer.
-pub(super) fn not_answered(lead: &str, files: &[PathBuf]) -> Answer {
-    Answer {
+pub(super) fn not_answered(lead: &str, files: &[PathBuf]) -> ListOutcome {
+    ListOutcome {
         exit: Exit::Incomplete,
         words: Some(format!("{lead}: {}", hung::words(files))),
     }
 }
 
 /// Exit 7, and who was in the way: `asked` are processes that were asked for by number.
-pub(super) fn incomplete(lead: &str, snapshot: &Snapshot, asked: Option<String>) -> Answer {
+pub(super) fn incomplete(lead: &str, snapshot: &Snapshot, asked: Option<String>) -> ListOutcome {
     let hidden = snapshot.hidden();
     let counted = |number: usize, one: &str, many: &str| match number {
         0 => None,
@@ -268,7 +268,7 @@ pub(super) fn incomplete(lead: &str, snapshot: &Snapshot, asked: Option<String>)
         };
         format!("{}{advice}", why.join("; "))
     };
-    Answer {
+    ListOutcome {
         exit: Exit::Incomplete,
         words: Some(format!("{lead}: {why}")),
     }

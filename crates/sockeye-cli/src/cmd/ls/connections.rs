@@ -6,16 +6,16 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 use sockeye::inspect::{Connection, Snapshot, Socket};
 
-use super::completeness::Gaps;
-use super::listing::{self, Form, Row};
+use super::completeness::Completeness;
+use super::listing::{self, Row, RowDetail};
 use super::rows::number;
-use super::{Answer, selection};
+use super::{ListOutcome, selection};
 use crate::args::Ls;
 use crate::lookup::stopped::Stopped;
-use crate::lookup::users::Users;
+use crate::lookup::users::UserNames;
 use crate::output::column::Column;
 use crate::output::json;
-use crate::output::record::Record;
+use crate::output::record::SocketRecord;
 use crate::output::socket::{self, write_address, write_fds, write_processes};
 
 const COLUMNS: [Column; 7] = [
@@ -31,16 +31,16 @@ const COLUMNS: [Column; 7] = [
 #[derive(Serialize)]
 struct Pair<'a> {
     state: &'static str,
-    client: Record<'a>,
-    server: Record<'a>,
+    client: SocketRecord<'a>,
+    server: SocketRecord<'a>,
 }
 
 pub(super) fn list(
     args: &Ls,
     snapshot: &Snapshot,
-    users: &Users,
+    users: &UserNames,
     out: &mut Vec<u8>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<ListOutcome> {
     let at_addresses: Option<HashSet<u32>> = args.addresses().next().map(|_| {
         let found = args
             .addresses()
@@ -72,7 +72,7 @@ pub(super) fn list(
     });
 
     let stopped = Stopped::default();
-    let mut gaps = Gaps::new(args, snapshot);
+    let mut gaps = Completeness::new(args, snapshot);
     for connection in &connections {
         gaps.look_at_pair(connection);
     }
@@ -85,8 +85,8 @@ pub(super) fn list(
         for connection in &connections {
             let pair = Pair {
                 state: socket::state(connection.client.state),
-                client: Record::of(connection.client, snapshot, &stopped),
-                server: Record::of(connection.server, snapshot, &stopped),
+                client: SocketRecord::of(connection.client, snapshot, &stopped),
+                server: SocketRecord::of(connection.server, snapshot, &stopped),
             };
             json::line(out, &pair)?;
         }
@@ -120,14 +120,14 @@ fn is_private(connection: &Connection<'_>) -> bool {
 
 struct PairRow<'a> {
     pair: &'a Connection<'a>,
-    users: &'a Users,
+    users: &'a UserNames,
     stopped: &'a Stopped,
 }
 
 impl Row for PairRow<'_> {
-    fn write(&self, cell: &mut String, column: Column, form: Form) -> fmt::Result {
+    fn write(&self, cell: &mut String, column: Column, form: RowDetail) -> fmt::Result {
         let (client, server) = (self.pair.client, self.pair.server);
-        let brief = form == Form::Brief;
+        let brief = form == RowDetail::Brief;
         let processes = |cell: &mut String, of: &Socket| {
             write_processes(cell, of.holders.as_deref(), self.stopped, brief)
         };

@@ -2,12 +2,12 @@
 
 use crate::args::Ls;
 use crate::output::column::Column;
-use crate::output::{layout::Layout, table::Table};
+use crate::output::{layout::Layout, table::TextTable};
 use crate::stdio::terminal;
 
 /// A row that knows its cells.
 pub(super) trait Row {
-    fn write(&self, cell: &mut String, column: Column, form: Form) -> std::fmt::Result;
+    fn write(&self, cell: &mut String, column: Column, form: RowDetail) -> std::fmt::Result;
 
     /// Whether it belongs to the row above.
     fn is_nested(&self) -> bool {
@@ -17,7 +17,7 @@ pub(super) trait Row {
 
 /// How much of a long list is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum RowDetail {
     Full,
     Brief,
 }
@@ -34,11 +34,11 @@ pub(super) fn write<R: Row>(
         chosen => chosen,
     };
     let Some((width, _)) = terminal::size() else {
-        return Ok(fill(args, columns, rows, Form::Full).write(out, None)?);
+        return Ok(fill(args, columns, rows, RowDetail::Full).write(out, None)?);
     };
-    let mut filled = fill(args, columns, rows, Form::Full);
+    let mut filled = fill(args, columns, rows, RowDetail::Full);
     if !filled.fits(width) {
-        filled = fill(args, columns, rows, Form::Brief);
+        filled = fill(args, columns, rows, RowDetail::Brief);
     }
     if args.columns.is_empty() {
         filled = without_the_least_telling(args, columns, rows, filled, width);
@@ -52,9 +52,9 @@ fn without_the_least_telling<R: Row>(
     args: &Ls,
     columns: &[Column],
     rows: &[R],
-    mut filled: Table,
+    mut filled: TextTable,
     width: usize,
-) -> Table {
+) -> TextTable {
     const STEPS: [(&[Column], Option<&str>); 3] = [
         (&[Column::Kind], Some("stream")),
         (&[Column::Fd, Column::ClientFd, Column::ServerFd], None),
@@ -74,16 +74,16 @@ fn without_the_least_telling<R: Row>(
             .collect();
         if !goes.is_empty() {
             kept.retain(|column| !goes.contains(column));
-            filled = fill(args, &kept, rows, Form::Brief);
+            filled = fill(args, &kept, rows, RowDetail::Brief);
         }
     }
     if filled.leaves_out_first(width) {
-        filled = fill(args, &kept[1..], rows, Form::Brief);
+        filled = fill(args, &kept[1..], rows, RowDetail::Brief);
     }
     filled
 }
 
-fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: Form) -> Table {
+fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: RowDetail) -> TextTable {
     // What was asked for by name is not left out.
     let layout = |&column: &Column| match args.columns.is_empty() {
         true => layout(column),
@@ -92,7 +92,7 @@ fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: Form) -> Table 
             ..layout(column)
         },
     };
-    let mut table = Table::new(columns.iter().map(layout).collect(), !args.no_header);
+    let mut table = TextTable::new(columns.iter().map(layout).collect(), !args.no_header);
     if !args.columns.is_empty() {
         table = table.wrapping();
     }
@@ -123,7 +123,7 @@ fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: Form) -> Table 
 /// The kind of a row that has no column of it, as one types it in front of an address.
 fn typed<R: Row>(row: &R) -> &'static str {
     let mut kind = String::new();
-    let _ = row.write(&mut kind, Column::Kind, Form::Brief);
+    let _ = row.write(&mut kind, Column::Kind, RowDetail::Brief);
     match &*kind {
         "seqpacket" => "seqpacket:",
         "datagram" => "dgram:",

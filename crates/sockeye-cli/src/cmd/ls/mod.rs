@@ -18,13 +18,13 @@ use sockeye::inspect::{Options, Snapshot};
 use crate::args::Ls;
 use crate::cmd::hung;
 use crate::exit::{Exit, failure};
-use crate::lookup::users::Users;
+use crate::lookup::users::UserNames;
 use crate::output::column::Column;
 use crate::stdio;
 
 pub(crate) fn run(args: &Ls) -> anyhow::Result<Exit> {
     check_columns(args)?;
-    let users = Users::default();
+    let users = UserNames::default();
     match args.interval() {
         Some(interval) => watch::run(args, &users, interval),
         None => {
@@ -40,14 +40,14 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<Exit> {
 }
 
 /// What one look came to, beside what it printed.
-struct Answer {
+struct ListOutcome {
     exit: Exit,
     /// For standard error.
     words: Option<String>,
 }
 
 /// Takes a look and writes it to `out`.
-fn answer(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer> {
+fn answer(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::Result<ListOutcome> {
     if args.stale {
         return stale::list(args, users, out);
     }

@@ -11,13 +11,13 @@ use sockeye::address::quoted;
 use sockeye::claim::{ProcessLink, begins_in_removed};
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 
-use crate::args::Target;
+use crate::args::ListedAddress;
 use crate::cmd::visibility::relative_namesake;
 use crate::lookup::stopped::Stopped;
 use crate::output::socket::{kind, write_processes};
 
 /// The directory that keeps a path from our sight, in words.
-pub(super) fn closed_to_us(target: &Target) -> Option<String> {
+pub(super) fn closed_to_us(target: &ListedAddress) -> Option<String> {
     let path = target.address.path()?;
     let is_denied = |path: &&Path| {
         let found = fs::metadata(path);
@@ -51,8 +51,8 @@ pub(super) fn closed_to_us(target: &Target) -> Option<String> {
 }
 
 /// `no socket at /run/app.sock (a regular file is there); sockeye why /run/app.sock says more`
-pub(super) fn words(missed: &[&Target], snapshot: &Snapshot) -> String {
-    let shown = |target: &Target| target.address.quoted();
+pub(super) fn words(missed: &[&ListedAddress], snapshot: &Snapshot) -> String {
+    let shown = |target: &ListedAddress| target.address.quoted();
     let each = missed
         .iter()
         .map(|target| format!("{} ({})", shown(target), found_instead(target, snapshot)));
@@ -67,7 +67,7 @@ pub(super) fn words(missed: &[&Target], snapshot: &Snapshot) -> String {
     )
 }
 
-fn found_instead(target: &Target, snapshot: &Snapshot) -> String {
+fn found_instead(target: &ListedAddress, snapshot: &Snapshot) -> String {
     let others = snapshot.select(&target.address);
     if let Some(other) = others.first() {
         return format!("a {} socket is there", kind(other.kind));

@@ -4,16 +4,16 @@ use std::fmt::{self, Write};
 
 use sockeye::inspect::{Snapshot, Socket, State};
 
-use super::Answer;
-use super::completeness::Gaps;
-use super::listing::{self, Form, Row};
+use super::ListOutcome;
+use super::completeness::Completeness;
+use super::listing::{self, Row, RowDetail};
 use super::selection::{self, Item};
 use crate::args::Ls;
 use crate::lookup::stopped::Stopped;
-use crate::lookup::users::Users;
+use crate::lookup::users::UserNames;
 use crate::output::column::Column;
 use crate::output::json;
-use crate::output::record::Record;
+use crate::output::record::SocketRecord;
 use crate::output::socket::{self, OtherEnd, write_address, write_fds, write_processes};
 
 const COLUMNS: [Column; 10] = [
@@ -32,12 +32,12 @@ const COLUMNS: [Column; 10] = [
 pub(super) fn list(
     args: &Ls,
     snapshot: &Snapshot,
-    users: &Users,
+    users: &UserNames,
     out: &mut Vec<u8>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<ListOutcome> {
     let items = selection::select(args, snapshot);
     let stopped = Stopped::default();
-    let mut gaps = Gaps::new(args, snapshot);
+    let mut gaps = Completeness::new(args, snapshot);
     for item in &items {
         gaps.look_at(item.socket);
     }
@@ -64,8 +64,8 @@ fn record<'a>(
     socket: &'a Socket,
     snapshot: &'a Snapshot,
     stopped: &'a Stopped,
-) -> Record<'a> {
-    let mut record = Record::of(socket, snapshot, stopped);
+) -> SocketRecord<'a> {
+    let mut record = SocketRecord::of(socket, snapshot, stopped);
     record.keep(&args.columns);
     record
 }
@@ -73,12 +73,12 @@ fn record<'a>(
 struct SocketRow<'a> {
     item: &'a Item<'a>,
     snapshot: &'a Snapshot,
-    users: &'a Users,
+    users: &'a UserNames,
     stopped: &'a Stopped,
 }
 
 impl Row for SocketRow<'_> {
-    fn write(&self, cell: &mut String, column: Column, form: Form) -> fmt::Result {
+    fn write(&self, cell: &mut String, column: Column, form: RowDetail) -> fmt::Result {
         match self.item.server() {
             Some(server) => self.write_caller(cell, server, column, form),
             None => self.write_own(cell, column, form),
@@ -91,10 +91,10 @@ impl Row for SocketRow<'_> {
 }
 
 impl SocketRow<'_> {
-    fn write_own(&self, cell: &mut String, column: Column, form: Form) -> fmt::Result {
+    fn write_own(&self, cell: &mut String, column: Column, form: RowDetail) -> fmt::Result {
         let socket = self.item.socket;
         let end = OtherEnd::of(socket, self.snapshot);
-        let brief = form == Form::Brief;
+        let brief = form == RowDetail::Brief;
         match column {
             Column::Kind => cell.write_str(socket::kind(socket.kind)),
             Column::State => match (socket.state, socket.shut_read) {
@@ -147,7 +147,7 @@ impl SocketRow<'_> {
         cell: &mut String,
         server: &Socket,
         column: Column,
-        form: Form,
+        form: RowDetail,
     ) -> fmt::Result {
         let client = self.item.socket;
         match column {
@@ -162,12 +162,12 @@ impl SocketRow<'_> {
     }
 
     /// The process at the other end; where that is not known, the inode number.
-    fn peer(&self, cell: &mut String, end: OtherEnd<'_>, form: Form) -> fmt::Result {
+    fn peer(&self, cell: &mut String, end: OtherEnd<'_>, form: RowDetail) -> fmt::Result {
         if let OtherEnd::Nothing = end {
             return cell.write_char('-');
         }
         let holders = end.socket().and_then(|socket| socket.holders.as_deref());
-        write_processes(cell, holders, self.stopped, form == Form::Brief)?;
+        write_processes(cell, holders, self.stopped, form == RowDetail::Brief)?;
         match (holders, end.inode()) {
             (None | Some([]), Some(inode)) => write!(cell, " (inode {inode})"),
             _ => Ok(()),

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use sockeye::Kind;
 use sockeye::inspect::{BoundName, Snapshot, Socket, State};
 
-use crate::args::{Ls, Target};
+use crate::args::{ListedAddress, Ls};
 use crate::cmd::visibility::has_name;
 
 /// A socket to be shown.
@@ -88,7 +88,7 @@ pub(super) fn shown(args: &Ls, snapshot: &Snapshot) -> HashSet<u32> {
 }
 
 /// The sockets at one address.
-pub(super) fn at<'a>(target: &Target, snapshot: &'a Snapshot) -> Vec<&'a Socket> {
+pub(super) fn at<'a>(target: &ListedAddress, snapshot: &'a Snapshot) -> Vec<&'a Socket> {
     let mut found = snapshot.select(&target.address);
     found.retain(|socket| target.kind.is_none_or(|kind| kind == socket.kind));
     found

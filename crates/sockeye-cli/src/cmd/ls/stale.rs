@@ -21,24 +21,24 @@ use sockeye::inspect::{Aside, Mount, Snapshot};
 use sockeye::{Address, ids};
 
 use super::completeness::{incomplete, not_answered};
-use super::listing::{self, Form, Row};
-use super::{Answer, snapshot};
+use super::listing::{self, Row, RowDetail};
+use super::{ListOutcome, snapshot};
 use crate::args::Ls;
 use crate::cmd::visibility::blind;
 use crate::cmd::{hung, impassable};
 use crate::escape;
 use crate::exit::{Exit, failure};
-use crate::lookup::users::Users;
+use crate::lookup::users::UserNames;
 use crate::output::column::Column;
 use crate::output::json;
-use crate::output::record::{FileRecord, Holders, Record};
+use crate::output::record::{FileRecord, Holders, SocketRecord};
 use crate::output::socket::path_address;
 
 /// What is left for the sockets' own files where directories have taken all the time.
 const REST: Duration = Duration::from_millis(500);
 const COLUMNS: [Column; 3] = [Column::State, Column::Address, Column::User];
 
-pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Result<Answer> {
+pub(super) fn list(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::Result<ListOutcome> {
     // The files first: one that appears after the table was read would look abandoned.
     let mut files = Vec::new();
     let dirs = dirs(args);
@@ -95,7 +95,7 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     let matched = !files.is_empty();
     let unclear: Vec<Doubt> = files.iter().filter_map(|found| found.doubt).collect();
     if let [doubt, ..] = unclear[..] {
-        return Ok(Answer {
+        return Ok(ListOutcome {
             exit: Exit::Incomplete,
             words: Some(format!(
                 "of the files listed, {} may have a living socket: {doubt}; sockeye why PATH tells of each",
@@ -112,11 +112,11 @@ pub(super) fn list(args: &Ls, users: &Users, out: &mut Vec<u8>) -> anyhow::Resul
     }
     let shown: Vec<String> = dirs.iter().map(|dir| quoted(dir).to_string()).collect();
     Ok(match matched {
-        true => Answer {
+        true => ListOutcome {
             exit: Exit::Done,
             words: None,
         },
-        false => Answer {
+        false => ListOutcome {
             exit: Exit::NothingThere,
             words: Some(format!(
                 "nothing to list: no socket file in {} is without its socket; --in DIR looks elsewhere",
@@ -173,8 +173,8 @@ fn unread(exit: Exit, dir: &Path, why: impl fmt::Display) -> anyhow::Error {
 }
 
 /// A file that no socket in sight is bound to.
-struct Found {
-    file: SocketFile,
+struct JudgedFile {
+    file: CandidateFile,
     /// Whether that is certain.
     is_stale: bool,
     doubt: Option<Doubt>,
@@ -182,13 +182,13 @@ struct Found {
 
 /// Asks the kernel about each file: a socket that is not in sight may be bound to it. Where it gives
 /// no answer, those in sight have to do; `sees_all` says whether these are all.
-fn ask(files: Vec<SocketFile>, sees_all: bool, patience: Duration) -> Vec<Found> {
+fn ask(files: Vec<CandidateFile>, sees_all: bool, patience: Duration) -> Vec<JudgedFile> {
     // A name that is no address has been taken for owned.
     let addressed = files.into_iter().filter_map(|file| {
         let address = Address::from_path(&file.path).ok()?;
         Some((file, address))
     });
-    let (files, addresses): (Vec<SocketFile>, Vec<Address>) = addressed.unzip();
+    let (files, addresses): (Vec<CandidateFile>, Vec<Address>) = addressed.unzip();
     let probed = files
         .into_iter()
         .zip(probe_all_within(patience, &addresses));
@@ -200,7 +200,7 @@ fn ask(files: Vec<SocketFile>, sees_all: bool, patience: Duration) -> Vec<Found>
             // Somebody has come, or owns it unseen.
             _ => return None,
         };
-        Some(Found {
+        Some(JudgedFile {
             file,
             is_stale,
             doubt,
@@ -210,7 +210,7 @@ fn ask(files: Vec<SocketFile>, sees_all: bool, patience: Duration) -> Vec<Found>
 }
 
 #[derive(Serialize, Deserialize)]
-struct SocketFile {
+struct CandidateFile {
     #[serde(with = "hung::path_bytes")]
     path: PathBuf,
     device: u64,
@@ -221,7 +221,7 @@ struct SocketFile {
 
 /// What is in each of the directories by `deadline`. All are read at once, so that one that hangs
 /// takes no time of the others.
-fn look_into_all(dirs: &[PathBuf], deadline: Instant) -> Vec<io::Result<Vec<SocketFile>>> {
+fn look_into_all(dirs: &[PathBuf], deadline: Instant) -> Vec<io::Result<Vec<CandidateFile>>> {
     // A thread of ours would not be in a copy that is made later.
     let looks: Vec<io::Result<Aside>> = dirs.iter().map(|dir| look_into(dir)).collect();
     thread::scope(|scope| {
@@ -238,7 +238,7 @@ fn look_into_all(dirs: &[PathBuf], deadline: Instant) -> Vec<io::Result<Vec<Sock
 /// The socket files of a directory itself, which may lie on a file system that hangs.
 fn look_into(dir: &Path) -> io::Result<Aside> {
     Aside::start(|answers| {
-        let mut send = |answer: &Result<SocketFile, i32>| {
+        let mut send = |answer: &Result<CandidateFile, i32>| {
             answers.send(&serde_json::to_vec(answer).unwrap_or_default());
         };
         if let Err(error) = socket_files(dir, |file| send(&Ok(file))) {
@@ -247,16 +247,16 @@ fn look_into(dir: &Path) -> io::Result<Aside> {
     })
 }
 
-fn files_of(mut look: Aside, deadline: Instant) -> io::Result<Vec<SocketFile>> {
+fn files_of(mut look: Aside, deadline: Instant) -> io::Result<Vec<CandidateFile>> {
     let mut files = Vec::new();
     while let Some(answer) = look.next(deadline)? {
-        let answer: Result<SocketFile, i32> = serde_json::from_slice(&answer)?;
+        let answer: Result<CandidateFile, i32> = serde_json::from_slice(&answer)?;
         files.push(answer.map_err(io::Error::from_raw_os_error)?);
     }
     Ok(files)
 }
 
-fn socket_files(dir: &Path, mut found_one: impl FnMut(SocketFile)) -> io::Result<()> {
+fn socket_files(dir: &Path, mut found_one: impl FnMut(CandidateFile)) -> io::Result<()> {
     let mounted_on = Mount::names_in(dir);
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -266,7 +266,7 @@ fn socket_files(dir: &Path, mut found_one: impl FnMut(SocketFile)) -> io::Result
         }
         match entry.metadata() {
             Ok(found) if !found.file_type().is_socket() => {}
-            Ok(found) => found_one(SocketFile {
+            Ok(found) => found_one(CandidateFile {
                 path: entry.path(),
                 device: found.dev(),
                 inode: found.ino(),
@@ -280,7 +280,7 @@ fn socket_files(dir: &Path, mut found_one: impl FnMut(SocketFile)) -> io::Result
     Ok(())
 }
 
-impl SocketFile {
+impl CandidateFile {
     /// Whether a socket is bound to this file, under whatever name.
     fn is_owned(&self, snapshot: &Snapshot) -> bool {
         let Ok(address) = Address::from_path(&self.path) else {
@@ -305,10 +305,10 @@ impl SocketFile {
     }
 }
 
-impl Found {
-    fn record(&self) -> Record<'_> {
+impl JudgedFile {
+    fn record(&self) -> SocketRecord<'_> {
         let path = self.file.path.as_os_str().as_bytes();
-        let mut record = Record::of_path(path);
+        let mut record = SocketRecord::of_path(path);
         record.state = Some(self.is_stale.then_some("stale"));
         record.file = Some(Some(FileRecord {
             dev: self.file.device,
@@ -322,12 +322,12 @@ impl Found {
 }
 
 struct StaleRow<'a> {
-    found: &'a Found,
-    users: &'a Users,
+    found: &'a JudgedFile,
+    users: &'a UserNames,
 }
 
 impl Row for StaleRow<'_> {
-    fn write(&self, cell: &mut String, column: Column, _: Form) -> fmt::Result {
+    fn write(&self, cell: &mut String, column: Column, _: RowDetail) -> fmt::Result {
         match column {
             Column::State => cell.write_str(if self.found.is_stale { "stale" } else { "?" }),
             Column::Address => {

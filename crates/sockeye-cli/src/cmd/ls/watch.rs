@@ -7,11 +7,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use serde::Serialize;
 
-use super::{Answer, answer};
+use super::{ListOutcome, answer};
 use crate::args::Ls;
 use crate::escape;
 use crate::exit::{Exit, by_signal};
-use crate::lookup::users::Users;
+use crate::lookup::users::UserNames;
 use crate::output::elide::{elide, width_of};
 use crate::output::json;
 use crate::output::rfc3339::rfc3339;
@@ -34,7 +34,7 @@ struct Round {
 }
 
 /// Until a signal ends it, or nobody reads it any more.
-pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Ls, users: &UserNames, interval: Duration) -> anyhow::Result<Exit> {
     let mut said = None;
     let mut out = Vec::new();
     for round in 0_u64.. {
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Ls, users: &Users, interval: Duration) -> anyhow::Resul
                 out.push(b'\n');
             }
         }
-        let Answer { mut words, .. } = answer(args, users, &mut out)?;
+        let ListOutcome { mut words, .. } = answer(args, users, &mut out)?;
         if let Some(size) = screen {
             words = words.map(|words| short(&words, size));
             let said = words

@@ -20,7 +20,7 @@ use super::handler::Handler;
 use super::programs::{self, Programs};
 use super::seqpacket_handler::describe_recv_error;
 use crate::cmd::send_buffer::make_room;
-use crate::output::message::Received;
+use crate::output::message::ShownMessage;
 
 /// A drain tries so often whether descriptors of the next datagram can be taken.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -184,7 +184,7 @@ impl Server {
                 refuse_newcomers(socket);
             }
             let payload = &buffer[..received.bytes];
-            let shown = Received {
+            let shown = ShownMessage {
                 payload,
                 size: received.bytes,
                 descriptors: &descriptors.0,

@@ -21,7 +21,7 @@ use super::undelivered::Undelivered;
 use crate::args::{Answer, Serve};
 use crate::lookup::names::Names;
 use crate::output;
-use crate::output::message::{self, Received, Sender};
+use crate::output::message::{self, Sender, ShownMessage};
 use crate::stdio;
 use crate::stdio::lines::Lines;
 use crate::stdio::log::Throttle;
@@ -234,7 +234,7 @@ impl Handler {
                 sender.get_or_insert_with(|| self.sender(messages.connection().peer().ok()));
             let descriptors = Passed(messages.descriptors());
             let line = self.line(
-                &Received {
+                &ShownMessage {
                     payload: &message.payload,
                     size: message.size,
                     descriptors: &descriptors.0,
@@ -275,12 +275,12 @@ impl Handler {
     }
 
     /// Prints what came, as [`Self::print`] does.
-    pub(super) async fn show(&self, received: &Received<'_>, sender: &Sender) -> bool {
+    pub(super) async fn show(&self, received: &ShownMessage<'_>, sender: &Sender) -> bool {
         let line = self.line(received, sender);
         self.print(line, sender).await
     }
 
-    pub(super) fn line(&self, received: &Received<'_>, sender: &Sender) -> io::Result<Vec<u8>> {
+    pub(super) fn line(&self, received: &ShownMessage<'_>, sender: &Sender) -> io::Result<Vec<u8>> {
         match (&self.lines, self.json) {
             (None, _) => Ok(Vec::new()),
             (_, true) => Ok(message::as_json(received, sender)?),

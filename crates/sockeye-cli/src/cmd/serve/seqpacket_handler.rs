@@ -11,7 +11,7 @@ use tracing::debug;
 use super::descriptors::Passed;
 use super::handler::{Handler, limit};
 use crate::cmd::send_buffer::make_room;
-use crate::output::message::{Received, Sender};
+use crate::output::message::{Sender, ShownMessage};
 
 pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPacket>) {
     let mut records = Records::new(connection, handler.max_message);
@@ -40,7 +40,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
         if handler.shows() {
             let peer = || records.connection().peer().ok();
             let sender = sender.get_or_insert_with(|| handler.sender(peer()));
-            let received = Received {
+            let received = ShownMessage {
                 payload: &payload,
                 size: payload.len(),
                 descriptors: &descriptors.0,

@@ -12,7 +12,7 @@ use super::guard::Guard;
 use super::guard::guard_of;
 use super::laggards;
 use super::permission::{self, Rule, Want};
-use super::report::{Check, Report, Verdict};
+use super::report::{Check, Verdict, WhyReport};
 use super::through;
 use super::user::User;
 use crate::exit::Exit;
@@ -33,7 +33,7 @@ impl Access<'_> {
     pub(super) fn tell(
         &self,
         user: &User,
-        report: &mut Report,
+        report: &mut WhyReport,
         stat: &Stat,
         file: &OwnedFd,
         asked: Result<(), Errno>,
@@ -177,7 +177,7 @@ fn letters(bits: u32) -> String {
     }
 }
 
-fn access_list(file: &OwnedFd) -> Option<Vec<permission::Entry>> {
+fn access_list(file: &OwnedFd) -> Option<Vec<permission::AclEntry>> {
     // XATTR_SIZE_MAX is 64 KiB; a list that long is nobody's.
     let mut attribute = [0; 4096];
     let name = "system.posix_acl_access";

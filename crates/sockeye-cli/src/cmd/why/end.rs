@@ -1,4 +1,4 @@
-//! [`End`]: where the path of an address ended.
+//! [`WalkEnd`]: where the path of an address ended.
 
 use std::path::PathBuf;
 
@@ -12,25 +12,25 @@ pub(super) const HUNG: &str = "hung";
 
 /// Where the way ended.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum End {
+pub(super) enum WalkEnd {
     /// At a socket file.
     Socket {
         #[serde(with = "path_bytes")]
         path: PathBuf,
-        file: FileId,
+        file: WalkedFile,
     },
     /// At something else, of this type and mode.
     NotASocket {
         #[serde(with = "path_bytes")]
         path: PathBuf,
-        file: FileId,
+        file: WalkedFile,
         mode: RawMode,
     },
     /// At a name that does not exist.
-    Missing {
+    MissingPart {
         #[serde(with = "path_bytes")]
         path: PathBuf,
-        what: Missing,
+        what: MissingPart,
     },
     /// At a file system that does not answer.
     Hung,
@@ -39,7 +39,7 @@ pub(super) enum End {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Missing {
+pub(super) enum MissingPart {
     File,
     Directory,
     /// Of a symbolic link.
@@ -48,14 +48,14 @@ pub(super) enum Missing {
 
 /// Which file it is, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FileId {
+pub(super) struct WalkedFile {
     pub(super) device: u64,
     pub(super) inode: u64,
     /// How many names it has.
     pub(super) links: u64,
 }
 
-impl From<&Stat> for FileId {
+impl From<&Stat> for WalkedFile {
     fn from(stat: &Stat) -> Self {
         Self {
             device: stat.st_dev,

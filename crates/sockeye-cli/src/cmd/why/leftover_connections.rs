@@ -1,4 +1,4 @@
-//! [`Bearers`]: sockets that bear the name of a socket file and cannot be reached at it.
+//! [`LeftoverConnections`]: sockets that bear the name of a socket file and cannot be reached at it.
 
 use sockeye::inspect::Socket;
 
@@ -8,12 +8,12 @@ use crate::exit::Exit;
 
 /// Connections that outlive their listener, or those of a client that has bound itself to the
 /// file: the kernel does not tell which.
-pub(super) struct Bearers {
+pub(super) struct LeftoverConnections {
     who: Who,
     count: usize,
 }
 
-impl Bearers {
+impl LeftoverConnections {
     /// Of the sockets at a file where nobody listens.
     pub(super) fn of(sockets: &[&Socket]) -> Option<Self> {
         (!sockets.is_empty()).then(|| Self {

@@ -10,12 +10,12 @@ use rustix::io::Errno;
 use sockeye::claim::ProcessLink;
 use sockeye::ids;
 
-use super::end::{End, FileId, Missing};
+use super::end::{MissingPart, WalkEnd, WalkedFile};
 use super::guard::guard_of;
-use super::path::{Walk, not_a_socket, open, stop};
+use super::path::{PathWalk, not_a_socket, open, stop};
 use super::permission;
 use super::process_link;
-use super::report::{Check, Report, Verdict, shown};
+use super::report::{Check, Verdict, WhyReport, shown};
 use crate::exit::Exit;
 
 /// As many symbolic links as the kernel follows.
@@ -23,21 +23,21 @@ const LINKS: u32 = 40;
 /// linux/magic.h: its links may lead to what has no path.
 const PROC_SUPER_MAGIC: u32 = 0x9fa0;
 
-impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
+impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
     pub(super) fn follow(
         &mut self,
         name: &OsStr,
         path: &Path,
         file: &OwnedFd,
         stat: &Stat,
-    ) -> Option<End> {
+    ) -> Option<WalkEnd> {
         self.links += 1;
         let is_new = self.told.insert((stat.st_dev, stat.st_ino));
         let target = match readlinkat(file, "", Vec::new()) {
             Ok(target) => OsStr::from_bytes(target.as_bytes()).to_owned(),
             Err(Errno::ACCESS) => {
                 self.closed_process(path);
-                return Some(End::Stopped);
+                return Some(WalkEnd::Stopped);
             }
             Err(errno) => return Some(stop(self.report, path, errno)),
         };
@@ -56,7 +56,7 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
             let step =
                 format!("more than {LINKS} symbolic links, which the kernel does not follow");
             self.report.no(Check::Link, step, verdict);
-            return Some(End::Stopped);
+            return Some(WalkEnd::Stopped);
         }
         // The kernel looks at this only for the last name.
         if self.rest.is_empty() && !self.may_follow(stat) {
@@ -108,7 +108,7 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
     }
 
     /// Lets the kernel follow a link of /proc.
-    fn jump(&mut self, name: &OsStr, path: &Path) -> Option<End> {
+    fn jump(&mut self, name: &OsStr, path: &Path) -> Option<WalkEnd> {
         let found = open(&self.directory, name, OFlags::empty()).and_then(|file| {
             let stat = fstat(&file)?;
             Ok((file, stat))
@@ -116,8 +116,8 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
         let (file, stat) = match found {
             Ok(found) => found,
             Err(Errno::NOENT) => {
-                let (path, what) = (path.to_owned(), Missing::Target);
-                return Some(End::Missing { path, what });
+                let (path, what) = (path.to_owned(), MissingPart::Target);
+                return Some(WalkEnd::MissingPart { path, what });
             }
             Err(errno) => return Some(stop(self.report, path, errno)),
         };
@@ -130,12 +130,12 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
             _ if !self.rest.is_empty() => self.no_directory(path),
             FileType::Socket => {
                 self.socket(name, path, &file, &stat);
-                let (path, file) = (path.to_owned(), FileId::from(&stat));
-                return Some(End::Socket { path, file });
+                let (path, file) = (path.to_owned(), WalkedFile::from(&stat));
+                return Some(WalkEnd::Socket { path, file });
             }
             _ => return Some(not_a_socket(path.to_owned(), &stat)),
         }
-        Some(End::Stopped)
+        Some(WalkEnd::Stopped)
     }
 
     fn may_follow(&self, link: &Stat) -> bool {

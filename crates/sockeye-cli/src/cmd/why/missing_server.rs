@@ -9,11 +9,11 @@ use sockeye::Address;
 use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
-use super::end::{FileId, Missing};
+use super::end::{MissingPart, WalkedFile};
 use super::listener::{Listener, Who};
 use super::near::NearMiss;
-use super::other_namespace::Elsewhere;
-use super::report::{Check, Report, Status, Verdict, shown};
+use super::other_namespace::OtherNamespace;
+use super::report::{Check, Status, Verdict, WhyReport, shown};
 use super::user::seer;
 use crate::cmd::visibility::is_named;
 use crate::cmd::visibility::{VisibleSockets, is_reachable, relative_namesake, state_of};
@@ -26,9 +26,9 @@ pub(super) const UNPLACED: &str = "unplaced";
 pub(super) fn not_a_socket(
     address: &Address,
     path: &Path,
-    (kind, file): (FileType, FileId),
+    (kind, file): (FileType, WalkedFile),
     visible: &VisibleSockets,
-    report: &mut Report,
+    report: &mut WhyReport,
 ) {
     let is = match kind {
         FileType::RegularFile => "a regular file",
@@ -64,22 +64,22 @@ pub(super) fn not_a_socket(
 pub(super) fn missing(
     address: &Address,
     path: &Path,
-    what: Missing,
+    what: MissingPart,
     visible: &VisibleSockets,
-    report: &mut Report,
+    report: &mut WhyReport,
 ) {
     let (cause, advice) = match what {
-        Missing::File => ("missing", "start the server, or check the name"),
-        Missing::Directory => ("directory-missing", "start the server, or check the path"),
-        Missing::Target => ("dangling-link", "start the server, or set the link right"),
+        MissingPart::File => ("missing", "start the server, or check the name"),
+        MissingPart::Directory => ("directory-missing", "start the server, or check the path"),
+        MissingPart::Target => ("dangling-link", "start the server, or set the link right"),
     };
     let thing = match what {
-        Missing::File => "file",
-        Missing::Directory => "directory",
-        Missing::Target => "target of the symbolic link",
+        MissingPart::File => "file",
+        MissingPart::Directory => "directory",
+        MissingPart::Target => "target of the symbolic link",
     };
     let text = match what {
-        Missing::Target => format!("{}, the {thing}, does not exist", shown(path)),
+        MissingPart::Target => format!("{}, the {thing}, does not exist", shown(path)),
         _ => format!("the {thing} {} does not exist", shown(path)),
     };
     report.step(Check::File, Status::No, &text);
@@ -103,7 +103,7 @@ pub(super) fn missing(
 }
 
 /// Reports on sockets that were bound to a path which could not be looked at.
-pub(super) fn by_name(path: &Path, visible: &VisibleSockets, report: &mut Report) {
+pub(super) fn by_name(path: &Path, visible: &VisibleSockets, report: &mut WhyReport) {
     let named = visible
         .sockets()
         .iter()
@@ -120,7 +120,7 @@ pub(super) fn by_name(path: &Path, visible: &VisibleSockets, report: &mut Report
 }
 
 /// Servers that had this path before, and live.
-pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut Report) {
+pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut WhyReport) {
     let path = shown(path);
     for socket in old.iter().filter(|socket| is_reachable(socket)) {
         let who = Who::of(socket);
@@ -143,10 +143,10 @@ pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut Report) {
 fn servers_of(
     address: &Address,
     path: &Path,
-    (found, file): (&str, Option<FileId>),
+    (found, file): (&str, Option<WalkedFile>),
     restart: &str,
     visible: &VisibleSockets,
-    report: &mut Report,
+    report: &mut WhyReport,
 ) {
     let mut lost: Vec<&Socket> = visible
         .snapshot
@@ -200,7 +200,7 @@ fn servers_of(
         report.step(Check::Listener, Status::Note, text);
         report.conclude(verdict);
     }
-    if let Some(other) = Elsewhere::find(address, path, file, visible, &[]) {
+    if let Some(other) = OtherNamespace::find(address, path, file, visible, &[]) {
         other.conclude(found, report);
     }
     for socket in visible.sockets() {

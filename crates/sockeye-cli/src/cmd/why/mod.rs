@@ -35,8 +35,8 @@ use crate::cmd::visibility::VisibleSockets;
 use crate::exit::{Exit, failure};
 use crate::stdio;
 use crate::stdio::terminal;
-use end::End;
-use report::{Check, Report, shown};
+use end::WalkEnd;
+use report::{Check, WhyReport, shown};
 use test_connect::through;
 use user::User;
 
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
         (_, Some(pid)) => User::running(pid)?,
         (None, None) => User::caller(),
     };
-    let mut report = Report::default();
+    let mut report = WhyReport::default();
     // Where that is for us.
     let seen = &user.seen(address)?;
     match address.name() {
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
 }
 
 /// What looks at permissions only cannot know.
-fn were_not_asked(queue_is_unknown: bool, user: &User, report: &mut Report) {
+fn were_not_asked(queue_is_unknown: bool, user: &User, report: &mut WhyReport) {
     if report.verdict().is_none() {
         let settles = match user.is_caller {
             true => ": --connect does",
@@ -103,7 +103,7 @@ fn explain_path(
     address: &Address,
     path: &Path,
     user: &User,
-    report: &mut Report,
+    report: &mut WhyReport,
 ) -> anyhow::Result<()> {
     let length = path.as_os_str().len();
     if length > MAX_NAME {
@@ -132,7 +132,7 @@ fn explain_path(
         )
     })?;
     match &end {
-        End::Socket { path, file } => {
+        WalkEnd::Socket { path, file } => {
             verdict::at_file(
                 address,
                 path,
@@ -141,7 +141,7 @@ fn explain_path(
                 report,
             );
         }
-        End::NotASocket { path, file, mode } => {
+        WalkEnd::NotASocket { path, file, mode } => {
             let kind = FileType::from_raw_mode(*mode);
             let found = (kind, *file);
             missing_server::not_a_socket(
@@ -152,7 +152,7 @@ fn explain_path(
                 report,
             );
         }
-        End::Missing { path, what } => {
+        WalkEnd::MissingPart { path, what } => {
             missing_server::missing(
                 address,
                 path,
@@ -161,8 +161,8 @@ fn explain_path(
                 report,
             );
         }
-        End::Hung => missing_server::by_name(path, &VisibleSockets::of_names(), report),
-        End::Stopped => {}
+        WalkEnd::Hung => missing_server::by_name(path, &VisibleSockets::of_names(), report),
+        WalkEnd::Stopped => {}
     }
     Ok(())
 }

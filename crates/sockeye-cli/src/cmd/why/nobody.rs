@@ -9,12 +9,12 @@ use rustix::io::Errno;
 use sockeye::claim::{Doubt, Probe, probe_all_within};
 use sockeye::{Address, Kind, Name};
 
-use super::end::FileId;
-use super::leftover_connections::Bearers;
-use super::other_namespace::Elsewhere;
+use super::end::WalkedFile;
+use super::leftover_connections::LeftoverConnections;
+use super::other_namespace::OtherNamespace;
 use super::report::stale;
 use super::report::with_kind;
-use super::report::{Check, Report, Status, Verdict};
+use super::report::{Check, Status, Verdict, WhyReport};
 use super::test_connect::attempt;
 use super::user::seer;
 use crate::cmd::visibility::VisibleSockets;
@@ -25,14 +25,14 @@ pub(super) struct Nobody<'a> {
     pub(super) address: &'a Address,
     /// Where the address leads to.
     pub(super) path: &'a Path,
-    pub(super) file: FileId,
+    pub(super) file: WalkedFile,
     pub(super) visible: &'a VisibleSockets,
-    pub(super) bearers: Option<Bearers>,
+    pub(super) bearers: Option<LeftoverConnections>,
 }
 
 impl Nobody<'_> {
     /// Asks the kernel, which knows more sockets than can be seen, and none of them notices.
-    pub(super) fn conclude(&self, other: Option<Elsewhere<'_>>, report: &mut Report) {
+    pub(super) fn conclude(&self, other: Option<OtherNamespace<'_>>, report: &mut WhyReport) {
         let found = Address::from_path(self.path).ok();
         let found =
             found.and_then(|address| probe_all_within(self.visible.patience(), [&address]).pop());
@@ -67,7 +67,7 @@ impl Nobody<'_> {
     }
 
     /// Nobody can be reached at the file any more.
-    fn dead(&self, other: Option<Elsewhere<'_>>, report: &mut Report) {
+    fn dead(&self, other: Option<OtherNamespace<'_>>, report: &mut WhyReport) {
         if let Some(other) = other {
             let text = "nobody listens on the socket file that is here";
             report.step(Check::Listener, Status::No, text);
@@ -107,7 +107,7 @@ impl Nobody<'_> {
     }
 
     /// A socket is bound to the file, and it is not in visible.
-    fn alive(&self, is_alive: Option<bool>, report: &mut Report) {
+    fn alive(&self, is_alive: Option<bool>, report: &mut WhyReport) {
         let wanted = self.address.kind();
         // Of datagram sockets this is as silent as the probe.
         let name = Name::Path(OsStr::from_bytes(self.path.as_os_str().as_bytes()).into());
@@ -161,7 +161,7 @@ impl Nobody<'_> {
         }
     }
 
-    fn unseen(&self, report: &mut Report) {
+    fn unseen(&self, report: &mut WhyReport) {
         let (why, advice) = match &self.visible.blind {
             Some(blind) => (blind.as_str(), seer()),
             None => ("it came just now", "ask again"),
@@ -188,7 +188,7 @@ fn other_kind(text: &str, advice: String) -> Verdict {
     Verdict::new(Exit::NothingThere, "kind", text, advice)
 }
 
-fn unclear(doubt: Doubt, report: &mut Report) {
+fn unclear(doubt: Doubt, report: &mut WhyReport) {
     let text = format!("a connect is refused, and yet the file may have a living server: {doubt}");
     let advice = match doubt {
         Doubt::OtherMachine { .. } => {
@@ -203,7 +203,7 @@ fn unclear(doubt: Doubt, report: &mut Report) {
     report.unknown(Check::Listener, text, verdict);
 }
 
-pub(super) fn nobody_seen(blind: &str, report: &mut Report) {
+pub(super) fn nobody_seen(blind: &str, report: &mut WhyReport) {
     let verdict = Verdict::new(
         Exit::Incomplete,
         "nobody-seen",

@@ -1,4 +1,4 @@
-//! [`Elsewhere`]: the server has this path in another mount namespace or root directory.
+//! [`OtherNamespace`]: the server has this path in another mount namespace or root directory.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -10,25 +10,25 @@ use sockeye::Address;
 use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
-use super::end::FileId;
+use super::end::WalkedFile;
 use super::listener::{Listener, Who};
-use super::report::{Check, Report, Verdict};
+use super::report::{Check, Verdict, WhyReport};
 use crate::cmd::visibility::is_named;
 use crate::cmd::visibility::{VisibleSockets, is_reachable, state_of};
 use crate::exit::Exit;
 
 /// A living socket whose own file has this very path, but not from here.
-pub(super) struct Elsewhere<'a> {
+pub(super) struct OtherNamespace<'a> {
     socket: &'a Socket,
     who: Who,
     holder: Option<i32>,
 }
 
-impl<'a> Elsewhere<'a> {
+impl<'a> OtherNamespace<'a> {
     pub(super) fn find(
         address: &Address,
         path: &Path,
-        file: Option<FileId>,
+        file: Option<WalkedFile>,
         visible: &'a VisibleSockets,
         here: &[&Socket],
     ) -> Option<Self> {
@@ -52,7 +52,7 @@ impl<'a> Elsewhere<'a> {
     }
 
     /// What is found at the path is in the way of who meant this one.
-    pub(super) fn conclude(&self, found: &str, report: &mut Report) {
+    pub(super) fn conclude(&self, found: &str, report: &mut WhyReport) {
         let who = &self.who;
         let text = format!(
             "{who} {} a socket at this path {}",
@@ -83,7 +83,7 @@ impl<'a> Elsewhere<'a> {
     }
 
     /// There is one here too, so this one only is worth a word.
-    pub(super) fn note(&self, report: &mut Report) {
+    pub(super) fn note(&self, report: &mut WhyReport) {
         let (who, place) = (&self.who, self.place());
         let has = who.does("has", "have");
         let text = format!("{who} {has} another socket at this path {place}");

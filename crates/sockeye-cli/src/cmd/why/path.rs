@@ -10,9 +10,9 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, op
 use rustix::io::Errno;
 
 use super::access::Access;
-use super::end::{End, FileId, Missing};
+use super::end::{MissingPart, WalkEnd, WalkedFile};
 use super::permission::Want;
-use super::report::{Check, Report, Verdict, shown};
+use super::report::{Check, Verdict, WhyReport, shown};
 use super::start::{self, Start};
 use super::user;
 use super::user::User;
@@ -23,9 +23,9 @@ use crate::exit::Exit;
 pub(super) fn walk(
     path: &Path,
     user: &User,
-    report: &mut Report,
-    before: impl FnMut(&mut Report, &Path),
-) -> End {
+    report: &mut WhyReport,
+    before: impl FnMut(&mut WhyReport, &Path),
+) -> WalkEnd {
     let Some(Start { start, shown, path }) = Start::of(path, user) else {
         return start::nowhere(user, report);
     };
@@ -33,7 +33,7 @@ pub(super) fn walk(
         Ok(directory) => directory,
         Err(errno) => return stop(report, &shown, errno),
     };
-    let mut walk = Walk {
+    let mut walk = PathWalk {
         user,
         report,
         before,
@@ -49,9 +49,9 @@ pub(super) fn walk(
     walk.run()
 }
 
-pub(super) struct Walk<'a, B> {
+pub(super) struct PathWalk<'a, B> {
     pub(super) user: &'a User,
-    pub(super) report: &'a mut Report,
+    pub(super) report: &'a mut WhyReport,
     pub(super) before: B,
     /// The names to come, the next one last.
     pub(super) rest: Vec<OsString>,
@@ -66,7 +66,7 @@ pub(super) struct Walk<'a, B> {
     pub(super) linked: bool,
 }
 
-impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
+impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
     pub(super) fn push(&mut self, path: &OsStr) {
         let names = path.as_bytes().split(|&byte| byte == b'/');
         let is_directory = path.as_bytes().ends_with(b"/");
@@ -79,7 +79,7 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
             .extend(names.collect::<Vec<_>>().into_iter().rev());
     }
 
-    fn run(mut self) -> End {
+    fn run(mut self) -> WalkEnd {
         while let Some(name) = self.rest.pop() {
             (self.before)(self.report, &self.shown);
             if let Some(end) = self.search() {
@@ -101,7 +101,7 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
     }
 
     /// Reports whether the directory may be searched, once.
-    fn search(&mut self) -> Option<End> {
+    fn search(&mut self) -> Option<WalkEnd> {
         let stat = match fstat(&self.directory) {
             Ok(stat) => stat,
             Err(errno) => return Some(stop(self.report, &self.shown, errno)),
@@ -140,10 +140,10 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
             let text = format!("what lies beyond {path} cannot be seen by you");
             self.report.unknown(Check::Directory, text, verdict);
         }
-        Some(End::Stopped)
+        Some(WalkEnd::Stopped)
     }
 
-    fn ascend(&mut self) -> Option<End> {
+    fn ascend(&mut self) -> Option<WalkEnd> {
         match open(&self.directory, OsStr::new(".."), OFlags::DIRECTORY) {
             Ok(directory) => {
                 self.directory = directory;
@@ -161,7 +161,7 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
         }
     }
 
-    fn descend(&mut self, name: &OsStr) -> Option<End> {
+    fn descend(&mut self, name: &OsStr) -> Option<WalkEnd> {
         let path = self.shown.join(name);
         (self.before)(self.report, &path);
         let is_last = self.rest.is_empty();
@@ -169,11 +169,11 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
             Ok(file) => file,
             Err(Errno::NOENT) => {
                 let what = match (is_last, self.linked) {
-                    (true, true) => Missing::Target,
-                    (true, false) => Missing::File,
-                    (false, _) => Missing::Directory,
+                    (true, true) => MissingPart::Target,
+                    (true, false) => MissingPart::File,
+                    (false, _) => MissingPart::Directory,
                 };
-                return Some(End::Missing { path, what });
+                return Some(WalkEnd::MissingPart { path, what });
             }
             Err(errno) => return Some(stop(self.report, &path, errno)),
         };
@@ -190,12 +190,12 @@ impl<B: FnMut(&mut Report, &Path)> Walk<'_, B> {
             _ if !is_last => self.no_directory(&path),
             FileType::Socket => {
                 self.socket(name, &path, &file, &stat);
-                let file = FileId::from(&stat);
-                return Some(End::Socket { path, file });
+                let file = WalkedFile::from(&stat);
+                return Some(WalkEnd::Socket { path, file });
             }
             _ => return Some(not_a_socket(path, &stat)),
         }
-        Some(End::Stopped)
+        Some(WalkEnd::Stopped)
     }
 
     pub(super) fn no_directory(&mut self, path: &Path) {
@@ -243,16 +243,16 @@ pub(super) fn open(
     )
 }
 
-pub(super) fn not_a_socket(path: PathBuf, stat: &Stat) -> End {
-    End::NotASocket {
+pub(super) fn not_a_socket(path: PathBuf, stat: &Stat) -> WalkEnd {
+    WalkEnd::NotASocket {
         path,
-        file: FileId::from(stat),
+        file: WalkedFile::from(stat),
         mode: stat.st_mode,
     }
 }
 
 /// A system call that failed for no reason that is known here.
-pub(super) fn stop(report: &mut Report, path: &Path, errno: Errno) -> End {
+pub(super) fn stop(report: &mut WhyReport, path: &Path, errno: Errno) -> WalkEnd {
     let error = std::io::Error::from(errno);
     let text = format!("{}: {error}", shown(path));
     let (exit, advice) = match errno {
@@ -265,5 +265,5 @@ pub(super) fn stop(report: &mut Report, path: &Path, errno: Errno) -> End {
     };
     let verdict = Verdict::new(exit, "io", format!("the way ends at {text}"), advice);
     report.no(Check::File, text, verdict);
-    End::Stopped
+    WalkEnd::Stopped
 }

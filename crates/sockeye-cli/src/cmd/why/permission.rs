@@ -64,7 +64,12 @@ impl Rule {
 }
 
 /// Whether `user` may do what it wants, and what decides.
-pub(super) fn judge(user: &User, guard: Guard, list: Option<&[Entry]>, want: Want) -> (bool, Rule) {
+pub(super) fn judge(
+    user: &User,
+    guard: Guard,
+    list: Option<&[AclEntry]>,
+    want: Want,
+) -> (bool, Rule) {
     let (bits, rule) = bits_for(user, guard, list, want);
     let capable = match want {
         Want::Search => user.searches,
@@ -81,7 +86,7 @@ pub(super) fn judge(user: &User, guard: Guard, list: Option<&[Entry]>, want: Wan
 pub(super) fn cut_by_mask(
     user: &User,
     guard: Guard,
-    list: &[Entry],
+    list: &[AclEntry],
     want: Want,
 ) -> Option<(Tag, u32, u32)> {
     let is_own = user.uid.is_some() && user.uid == guard.uid;
@@ -89,7 +94,7 @@ pub(super) fn cut_by_mask(
     if is_own || mask & want.bit() != 0 {
         return None;
     }
-    let is_for = |entry: &&Entry| match entry.tag {
+    let is_for = |entry: &&AclEntry| match entry.tag {
         Tag::User(uid) => user.uid == Some(uid),
         Tag::OwningGroup => guard.gid.is_some_and(|gid| user.groups.contains(&gid)),
         Tag::Group(gid) => user.groups.contains(&gid),
@@ -100,7 +105,7 @@ pub(super) fn cut_by_mask(
     Some((cut.tag, cut.bits, mask))
 }
 
-fn bits_for(user: &User, guard: Guard, list: Option<&[Entry]>, want: Want) -> (u32, Rule) {
+fn bits_for(user: &User, guard: Guard, list: Option<&[AclEntry]>, want: Want) -> (u32, Rule) {
     if user.uid.is_some() && user.uid == guard.uid {
         return (guard.mode >> 6, Rule::Owner);
     }
@@ -163,14 +168,14 @@ impl Tag {
 
 /// An entry of an access list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct AclEntry {
     tag: Tag,
     bits: u32,
 }
 
 /// Decodes the attribute `system.posix_acl_access` (linux/posix_acl_xattr.h); `None` for what is
 /// none.
-pub(super) fn decode(attribute: &[u8]) -> Option<Vec<Entry>> {
+pub(super) fn decode(attribute: &[u8]) -> Option<Vec<AclEntry>> {
     let (version, entries) = attribute.split_first_chunk()?;
     if u32::from_le_bytes(*version) != 2 || entries.len() % 8 != 0 {
         return None;
@@ -188,7 +193,7 @@ pub(super) fn decode(attribute: &[u8]) -> Option<Vec<Entry>> {
             _ => return None,
         };
         let bits = u32::from(half(2)?);
-        Some(Entry { tag, bits })
+        Some(AclEntry { tag, bits })
     };
     entries.chunks(8).map(decode_one).collect()
 }
@@ -277,10 +282,10 @@ mod tests {
         }
     }
 
-    fn list(entries: &[(Tag, u32)]) -> Vec<Entry> {
+    fn list(entries: &[(Tag, u32)]) -> Vec<AclEntry> {
         entries
             .iter()
-            .map(|&(tag, bits)| Entry { tag, bits })
+            .map(|&(tag, bits)| AclEntry { tag, bits })
             .collect()
     }
 

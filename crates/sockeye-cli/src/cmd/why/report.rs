@@ -1,4 +1,4 @@
-//! [`Report`]: the steps of the way, the verdict and the advice.
+//! [`WhyReport`]: the steps of the way, the verdict and the advice.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -52,7 +52,7 @@ pub(super) enum Status {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Step {
+pub(super) struct CheckedStep {
     check: Check,
     status: Status,
     text: String,
@@ -86,22 +86,22 @@ impl Verdict {
 
 /// All that was found. The texts are safe to be shown.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    steps: Vec<Step>,
+pub(super) struct WhyReport {
+    steps: Vec<CheckedStep>,
     verdict: Option<Verdict>,
     listener: Option<Listener>,
     if_refused: Option<Verdict>,
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct JsonReport<'a> {
     kind: &'static str,
     address: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     address_base64: Option<String>,
     uid: Option<u32>,
     user: Option<&'a str>,
-    steps: &'a [Step],
+    steps: &'a [CheckedStep],
     listener: Option<&'a Listener>,
     cause: &'a str,
     verdict: &'a str,
@@ -109,9 +109,9 @@ struct Shown<'a> {
     exit: u8,
 }
 
-impl Report {
+impl WhyReport {
     pub(super) fn step(&mut self, check: Check, status: Status, text: impl Into<String>) {
-        self.steps.push(Step {
+        self.steps.push(CheckedStep {
             check,
             status,
             text: text.into(),
@@ -165,12 +165,12 @@ impl Report {
     }
 
     /// The steps since the last call, and the verdict.
-    pub(super) fn take_news(&mut self) -> (Vec<Step>, Option<Verdict>) {
+    pub(super) fn take_news(&mut self) -> (Vec<CheckedStep>, Option<Verdict>) {
         (std::mem::take(&mut self.steps), self.verdict.take())
     }
 
     /// What another report had to say.
-    pub(super) fn add_news(&mut self, (steps, verdict): (Vec<Step>, Option<Verdict>)) {
+    pub(super) fn add_news(&mut self, (steps, verdict): (Vec<CheckedStep>, Option<Verdict>)) {
         self.steps.extend(steps);
         if let Some(verdict) = verdict {
             self.conclude(verdict);
@@ -225,7 +225,7 @@ impl Report {
             _ => None,
         };
         let verdict = self.verdict.as_ref();
-        let shown = Shown {
+        let shown = JsonReport {
             kind: socket::kind(address.kind()),
             address: name.as_ref().map(socket::json_address),
             address_base64: name.as_ref().and_then(socket::address_base64),

@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use sockeye::claim::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 
-use super::end::End;
-use super::report::{Check, Report, Verdict};
+use super::end::WalkEnd;
+use super::report::{Check, Verdict, WhyReport};
 use super::user::User;
 use crate::exit::Exit;
 
@@ -52,7 +52,7 @@ fn begins_here(path: &Path) -> bool {
 }
 
 /// A relative path of somebody whose working directory was removed.
-pub(super) fn nowhere(user: &User, report: &mut Report) -> End {
+pub(super) fn nowhere(user: &User, report: &mut WhyReport) -> WalkEnd {
     let (text, advice) = match &user.process {
         Some(process) => (
             format!("the working directory of {process} was removed"),
@@ -70,5 +70,5 @@ pub(super) fn nowhere(user: &User, report: &mut Report) -> End {
         advice,
     );
     report.no(Check::Directory, text, verdict);
-    End::Stopped
+    WalkEnd::Stopped
 }

@@ -4,7 +4,7 @@ use sockeye::Kind;
 use sockeye::inspect::{Holder, Socket};
 
 use super::listener::brief;
-use super::report::{Check, Report, Status, Verdict};
+use super::report::{Check, Status, Verdict, WhyReport};
 use crate::exit::Exit;
 use crate::lookup::stopped::Standstill;
 
@@ -12,7 +12,7 @@ use crate::lookup::stopped::Standstill;
 pub(super) const STOPPED: &str = "stopped";
 
 /// Reports on processes that have the socket and are stopped. If all are, nobody answers.
-pub(super) fn look_at(socket: &Socket, report: &mut Report) {
+pub(super) fn look_at(socket: &Socket, report: &mut WhyReport) {
     let mut holders: Vec<&Holder> = socket.holders.iter().flatten().collect();
     holders.dedup_by_key(|holder| holder.process.pid);
     // systemd keeps the sockets that it has passed on, and leaves accepting to the service.

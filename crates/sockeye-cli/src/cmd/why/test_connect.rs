@@ -14,14 +14,14 @@ use sockeye::{Address, Kind, Name, Peer};
 use super::end::HUNG;
 use super::missing_server::UNPLACED;
 use super::report::stale;
-use super::report::{Check, Report, Status, Verdict};
+use super::report::{Check, Status, Verdict, WhyReport};
 use super::stopped::STOPPED;
 use super::user::User;
 use crate::exit::Exit;
 use crate::output::socket::command;
 
 /// Connects once and hangs up. What the kernel says overrules what was concluded before.
-pub(super) fn settle(address: &Address, user: &User, report: &mut Report) {
+pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
     let (exit, cause) = report.verdict().map_or((Exit::Done, "".into()), |verdict| {
         (verdict.exit, verdict.cause.clone())
     });

@@ -5,15 +5,15 @@ use std::path::Path;
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 use sockeye::{Address, Kind};
 
-use super::end::FileId;
-use super::leftover_connections::Bearers;
+use super::end::WalkedFile;
+use super::leftover_connections::LeftoverConnections;
 use super::listener::{Listener, Standing, Who, queue, standing};
 use super::missing_server::replaced;
 use super::near::NearMiss;
 use super::nobody::{Nobody, nobody_seen};
-use super::other_namespace::Elsewhere;
+use super::other_namespace::OtherNamespace;
 use super::report::with_kind;
-use super::report::{Check, Report, Status, Verdict};
+use super::report::{Check, Status, Verdict, WhyReport};
 use super::stopped;
 use crate::cmd::visibility::{VisibleSockets, is_reachable};
 use crate::exit::Exit;
@@ -22,16 +22,16 @@ use crate::exit::Exit;
 pub(super) fn at_file(
     address: &Address,
     path: &Path,
-    file: FileId,
+    file: WalkedFile,
     visible: &VisibleSockets,
-    report: &mut Report,
+    report: &mut WhyReport,
 ) {
     let selected = visible.snapshot.as_ref().map(|all| all.select(address));
     let (here, old): (Vec<&Socket>, Vec<&Socket>) = selected
         .unwrap_or_default()
         .into_iter()
         .partition(|socket| is_at(socket, file));
-    let other = Elsewhere::find(address, path, Some(file), visible, &here);
+    let other = OtherNamespace::find(address, path, Some(file), visible, &here);
     match standing(address.kind(), &here) {
         Standing::Nobody => {
             let found = Nobody {
@@ -39,7 +39,7 @@ pub(super) fn at_file(
                 path,
                 file,
                 visible,
-                bearers: Bearers::of(&here),
+                bearers: LeftoverConnections::of(&here),
             };
             found.conclude(other, report);
         }
@@ -55,7 +55,7 @@ pub(super) fn at_file(
 }
 
 /// Whether a selected socket is bound to the file itself; the others only were bound to its path.
-fn is_at(socket: &Socket, file: FileId) -> bool {
+fn is_at(socket: &Socket, file: WalkedFile) -> bool {
     let Some(bound) = socket.file else {
         return false;
     };
@@ -69,7 +69,7 @@ fn is_at(socket: &Socket, file: FileId) -> bool {
 }
 
 /// Reports on an abstract name.
-pub(super) fn abstract_name(address: &Address, visible: &VisibleSockets, report: &mut Report) {
+pub(super) fn abstract_name(address: &Address, visible: &VisibleSockets, report: &mut WhyReport) {
     let all = visible.snapshot.as_ref().map(|all| all.select(address));
     let (here, other): (Vec<&Socket>, Vec<&Socket>) = all
         .unwrap_or_default()
@@ -134,7 +134,7 @@ pub(super) fn abstract_name(address: &Address, visible: &VisibleSockets, report:
     }
 }
 
-fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
+fn meets(address: &Address, found: &Standing<'_>, report: &mut WhyReport) {
     let (Standing::Open(socket)
     | Standing::Full(socket)
     | Standing::ShutDown(socket)
@@ -239,7 +239,7 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut Report) {
 }
 
 /// A path leads to servers of other network namespaces, which most tools do not show.
-fn across(found: &Standing<'_>, visible: &VisibleSockets, report: &mut Report) {
+fn across(found: &Standing<'_>, visible: &VisibleSockets, report: &mut WhyReport) {
     let (Standing::Open(socket) | Standing::Full(socket)) = found else {
         return;
     };

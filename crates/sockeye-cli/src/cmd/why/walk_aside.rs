@@ -6,34 +6,34 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use sockeye::inspect::{Aside, Mount};
 
-use super::end::{End, HUNG};
+use super::end::{HUNG, WalkEnd};
 use super::path;
-use super::report::{Check, Report, Step, Verdict, shown};
+use super::report::{Check, CheckedStep, Verdict, WhyReport, shown};
 use super::user::User;
 use crate::cmd::hung::{self, path_bytes};
 use crate::exit::Exit;
 
 /// What the copy reports: what it looks at next, or the end, each with what it has found before.
 #[derive(Serialize, Deserialize)]
-struct Progress {
-    found: (Vec<Step>, Option<Verdict>),
+struct WalkProgress {
+    found: (Vec<CheckedStep>, Option<Verdict>),
     #[serde(with = "path_bytes")]
     next: PathBuf,
-    end: Option<End>,
+    end: Option<WalkEnd>,
 }
 
 /// Walks the way, unless a file system on it hangs.
-pub(super) fn walk(path: &Path, user: &User, report: &mut Report) -> std::io::Result<End> {
+pub(super) fn walk(path: &Path, user: &User, report: &mut WhyReport) -> std::io::Result<WalkEnd> {
     let mut look = Aside::start(|answers| {
-        let mut send = |report: &mut Report, next: &Path, end| {
-            let news = Progress {
+        let mut send = |report: &mut WhyReport, next: &Path, end| {
+            let news = WalkProgress {
                 found: report.take_news(),
                 next: next.to_owned(),
                 end,
             };
             answers.send(&serde_json::to_vec(&news).unwrap_or_default());
         };
-        let mut report = Report::default();
+        let mut report = WhyReport::default();
         let end = path::walk(path, user, &mut report, |report, next| {
             send(report, next, None);
         });
@@ -43,11 +43,11 @@ pub(super) fn walk(path: &Path, user: &User, report: &mut Report) -> std::io::Re
     let mut next = path.to_owned();
     loop {
         let news = match look.next(deadline) {
-            Ok(Some(news)) => serde_json::from_slice::<Progress>(&news)?,
+            Ok(Some(news)) => serde_json::from_slice::<WalkProgress>(&news)?,
             Ok(None) => return Err(std::io::Error::other("the process that looked has ended")),
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 is_hung(&next, report);
-                return Ok(End::Hung);
+                return Ok(WalkEnd::Hung);
             }
             Err(error) => return Err(error),
         };
@@ -59,7 +59,7 @@ pub(super) fn walk(path: &Path, user: &User, report: &mut Report) -> std::io::Re
     }
 }
 
-fn is_hung(path: &Path, report: &mut Report) {
+fn is_hung(path: &Path, report: &mut WhyReport) {
     let mount = Mount::of(path);
     let file_system = hung::file_system(mount.as_ref());
     let path = shown(path);

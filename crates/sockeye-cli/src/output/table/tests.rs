@@ -17,7 +17,7 @@ const COUNT: Layout = Layout {
 };
 
 fn shown(rows: &[[&str; 2]], columns: [Layout; 2], width: Option<usize>) -> String {
-    let mut table = Table::new(columns.to_vec(), true);
+    let mut table = TextTable::new(columns.to_vec(), true);
     for cell in rows.iter().flatten() {
         table.cell(|text| text.push_str(cell));
     }

@@ -1,4 +1,4 @@
-//! [`Aside`]: work on a thread of its own, whose end can be polled for.
+//! [`PollableThread`]: work on a thread of its own, whose end can be polled for.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,13 +7,13 @@ use std::thread::JoinHandle;
 
 use super::has_hung_up;
 
-pub(super) struct Aside<T> {
+pub(super) struct PollableThread<T> {
     thread: JoinHandle<T>,
     /// Hangs up when the thread ends.
     ended: UnixStream,
 }
 
-impl<T: Send + 'static> Aside<T> {
+impl<T: Send + 'static> PollableThread<T> {
     pub(super) fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
         let (ended, guard) = UnixStream::pair()?;
         let thread = std::thread::Builder::new().spawn(move || {
@@ -35,7 +35,7 @@ impl<T: Send + 'static> Aside<T> {
     }
 }
 
-impl<T> AsFd for Aside<T> {
+impl<T> AsFd for PollableThread<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ended.as_fd()
     }
