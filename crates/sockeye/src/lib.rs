@@ -3,9 +3,8 @@
 //!
 //! # Before and after
 //!
-//! A server written by hand removes whatever is at its path, a living server's socket as well, binds
-//! with the mode that the umask leaves, spins when file descriptors run out, and drops what it has
-//! begun on SIGTERM:
+//! This server removes whatever is at its path, a living server's socket too, binds with the mode that
+//! the umask leaves, ends at the first `EMFILE`, and drops requests that have begun on SIGTERM:
 //!
 //! ```no_run
 //! # async fn handle(_: tokio::net::UnixStream) {}
@@ -14,21 +13,20 @@
 //! let _ = std::fs::remove_file("/run/app.sock");
 //! let listener = tokio::net::UnixListener::bind("/run/app.sock")?;
 //! loop {
-//!     let (stream, _) = listener.accept().await?;
-//!     tokio::spawn(handle(stream));
+//!     tokio::spawn(handle(listener.accept().await?.0));
 //! }
 //! # }
 //! ```
 //!
-//! With Sockeye the path has one owner, proven under a lock; the socket is made with its mode; accept(2)
-//! errors back off; and a graceful shutdown answers what has begun before it returns:
+//! With Sockeye a lock proves that the path has one owner, the file is made with its mode, accept(2)
+//! errors back off, and a graceful shutdown answers requests that have begun:
 //!
 //! ```no_run
 //! use sockeye::framing::{Framing, FramingError};
 //! use sockeye::server::{Connection, Messages, Server};
 //! use sockeye::{Claim, Listener};
 //!
-//! async fn handle(connection: Connection) -> Result<(), FramingError> {
+//! async fn echo_lines(connection: Connection) -> Result<(), FramingError> {
 //!     let mut messages = Messages::new(connection, Framing::Line, 64 << 10);
 //!     while let Some(message) = messages.next().await? {
 //!         messages.send(&Framing::Line.encode(&message.payload)?).await?;
@@ -38,29 +36,22 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let claim = Claim::options().mode(0o660).claim(&"/run/app.sock".parse()?)?;
-//! let report = Server::new()
-//!     .max_connections(1000)
-//!     .run(
-//!         Listener::from_claim(claim)?,
-//!         |connection| async { drop(handle(connection).await) },
-//!         async { tokio::signal::ctrl_c().await.unwrap_or(()) },
-//!     )
-//!     .await?;
-//! println!("{report}");
+//! let handler = |connection| async { drop(echo_lines(connection).await) };
+//! let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
+//! let server = Server::new().max_connections(1000);
+//! println!("{}", server.run(Listener::from_claim(claim)?, handler, shutdown).await?);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Its client, with a bound on how long it waits for the server to come up:
+//! Its client waits up to five seconds for the server to come up:
 //!
 //! ```no_run
 //! use std::io::{BufRead, BufReader, Write};
-//! use std::time::Duration;
 //! use sockeye::Connector;
 //!
-//! let mut stream = Connector::new()
-//!     .wait_for(Duration::from_secs(5))
-//!     .connect_blocking(&"/run/app.sock".parse()?)?;
+//! let connector = Connector::new().wait_for(std::time::Duration::from_secs(5));
+//! let mut stream = connector.connect_blocking(&"/run/app.sock".parse()?)?;
 //! stream.write_all(b"hello\n")?;
 //! let mut answer = String::new();
 //! BufReader::new(stream).read_line(&mut answer)?;
@@ -71,42 +62,41 @@
 //!
 //! | for | look at |
 //! | --- | --- |
-//! | an address, parsed and printed | [`address`] |
+//! | addresses, parsed and printed | [`address`] |
 //! | exclusive ownership of a socket path: lock, stale sockets, mode, owner | [`claim`] |
 //! | socket activation (`LISTEN_FDS`), inherited file descriptors | [`activation`], [`adopt`] |
-//! | listeners and streams; seqpacket and datagram sockets | [`listener`], [`stream`], [`packet`] |
-//! | the accept loop, limits, timeouts, graceful shutdown and drain | [`server`] |
-//! | restart without a gap: listener handover to a successor | [`takeover`] |
-//! | where one message ends and the next begins | [`framing`] |
-//! | connecting, with a timeout, and with a reason where it fails | [`connect`] |
-//! | peer credentials (`SO_PEERCRED`, pidfd, groups) and unmapped ids | [`peer`], [`ids`] |
-//! | fd passing (`SCM_RIGHTS`) and credentials (`SCM_CREDENTIALS`) | [`ancillary`] |
-//! | a program for each connection, as inetd does | [`program`] |
-//! | every UNIX socket of the machine, its processes and its peers | [`inspect`] |
+//! | stream, seqpacket and datagram sockets | [`listener`], [`stream`], [`packet`] |
+//! | accept loop, back-off, limits, timeouts, graceful shutdown | [`server`] |
+//! | listener handover: restart without a gap | [`takeover`] |
+//! | message boundaries on a stream | [`framing`] |
+//! | connecting, with a timeout and a reason for each failure | [`connect`] |
+//! | peer credentials (`SO_PEERCRED`, pidfd, groups), unmapped ids | [`peer`], [`ids`] |
+//! | fd passing (`SCM_RIGHTS`), `SCM_CREDENTIALS` | [`ancillary`] |
+//! | a program for each connection, as inetd runs them | [`program`] |
+//! | all UNIX sockets of the machine, their processes and peers | [`inspect`] |
 //! | busy polling, for latency | [`busy_poll`] |
 //!
 //! # Features
 //!
-//! `tokio` (default): listeners, streams, the server; without it addresses, claims, peers, blocking
-//! connections and inspection. `serde`: the types of [`inspect`] can be serialized. `tracing`: what a
-//! server meets (accept errors, refused peers, panics) is logged.
+//! `tokio` (default): listeners, streams, the server; without it there are addresses, claims, peer
+//! credentials, blocking connections and inspection. `serde`: serializable types of [`inspect`].
+//! `tracing`: a server logs accept errors, refused peers and panics.
 //!
 //! # Platform
 //!
-//! Linux, 5.11 or later. Some guarantees take a newer kernel and have a documented fallback: fds are
-//! refused by the kernel itself from 6.16 on (`SO_PASSRIGHTS`), process groups are signalled through a
-//! pidfd from 6.9 on. Rust 1.93.
+//! Linux 5.9 or later (close_range(2)), tested on 6.18; Rust 1.93 or later. What newer kernels add has a
+//! fallback: 6.5 pidfds of peers, 6.9 signals to process groups by pidfd, 6.16 fds that the kernel refuses.
 //!
 //! # Guarantees
 //!
-//! - A living server's socket is never removed, nor a file that is not a socket. Only proof that no
-//!   socket is bound to a file makes it stale, through every view of it (bind mount, overlay, FUSE).
+//! - A living server's socket is never removed, nor a file that is not a socket.
 //! - At no instant is a socket more open than its mode, owner and access list say; 0600 by default.
 //! - Every wait has a deadline or a cancellation, every length from a peer a cap, every queue a bound.
-//! - A received file descriptor is owned and close-on-exec from the system call on.
+//! - A received fd is owned and close-on-exec from the system call on.
 //! - What is unknown is `None` or an error, never 0, root or nobody.
-//! - The library never prints, exits, installs a signal handler, or touches the umask, and it reads the
-//!   environment in [`activation`] only.
+//! - The library never prints, exits, installs a signal handler, or reads or sets the umask; it reads
+//!   the environment in [`activation`] only.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
 pub mod activation;
@@ -160,3 +150,8 @@ pub use program::Program;
 pub use stream::Stream;
 #[cfg(feature = "tokio")]
 pub use takeover::{Takeover, TakeoverError};
+
+/// Its snippets compile.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeSnippets;
