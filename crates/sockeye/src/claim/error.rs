@@ -171,7 +171,7 @@ impl ClaimError {
         &self.address
     }
 
-    pub(super) fn errno(&self) -> Option<Errno> {
+    pub(crate) fn errno(&self) -> Option<Errno> {
         Errno::from_io_error(self.source.as_ref()?)
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -89,10 +90,10 @@ impl Renewal {
                 self.answer(None);
             }
             Err(error) => {
-                let is_locked = matches!(error.kind(), ClaimErrorKind::Locked { .. });
-                // A successor locks the path, too, before it finds that there is a server.
-                if is_locked && tries < TRIES {
-                    self.again = Some((Instant::now() + PAUSE, tries + 1));
+                if let Some(delay) = retry_delay(&error)
+                    && tries < TRIES
+                {
+                    self.again = Some((Instant::now() + delay, tries + 1));
                 } else {
                     if !self.is_asked() && !std::mem::replace(&mut self.is_told, true) {
                         log::not_renewed(&error);
@@ -114,5 +115,17 @@ impl Renewal {
         if let Some(renew) = &self.asked {
             renew.0.done.send_replace(failed.map(Arc::new));
         }
+    }
+}
+
+/// When to try again after an error that may pass.
+fn retry_delay(error: &ClaimError) -> Option<Duration> {
+    match error.kind() {
+        // A successor locks the path, too, before it finds that there is a server.
+        ClaimErrorKind::Locked { .. } => Some(PAUSE),
+        // A file was removed while it was made, before it was watched. Nothing else tells of that.
+        ClaimErrorKind::FileLost(_) => Some(DELAY),
+        ClaimErrorKind::Io if error.errno() == Some(Errno::NOENT) => Some(DELAY),
+        _ => None,
     }
 }

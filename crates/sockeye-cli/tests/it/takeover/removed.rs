@@ -5,12 +5,13 @@ use std::io::Write;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use super::{TAKEOVER, control_path, inode, successor};
-use crate::support::{Place, REPLY, Server, copy_of_sockeye, eventually, lock_path, run};
+use crate::support::{PATIENCE, Place, REPLY, Server, copy_of_sockeye, eventually, lock_path, run};
 
 /// The socket, its lock file and its control socket.
 fn files(place: &Place) -> [PathBuf; 3] {
@@ -88,6 +89,23 @@ fn a_control_socket_that_was_removed_is_made_anew_and_all_else_that_is_missing()
     }
 }
 
+/// Before it is watched nothing tells of its removal.
+#[test]
+fn a_control_socket_that_is_removed_as_soon_as_it_is_there_is_made_anew() {
+    let place = Place::new();
+    let mut server = Server::start(place.socket(), TAKEOVER);
+    let control = control_path(&place.socket());
+    for _ in 0..30 {
+        let start = Instant::now();
+        while fs::remove_file(&control).is_err() {
+            assert!(start.elapsed() < PATIENCE, "it is not made anew");
+            std::hint::spin_loop();
+        }
+    }
+    eventually("the file is there", || are_there(&place).then_some(()));
+    assert_eq!(server.stop().code, Some(0));
+}
+
 #[test]
 fn another_one_takes_over_at_once_though_the_control_socket_was_removed() {
     let place = Place::new();
@@ -125,7 +143,7 @@ fn what_a_stranger_has_put_in_place_of_the_control_socket_is_left() {
 fn a_directory_that_is_removed_as_a_whole_stays_removed() {
     let place = Place::new();
     let dir = place.at("dir");
-    for _ in 0..10 {
+    for _ in 0..30 {
         fs::create_dir(&dir).expect("our own place");
         let mut server = Server::start(dir.join("app.sock"), TAKEOVER);
         let mut client = server.client();
