@@ -1,0 +1,59 @@
+//! A daemon that answers each line with itself, with limits and a graceful shutdown.
+//!
+//! ```console
+//! $ cargo run -p sockeye --example lines -- /tmp/lines.sock
+//! $ printf 'one\ntwo\n' | nc -NU /tmp/lines.sock
+//! ```
+//!
+//! SIGTERM or Ctrl-C: the path is released, requests that have begun are answered, then it ends.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+
+use std::error::Error;
+use std::time::Duration;
+
+use sockeye::framing::{Framing, FramingError};
+use sockeye::server::{Connection, Messages, Server};
+use sockeye::{Address, Claim, Listener};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).ok_or("usage: lines ADDRESS")?;
+    let address: Address = address.parse()?;
+    // Before the claim, so that no signal leaves the socket file behind.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let claim = Claim::options().mode(0o660).claim(&address)?;
+    println!("listening on {address}");
+    let report = Server::new()
+        .max_connections(1000)
+        .max_per_uid(100)
+        .idle_timeout(Duration::from_secs(60))
+        .drain_timeout(Duration::from_secs(5))
+        .run(Listener::from_claim(claim)?, handle, shutdown)
+        .await?;
+    println!("{report}");
+    Ok(())
+}
+
+async fn handle(connection: Connection) {
+    if let Err(error) = echo_lines(connection).await {
+        eprintln!("{error}");
+    }
+}
+
+async fn echo_lines(connection: Connection) -> Result<(), FramingError> {
+    // A line of more than 64 KiB ends its connection.
+    let mut messages = Messages::new(connection, Framing::Line, 64 << 10);
+    // `None` at EOF, and between two lines once a shutdown has begun.
+    while let Some(line) = messages.next().await? {
+        messages.send(&Framing::Line.encode(&line.payload)?).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! A daemon that can be restarted without a gap: each new process takes the listening socket over from
+//! the one that runs, which answers what it has begun and ends. No connect(2) is refused meanwhile.
+//!
+//! ```console
+//! $ cargo run -p sockeye --example restart -- /tmp/restart.sock &
+//! $ cargo run -p sockeye --example restart -- /tmp/restart.sock &    # the first one ends
+//! $ nc -U /tmp/restart.sock < /dev/null                              # the second one answers
+//! ```
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+
+use std::error::Error;
+use std::time::Duration;
+
+use sockeye::server::{Connection, Server};
+use sockeye::{Address, Claim, Listener, Takeover};
+use tokio::io::AsyncWriteExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).ok_or("usage: restart ADDRESS")?;
+    let address: Address = address.parse()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let shutdown = async move { terminate.recv().await.unwrap_or(()) };
+    let pid = std::process::id();
+
+    // Whatever can fail at start (configuration, a database) comes before this: the predecessor serves
+    // until `run` begins, and goes on if we never get there.
+    let claim = Claim::options().mode(0o660);
+    let listener: Listener = Takeover::new(claim).listen(&address).await?;
+    println!("{pid}: listening on {address}");
+    let report = Server::new()
+        .drain_timeout(Duration::from_secs(30))
+        .on_handover(move |successor| println!("{pid}: handed over to {successor}"))
+        .run(listener, greet, shutdown)
+        .await?;
+    println!("{pid}: {report}");
+    Ok(())
+}
+
+async fn greet(mut connection: Connection) {
+    let greeting = format!("process {} answers\n", std::process::id());
+    if let Err(error) = connection.write_all(greeting.as_bytes()).await {
+        eprintln!("{error}");
+    }
+}
