@@ -15,9 +15,9 @@ use tracing::{info, warn};
 use super::allowed::Allowed;
 use super::datagram_programs::DatagramPrograms;
 use super::datagram_replies::{DatagramReplies, NO_ADDRESS};
-use super::descriptors::Passed;
 use super::handler::Handler;
 use super::programs::{self, Programs};
+use super::received_fds::ReceivedFds;
 use super::seqpacket_handler::describe_recv_error;
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::ShownMessage;
@@ -25,14 +25,14 @@ use crate::output::message::ShownMessage;
 /// A drain tries so often whether descriptors of the next datagram can be taken.
 const PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) struct Server {
+pub(super) struct DatagramServer {
     pub(super) handler: Arc<Handler>,
     /// Answer in its place.
     pub(super) programs: Option<Arc<Programs>>,
     /// How many programs may run at a time.
-    pub(super) most: Option<usize>,
+    pub(super) max_programs: Option<usize>,
     pub(super) allowed: Option<Allowed>,
-    pub(super) drain: Duration,
+    pub(super) drain_timeout: Duration,
     /// One is enough.
     pub(super) once: bool,
     pub(super) abort: CancellationToken,
@@ -40,7 +40,7 @@ pub(super) struct Server {
     pub(super) ended: CancellationToken,
 }
 
-impl Server {
+impl DatagramServer {
     /// Receives and answers until the handler's token is cancelled, or another owner of an adopted
     /// socket has shut it down, then drains: newcomers are kept out, and what waits in the queue is
     /// still answered.
@@ -63,11 +63,17 @@ impl Server {
         }
         // An answer may be as long as a message.
         make_room(&socket, self.handler.max_message);
-        socket.set_send_timeout(self.drain.max(Duration::from_secs(1)));
+        socket.set_send_timeout(self.drain_timeout.max(Duration::from_secs(1)));
         let socket = Arc::new(socket);
         let answers = Arc::new(DatagramReplies::new(&socket, &self.handler));
         let mut datagram_programs = self.programs.as_ref().map(|programs| {
-            DatagramPrograms::new(programs, self.most, &answers, &self.handler, &self.abort)
+            DatagramPrograms::new(
+                programs,
+                self.max_programs,
+                &answers,
+                &self.handler,
+                &self.abort,
+            )
         });
         let ended = self
             .work_in_time(&socket, &answers, datagram_programs.as_mut(), &counted)
@@ -113,7 +119,7 @@ impl Server {
             failed = &mut work => return Some(failed),
         }
         refuse_newcomers(socket);
-        let time_is_over = tokio::time::timeout(self.drain, self.abort.cancelled());
+        let time_is_over = tokio::time::timeout(self.drain_timeout, self.abort.cancelled());
         tokio::select! {
             done = work => Some(done),
             _ = time_is_over => None,
@@ -169,7 +175,7 @@ impl Server {
                     None => return Err(error.into()),
                 },
             };
-            let descriptors = Passed(received.descriptors);
+            let descriptors = ReceivedFds(received.descriptors);
             let peer = received.credentials;
             if let Some(allowed) = &self.allowed
                 && let Err(why) = allowed.admits_sender(peer.as_ref(), received.pidfd.as_ref())
@@ -253,7 +259,7 @@ impl Server {
         while let Some(received @ (Ok(_) | Err(RecvError::TooLong { .. }))) =
             self.waiting(socket, &mut [])
         {
-            drop(received.map(|received| Passed(received.descriptors)));
+            drop(received.map(|received| ReceivedFds(received.descriptors)));
             left += 1;
         }
         match self.waiting(socket, &mut []) {

@@ -14,9 +14,9 @@ use sockeye::server::{Connection, LimitError, Messages, echo};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::cannot_start;
-use super::descriptors::Passed;
+use super::received_fds::ReceivedFds;
 use super::seqpacket_handler::describe_recv_error;
+use super::startup::cannot_start;
 use super::undelivered::Undelivered;
 use crate::args::{Answer, Serve};
 use crate::lookup::names::Names;
@@ -49,7 +49,7 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    pub(super) fn new(args: &Serve) -> anyhow::Result<Self> {
+    pub(super) fn new(args: &Serve, stop: &CancellationToken) -> anyhow::Result<Self> {
         let framing = Framing::from(args.framing());
         let answer = args.answer();
         let framed = match &answer {
@@ -76,7 +76,7 @@ impl Handler {
             framed,
             throttle: Throttle::new(),
             undelivered: Undelivered::default(),
-            stop: CancellationToken::new(),
+            stop: stop.clone(),
             output_error: OnceLock::new(),
             is_abandoned: OnceLock::new(),
             drain: args.drain,
@@ -232,7 +232,7 @@ impl Handler {
             };
             let sender =
                 sender.get_or_insert_with(|| self.sender(messages.connection().peer().ok()));
-            let descriptors = Passed(messages.descriptors());
+            let descriptors = ReceivedFds(messages.descriptors());
             let line = self.line(
                 &ShownMessage {
                     payload: &message.payload,

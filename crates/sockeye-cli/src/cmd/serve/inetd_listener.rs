@@ -9,10 +9,9 @@ use sockeye::program::Child;
 use sockeye::{Kind, Name, Program};
 use tracing::{debug, info, warn};
 
-use super::Signals;
-use super::notify::Notify;
+use super::lifecycle::Lifecycle;
 use super::programs::goes_on;
-use super::socket::Socket;
+use super::socket::ServedSocket;
 use crate::args::Serve;
 use crate::exit::Exit;
 use crate::output;
@@ -28,10 +27,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) async fn serve(
     args: &Serve,
-    mut socket: Socket,
+    mut socket: ServedSocket,
     program: &Program,
-    signals: &mut Signals,
-    notify: &Notify,
+    lifecycle: &mut Lifecycle,
 ) -> anyhow::Result<Exit> {
     let mut starts = 0;
     let mut pause = FIRST_PAUSE;
@@ -39,7 +37,7 @@ pub(super) async fn serve(
     let name = loop {
         tokio::select! {
             biased;
-            name = signals.next() => break name,
+            name = lifecycle.next_signal() => break name,
             readable = socket.readable() => readable?,
         }
         let began = Instant::now();
@@ -50,7 +48,7 @@ pub(super) async fn serve(
                 let child = running.insert(child);
                 tokio::select! {
                     biased;
-                    name = signals.next() => break name,
+                    name = lifecycle.next_signal() => break name,
                     status = child.wait() => match status {
                         Ok(status) => info!("program {}: {status}", child.pid().as_raw_pid()),
                         Err(error) => warn!("how the program ended is not known: {error}"),
@@ -66,13 +64,13 @@ pub(super) async fn serve(
         }
         debug!("the program has ended at once and clients wait; starting it again in {pause:?}");
         tokio::select! {
-            name = signals.next() => break name,
+            name = lifecycle.next_signal() => break name,
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     };
     let drain = args.drain;
-    notify.stopping();
+    lifecycle.stopping();
     info!(
         "stopping on {name}: no newcomers, the program has {} to end; again to kill it",
         output::duration(drain)
@@ -85,10 +83,10 @@ pub(super) async fn serve(
     let until = Instant::now().checked_add(drain);
     let mut lost = Lost::default();
     if let Some(child) = &mut running {
-        end(child, &socket, drain, signals, &mut lost).await;
+        end(child, &socket, drain, lifecycle, &mut lost).await;
     }
     if !is_adopted(args) {
-        lost.left_open(&socket, until, signals).await;
+        lost.left_open(&socket, until, lifecycle).await;
         lost.left_waiting(&socket);
     }
     info!(
@@ -108,15 +106,15 @@ fn is_adopted(args: &Serve) -> bool {
 
 async fn end(
     child: &mut Child,
-    socket: &Socket,
+    socket: &ServedSocket,
     drain: Duration,
-    signals: &mut Signals,
+    lifecycle: &mut Lifecycle,
     lost: &mut Lost,
 ) {
     let open = connections(socket);
     let ended = tokio::select! {
         ended = child.terminate(drain) => ended,
-        _ = signals.next() => child.terminate(Duration::ZERO).await,
+        _ = lifecycle.next_signal() => child.terminate(Duration::ZERO).await,
     };
     let pid = child.pid().as_raw_pid();
     let died_of = match ended {
@@ -163,13 +161,20 @@ struct Lost {
 impl Lost {
     /// Counts connections that are still open in processes that programs have left running, after
     /// the time that they have.
-    async fn left_open(&mut self, socket: &Socket, until: Option<Instant>, signals: &mut Signals) {
+    async fn left_open(
+        &mut self,
+        socket: &ServedSocket,
+        until: Option<Instant>,
+        lifecycle: &mut Lifecycle,
+    ) {
         loop {
             let open = connections(socket).unwrap_or_default();
             let time_is_over = until.is_some_and(|until| Instant::now() >= until);
             let is_cut_off = open > 0
                 && !time_is_over
-                && tokio::time::timeout(PAUSE, signals.next()).await.is_ok();
+                && tokio::time::timeout(PAUSE, lifecycle.next_signal())
+                    .await
+                    .is_ok();
             if open == 0 || time_is_over || is_cut_off {
                 self.aborted += open;
                 if open > 0 {
@@ -182,7 +187,7 @@ impl Lost {
         }
     }
 
-    fn left_waiting(&mut self, socket: &Socket) {
+    fn left_waiting(&mut self, socket: &ServedSocket) {
         self.waiting = socket.count_waiting();
         if self.waiting > 0 {
             warn!(
@@ -195,7 +200,7 @@ impl Lost {
 
 /// How many connections of the socket are open, with their clients there. `None` where that cannot be
 /// known.
-fn connections(socket: &Socket) -> Option<u64> {
+fn connections(socket: &ServedSocket) -> Option<u64> {
     if socket.kind() == Kind::Datagram {
         return None;
     }

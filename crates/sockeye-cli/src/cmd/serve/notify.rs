@@ -43,7 +43,8 @@ impl Notify {
         ))
     }
 
-    fn to(manager: Option<Manager>) -> Self {
+    /// `None`: nobody is told.
+    pub(super) fn to(manager: Option<Manager>) -> Self {
         Self {
             manager,
             replaced: AtomicBool::new(false),

@@ -8,8 +8,8 @@ use sockeye::ancillary::{RecvError, SendError};
 use sockeye::server::{Connection, Records};
 use tracing::debug;
 
-use super::descriptors::Passed;
 use super::handler::{Handler, limit};
+use super::received_fds::ReceivedFds;
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::{Sender, ShownMessage};
 
@@ -36,7 +36,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
     let mut sender = None;
     let mut listens = true;
     while let Some(record) = records.next().await? {
-        let (mut payload, descriptors) = (record.payload, Passed(record.descriptors));
+        let (mut payload, descriptors) = (record.payload, ReceivedFds(record.descriptors));
         if handler.shows() {
             let peer = || records.connection().peer().ok();
             let sender = sender.get_or_insert_with(|| handler.sender(peer()));

@@ -1,4 +1,4 @@
-//! [`Socket`]: where clients come in.
+//! [`ServedSocket`]: where clients come in.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,15 +11,15 @@ use sockeye::peer::own_path;
 use sockeye::takeover::TakeoverError;
 use sockeye::{Address, Claim, Datagram, Kind, Listener, Name, Peer, SeqPacketListener, Takeover};
 
-use super::descriptors::Passed;
+use super::received_fds::ReceivedFds;
 
-pub(super) enum Socket {
+pub(super) enum ServedSocket {
     Stream(Listener),
     SeqPacket(SeqPacketListener),
     Datagram(Datagram),
 }
 
-impl Socket {
+impl ServedSocket {
     pub(super) fn from_claim(claim: Claim) -> io::Result<Self> {
         Ok(match claim.address().kind() {
             Kind::Stream => Self::Stream(Listener::from_claim(claim)?),
@@ -124,7 +124,7 @@ impl Socket {
                 Self::Datagram(socket) => match socket.try_recv(&mut []) {
                     Ok(None) => Ok(false),
                     Ok(Some(received)) => {
-                        drop(Passed(received.descriptors));
+                        drop(ReceivedFds(received.descriptors));
                         Ok(true)
                     }
                     Err(RecvError::TooLong { .. }) => Ok(true),
@@ -152,7 +152,7 @@ impl Socket {
     }
 }
 
-impl AsFd for Socket {
+impl AsFd for ServedSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Stream(listener) => listener.as_fd(),

@@ -1,4 +1,4 @@
-//! [`Passed`]: descriptors that came with a message.
+//! [`ReceivedFds`]: descriptors that came with a message.
 
 use std::os::fd::OwnedFd;
 
@@ -7,9 +7,9 @@ use tracing::warn;
 
 /// They are closed on another thread, whichever way they are dropped.
 #[derive(Default)]
-pub(super) struct Passed(pub(super) Vec<OwnedFd>);
+pub(super) struct ReceivedFds(pub(super) Vec<OwnedFd>);
 
-impl Drop for Passed {
+impl Drop for ReceivedFds {
     fn drop(&mut self) {
         if !self.0.is_empty() {
             close_in_background(self.0.drain(..));
