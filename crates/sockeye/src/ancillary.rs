@@ -31,10 +31,9 @@ use rustix::net::{
 pub use crate::closing::{close_in_background, unclosed};
 use crate::ids;
 use crate::peer::Peer;
-use crate::sys::{self, message::Message};
-
-/// As many descriptors as the kernel takes in one message (`SCM_MAX_FD`, unix(7)).
-pub const MAX_DESCRIPTORS: usize = 253;
+use crate::sys;
+pub use crate::sys::message::MAX_DESCRIPTORS;
+use crate::sys::message::RawMessage;
 
 /// What was received with one call.
 #[derive(Debug)]
@@ -180,7 +179,7 @@ pub fn send_msg(
     let mut rest = bytes;
     let mut descriptors = descriptors;
     loop {
-        match send_once(socket, rest, descriptors, None, SendFlags::empty()) {
+        match sendmsg_once(socket, rest, descriptors, None, SendFlags::empty()) {
             Ok(count) if count == rest.len() => return Ok(()),
             Ok(count) => {
                 // They have gone with the first bytes.
@@ -202,7 +201,7 @@ pub fn send_msg(
 pub fn recv_msg(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
     let socket = socket.as_fd();
     loop {
-        match recv_once(socket, buffer, RecvFlags::empty()) {
+        match recvmsg_once(socket, buffer, RecvFlags::empty()) {
             Err(RecvError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return done,
         }
@@ -244,7 +243,7 @@ pub fn pass_pidfds(socket: impl AsFd, on: bool) -> io::Result<()> {
 }
 
 /// One sendmsg(2), after what can be known to fail was looked at. Returns how many bytes went.
-pub(crate) fn send_once(
+pub(crate) fn sendmsg_once(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
@@ -289,17 +288,17 @@ pub(crate) fn send_once(
 }
 
 /// One recvmsg(2).
-pub(crate) fn recv_once(
+pub(crate) fn recvmsg_once(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: RecvFlags,
 ) -> Result<Option<Received>, RecvError> {
-    let message = sys::message::receive(socket, buffer, flags)?;
+    let message = sys::message::recvmsg(socket, buffer, flags)?;
     received(message, buffer.len())
 }
 
 /// Makes sense of what the kernel has given for a buffer of `limit` bytes.
-pub(crate) fn received(message: Message, limit: usize) -> Result<Option<Received>, RecvError> {
+pub(crate) fn received(message: RawMessage, limit: usize) -> Result<Option<Received>, RecvError> {
     if message.length > limit {
         let size = message.length;
         close_in_background(message.descriptors);

@@ -113,7 +113,7 @@ pub(crate) fn discard_next(socket: BorrowedFd<'_>) -> bool {
     let (ended, end) = std::sync::mpsc::channel::<std::convert::Infallible>();
     UNCLOSED.fetch_add(LEAST, Ordering::AcqRel);
     let discard = move || {
-        let _ = crate::sys::message::receive_bytes(socket.as_fd(), &mut []);
+        let _ = crate::sys::message::recvmsg_bytes(socket.as_fd(), &mut []);
         drop(ended);
         UNCLOSED.fetch_sub(LEAST, Ordering::AcqRel);
         ROOM.notify_waiters();
@@ -165,6 +165,6 @@ pub(crate) async fn room() {
 #[cfg(feature = "tokio")]
 fn limit() -> usize {
     static OPEN_FILES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    let open_files = *OPEN_FILES.get_or_init(crate::spare::open_files);
+    let open_files = *OPEN_FILES.get_or_init(crate::fd_headroom::limit);
     (open_files / 8).clamp(LEAST, MOST).min(open_files / 2)
 }

@@ -108,6 +108,8 @@ pub mod claim;
 mod closing;
 pub mod connect;
 #[cfg(feature = "tokio")]
+mod fd_headroom;
+#[cfg(feature = "tokio")]
 pub mod framing;
 #[cfg(all(fuzzing, feature = "tokio"))]
 #[doc(hidden)]
@@ -127,8 +129,6 @@ pub mod program;
 #[cfg(feature = "tokio")]
 pub mod server;
 mod socket;
-#[cfg(feature = "tokio")]
-mod spare;
 #[cfg(feature = "tokio")]
 pub mod stream;
 mod sys;

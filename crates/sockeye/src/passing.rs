@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::ancillary::{Received, RecvError};
 use crate::closing::{self, close_in_background};
 use crate::sys::message::peek;
-use crate::{spare, sys};
+use crate::{fd_headroom, sys};
 
 /// What becomes of descriptors that come to a connected socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,11 @@ impl Passing {
             return Ok(Clear::all(size));
         }
         let has_room = closing::has_room();
-        let most = if has_room { spare::most(fd) } else { Some(0) };
+        let most = if has_room {
+            fd_headroom::for_next_message(fd)
+        } else {
+            Some(0)
+        };
         let others = if has_records { peek::TIME } else { 0 };
         match Clear::within(fd, size, most, others) {
             Err(RecvError::DescriptorsLost) if !has_room => Err(RecvError::StillClosing),
@@ -48,7 +52,7 @@ impl Passing {
 
     /// What the caller is given of what came.
     pub(crate) fn keep(self, mut received: Received) -> Received {
-        spare::spend(received.descriptors.len());
+        fd_headroom::spend(received.descriptors.len());
         if self == Self::Discards {
             close_in_background(std::mem::take(&mut received.descriptors));
         }

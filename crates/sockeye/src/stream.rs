@@ -16,13 +16,13 @@ pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{
-    Received, RecvError, SendError, close_in_background, received, recv_once, send_once,
+    Received, RecvError, SendError, close_in_background, received, recvmsg_once, sendmsg_once,
 };
 use crate::busy_poll::{self, BusyPoll};
 use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
-use crate::{spare, sys};
+use crate::{fd_headroom, sys};
 
 const NOT_NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -119,7 +119,7 @@ impl Stream {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         let send = |fd: BorrowedFd<'_>| {
-            SendError::split_would_block(send_once(
+            SendError::split_would_block(sendmsg_once(
                 fd,
                 bytes,
                 descriptors,
@@ -144,7 +144,7 @@ impl Stream {
         let receive = |fd: BorrowedFd<'_>| {
             let clear = passing.check(fd, buffer.len(), false);
             let received = clear
-                .and_then(|clear| recv_once(fd, &mut buffer[..clear.size], RecvFlags::DONTWAIT));
+                .and_then(|clear| recvmsg_once(fd, &mut buffer[..clear.size], RecvFlags::DONTWAIT));
             RecvError::split_would_block(received)
         };
         let received = self.io.io(Interest::READABLE, receive).await??;
@@ -250,12 +250,13 @@ pub(crate) fn recv(
         return Ok(ReadOutcome::some(0));
     }
     let received = match passing {
-        Passing::Plain => sys::message::receive_bytes_to_end(fd, buffer)?,
+        Passing::Plain => sys::message::recvmsg_bytes_append(fd, buffer)?,
         Passing::Discards | Passing::Takes => {
             let clear = passing.check(fd, buffer.chunk_mut().len(), false)?;
             let mut room = buffer.limit(clear.size);
-            let (received, descriptors) = sys::message::receive_bytes_with(fd, &mut room)?;
-            spare::spend(descriptors.len());
+            let (received, descriptors) =
+                sys::message::recvmsg_bytes_and_fds_append(fd, &mut room)?;
+            fd_headroom::spend(descriptors.len());
             close_in_background(descriptors);
             received
         }
@@ -279,7 +280,7 @@ pub(crate) fn recv_msg(
         Err(error) => return Ok(ReadOutcome::some(Err(error))),
     };
     let room = clear.size;
-    let message = sys::message::receive_to_end(fd, buffer, room, RecvFlags::DONTWAIT)?;
+    let message = sys::message::recvmsg_append(fd, buffer, room, RecvFlags::DONTWAIT)?;
     // What comes with descriptors or from another sender ends a read, whatever comes next.
     let is_alone = !message.has_control && !message.is_control_truncated;
     Ok(ReadOutcome {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{ConnectedSocket, SocketListener};
 use crate::passing::Passing;
-use crate::{spare, sys};
+use crate::{fd_headroom, sys};
 
 impl<S: ConnectedSocket> SocketListener<S> {
     /// Whether clients may pass descriptors, as [`ClaimOptions::take_descriptors`] does it for a
@@ -40,7 +40,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
     pub(super) fn connected(&self, fd: OwnedFd) -> io::Result<S> {
         let mut passing = self.passing;
         if passing != Passing::Plain {
-            spare::spend(1);
+            fd_headroom::spend(1);
         }
         if self.has_early_clients.load(Ordering::Relaxed) {
             match sys::socket::pass_rights(fd.as_fd())? {

@@ -10,7 +10,7 @@ use rustix::net::{SendFlags, Shutdown, SocketAddrUnix, SocketFlags, accept_with}
 
 use crate::address::{Address, Kind};
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{self, Received, RecvError, SendError, send_once};
+use crate::ancillary::{self, Received, RecvError, SendError, sendmsg_once};
 use crate::claim::{Claim, ClaimError, ClaimOptions, Ownership};
 use crate::peer::Peer;
 use crate::{socket, sys};
@@ -258,7 +258,7 @@ impl BlockingDatagram {
     ) -> Result<(), SendError> {
         let (socket, flags) = (self.as_fd(), SendFlags::empty());
         loop {
-            match send_once(socket, datagram, descriptors, Some(to), flags) {
+            match sendmsg_once(socket, datagram, descriptors, Some(to), flags) {
                 Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done.map(|_| ()),
             }

@@ -13,11 +13,13 @@ use tokio::time::Instant;
 
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{Received, RecvError, SendError, close_in_background, recv_once, send_once};
+use crate::ancillary::{
+    Received, RecvError, SendError, close_in_background, recvmsg_once, sendmsg_once,
+};
 use crate::claim::{Claim, Ownership};
 use crate::passing::{Clear, Intake};
 use crate::sys::message::peek;
-use crate::{closing, socket, spare, sys};
+use crate::{closing, fd_headroom, socket, sys};
 
 /// The first pause of a sender whose receiver has no room; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -192,7 +194,7 @@ impl Datagram {
         let mut waits_since = None;
         loop {
             let flags = SendFlags::DONTWAIT;
-            match send_once(self.as_fd(), datagram, descriptors, to, flags) {
+            match sendmsg_once(self.as_fd(), datagram, descriptors, to, flags) {
                 Err(SendError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return done.map(|_| ()),
             }
@@ -250,7 +252,7 @@ impl Datagram {
             Err(_) => return Ok(None),
         };
         Ok(received.map(|mut received| {
-            spare::spend(received.descriptors.len());
+            fd_headroom::spend(received.descriptors.len());
             if !self.intake.takes {
                 close_in_background(std::mem::take(&mut received.descriptors));
             }
@@ -262,19 +264,22 @@ impl Datagram {
     fn recv_now(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let fd = self.as_fd();
         let most = match self.leaves_in_queue {
-            true => spare::most(fd).map(|most| if closing::has_room() { most } else { 0 }),
+            true => fd_headroom::for_next_message(fd)
+                .map(|most| if closing::has_room() { most } else { 0 }),
             false => None,
         };
         let clear = Clear::within(fd, 1, most, peek::CREDENTIALS);
         let _clear = clear.map_err(|error| match error {
             // Those behind it would wait for good.
-            RecvError::DescriptorsLost if !spare::is_possible() && closing::discard_next(fd) => {
+            RecvError::DescriptorsLost
+                if !fd_headroom::fits_any_message() && closing::discard_next(fd) =>
+            {
                 error
             }
             RecvError::DescriptorsLost => RecvError::StillClosing,
             error => error,
         })?;
-        recv_once(fd, buffer, RecvFlags::DONTWAIT)
+        recvmsg_once(fd, buffer, RecvFlags::DONTWAIT)
     }
 
     /// Waits until a datagram waits, and leaves it there for whoever receives with the same socket.

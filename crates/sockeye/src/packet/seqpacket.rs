@@ -11,7 +11,9 @@ use tokio::io::Interest;
 use super::blocking::BlockingSeqPacket;
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{Received, RecvError, SendError, close_in_background, recv_once, send_once};
+use crate::ancillary::{
+    Received, RecvError, SendError, close_in_background, recvmsg_once, sendmsg_once,
+};
 use crate::busy_poll::{self, BusyPoll};
 use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
@@ -127,7 +129,7 @@ impl SeqPacket {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         let send = |fd: BorrowedFd<'_>| {
-            SendError::split_would_block(send_once(
+            SendError::split_would_block(sendmsg_once(
                 fd,
                 record,
                 descriptors,
@@ -237,7 +239,7 @@ fn receive(
     passing: Passing,
 ) -> Result<Option<Received>, RecvError> {
     let _clear = passing.check(fd, buffer.len(), true)?;
-    let received = recv_once(fd, buffer, RecvFlags::DONTWAIT)?;
+    let received = recvmsg_once(fd, buffer, RecvFlags::DONTWAIT)?;
     Ok(received.map(|received| passing.keep(received)))
 }
 

@@ -12,6 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::net::{RecvFlags, SocketAddrUnix};
 
+/// As many fds as the kernel takes in one message (`SCM_MAX_FD`, unix(7)).
+#[doc(alias = "SCM_MAX_FD")]
+pub const MAX_DESCRIPTORS: usize = 253;
+
 // Linux 6.5; the libc crate does not have them everywhere.
 const SCM_PIDFD: libc::c_int = 4;
 const SO_PASSPIDFD: libc::c_int = 76;
@@ -22,7 +26,7 @@ const CONTROL: usize = 2048;
 
 /// What recvmsg(2) has filled in.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub(crate) struct RawMessage {
     /// The length that the kernel says: with `MSG_TRUNC` of a record, that is more than there was
     /// room for.
     pub(crate) length: usize,
@@ -46,41 +50,41 @@ pub(crate) struct Message {
 ///
 /// # Errors
 /// As recvmsg(2).
-pub(crate) fn receive(
+pub(crate) fn recvmsg(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: RecvFlags,
-) -> io::Result<Message> {
-    receive_uninit(fd, as_uninit(buffer), flags, CONTROL)
+) -> io::Result<RawMessage> {
+    recvmsg_uninit(fd, as_uninit(buffer), flags, CONTROL)
 }
 
 /// For recvmsg(2), which writes no uninitialized bytes.
 fn as_uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
-    // SAFETY: a u8 has the layout of a MaybeUninit<u8>, and only `receive_uninit` is given it.
+    // SAFETY: a u8 has the layout of a MaybeUninit<u8>, and only `recvmsg_uninit` is given it.
     unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) }
 }
 
-/// As [`receive`], to the free room of `buffer`, whose length grows by what has come.
+/// As [`recvmsg`], to the free room of `buffer`, whose length grows by what has come.
 ///
 /// # Errors
 /// As recvmsg(2).
 #[cfg(feature = "tokio")]
-pub(crate) fn receive_to_end(
+pub(crate) fn recvmsg_append(
     fd: BorrowedFd<'_>,
     buffer: &mut bytes::BytesMut,
     limit: usize,
     flags: RecvFlags,
-) -> io::Result<Message> {
+) -> io::Result<RawMessage> {
     let room = buffer.spare_capacity_mut();
     let size = room.len().min(limit);
-    let message = receive_uninit(fd, &mut room[..size], flags, CONTROL)?;
+    let message = recvmsg_uninit(fd, &mut room[..size], flags, CONTROL)?;
     let length = buffer.len() + message.length.min(size);
     // SAFETY: the kernel has written the bytes up to there.
     unsafe { buffer.set_len(length) };
     Ok(message)
 }
 
-/// What [`receive_bytes`] has brought.
+/// What [`recvmsg_bytes`] has brought.
 #[cfg(feature = "tokio")]
 pub(crate) struct Bytes {
     pub(crate) count: usize,
@@ -94,7 +98,7 @@ pub(crate) struct Bytes {
 /// # Errors
 /// As recvmsg(2).
 #[cfg(feature = "tokio")]
-pub(crate) fn receive_bytes(
+pub(crate) fn recvmsg_bytes(
     fd: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
 ) -> io::Result<Bytes> {
@@ -117,30 +121,30 @@ pub(crate) fn receive_bytes(
     })
 }
 
-/// As [`receive_bytes`], to the free room of `buffer`, which grows by what has come.
+/// As [`recvmsg_bytes`], to the free room of `buffer`, which grows by what has come.
 ///
 /// # Errors
 /// As recvmsg(2).
 #[cfg(feature = "tokio")]
-pub(crate) fn receive_bytes_to_end(
+pub(crate) fn recvmsg_bytes_append(
     fd: BorrowedFd<'_>,
     buffer: &mut impl bytes::BufMut,
 ) -> io::Result<Bytes> {
     let room = buffer.chunk_mut();
     // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
-    let received = receive_bytes(fd, unsafe { room.as_uninit_slice_mut() })?;
+    let received = recvmsg_bytes(fd, unsafe { room.as_uninit_slice_mut() })?;
     // SAFETY: the kernel has written these bytes.
     unsafe { buffer.advance_mut(received.count) };
     Ok(received)
 }
 
-/// As [`receive_bytes_to_end`], but takes descriptors that come along, so that they need not be
+/// As [`recvmsg_bytes_append`], but takes descriptors that come along, so that they need not be
 /// closed by the kernel, which would have this call wait for that.
 ///
 /// # Errors
 /// As recvmsg(2).
 #[cfg(feature = "tokio")]
-pub(crate) fn receive_bytes_with(
+pub(crate) fn recvmsg_bytes_and_fds_append(
     fd: BorrowedFd<'_>,
     buffer: &mut impl bytes::BufMut,
 ) -> io::Result<(Bytes, Vec<OwnedFd>)> {
@@ -148,7 +152,7 @@ pub(crate) fn receive_bytes_with(
     // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
     let room = unsafe { room.as_uninit_slice_mut() };
     let size = room.len();
-    let message = receive_uninit(fd, room, RecvFlags::DONTWAIT, CONTROL)?;
+    let message = recvmsg_uninit(fd, room, RecvFlags::DONTWAIT, CONTROL)?;
     let is_alone = !message.has_control && !message.is_control_truncated;
     let bytes = Bytes {
         count: message.length.min(size),
@@ -160,12 +164,12 @@ pub(crate) fn receive_bytes_with(
 }
 
 /// With so many bytes of room for control messages, [`CONTROL`] at most.
-fn receive_uninit(
+fn recvmsg_uninit(
     fd: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
     flags: RecvFlags,
     room: usize,
-) -> io::Result<Message> {
+) -> io::Result<RawMessage> {
     let mut control =
         [MaybeUninit::<libc::cmsghdr>::uninit(); CONTROL / size_of::<libc::cmsghdr>()];
     let mut name = MaybeUninit::<libc::sockaddr_un>::uninit();
@@ -190,7 +194,7 @@ fn receive_uninit(
     let Ok(length) = usize::try_from(length) else {
         return Err(io::Error::last_os_error());
     };
-    let mut message = Message {
+    let mut message = RawMessage {
         length,
         is_control_truncated: header.msg_flags & libc::MSG_CTRUNC != 0,
         #[cfg(feature = "tokio")]
@@ -217,7 +221,7 @@ fn receive_uninit(
 /// # Safety
 /// `header` must be what a successful recvmsg(2) has left, with its buffers alive, and must not be
 /// given here twice.
-unsafe fn take_control(header: &libc::msghdr, message: &mut Message) {
+unsafe fn take_control(header: &libc::msghdr, message: &mut RawMessage) {
     // SAFETY: as the caller guarantees, msg_control has msg_controllen valid bytes, which the
     // kernel has laid out as the CMSG macros expect.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };

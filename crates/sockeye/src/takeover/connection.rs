@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::frame::{Frame, SIZE};
 use super::machine::Event;
-use crate::ancillary::{Received, RecvError, recv_once, send_once};
+use crate::ancillary::{Received, RecvError, recvmsg_once, sendmsg_once};
 use crate::packet::SeqPacket;
 
 pub(super) struct Connection {
@@ -48,7 +48,7 @@ impl Connection {
     ) -> io::Result<()> {
         let flags = SendFlags::DONTWAIT;
         let frame = frame.encode();
-        send_once(self.socket.as_fd(), &frame, descriptors, None, flags)?;
+        sendmsg_once(self.socket.as_fd(), &frame, descriptors, None, flags)?;
         Ok(())
     }
 
@@ -80,7 +80,7 @@ impl Connection {
     pub(super) fn last_look(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
         let _ = self.socket.shutdown(Shutdown::Read);
         let mut buffer = [0; SIZE];
-        let mut receive = || recv_once(self.socket.as_fd(), &mut buffer, RecvFlags::DONTWAIT);
+        let mut receive = || recvmsg_once(self.socket.as_fd(), &mut buffer, RecvFlags::DONTWAIT);
         let received = match receive() {
             Err(RecvError::Io(error)) if is_reset(&error) => receive(),
             received => received,

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use rustix::net::RecvFlags;
 
-use super::Message;
+use super::RawMessage;
 
 /// So many bytes of a stream, at most.
 const LOOKED_AT: usize = 1 << 16;
@@ -27,14 +27,14 @@ pub(crate) fn descriptors(
     size: usize,
     most: usize,
     others: usize,
-) -> io::Result<Message> {
+) -> io::Result<RawMessage> {
     let most = (most * size_of::<RawFd>()) as libc::c_uint;
     // SAFETY: it only computes.
     let space = unsafe { libc::CMSG_SPACE(most) } as usize;
     let room = others + if most > 0 { space } else { 0 };
     let mut buffer = vec![0; size.min(LOOKED_AT)];
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    super::receive_uninit(fd, super::as_uninit(&mut buffer), flags, room)
+    super::recvmsg_uninit(fd, super::as_uninit(&mut buffer), flags, room)
 }
 
 /// Whether more is next to come beside bytes than fits into `room`, descriptors most likely; nothing

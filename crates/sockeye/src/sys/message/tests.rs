@@ -45,11 +45,11 @@ fn control_messages_of_all_lengths_are_taken() {
     end = put(&mut control, end, SCM_PIDFD, &[open()]);
     end = put(&mut control, end, libc::SCM_RIGHTS, &[open(), open()]);
     end = put(&mut control, end, libc::SCM_RIGHTS, &[open()]);
-    // SAFETY: as in `receive_uninit`.
+    // SAFETY: as in `recvmsg_uninit`.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = end as _;
-    let mut message = Message {
+    let mut message = RawMessage {
         length: 0,
         is_control_truncated: false,
         #[cfg(feature = "tokio")]
