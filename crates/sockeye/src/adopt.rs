@@ -9,7 +9,7 @@ use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 
 use crate::address::Kind;
-use crate::claim::hint_for;
+use crate::hint::hint_for;
 use crate::sys;
 
 /// Why a descriptor is not the socket that it was taken for.

@@ -114,6 +114,7 @@ pub mod framing;
 #[cfg(all(fuzzing, feature = "tokio"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hint;
 pub mod ids;
 pub mod inspect;
 #[cfg(feature = "tokio")]

@@ -170,6 +170,14 @@ impl Address {
         }
     }
 
+    /// The directory of the socket file, as written; `.` for a bare name.
+    pub(crate) fn directory(&self) -> PathBuf {
+        match self.path().and_then(Path::parent) {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+
     /// The text that was parsed, byte for byte; of an address that was made from its parts, the text
     /// that parses to it. [`Display`](fmt::Display) makes it safe to print.
     #[must_use]

@@ -1,8 +1,8 @@
 //! [`ClaimError`]: why an address could not be claimed.
 
 mod stray;
+mod text;
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -12,14 +12,8 @@ use rustix::process::Pid;
 
 pub use stray::StrayFile;
 
-use super::doubt::Doubt;
-use super::fault::WORKING_DIRECTORY_REMOVED;
-use super::place::parent_of;
 use super::process_link::ProcessLink;
-use super::words::{self, file_type_name, hint_for};
-use super::{CONTROL_SUFFIX, LOCK_SUFFIX};
-use crate::address::{Address, quoted};
-use crate::ids::Shown;
+use crate::address::Address;
 
 /// Why an address could not be claimed: what was tried, what was found, what to do.
 #[derive(Debug)]
@@ -173,214 +167,6 @@ impl ClaimError {
 
     pub(crate) fn errno(&self) -> Option<Errno> {
         Errno::from_io_error(self.source.as_ref()?)
-    }
-
-    fn lock_file(&self) -> impl fmt::Display {
-        self.beside(LOCK_SUFFIX)
-    }
-
-    fn beside(&self, suffix: &str) -> impl fmt::Display {
-        let mut file = self
-            .address
-            .path()
-            .unwrap_or("".as_ref())
-            .as_os_str()
-            .to_owned();
-        file.push(suffix);
-        fmt::from_fn(move |f| write!(f, "{}", quoted(&file)))
-    }
-
-    fn reason(&self) -> &dyn fmt::Display {
-        match &self.source {
-            Some(source) => source,
-            None => &"unknown reason",
-        }
-    }
-}
-
-impl fmt::Display for ClaimError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: ", self.address.quoted())?;
-        match &self.kind {
-            ClaimErrorKind::InUse { pid: Some(pid) } => write!(
-                f,
-                "a live server owns it (pid {}); stop that one or choose another address",
-                pid.as_raw_pid()
-            ),
-            ClaimErrorKind::InUse { pid: None } => f.write_str(
-                "a live server owns it; stop that one or choose another address",
-            ),
-            ClaimErrorKind::Locked { pid } => {
-                f.write_str("another process")?;
-                if let Some(pid) = pid {
-                    write!(f, " (pid {})", pid.as_raw_pid())?;
-                }
-                write!(
-                    f,
-                    " holds its lock file {}: a server that is starting or stopping, or whose socket file was removed; stop that one or choose another address",
-                    self.lock_file()
-                )
-            }
-            ClaimErrorKind::NotASocket(FileType::Symlink) => f.write_str(
-                "the path is a symbolic link, which is never followed or replaced; give the path it leads to, or choose another",
-            ),
-            ClaimErrorKind::NotASocket(file) => write!(
-                f,
-                "the path is {}, and only sockets are ever replaced; move it away or choose another path",
-                file_type_name(*file)
-            ),
-            ClaimErrorKind::Stale => f.write_str(
-                "a socket file is there but nobody listens on it (left behind by a server that was killed); remove it, or allow stale sockets to be replaced",
-            ),
-            ClaimErrorKind::Unclear => write!(
-                f,
-                "a socket file is there, and whether a server still uses it cannot be told ({}); remove it if you know that none does",
-                self.reason()
-            ),
-            ClaimErrorKind::LayerChanged => write!(
-                f,
-                "whether a server uses the socket file there cannot be told: {}; mount the overlay anew, or choose another path",
-                Doubt::LayerChanged
-            ),
-            ClaimErrorKind::MountPoint => f.write_str(
-                "nobody listens on the socket file there, but it is a bind mount of a single file, which no server can replace; unmount it, and mount its directory instead",
-            ),
-            ClaimErrorKind::ParentMissing(directory) => write!(
-                f,
-                "the directory {} does not exist; create it first",
-                quoted(directory)
-            ),
-            ClaimErrorKind::ParentRemoved(directory) if directory.is_relative() => {
-                f.write_str(WORKING_DIRECTORY_REMOVED)
-            }
-            ClaimErrorKind::ParentRemoved(directory) => write!(
-                f,
-                "the directory {} was removed; create it again, or choose another",
-                quoted(directory)
-            ),
-            ClaimErrorKind::ProcessDenies(link) => write!(f, "{link}"),
-            ClaimErrorKind::ParentNotADirectory(path) => write!(
-                f,
-                "{} is not a directory; choose another path",
-                quoted(path)
-            ),
-            ClaimErrorKind::ParentDenies {
-                directory,
-                mode_and_owner,
-            } => {
-                write!(f, "the directory {}", quoted(directory))?;
-                if self.errno() == Some(Errno::ROFS) {
-                    return f.write_str(
-                        " is on a file system that is mounted read-only; choose a directory on another one, such as /run",
-                    );
-                }
-                if let Some((mode, owner)) = mode_and_owner {
-                    write!(f, " (mode {mode:04o}, owner uid {})", Shown(*owner))?;
-                }
-                write!(
-                    f,
-                    " does not let uid {} make or replace files there ({}); run as its owner or choose a directory of your own",
-                    rustix::process::geteuid().as_raw(),
-                    self.reason()
-                )
-            }
-            ClaimErrorKind::DirectoryReplaced { now } => {
-                let directory = parent_of(&self.address);
-                write!(f, "the directory {} that its files were made in ", quoted(&directory))?;
-                match now {
-                    Some(now) if *now != directory => write!(
-                        f,
-                        "is {} now; move it back, or stop this server and start it anew",
-                        quoted(now)
-                    ),
-                    Some(_) => f.write_str(
-                        "is hidden by another one; unmount that, or stop this server and start it anew",
-                    ),
-                    None => f.write_str("was removed; stop this server and start it anew"),
-                }
-            }
-            ClaimErrorKind::OwnerDenied { uid, gid } => {
-                f.write_str("its owner may not be changed to")?;
-                if let Some(uid) = uid {
-                    write!(f, " uid {uid}")?;
-                }
-                if let Some(gid) = gid {
-                    write!(f, " gid {gid}")?;
-                }
-                write!(
-                    f,
-                    " ({}); run as root, or choose yourself and a group of yours",
-                    self.reason()
-                )
-            }
-            // The list is asked for through /proc.
-            ClaimErrorKind::AccessList if self.errno() == Some(Errno::NOENT) => f.write_str(
-                "/proc is not mounted, without which it cannot be told whether an access list (ACL) lets others in than the mode does; mount it, or give the group no rights",
-            ),
-            ClaimErrorKind::AccessList => write!(
-                f,
-                "the default access list (ACL) of {} lets others in than the mode does, and cannot be removed from the socket file ({}); remove it there with setfacl -k, or choose another directory",
-                quoted(&parent_of(&self.address)),
-                self.reason()
-            ),
-            ClaimErrorKind::ModeDenied { mode } => write!(
-                f,
-                "the mode cannot be set to {mode:04o} ({}); look at what restricts this process (a filter of system calls, a security module), or choose a directory on another file system",
-                self.reason()
-            ),
-            ClaimErrorKind::ModeRefused { found } => write!(
-                f,
-                "the file system of {} gives the socket file mode {found:04o}, whatever is asked for; ask for that mode, or choose a directory on another file system",
-                quoted(&parent_of(&self.address)),
-            ),
-            ClaimErrorKind::NoSockets {
-                directory,
-                file_system,
-                denied,
-            } => {
-                let file_system = file_system.as_deref().unwrap_or("of unknown type");
-                words::no_sockets(f, directory, file_system, *denied, self.reason())
-            }
-            ClaimErrorKind::FileLost(stray) => {
-                write!(
-                    f,
-                    "its file is not in {}: somebody removed it, or replaced a directory on the way in that instant, and {stray}; try again, in a directory that nobody else may change",
-                    quoted(&parent_of(&self.address))
-                )
-            }
-            ClaimErrorKind::NameTooLong { length, most } => write!(
-                f,
-                "the file name has {length} bytes, and with what is added to it for files beside it, such as .lock, a directory has no room for more than {most}; shorten it to {most}",
-            ),
-            ClaimErrorKind::ForeignLockFile(file) => write!(
-                f,
-                "its lock file's place {} is taken by {} that is not a lock file of ours; move that away or choose another path",
-                self.lock_file(),
-                file_type_name(*file)
-            ),
-            ClaimErrorKind::LockDenied { owner } => write!(
-                f,
-                "its lock file {} belongs to uid {} and may not be opened ({}); run as that user, or have both files removed if no server uses them",
-                self.lock_file(),
-                Shown(*owner),
-                self.reason()
-            ),
-            ClaimErrorKind::ForeignControlFile { file, owner } => write!(
-                f,
-                "its control socket's place {} is taken by {} of uid {} that is not to be replaced ({}); have it removed, or choose a directory of your own",
-                self.beside(CONTROL_SUFFIX),
-                file_type_name(*file),
-                Shown(*owner),
-                self.reason()
-            ),
-            ClaimErrorKind::NoTakeover => f.write_str(
-                "only the path of a stream or seqpacket socket can be handed over to a successor; give such a path, or start without a takeover",
-            ),
-            ClaimErrorKind::AlreadyBound => f.write_str(
-                "it names a socket that is bound already; adopt it as a listener, or give a path",
-            ),
-            ClaimErrorKind::Io => write!(f, "{}; {}", self.reason(), hint_for(self.errno())),
-        }
     }
 }
 

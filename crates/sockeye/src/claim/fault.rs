@@ -5,10 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, stat};
 use rustix::io::Errno;
 
-use super::error::{ClaimError, ClaimErrorKind};
 use super::process_link::ProcessLink;
-use crate::address::Address;
-use crate::ids;
 
 /// The part of a path at which the way to it ends.
 pub(crate) enum Fault {
@@ -87,22 +84,4 @@ fn fault_behind(parent: &Path, links: u32) -> Option<Fault> {
         Err(Errno::ACCESS) => denied(parent),
         _ => None,
     }
-}
-
-/// The error for a directory that cannot be opened.
-pub(super) fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
-    let kind = match fault_in(parent) {
-        Some(Fault::Missing(directory)) => ClaimErrorKind::ParentMissing(directory),
-        Some(Fault::Removed(directory)) => ClaimErrorKind::ParentRemoved(directory),
-        Some(Fault::NotADirectory(path)) => ClaimErrorKind::ParentNotADirectory(path),
-        Some(Fault::Denied(directory)) => ClaimErrorKind::ParentDenies {
-            mode_and_owner: stat(&directory)
-                .ok()
-                .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid))),
-            directory,
-        },
-        Some(Fault::Closed(link)) => ClaimErrorKind::ProcessDenies(link),
-        None => ClaimErrorKind::Io,
-    };
-    ClaimError::new(address, kind).with_source(errno)
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::access::ACCESS_LIST;
 use super::error::{ClaimError, ClaimErrorKind};
-use super::place::{FileIdentity, Place, is_own, parent_of};
+use super::place::{FileIdentity, Place, is_own};
 use crate::address::Address;
 use crate::ids;
 use crate::inspect::procfs;
@@ -193,7 +193,7 @@ fn denied(address: &Address, place: &Place, errno: Errno) -> ClaimError {
         }
         // Removed since it was opened.
         _ if place.is_removed() => {
-            let kind = ClaimErrorKind::ParentRemoved(parent_of(address));
+            let kind = ClaimErrorKind::ParentRemoved(address.directory());
             ClaimError::new(address, kind).with_source(errno)
         }
         _ => place.denies(address, errno),

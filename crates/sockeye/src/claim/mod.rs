@@ -25,7 +25,6 @@ mod publish;
 #[cfg(feature = "tokio")]
 mod renew;
 mod times;
-mod words;
 
 use std::fmt;
 use std::io;
@@ -53,7 +52,6 @@ pub use probe::Probe;
 pub use process_link::ProcessLink;
 #[cfg(feature = "tokio")]
 pub(crate) use renew::Renewed;
-pub(crate) use words::{file_type_name, hint_for};
 
 use crate::address::{Address, Kind, Name};
 use crate::{socket, sys};

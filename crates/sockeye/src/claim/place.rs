@@ -13,7 +13,7 @@ use rustix::net::SocketFlags;
 
 use super::LOCK_SUFFIX;
 use super::error::{ClaimError, ClaimErrorKind};
-use super::fault::{fault_in, parent_error};
+use super::fault::{Fault, fault_in};
 use crate::address::{Address, MAX_NAME};
 use crate::inspect::mounts;
 use crate::{ids, socket};
@@ -216,7 +216,7 @@ impl Place {
     pub(super) fn cannot_bind(&self, address: &Address, errno: Errno) -> ClaimError {
         if self.is_without_sockets(errno) {
             let kind = ClaimErrorKind::NoSockets {
-                directory: parent_of(address),
+                directory: address.directory(),
                 file_system: mounts::file_system_of(&self.directory).map(Into::into),
                 denied: errno == Errno::ACCESS && !self.is_of_the_kernel(),
             };
@@ -234,18 +234,18 @@ impl Place {
     /// The error for a directory that does not let us make or remove a file.
     pub(super) fn denies(&self, address: &Address, errno: Errno) -> ClaimError {
         let kind = match errno {
-            Errno::NOENT if self.is_removed() => ClaimErrorKind::ParentRemoved(parent_of(address)),
+            Errno::NOENT if self.is_removed() => ClaimErrorKind::ParentRemoved(address.directory()),
             // Though the mode permits it, to root at least.
             Errno::ACCESS | Errno::PERM | Errno::NOENT if self.is_of_the_kernel() => {
                 ClaimErrorKind::NoSockets {
-                    directory: parent_of(address),
+                    directory: address.directory(),
                     file_system: mounts::file_system_of(&self.directory).map(Into::into),
                     denied: false,
                 }
             }
             Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT => {
                 ClaimErrorKind::ParentDenies {
-                    directory: parent_of(address),
+                    directory: address.directory(),
                     mode_and_owner: self.directory_mode().ok(),
                 }
             }
@@ -253,6 +253,24 @@ impl Place {
         };
         ClaimError::new(address, kind).with_source(errno)
     }
+}
+
+/// The error for a directory that cannot be opened.
+fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
+    let kind = match fault_in(parent) {
+        Some(Fault::Missing(directory)) => ClaimErrorKind::ParentMissing(directory),
+        Some(Fault::Removed(directory)) => ClaimErrorKind::ParentRemoved(directory),
+        Some(Fault::NotADirectory(path)) => ClaimErrorKind::ParentNotADirectory(path),
+        Some(Fault::Denied(directory)) => ClaimErrorKind::ParentDenies {
+            mode_and_owner: rustix::fs::stat(&directory)
+                .ok()
+                .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid))),
+            directory,
+        },
+        Some(Fault::Closed(link)) => ClaimErrorKind::ProcessDenies(link),
+        None => ClaimErrorKind::Io,
+    };
+    ClaimError::new(address, kind).with_source(errno)
 }
 
 /// # Errors
@@ -265,13 +283,6 @@ pub(super) fn name_fits(address: &Address, base: &OsStr, added: usize) -> Result
             address,
             ClaimErrorKind::NameTooLong { length, most },
         )),
-    }
-}
-
-pub(super) fn parent_of(address: &Address) -> PathBuf {
-    match address.path().and_then(Path::parent) {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
     }
 }
 

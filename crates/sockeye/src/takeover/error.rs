@@ -7,8 +7,9 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::address::{Address, escaped};
-use crate::claim::{CONTROL_SUFFIX, ClaimError, ClaimErrorKind, Mismatch, hint_for};
+use crate::claim::{CONTROL_SUFFIX, ClaimError, ClaimErrorKind, Mismatch};
 use crate::connect::ConnectError;
+use crate::hint::hint_for;
 
 /// Why an address could be neither claimed nor taken over: what was tried, what was found, what to
 /// do. The server that was there goes on.

@@ -1,12 +1,7 @@
-//! Words that errors share.
-
-use std::fmt;
-use std::path::Path;
+//! What errors say about an errno and about a file type.
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
-
-use crate::address::quoted;
 
 /// What to do about a system call that failed.
 pub(crate) fn hint_for(errno: Option<Errno>) -> &'static str {
@@ -23,7 +18,7 @@ pub(crate) fn hint_for(errno: Option<Errno>) -> &'static str {
     }
 }
 
-/// A file type in words, with its article.
+/// A file type as text, with its article.
 pub(crate) fn file_type_name(file: FileType) -> &'static str {
     match file {
         FileType::RegularFile => "a regular file",
@@ -34,26 +29,5 @@ pub(crate) fn file_type_name(file: FileType) -> &'static str {
         FileType::CharacterDevice => "a character device",
         FileType::BlockDevice => "a block device",
         FileType::Unknown => "a file of unknown type",
-    }
-}
-
-/// Why bind(2) is refused where other files can be made.
-pub(super) fn no_sockets(
-    f: &mut fmt::Formatter<'_>,
-    directory: &Path,
-    file_system: &str,
-    denied: bool,
-    reason: &dyn fmt::Display,
-) -> fmt::Result {
-    let directory = quoted(directory);
-    match denied {
-        true => write!(
-            f,
-            "the mode of the directory {directory} permits it, but its file system ({file_system}) or a security module (SELinux, AppArmor, Landlock) denies a socket there ({reason}); choose another directory, or look in the audit log"
-        ),
-        false => write!(
-            f,
-            "the file system of {directory} ({file_system}) cannot hold sockets ({reason}); choose a path on another file system, such as /run or /tmp"
-        ),
     }
 }
