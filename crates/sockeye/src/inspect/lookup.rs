@@ -8,8 +8,8 @@ use rustix::process::Pid;
 
 use super::diag::{self, Entry};
 use super::mounts::Mounts;
+use super::options::{Hidden, Options};
 use super::procfs::{self, Walk};
-use super::snapshot::{Hidden, Options};
 use super::tables::Tables;
 
 /// The sockets of all network namespaces, who has them open, and the mounts.

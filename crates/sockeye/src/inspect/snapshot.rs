@@ -7,46 +7,13 @@ use std::time::Duration;
 
 use super::diag::{self, Entry, FileId};
 use super::file::unplaced;
-use super::look::Looks;
+use super::hung_files::HungFiles;
+use super::namespace;
+use super::options::{Hidden, Namespaces, Options};
 use super::procfs::{self, Open, Walk};
 use super::socket::{BoundName, Holder, Socket, State};
 use super::tables::Tables;
 use crate::address::Kind;
-
-/// Which network namespaces to look into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Namespaces {
-    /// That of this thread.
-    Current,
-    /// All that a process or a file in `/run/netns` leads to, as far as they may be entered
-    /// (`CAP_SYS_ADMIN`).
-    #[default]
-    All,
-}
-
-/// How to take a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    /// Which network namespaces to look into.
-    pub namespaces: Namespaces,
-}
-
-/// What permissions or time have kept out of a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Hidden {
-    /// Processes whose descriptors may not be read.
-    pub processes: usize,
-    /// Network namespaces that may not be entered.
-    pub namespaces: usize,
-    /// Tables that changed under every attempt to read them, so that sockets may be missing.
-    pub tables: usize,
-    /// Sockets of namespaces that may not be entered, which some process has open: see
-    /// [`Snapshot::unlisted`].
-    pub sockets: usize,
-    /// Files that did not answer in time: see [`Snapshot::unanswered`].
-    pub files: usize,
-}
 
 /// All UNIX sockets, as they were within some milliseconds.
 #[derive(Debug)]
@@ -57,12 +24,12 @@ pub struct Snapshot {
     by_inode: HashMap<u32, usize>,
     hidden: Hidden,
     unlisted: Vec<Holder>,
-    pub(super) looks: Mutex<Looks>,
+    pub(super) hung_files: Mutex<HungFiles>,
 }
 
 /// Two sockets that are joined, or that will be when the server accepts.
 #[derive(Debug, Clone, Copy)]
-pub struct Connection<'a> {
+pub struct Endpoints<'a> {
     /// The end that called connect(2); of a socketpair(2) either.
     pub client: &'a Socket,
     /// The accepted end; of a pending connection the listener, of a datagram socket its default
@@ -77,7 +44,7 @@ impl Snapshot {
     /// # Errors
     /// As socket(2) for `AF_NETLINK` and what sock_diag(7) answers, for the current namespace.
     pub fn take(options: Options) -> io::Result<Self> {
-        let mut snapshot = Self::read(options, Looks::default())?;
+        let mut snapshot = Self::read(options, HungFiles::default())?;
         snapshot.look_at_files(|_| true);
         Ok(snapshot)
     }
@@ -91,10 +58,10 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::take`].
     pub fn take_without_files(options: Options, deadline: Duration) -> io::Result<Self> {
-        Self::read(options, Looks::within(deadline))
+        Self::read(options, HungFiles::within(deadline))
     }
 
-    fn read(options: Options, looks: Looks) -> io::Result<Self> {
+    fn read(options: Options, hung_files: HungFiles) -> io::Result<Self> {
         let mut hidden = Hidden::default();
         // At the same time; what changes in between is the same for both orders.
         let (tables, walk) = std::thread::scope(|scope| {
@@ -112,7 +79,7 @@ impl Snapshot {
         let inodes: HashSet<u32> = unlisted.iter().map(|open| open.inode).collect();
         hidden.sockets = inodes.len();
         let unlisted: Vec<Holder> = unlisted.into_iter().map(Open::holder).collect();
-        let mut snapshot = Self::join(tables, walk, hidden, unlisted, looks);
+        let mut snapshot = Self::join(tables, walk, hidden, unlisted, hung_files);
         // A socket that nobody has may be on its way in a message, or have been closed meanwhile.
         if snapshot.sockets.iter().any(Socket::is_abandoned) {
             let now = Tables::read(options, &mut Hidden::default())?;
@@ -137,7 +104,7 @@ impl Snapshot {
         walk: Walk,
         hidden: Hidden,
         unlisted: Vec<Holder>,
-        looks: Looks,
+        hung_files: HungFiles,
     ) -> Self {
         let Tables {
             mut entries,
@@ -165,34 +132,12 @@ impl Snapshot {
         }
         let mut files = Vec::with_capacity(entries.len());
         let mut sockets = Vec::with_capacity(entries.len());
-        for (at, (entry, namespace)) in entries.into_iter().enumerate() {
-            let found = std::mem::take(&mut holders[at]);
+        for ((entry, namespace), found) in entries.into_iter().zip(holders) {
             // Nobody is only certain if everybody could be asked.
             let holders = (!found.is_empty() || everybody).then_some(found);
             let waits_at = waits_at.get(&entry.inode).copied();
-            let file = entry.name.as_ref().and(entry.file).map(unplaced);
             files.push(entry.file);
-            sockets.push(Socket {
-                kind: entry.kind,
-                state: state_of(&entry, waits_at.is_some()),
-                name: entry.name.map(|name| match name.strip_prefix(b"\0") {
-                    Some(name) => BoundName::Abstract(name.to_vec()),
-                    None => BoundName::Path(name),
-                }),
-                inode: entry.inode,
-                file,
-                file_path: None,
-                uid: entry.uid,
-                recv_queue: entry.recv_queue,
-                send_queue: entry.send_queue,
-                shut_read: entry.shutdown.map(|bits| bits & 1 != 0),
-                shut_write: entry.shutdown.map(|bits| bits & 2 != 0),
-                holders,
-                namespace,
-                peer: entry.peer.filter(|&peer| peer != 0),
-                waits_at,
-                waiting: entry.waiting,
-            });
+            sockets.push(socket_of(entry, namespace, holders, waits_at));
         }
         Self {
             sockets,
@@ -200,7 +145,7 @@ impl Snapshot {
             by_inode,
             hidden,
             unlisted,
-            looks: Mutex::new(looks),
+            hung_files: Mutex::new(hung_files),
         }
     }
 
@@ -239,7 +184,7 @@ impl Snapshot {
     }
 
     /// All connections, each once.
-    pub fn connections(&self) -> impl Iterator<Item = Connection<'_>> {
+    pub fn connections(&self) -> impl Iterator<Item = Endpoints<'_>> {
         let listening: HashSet<(Kind, &BoundName)> = self
             .sockets
             .iter()
@@ -262,8 +207,37 @@ impl Snapshot {
                 true => (other, socket),
                 false => (socket, other),
             };
-            Some(Connection { client, server })
+            Some(Endpoints { client, server })
         })
+    }
+}
+
+fn socket_of(
+    entry: Entry,
+    namespace: Option<namespace::Id>,
+    holders: Option<Vec<Holder>>,
+    waits_at: Option<u32>,
+) -> Socket {
+    Socket {
+        kind: entry.kind,
+        state: state_of(&entry, waits_at.is_some()),
+        inode: entry.inode,
+        file: entry.name.as_ref().and(entry.file).map(unplaced),
+        name: entry.name.map(|name| match name.strip_prefix(b"\0") {
+            Some(name) => BoundName::Abstract(name.to_vec()),
+            None => BoundName::Path(name),
+        }),
+        file_path: None,
+        uid: entry.uid,
+        recv_queue: entry.recv_queue,
+        send_queue: entry.send_queue,
+        shut_read: entry.shutdown.map(|bits| bits & 1 != 0),
+        shut_write: entry.shutdown.map(|bits| bits & 2 != 0),
+        holders,
+        namespace,
+        peer: entry.peer.filter(|&peer| peer != 0),
+        waits_at,
+        waiting: entry.waiting,
     }
 }
 

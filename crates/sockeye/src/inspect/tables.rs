@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use super::diag::{self, Entry, Table};
 use super::namespace;
+use super::options::{Hidden, Namespaces, Options};
 use super::procfs::{Open, Walk};
-use super::snapshot::{Hidden, Namespaces, Options};
 
 /// Each socket once, by inode number, with its namespace.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
-use sockeye::inspect::{Connection, Hidden, Holder, Process, Snapshot, Socket};
+use sockeye::inspect::{Endpoints, Hidden, Holder, Process, Snapshot, Socket};
 
 use super::closed::{denied, is_closed_to_us, is_gone, process, the_closed};
 use super::{ListOutcome, not_found, selection};
@@ -53,7 +53,7 @@ impl<'a> Completeness<'a> {
     }
 
     /// A connection that is shown.
-    pub(super) fn look_at_pair(&mut self, pair: &Connection<'_>) {
+    pub(super) fn look_at_pair(&mut self, pair: &Endpoints<'_>) {
         let shows = |columns: [Column; 2]| {
             self.args.columns.is_empty() || columns.iter().any(|c| self.args.columns.contains(c))
         };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use serde::Serialize;
-use sockeye::inspect::{Connection, Snapshot, Socket};
+use sockeye::inspect::{Endpoints, Snapshot, Socket};
 
 use super::completeness::Completeness;
 use super::listing::{self, Row, RowDetail};
@@ -51,13 +51,13 @@ pub(super) fn list(
         let inodes = at_addresses.as_ref();
         inodes.is_none_or(|inodes| inodes.contains(&socket.inode))
     };
-    let is_meant = |connection: &Connection<'_>| {
+    let is_meant = |connection: &Endpoints<'_>| {
         let ends = [connection.client, connection.server];
         ends.iter().any(|end| is_at(end))
             && ends.iter().any(|end| selection::passes(args, end))
             && (args.all || !args.inodes.is_empty() || !is_private(connection))
     };
-    let mut connections: Vec<Connection> = snapshot.connections().filter(is_meant).collect();
+    let mut connections: Vec<Endpoints> = snapshot.connections().filter(is_meant).collect();
     connections.sort_by_cached_key(|connection| {
         let named = connection
             .server
@@ -106,7 +106,7 @@ pub(super) fn list(
 
 /// A pair without a name, both ends of which one process has to itself: how its threads wake each
 /// other, say, and no business of anybody else.
-fn is_private(connection: &Connection<'_>) -> bool {
+fn is_private(connection: &Endpoints<'_>) -> bool {
     let (client, server) = (connection.client, connection.server);
     let only_holder = |socket: &Socket| {
         let mut pids = socket.holders.iter().flatten().map(|h| h.process.pid);
@@ -119,7 +119,7 @@ fn is_private(connection: &Connection<'_>) -> bool {
 }
 
 struct PairRow<'a> {
-    pair: &'a Connection<'a>,
+    pair: &'a Endpoints<'a>,
     users: &'a UserNames,
     stopped: &'a Stopped,
 }

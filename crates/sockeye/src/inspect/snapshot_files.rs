@@ -11,6 +11,7 @@ use rustix::fs::stat;
 
 use super::asking::ask;
 use super::file::{Files, absolute, destination};
+use super::hung_files::HungFiles;
 use super::mounts::Mounts;
 use super::snapshot::Snapshot;
 use super::socket::{BoundName, FileState, Socket, SocketFile};
@@ -19,43 +20,8 @@ use crate::address::{Address, Name};
 /// What is left for the files of other mounts where one path has taken all the time.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// The looks at files so far.
-#[derive(Debug, Default)]
-pub(super) struct Looks {
-    /// What did not answer.
-    unanswered: Vec<PathBuf>,
-    /// How much longer file systems that hang may be waited for; `None` for ever, and without a
-    /// process aside.
-    left: Option<Duration>,
-    /// What was selected at a path: its inode numbers.
-    selected: HashMap<PathBuf, Vec<u32>>,
-}
-
-impl Looks {
-    pub(super) fn within(deadline: Duration) -> Self {
-        Self {
-            left: Some(deadline),
-            ..Self::default()
-        }
-    }
-
-    /// Notes what has hung since `started`.
-    fn hung(&mut self, unanswered: Vec<PathBuf>, started: Instant) {
-        if !unanswered.is_empty() {
-            self.left = self.left.map(|left| left.saturating_sub(started.elapsed()));
-        }
-        for path in unanswered {
-            // The same file may have been asked for by a relative path.
-            let is_it = |known: &PathBuf| absolute(known) == absolute(&path);
-            if !self.unanswered.iter().any(is_it) {
-                self.unanswered.push(path);
-            }
-        }
-    }
-}
-
 impl Snapshot {
-    /// Looks at the files of the sockets that are `wanted`, and sets [`Socket::file`] of each. After
+    /// HungFiles at the files of the sockets that are `wanted`, and sets [`Socket::file`] of each. After
     /// [`Snapshot::take_without_files`], what did not answer by its deadline is in
     /// [`Snapshot::unanswered`].
     pub fn look_at_files(&mut self, wanted: impl Fn(&Socket) -> bool) {
@@ -84,7 +50,7 @@ impl Snapshot {
             }
         }
         self.share_paths();
-        self.looks().hung(unanswered, started);
+        self.hung_files().add(unanswered, started);
     }
 
     /// Which of these sockets have their files on no file system that has hung before, and the paths
@@ -138,7 +104,7 @@ impl Snapshot {
     /// be known of them is not.
     #[must_use]
     pub fn unanswered(&self) -> Vec<PathBuf> {
-        self.looks().unanswered.clone()
+        self.hung_files().unanswered.clone()
     }
 
     /// The sockets at an address, by the identity of the file: a relative path, a symbolic or hard
@@ -166,7 +132,7 @@ impl Snapshot {
 
     /// The inode numbers of the sockets at a path, in order.
     fn select_path(&self, path: &Path) -> Vec<u32> {
-        if let Some(known) = self.looks().selected.get(path) {
+        if let Some(known) = self.hung_files().selected.get(path) {
             return known.clone();
         }
         let started = Instant::now();
@@ -211,11 +177,11 @@ impl Snapshot {
         }
         chosen.sort_unstable();
         chosen.dedup();
-        let mut looks = self.looks();
-        looks.hung(unanswered, started);
+        let mut hung_files = self.hung_files();
+        hung_files.add(unanswered, started);
         // Without a deadline it costs less to look again, and files may have changed.
-        if looks.left.is_some() {
-            looks.selected.insert(path.to_owned(), chosen.clone());
+        if hung_files.left.is_some() {
+            hung_files.selected.insert(path.to_owned(), chosen.clone());
         }
         chosen
     }
@@ -274,7 +240,7 @@ impl Snapshot {
     }
 
     fn left(&self) -> Option<Duration> {
-        self.looks().left
+        self.hung_files().left
     }
 
     /// Of the time that is left, what one path may take: there may be others.
@@ -283,13 +249,15 @@ impl Snapshot {
         Some(left.saturating_sub(RESERVE).max(left / 2))
     }
 
-    fn looks(&self) -> MutexGuard<'_, Looks> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hung_files(&self) -> MutexGuard<'_, HungFiles> {
+        self.hung_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many files did not answer.
     pub(super) fn hidden_files(&self) -> usize {
-        self.looks().unanswered.len()
+        self.hung_files().unanswered.len()
     }
 }
 
