@@ -1,5 +1,6 @@
 //! Holds the structure of the workspace, as ARCHITECTURE.md draws it. Each failure says what to do.
 
+mod architecture;
 mod imports;
 mod sizes;
 mod source;

@@ -24,7 +24,8 @@ impl SourceFile {
     }
 }
 
-static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+/// The root of the workspace.
+pub(crate) static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.canonicalize().expect("the workspace is there")
 });
