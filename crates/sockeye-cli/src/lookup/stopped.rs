@@ -48,7 +48,7 @@ impl Standstill {
         }
     }
 
-    pub(crate) fn in_words(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Signal => "stopped (state T)".to_owned(),
             Self::Tracer(0) => "stopped by a debugger (state t)".to_owned(),

@@ -1,8 +1,8 @@
 //! What is sent, and what must come back.
 
+use super::answer::{AnswerEnd, AnswerProgress, SHOWN, WrongAnswer, begins, equals};
 use super::question::{Expected, Question};
 use crate::args::Framing;
-use crate::escape;
 use crate::transport::Transport;
 
 /// The start of an echoed message names its connection, so that an answer meant for another one is
@@ -14,14 +14,8 @@ pub(super) fn name(connection: usize) -> Name {
     std::array::from_fn(|at| digits.as_bytes()[at])
 }
 
-/// Bytes of a wrong answer that are shown, and how many of these are its last.
-const SHOWN: usize = 40;
-const SHOWN_LAST: usize = 8;
 /// Room for an answer whose size is not known.
 const ROOM: usize = 64 << 10;
-/// The length in front of a message.
-const LENGTH: usize = size_of::<u32>();
-
 pub(super) struct BenchExchange {
     /// As it goes over the wire.
     request: Vec<u8>,
@@ -36,40 +30,6 @@ enum AnswerCheck {
     Exactly(Vec<u8>),
     /// Something that begins with this.
     Prefix(Vec<u8>),
-}
-
-/// Where an answer ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AnswerEnd {
-    Record,
-    Newline,
-    Read,
-    Length,
-}
-
-/// How much of an answer has come.
-#[derive(Clone, Copy, Default)]
-pub(super) struct AnswerProgress {
-    count: usize,
-    /// As far as its bytes have come.
-    length: u32,
-}
-
-impl AnswerProgress {
-    pub(super) fn is_nothing(self) -> bool {
-        self.count == 0
-    }
-}
-
-/// An answer that is not the one expected.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
-    Differs {
-        expected: String,
-        found: String,
-    },
-    /// More than one line.
-    Longer,
 }
 
 impl BenchExchange {
@@ -156,7 +116,7 @@ impl BenchExchange {
         name: Name,
         came: &mut AnswerProgress,
         bytes: &[u8],
-    ) -> Result<bool, Wrong> {
+    ) -> Result<bool, WrongAnswer> {
         match &self.answer {
             AnswerCheck::Echo => {
                 self.request(name);
@@ -178,133 +138,6 @@ impl BenchExchange {
     }
 }
 
-impl AnswerEnd {
-    fn of(framing: Framing) -> Self {
-        match framing {
-            Framing::Line => Self::Newline,
-            Framing::Raw => Self::Read,
-            Framing::Length => Self::Length,
-        }
-    }
-
-    fn header(self) -> usize {
-        match self {
-            Self::Length => LENGTH,
-            _ => 0,
-        }
-    }
-
-    fn frame(self, payload: Vec<u8>) -> Vec<u8> {
-        match (self, u32::try_from(payload.len())) {
-            (Self::Length, Ok(length)) => [&length.to_be_bytes()[..], &payload].concat(),
-            _ => payload,
-        }
-    }
-}
-
-/// Against an answer that is known. `end` is `None` for an echo, with which nothing more may come.
-fn equals(
-    expected: &[u8],
-    end: Option<AnswerEnd>,
-    came: &mut AnswerProgress,
-    bytes: &[u8],
-) -> Result<bool, Wrong> {
-    let is_lax = !matches!(end, None | Some(AnswerEnd::Length));
-    // A newline of the answer before that came late.
-    let bytes = match bytes {
-        [b'\n', rest @ ..] if is_lax && came.is_nothing() && expected[0] != b'\n' => rest,
-        bytes => bytes,
-    };
-    let rest = &expected[came.count..];
-    let count = rest.len().min(bytes.len());
-    let (now, more) = bytes.split_at(count);
-    let more_is_fine = more.is_empty() || (is_lax && more == b"\n");
-    if now != &rest[..count] || !more_is_fine {
-        let newline: &[u8] = match end {
-            Some(AnswerEnd::Newline) => b"\n",
-            _ => b"",
-        };
-        return Err(Wrong::new(&[rest, newline].concat(), bytes));
-    }
-    came.count += count;
-    Ok(came.count == expected.len())
-}
-
-/// Against the beginning of an answer.
-fn begins(
-    prefix: &[u8],
-    end: AnswerEnd,
-    came: &mut AnswerProgress,
-    bytes: &[u8],
-) -> Result<bool, Wrong> {
-    let header = end.header();
-    let (front, payload) = bytes.split_at(header.saturating_sub(came.count).min(bytes.len()));
-    came.length = front
-        .iter()
-        .fold(came.length, |length, byte| length << 8 | u32::from(*byte));
-    came.count += front.len();
-    if came.count < header {
-        return Ok(false);
-    }
-    let before = came.count - header;
-    let rest = &prefix[before.min(prefix.len())..];
-    let compared = rest.len().min(payload.len());
-    let is_short = (end == AnswerEnd::Record && compared < rest.len())
-        || (end == AnswerEnd::Length && (came.length as usize) < prefix.len());
-    if payload[..compared] != rest[..compared] || is_short {
-        return Err(Wrong::new(rest, payload));
-    }
-    came.count += payload.len();
-    let has_prefix = compared == rest.len();
-    match end {
-        AnswerEnd::Record => Ok(true),
-        AnswerEnd::Read => Ok(has_prefix),
-        AnswerEnd::Length => match (came.count - header).cmp(&(came.length as usize)) {
-            std::cmp::Ordering::Less => Ok(false),
-            std::cmp::Ordering::Equal => Ok(true),
-            std::cmp::Ordering::Greater => Err(Wrong::Longer),
-        },
-        AnswerEnd::Newline if prefix.ends_with(b"\n") && has_prefix => {
-            match compared == payload.len() {
-                true => Ok(true),
-                false => Err(Wrong::Longer),
-            }
-        }
-        AnswerEnd::Newline => match payload[compared..].iter().position(|byte| *byte == b'\n') {
-            Some(at) if compared + at + 1 < payload.len() => Err(Wrong::Longer),
-            found => Ok(found.is_some()),
-        },
-    }
-}
-
-impl Wrong {
-    /// Both from a little before the first difference on, and to their ends.
-    fn new(expected: &[u8], found: &[u8]) -> Self {
-        let same = expected.iter().zip(found).take_while(|(a, b)| a == b);
-        let start = same.count().saturating_sub(8);
-        let shown = |bytes: &[u8]| {
-            let rest = &bytes[start.min(bytes.len())..];
-            let before = if start > 0 { "…" } else { "" };
-            if rest.len() <= SHOWN {
-                return format!("\"{before}{}\"", escape::bytes(rest));
-            }
-            let (first, last) = (
-                &rest[..SHOWN - SHOWN_LAST],
-                &rest[rest.len() - SHOWN_LAST..],
-            );
-            format!(
-                "\"{before}{}…{}\"",
-                escape::bytes(first),
-                escape::bytes(last)
-            )
-        };
-        Self::Differs {
-            expected: shown(expected),
-            found: shown(found),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,7 +152,7 @@ mod tests {
     }
 
     /// How the pieces of an answer are taken, from the first on.
-    fn taken(exchange: &mut BenchExchange, pieces: &[&[u8]]) -> Result<bool, Wrong> {
+    fn taken(exchange: &mut BenchExchange, pieces: &[&[u8]]) -> Result<bool, WrongAnswer> {
         let mut came = AnswerProgress::default();
         let mut is_all = false;
         for piece in pieces {
@@ -383,14 +216,17 @@ mod tests {
         let lines = &mut prefix(Framing::Line);
         assert_eq!(taken(lines, &[b"o", b"k 7", b"\n"]), Ok(true));
         assert_eq!(taken(lines, &[b"ok"]), Ok(false));
-        assert_eq!(taken(lines, &[b"ok\nmore"]), Err(Wrong::Longer));
+        assert_eq!(taken(lines, &[b"ok\nmore"]), Err(WrongAnswer::Longer));
         assert!(taken(lines, &[b"o", b"h"]).is_err());
         let raw = &mut prefix(Framing::Raw);
         assert_eq!(taken(raw, &[b"ok\nmore"]), Ok(true));
         assert_eq!(taken(raw, &[b"o", b"k"]), Ok(true));
         let length = &mut prefix(Framing::Length);
         assert_eq!(taken(length, &[b"\0\0", b"\0\x04o", b"k", b"ay"]), Ok(true));
-        assert_eq!(taken(length, &[b"\0\0\0\x02okay"]), Err(Wrong::Longer));
+        assert_eq!(
+            taken(length, &[b"\0\0\0\x02okay"]),
+            Err(WrongAnswer::Longer)
+        );
         assert!(taken(length, &[b"\0\0\0\x01o"]).is_err());
         let any = &mut asked(Expected::Any, Framing::Length);
         assert_eq!(taken(any, &[b"\0\0\0\0"]), Ok(true));
@@ -400,15 +236,15 @@ mod tests {
 
     #[test]
     fn the_first_difference_and_both_ends_are_shown() {
-        let Wrong::Differs { expected, found } =
-            Wrong::new(&[b'a'; 100], &[vec![b'a'; 60], vec![0x1b]].concat())
+        let WrongAnswer::Differs { expected, found } =
+            WrongAnswer::new(&[b'a'; 100], &[vec![b'a'; 60], vec![0x1b]].concat())
         else {
             panic!("they differ");
         };
         assert_eq!(found, "\"…aaaaaaaa\\x1b\"");
         assert!(expected.ends_with("a…aaaaaaaa\""), "{expected}");
         let exchange = &mut asked(Expected::Text("ok".to_owned()), Framing::Line);
-        let Err(Wrong::Differs { expected, found }) = taken(exchange, &[b"ok\r\n"]) else {
+        let Err(WrongAnswer::Differs { expected, found }) = taken(exchange, &[b"ok\r\n"]) else {
             panic!("they differ");
         };
         assert_eq!((&*expected, &*found), ("\"ok\\n\"", "\"ok\\r\\n\""));

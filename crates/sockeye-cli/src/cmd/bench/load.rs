@@ -17,7 +17,8 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::PATIENCE;
-use super::exchange::{self, AnswerProgress, BenchExchange, Wrong};
+use super::answer::{AnswerProgress, WrongAnswer};
+use super::exchange::{self, BenchExchange};
 use super::sample::Sample;
 use super::schedule::Schedule;
 use super::socket::{BenchTarget, ClientSocket};
@@ -239,12 +240,12 @@ impl<'a> Load<'a> {
                     connection.came = came;
                     self.heard = Instant::now();
                 }
-                Err(Wrong::Longer) => {
+                Err(WrongAnswer::Longer) => {
                     return Err(self.broken(
                         "an answer of more than one message came (with --framing raw it is what one read gives)",
                     ));
                 }
-                Err(Wrong::Differs { expected, found }) => {
+                Err(WrongAnswer::Differs { expected, found }) => {
                     return Err(self.broken(&format!(
                         "a wrong answer came: expected {expected}, found {found}"
                     )));

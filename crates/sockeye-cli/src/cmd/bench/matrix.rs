@@ -31,16 +31,16 @@ pub(super) fn run(args: &Bench, stop: &StopSignal, report: &mut BenchReport) -> 
         // One, whatever its size.
         Some(_) => vec![0],
     };
-    let mut stage = ServersUnderTest::set(args, &sizes)?;
+    let mut servers = ServersUnderTest::start(args, &sizes)?;
     measure(
         args,
         question.as_ref(),
         &sizes,
-        &stage.targets,
+        &servers.targets,
         stop,
         report,
     )
-    .map_err(|error| stage.blame(error))
+    .map_err(|error| servers.blame(error))
 }
 
 fn measure(
@@ -60,12 +60,7 @@ fn measure(
     let times = MeasuringTimes::new(args.time, budget, steps);
     report.expect(steps);
 
-    let exchange = |target: &BenchTarget, size| match question {
-        None => BenchExchange::echo(size, args.framing()),
-        Some(question) => {
-            BenchExchange::question(question, target.endpoint.transport(), args.framing())
-        }
-    };
+    let exchange = |target, size| exchange_with(args, question, target, size);
     let options = |connections: u32| LoadOptions {
         connections: connections as usize,
         rate: args.rate,
@@ -115,6 +110,20 @@ fn measure(
     Ok(())
 }
 
+fn exchange_with(
+    args: &Bench,
+    question: Option<&Question>,
+    target: &BenchTarget,
+    size: usize,
+) -> BenchExchange {
+    match question {
+        None => BenchExchange::echo(size, args.framing()),
+        Some(question) => {
+            BenchExchange::question(question, target.endpoint.transport(), args.framing())
+        }
+    }
+}
+
 /// The servers: those of the bench with their directory, or that of the user.
 struct ServersUnderTest {
     targets: Vec<BenchTarget>,
@@ -124,7 +133,7 @@ struct ServersUnderTest {
 }
 
 impl ServersUnderTest {
-    fn set(args: &Bench, sizes: &[usize]) -> anyhow::Result<Self> {
+    fn start(args: &Bench, sizes: &[usize]) -> anyhow::Result<Self> {
         if let Some(endpoint) = &args.address {
             return Ok(Self {
                 targets: vec![BenchTarget::new(endpoint.clone())?],
@@ -159,6 +168,7 @@ impl ServersUnderTest {
             _directory: Some(directory),
         })
     }
+
     /// A server of ours that has ended is the better explanation.
     fn blame(&mut self, error: anyhow::Error) -> anyhow::Error {
         let mut servers = self.servers.iter_mut();

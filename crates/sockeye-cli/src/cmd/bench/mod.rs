@@ -1,5 +1,6 @@
 //! `sockeye bench`
 
+mod answer;
 mod compare;
 mod exchange;
 mod load;

@@ -39,15 +39,35 @@ const REST: Duration = Duration::from_millis(500);
 const COLUMNS: [Column; 3] = [Column::State, Column::Address, Column::User];
 
 pub(super) fn list(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::Result<ListOutcome> {
-    // The files first: one that appears after the table was read would look abandoned.
-    let mut files = Vec::new();
     let dirs = dirs(args);
+    let deadline = Instant::now() + hung::DEADLINE;
+    // The files first: one that appears after the table was read would look abandoned.
+    let (files, mut hung) = files_in(args, &dirs, deadline - REST)?;
+    let left = || {
+        deadline
+            .saturating_duration_since(Instant::now())
+            .max(hung::LEAST)
+    };
+    let snapshot = snapshot(args, left())?;
+    let files = without_owner(args, files, &snapshot);
+    let mut files = ask(files, blind(&snapshot).is_none(), left());
+    files.retain(|found| found.file.is_unchanged());
+    write(args, users, &files, out)?;
+    hung.extend(snapshot.unanswered());
+    Ok(outcome(&dirs, &files, &hung, &snapshot))
+}
+
+/// The socket files in the directories, and which of these did not answer by `deadline`.
+fn files_in(
+    args: &Ls,
+    dirs: &[PathBuf],
+    deadline: Instant,
+) -> anyhow::Result<(Vec<CandidateFile>, Vec<PathBuf>)> {
     if let Some(dir) = dirs.iter().find(|dir| begins_in_removed(dir)) {
         return Err(unread(Exit::NothingThere, dir, WORKING_DIRECTORY_REMOVED));
     }
-    let mut hung = Vec::new();
-    let deadline = Instant::now() + hung::DEADLINE;
-    for (dir, found) in dirs.iter().zip(look_into_all(&dirs, deadline - REST)) {
+    let (mut files, mut hung) = (Vec::new(), Vec::new());
+    for (dir, found) in dirs.iter().zip(look_into_all(dirs, deadline)) {
         match found {
             Ok(found) => files.extend(found),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => hung.push(dir.clone()),
@@ -56,27 +76,35 @@ pub(super) fn list(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::R
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
-    let left = || {
-        deadline
-            .saturating_duration_since(Instant::now())
-            .max(hung::LEAST)
-    };
-    let snapshot = snapshot(args, left())?;
+    Ok((files, hung))
+}
 
+/// Those of the wanted users that no socket of the snapshot is bound to.
+fn without_owner(
+    args: &Ls,
+    mut files: Vec<CandidateFile>,
+    snapshot: &Snapshot,
+) -> Vec<CandidateFile> {
     let owned: HashSet<u32> = snapshot
         .sockets()
         .iter()
         .filter_map(|s| Some(s.file?.inode as u32))
         .collect();
-    files.retain(|file| !(owned.contains(&(file.inode as u32)) && file.is_owned(&snapshot)));
+    files.retain(|file| !(owned.contains(&(file.inode as u32)) && file.is_owned(snapshot)));
     files.retain(|file| {
         args.users.is_empty() || file.uid.is_some_and(|uid| args.users.contains(&uid))
     });
-    let mut files = ask(files, blind(&snapshot).is_none(), left());
-    files.retain(|found| found.file.is_unchanged());
+    files
+}
 
+fn write(
+    args: &Ls,
+    users: &UserNames,
+    files: &[JudgedFile],
+    out: &mut Vec<u8>,
+) -> anyhow::Result<()> {
     if args.json {
-        for found in &files {
+        for found in files {
             let mut record = found.record();
             record.keep(&args.columns);
             json::line(out, &record)?;
@@ -88,42 +116,46 @@ pub(super) fn list(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::R
             .collect();
         listing::write(args, &COLUMNS, &rows, out)?;
     }
-    hung.extend(snapshot.unanswered());
+    Ok(())
+}
+
+fn outcome(
+    dirs: &[PathBuf],
+    files: &[JudgedFile],
+    hung: &[PathBuf],
+    snapshot: &Snapshot,
+) -> ListOutcome {
     if !hung.is_empty() {
-        return Ok(not_answered("the list is incomplete", &hung));
+        return not_answered("the list is incomplete", hung);
     }
-    let matched = !files.is_empty();
     let unclear: Vec<Doubt> = files.iter().filter_map(|found| found.doubt).collect();
     if let [doubt, ..] = unclear[..] {
-        return Ok(ListOutcome {
+        return ListOutcome {
             exit: Exit::Incomplete,
             words: Some(format!(
                 "of the files listed, {} may have a living socket: {doubt}; sockeye why PATH tells of each",
                 unclear.len()
             )),
-        });
+        };
     }
     if files.iter().any(|found| !found.is_stale) {
-        return Ok(incomplete(
-            "whoever owns these sockets, if anybody, is not seen",
-            &snapshot,
-            None,
-        ));
+        let lead = "whoever owns these sockets, if anybody, is not seen";
+        return incomplete(lead, snapshot, None);
     }
-    let shown: Vec<String> = dirs.iter().map(|dir| quoted(dir).to_string()).collect();
-    Ok(match matched {
-        true => ListOutcome {
+    if !files.is_empty() {
+        return ListOutcome {
             exit: Exit::Done,
             words: None,
-        },
-        false => ListOutcome {
-            exit: Exit::NothingThere,
-            words: Some(format!(
-                "nothing to list: no socket file in {} is without its socket; --in DIR looks elsewhere",
-                shown.join(" or ")
-            )),
-        },
-    })
+        };
+    }
+    let dirs: Vec<String> = dirs.iter().map(|dir| quoted(dir).to_string()).collect();
+    ListOutcome {
+        exit: Exit::NothingThere,
+        words: Some(format!(
+            "nothing to list: no socket file in {} is without its socket; --in DIR looks elsewhere",
+            dirs.join(" or ")
+        )),
+    }
 }
 
 fn dirs(args: &Ls) -> Vec<PathBuf> {

@@ -1,4 +1,4 @@
-//! [`Access`]: what is said of a permission on the way.
+//! [`Access`]: whether a user has a permission that a connect takes, and what to do if not.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -8,17 +8,16 @@ use rustix::io::Errno;
 
 use sockeye::address::shell_quoted;
 
-use super::guard::Guard;
-use super::guard::guard_of;
+use super::guard::{Guard, guard_of};
 use super::laggards;
-use super::permission::{self, Rule, Want};
+use super::permission::{self, AclEntry, Rule, Want};
 use super::report::{Check, Verdict, WhyReport};
 use super::through;
 use super::user::User;
 use crate::exit::Exit;
 use crate::lookup::ids::owner;
 
-/// What is said of a permission.
+/// A permission that a connect takes, of a directory or of the socket file.
 pub(super) struct Access<'a> {
     pub(super) check: Check,
     pub(super) want: Want,
@@ -27,10 +26,19 @@ pub(super) struct Access<'a> {
     pub(super) subject: String,
 }
 
+/// What decides whether a user has it.
+struct Decision<'a> {
+    user: &'a User,
+    guard: Guard,
+    list: Option<&'a [AclEntry]>,
+    by_bits: bool,
+    rule: Rule,
+}
+
 impl Access<'_> {
-    /// Reports whether the user has the permission, and returns it. For who runs this command the
-    /// kernel has `asked`, which knows more than the bits; for others the bits are all there is.
-    pub(super) fn tell(
+    /// Reports whether the user has the permission, and returns it. For the caller the kernel was
+    /// `asked`, which knows more than the bits; for other users there are only the bits.
+    pub(super) fn judge(
         &self,
         user: &User,
         report: &mut WhyReport,
@@ -40,66 +48,78 @@ impl Access<'_> {
     ) -> bool {
         let guard = guard_of(stat);
         let list = access_list(file);
-        let (by_bits, rule) = permission::judge(user, guard, list.as_deref(), self.want);
+        let list = list.as_deref();
+        let (by_bits, rule) = permission::judge(user, guard, list, self.want);
+        let decision = Decision {
+            user,
+            guard,
+            list,
+            by_bits,
+            rule,
+        };
         let allowed = match (user.is_caller, asked) {
             (true, Ok(())) => true,
             (true, Err(Errno::ACCESS)) => false,
             _ => by_bits,
         };
-        let mode = format!(
-            "mode {:04o}, {}",
-            guard.mode & 0o7777,
-            owner(guard.uid, guard.gid)
-        );
-        // Then the bits do not tell which of them are for the caller.
-        let is_hidden = user.is_caller && [user.uid, guard.uid, guard.gid].contains(&None);
-        let subject = &self.subject;
-        let done = match self.want {
-            Want::Search => "searched",
-            Want::Write => "written",
-        };
-        let letter = self.want.letter();
         if allowed {
-            let why = match (by_bits, rule) {
-                (true, Rule::AccessList) => format!("{mode}, and an access list"),
-                (true, Rule::Capability) => match (user.uid, self.want) {
-                    (Some(0), _) => format!("{mode}; root may do without {letter}"),
-                    (_, Want::Search) => format!(
-                        "{mode}; CAP_DAC_READ_SEARCH or CAP_DAC_OVERRIDE may do without {letter}"
-                    ),
-                    (_, Want::Write) => format!("{mode}; CAP_DAC_OVERRIDE may do without {letter}"),
-                },
-                _ => mode,
-            };
-            report.ok(self.check, format!("{subject} may be {done} ({why})"));
-            let is_let_in =
-                |user: &User| permission::judge(user, guard, list.as_deref(), self.want).0;
-            if let Some(text) = laggards::of(user, is_let_in) {
-                report.note(self.check, text);
-            }
-            return true;
+            self.allow(&decision, report);
+        } else {
+            self.refuse(&decision, report);
         }
-        let cut = list
-            .as_deref()
-            .and_then(|list| permission::cut_by_mask(user, guard, list, self.want));
-        let why = match (by_bits, &cut) {
+        allowed
+    }
+
+    fn allow(&self, decision: &Decision<'_>, report: &mut WhyReport) {
+        let mode = decision.mode();
+        let letter = self.want.letter();
+        let why = match (decision.by_bits, decision.rule) {
+            (true, Rule::AccessList) => format!("{mode}, and an access list"),
+            (true, Rule::Capability) => match (decision.user.uid, self.want) {
+                (Some(0), _) => format!("{mode}; root may do without {letter}"),
+                (_, Want::Search) => format!(
+                    "{mode}; CAP_DAC_READ_SEARCH or CAP_DAC_OVERRIDE may do without {letter}"
+                ),
+                (_, Want::Write) => format!("{mode}; CAP_DAC_OVERRIDE may do without {letter}"),
+            },
+            _ => mode,
+        };
+        let (subject, done) = (&self.subject, self.want.done());
+        report.ok(self.check, format!("{subject} may be {done} ({why})"));
+        let is_let_in = |user: &User| decision.lets_in(user, self.want);
+        if let Some(text) = laggards::of(decision.user, is_let_in) {
+            report.note(self.check, text);
+        }
+    }
+
+    fn refuse(&self, decision: &Decision<'_>, report: &mut WhyReport) {
+        let (user, mode) = (decision.user, decision.mode());
+        let masked = decision
+            .list
+            .and_then(|list| permission::cut_by_mask(user, decision.guard, list, self.want));
+        let why = match (decision.by_bits, &masked) {
             (true, _) => format!(
                 "{mode}: the bits permit it, but a security module or a user namespace does not"
             ),
-            (false, _) if is_hidden => {
+            (false, _) if decision.is_hidden() => {
                 format!("{mode}: a user namespace hides whose it is, and the kernel refuses")
             }
             (false, Some((tag, bits, mask))) => format!(
                 "{mode}; its access list has {}:{}, but the mask allows {}",
-                tag.in_words(),
+                tag.describe(),
                 letters(*bits),
                 match mask {
                     0 => "nothing".to_owned(),
                     mask => format!("{} only", letters(*mask)),
                 }
             ),
-            (false, None) => format!("{mode}: no {letter} for {}", rule.in_words()),
+            (false, None) => format!(
+                "{mode}: no {} for {}",
+                self.want.letter(),
+                decision.rule.describe()
+            ),
         };
+        let (subject, done) = (&self.subject, self.want.done());
         let text = format!("{subject} may not be {done} by {user} ({why})");
         let verdict = match self.want {
             Want::Search => format!("{user} may not pass the directory {subject} ({why})"),
@@ -107,9 +127,8 @@ impl Access<'_> {
                 format!("{user} may not write {subject}, which connecting takes ({why})")
             }
         };
-        let late =
-            user.late_group(|user| permission::judge(user, guard, list.as_deref(), self.want).0);
-        let advice = match (is_hidden, late, cut) {
+        let late = user.late_group(|user| decision.lets_in(user, self.want));
+        let advice = match (decision.is_hidden(), late, masked) {
             (true, ..) => {
                 "look from outside of this user namespace, where all users are mapped".to_owned()
             }
@@ -119,23 +138,23 @@ impl Access<'_> {
                 self.want.letters(),
                 shell_quoted(self.path)
             ),
-            _ => self.advice(rule, by_bits, list.is_some(), user, guard),
+            _ => self.advice(decision),
         };
         let verdict = Verdict::new(Exit::NotPermitted, self.cause, verdict, advice);
         report.no(self.check, text, verdict);
-        false
     }
 
-    fn advice(&self, rule: Rule, by_bits: bool, listed: bool, user: &User, guard: Guard) -> String {
+    fn advice(&self, decision: &Decision<'_>) -> String {
+        let (user, guard) = (decision.user, decision.guard);
         let letter = self.want.letter();
         let path = shell_quoted(self.path);
-        match rule {
-            _ if by_bits => {
+        match decision.rule {
+            _ if decision.by_bits => {
                 "look for a denial in the audit log, or ask the administrator".to_owned()
             }
             Rule::Owner => format!("chmod u+{letter} {path}"),
             // The group's bits are the mask of the list then.
-            _ if listed => format!(
+            _ if decision.list.is_some() => format!(
                 "let its owner add {user} to the access list: setfacl -m u:{}:{} {path}",
                 user.uid
                     .map_or_else(|| "USER".to_owned(), |uid| uid.to_string()),
@@ -162,6 +181,26 @@ impl Access<'_> {
     }
 }
 
+impl Decision<'_> {
+    /// `mode 0755, root:root`
+    fn mode(&self) -> String {
+        let guard = self.guard;
+        let owner = owner(guard.uid, guard.gid);
+        format!("mode {:04o}, {owner}", guard.mode & 0o7777)
+    }
+
+    /// Whether a user namespace hides an id, so that the bits do not say which of them are for the
+    /// caller.
+    fn is_hidden(&self) -> bool {
+        self.user.is_caller && [self.user.uid, self.guard.uid, self.guard.gid].contains(&None)
+    }
+
+    /// Whether another user would have the permission.
+    fn lets_in(&self, user: &User, want: Want) -> bool {
+        permission::judge(user, self.guard, self.list, want).0
+    }
+}
+
 /// `rw`
 fn letters(bits: u32) -> String {
     let letters = [(4, 'r'), (2, 'w'), (1, 'x')];
@@ -177,7 +216,7 @@ fn letters(bits: u32) -> String {
     }
 }
 
-fn access_list(file: &OwnedFd) -> Option<Vec<permission::AclEntry>> {
+fn access_list(file: &OwnedFd) -> Option<Vec<AclEntry>> {
     // XATTR_SIZE_MAX is 64 KiB; a list that long is nobody's.
     let mut attribute = [0; 4096];
     let name = "system.posix_acl_access";

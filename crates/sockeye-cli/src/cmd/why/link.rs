@@ -47,31 +47,12 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
             shown(Path::new(&target))
         );
         if self.links > LINKS {
-            let verdict = Verdict::new(
-                Exit::Failed,
-                "loop",
-                format!("too many symbolic links, or a circle of them: after {LINKS}, {text}"),
-                "give the path of the socket itself, or set the links right",
-            );
-            let step =
-                format!("more than {LINKS} symbolic links, which the kernel does not follow");
-            self.report.no(Check::Link, step, verdict);
+            self.too_many_links(&text);
             return Some(WalkEnd::Stopped);
         }
         // The kernel looks at this only for the last name.
         if self.rest.is_empty() && !self.may_follow(stat) {
-            let verdict = Verdict::new(
-                Exit::NotPermitted,
-                "protected-link",
-                format!(
-                    "the kernel does not follow {}: a link of another user in a directory that all may write",
-                    shown(path)
-                ),
-                "give the path of the socket itself, or let the directory's owner make the link \
-                 (fs.protected_symlinks)",
-            );
-            let step = format!("{text}, of another user in a sticky directory that all may write");
-            self.report.no(Check::Link, step, verdict);
+            self.protected_link(path, &text);
         } else if is_new {
             self.report.ok(Check::Link, text);
         }
@@ -98,6 +79,33 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
         }
         self.push(&target);
         None
+    }
+
+    /// `last` says of the last link where it leads to.
+    fn too_many_links(&mut self, last: &str) {
+        let text = format!("more than {LINKS} symbolic links, which the kernel does not follow");
+        let verdict = Verdict::new(
+            Exit::Failed,
+            "loop",
+            format!("too many symbolic links, or a circle of them: after {LINKS}, {last}"),
+            "give the path of the socket itself, or set the links right",
+        );
+        self.report.no(Check::Link, text, verdict);
+    }
+
+    fn protected_link(&mut self, path: &Path, link: &str) {
+        let text = format!("{link}, of another user in a sticky directory that all may write");
+        let verdict = Verdict::new(
+            Exit::NotPermitted,
+            "protected-link",
+            format!(
+                "the kernel does not follow {}: a link of another user in a directory that all may write",
+                shown(path)
+            ),
+            "give the path of the socket itself, or let the directory's owner make the link \
+             (fs.protected_symlinks)",
+        );
+        self.report.no(Check::Link, text, verdict);
     }
 
     fn closed_process(&mut self, path: &Path) {

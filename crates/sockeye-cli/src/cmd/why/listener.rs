@@ -22,7 +22,7 @@ pub(super) enum Standing<'a> {
     /// It listened, and lets nobody in any more.
     ShutDown(&'a Socket),
     /// It is bound and does not listen.
-    Deaf(&'a Socket),
+    NotListening(&'a Socket),
     /// A datagram socket that only takes what its peer sends.
     Reserved(&'a Socket),
     /// Only a socket of another kind is there.
@@ -48,7 +48,7 @@ pub(super) fn standing<'a>(kind: Kind, bound: &[&'a Socket]) -> Standing<'a> {
         (_, State::Listening) if socket.shut_read == Some(true) => Standing::ShutDown(socket),
         (_, State::Listening) if is_full(socket) => Standing::Full(socket),
         (_, State::Listening) => Standing::Open(socket),
-        _ => Standing::Deaf(socket),
+        _ => Standing::NotListening(socket),
     }
 }
 

@@ -15,8 +15,7 @@ use super::near::NearMiss;
 use super::other_namespace::OtherNamespace;
 use super::report::{Check, Status, Verdict, WhyReport, shown};
 use super::user::seer;
-use crate::cmd::visibility::is_named;
-use crate::cmd::visibility::{VisibleSockets, is_reachable, relative_namesake, state_of};
+use crate::cmd::visibility::{VisibleSockets, is_named, is_reachable, relative_namesake, state_of};
 use crate::exit::Exit;
 
 /// The cause where a server may have lost its file or have it elsewhere.
@@ -148,57 +147,14 @@ fn servers_of(
     visible: &VisibleSockets,
     report: &mut WhyReport,
 ) {
-    let mut lost: Vec<&Socket> = visible
-        .snapshot
-        .iter()
-        .flat_map(|all| all.select(address))
-        .collect();
-    // A directory that is gone as well cannot be compared but by name.
-    let by_name = visible.sockets().iter().filter(|socket| {
-        !matches!(
-            state_of(socket),
-            Some(FileState::Present | FileState::Replaced)
-        ) && is_named(socket, address.path())
-    });
-    lost.extend(by_name);
-    lost.sort_by_key(|socket| socket.inode);
-    lost.dedup_by_key(|socket| socket.inode);
-    lost.retain(|socket| is_reachable(socket) && socket.file_path.is_none());
-    let (unplaced, lost): (Vec<&Socket>, Vec<&Socket>) = lost
+    let (unplaced, removed): (Vec<&Socket>, Vec<&Socket>) = without_file(address, visible)
         .into_iter()
         .partition(|socket| state_of(socket).is_none());
     if let Some((socket, now)) = renamed(visible.sockets(), path) {
-        let who = Who::of(socket);
-        let text = format!(
-            "{who} has renamed the file of its socket to {}",
-            shown(&now)
-        );
-        report.set_listener(Listener::from(socket));
-        let verdict = Verdict::new(
-            Exit::NothingThere,
-            "renamed",
-            format!("{found}; {text}"),
-            format!("give that path: {}", shell_quoted(&now)),
-        );
-        report.no(Check::Listener, text, verdict);
+        was_renamed(found, socket, &now, report);
     }
-    for socket in lost {
-        let text = format!(
-            "the server still lives, {}, but no file at this path leads to it any more",
-            Who::of(socket)
-        );
-        report.set_listener(Listener::from(socket));
-        let verdict = Verdict::new(
-            Exit::NothingThere,
-            "removed",
-            format!("{found}; {text}: it was removed, renamed or replaced"),
-            format!(
-                "give the file's new path if it was renamed; else {restart}, which makes the file \
-                 anew, and find out what removes files there"
-            ),
-        );
-        report.step(Check::Listener, Status::Note, text);
-        report.conclude(verdict);
+    for socket in removed {
+        was_removed(found, socket, restart, report);
     }
     if let Some(other) = OtherNamespace::find(address, path, file, visible, &[]) {
         other.conclude(found, report);
@@ -215,20 +171,80 @@ fn servers_of(
         }
     }
     for socket in unplaced {
-        let text = format!(
-            "a server that was bound to this path lives, {}: its file was removed or renamed, \
-             or is in another mount namespace",
-            Who::of(socket)
-        );
-        report.set_listener(Listener::from(socket));
-        let verdict = Verdict::new(
-            Exit::Incomplete,
-            UNPLACED,
-            format!("{found}; {text}"),
-            format!("ask again {}, to know which", seer()),
-        );
-        report.unknown(Check::Listener, text, verdict);
+        is_unplaced(found, socket, report);
     }
+}
+
+/// Sockets that clients can reach, were bound to the address, and have no known path by now.
+fn without_file<'a>(address: &Address, visible: &'a VisibleSockets) -> Vec<&'a Socket> {
+    let mut sockets: Vec<&Socket> = visible
+        .snapshot
+        .iter()
+        .flat_map(|all| all.select(address))
+        .collect();
+    // A directory that is gone as well cannot be compared but by name.
+    let by_name = visible.sockets().iter().filter(|socket| {
+        !matches!(
+            state_of(socket),
+            Some(FileState::Present | FileState::Replaced)
+        ) && is_named(socket, address.path())
+    });
+    sockets.extend(by_name);
+    sockets.sort_by_key(|socket| socket.inode);
+    sockets.dedup_by_key(|socket| socket.inode);
+    sockets.retain(|socket| is_reachable(socket) && socket.file_path.is_none());
+    sockets
+}
+
+fn was_renamed(found: &str, socket: &Socket, now: &Path, report: &mut WhyReport) {
+    let text = format!(
+        "{} has renamed the file of its socket to {}",
+        Who::of(socket),
+        shown(now)
+    );
+    report.set_listener(Listener::from(socket));
+    let verdict = Verdict::new(
+        Exit::NothingThere,
+        "renamed",
+        format!("{found}; {text}"),
+        format!("give that path: {}", shell_quoted(now)),
+    );
+    report.no(Check::Listener, text, verdict);
+}
+
+fn was_removed(found: &str, socket: &Socket, restart: &str, report: &mut WhyReport) {
+    let text = format!(
+        "the server still lives, {}, but no file at this path leads to it any more",
+        Who::of(socket)
+    );
+    report.set_listener(Listener::from(socket));
+    let verdict = Verdict::new(
+        Exit::NothingThere,
+        "removed",
+        format!("{found}; {text}: it was removed, renamed or replaced"),
+        format!(
+            "give the file's new path if it was renamed; else {restart}, which makes the file \
+             anew, and find out what removes files there"
+        ),
+    );
+    report.step(Check::Listener, Status::Note, text);
+    report.conclude(verdict);
+}
+
+fn is_unplaced(found: &str, socket: &Socket, report: &mut WhyReport) {
+    let text = format!(
+        "a server that was bound to this path lives, {}: its file was removed or renamed, \
+         or is in another mount namespace",
+        Who::of(socket)
+    );
+    report.set_listener(Listener::from(socket));
+    let verdict = Verdict::new(
+        Exit::Incomplete,
+        UNPLACED,
+        format!("{found}; {text}"),
+        format!("ask again {}, to know which", seer()),
+    );
+    report.unknown(Check::Listener, text, verdict);
 }
 
 /// A socket that was bound to this path and whose file was renamed, and its path now.

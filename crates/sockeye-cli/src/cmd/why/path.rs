@@ -122,7 +122,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
             path: &self.shown,
             subject: shown(&self.shown).to_string(),
         };
-        let allowed = access.tell(self.user, self.report, &stat, &self.directory, asked);
+        let allowed = access.judge(self.user, self.report, &stat, &self.directory, asked);
         if asked != Err(Errno::ACCESS) {
             return None;
         }
@@ -226,7 +226,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
             path,
             subject: "the socket file".to_owned(),
         };
-        access.tell(self.user, self.report, stat, file, asked);
+        access.judge(self.user, self.report, stat, file, asked);
     }
 }
 

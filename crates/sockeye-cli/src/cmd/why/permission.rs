@@ -37,6 +37,14 @@ impl Want {
             Self::Write => 'w',
         }
     }
+
+    /// What may be done to the file, as the end of "may be".
+    pub(super) fn done(self) -> &'static str {
+        match self {
+            Self::Search => "searched",
+            Self::Write => "written",
+        }
+    }
 }
 
 /// Which rule decides for a user.
@@ -52,7 +60,7 @@ pub(super) enum Rule {
 
 impl Rule {
     /// Whom the bits are for.
-    pub(super) fn in_words(self) -> &'static str {
+    pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Owner => "its owner",
             Self::Group => "its group",
@@ -154,7 +162,7 @@ pub(super) enum Tag {
 
 impl Tag {
     /// As setfacl(1) writes it, with names.
-    pub(super) fn in_words(self) -> String {
+    pub(super) fn describe(self) -> String {
         match self {
             Self::User(uid) => user_name(uid),
             Self::Group(gid) => format!("group {}", group_name(gid)),

@@ -28,7 +28,7 @@ pub(super) fn look_at(socket: &Socket, report: &mut WhyReport) {
         return;
     };
     for (holder, how) in &stopped {
-        let text = format!("{} is {}", brief(holder), how.in_words());
+        let text = format!("{} is {}", brief(holder), how.describe());
         let status = match stopped.len() == holders.len() {
             true => Status::No,
             false => Status::Note,
@@ -43,7 +43,7 @@ pub(super) fn look_at(socket: &Socket, report: &mut WhyReport) {
         _ => "a connect succeeds while the backlog has room, and then waits",
     };
     let who = match stopped.len() {
-        1 => format!("{} is {}", brief(first), how.in_words()),
+        1 => format!("{} is {}", brief(first), how.describe()),
         count => format!("all {count} processes that have the socket are stopped"),
     };
     let mut advice: Vec<String> = stopped

@@ -13,8 +13,7 @@ use sockeye::{Address, Kind, Name, Peer};
 
 use super::end::HUNG;
 use super::missing_server::UNPLACED;
-use super::report::stale;
-use super::report::{Check, Status, Verdict, WhyReport};
+use super::report::{Check, Status, Verdict, WhyReport, stale};
 use super::stopped::STOPPED;
 use super::user::User;
 use crate::exit::Exit;
@@ -51,18 +50,28 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
         }
         Err(errno) => errno,
     };
-    let error = std::io::Error::from(errno);
     let is_full = errno == Errno::AGAIN && address.kind() == Kind::Datagram;
     let text = match is_full {
         true => "connected, and there is no room for a datagram: the queue is full".to_owned(),
-        false => format!("connect(2) says: {error}"),
+        false => format!("connect(2) says: {}", std::io::Error::from(errno)),
     };
     report.step(Check::Connect, Status::No, text);
     // Not to be overruled: what is known to be in the way, and who it is that is missing.
     if !matches!(exit, Exit::Done | Exit::Incomplete) || cause == UNPLACED {
         return;
     }
-    let verdict = match errno {
+    // An error of the caller says nothing about another user.
+    if !user.is_caller && matches!(errno, Errno::ACCESS | Errno::PERM) {
+        return;
+    }
+    let verdict = verdict_on(errno, address, report);
+    report.overrule(verdict);
+}
+
+/// The verdict where connect(2) has failed, or the queue of a datagram socket is full.
+fn verdict_on(errno: Errno, address: &Address, report: &mut WhyReport) -> Verdict {
+    let error = std::io::Error::from(errno);
+    match errno {
         Errno::CONNREFUSED if address.path().is_some() => {
             report.take_if_refused().unwrap_or_else(stale)
         }
@@ -81,7 +90,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
             ),
             "use another kind of client: try stream:, seqpacket: or dgram: before the name",
         ),
-        _ if is_full => Verdict::new(
+        Errno::AGAIN if address.kind() == Kind::Datagram => Verdict::new(
             Exit::TimedOut,
             "full",
             "a server is there and does not receive: the queue of its datagram socket is full, so \
@@ -94,8 +103,6 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
             "a server is there and does not accept: its backlog is full",
             "look at what keeps the server busy, or wait",
         ),
-        // It tells nothing of the other user.
-        Errno::ACCESS | Errno::PERM if !user.is_caller => return,
         Errno::ACCESS | Errno::PERM => Verdict::new(
             Exit::NotPermitted,
             "denied",
@@ -108,8 +115,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
             format!("connect(2) says: {error}"),
             "try again; it may have changed just now",
         ),
-    };
-    report.overrule(verdict);
+    }
 }
 
 /// Connects without blocking.

@@ -138,7 +138,7 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut WhyReport) {
     let (Standing::Open(socket)
     | Standing::Full(socket)
     | Standing::ShutDown(socket)
-    | Standing::Deaf(socket)
+    | Standing::NotListening(socket)
     | Standing::Reserved(socket)
     | Standing::OtherKind(socket)) = found
     else {
@@ -146,50 +146,34 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut WhyReport) {
     };
     report.set_listener(Listener::from(*socket));
     let (who, kind) = (Who::of(socket), socket.kind);
-    let refused = |cause, text, advice: &str| Verdict::new(Exit::NothingThere, cause, text, advice);
     if let Standing::OtherKind(_) = found {
-        let text = format!(
-            "the socket is a {kind} socket, not a {} one",
-            address.kind()
-        );
-        report.no(
-            Check::Kind,
-            format!("{text}; it is that of {who}"),
-            refused(
-                "kind",
-                format!("{text}, which is refused"),
-                &format!(
-                    "use a client for {kind} sockets: {}",
-                    with_kind(address, kind)
-                ),
-            ),
-        );
-        return;
+        return is_other_kind(address, socket, report);
     }
     report.ok(Check::Kind, format!("it is a {kind} socket"));
-    let listens = who.does("listens", "listen");
     match found {
         Standing::ShutDown(_) => {
             let text = format!(
                 "{who} {} no newcomers in any more: the listener is shut down",
                 who.does("lets", "let")
             );
-            let verdict = refused(
+            let verdict = Verdict::new(
+                Exit::NothingThere,
                 "shut-down",
-                text.clone(),
+                &text,
                 "wait until that server has ended and its successor listens",
             );
             report.no(Check::Listener, text, verdict);
         }
-        Standing::Deaf(_) => {
+        Standing::NotListening(_) => {
             let text = format!(
                 "{who} {} the socket but {} not listen, not yet or not any more",
                 who.does("has", "have"),
                 who.does("does", "do")
             );
-            let verdict = refused(
+            let verdict = Verdict::new(
+                Exit::NothingThere,
                 "not-listening",
-                text.clone(),
+                &text,
                 "try again, or look at that process",
             );
             report.no(Check::Listener, text, verdict);
@@ -212,30 +196,51 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut WhyReport) {
             report.ok(Check::Listener, format!("{who} {receives}"));
             stopped::look_at(socket, report);
         }
-        Standing::Full(_) => {
-            report.ok(Check::Listener, format!("{who} {listens}"));
-            stopped::look_at(socket, report);
-            let queue = queue(socket).unwrap_or_default();
-            let verdict = Verdict::new(
-                Exit::TimedOut,
-                "full",
-                format!(
-                    "{who} {} not accept: {queue}; a connect would wait, or fail with EAGAIN",
-                    who.does("does", "do")
-                ),
-                "look at what keeps the server busy, or wait; a larger backlog only makes the line longer",
-            );
-            report.no(Check::Backlog, queue, verdict);
-        }
-        _ => {
-            report.ok(Check::Listener, format!("{who} {listens}"));
-            stopped::look_at(socket, report);
-            match queue(socket) {
-                Some(queue) => report.ok(Check::Backlog, queue),
-                None => report.step(Check::Backlog, Status::Unknown, "how many wait is not told"),
-            }
-        }
+        _ => listens(socket, matches!(found, Standing::Full(_)), report),
     }
+}
+
+fn is_other_kind(address: &Address, socket: &Socket, report: &mut WhyReport) {
+    let kind = socket.kind;
+    let text = format!(
+        "the socket is a {kind} socket, not a {} one",
+        address.kind()
+    );
+    let verdict = Verdict::new(
+        Exit::NothingThere,
+        "kind",
+        format!("{text}, which is refused"),
+        format!(
+            "use a client for {kind} sockets: {}",
+            with_kind(address, kind)
+        ),
+    );
+    let text = format!("{text}; it is that of {}", Who::of(socket));
+    report.no(Check::Kind, text, verdict);
+}
+
+/// Reports on a listener and its backlog.
+fn listens(socket: &Socket, is_full: bool, report: &mut WhyReport) {
+    let who = Who::of(socket);
+    let listens = who.does("listens", "listen");
+    report.ok(Check::Listener, format!("{who} {listens}"));
+    stopped::look_at(socket, report);
+    let Some(queue) = queue(socket) else {
+        return report.step(Check::Backlog, Status::Unknown, "how many wait is not told");
+    };
+    if !is_full {
+        return report.ok(Check::Backlog, queue);
+    }
+    let verdict = Verdict::new(
+        Exit::TimedOut,
+        "full",
+        format!(
+            "{who} {} not accept: {queue}; a connect would wait, or fail with EAGAIN",
+            who.does("does", "do")
+        ),
+        "look at what keeps the server busy, or wait; a larger backlog only makes the line longer",
+    );
+    report.no(Check::Backlog, queue, verdict);
 }
 
 /// A path leads to servers of other network namespaces, which most tools do not show.

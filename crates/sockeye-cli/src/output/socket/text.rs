@@ -1,4 +1,4 @@
-//! A socket in words.
+//! A socket as text.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -6,12 +6,8 @@ use std::fmt::{self, Display, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use sockeye::address::{escaped, is_hidden};
-use sockeye::inspect::{
-    BoundName, FileState, Holder, Process, Snapshot, Socket, SocketFile, State,
-};
+use sockeye::inspect::{BoundName, FileState, Holder, Process, Socket, SocketFile, State};
 use sockeye::{Address, Kind, Name};
 
 use crate::escape;
@@ -79,45 +75,6 @@ pub(crate) fn command(name: Option<&[u8]>) -> impl Display {
         Some(name) => write!(f, "{}", escape::name(name)),
         None => f.write_char('?'),
     })
-}
-
-/// As [`address`], in JSON.
-pub(crate) fn json_address(name: &BoundName) -> Cow<'_, str> {
-    escape::json_address(address(name))
-}
-
-/// Where a socket is reached, as far as that is known, in JSON: the path of its file, or else what
-/// it was bound to.
-pub(crate) fn reached_at(socket: &Socket) -> Option<Cow<'_, str>> {
-    match &socket.file_path {
-        Some(path) => {
-            let path = path_address(path.as_os_str().as_bytes());
-            Some(escape::json_address(path))
-        }
-        None => socket.name.as_ref().map(json_address),
-    }
-}
-
-/// As [`address_base64`], of [`reached_at`].
-pub(crate) fn reached_at_base64(socket: &Socket) -> Option<String> {
-    match &socket.file_path {
-        Some(path) => address_base64(&BoundName::Path(path.as_os_str().as_bytes().to_vec())),
-        None => socket.name.as_ref().and_then(address_base64),
-    }
-}
-
-/// The bytes of a name as bind(2) took them, where the address in JSON is not just these.
-pub(crate) fn address_base64(name: &BoundName) -> Option<String> {
-    let (lead, bytes): (&[u8], _) = match name {
-        BoundName::Path(path) => (b"", path),
-        BoundName::Abstract(name) => (b"\0", name),
-    };
-    let shown = json_address(name);
-    let is_plain = match name {
-        BoundName::Path(path) => shown.as_bytes() == path,
-        BoundName::Abstract(name) => str::from_utf8(name).is_ok(),
-    };
-    (!is_plain).then(|| STANDARD.encode([lead, bytes].concat()))
 }
 
 /// The name that was bound, where the file has another one by now; in the same directory the last
@@ -239,48 +196,6 @@ fn write_holders<W: Write>(
     Ok(())
 }
 
-/// What is at the other end of a socket.
-#[derive(Clone, Copy)]
-pub(crate) enum OtherEnd<'a> {
-    Nothing,
-    /// Something that the snapshot does not show.
-    Unknown(Option<u32>),
-    Socket(&'a Socket),
-    /// The listener that a connection waits at: the socket that it will have is none yet.
-    Backlog(&'a Socket),
-}
-
-impl<'a> OtherEnd<'a> {
-    pub(crate) fn of(socket: &Socket, snapshot: &'a Snapshot) -> Self {
-        if let Some(inode) = socket.peer {
-            let found = snapshot.by_inode(inode);
-            return found.map_or(Self::Unknown(Some(inode)), Self::Socket);
-        }
-        if let Some(listener) = socket.waits_at.and_then(|inode| snapshot.by_inode(inode)) {
-            return Self::Backlog(listener);
-        }
-        match socket.state {
-            State::Connected | State::Pending => Self::Unknown(None),
-            _ => Self::Nothing,
-        }
-    }
-
-    pub(crate) fn socket(self) -> Option<&'a Socket> {
-        match self {
-            Self::Socket(socket) | Self::Backlog(socket) => Some(socket),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn inode(self) -> Option<u32> {
-        match self {
-            Self::Unknown(inode) => inode,
-            Self::Socket(socket) => Some(socket.inode),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn holders_in_words() {
+    fn holders_are_listed_or_counted() {
         assert_eq!(shown(&[], false), ["-", "-"]);
         assert_eq!(shown(&[(1, 3)], false), ["1/\"a b\\x1b\"", "3"]);
         assert_eq!(shown(&[(1, 3), (1, 5)], false), ["1/\"a b\\x1b\"", "3,5"]);
@@ -335,15 +250,10 @@ mod tests {
         assert_eq!(address(&path(b"@x")), "./@x");
         assert_eq!(address(&path(b"-x")), "./-x");
         assert_eq!(address(&path(b"--json\xff")), "./--json\\xff");
-        assert_eq!(address_base64(&path(b"-x")).as_deref(), Some("LXg="));
         assert_eq!(address(&path(b"/\xff")), "/\\xff");
         assert_eq!(
             address(&BoundName::Abstract(b"a\0\xff".to_vec())),
             "@a\\x00\\xff"
         );
-        assert_eq!(json_address(&path(b"/\xff")), "\"/\\xff\"");
-        assert_eq!(address_base64(&path(b"/\xff")).as_deref(), Some("L/8="));
-        assert_eq!(address_base64(&path(b"/\\")).as_deref(), Some("L1w="));
-        assert_eq!(address_base64(&path("/é".as_bytes())), None);
     }
 }

@@ -1,0 +1,171 @@
+//! How much of an answer has come, and whether it is the one expected.
+
+use crate::args::Framing;
+use crate::escape;
+
+/// Bytes of a wrong answer that are shown, and how many of these are its last.
+pub(super) const SHOWN: usize = 40;
+const SHOWN_LAST: usize = 8;
+/// The length in front of a message.
+const LENGTH: usize = size_of::<u32>();
+
+/// Where an answer ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnswerEnd {
+    Record,
+    Newline,
+    Read,
+    Length,
+}
+
+/// How much of an answer has come.
+#[derive(Clone, Copy, Default)]
+pub(super) struct AnswerProgress {
+    pub(super) count: usize,
+    /// As far as its bytes have come.
+    length: u32,
+}
+
+impl AnswerProgress {
+    pub(super) fn is_nothing(self) -> bool {
+        self.count == 0
+    }
+}
+
+/// An answer that is not the one expected.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum WrongAnswer {
+    Differs {
+        expected: String,
+        found: String,
+    },
+    /// More than one line.
+    Longer,
+}
+
+impl AnswerEnd {
+    pub(super) fn of(framing: Framing) -> Self {
+        match framing {
+            Framing::Line => Self::Newline,
+            Framing::Raw => Self::Read,
+            Framing::Length => Self::Length,
+        }
+    }
+
+    pub(super) fn header(self) -> usize {
+        match self {
+            Self::Length => LENGTH,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn frame(self, payload: Vec<u8>) -> Vec<u8> {
+        match (self, u32::try_from(payload.len())) {
+            (Self::Length, Ok(length)) => [&length.to_be_bytes()[..], &payload].concat(),
+            _ => payload,
+        }
+    }
+}
+
+/// Against an answer that is known. `end` is `None` for an echo, with which nothing more may come.
+pub(super) fn equals(
+    expected: &[u8],
+    end: Option<AnswerEnd>,
+    came: &mut AnswerProgress,
+    bytes: &[u8],
+) -> Result<bool, WrongAnswer> {
+    let is_lax = !matches!(end, None | Some(AnswerEnd::Length));
+    // A newline of the answer before that came late.
+    let bytes = match bytes {
+        [b'\n', rest @ ..] if is_lax && came.is_nothing() && expected[0] != b'\n' => rest,
+        bytes => bytes,
+    };
+    let rest = &expected[came.count..];
+    let count = rest.len().min(bytes.len());
+    let (now, more) = bytes.split_at(count);
+    let more_is_fine = more.is_empty() || (is_lax && more == b"\n");
+    if now != &rest[..count] || !more_is_fine {
+        let newline: &[u8] = match end {
+            Some(AnswerEnd::Newline) => b"\n",
+            _ => b"",
+        };
+        return Err(WrongAnswer::new(&[rest, newline].concat(), bytes));
+    }
+    came.count += count;
+    Ok(came.count == expected.len())
+}
+
+/// Against the beginning of an answer.
+pub(super) fn begins(
+    prefix: &[u8],
+    end: AnswerEnd,
+    came: &mut AnswerProgress,
+    bytes: &[u8],
+) -> Result<bool, WrongAnswer> {
+    let header = end.header();
+    let (front, payload) = bytes.split_at(header.saturating_sub(came.count).min(bytes.len()));
+    came.length = front
+        .iter()
+        .fold(came.length, |length, byte| length << 8 | u32::from(*byte));
+    came.count += front.len();
+    if came.count < header {
+        return Ok(false);
+    }
+    let before = came.count - header;
+    let rest = &prefix[before.min(prefix.len())..];
+    let compared = rest.len().min(payload.len());
+    let is_short = (end == AnswerEnd::Record && compared < rest.len())
+        || (end == AnswerEnd::Length && (came.length as usize) < prefix.len());
+    if payload[..compared] != rest[..compared] || is_short {
+        return Err(WrongAnswer::new(rest, payload));
+    }
+    came.count += payload.len();
+    let has_prefix = compared == rest.len();
+    match end {
+        AnswerEnd::Record => Ok(true),
+        AnswerEnd::Read => Ok(has_prefix),
+        AnswerEnd::Length => match (came.count - header).cmp(&(came.length as usize)) {
+            std::cmp::Ordering::Less => Ok(false),
+            std::cmp::Ordering::Equal => Ok(true),
+            std::cmp::Ordering::Greater => Err(WrongAnswer::Longer),
+        },
+        AnswerEnd::Newline if prefix.ends_with(b"\n") && has_prefix => {
+            match compared == payload.len() {
+                true => Ok(true),
+                false => Err(WrongAnswer::Longer),
+            }
+        }
+        AnswerEnd::Newline => match payload[compared..].iter().position(|byte| *byte == b'\n') {
+            Some(at) if compared + at + 1 < payload.len() => Err(WrongAnswer::Longer),
+            found => Ok(found.is_some()),
+        },
+    }
+}
+
+impl WrongAnswer {
+    /// Both from a little before the first difference on, and to their ends.
+    pub(super) fn new(expected: &[u8], found: &[u8]) -> Self {
+        let same = expected.iter().zip(found).take_while(|(a, b)| a == b);
+        let start = same.count().saturating_sub(8);
+        let shown = |bytes: &[u8]| {
+            let rest = &bytes[start.min(bytes.len())..];
+            let before = if start > 0 { "…" } else { "" };
+            if rest.len() <= SHOWN {
+                return format!("\"{before}{}\"", escape::bytes(rest));
+            }
+            let (first, last) = (
+                &rest[..SHOWN - SHOWN_LAST],
+                &rest[rest.len() - SHOWN_LAST..],
+            );
+            format!(
+                "\"{before}{}…{}\"",
+                escape::bytes(first),
+                escape::bytes(last)
+            )
+        };
+        Self::Differs {
+            expected: shown(expected),
+            found: shown(found),
+        }
+    }
+}
