@@ -246,18 +246,18 @@ pub(crate) struct Serve {
 }
 
 /// What a message is answered with.
-pub(crate) enum Answer {
+pub(crate) enum AnswerMode {
     Reply(String),
     Echo,
     Discard,
 }
 
 impl Serve {
-    pub(crate) fn answer(&self) -> Answer {
+    pub(crate) fn answer(&self) -> AnswerMode {
         match (self.echo, self.discard) {
-            (true, _) => Answer::Echo,
-            (_, true) => Answer::Discard,
-            _ => Answer::Reply(self.reply.clone()),
+            (true, _) => AnswerMode::Echo,
+            (_, true) => AnswerMode::Discard,
+            _ => AnswerMode::Reply(self.reply.clone()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Subscriber, warn};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
@@ -129,29 +129,45 @@ fn write_now(text: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Lets some lines of a kind pass a second and counts the others, so that clients cannot fill a
+/// Lets so many lines of a kind pass a second and counts the others, so that clients cannot fill a
 /// disk.
-pub(crate) struct Throttle(Mutex<Window>);
+pub(crate) struct LogThrottle(Mutex<ThrottleWindow>);
 
-struct Window {
+struct ThrottleWindow {
     began: Instant,
     passed: u32,
     withheld: u64,
 }
 
-impl Throttle {
+impl LogThrottle {
     const LINES: u32 = 10;
 
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Window {
+        Self(Mutex::new(ThrottleWindow {
             began: Instant::now(),
             passed: 0,
             withheld: 0,
         }))
     }
 
-    /// Whether a line may be written now, and how many were withheld before it.
-    pub(crate) fn pass(&self) -> Option<u64> {
+    /// Whether a line may be written now; how many were withheld before it is said first.
+    pub(crate) fn pass(&self) -> bool {
+        let Some(withheld) = self.count_line() else {
+            return false;
+        };
+        tell_withheld(withheld);
+        true
+    }
+
+    /// Says how many lines were withheld since the last one that passed.
+    pub(crate) fn tell_rest(&self) {
+        let window = self.0.lock();
+        let withheld = window.map_or(0, |mut window| std::mem::take(&mut window.withheld));
+        tell_withheld(withheld);
+    }
+
+    /// Counts a line. How many were withheld before it, or `None` where it is withheld too.
+    fn count_line(&self) -> Option<u64> {
         let mut window = self.0.lock().ok()?;
         if window.began.elapsed() >= Duration::from_secs(1) {
             (window.began, window.passed) = (Instant::now(), 0);
@@ -163,11 +179,10 @@ impl Throttle {
         window.passed += 1;
         Some(std::mem::take(&mut window.withheld))
     }
+}
 
-    /// How many lines were withheld and not told of yet.
-    pub(crate) fn rest(&self) -> u64 {
-        self.0
-            .lock()
-            .map_or(0, |mut window| std::mem::take(&mut window.withheld))
+fn tell_withheld(withheld: u64) {
+    if withheld > 0 {
+        warn!("{withheld} more lines of this kind were withheld");
     }
 }

@@ -75,7 +75,7 @@ impl DatagramPrograms {
             Err(error) => {
                 self.ended.aborted.fetch_add(1, Ordering::Relaxed);
                 let text = format!("sent a datagram that is lost: {error}");
-                return self.handler.complain(|| peer, &text);
+                return self.handler.log.complain(|| peer, &text);
             }
         };
         let (programs, answers) = (Arc::clone(&self.programs), Arc::clone(&self.answers));
@@ -97,7 +97,7 @@ impl DatagramPrograms {
             };
             match from {
                 Some(to) => answers.send(&answer, to, peer).await,
-                None => handler.complain(|| peer, NO_ADDRESS),
+                None => handler.log.complain(|| peer, NO_ADDRESS),
             }
         });
     }

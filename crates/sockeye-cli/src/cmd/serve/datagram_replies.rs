@@ -1,4 +1,4 @@
-//! [`DatagramReplies`]: what goes back to senders of datagrams.
+//! [`DatagramReplies`]: the answers to datagrams, and queues of those that have to wait.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -15,75 +15,89 @@ use sockeye::{Datagram, Peer};
 use tokio::task::JoinSet;
 
 use super::handler::Handler;
-use super::undelivered::tell;
+use super::undelivered::Undelivered;
 
 /// How many answers may wait for room in their receivers' queues.
-const WAITING: usize = 256;
+const MAX_WAITING: usize = 256;
 /// How many of them for one receiver, so that there are some left for others.
-const WAITING_FOR_ONE: usize = 128;
+const MAX_WAITING_FOR_ONE: usize = 128;
 pub(super) const NO_ADDRESS: &str =
     "has no address and cannot be answered; it must bind its socket";
 
 /// Sends at once where there is room, otherwise in a task for each receiver: one that does not read
 /// holds up nobody else, and what it gets stays in order.
 pub(super) struct DatagramReplies {
-    socket: Arc<Datagram>,
-    handler: Arc<Handler>,
-    waiting: Arc<Mutex<Waiting>>,
+    queues: Arc<ReplyQueues>,
     tasks: Mutex<JoinSet<()>>,
 }
 
+struct ReplyQueues {
+    socket: Arc<Datagram>,
+    handler: Arc<Handler>,
+    undelivered: Undelivered,
+    waiting: Mutex<WaitingReplies>,
+}
+
 /// The answers for each receiver that has no room; the first one is being sent.
-type Waiting = HashMap<SocketAddrUnix, VecDeque<(Bytes, Option<Peer>)>>;
+type WaitingReplies = HashMap<SocketAddrUnix, VecDeque<(Bytes, Option<Peer>)>>;
 
 impl DatagramReplies {
     pub(super) fn new(socket: &Arc<Datagram>, handler: &Arc<Handler>) -> Self {
         Self {
-            socket: Arc::clone(socket),
-            handler: Arc::clone(handler),
-            waiting: Arc::default(),
+            queues: Arc::new(ReplyQueues {
+                socket: Arc::clone(socket),
+                handler: Arc::clone(handler),
+                undelivered: Undelivered::default(),
+                waiting: Mutex::default(),
+            }),
             tasks: Mutex::default(),
         }
     }
 
     pub(super) async fn send(&self, answer: &[u8], to: SocketAddrUnix, peer: Option<Peer>) {
         while lock(&self.tasks).try_join_next().is_some() {}
-        if !lock(&self.waiting).contains_key(&to) {
-            let mut sent = pin!(self.socket.send_msg_to(answer, &[], &to));
+        let queues = &self.queues;
+        let log = &queues.handler.log;
+        if !lock(&queues.waiting).contains_key(&to) {
+            let mut sent = pin!(queues.socket.send_msg_to(answer, &[], &to));
             let first = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await;
             if let Poll::Ready(sent) = first {
-                return tell(&self.handler, sent, &to, peer);
+                return queues.undelivered.tell(log, sent, &to, peer);
             }
         }
-        let mut waiting = lock(&self.waiting);
+        let mut waiting = lock(&queues.waiting);
         let for_all: usize = waiting.values().map(VecDeque::len).sum();
         let for_one = waiting.get(&to).map_or(0, VecDeque::len);
         let bytes: usize = waiting.values().flatten().map(|(some, _)| some.len()).sum();
-        let is_full = bytes + answer.len() > self.handler.max_buffered;
-        if is_full || for_all >= WAITING || for_one >= WAITING_FOR_ONE {
-            self.handler.undelivered.count(1);
+        let is_full = bytes + answer.len() > queues.handler.max_buffered;
+        if is_full || for_all >= MAX_WAITING || for_one >= MAX_WAITING_FOR_ONE {
+            queues.undelivered.count(1);
             let text = "does not take its answers, and too many wait; this one is dropped";
-            return self.handler.complain(|| peer, text);
+            return log.complain(|| peer, text);
         }
         let answer = (Bytes::copy_from_slice(answer), peer);
         match waiting.entry(to) {
             Entry::Occupied(mut queue) => queue.get_mut().push_back(answer),
-            Entry::Vacant(place) => {
-                let (socket, handler) = (Arc::clone(&self.socket), Arc::clone(&self.handler));
-                let (waiting, to) = (Arc::clone(&self.waiting), place.key().clone());
-                lock(&self.tasks).spawn(deliver(socket, handler, waiting, to));
-                place.insert(VecDeque::from([answer]));
+            Entry::Vacant(entry) => {
+                let deliver = Arc::clone(queues).deliver(entry.key().clone());
+                lock(&self.tasks).spawn(deliver);
+                entry.insert(VecDeque::from([answer]));
             }
         }
     }
 
-    /// How many there are that have not been sent.
+    /// How many answers have not been sent.
     pub(super) fn waiting(&self) -> u64 {
-        let waiting = lock(&self.waiting);
+        let waiting = lock(&self.queues.waiting);
         waiting.values().map(|queue| queue.len() as u64).sum()
     }
 
-    /// Until all have been sent or dropped.
+    /// How many answers could not be delivered.
+    pub(super) fn undelivered(&self) -> u64 {
+        self.queues.undelivered.counted()
+    }
+
+    /// Waits until all have been sent or dropped.
     pub(super) async fn finish(&self) {
         while poll_fn(|cx| lock(&self.tasks).poll_join_next(cx))
             .await
@@ -92,28 +106,29 @@ impl DatagramReplies {
     }
 }
 
-async fn deliver(
-    socket: Arc<Datagram>,
-    handler: Arc<Handler>,
-    waiting: Arc<Mutex<Waiting>>,
-    to: SocketAddrUnix,
-) {
-    let next = || lock(&waiting).get(&to)?.front().cloned();
-    while let Some((answer, peer)) = next() {
-        match socket.send_msg_to(&answer, &[], &to).await {
-            Err(SendError::Io(error)) if error.kind() == ErrorKind::TimedOut => {
-                // The others have waited long enough too.
-                let dropped = lock(&waiting).remove(&to).map_or(0, |queue| queue.len());
-                handler.undelivered.count(dropped as u64);
-                let text = format!("did not take its answers in time; {dropped} were dropped");
-                return handler.complain(|| peer, &text);
+impl ReplyQueues {
+    /// Sends what waits for one receiver.
+    async fn deliver(self: Arc<Self>, to: SocketAddrUnix) {
+        let log = &self.handler.log;
+        let next = || lock(&self.waiting).get(&to)?.front().cloned();
+        while let Some((answer, peer)) = next() {
+            match self.socket.send_msg_to(&answer, &[], &to).await {
+                Err(SendError::Io(error)) if error.kind() == ErrorKind::TimedOut => {
+                    // The others have waited long enough too.
+                    let dropped = lock(&self.waiting)
+                        .remove(&to)
+                        .map_or(0, |queue| queue.len());
+                    self.undelivered.count(dropped as u64);
+                    let text = format!("did not take its answers in time; {dropped} were dropped");
+                    return log.complain(|| peer, &text);
+                }
+                sent => self.undelivered.tell(log, sent, &to, peer),
             }
-            sent => tell(&handler, sent, &to, peer),
-        }
-        if let Entry::Occupied(mut queue) = lock(&waiting).entry(to.clone()) {
-            queue.get_mut().pop_front();
-            if queue.get().is_empty() {
-                queue.remove();
+            if let Entry::Occupied(mut queue) = lock(&self.waiting).entry(to.clone()) {
+                queue.get_mut().pop_front();
+                if queue.get().is_empty() {
+                    queue.remove();
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ use super::datagram_replies::{DatagramReplies, NO_ADDRESS};
 use super::handler::Handler;
 use super::programs::{self, Programs};
 use super::received_fds::ReceivedFds;
-use super::seqpacket_handler::describe_recv_error;
+use super::recv_errors::describe_recv_error;
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::ShownMessage;
 
@@ -94,7 +94,7 @@ impl DatagramServer {
             if let Some(datagram_programs) = &mut datagram_programs {
                 datagram_programs.add_to(report);
             }
-            report.dropped_answers = self.handler.undelivered.counted();
+            report.dropped_answers = answers.undelivered();
         });
         let report = counted.get();
         match ended {
@@ -169,6 +169,7 @@ impl DatagramServer {
                         });
                         let end = if is_lost { "dropped" } else { "refused" };
                         self.handler
+                            .log
                             .complain(|| None, &format!("{text}; it is {end}"));
                         continue;
                     }
@@ -182,7 +183,7 @@ impl DatagramServer {
             {
                 count(counted, |report| report.refused += 1);
                 let text = format!("may not call here: {why}; its datagram is refused");
-                self.handler.complain(|| peer, &text);
+                self.handler.log.complain(|| peer, &text);
                 continue;
             }
             if self.once {
@@ -204,8 +205,11 @@ impl DatagramServer {
                         .await;
                     true
                 }
-                None if self.handler.shows() => {
-                    self.handler.show(&shown, &self.handler.sender(peer)).await
+                None if self.handler.output.shows() => {
+                    self.handler
+                        .output
+                        .show(&shown, &self.handler.output.sender(peer))
+                        .await
                 }
                 None => true,
             };
@@ -225,7 +229,7 @@ impl DatagramServer {
             if let Some(answer) = answer.filter(|_| datagram_programs.is_none()) {
                 match received.sender {
                     Some(sender) => answers.send(answer, sender, peer).await,
-                    None => self.handler.complain(|| peer, NO_ADDRESS),
+                    None => self.handler.log.complain(|| peer, NO_ADDRESS),
                 }
             }
             if self.once {

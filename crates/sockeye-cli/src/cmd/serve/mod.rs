@@ -2,6 +2,7 @@
 
 mod allowed;
 mod background;
+mod client_log;
 mod datagram_programs;
 mod datagram_replies;
 mod datagrams;
@@ -10,14 +11,17 @@ mod handler;
 mod inetd_listener;
 mod inherited;
 mod lifecycle;
+mod message_output;
 mod notify;
 mod programs;
 mod received_fds;
+mod recv_errors;
 mod restart;
 mod seqpacket_handler;
 mod signals;
 mod socket;
 mod startup;
+mod stream_handler;
 mod systemd;
 mod undelivered;
 
@@ -83,13 +87,13 @@ async fn serve(args: &Serve, mut startup: Startup) -> anyhow::Result<Exit> {
     if let Err(error) = &result {
         error!("{error}; stopped");
     }
-    handler.tell_rest();
+    handler.log.tell_rest();
     if let Some(programs) = &programs {
         programs.tell_rest();
     }
     received_fds::tell_unclosed();
     info!("stopped: {report}");
-    Ok(match (result.is_ok(), handler.output_error.get()) {
+    Ok(match (result.is_ok(), handler.output.error.get()) {
         (true, None) if report.aborted + report.dropped_answers > 0 => Exit::Incomplete,
         (true, None) => Exit::Done,
         _ => Exit::Failed,
@@ -118,7 +122,7 @@ async fn serve_clients(
             server.run(listener, handle, stopped).await
         }
         (ServedSocket::Stream(listener), None) => {
-            let handle = |connection| Arc::clone(handler).handle(connection);
+            let handle = |connection| stream_handler::handle(Arc::clone(handler), connection);
             let server = server(args, allowed, lifecycle);
             server.run(listener, handle, stopped).await
         }

@@ -25,7 +25,7 @@ use super::environment::{self, Local};
 use crate::args::Serve;
 use crate::exit::{Exit, failure};
 use crate::output::message::Sender;
-use crate::stdio::log::Throttle;
+use crate::stdio::log::LogThrottle;
 
 /// What a program has between SIGTERM and SIGKILL; `--help` says so.
 const GRACE: Duration = Duration::from_secs(2);
@@ -80,7 +80,7 @@ pub(super) struct Programs {
     users: Users,
     /// What programs have left running.
     pub(super) background: Background,
-    throttle: Throttle,
+    throttle: LogThrottle,
 }
 
 impl Programs {
@@ -91,7 +91,7 @@ impl Programs {
             patience: args.first_byte_timeout.unwrap_or(PATIENCE),
             users: Users::default(),
             background: Background::default(),
-            throttle: Throttle::new(),
+            throttle: LogThrottle::new(),
         })
     }
 
@@ -262,14 +262,13 @@ impl Programs {
     }
 
     fn say(&self, line: impl FnOnce()) {
-        if let Some(withheld) = self.throttle.pass() {
-            tell_withheld(withheld);
+        if self.throttle.pass() {
             line();
         }
     }
 
     pub(super) fn tell_rest(&self) {
-        tell_withheld(self.throttle.rest());
+        self.throttle.tell_rest();
     }
 }
 
@@ -310,12 +309,6 @@ async fn read(
     match rest.take((most - answer.len()) as u64).read_to_end(answer) {
         Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
         _ => Ok(()),
-    }
-}
-
-fn tell_withheld(withheld: u64) {
-    if withheld > 0 {
-        warn!("{withheld} more lines of this kind were withheld");
     }
 }
 

@@ -8,8 +8,9 @@ use sockeye::ancillary::{RecvError, SendError};
 use sockeye::server::{Connection, Records};
 use tracing::debug;
 
-use super::handler::{Handler, limit};
+use super::handler::Handler;
 use super::received_fds::ReceivedFds;
+use super::recv_errors::{describe_recv_error, limit_of};
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::{Sender, ShownMessage};
 
@@ -18,12 +19,14 @@ pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPack
     if let Err(error) = converse(&handler, &mut records).await {
         let peer = || records.connection().peer().ok();
         if let RecvError::Io(error) = &error
-            && limit(error).is_some()
+            && limit_of(error).is_some()
         {
-            return handler.tell_limit(peer, error, 0);
+            return handler.log.tell_limit(peer, error, 0);
         }
         match describe_recv_error(&error) {
-            Some(text) => handler.complain(peer, &format!("{text}; its connection is closed")),
+            Some(text) => handler
+                .log
+                .complain(peer, &format!("{text}; its connection is closed")),
             None => {
                 let sender = Sender::new(peer());
                 debug!("the connection of {} ended: {error}", sender.describe());
@@ -37,18 +40,18 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
     let mut listens = true;
     while let Some(record) = records.next().await? {
         let (mut payload, descriptors) = (record.payload, ReceivedFds(record.descriptors));
-        if handler.shows() {
+        if handler.output.shows() {
             let peer = || records.connection().peer().ok();
-            let sender = sender.get_or_insert_with(|| handler.sender(peer()));
+            let sender = sender.get_or_insert_with(|| handler.output.sender(peer()));
             let received = ShownMessage {
                 payload: &payload,
                 size: payload.len(),
                 descriptors: &descriptors.0,
             };
-            let line = handler.line(&received, sender);
+            let line = handler.output.line(&received, sender);
             // They may be much, and the output slow; what is shown is not sent back.
             drop((std::mem::take(&mut payload), descriptors));
-            if !Box::pin(handler.print(line, sender)).await {
+            if !Box::pin(handler.output.print(line, sender)).await {
                 records.set_broken();
                 return Ok(());
             }
@@ -75,7 +78,9 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
                 Err(SendError::Io(error)) => return Err(error.into()),
                 Err(error) => {
                     let text = format!("could not be answered: {error}; its connection is closed");
-                    handler.complain(|| records.connection().peer().ok(), &text);
+                    handler
+                        .log
+                        .complain(|| records.connection().peer().ok(), &text);
                     records.set_broken();
                     return Ok(());
                 }
@@ -83,22 +88,4 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
         }
     }
     Ok(())
-}
-
-/// What to say of something that could not be taken; `None` where that is nothing special.
-pub(super) fn describe_recv_error(error: &RecvError) -> Option<String> {
-    match error {
-        RecvError::TooLong { size, limit } => Some(format!(
-            "sent a record of {size} bytes, and --max-message allows {limit}"
-        )),
-        RecvError::DescriptorsLost => {
-            Some("sent more descriptors than this process may still open (ulimit -n)".to_owned())
-        }
-        RecvError::TooManyDescriptors => Some(format!("sent {error}")),
-        RecvError::StillClosing => Some(
-            "passed file descriptors while too many that were passed before are still being closed"
-                .to_owned(),
-        ),
-        _ => None,
-    }
 }

@@ -1,4 +1,4 @@
-//! [`Undelivered`]: answers to datagrams that do not arrive.
+//! [`Undelivered`]: counts and describes answers to datagrams that could not be delivered.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ use sockeye::address::quoted;
 use sockeye::ancillary::SendError;
 use tracing::debug;
 
-use super::handler::Handler;
+use super::client_log::ClientLog;
 use crate::cmd::impassable;
 use crate::output::message::Sender;
 
@@ -24,9 +24,9 @@ const BOUND_ELSEWHERE: &str = "could not be answered: it has its socket open, an
 #[derive(Default)]
 pub(super) struct Undelivered {
     count: AtomicU64,
-    /// Whether it was said that clients live in another network namespace.
+    /// Whether the log has said that clients are in another network namespace.
     told_of_namespaces: AtomicBool,
-    /// Whether it was said that the paths of clients lead nowhere here.
+    /// Whether the log has said that the paths of clients lead nowhere here.
     told_of_paths: AtomicBool,
 }
 
@@ -38,55 +38,55 @@ impl Undelivered {
     pub(super) fn counted(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
-}
 
-/// Says of an answer what became of it, if it was not taken.
-pub(super) fn tell(
-    handler: &Handler,
-    sent: Result<(), SendError>,
-    to: &SocketAddrUnix,
-    peer: Option<Peer>,
-) {
-    let undelivered = &handler.undelivered;
-    let error = match sent {
-        Ok(()) => return,
-        Err(SendError::Io(error)) => error,
-        Err(error) => error.into(),
-    };
-    if has_gone(&error) {
-        let (told, text) = if is_in_another_namespace(to, peer) {
-            (&undelivered.told_of_namespaces, IN_ANOTHER_NAMESPACE)
-        } else if is_bound_elsewhere(to, peer) {
-            (&undelivered.told_of_paths, BOUND_ELSEWHERE)
-        } else {
-            // It did not wait for an answer, as far as can be seen from here.
-            let sender = Sender::new(peer);
-            return debug!(
-                "nobody has the address of {} any more for its answer: {error}; it has gone, or is in another namespace unseen",
-                sender.describe()
-            );
+    /// Counts an answer that was not taken, and says why.
+    pub(super) fn tell(
+        &self,
+        log: &ClientLog,
+        sent: Result<(), SendError>,
+        to: &SocketAddrUnix,
+        peer: Option<Peer>,
+    ) {
+        let error = match sent {
+            Ok(()) => return,
+            Err(SendError::Io(error)) => error,
+            Err(error) => error.into(),
         };
-        undelivered.count(1);
-        if !told.swap(true, Ordering::Relaxed) {
-            handler.complain(|| peer, text);
+        if has_gone(&error) {
+            let (told, text) = if is_in_another_namespace(to, peer) {
+                (&self.told_of_namespaces, IN_ANOTHER_NAMESPACE)
+            } else if is_bound_elsewhere(to, peer) {
+                (&self.told_of_paths, BOUND_ELSEWHERE)
+            } else {
+                // It did not wait for an answer, as far as can be seen from here.
+                let sender = Sender::new(peer);
+                return debug!(
+                    "nobody has the address of {} any more for its answer: {error}; it has gone, or is in another namespace unseen",
+                    sender.describe()
+                );
+            };
+            self.count(1);
+            if !told.swap(true, Ordering::Relaxed) {
+                log.complain(|| peer, text);
+            }
+            return;
         }
-        return;
-    }
-    undelivered.count(1);
-    let advice = match error.kind() {
-        ErrorKind::PermissionDenied => {
-            let path = Path::new(OsStr::from_bytes(to.path_bytes().unwrap_or_default()));
-            match impassable(path) {
+        self.count(1);
+        let advice = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                let path = Path::new(OsStr::from_bytes(to.path_bytes().unwrap_or_default()));
+                match impassable(path) {
                 Some(directory) => format!(
                     "; the directory {} on the way to its file does not let our user pass (x)",
                     quoted(directory)
                 ),
                 None => "; the file that it is bound to does not let our user write (send --bind makes one that does)".to_owned(),
             }
-        }
-        _ => String::new(),
-    };
-    handler.complain(|| peer, &format!("could not be answered: {error}{advice}"));
+            }
+            _ => String::new(),
+        };
+        log.complain(|| peer, &format!("could not be answered: {error}{advice}"));
+    }
 }
 
 /// Whether nobody has the address any more, as far as can be seen from here.
