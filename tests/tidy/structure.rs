@@ -16,7 +16,7 @@ const LIBRARY_LAYERS: &[&[&str]] = &[
     &["socket", "fd_headroom", "closing", "busy_poll"],
     &["inspect", "peer"],
     &["claim", "adopt", "activation", "ancillary"],
-    &["lazy_async_fd", "passing"],
+    &["lazy_async_fd", "passing", "recv"],
     &[
         "connect", "listener", "stream", "packet", "program", "framing",
     ],

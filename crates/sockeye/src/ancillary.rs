@@ -294,33 +294,35 @@ pub(crate) fn recvmsg_once(
     flags: RecvFlags,
 ) -> Result<Option<Received>, RecvError> {
     let message = sys::message::recvmsg(socket, buffer, flags)?;
-    received(message, buffer.len())
+    Received::from_raw(message, buffer.len())
 }
 
-/// Makes sense of what the kernel has given for a buffer of `limit` bytes.
-pub(crate) fn received(message: RawMessage, limit: usize) -> Result<Option<Received>, RecvError> {
-    if message.length > limit {
-        let size = message.length;
-        close_in_background(message.descriptors);
-        return Err(RecvError::TooLong { size, limit });
+impl Received {
+    /// From what recvmsg(2) has filled in, for a buffer of `limit` bytes; `None` at EOF.
+    pub(crate) fn from_raw(message: RawMessage, limit: usize) -> Result<Option<Self>, RecvError> {
+        if message.length > limit {
+            let size = message.length;
+            close_in_background(message.descriptors);
+            return Err(RecvError::TooLong { size, limit });
+        }
+        if message.is_control_truncated {
+            close_in_background(message.descriptors);
+            return Err(RecvError::DescriptorsLost);
+        }
+        if message.length == 0 && !message.is_record && message.descriptors.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            bytes: message.length,
+            descriptors: message.descriptors,
+            credentials: message
+                .credentials
+                .filter(is_known)
+                .and_then(Peer::from_credentials),
+            pidfd: message.pidfd,
+            sender: message.sender,
+        }))
     }
-    if message.is_control_truncated {
-        close_in_background(message.descriptors);
-        return Err(RecvError::DescriptorsLost);
-    }
-    if message.length == 0 && !message.is_record && message.descriptors.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Received {
-        bytes: message.length,
-        descriptors: message.descriptors,
-        credentials: message
-            .credentials
-            .filter(is_known)
-            .and_then(Peer::from_credentials),
-        pidfd: message.pidfd,
-        sender: message.sender,
-    }))
 }
 
 /// A message that was sent before anybody asked for credentials comes with those of nobody: pid 0,

@@ -128,6 +128,8 @@ pub mod peer;
 #[cfg(feature = "tokio")]
 pub mod program;
 #[cfg(feature = "tokio")]
+mod recv;
+#[cfg(feature = "tokio")]
 pub mod server;
 mod socket;
 #[cfg(feature = "tokio")]

@@ -8,21 +8,18 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{BufMut, BytesMut};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{
-    Received, RecvError, SendError, close_in_background, received, recvmsg_once, sendmsg_once,
-};
-use crate::busy_poll::{self, BusyPoll};
+use crate::ancillary::{Received, RecvError, SendError, sendmsg_once};
+use crate::busy_poll::BusyPoll;
 use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
-use crate::{fd_headroom, sys};
+use crate::recv;
 
 const NOT_NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -141,31 +138,19 @@ impl Stream {
     /// Dropping the future loses nothing.
     pub async fn recv_msg(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let passing = self.io.passing();
-        let receive = |fd: BorrowedFd<'_>| {
-            let clear = passing.check(fd, buffer.len(), false);
-            let received = clear
-                .and_then(|clear| recvmsg_once(fd, &mut buffer[..clear.size], RecvFlags::DONTWAIT));
-            RecvError::split_would_block(received)
+        let try_recv = |fd: BorrowedFd<'_>| {
+            RecvError::split_would_block(recv::try_recv_msg(fd, buffer, passing))
         };
-        let received = self.io.io(Interest::READABLE, receive).await??;
-        Ok(received.map(|received| passing.keep(received)))
+        self.io.io(Interest::READABLE, try_recv).await?
     }
 
-    /// Receives as `receive` does it, after polling for it if that is asked for.
-    pub(crate) fn poll_receive<T>(
+    /// Calls `try_recv` until it does not fail with `EAGAIN`; the read path is drawn in `recv.rs`.
+    pub(crate) fn poll_recv<T>(
         &mut self,
         cx: &mut Context<'_>,
-        mut receive: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
+        try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
-        let Self { io, busy } = self;
-        if let Some(done) = busy_poll::poll(busy, cx, &mut || receive(io.as_fd())) {
-            return done.map_ok(|attempt| attempt.result);
-        }
-        let received = io.poll_io(cx, Direction::Read, receive);
-        if received.is_ready() {
-            busy_poll::came(busy);
-        }
-        received
+        recv::poll_recv(&self.io, &mut self.busy, cx, try_recv)
     }
 
     pub(crate) fn look_again(&self) {
@@ -205,7 +190,7 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let passing = self.io.passing();
-        self.poll_receive(cx, |fd| recv(fd, buffer, passing))
+        self.poll_recv(cx, |fd| recv::try_recv_bytes(fd, buffer, passing))
             .map_ok(drop)
     }
 }
@@ -238,55 +223,6 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(half_close(&self.io))
     }
-}
-
-/// Receives bytes alone to the free room of `buffer`, and returns their number.
-pub(crate) fn recv(
-    fd: BorrowedFd<'_>,
-    buffer: &mut impl BufMut,
-    passing: Passing,
-) -> io::Result<ReadOutcome<usize>> {
-    if !buffer.has_remaining_mut() {
-        return Ok(ReadOutcome::some(0));
-    }
-    let received = match passing {
-        Passing::Plain => sys::message::recvmsg_bytes_append(fd, buffer)?,
-        Passing::Discards | Passing::Takes => {
-            let clear = passing.check(fd, buffer.chunk_mut().len(), false)?;
-            let mut room = buffer.limit(clear.size);
-            let (received, descriptors) =
-                sys::message::recvmsg_bytes_and_fds_append(fd, &mut room)?;
-            fd_headroom::spend(descriptors.len());
-            close_in_background(descriptors);
-            received
-        }
-    };
-    Ok(ReadOutcome {
-        result: received.count,
-        is_all: received.is_all,
-    })
-}
-
-/// Receives at most `limit` bytes to the free room of `buffer`, with what came along.
-pub(crate) fn recv_msg(
-    fd: BorrowedFd<'_>,
-    buffer: &mut BytesMut,
-    limit: usize,
-    passing: Passing,
-) -> io::Result<ReadOutcome<Result<Option<Received>, RecvError>>> {
-    let room = limit.min(buffer.capacity() - buffer.len());
-    let clear = match RecvError::split_would_block(passing.check(fd, room, false))? {
-        Ok(clear) => clear,
-        Err(error) => return Ok(ReadOutcome::some(Err(error))),
-    };
-    let room = clear.size;
-    let message = sys::message::recvmsg_append(fd, buffer, room, RecvFlags::DONTWAIT)?;
-    // What comes with descriptors or from another sender ends a read, whatever comes next.
-    let is_alone = !message.has_control && !message.is_control_truncated;
-    Ok(ReadOutcome {
-        is_all: (1..room).contains(&message.length) && is_alone,
-        result: received(message, room).map(|some| some.map(|received| passing.keep(received))),
-    })
 }
 
 fn poll_send(io: &LazyAsyncFd, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -30,6 +30,9 @@ mod sealed {
         fn passing(&self) -> Passing;
 
         fn set_passing(&mut self, passing: Passing);
+
+        /// Has the next attempt to read ask the kernel, whatever the runtime knows.
+        fn look_again(&self);
     }
 }
 
@@ -53,6 +56,10 @@ impl sealed::FromAccepted for Stream {
     fn set_passing(&mut self, passing: Passing) {
         self.set_passing(passing);
     }
+
+    fn look_again(&self) {
+        self.look_again();
+    }
 }
 
 impl ConnectedSocket for SeqPacket {
@@ -74,5 +81,9 @@ impl sealed::FromAccepted for SeqPacket {
 
     fn set_passing(&mut self, passing: Passing) {
         self.set_passing(passing);
+    }
+
+    fn look_again(&self) {
+        self.look_again();
     }
 }

@@ -5,20 +5,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
-use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags};
+use rustix::net::{SendFlags, Shutdown, SocketFlags};
 use tokio::io::Interest;
 
 use super::blocking::BlockingSeqPacket;
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{
-    Received, RecvError, SendError, close_in_background, recvmsg_once, sendmsg_once,
-};
-use crate::busy_poll::{self, BusyPoll};
-use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
+use crate::ancillary::{Received, RecvError, SendError, close_in_background, sendmsg_once};
+use crate::busy_poll::BusyPoll;
+use crate::lazy_async_fd::{LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
-use crate::{socket, sys};
+use crate::{recv, socket, sys};
 
 /// A connected UNIX seqpacket socket on a tokio runtime.
 ///
@@ -168,9 +166,10 @@ impl SeqPacket {
     /// Dropping the future loses nothing.
     pub async fn recv_msg(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let passing = self.io.passing();
-        let receive =
-            |fd: BorrowedFd<'_>| RecvError::split_would_block(receive(fd, buffer, passing));
-        self.io.io(Interest::READABLE, receive).await?
+        let try_recv = |fd: BorrowedFd<'_>| {
+            RecvError::split_would_block(recv::try_recv_record(fd, buffer, passing))
+        };
+        self.io.io(Interest::READABLE, try_recv).await?
     }
 
     pub(crate) fn poll_recv_msg(
@@ -178,18 +177,11 @@ impl SeqPacket {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
-        let Self { io, busy } = self;
-        let passing = io.passing();
-        let mut receive = |fd: BorrowedFd<'_>| {
-            RecvError::split_would_block(receive(fd, buffer, passing)).map(ReadOutcome::some)
-        };
-        if let Some(done) = busy_poll::poll(busy, cx, &mut || receive(io.as_fd())) {
-            return done.map(|done| done?.result);
-        }
-        let received = io.poll_io(cx, Direction::Read, receive);
-        if received.is_ready() {
-            busy_poll::came(busy);
-        }
+        let passing = self.io.passing();
+        let received = recv::poll_recv(&self.io, &mut self.busy, cx, |fd| {
+            let received = recv::try_recv_record(fd, buffer, passing);
+            RecvError::split_would_block(received).map(ReadOutcome::some)
+        });
         received.map(|received| received?)
     }
 
@@ -230,17 +222,6 @@ impl SeqPacket {
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         Ok(rustix::net::shutdown(self, how)?)
     }
-}
-
-/// One recvmsg(2).
-fn receive(
-    fd: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    passing: Passing,
-) -> Result<Option<Received>, RecvError> {
-    let _clear = passing.check(fd, buffer.len(), true)?;
-    let received = recvmsg_once(fd, buffer, RecvFlags::DONTWAIT)?;
-    Ok(received.map(|received| passing.keep(received)))
 }
 
 impl AsFd for SeqPacket {

@@ -193,12 +193,12 @@ impl<S: ConnectedSocket> Connection<S> {
 }
 
 impl Connection {
-    pub(super) fn poll_receive<T>(
+    pub(super) fn poll_recv<T>(
         &mut self,
         cx: &mut Context<'_>,
-        receive: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
+        try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
-        let received = self.socket_mut().poll_receive(cx, receive);
+        let received = self.socket_mut().poll_recv(cx, try_recv);
         self.enforce_deadlines(cx, Direction::Read, received)
     }
 

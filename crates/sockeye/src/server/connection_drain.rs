@@ -12,13 +12,14 @@ use rustix::net::Shutdown;
 use tokio::time::Sleep;
 
 use super::latch::LatchWaiter;
+use crate::listener::ConnectedSocket;
 use crate::socket;
 
 /// How long a connection on which nothing has come yet may still send during a drain.
 const SILENT: Duration = Duration::from_secs(1);
 
 pub(super) struct ConnectionDrain {
-    progress: Progress,
+    progress: ReadProgress,
     drain: LatchWaiter,
     /// The time that a silent connection has left in a drain.
     grace: Option<Pin<Box<Sleep>>>,
@@ -26,16 +27,8 @@ pub(super) struct ConnectionDrain {
     has_looked_again: bool,
 }
 
-/// What a drain asks for.
-pub(super) enum Due {
-    /// To close the connection to the peer.
-    Close,
-    /// To read what is there, whatever the runtime knows.
-    LookAgain,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum ReadProgress {
     /// Nothing has come yet.
     Silent,
     Open,
@@ -48,58 +41,61 @@ pub(super) enum Progress {
 impl ConnectionDrain {
     pub(super) fn new(drain: LatchWaiter) -> Self {
         Self {
-            progress: Progress::Silent,
+            progress: ReadProgress::Silent,
             drain,
             grace: None,
             has_looked_again: false,
         }
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> ReadProgress {
         self.progress
     }
 
     /// Something has come.
     pub(super) fn came(&mut self) {
         self.has_looked_again = false;
-        if self.progress == Progress::Silent {
-            self.progress = Progress::Open;
+        if self.progress == ReadProgress::Silent {
+            self.progress = ReadProgress::Open;
         }
     }
 
     pub(super) fn ended(&mut self) {
-        self.progress = Progress::Ended;
+        self.progress = ReadProgress::Ended;
     }
 
-    /// Ready when a drain asks for something of a connection on which nothing is under way.
-    pub(super) fn poll_due(
+    /// While nothing can be read and nothing is under way: `Ready` once a drain calls for another
+    /// read, because the kernel has something that the runtime has not seen, or because the
+    /// connection was half-closed towards the peer and what came until then is to be read.
+    pub(super) fn poll_read_again<S: ConnectedSocket>(
         &mut self,
         cx: &mut Context<'_>,
-        socket: BorrowedFd<'_>,
-    ) -> Poll<io::Result<Due>> {
-        if self.progress == Progress::Closing || !self.drain.poll_open(cx) {
+        socket: &S,
+    ) -> Poll<io::Result<()>> {
+        if self.progress == ReadProgress::Closing || !self.drain.poll_open(cx) {
             return Poll::Pending;
         }
-        if socket::is_readable(socket)? {
-            return match std::mem::replace(&mut self.has_looked_again, true) {
-                false => Poll::Ready(Ok(Due::LookAgain)),
-                // It cannot be read, as a lone byte of out-of-band data.
-                true => Poll::Pending,
-            };
+        if socket::is_readable(socket.as_fd())? {
+            if std::mem::replace(&mut self.has_looked_again, true) {
+                // Readable, but not by recv(2): a lone byte of out-of-band data.
+                return Poll::Pending;
+            }
+            socket.look_again();
+            return Poll::Ready(Ok(()));
         }
-        if self.progress == Progress::Silent {
+        if self.progress == ReadProgress::Silent {
             let grace = self
                 .grace
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENT)));
             ready!(grace.as_mut().poll(cx));
         }
-        Poll::Ready(Ok(Due::Close))
+        Poll::Ready(self.close_to_peer(socket.as_fd()))
     }
 
-    /// Ends the peer's sending, so that what it sends from now on fails there instead of being
-    /// lost here. What it has sent until now can still be read.
-    pub(super) fn close_to_peer(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        self.progress = Progress::Closing;
+    /// Shuts down reading, so that what the peer sends from now on fails there with `EPIPE` instead
+    /// of being lost here. What it has sent until now can still be read.
+    fn close_to_peer(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.progress = ReadProgress::Closing;
         match rustix::net::shutdown(socket, Shutdown::Read) {
             // The peer has closed.
             Ok(()) | Err(Errno::NOTCONN) => Ok(()),

@@ -2,22 +2,22 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, BytesMut};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendFlags, send};
 use tokio::io::AsyncWrite;
 
 use super::budget::{Amount, Hold};
 use super::connection::Connection;
-use super::connection_drain::{ConnectionDrain, Due};
+use super::connection_drain::ConnectionDrain;
 use super::scratch;
 use crate::lazy_async_fd::ReadOutcome;
 use crate::passing::Passing;
-use crate::stream;
+use crate::recv;
 
 /// Sends back what comes, as it comes, until the end of input; in a drain it ends as
 /// [`Messages`](super::Messages) does. Descriptors that come along are closed.
@@ -70,7 +70,7 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                 hold = None;
             }
             let passing = connection.socket().passing();
-            match connection.poll_receive(cx, |fd| pass_back(fd, passing)) {
+            match connection.poll_recv(cx, |fd| pass_back(fd, passing)) {
                 Poll::Ready(Ok(Back::All)) => drain.came(),
                 Poll::Ready(Ok(Back::Part(some))) => {
                     drain.came();
@@ -83,10 +83,7 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => match ready!(drain.poll_due(cx, connection.as_fd()))? {
-                    Due::Close => drain.close_to_peer(connection.as_fd())?,
-                    Due::LookAgain => connection.socket().look_again(),
-                },
+                Poll::Pending => ready!(drain.poll_read_again(cx, connection.socket()))?,
             }
         }
     })
@@ -133,7 +130,7 @@ enum Back {
 fn pass_back(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<ReadOutcome<Back>> {
     let mut buffer = scratch::take(scratch::SIZE);
     let attempt = if passing == Passing::Plain {
-        let received = recv(fd, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT);
+        let received = rustix::net::recv(fd, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT);
         received
             .map_err(io::Error::from)
             .map(|((bytes, room), _)| ReadOutcome {
@@ -141,7 +138,7 @@ fn pass_back(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<ReadOutcome<Bac
                 result: send_back(fd, bytes),
             })
     } else {
-        let received = stream::recv(fd, &mut (&mut buffer).limit(scratch::SIZE), passing);
+        let received = recv::try_recv_bytes(fd, &mut (&mut buffer).limit(scratch::SIZE), passing);
         received.map(|received| ReadOutcome {
             is_all: received.is_all,
             result: send_back(fd, &buffer),

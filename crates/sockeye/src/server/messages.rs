@@ -6,7 +6,7 @@ mod waiting;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -17,13 +17,13 @@ use tokio_util::codec::Decoder;
 
 use super::budget::Hold;
 use super::connection::Connection;
-use super::connection_drain::{ConnectionDrain, Due, Progress};
+use super::connection_drain::{ConnectionDrain, ReadProgress};
 use super::limits::is_our_loss;
 use super::scratch;
 use crate::framing::{Codec, Framing, FramingError, Message};
 use crate::lazy_async_fd::ReadOutcome;
 use crate::passing::Passing;
-use crate::stream;
+use crate::recv;
 use arrivals::Arrivals;
 use waiting::Begun;
 
@@ -71,7 +71,7 @@ pub struct Messages {
 
 /// Receives at most `limit` bytes to the free room of `buffer`, with descriptors if there is a place
 /// for them.
-fn receive(
+fn try_recv(
     fd: BorrowedFd<'_>,
     buffer: &mut BytesMut,
     limit: usize,
@@ -79,9 +79,9 @@ fn receive(
     arrivals: Option<&mut Option<Box<Arrivals>>>,
 ) -> io::Result<ReadOutcome<usize>> {
     let Some(arrivals) = arrivals else {
-        return stream::recv(fd, &mut buffer.limit(limit), passing);
+        return recv::try_recv_bytes(fd, &mut buffer.limit(limit), passing);
     };
-    let ReadOutcome { result, is_all } = stream::recv_msg(fd, buffer, limit, passing)?;
+    let ReadOutcome { result, is_all } = recv::try_recv_append(fd, buffer, limit, passing)?;
     let received = result?;
     let count = received.as_ref().map_or(0, |received| received.bytes);
     let descriptors = received.map_or_else(Vec::new, |received| received.descriptors);
@@ -93,12 +93,6 @@ fn receive(
         result: count,
         is_all,
     })
-}
-
-/// What the wait for bytes ended with.
-enum Event {
-    Read(usize),
-    Drain,
 }
 
 impl Messages {
@@ -182,22 +176,21 @@ impl Messages {
                 }
             }
             self.keep_the_rest();
-            if self.drain.progress() == Progress::Ended {
+            if self.drain.progress() == ReadProgress::Ended {
                 return Ok(None);
             }
             self.connection.set_idle(self.buffer.is_empty());
-            let event = poll_fn(|cx| self.poll_event(cx)).await;
-            match event
+            let read = poll_fn(|cx| self.poll_read(cx)).await;
+            match read
                 .map_err(FramingError::Io)
                 .inspect_err(|error| self.failed(error))?
             {
-                Event::Read(0) => self.end(),
-                Event::Read(_) => {
+                0 => self.end(),
+                _ => {
                     has_read = true;
                     self.connection.set_idle(false);
                     self.drain.came();
                 }
-                Event::Drain => self.drain.close_to_peer(self.connection.as_fd())?,
             }
         }
     }
@@ -206,7 +199,7 @@ impl Messages {
     fn decode(&mut self) -> Result<Option<Message>, FramingError> {
         let length = self.buffer.len();
         let message = match self.drain.progress() {
-            Progress::Ended => self.codec.decode_eof(&mut self.buffer)?,
+            ReadProgress::Ended => self.codec.decode_eof(&mut self.buffer)?,
             _ => self.codec.decode(&mut self.buffer)?,
         };
         if let Some(arrivals) = &mut self.arrivals {
@@ -295,26 +288,30 @@ impl Messages {
         &self.connection
     }
 
-    /// Waits for bytes, or, unless a message has begun, for a drain.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Event>> {
+    /// Waits for bytes; 0 is EOF. A drain ends the wait unless a message has begun.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.take_back()?;
         loop {
-            if let Poll::Ready(read) = self.poll_read(cx) {
-                return Poll::Ready(read.map(Event::Read));
+            match self.poll_fill(cx) {
+                Poll::Pending => {}
+                // The kernel reports a reset after the last byte, where the peer has closed without
+                // reading all answers.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Poll::Ready(Ok(0));
+                }
+                read => return read,
             }
             if !self.buffer.is_empty() {
                 self.in_time(cx)?;
                 self.leave(cx.waker(), 0)?;
                 return Poll::Pending;
             }
-            match ready!(self.drain.poll_due(cx, self.connection.as_fd()))? {
-                Due::Close => return Poll::Ready(Ok(Event::Drain)),
-                Due::LookAgain => self.connection.socket().look_again(),
-            }
+            ready!(self.drain.poll_read_again(cx, self.connection.socket()))?;
         }
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Receives into the buffer, which is the thread's while no message has begun.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.buffer.is_empty() {
             // A message has begun: the room for it doubles as it comes.
             let room = self.room_for_more();
@@ -334,9 +331,9 @@ impl Messages {
         let passing = connection.socket().passing();
         if buffer.is_empty() {
             let limit = self.read_size;
-            return connection.poll_receive(cx, |fd| {
+            return connection.poll_recv(cx, |fd| {
                 let mut lent = scratch::take(limit);
-                let received = receive(fd, &mut lent, limit, passing, arrivals.as_deref_mut());
+                let received = try_recv(fd, &mut lent, limit, passing, arrivals.as_deref_mut());
                 match received {
                     Ok(ReadOutcome { result: 1.., .. }) => {
                         *buffer = lent;
@@ -347,17 +344,8 @@ impl Messages {
                 received
             });
         }
-        connection.poll_receive(cx, |fd| {
-            receive(fd, buffer, usize::MAX, passing, arrivals.as_deref_mut())
-        })
-    }
-
-    /// As [`Self::poll_receive`]; a reset is an end of input too. The kernel reports it after the
-    /// last byte, where the peer has closed without taking all answers.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.poll_receive(cx).map(|read| match read {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(0),
-            other => other,
+        connection.poll_recv(cx, |fd| {
+            try_recv(fd, buffer, usize::MAX, passing, arrivals.as_deref_mut())
         })
     }
 
@@ -374,7 +362,7 @@ impl Messages {
     }
 
     fn end(&mut self) {
-        if self.drain.progress() == Progress::Closing && !self.buffer.is_empty() {
+        if self.drain.progress() == ReadProgress::Closing && !self.buffer.is_empty() {
             // A message that began in the moment between the last look and the close.
             self.connection.set_broken();
             self.buffer.clear();

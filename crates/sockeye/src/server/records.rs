@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::budget::{Amount, Hold};
 use super::connection::Connection;
-use super::connection_drain::{ConnectionDrain, Due, Progress};
+use super::connection_drain::{ConnectionDrain, ReadProgress};
 use super::limits::is_our_shortage;
 use crate::ancillary::{RecvError, SendError};
 use crate::packet::SeqPacket;
@@ -44,12 +44,6 @@ pub struct Record {
     pub descriptors: Vec<OwnedFd>,
 }
 
-enum Event {
-    Record(Record),
-    End,
-    Drain,
-}
-
 impl Records {
     /// Records of at most `limit` bytes each. Every thread that serves any sets aside that much
     /// address space, so it should be what records may have, not all that a number can say.
@@ -75,27 +69,25 @@ impl Records {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Record>, RecvError> {
-        while self.drain.progress() != Progress::Ended {
+        while self.drain.progress() != ReadProgress::Ended {
             self.connection.set_idle(true);
-            let event = match poll_fn(|cx| self.poll_event(cx)).await {
-                // The peer has closed without taking all answers. The kernel says so once, and
-                // before the records that the peer had sent.
+            let received = match poll_fn(|cx| self.poll_next(cx)).await {
+                // The peer has closed without receiving all answers. The kernel reports that once,
+                // and before the records that the peer had sent.
                 Err(RecvError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                     continue;
                 }
-                event => event.inspect_err(|error| self.failed(error))?,
+                received => received.inspect_err(|error| self.failed(error))?,
             };
-            match event {
-                Event::Record(record) => {
-                    self.size = record.payload.len();
-                    self.has_yielded = false;
-                    self.connection.set_idle(false);
-                    self.drain.came();
-                    return Ok(Some(record));
-                }
-                Event::End => self.drain.ended(),
-                Event::Drain => self.drain.close_to_peer(self.connection.as_fd())?,
-            }
+            let Some(record) = received else {
+                self.drain.ended();
+                continue;
+            };
+            self.size = record.payload.len();
+            self.has_yielded = false;
+            self.connection.set_idle(false);
+            self.drain.came();
+            return Ok(Some(record));
         }
         Ok(None)
     }
@@ -161,19 +153,16 @@ impl Records {
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Record>, RecvError>> {
         loop {
-            if let Poll::Ready(event) = self.poll_receive(cx) {
-                return Poll::Ready(event);
+            if let Poll::Ready(received) = self.poll_recv(cx) {
+                return Poll::Ready(received);
             }
-            match ready!(self.drain.poll_due(cx, self.connection.as_fd()))? {
-                Due::Close => return Poll::Ready(Ok(Event::Drain)),
-                Due::LookAgain => self.connection.socket().look_again(),
-            }
+            ready!(self.drain.poll_read_again(cx, self.connection.socket()))?;
         }
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Record>, RecvError>> {
         // Those who have to give up theirs come first, or all might take one more.
         if self.connection.budget().is_ending_some()
             && !std::mem::replace(&mut self.has_yielded, true)
@@ -187,15 +176,14 @@ impl Records {
             buffer = vec![0; self.limit];
         }
         let received = self.connection.poll_recv_msg(cx, &mut buffer[..self.limit]);
-        let event = received.map_ok(|received| match received {
-            Some(received) => Event::Record(Record {
+        let record = received.map_ok(|received| {
+            received.map(|received| Record {
                 payload: Bytes::copy_from_slice(&buffer[..received.bytes]),
                 descriptors: received.descriptors,
-            }),
-            None => Event::End,
+            })
         });
         SPARE.set(buffer);
-        event
+        record
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::lazy_async_fd::{Direction, LazyAsyncFd};
+use crate::recv;
 
 /// The half for reading, borrowed; from [`Stream::split`](super::Stream::split).
 #[derive(Debug)]
@@ -45,7 +46,7 @@ fn poll_read(
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
     let received = io.poll_io(cx, Direction::Read, |fd| {
-        super::recv(fd, buffer, io.passing())
+        recv::try_recv_bytes(fd, buffer, io.passing())
     });
     received.map_ok(drop)
 }
