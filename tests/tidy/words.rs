@@ -29,6 +29,10 @@ fn prose_uses_the_words_of_the_field() {
     let mut found = Vec::new();
     for (path, text) in texts() {
         for (number, line) in text.lines().enumerate() {
+            // The table of words has them all.
+            if path == "CONTRIBUTING.md" && line.starts_with("| ") {
+                continue;
+            }
             let line = line.to_lowercase();
             for (word, instead) in INSTEAD {
                 if has_word(&line, word) {
