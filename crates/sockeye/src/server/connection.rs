@@ -143,7 +143,7 @@ impl<S: ConnectedSocket> Connection<S> {
     }
 
     /// Cancelled when the time for draining is over: end what is begun, within the time of
-    /// [`Server::grace`](super::Server::grace).
+    /// [`Server::abort_grace`](super::Server::abort_grace).
     #[must_use]
     pub fn abort_token(&self) -> CancellationToken {
         self.guard().counters().cut.token().child_token()
