@@ -27,7 +27,7 @@ pub(crate) enum Exit {
 
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
-struct Failure {
+struct CommandFailure {
     exit: Exit,
     text: String,
 }
@@ -35,27 +35,27 @@ struct Failure {
 /// Ends the command as a signal would, after every destructor has run and without a word.
 #[derive(Debug, thiserror::Error)]
 #[error("ended by {0:?}")]
-struct Ended(Signal);
+struct EndedBySignal(Signal);
 
 /// The end by a signal: SIGINT after Ctrl-C, SIGPIPE where nobody reads the output.
 pub(crate) fn by_signal(signal: Signal) -> anyhow::Error {
-    Ended(signal).into()
+    EndedBySignal(signal).into()
 }
 
 /// A failure of the command itself: what was tried, what was found, what to do.
 pub(crate) fn failure(exit: Exit, text: impl Into<String>) -> anyhow::Error {
     let text = text.into();
-    Failure { exit, text }.into()
+    CommandFailure { exit, text }.into()
 }
 
 /// The signal that the command is to die by, if that is how it ends.
 pub(crate) fn signal_of(error: &anyhow::Error) -> Option<Signal> {
-    error.downcast_ref().map(|&Ended(signal)| signal)
+    error.downcast_ref().map(|&EndedBySignal(signal)| signal)
 }
 
 /// The exit code of an error.
 pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
+    if let Some(failure) = error.downcast_ref::<CommandFailure>() {
         failure.exit
     } else if let Some(error) = error.downcast_ref::<ClaimError>() {
         of_claim(error)

@@ -54,23 +54,23 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
 
 /// The whole story. Dropped in the middle, it kills the servers that it has started.
 async fn story(directory: &TempDir) -> anyhow::Result<()> {
-    let stage = Stage {
+    let demo = DemoDirectory {
         sockeye: std::env::current_exe()?,
         directory: directory.path().to_owned(),
     };
     say("UNIX sockets in six steps, in a private directory:")?;
-    say(&format!("  {}", quoted(&stage.directory)))?;
+    say(&format!("  {}", quoted(&demo.directory)))?;
 
     say("\n1. A server claims a path. Only its owner may connect: mode 0600.")?;
-    let mut server = stage.start_server().await?;
-    let file = std::fs::metadata(stage.socket())?;
+    let mut server = demo.start_server().await?;
+    let file = std::fs::metadata(demo.socket())?;
     let mode = file.permissions().mode() & 0o777;
     say(&format!(
         "   The file {SOCKET} is a socket with mode {mode:04o}."
     ))?;
 
     say("\n2. Who listens there?")?;
-    match probe(&Address::from_path(stage.socket())?) {
+    match probe(&Address::from_path(demo.socket())?) {
         Probe::Live { pid: Some(pid) } => say(&format!(
             "   Process {}, the server that has just been started.",
             pid.as_raw_pid()
@@ -79,21 +79,21 @@ async fn story(directory: &TempDir) -> anyhow::Result<()> {
     }
 
     say("\n3. A client sends a message and prints the answer.")?;
-    stage.send("Hello UNIX socket!", 0).await?;
+    demo.send("Hello UNIX socket!", 0).await?;
     if let Some(line) = server.stdout.next_line().await? {
         say(&format!("   The server says: {line}"))?;
     }
 
     say("\n4. A second server cannot have the same path, and harms nothing.")?;
-    stage.run(&["serve", SOCKET], 4).await?;
+    demo.run(&["serve", SOCKET], 4).await?;
 
     say("\n5. The server is killed, and its file stays behind: a stale socket.")?;
     server.signal(Signal::KILL)?;
     server.child.wait().await?;
-    stage.send("Is anybody there?", 3).await?;
+    demo.send("Is anybody there?", 3).await?;
     say("   The next server proves that nobody uses the file, and replaces it.")?;
-    let mut server = stage.start_server().await?;
-    stage.send("Hello again!", 0).await?;
+    let mut server = demo.start_server().await?;
+    demo.send("Hello again!", 0).await?;
 
     say("\n6. On SIGTERM a server finishes what it has begun and cleans up.")?;
     server.signal(Signal::TERM)?;
@@ -104,25 +104,25 @@ async fn story(directory: &TempDir) -> anyhow::Result<()> {
     let status = server.child.wait().await?;
     say(&format!("   {report}"))?;
     expect(status, 0)?;
-    let left = std::fs::read_dir(&stage.directory)?.count();
+    let left = std::fs::read_dir(&demo.directory)?.count();
     say(&format!("   Files left in the directory: {left}."))?;
     anyhow::ensure!(left == 0, "the server has left files behind");
     say("\nNow try it yourself: sockeye serve /tmp/app.sock")
 }
 
 /// Where the demo runs.
-struct Stage {
+struct DemoDirectory {
     sockeye: PathBuf,
     directory: PathBuf,
 }
 
-struct Server {
+struct DemoServer {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
     stderr: Lines<BufReader<ChildStderr>>,
 }
 
-impl Stage {
+impl DemoDirectory {
     fn socket(&self) -> PathBuf {
         self.directory.join(Path::new(SOCKET))
     }
@@ -137,7 +137,7 @@ impl Stage {
         command
     }
 
-    async fn start_server(&self) -> anyhow::Result<Server> {
+    async fn start_server(&self) -> anyhow::Result<DemoServer> {
         say(&format!("   $ sockeye serve {SOCKET}"))?;
         let mut child = self
             .command(&["serve", SOCKET])
@@ -145,7 +145,7 @@ impl Stage {
             .stderr(Stdio::piped())
             .spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let mut server = Server {
+        let mut server = DemoServer {
             child,
             stdout: BufReader::new(stdout.context("no standard output")?).lines(),
             stderr: BufReader::new(stderr.context("no standard error")?).lines(),
@@ -181,7 +181,7 @@ impl Stage {
     }
 }
 
-impl Server {
+impl DemoServer {
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = self
             .child

@@ -21,7 +21,7 @@ const PIPE_CHUNK: usize = 4096;
 /// Standard output may be shared with other programs, so it cannot be made non-blocking.
 pub(crate) struct Lines {
     // Locked so that a line that is written in pieces stays together.
-    target: Mutex<Target>,
+    target: Mutex<LineTarget>,
     /// Told of the first line.
     begun: Notify,
     has_begun: AtomicBool,
@@ -31,18 +31,18 @@ pub(crate) struct Lines {
 }
 
 /// A line that waits for others to be written.
-struct Waiting<'a> {
+struct WaitingLine<'a> {
     all: &'a AtomicUsize,
     bytes: usize,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingLine<'_> {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-enum Target {
+enum LineTarget {
     /// A regular file, or a device such as /dev/null: never makes one wait.
     File(OwnedFd),
     /// A pipe or a socket.
@@ -61,12 +61,14 @@ impl Lines {
             Ok(fd) if rustix::termios::isatty(&fd) => {
                 let fd = fd.into_inner();
                 let writer = TerminalWriter::start(fd.try_clone()?, 1)?;
-                Target::Terminal(fd, writer)
+                LineTarget::Terminal(fd, writer)
             }
-            Ok(fd) => Target::Pipe(fd),
+            Ok(fd) => LineTarget::Pipe(fd),
             Err(refused) => match refused.into_parts() {
                 // epoll_ctl(2): a file that does not support it
-                (fd, error) if error.kind() == io::ErrorKind::PermissionDenied => Target::File(fd),
+                (fd, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    LineTarget::File(fd)
+                }
                 (_, error) => return Err(error),
             },
         };
@@ -83,9 +85,9 @@ impl Lines {
     /// server never mean to read.
     pub(crate) async fn reader_gone(&self) -> io::Result<()> {
         let fd = match &*self.target.lock().await {
-            Target::File(_) => None,
-            Target::Pipe(fd) => Some(fd.get_ref().try_clone()?),
-            Target::Terminal(fd, _) => Some(fd.try_clone()?),
+            LineTarget::File(_) => None,
+            LineTarget::Pipe(fd) => Some(fd.get_ref().try_clone()?),
+            LineTarget::Terminal(fd, _) => Some(fd.try_clone()?),
         };
         let Some(fd) = fd else {
             return std::future::pending().await;
@@ -117,13 +119,13 @@ impl Lines {
         let mut rest = line;
         while !rest.is_empty() {
             let written = match &*target {
-                Target::File(fd) => rustix::io::write(fd, rest),
-                Target::Pipe(fd) => {
+                LineTarget::File(fd) => rustix::io::write(fd, rest),
+                LineTarget::Pipe(fd) => {
                     writable(fd).await?;
                     let chunk = &rest[..rest.len().min(PIPE_CHUNK)];
                     rustix::io::write(fd.get_ref(), chunk)
                 }
-                Target::Terminal(_, writer) => {
+                LineTarget::Terminal(_, writer) => {
                     writer.write(rest.to_vec()).await?;
                     break;
                 }
@@ -140,9 +142,9 @@ impl Lines {
         Ok(true)
     }
 
-    fn enter(&self, bytes: usize) -> Option<Waiting<'_>> {
+    fn enter(&self, bytes: usize) -> Option<WaitingLine<'_>> {
         let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
-        let waiting = Waiting {
+        let waiting = WaitingLine {
             all: &self.waiting,
             bytes,
         };

@@ -37,11 +37,11 @@ impl Inode {
 }
 
 #[derive(Default)]
-pub(super) struct Background(Mutex<Ended>);
+pub(super) struct Background(Mutex<EndedPrograms>);
 
 /// Connections whose program has ended, and whether that was in the drain.
 #[derive(Default)]
-struct Ended {
+struct EndedPrograms {
     connections: Vec<(Inode, bool)>,
     since_look: usize,
 }
@@ -103,7 +103,7 @@ fn tell(open: u64) {
     );
 }
 
-impl Ended {
+impl EndedPrograms {
     fn look(&mut self) {
         self.since_look = 0;
         if self.connections.is_empty() {

@@ -30,12 +30,12 @@ pub(super) struct DatagramPrograms {
     abort: CancellationToken,
     permits: Arc<Semaphore>,
     running: JoinSet<()>,
-    ended: Arc<Ended>,
+    outcomes: Arc<DatagramOutcomes>,
 }
 
-/// What became of the datagrams whose programs have ended.
+/// How many datagrams were served, drained or aborted, of those whose programs have ended.
 #[derive(Default)]
-struct Ended {
+struct DatagramOutcomes {
     served: AtomicU64,
     drained: AtomicU64,
     aborted: AtomicU64,
@@ -56,7 +56,7 @@ impl DatagramPrograms {
             abort: abort.clone(),
             permits: Arc::new(Semaphore::new(most.unwrap_or(MOST))),
             running: JoinSet::new(),
-            ended: Arc::default(),
+            outcomes: Arc::default(),
         }
     }
 
@@ -73,23 +73,23 @@ impl DatagramPrograms {
         let input = match in_memory(datagram) {
             Ok(input) => input,
             Err(error) => {
-                self.ended.aborted.fetch_add(1, Ordering::Relaxed);
+                self.outcomes.aborted.fetch_add(1, Ordering::Relaxed);
                 let text = format!("sent a datagram that is lost: {error}");
                 return self.handler.log.complain(|| peer, &text);
             }
         };
         let (programs, answers) = (Arc::clone(&self.programs), Arc::clone(&self.answers));
         let (handler, abort) = (Arc::clone(&self.handler), self.abort.clone());
-        let ended = Arc::clone(&self.ended);
+        let outcomes = Arc::clone(&self.outcomes);
         self.running.spawn(async move {
             let _permit = permit;
             let limit = handler.max_message;
             let answer = programs.answer(&input, from.as_ref(), peer, limit, &abort);
             let answer = answer.await;
             let counter = match &answer {
-                None => &ended.aborted,
-                Some(_) if handler.stop.is_cancelled() => &ended.drained,
-                Some(_) => &ended.served,
+                None => &outcomes.aborted,
+                Some(_) if handler.stop.is_cancelled() => &outcomes.drained,
+                Some(_) => &outcomes.served,
             };
             counter.fetch_add(1, Ordering::Relaxed);
             let Some(answer) = answer.filter(|answer| !answer.is_empty()) else {
@@ -105,9 +105,9 @@ impl DatagramPrograms {
     /// Adds what became of all that have begun; those that still run are aborted.
     pub(super) fn add_to(&mut self, report: &mut Report) {
         while self.running.try_join_next().is_some() {}
-        report.served += self.ended.served.load(Ordering::Relaxed);
-        report.drained += self.ended.drained.load(Ordering::Relaxed);
-        report.aborted += self.ended.aborted.load(Ordering::Relaxed) + self.running.len() as u64;
+        report.served += self.outcomes.served.load(Ordering::Relaxed);
+        report.drained += self.outcomes.drained.load(Ordering::Relaxed);
+        report.aborted += self.outcomes.aborted.load(Ordering::Relaxed) + self.running.len() as u64;
     }
 
     /// Until all have ended.

@@ -65,18 +65,24 @@ impl DatagramServer {
         make_room(&socket, self.handler.max_message);
         socket.set_send_timeout(self.drain_timeout.max(Duration::from_secs(1)));
         let socket = Arc::new(socket);
-        let answers = Arc::new(DatagramReplies::new(&socket, &self.handler));
+        let replies = Arc::new(DatagramReplies::new(&socket, &self.handler));
         let mut datagram_programs = self.programs.as_ref().map(|programs| {
             DatagramPrograms::new(
                 programs,
                 self.max_programs,
-                &answers,
+                &replies,
                 &self.handler,
                 &self.abort,
             )
         });
         let ended = self
-            .work_in_time(&socket, &answers, datagram_programs.as_mut(), &counted)
+            .work_in_time(DatagramLoop {
+                server: &self,
+                socket: &socket,
+                replies: &replies,
+                programs: datagram_programs.as_mut(),
+                counted: &counted,
+            })
             .await;
         // Nobody receives any more, whether the time is over or that has become impossible.
         if !matches!(ended, Some(Ok(()))) {
@@ -84,7 +90,7 @@ impl DatagramServer {
             if let Some(datagram_programs) = &mut datagram_programs {
                 datagram_programs.abort(programs::END).await;
             }
-            let abort = left + answers.waiting();
+            let abort = left + replies.waiting();
             count(&counted, |report| report.aborted += abort);
         } else if self.once {
             let others = self.left(&socket);
@@ -94,7 +100,7 @@ impl DatagramServer {
             if let Some(datagram_programs) = &mut datagram_programs {
                 datagram_programs.add_to(report);
             }
-            report.dropped_answers = answers.undelivered();
+            report.dropped_answers = replies.undelivered();
         });
         let report = counted.get();
         match ended {
@@ -104,14 +110,9 @@ impl DatagramServer {
     }
 
     /// `None` where the drain took too long.
-    async fn work_in_time(
-        &self,
-        socket: &Datagram,
-        answers: &DatagramReplies,
-        datagram_programs: Option<&mut DatagramPrograms>,
-        counted: &Cell<Report>,
-    ) -> Option<io::Result<()>> {
-        let mut work = pin!(self.work(socket, answers, datagram_programs, counted));
+    async fn work_in_time(&self, datagrams: DatagramLoop<'_>) -> Option<io::Result<()>> {
+        let socket = datagrams.socket;
+        let mut work = pin!(datagrams.run());
         tokio::select! {
             biased;
             () = self.handler.stop.cancelled() => {}
@@ -124,123 +125,6 @@ impl DatagramServer {
             done = work => Some(done),
             _ = time_is_over => None,
         }
-    }
-
-    async fn work(
-        &self,
-        socket: &Datagram,
-        answers: &DatagramReplies,
-        mut datagram_programs: Option<&mut DatagramPrograms>,
-        counted: &Cell<Report>,
-    ) -> io::Result<()> {
-        let mut buffer = vec![0; self.handler.max_message];
-        let stop = &self.handler.stop;
-        loop {
-            let received = tokio::select! {
-                biased;
-                () = stop.cancelled() => match self.waiting(socket, &mut buffer) {
-                    Some(received) => received,
-                    None => break,
-                },
-                received = socket.recv_msg(&mut buffer) => received,
-            };
-            let received = match received {
-                Ok(received) => received,
-                Err(RecvError::StillClosing) => {
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-                Err(RecvError::Io(error))
-                    if error.kind() == io::ErrorKind::UnexpectedEof && socket.is_adopted() =>
-                {
-                    info!(
-                        "another process that has the socket has shut it down: no newcomers, draining"
-                    );
-                    self.ended.cancel();
-                    break;
-                }
-                Err(error) => match describe_recv_error(&error) {
-                    Some(text) => {
-                        // Our shortage is a loss, a rule that the sender has broken is not.
-                        let is_lost = matches!(error, RecvError::DescriptorsLost);
-                        count(counted, |report| match is_lost {
-                            true => report.aborted += 1,
-                            false => report.refused += 1,
-                        });
-                        let end = if is_lost { "dropped" } else { "refused" };
-                        self.handler
-                            .log
-                            .complain(|| None, &format!("{text}; it is {end}"));
-                        continue;
-                    }
-                    None => return Err(error.into()),
-                },
-            };
-            let descriptors = ReceivedFds(received.descriptors);
-            let peer = received.credentials;
-            if let Some(allowed) = &self.allowed
-                && let Err(why) = allowed.admits_sender(peer.as_ref(), received.pidfd.as_ref())
-            {
-                count(counted, |report| report.refused += 1);
-                let text = format!("may not call here: {why}; its datagram is refused");
-                self.handler.log.complain(|| peer, &text);
-                continue;
-            }
-            if self.once {
-                // Whoever comes from now on is told by the kernel; what waits already is counted.
-                refuse_newcomers(socket);
-            }
-            let payload = &buffer[..received.bytes];
-            let shown = ShownMessage {
-                payload,
-                size: received.bytes,
-                descriptors: &descriptors.0,
-            };
-            // If the time is over while it is shown.
-            count(counted, |report| report.aborted += 1);
-            let is_seen = match &mut datagram_programs {
-                Some(datagram_programs) => {
-                    datagram_programs
-                        .begin(payload, received.sender.clone(), peer)
-                        .await;
-                    true
-                }
-                None if self.handler.output.shows() => {
-                    self.handler
-                        .output
-                        .show(&shown, &self.handler.output.sender(peer))
-                        .await
-                }
-                None => true,
-            };
-            if !is_seen {
-                continue;
-            }
-            count(counted, |report| {
-                report.aborted -= 1;
-                match stop.is_cancelled() {
-                    // Counted when their programs end.
-                    _ if datagram_programs.is_some() => {}
-                    true => report.drained += 1,
-                    false => report.served += 1,
-                }
-            });
-            let answer = self.handler.answer_to(payload);
-            if let Some(answer) = answer.filter(|_| datagram_programs.is_none()) {
-                match received.sender {
-                    Some(sender) => answers.send(answer, sender, peer).await,
-                    None => self.handler.log.complain(|| peer, NO_ADDRESS),
-                }
-            }
-            if self.once {
-                break;
-            }
-        }
-        if let Some(datagram_programs) = datagram_programs {
-            datagram_programs.finish().await;
-        }
-        answers.finish().await;
-        Ok(())
     }
 
     /// What is in the queue when a drain has begun. That of an adopted socket is left to its other
@@ -270,6 +154,128 @@ impl DatagramServer {
             Some(Err(RecvError::StillClosing)) => left + 1,
             _ => left,
         }
+    }
+}
+
+/// The receive loop: each datagram is shown, or given to a program, and answered.
+struct DatagramLoop<'a> {
+    server: &'a DatagramServer,
+    socket: &'a Datagram,
+    replies: &'a DatagramReplies,
+    programs: Option<&'a mut DatagramPrograms>,
+    counted: &'a Cell<Report>,
+}
+
+impl DatagramLoop<'_> {
+    async fn run(mut self) -> io::Result<()> {
+        let mut buffer = vec![0; self.server.handler.max_message];
+        while let Some(received) = self.next(&mut buffer).await {
+            match received {
+                Ok(received) => {
+                    let is_served = self.serve(received, &buffer).await;
+                    if is_served && self.server.once {
+                        break;
+                    }
+                }
+                Err(RecvError::StillClosing) => tokio::time::sleep(PAUSE).await,
+                Err(RecvError::Io(error))
+                    if error.kind() == io::ErrorKind::UnexpectedEof && self.socket.is_adopted() =>
+                {
+                    info!(
+                        "another process that has the socket has shut it down: no newcomers, draining"
+                    );
+                    self.server.ended.cancel();
+                    break;
+                }
+                Err(error) => self.refuse(error)?,
+            }
+        }
+        if let Some(programs) = self.programs {
+            programs.finish().await;
+        }
+        self.replies.finish().await;
+        Ok(())
+    }
+
+    /// The next datagram; `None` when the drain has emptied the queue.
+    async fn next(&self, buffer: &mut [u8]) -> Option<Result<ancillary::Received, RecvError>> {
+        tokio::select! {
+            biased;
+            () = self.server.handler.stop.cancelled() => self.server.waiting(self.socket, buffer),
+            received = self.socket.recv_msg(buffer) => Some(received),
+        }
+    }
+
+    /// Counts a datagram that was refused or lost, and says why; an error of the socket is returned.
+    fn refuse(&self, error: RecvError) -> io::Result<()> {
+        let Some(text) = describe_recv_error(&error) else {
+            return Err(error.into());
+        };
+        // What this process had no room for is a loss; a rule that the sender has broken is not.
+        let is_lost = matches!(error, RecvError::DescriptorsLost);
+        count(self.counted, |report| match is_lost {
+            true => report.aborted += 1,
+            false => report.refused += 1,
+        });
+        let end = if is_lost { "dropped" } else { "refused" };
+        let log = &self.server.handler.log;
+        log.complain(|| None, &format!("{text}; it is {end}"));
+        Ok(())
+    }
+
+    /// Whether the datagram was let in and shown, or given to a program.
+    async fn serve(&mut self, received: ancillary::Received, buffer: &[u8]) -> bool {
+        let handler = &self.server.handler;
+        let descriptors = ReceivedFds(received.descriptors);
+        let peer = received.credentials;
+        if let Some(allowed) = &self.server.allowed
+            && let Err(why) = allowed.admits_sender(peer.as_ref(), received.pidfd.as_ref())
+        {
+            count(self.counted, |report| report.refused += 1);
+            let text = format!("may not call here: {why}; its datagram is refused");
+            handler.log.complain(|| peer, &text);
+            return false;
+        }
+        if self.server.once {
+            // The kernel refuses whoever comes from now on; those who wait already are counted.
+            refuse_newcomers(self.socket);
+        }
+        let payload = &buffer[..received.bytes];
+        // Aborted, should the drain time out before this function returns.
+        count(self.counted, |report| report.aborted += 1);
+        if let Some(programs) = &mut self.programs {
+            programs.begin(payload, received.sender, peer).await;
+            // Counted when its program ends.
+            count(self.counted, |report| report.aborted -= 1);
+            return true;
+        }
+        let shown = ShownMessage {
+            payload,
+            size: received.bytes,
+            descriptors: &descriptors.0,
+        };
+        if handler.output.shows()
+            && !handler
+                .output
+                .show(&shown, &handler.output.sender(peer))
+                .await
+        {
+            return false;
+        }
+        count(self.counted, |report| {
+            report.aborted -= 1;
+            match handler.stop.is_cancelled() {
+                true => report.drained += 1,
+                false => report.served += 1,
+            }
+        });
+        if let Some(answer) = handler.answer_to(payload) {
+            match received.sender {
+                Some(sender) => self.replies.send(answer, sender, peer).await,
+                None => handler.log.complain(|| peer, NO_ADDRESS),
+            }
+        }
+        true
     }
 }
 

@@ -1,5 +1,6 @@
 //! `--inetd-listener`: one program that gets the listening socket itself, once it is needed.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
@@ -32,43 +33,8 @@ pub(super) async fn serve(
     lifecycle: &mut Lifecycle,
 ) -> anyhow::Result<Exit> {
     let mut starts = 0;
-    let mut pause = FIRST_PAUSE;
     let mut running = None;
-    let name = loop {
-        tokio::select! {
-            biased;
-            name = lifecycle.next_signal() => break name,
-            readable = socket.readable() => readable?,
-        }
-        let began = Instant::now();
-        match program.start_listening(&socket, NAME).await {
-            Ok(child) => {
-                starts += 1;
-                info!("program {}: started", child.pid().as_raw_pid());
-                let child = running.insert(child);
-                tokio::select! {
-                    biased;
-                    name = lifecycle.next_signal() => break name,
-                    status = child.wait() => match status {
-                        Ok(status) => info!("program {}: {status}", child.pid().as_raw_pid()),
-                        Err(error) => warn!("how the program ended is not known: {error}"),
-                    },
-                }
-                running = None;
-            }
-            Err(error) => warn!("cannot start the program: {error}; trying again"),
-        }
-        if began.elapsed() >= SHORT || !socket.is_readable()? {
-            pause = FIRST_PAUSE;
-            continue;
-        }
-        debug!("the program has ended at once and clients wait; starting it again in {pause:?}");
-        tokio::select! {
-            name = lifecycle.next_signal() => break name,
-            () = tokio::time::sleep(pause) => {}
-        }
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    };
+    let name = start_on_demand(program, &socket, lifecycle, &mut starts, &mut running).await?;
     let drain = args.drain;
     lifecycle.stopping();
     info!(
@@ -97,6 +63,53 @@ pub(super) async fn serve(
         0 => Exit::Done,
         _ => Exit::Incomplete,
     })
+}
+
+/// Starts the program each time that a client waits and none runs. Returns the signal that ends this;
+/// a program that is `running` then is left to the caller.
+async fn start_on_demand(
+    program: &Program,
+    socket: &ServedSocket,
+    lifecycle: &mut Lifecycle,
+    starts: &mut u64,
+    running: &mut Option<Child>,
+) -> io::Result<&'static str> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::select! {
+            biased;
+            name = lifecycle.next_signal() => return Ok(name),
+            readable = socket.readable() => readable?,
+        }
+        let began = Instant::now();
+        match program.start_listening(socket, NAME).await {
+            Ok(child) => {
+                *starts += 1;
+                info!("program {}: started", child.pid().as_raw_pid());
+                let child = running.insert(child);
+                tokio::select! {
+                    biased;
+                    name = lifecycle.next_signal() => return Ok(name),
+                    status = child.wait() => match status {
+                        Ok(status) => info!("program {}: {status}", child.pid().as_raw_pid()),
+                        Err(error) => warn!("how the program ended is not known: {error}"),
+                    },
+                }
+                *running = None;
+            }
+            Err(error) => warn!("cannot start the program: {error}; trying again"),
+        }
+        if began.elapsed() >= SHORT || !socket.is_readable()? {
+            pause = FIRST_PAUSE;
+            continue;
+        }
+        debug!("the program has ended at once and clients wait; starting it again in {pause:?}");
+        tokio::select! {
+            name = lifecycle.next_signal() => return Ok(name),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// Others may serve it.

@@ -77,7 +77,7 @@ pub(super) struct Programs {
     program: Program,
     local: Local,
     patience: Duration,
-    users: Users,
+    users: UserConnections,
     /// What programs have left running.
     pub(super) background: Background,
     throttle: LogThrottle,
@@ -89,7 +89,7 @@ impl Programs {
             program,
             local: Local::new(args.env, &args.address, socket),
             patience: args.first_byte_timeout.unwrap_or(PATIENCE),
-            users: Users::default(),
+            users: UserConnections::default(),
             background: Background::default(),
             throttle: LogThrottle::new(),
         })
@@ -98,8 +98,8 @@ impl Programs {
     pub(super) async fn handle<S: ConnectedSocket>(self: Arc<Self>, mut connection: Connection<S>) {
         let abort = connection.abort_token();
         let peer = connection.peer().ok();
-        let visit = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
-        let number = visit.as_ref().map(|visit| visit.number);
+        let counted = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
+        let number = counted.as_ref().map(|counted| counted.number);
         let remote = environment::remote(&connection);
         let variables = self.local.variables(&remote, peer.as_ref(), number);
         let started = tokio::select! {
@@ -149,8 +149,8 @@ impl Programs {
         limit: usize,
         abort: &CancellationToken,
     ) -> Option<Vec<u8>> {
-        let visit = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
-        let number = visit.as_ref().map(|visit| visit.number);
+        let counted = peer.and_then(|peer| Some(self.users.enter(peer.uid()?)));
+        let number = counted.as_ref().map(|counted| counted.number);
         let remote = environment::path_of(from);
         let variables = self.local.variables(&remote, peer.as_ref(), number);
         let started = tokio::select! {
@@ -314,21 +314,21 @@ async fn read(
 
 /// How many connections each user has now.
 #[derive(Default)]
-struct Users(Arc<Mutex<HashMap<u32, usize>>>);
+struct UserConnections(Arc<Mutex<HashMap<u32, usize>>>);
 
 /// One connection among those of its user.
-struct Visit {
+struct UserConnection {
     users: Arc<Mutex<HashMap<u32, usize>>>,
     uid: u32,
     number: usize,
 }
 
-impl Users {
-    fn enter(&self, uid: u32) -> Visit {
+impl UserConnections {
+    fn enter(&self, uid: u32) -> UserConnection {
         let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = users.entry(uid).or_default();
         *count += 1;
-        Visit {
+        UserConnection {
             users: Arc::clone(&self.0),
             uid,
             number: *count,
@@ -336,7 +336,7 @@ impl Users {
     }
 }
 
-impl Drop for Visit {
+impl Drop for UserConnection {
     fn drop(&mut self) {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = users.get_mut(&self.uid) {
