@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
 use super::endpoint::{Endpoint, endpoint};
-use super::values::{Framing, duration, size};
+use super::values::{FramingName, duration, size};
 use crate::exit::{Exit, failure};
 use crate::transport::Transport;
 
@@ -150,7 +150,7 @@ pub(crate) struct Bench {
     /// Where a message on a stream ends: at a newline, with each read, or after a
     /// length (u32, big-endian, in front of it) [default: line]
     #[arg(long, value_enum)]
-    framing: Option<Framing>,
+    framing: Option<FramingName>,
 
     /// Send N requests a second over all connections, whatever the answers
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -184,8 +184,8 @@ impl Bench {
     }
 
     /// As `--framing`.
-    pub(crate) fn framing(&self) -> Framing {
-        self.framing.unwrap_or(Framing::Line)
+    pub(crate) fn framing(&self) -> FramingName {
+        self.framing.unwrap_or(FramingName::Line)
     }
 
     pub(crate) fn sizes(&self) -> Vec<usize> {

@@ -22,7 +22,7 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use ls::{ListedAddress, Ls, Netns};
 pub(crate) use send::{ConnectTarget, Send};
 pub(crate) use serve::{AnswerMode, Serve};
-pub(crate) use values::{Framing, Tradition};
+pub(crate) use values::{FramingName, Tradition};
 pub(crate) use why::Why;
 
 use crate::output::wrap::flow;

@@ -6,7 +6,7 @@ use clap::Args;
 use sockeye::{Address, Connector, Kind, Name};
 
 use super::address::{bound, called};
-use super::values::{Framing, duration, size, timeout};
+use super::values::{FramingName, duration, size, timeout};
 use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
@@ -58,7 +58,7 @@ pub(crate) struct Send {
     /// big-endian, in front) and print the payloads of the answers; with raw,
     /// print records as they are and not as lines [default: line]
     #[arg(long, value_enum)]
-    framing: Option<Framing>,
+    framing: Option<FramingName>,
 
     /// Pass this open file along (opened for reading); repeatable
     #[arg(long = "fd", value_name = "FILE")]
@@ -76,7 +76,7 @@ pub(crate) struct Send {
 
 impl Send {
     pub(crate) fn framing(&self) -> sockeye::framing::Framing {
-        self.framing.unwrap_or(Framing::Line).into()
+        self.framing.unwrap_or(FramingName::Line).into()
     }
 
     /// Options that this kind of socket has no use for are wrong usage.
@@ -87,7 +87,7 @@ impl Send {
                 "--no-answer",
                 "the server ends the connection when it has answered",
             )
-        } else if self.framing == Some(Framing::Length) && kind != Kind::Stream {
+        } else if self.framing == Some(FramingName::Length) && kind != Kind::Stream {
             ("--framing length", "a record needs no length")
         } else {
             return Ok(());

@@ -7,7 +7,7 @@ use sockeye::{Address, IfExists, Kind};
 
 use super::address::bound;
 use super::values::{
-    Framing, Owner, Policy, Tradition, count, duration, fd, mode, owner, size, timeout, whole,
+    FramingName, Owner, Policy, Tradition, count, duration, fd, mode, owner, size, timeout, whole,
 };
 use crate::exit::{Exit, failure};
 use crate::lookup::ids::{gid, uid};
@@ -88,7 +88,7 @@ pub(crate) struct Serve {
     /// Where a message ends: at a newline, with each read, or after a length
     /// (u32, big-endian, in front of it) [default: line]; a record is a message
     #[arg(long, value_enum)]
-    framing: Option<Framing>,
+    framing: Option<FramingName>,
 
     /// Refuse a longer message: its connection is closed, a datagram dropped
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
@@ -261,8 +261,8 @@ impl Serve {
         }
     }
 
-    pub(crate) fn framing(&self) -> Framing {
-        self.framing.unwrap_or(Framing::Line)
+    pub(crate) fn framing(&self) -> FramingName {
+        self.framing.unwrap_or(FramingName::Line)
     }
 
     /// What all unfinished messages may take together.

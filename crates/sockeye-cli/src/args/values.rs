@@ -10,18 +10,18 @@ use clap::ValueEnum;
 use crate::lookup::ids::{gid, uid};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Framing {
+pub(crate) enum FramingName {
     Line,
     Raw,
     Length,
 }
 
-impl From<Framing> for sockeye::framing::Framing {
-    fn from(framing: Framing) -> Self {
+impl From<FramingName> for sockeye::framing::Framing {
+    fn from(framing: FramingName) -> Self {
         match framing {
-            Framing::Line => Self::Line,
-            Framing::Raw => Self::Raw,
-            Framing::Length => Self::Length,
+            FramingName::Line => Self::Line,
+            FramingName::Raw => Self::Raw,
+            FramingName::Length => Self::Length,
         }
     }
 }

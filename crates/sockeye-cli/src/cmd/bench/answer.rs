@@ -1,6 +1,6 @@
 //! How much of an answer has come, and whether it is the one expected.
 
-use crate::args::Framing;
+use crate::args::FramingName;
 use crate::escape;
 
 /// Bytes of a wrong answer that are shown, and how many of these are its last.
@@ -44,11 +44,11 @@ pub(super) enum WrongAnswer {
 }
 
 impl AnswerEnd {
-    pub(super) fn of(framing: Framing) -> Self {
+    pub(super) fn of(framing: FramingName) -> Self {
         match framing {
-            Framing::Line => Self::Newline,
-            Framing::Raw => Self::Read,
-            Framing::Length => Self::Length,
+            FramingName::Line => Self::Newline,
+            FramingName::Raw => Self::Read,
+            FramingName::Length => Self::Length,
         }
     }
 

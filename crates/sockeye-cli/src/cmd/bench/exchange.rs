@@ -2,7 +2,7 @@
 
 use super::answer::{AnswerEnd, AnswerProgress, SHOWN, WrongAnswer, begins, equals};
 use super::question::{Expected, Question};
-use crate::args::Framing;
+use crate::args::FramingName;
 use crate::transport::Transport;
 
 /// The start of an echoed message names its connection, so that an answer meant for another one is
@@ -34,7 +34,7 @@ enum AnswerCheck {
 
 impl BenchExchange {
     /// A message of `size` bytes that comes back: a line, or what has a length in front.
-    pub(super) fn echo(size: usize, framing: Framing) -> Self {
+    pub(super) fn echo(size: usize, framing: FramingName) -> Self {
         let mut request = vec![b'.'; size];
         if let Some(last) = request.last_mut() {
             *last = b'\n';
@@ -47,7 +47,11 @@ impl BenchExchange {
         }
     }
 
-    pub(super) fn question(question: &Question, transport: Transport, framing: Framing) -> Self {
+    pub(super) fn question(
+        question: &Question,
+        transport: Transport,
+        framing: FramingName,
+    ) -> Self {
         let end = match transport.has_records() {
             true => AnswerEnd::Record,
             false => AnswerEnd::of(framing),
@@ -142,7 +146,7 @@ impl BenchExchange {
 mod tests {
     use super::*;
 
-    fn asked(answer: Expected, framing: Framing) -> BenchExchange {
+    fn asked(answer: Expected, framing: FramingName) -> BenchExchange {
         let question = Question {
             request: b"status".to_vec(),
             is_line: true,
@@ -164,18 +168,18 @@ mod tests {
 
     #[test]
     fn an_echo_is_a_line_that_names_its_connection() {
-        let echo = |size| BenchExchange::echo(size, Framing::Line);
+        let echo = |size| BenchExchange::echo(size, FramingName::Line);
         assert_eq!(echo(16).request(name(255)), b"000000ff.......\n");
         assert_eq!(echo(1).request(name(1)), b"\n");
         assert_eq!(echo(3).request(name(1)), b"00\n");
-        let mut framed = BenchExchange::echo(4, Framing::Length);
+        let mut framed = BenchExchange::echo(4, FramingName::Length);
         assert_eq!(framed.request(name(1)), b"\0\0\0\x04000\n");
         assert_eq!((framed.size(), framed.wire_size()), (4, 8));
     }
 
     #[test]
     fn an_answer_may_come_in_pieces() {
-        let mut exchange = BenchExchange::echo(16, Framing::Line);
+        let mut exchange = BenchExchange::echo(16, FramingName::Line);
         let line = exchange.request(name(1)).to_vec();
         assert_eq!(taken(&mut exchange, &[&line[..10]]), Ok(false));
         assert_eq!(taken(&mut exchange, &[&line[..10], &line[10..]]), Ok(true));
@@ -183,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_answer_for_another_connection_or_too_long_is_wrong() {
-        let mut exchange = BenchExchange::echo(64, Framing::Line);
+        let mut exchange = BenchExchange::echo(64, FramingName::Line);
         let mut line = exchange.request(name(2)).to_vec();
         assert!(taken(&mut exchange, &[&line]).is_err());
         line = exchange.request(name(1)).to_vec();
@@ -194,7 +198,7 @@ mod tests {
     #[test]
     fn a_newline_after_an_answer_does_no_harm() {
         for expected in ["ok", "ok\n"] {
-            let mut exchange = asked(Expected::Text(expected.to_owned()), Framing::Line);
+            let mut exchange = asked(Expected::Text(expected.to_owned()), FramingName::Line);
             for fine in [
                 &[b"ok" as &[u8]][..],
                 &[b"ok\n"],
@@ -213,24 +217,24 @@ mod tests {
     #[test]
     fn a_prefix_is_the_beginning_of_a_line_a_read_or_a_framed_answer() {
         let prefix = |framing| asked(Expected::Prefix("ok".to_owned()), framing);
-        let lines = &mut prefix(Framing::Line);
+        let lines = &mut prefix(FramingName::Line);
         assert_eq!(taken(lines, &[b"o", b"k 7", b"\n"]), Ok(true));
         assert_eq!(taken(lines, &[b"ok"]), Ok(false));
         assert_eq!(taken(lines, &[b"ok\nmore"]), Err(WrongAnswer::Longer));
         assert!(taken(lines, &[b"o", b"h"]).is_err());
-        let raw = &mut prefix(Framing::Raw);
+        let raw = &mut prefix(FramingName::Raw);
         assert_eq!(taken(raw, &[b"ok\nmore"]), Ok(true));
         assert_eq!(taken(raw, &[b"o", b"k"]), Ok(true));
-        let length = &mut prefix(Framing::Length);
+        let length = &mut prefix(FramingName::Length);
         assert_eq!(taken(length, &[b"\0\0", b"\0\x04o", b"k", b"ay"]), Ok(true));
         assert_eq!(
             taken(length, &[b"\0\0\0\x02okay"]),
             Err(WrongAnswer::Longer)
         );
         assert!(taken(length, &[b"\0\0\0\x01o"]).is_err());
-        let any = &mut asked(Expected::Any, Framing::Length);
+        let any = &mut asked(Expected::Any, FramingName::Length);
         assert_eq!(taken(any, &[b"\0\0\0\0"]), Ok(true));
-        let any = &mut asked(Expected::Any, Framing::Line);
+        let any = &mut asked(Expected::Any, FramingName::Line);
         assert_eq!(taken(any, &[b"\n"]), Ok(true));
     }
 
@@ -243,7 +247,7 @@ mod tests {
         };
         assert_eq!(found, "\"…aaaaaaaa\\x1b\"");
         assert!(expected.ends_with("a…aaaaaaaa\""), "{expected}");
-        let exchange = &mut asked(Expected::Text("ok".to_owned()), Framing::Line);
+        let exchange = &mut asked(Expected::Text("ok".to_owned()), FramingName::Line);
         let Err(WrongAnswer::Differs { expected, found }) = taken(exchange, &[b"ok\r\n"]) else {
             panic!("they differ");
         };
