@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sockeye::Kind;
 
-use super::exchange::{AnswerFormat, AwaitedAnswers, Exchange, Input, must_be_open};
+use super::exchange::{AnswerFormat, AwaitedAnswers, Exchange, Input, check_file_systems};
 use crate::args::Connect;
 use crate::exit::Exit;
 
@@ -14,7 +14,7 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
     let kind = args.target.address.kind();
     let local = args.target.bind()?;
-    must_be_open(&args.target, local.as_ref(), &[], None)?;
+    check_file_systems(&args.target, local.as_ref(), &[], None)?;
     let exchange = Exchange {
         target: &args.target,
         local,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sockeye::Kind;
 use sockeye::framing::Framing;
 
-use super::exchange::{AnswerFormat, AwaitedAnswers, Exchange, Input, must_be_open};
+use super::exchange::{AnswerFormat, AwaitedAnswers, Exchange, Input, check_file_systems};
 use super::passed_files;
 use crate::args::Send;
 use crate::exit::{Exit, failure};
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     args.check_kind()?;
     let local = args.target.bind()?;
     let kind = args.target.address.kind();
-    must_be_open(&args.target, local.as_ref(), &args.files, args.timeout)?;
+    check_file_systems(&args.target, local.as_ref(), &args.files, args.timeout)?;
     let descriptors = passed_files::open(&args.files, &args.target.address)?;
     let input = input(args)?;
     let exchange = Exchange {

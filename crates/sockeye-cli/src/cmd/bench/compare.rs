@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::MeasuringTimes;
 use super::exchange::BenchExchange;
 use super::load::{Load, LoadOptions};
-use super::question;
 use super::report::BenchReport;
+use super::request;
 use super::sample::Sample;
 use super::socket::BenchTarget;
 use super::stop::StopSignal;
@@ -37,12 +37,10 @@ pub(super) fn run(
     let targets = servers.map(|server| BenchTarget::new(server.clone()));
     let [a, b] = targets;
     let targets = [a?, b?];
-    let question = question::of(args)?;
-    let exchange = |target: &BenchTarget| match &question {
+    let custom = request::of(args)?;
+    let exchange = |target: &BenchTarget| match &custom {
         None => BenchExchange::echo(size, args.framing()),
-        Some(question) => {
-            BenchExchange::question(question, target.endpoint.transport(), args.framing())
-        }
+        Some(custom) => BenchExchange::custom(custom, target.endpoint.transport(), args.framing()),
     };
     let side = |target| Side::new(target, exchange(target), options, stop);
     let mut sides = [side(&targets[0])?, side(&targets[1])?];

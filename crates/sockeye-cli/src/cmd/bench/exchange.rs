@@ -1,7 +1,7 @@
 //! What is sent, and what must come back.
 
 use super::answer::{AnswerEnd, AnswerProgress, SHOWN, WrongAnswer, begins, equals};
-use super::question::{Expected, Question};
+use super::request::{CustomRequest, Expected};
 use crate::args::FramingName;
 use crate::transport::Transport;
 
@@ -47,8 +47,8 @@ impl BenchExchange {
         }
     }
 
-    pub(super) fn question(
-        question: &Question,
+    pub(super) fn custom(
+        custom: &CustomRequest,
         transport: Transport,
         framing: FramingName,
     ) -> Self {
@@ -56,7 +56,7 @@ impl BenchExchange {
             true => AnswerEnd::Record,
             false => AnswerEnd::of(framing),
         };
-        let answer = match &question.answer {
+        let answer = match &custom.answer {
             Expected::Text(text) => {
                 let mut text = text.clone().into_bytes();
                 // It may or may not come.
@@ -68,8 +68,8 @@ impl BenchExchange {
             Expected::Prefix(text) => AnswerCheck::Prefix(text.clone().into_bytes()),
             Expected::Any => AnswerCheck::Prefix(Vec::new()),
         };
-        let mut request = question.request.clone();
-        if question.is_line && matches!(end, AnswerEnd::Newline | AnswerEnd::Read) {
+        let mut request = custom.request.clone();
+        if custom.is_line && matches!(end, AnswerEnd::Newline | AnswerEnd::Read) {
             request.push(b'\n');
         }
         Self {
@@ -147,12 +147,12 @@ mod tests {
     use super::*;
 
     fn asked(answer: Expected, framing: FramingName) -> BenchExchange {
-        let question = Question {
+        let custom = CustomRequest {
             request: b"status".to_vec(),
             is_line: true,
             answer,
         };
-        BenchExchange::question(&question, Transport::Unix, framing)
+        BenchExchange::custom(&custom, Transport::Unix, framing)
     }
 
     /// How the pieces of an answer are taken, from the first on.

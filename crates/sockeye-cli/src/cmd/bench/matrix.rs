@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::exchange::BenchExchange;
 use super::load::{Load, LoadOptions};
-use super::question::{self, Question};
 use super::report::BenchReport;
+use super::request::{self, CustomRequest};
 use super::servers::EchoServer;
 use super::socket::BenchTarget;
 use super::stop::StopSignal;
@@ -25,8 +25,8 @@ const FOREIGN_BUDGET: Duration = Duration::from_secs(18);
 const CONVERSATIONS: u32 = 16;
 
 pub(super) fn run(args: &Bench, stop: &StopSignal, report: &mut BenchReport) -> anyhow::Result<()> {
-    let question = question::of(args)?;
-    let sizes = match &question {
+    let custom = request::of(args)?;
+    let sizes = match &custom {
         None => args.sizes(),
         // One, whatever its size.
         Some(_) => vec![0],
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Bench, stop: &StopSignal, report: &mut BenchReport) -> 
     let mut servers = ServersUnderTest::start(args, &sizes)?;
     measure(
         args,
-        question.as_ref(),
+        custom.as_ref(),
         &sizes,
         &servers.targets,
         stop,
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Bench, stop: &StopSignal, report: &mut BenchReport) -> 
 
 fn measure(
     args: &Bench,
-    question: Option<&Question>,
+    custom: Option<&CustomRequest>,
     sizes: &[usize],
     targets: &[BenchTarget],
     stop: &StopSignal,
@@ -60,7 +60,7 @@ fn measure(
     let times = MeasuringTimes::new(args.time, budget, steps);
     report.expect(steps);
 
-    let exchange = |target, size| exchange_with(args, question, target, size);
+    let exchange = |target, size| exchange_with(args, custom, target, size);
     let options = |connections: u32| LoadOptions {
         connections: connections as usize,
         rate: args.rate,
@@ -112,15 +112,13 @@ fn measure(
 
 fn exchange_with(
     args: &Bench,
-    question: Option<&Question>,
+    custom: Option<&CustomRequest>,
     target: &BenchTarget,
     size: usize,
 ) -> BenchExchange {
-    match question {
+    match custom {
         None => BenchExchange::echo(size, args.framing()),
-        Some(question) => {
-            BenchExchange::question(question, target.endpoint.transport(), args.framing())
-        }
+        Some(custom) => BenchExchange::custom(custom, target.endpoint.transport(), args.framing()),
     }
 }
 

@@ -1,15 +1,15 @@
 //! Standard input to a socket and back, both at once.
 
 mod channel;
-mod closed;
+mod closed_fds;
 mod conversation;
 mod failures;
+mod file_systems;
 mod namespace;
 mod output;
 mod pieces;
 mod pollable_thread;
 mod sending;
-mod way;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,10 +25,10 @@ use crate::cmd::waiting;
 use crate::exit::{Exit, by_signal};
 use channel::Channel;
 use conversation::Conversation;
+pub(crate) use file_systems::check_file_systems;
 use namespace::out_of_reach;
 pub(crate) use output::AnswerFormat;
 use output::Output;
-pub(crate) use way::must_be_open;
 
 /// What one read of a stream takes at most.
 const BUFFER: usize = 64 * 1024;

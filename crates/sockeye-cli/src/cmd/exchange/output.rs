@@ -14,7 +14,7 @@ use sockeye::framing::{Codec, Framing, FramingError};
 use tokio_util::codec::Decoder;
 
 use super::channel::Channel;
-use super::closed::Closed;
+use super::closed_fds::ClosedFds;
 use super::pieces::{Piece, borrowed};
 use crate::exit::{Exit, by_signal, failure};
 use crate::stdio;
@@ -42,7 +42,7 @@ pub(super) struct Output<'a> {
     /// Whether anything has come at all.
     pub(super) is_used: bool,
     /// File descriptors that came and could not be passed on.
-    closed: Arc<Closed>,
+    closed: Arc<ClosedFds>,
 }
 
 impl<'a> Output<'a> {
@@ -60,7 +60,7 @@ impl<'a> Output<'a> {
             relay,
             is_asked: false,
             is_used: false,
-            closed: Closed::new(address),
+            closed: ClosedFds::new(address),
         }
     }
 

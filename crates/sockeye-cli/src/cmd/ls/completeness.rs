@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use sockeye::inspect::{Endpoints, Hidden, Holder, Process, Snapshot, Socket};
 
-use super::closed::{denied, is_closed_to_us, is_gone, process, the_closed};
+use super::unreadable::{denied, is_closed_to_us, is_gone, process, the_closed};
 use super::{ListOutcome, not_found, selection};
 use crate::args::{ListedAddress, Ls, Netns};
 use crate::cmd::hung;

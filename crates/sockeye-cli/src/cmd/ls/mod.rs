@@ -1,6 +1,5 @@
 //! `sockeye ls`
 
-mod closed;
 mod completeness;
 mod connections;
 mod listing;
@@ -8,6 +7,7 @@ mod not_found;
 mod rows;
 mod selection;
 mod stale;
+mod unreadable;
 mod watch;
 
 use std::io::ErrorKind;

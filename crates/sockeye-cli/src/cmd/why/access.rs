@@ -8,10 +8,10 @@ use rustix::io::Errno;
 
 use sockeye::address::shell_quoted;
 
-use super::guard::{Guard, guard_of};
-use super::laggards;
+use super::attributes::{FileAttributes, attributes_of};
 use super::permission::{self, AclEntry, Rule, Want};
 use super::report::{Check, Verdict, WhyReport};
+use super::stale_groups;
 use super::through;
 use super::user::User;
 use crate::exit::Exit;
@@ -29,7 +29,7 @@ pub(super) struct Access<'a> {
 /// What decides whether a user has it.
 struct Decision<'a> {
     user: &'a User,
-    guard: Guard,
+    attributes: FileAttributes,
     list: Option<&'a [AclEntry]>,
     by_bits: bool,
     rule: Rule,
@@ -46,13 +46,13 @@ impl Access<'_> {
         file: &OwnedFd,
         asked: Result<(), Errno>,
     ) -> bool {
-        let guard = guard_of(stat);
+        let attributes = attributes_of(stat);
         let list = access_list(file);
         let list = list.as_deref();
-        let (by_bits, rule) = permission::judge(user, guard, list, self.want);
+        let (by_bits, rule) = permission::judge(user, attributes, list, self.want);
         let decision = Decision {
             user,
-            guard,
+            attributes,
             list,
             by_bits,
             rule,
@@ -87,16 +87,16 @@ impl Access<'_> {
         let (subject, done) = (&self.subject, self.want.done());
         report.ok(self.check, format!("{subject} may be {done} ({why})"));
         let is_let_in = |user: &User| decision.lets_in(user, self.want);
-        if let Some(text) = laggards::of(decision.user, is_let_in) {
+        if let Some(text) = stale_groups::of(decision.user, is_let_in) {
             report.note(self.check, text);
         }
     }
 
     fn refuse(&self, decision: &Decision<'_>, report: &mut WhyReport) {
         let (user, mode) = (decision.user, decision.mode());
-        let masked = decision
-            .list
-            .and_then(|list| permission::cut_by_mask(user, decision.guard, list, self.want));
+        let masked = decision.list.and_then(|list| {
+            permission::limited_by_mask(user, decision.attributes, list, self.want)
+        });
         let why = match (decision.by_bits, &masked) {
             (true, _) => format!(
                 "{mode}: the bits permit it, but a security module or a user namespace does not"
@@ -145,7 +145,7 @@ impl Access<'_> {
     }
 
     fn advice(&self, decision: &Decision<'_>) -> String {
-        let (user, guard) = (decision.user, decision.guard);
+        let (user, attributes) = (decision.user, decision.attributes);
         let letter = self.want.letter();
         let path = shell_quoted(self.path);
         match decision.rule {
@@ -162,10 +162,10 @@ impl Access<'_> {
             ),
             Rule::Group => format!("let its owner chmod g+{letter} {path}"),
             // Opening it to everybody would be worse advice than a group, and root's the worst.
-            _ if guard.gid.is_some_and(|gid| gid != 0)
-                && guard.mode & (self.want.bit() << 3) != 0 =>
+            _ if attributes.gid.is_some_and(|gid| gid != 0)
+                && attributes.mode & (self.want.bit() << 3) != 0 =>
             {
-                user.joins(guard.gid.unwrap_or_default())
+                user.joins(attributes.gid.unwrap_or_default())
             }
             _ => match self.want {
                 Want::Search => {
@@ -184,20 +184,21 @@ impl Access<'_> {
 impl Decision<'_> {
     /// `mode 0755, root:root`
     fn mode(&self) -> String {
-        let guard = self.guard;
-        let owner = owner(guard.uid, guard.gid);
-        format!("mode {:04o}, {owner}", guard.mode & 0o7777)
+        let attributes = self.attributes;
+        let owner = owner(attributes.uid, attributes.gid);
+        format!("mode {:04o}, {owner}", attributes.mode & 0o7777)
     }
 
     /// Whether a user namespace hides an id, so that the bits do not say which of them are for the
     /// caller.
     fn is_hidden(&self) -> bool {
-        self.user.is_caller && [self.user.uid, self.guard.uid, self.guard.gid].contains(&None)
+        self.user.is_caller
+            && [self.user.uid, self.attributes.uid, self.attributes.gid].contains(&None)
     }
 
     /// Whether another user would have the permission.
     fn lets_in(&self, user: &User, want: Want) -> bool {
-        permission::judge(user, self.guard, self.list, want).0
+        permission::judge(user, self.attributes, self.list, want).0
     }
 }
 

@@ -10,12 +10,12 @@ use rustix::io::Errno;
 use sockeye::claim::ProcessLink;
 use sockeye::ids;
 
-use super::end::{MissingPart, WalkEnd, WalkedFile};
-use super::guard::guard_of;
+use super::attributes::attributes_of;
 use super::path::{PathWalk, not_a_socket, open, stop};
 use super::permission;
 use super::process_link;
 use super::report::{Check, Verdict, WhyReport, shown};
+use super::walk_end::{MissingPart, WalkEnd, WalkedFile};
 use crate::exit::Exit;
 
 /// As many symbolic links as the kernel follows.
@@ -149,7 +149,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
     fn may_follow(&self, link: &Stat) -> bool {
         let protected = std::fs::read_to_string("/proc/sys/fs/protected_symlinks");
         let is_on = protected.is_ok_and(|value| value.trim() == "1");
-        let directory = fstat(&self.directory).map(|stat| guard_of(&stat));
+        let directory = fstat(&self.directory).map(|stat| attributes_of(&stat));
         !is_on
             || directory
                 .is_ok_and(|d| permission::may_follow(self.user.uid, ids::uid(link.st_uid), d))

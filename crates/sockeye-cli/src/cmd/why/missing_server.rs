@@ -9,12 +9,12 @@ use sockeye::Address;
 use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
-use super::end::{MissingPart, WalkedFile};
 use super::listener::{Listener, Who};
-use super::near::NearMiss;
+use super::near_miss::NearMiss;
 use super::other_namespace::OtherNamespace;
 use super::report::{Check, Status, Verdict, WhyReport, shown};
 use super::user::seer;
+use super::walk_end::{MissingPart, WalkedFile};
 use crate::cmd::visibility::{VisibleSockets, is_named, is_reachable, relative_namesake, state_of};
 use crate::exit::Exit;
 

@@ -1,15 +1,12 @@
 //! `sockeye why`
 
 mod access;
-mod end;
-mod guard;
-mod laggards;
+mod attributes;
 mod leftover_connections;
 mod link;
 mod listener;
 mod missing_server;
-mod near;
-mod nobody;
+mod near_miss;
 mod other_namespace;
 mod path;
 mod permission;
@@ -17,12 +14,15 @@ mod process;
 mod process_link;
 mod report;
 mod running;
+mod stale_groups;
 mod start;
 mod stopped;
 mod test_connect;
+mod unowned_file;
 mod user;
 mod verdict;
 mod walk_aside;
+mod walk_end;
 
 use std::path::Path;
 
@@ -35,10 +35,10 @@ use crate::cmd::visibility::VisibleSockets;
 use crate::exit::{Exit, failure};
 use crate::stdio;
 use crate::stdio::terminal;
-use end::WalkEnd;
 use report::{Check, WhyReport, shown};
 use test_connect::through;
 use user::User;
+use walk_end::WalkEnd;
 
 pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     let address = &args.address;

@@ -10,9 +10,9 @@ use sockeye::Address;
 use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
-use super::end::WalkedFile;
 use super::listener::{Listener, Who};
 use super::report::{Check, Verdict, WhyReport};
+use super::walk_end::WalkedFile;
 use crate::cmd::visibility::is_named;
 use crate::cmd::visibility::{VisibleSockets, is_reachable, state_of};
 use crate::exit::Exit;

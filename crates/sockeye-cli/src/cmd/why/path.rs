@@ -10,12 +10,12 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, accessat, fstat, op
 use rustix::io::Errno;
 
 use super::access::Access;
-use super::end::{MissingPart, WalkEnd, WalkedFile};
 use super::permission::Want;
 use super::report::{Check, Verdict, WhyReport, shown};
 use super::start::{self, Start};
 use super::user;
 use super::user::User;
+use super::walk_end::{MissingPart, WalkEnd, WalkedFile};
 use crate::exit::Exit;
 
 /// Walks from `/`, or from here for a relative path, and reports each step. `before` is told what is

@@ -1,7 +1,7 @@
 //! Whether permission bits and access lists let a user search a directory or write a file, as the
 //! kernel decides it (path_resolution(7), acl(5)).
 
-use super::guard::Guard;
+use super::attributes::FileAttributes;
 use super::user::User;
 use crate::lookup::ids::group_name;
 use crate::lookup::ids::user_name;
@@ -74,37 +74,37 @@ impl Rule {
 /// Whether `user` may do what it wants, and what decides.
 pub(super) fn judge(
     user: &User,
-    guard: Guard,
+    attributes: FileAttributes,
     list: Option<&[AclEntry]>,
     want: Want,
 ) -> (bool, Rule) {
-    let (bits, rule) = bits_for(user, guard, list, want);
+    let (bits, rule) = bits_for(user, attributes, list, want);
     let capable = match want {
         Want::Search => user.searches,
         Want::Write => user.overrides,
     };
     match bits & want.bit() != 0 {
         true => (true, rule),
-        false if capable && user.rules_over(guard) => (true, Rule::Capability),
+        false if capable && user.rules_over(attributes) => (true, Rule::Capability),
         false => (false, rule),
     }
 }
 
 /// An entry that would let `user` in, but for the mask: whom it is for, its bits, and the mask.
-pub(super) fn cut_by_mask(
+pub(super) fn limited_by_mask(
     user: &User,
-    guard: Guard,
+    attributes: FileAttributes,
     list: &[AclEntry],
     want: Want,
 ) -> Option<(Tag, u32, u32)> {
-    let is_own = user.uid.is_some() && user.uid == guard.uid;
+    let is_own = user.uid.is_some() && user.uid == attributes.uid;
     let mask = list.iter().find(|entry| entry.tag == Tag::Mask)?.bits;
     if is_own || mask & want.bit() != 0 {
         return None;
     }
     let is_for = |entry: &&AclEntry| match entry.tag {
         Tag::User(uid) => user.uid == Some(uid),
-        Tag::OwningGroup => guard.gid.is_some_and(|gid| user.groups.contains(&gid)),
+        Tag::OwningGroup => attributes.gid.is_some_and(|gid| user.groups.contains(&gid)),
         Tag::Group(gid) => user.groups.contains(&gid),
         _ => false,
     };
@@ -113,17 +113,22 @@ pub(super) fn cut_by_mask(
     Some((cut.tag, cut.bits, mask))
 }
 
-fn bits_for(user: &User, guard: Guard, list: Option<&[AclEntry]>, want: Want) -> (u32, Rule) {
-    if user.uid.is_some() && user.uid == guard.uid {
-        return (guard.mode >> 6, Rule::Owner);
+fn bits_for(
+    user: &User,
+    attributes: FileAttributes,
+    list: Option<&[AclEntry]>,
+    want: Want,
+) -> (u32, Rule) {
+    if user.uid.is_some() && user.uid == attributes.uid {
+        return (attributes.mode >> 6, Rule::Owner);
     }
     // Where the group's bits are all clear the kernel does not look at the list, nor at the mask
     // that they are (acl_permission_check of Linux's fs/namei.c).
-    let is_member = guard.gid.is_some_and(|gid| user.groups.contains(&gid));
-    let Some(list) = list.filter(|_| guard.mode & 0o070 != 0) else {
+    let is_member = attributes.gid.is_some_and(|gid| user.groups.contains(&gid));
+    let Some(list) = list.filter(|_| attributes.mode & 0o070 != 0) else {
         return match is_member {
-            true => (guard.mode >> 3, Rule::Group),
-            false => (guard.mode, Rule::Others),
+            true => (attributes.mode >> 3, Rule::Group),
+            false => (attributes.mode, Rule::Others),
         };
     };
     let of = |wanted: Tag| list.iter().find(move |entry| entry.tag == wanted);
@@ -145,7 +150,7 @@ fn bits_for(user: &User, guard: Guard, list: Option<&[AclEntry]>, want: Want) ->
     }
     match listed {
         Some((bits, rule)) => (bits & mask, rule),
-        None => (guard.mode, Rule::Others),
+        None => (attributes.mode, Rule::Others),
     }
 }
 
@@ -208,7 +213,11 @@ pub(super) fn decode(attribute: &[u8]) -> Option<Vec<AclEntry>> {
 
 /// Whether `fs.protected_symlinks` lets `uid` follow a link: in a sticky directory that everybody
 /// may write, only its own links and those of the directory's owner. Root is no exception.
-pub(super) fn may_follow(uid: Option<u32>, link_owner: Option<u32>, directory: Guard) -> bool {
+pub(super) fn may_follow(
+    uid: Option<u32>,
+    link_owner: Option<u32>,
+    directory: FileAttributes,
+) -> bool {
     let open_to_all = directory.mode & 0o1002 == 0o1002;
     // Of an owner that is not known nothing can be concluded.
     !open_to_all || link_owner.is_none() || [uid, directory.uid].contains(&link_owner)
@@ -226,8 +235,8 @@ mod tests {
         }
     }
 
-    fn guard(mode: u32) -> Guard {
-        Guard {
+    fn attributes(mode: u32) -> FileAttributes {
+        FileAttributes {
             mode,
             uid: Some(10),
             gid: Some(20),
@@ -236,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_first_class_that_fits_decides() {
-        let write = |user: &User, mode| judge(user, guard(mode), None, Want::Write);
+        let write = |user: &User, mode| judge(user, attributes(mode), None, Want::Write);
         let (owner, member, other) = (user(10, &[20]), user(11, &[5, 20]), user(11, &[5]));
         assert_eq!(write(&owner, 0o600), (true, Rule::Owner));
         // The owner is not saved by what the group may.
@@ -251,9 +260,9 @@ mod tests {
     #[test]
     fn searching_takes_x_and_writing_takes_w() {
         let owner = user(10, &[]);
-        assert!(judge(&owner, guard(0o100), None, Want::Search).0);
-        assert!(!judge(&owner, guard(0o600), None, Want::Search).0);
-        assert!(!judge(&owner, guard(0o100), None, Want::Write).0);
+        assert!(judge(&owner, attributes(0o100), None, Want::Search).0);
+        assert!(!judge(&owner, attributes(0o600), None, Want::Search).0);
+        assert!(!judge(&owner, attributes(0o100), None, Want::Write).0);
     }
 
     #[test]
@@ -263,19 +272,19 @@ mod tests {
             searches: true,
             ..user(0, &[0])
         };
-        let verdict = judge(&root, guard(0), None, Want::Write);
+        let verdict = judge(&root, attributes(0), None, Want::Write);
         assert_eq!(verdict, (true, Rule::Capability));
         let reader = User {
             searches: true,
             ..user(1, &[])
         };
-        assert!(judge(&reader, guard(0), None, Want::Search).0);
-        assert!(!judge(&reader, guard(0), None, Want::Write).0);
+        assert!(judge(&reader, attributes(0), None, Want::Search).0);
+        assert!(!judge(&reader, attributes(0), None, Want::Write).0);
     }
 
     #[test]
     fn an_owner_that_is_not_known_is_nobody() {
-        let unknown = Guard {
+        let unknown = FileAttributes {
             mode: 0o660,
             uid: None,
             gid: None,
@@ -308,7 +317,7 @@ mod tests {
             (Tag::Mask, 6),
             (Tag::Others, 0),
         ]);
-        let write = |user: &User| judge(user, guard(0o660), Some(&list), Want::Write);
+        let write = |user: &User| judge(user, attributes(0o660), Some(&list), Want::Write);
         assert_eq!(write(&user(10, &[])), (true, Rule::Owner));
         assert_eq!(write(&user(30, &[])), (true, Rule::AccessList));
         assert_eq!(write(&user(31, &[40])), (false, Rule::AccessList));
@@ -321,7 +330,7 @@ mod tests {
     #[test]
     fn the_mask_limits_entries() {
         let list = list(&[(Tag::User(30), 7), (Tag::Mask, 4), (Tag::Others, 7)]);
-        let verdict = judge(&user(30, &[]), guard(0o647), Some(&list), Want::Write);
+        let verdict = judge(&user(30, &[]), attributes(0o647), Some(&list), Want::Write);
         assert_eq!(verdict, (false, Rule::AccessList));
     }
 
@@ -334,8 +343,9 @@ mod tests {
             (Tag::Group(40), 6),
             (Tag::Mask, 4),
         ]);
-        let cut =
-            |uid, groups: &[u32]| cut_by_mask(&user(uid, groups), guard(0o640), &list, Want::Write);
+        let cut = |uid, groups: &[u32]| {
+            limited_by_mask(&user(uid, groups), attributes(0o640), &list, Want::Write)
+        };
         assert_eq!(cut(30, &[]), Some((Tag::User(30), 6, 4)));
         assert_eq!(cut(31, &[]), None, "it has no w to be cut");
         assert_eq!(cut(32, &[40]), Some((Tag::Group(40), 6, 4)));
@@ -348,7 +358,7 @@ mod tests {
         let list = list(&[(Tag::User(30), 0), (Tag::Mask, 0), (Tag::Others, 6)]);
         let write = |groups: &[u32], mode| {
             let user = user(30, groups);
-            judge(&user, guard(mode), Some(&list), Want::Write)
+            judge(&user, attributes(mode), Some(&list), Want::Write)
         };
         assert_eq!(write(&[], 0o606), (true, Rule::Others));
         assert_eq!(write(&[], 0o600), (false, Rule::Others));
@@ -369,7 +379,7 @@ mod tests {
 
     #[test]
     fn links_in_open_sticky_directories() {
-        let may = |uid, owner, mode| may_follow(Some(uid), Some(owner), guard(mode));
+        let may = |uid, owner, mode| may_follow(Some(uid), Some(owner), attributes(mode));
         assert!(may(5, 6, 0o755));
         assert!(may(5, 6, 0o777));
         assert!(may(5, 5, 0o1777));

@@ -4,9 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use sockeye::claim::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 
-use super::end::WalkEnd;
 use super::report::{Check, Verdict, WhyReport};
 use super::user::User;
+use super::walk_end::WalkEnd;
 use crate::exit::Exit;
 
 pub(super) struct Start {

@@ -11,11 +11,11 @@ use sockeye::address::MAX_NAME;
 use sockeye::peer::{PeerPidfd, pidfd};
 use sockeye::{Address, Kind, Name, Peer};
 
-use super::end::HUNG;
 use super::missing_server::UNPLACED;
 use super::report::{Check, Status, Verdict, WhyReport, stale};
 use super::stopped::STOPPED;
 use super::user::User;
+use super::walk_end::HUNG;
 use crate::exit::Exit;
 use crate::output::socket::command;
 

@@ -8,7 +8,7 @@ use nix::unistd::{self, Gid, Uid};
 
 use sockeye::ids;
 
-use super::guard::Guard;
+use super::attributes::FileAttributes;
 use super::process::JudgedProcess;
 use crate::cmd::visibility::{
     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, has_capability,
@@ -88,10 +88,10 @@ impl User {
 impl User {
     /// Whether its capabilities hold for such a file: in a user namespace they do only where its
     /// owner is mapped.
-    pub(super) fn rules_over(&self, guard: Guard) -> bool {
+    pub(super) fn rules_over(&self, attributes: FileAttributes) -> bool {
         self.process
             .as_ref()
-            .is_none_or(|process| process.maps(guard.uid, guard.gid))
+            .is_none_or(|process| process.maps(attributes.uid, attributes.gid))
     }
 
     /// A group that the database gives this user and the process lacks, where `is_let_in` with it:

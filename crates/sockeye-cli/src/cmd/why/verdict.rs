@@ -5,16 +5,16 @@ use std::path::Path;
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 use sockeye::{Address, Kind};
 
-use super::end::WalkedFile;
 use super::leftover_connections::LeftoverConnections;
 use super::listener::{Listener, Standing, Who, queue, standing};
 use super::missing_server::replaced;
-use super::near::NearMiss;
-use super::nobody::{Nobody, nobody_seen};
+use super::near_miss::NearMiss;
 use super::other_namespace::OtherNamespace;
 use super::report::with_kind;
 use super::report::{Check, Status, Verdict, WhyReport};
 use super::stopped;
+use super::unowned_file::{UnownedFile, nobody_seen};
+use super::walk_end::WalkedFile;
 use crate::cmd::visibility::{VisibleSockets, is_reachable};
 use crate::exit::Exit;
 
@@ -34,12 +34,12 @@ pub(super) fn at_file(
     let other = OtherNamespace::find(address, path, Some(file), visible, &here);
     match standing(address.kind(), &here) {
         Standing::Nobody => {
-            let found = Nobody {
+            let found = UnownedFile {
                 address,
                 path,
                 file,
                 visible,
-                bearers: LeftoverConnections::of(&here),
+                leftover: LeftoverConnections::of(&here),
             };
             found.conclude(other, report);
         }

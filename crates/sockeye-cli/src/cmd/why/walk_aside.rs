@@ -6,10 +6,10 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use sockeye::inspect::{Aside, Mount};
 
-use super::end::{HUNG, WalkEnd};
 use super::path;
 use super::report::{Check, CheckedStep, Verdict, WhyReport, shown};
 use super::user::User;
+use super::walk_end::{HUNG, WalkEnd};
 use crate::cmd::hung::{self, path_bytes};
 use crate::exit::Exit;
 

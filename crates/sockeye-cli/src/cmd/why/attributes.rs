@@ -1,18 +1,18 @@
-//! [`Guard`]: the mode and the owner of a file, which decide who may use it.
+//! [`FileAttributes`]: the mode and the owner of a file, which decide who may use it.
 
 use rustix::fs::Stat;
 use sockeye::ids;
 
 /// Mode and owner of a file; an owner without a mapping in our user namespace is not known.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Guard {
+pub(super) struct FileAttributes {
     pub(super) mode: u32,
     pub(super) uid: Option<u32>,
     pub(super) gid: Option<u32>,
 }
 
-pub(super) fn guard_of(stat: &Stat) -> Guard {
-    Guard {
+pub(super) fn attributes_of(stat: &Stat) -> FileAttributes {
+    FileAttributes {
         mode: stat.st_mode,
         uid: ids::uid(stat.st_uid),
         gid: ids::gid(stat.st_gid),

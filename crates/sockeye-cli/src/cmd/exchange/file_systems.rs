@@ -16,7 +16,7 @@ const LEAST: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Out of time, where one does not answer.
-pub(crate) fn must_be_open(
+pub(crate) fn check_file_systems(
     target: &ConnectTarget,
     local: Option<&Address>,
     files: &[PathBuf],

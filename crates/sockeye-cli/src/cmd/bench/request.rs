@@ -14,7 +14,7 @@ const LONGEST_REQUEST: usize = 64 << 20;
 
 /// What a user's server is asked, and what it answers.
 #[derive(Clone)]
-pub(super) struct Question {
+pub(super) struct CustomRequest {
     /// Without what frames it.
     pub(super) request: Vec<u8>,
     /// Whether a stream without lengths gets a newline after it.
@@ -32,7 +32,7 @@ pub(super) enum Expected {
 }
 
 /// `None`: what is sent comes back.
-pub(super) fn of(args: &Bench) -> anyhow::Result<Option<Question>> {
+pub(super) fn of(args: &Bench) -> anyhow::Result<Option<CustomRequest>> {
     let answer = match (&args.expect, &args.expect_prefix, args.expect_any) {
         (Some(text), ..) => Expected::Text(text.clone()),
         (_, Some(text), _) => Expected::Prefix(text.clone()),
@@ -44,7 +44,7 @@ pub(super) fn of(args: &Bench) -> anyhow::Result<Option<Question>> {
         (_, Some(file)) => read(file)?,
         _ => return Ok(None),
     };
-    Ok(Some(Question {
+    Ok(Some(CustomRequest {
         request,
         is_line: args.request.is_some(),
         answer,

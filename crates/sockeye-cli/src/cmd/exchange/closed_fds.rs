@@ -1,4 +1,4 @@
-//! [`Closed`]: file descriptors that came and could not be passed on.
+//! [`ClosedFds`]: file descriptors that came and could not be passed on.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -12,14 +12,14 @@ use sockeye::Address;
 use crate::cmd::ignored::is_ignored;
 use crate::stdio;
 
-pub(super) struct Closed {
+pub(super) struct ClosedFds {
     /// Where they came from.
     address: Address,
     /// How many have not been told of.
     count: AtomicUsize,
 }
 
-impl Closed {
+impl ClosedFds {
     pub(super) fn new(address: &Address) -> Arc<Self> {
         let address = address.clone();
         let count = AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! [`Nobody`]: a socket file that no socket in visible is bound to.
+//! [`UnownedFile`]: a socket file that no socket in visible is bound to.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use sockeye::claim::{Doubt, Probe, probe_all_within};
 use sockeye::{Address, Kind, Name};
 
-use super::end::WalkedFile;
 use super::leftover_connections::LeftoverConnections;
 use super::other_namespace::OtherNamespace;
 use super::report::stale;
@@ -17,20 +16,21 @@ use super::report::with_kind;
 use super::report::{Check, Status, Verdict, WhyReport};
 use super::test_connect::attempt;
 use super::user::seer;
+use super::walk_end::WalkedFile;
 use crate::cmd::visibility::VisibleSockets;
 use crate::exit::Exit;
 
 /// The file, and what is known beside it.
-pub(super) struct Nobody<'a> {
+pub(super) struct UnownedFile<'a> {
     pub(super) address: &'a Address,
     /// Where the address leads to.
     pub(super) path: &'a Path,
     pub(super) file: WalkedFile,
     pub(super) visible: &'a VisibleSockets,
-    pub(super) bearers: Option<LeftoverConnections>,
+    pub(super) leftover: Option<LeftoverConnections>,
 }
 
-impl Nobody<'_> {
+impl UnownedFile<'_> {
     /// Asks the kernel, which knows more sockets than can be seen, and none of them notices.
     pub(super) fn conclude(&self, other: Option<OtherNamespace<'_>>, report: &mut WhyReport) {
         let found = Address::from_path(self.path).ok();
@@ -41,9 +41,9 @@ impl Nobody<'_> {
             Some(Probe::Stale) => Some(false),
             _ => None,
         };
-        if let Some(bearers) = &self.bearers {
-            report.note(Check::Listener, bearers.words(is_alive));
-            report.set_if_refused(bearers.verdict(is_alive));
+        if let Some(leftover) = &self.leftover {
+            report.note(Check::Listener, leftover.words(is_alive));
+            report.set_if_refused(leftover.verdict(is_alive));
         }
         match (found, other) {
             (Some(Probe::Unclear(doubt)), _) => unclear(doubt, report),
@@ -73,10 +73,10 @@ impl Nobody<'_> {
             report.step(Check::Listener, Status::No, text);
             return other.conclude(text, report);
         }
-        let (text, verdict) = match &self.bearers {
-            Some(bearers) => (
+        let (text, verdict) = match &self.leftover {
+            Some(leftover) => (
                 "nobody listens on the socket file",
-                bearers.verdict(Some(false)),
+                leftover.verdict(Some(false)),
             ),
             None => (
                 "nobody listens on the socket file: its server is gone",
@@ -150,11 +150,11 @@ impl Nobody<'_> {
                     "use another kind of client: try stream: or seqpacket: before the name";
                 report.no(Check::Kind, text, other_kind(text, advice.to_owned()));
             }
-            _ => match (&self.bearers, is_alive) {
-                (Some(bearers), Some(true)) => report.no(
+            _ => match (&self.leftover, is_alive) {
+                (Some(leftover), Some(true)) => report.no(
                     Check::Listener,
                     "nobody listens on the socket file",
-                    bearers.verdict(is_alive),
+                    leftover.verdict(is_alive),
                 ),
                 _ => self.unseen(report),
             },
@@ -167,7 +167,7 @@ impl Nobody<'_> {
             None => ("it came just now", "ask again"),
         };
         let text = "a living socket is bound to the file, and whether it listens cannot be seen";
-        if self.bearers.is_none() {
+        if self.leftover.is_none() {
             let text = "a living socket is bound to the file and does not listen, not yet or not any more, or it is a client's";
             let advice = "try again, or look for its process";
             let verdict = Verdict::new(Exit::NothingThere, "not-listening", text, advice);
