@@ -1,4 +1,4 @@
-//! [`Channel`]: what is talked through.
+//! [`Channel`]: a connected, blocking socket of any kind.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,14 +13,14 @@ use sockeye::packet::BlockingSeqPacket;
 use super::pieces::{Piece, receive_pieces};
 use crate::cmd::send_buffer::make_room;
 
-/// A connected socket that blocks, of any kind. A duplicate: the address that the socket may own is
-/// given up by whoever has that, whatever the sending thread does.
+/// A duplicate: whoever has the socket itself releases the address that it owns, whatever the sending
+/// thread does.
 pub(super) struct Channel {
     socket: OwnedFd,
     kind: Kind,
-    /// File descriptors stay beside the byte that they came with.
+    /// Fds stay with the byte that they came with.
     is_relay: bool,
-    /// Anything was sent that could be answered.
+    /// Whether anything was sent that could be answered.
     has_sent: AtomicBool,
 }
 
@@ -35,15 +35,14 @@ impl Channel {
         })
     }
 
-    /// Of a file of ours that is a connected UNIX socket, and not of datagrams, which would have
-    /// no end.
+    /// Of an inherited fd, if that is a connected UNIX socket. Not of datagrams: these have no EOF.
     pub(super) fn of_inherited(fd: BorrowedFd<'_>) -> Option<Self> {
         if socket_domain(fd).ok()? != AddressFamily::UNIX {
             return None;
         }
         let kind = match socket_type(fd).ok()? {
             SocketType::STREAM => Kind::Stream,
-            // As one of ours, so that an empty record is not the end.
+            // Adopted, so that an empty record is not taken for EOF.
             SocketType::SEQPACKET => {
                 BlockingSeqPacket::adopt(fd.try_clone_to_owned().ok()?).ok()?;
                 Kind::SeqPacket
@@ -54,7 +53,7 @@ impl Channel {
         Some(Self::of(fd, kind).ok()?.relaying())
     }
 
-    /// Keeps file descriptors beside the byte that they came with.
+    /// Keeps fds with the byte that they came with.
     pub(super) fn relaying(self) -> Self {
         Self {
             is_relay: true,
@@ -62,7 +61,7 @@ impl Channel {
         }
     }
 
-    /// Whether what is sent keeps its boundaries.
+    /// Whether messages keep their boundaries.
     pub(super) fn has_records(&self) -> bool {
         self.kind != Kind::Stream
     }
@@ -90,7 +89,7 @@ impl Channel {
         self.has_sent.load(Ordering::Relaxed)
     }
 
-    /// What has come; `None` at the end.
+    /// What has come; `None` at EOF.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<Option<Vec<Piece>>, RecvError> {
         if self.is_relay && self.kind == Kind::Stream {
             return receive_pieces(self, buffer.len());
@@ -103,7 +102,7 @@ impl Channel {
         }))
     }
 
-    /// After sending: tells the peer that no more comes, or ourselves that no answer will.
+    /// After sending: half-closes, or ends the reading where no answer will come.
     pub(super) fn sent(&self, result: &Result<(), Unsent>, half_close: bool) {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         let end = match (result, self.kind) {
@@ -115,15 +114,15 @@ impl Channel {
             {
                 return;
             }
-            // The peer knows nothing of this, and would be waited for.
+            // The peer does not know, and would wait for more.
             (Err(_), _) => Shutdown::Read,
         };
         self.end(end);
     }
 
-    /// Ends a direction.
+    /// Shuts down a direction.
     pub(super) fn end(&self, direction: Shutdown) {
-        // It fails where the peer has gone, which is told otherwise.
+        // It fails if the peer is gone, which the next call reports.
         let _ = shutdown(self, direction);
     }
 }
@@ -134,7 +133,7 @@ impl AsFd for Channel {
     }
 }
 
-/// Why not all was sent.
+/// Why not all of the input was sent.
 pub(super) enum Unsent {
     /// Standard input could not be read.
     Input(io::Error),

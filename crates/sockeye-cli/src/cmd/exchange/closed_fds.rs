@@ -1,4 +1,4 @@
-//! [`ClosedFds`]: file descriptors that came and could not be passed on.
+//! [`ClosedFds`]: received fds that were closed, since they could not be passed on.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ use crate::stdio;
 pub(super) struct ClosedFds {
     /// Where they came from.
     address: Address,
-    /// How many have not been told of.
+    /// How many have not been reported.
     count: AtomicUsize,
 }
 
@@ -26,16 +26,16 @@ impl ClosedFds {
         Arc::new(Self { address, count })
     }
 
-    /// Counts them. From the first one on a signal that ends the command tells of them first: that is
+    /// Counts them. From the first one on, a signal that ends the command reports them first: that is
     /// how an interactive session ends.
     pub(super) fn count(self: &Arc<Self>, descriptors: usize) -> io::Result<()> {
         match descriptors > 0 && self.count.fetch_add(descriptors, Ordering::SeqCst) == 0 {
-            true => self.tell_at_a_signal(),
+            true => self.report_on_signals(),
             false => Ok(()),
         }
     }
 
-    fn tell_at_a_signal(self: &Arc<Self>) -> io::Result<()> {
+    fn report_on_signals(self: &Arc<Self>) -> io::Result<()> {
         let signals = [Signal::INT, Signal::TERM].map(Signal::as_raw);
         for signal in signals.into_iter().filter(|&signal| !is_ignored(signal)) {
             let (mut arrival, handler) = UnixStream::pair()?;
@@ -43,7 +43,7 @@ impl ClosedFds {
             let closed = Arc::clone(self);
             std::thread::Builder::new().spawn(move || {
                 if arrival.read_exact(&mut [0]).is_ok() {
-                    closed.tell();
+                    closed.report();
                     let _ = emulate_default_handler(signal);
                 }
             })?;
@@ -51,8 +51,8 @@ impl ClosedFds {
         Ok(())
     }
 
-    /// Says once of how many; whether there were any.
-    pub(super) fn tell(&self) -> bool {
+    /// Reports them once; whether there were any.
+    pub(super) fn report(&self) -> bool {
         let (came, was) = match self.count.swap(0, Ordering::SeqCst) {
             0 => return false,
             1 => ("1 file descriptor".to_owned(), "was"),

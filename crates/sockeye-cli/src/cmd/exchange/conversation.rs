@@ -24,14 +24,14 @@ pub(super) struct Conversation<'a> {
     deadline: Option<Instant>,
 }
 
-/// What comes next.
+/// How a wait has ended.
 #[derive(PartialEq, Eq)]
 enum WaitOutcome {
-    /// Something is there.
+    /// The socket is ready, or the sending has ended.
     Ready,
-    /// No more is to be waited for.
+    /// There is nothing more to wait for.
     End,
-    /// Nobody reads standard output any more.
+    /// The reader of standard output is gone.
     ReaderGone,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    /// Until both directions have ended or the peer has closed the connection.
+    /// Runs until both directions have ended or the peer has closed the connection.
     pub(super) fn run(self, output: &mut Output<'_>) -> anyhow::Result<()> {
         let exchange = self.exchange;
         if self.receive(output)? == WaitOutcome::ReaderGone
@@ -67,7 +67,7 @@ impl<'a> Conversation<'a> {
             Ok(()) => Ok(()),
             Err(Unsent::Output(SendError::Io(error))) => Err(exchange.broken(&error)),
             Err(Unsent::Output(error)) => Err(exchange.unsendable(&error)),
-            // Who hangs up on the socket that is standard input and output reads nothing either.
+            // Standard input and output are one socket: if its peer hangs up, nobody reads either.
             Err(Unsent::Input(error))
                 if error.kind() == ErrorKind::ConnectionReset && one_socket().is_some() =>
             {
@@ -77,7 +77,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Prints what comes, until no more is to be waited for.
+    /// Prints answers until there are no more to wait for.
     fn receive(&self, output: &mut Output<'_>) -> anyhow::Result<WaitOutcome> {
         let mut buffer = vec![
             0;
@@ -101,7 +101,7 @@ impl<'a> Conversation<'a> {
                         output.write(piece)?;
                     }
                 }
-                // Of records the kernel tells it before those that came earlier.
+                // A seqpacket socket reports the reset before the records that are queued.
                 Err(RecvError::Io(error))
                     if error.kind() == ErrorKind::ConnectionReset
                         && self.exchange.answers == AwaitedAnswers::ToTheEnd
@@ -124,7 +124,7 @@ impl<'a> Conversation<'a> {
         Ok(WaitOutcome::End)
     }
 
-    /// The peer sends no more; it may still read.
+    /// Waits for the end of the sending: the peer sends no more, but may still read.
     fn finish_sending(&self) -> anyhow::Result<WaitOutcome> {
         while !self.sending.has_ended()? {
             if !has_hung_up(self.channel.as_fd())? {
@@ -142,8 +142,8 @@ impl<'a> Conversation<'a> {
         Ok(WaitOutcome::End)
     }
 
-    /// Ends what nobody reads, as SIGPIPE would. What there is to send is sent, if that takes no
-    /// time to speak of; a client that hangs up behind its request has sent all of it.
+    /// Ends as SIGPIPE would, since the reader is gone. The rest of the input is sent first, for a short
+    /// time: a client may hang up right after its request.
     fn abandon(&self, output: &Output<'_>) -> anyhow::Result<()> {
         let patience = match (&output.relay, self.sending.from_stdin) {
             (Some(_), _) => self.exchange.target.connect_timeout(),
@@ -173,7 +173,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Waits for the socket, and for the end of the sending if asked to.
+    /// Waits for the socket, with `until_sent` also for the end of the sending.
     fn wait(&self, flags: PollFlags, until_sent: bool) -> anyhow::Result<WaitOutcome> {
         let left = self
             .deadline
@@ -207,12 +207,12 @@ impl<'a> Conversation<'a> {
             if until_sent {
                 fds.push(PollFd::new(&self.sending, PollFlags::IN));
             }
-            // No event is asked for: that nobody reads is told all the same.
+            // poll(2) reports POLLERR and POLLHUP without being asked.
             if self.exchange.answers != AwaitedAnswers::None {
                 fds.push(PollFd::new(&stdout, PollFlags::empty()));
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            // A time too long for the kernel is as good as none.
+            // A timeout that is too long for the kernel is no timeout.
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut fds, left.as_ref()) {
                 Ok(0) => return Ok(WaitOutcome::End),

@@ -1,4 +1,4 @@
-//! What goes wrong in an exchange, in words.
+//! The errors of an exchange.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Whether the way to a server can be gone at all.
+//! Whether the file systems that a client needs answer at all.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use sockeye::Address;
 use crate::args::ConnectTarget;
 use crate::cmd::hung;
 
-/// No file system is given up sooner: a busy machine takes its time too.
+/// No file system is given up sooner: a busy machine takes time, too.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Sees to it that the file systems of all that is going to be opened answer within the time for
-/// connecting, and within `timeout`.
+/// Checks that the file systems of all files that are going to be opened answer within the connect
+/// timeout, and within `timeout`.
 ///
 /// # Errors
-/// Out of time, where one does not answer.
+/// Exit 6 if one does not answer.
 pub(crate) fn check_file_systems(
     target: &ConnectTarget,
     local: Option<&Address>,

@@ -1,4 +1,5 @@
-//! Standard input to a socket and back, both at once.
+//! The client of `send` and `connect`: standard input to a socket, and answers to standard output, both
+//! at once.
 
 mod channel;
 mod closed_fds;
@@ -30,9 +31,9 @@ use namespace::out_of_reach;
 pub(crate) use output::AnswerFormat;
 use output::Output;
 
-/// What one read of a stream takes at most.
+/// Bytes of a stream that one read takes at most.
 const BUFFER: usize = 64 * 1024;
-/// How long the input may take to end after the peer has closed.
+/// How long the input may take to end after the peer has closed the connection.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What to send.
@@ -43,49 +44,49 @@ pub(crate) enum Input {
     Stdin,
 }
 
-/// When all answers have come.
+/// Which answers to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AwaitedAnswers {
-    /// When the peer says so.
+    /// All, until EOF.
     ToTheEnd,
-    /// None is waited for.
+    /// None.
     None,
-    /// With the first.
+    /// The first.
     One,
-    /// When none has come for so long after the end of the input.
+    /// All, until none has come for so long after the end of the input.
     UntilQuiet(Duration),
 }
 
 pub(crate) struct Exchange<'a> {
     pub(crate) target: &'a ConnectTarget,
-    /// The address to be answered at, where the kernel is not to choose one.
+    /// The address of the client's datagram socket, unless the kernel chooses one.
     pub(crate) local: Option<Address>,
     /// Half-close at the end of the input.
     pub(crate) half_close: bool,
-    /// The time for all of it.
+    /// The timeout of the whole exchange.
     pub(crate) timeout: Option<Duration>,
-    /// An input that has not ended when the peer has closed is an error: the rest would be lost.
+    /// It is an error if the peer closes before the end of the input: the rest would be lost.
     pub(crate) whole_input: bool,
     pub(crate) answers: AwaitedAnswers,
-    /// The longest record that is taken.
+    /// The longest record that is sent or received.
     pub(crate) max_message: usize,
-    /// How long to poll before sleeping.
+    /// How long to busy-poll before sleeping.
     pub(crate) busy_poll: Duration,
     /// How answers are printed.
     pub(crate) form: AnswerFormat,
-    /// Pass file descriptors on where standard input and output are one socket.
+    /// Pass fds on if standard input and output are one socket.
     pub(crate) may_relay: bool,
 }
 
 /// How an exchange ended.
 pub(crate) struct ExchangeOutcome {
     pub(crate) exit: Exit,
-    /// Whether anything came back, if anything was sent.
+    /// Whether an answer came, or nothing was sent.
     pub(crate) is_answered: bool,
 }
 
 impl Exchange<'_> {
-    /// Connects, sends the input with `descriptors`, and prints what comes.
+    /// Connects, sends the input with `descriptors`, and prints the answers.
     pub(crate) fn run(
         &self,
         input: Input,
@@ -96,12 +97,12 @@ impl Exchange<'_> {
         match kind {
             Kind::Stream => {
                 let stream = self.connect(|connector, to| Ok(connector.connect_blocking(to)?))?;
-                self.talk(Channel::of(&stream, kind)?, input)
+                self.converse(Channel::of(&stream, kind)?, input)
             }
             Kind::SeqPacket => {
                 let socket =
                     self.connect(|connector, to| Ok(connector.connect_seqpacket_blocking(to)?))?;
-                self.talk(Channel::of(&socket, kind)?, input)
+                self.converse(Channel::of(&socket, kind)?, input)
             }
             Kind::Datagram => {
                 let has_address = self.local.is_some();
@@ -114,13 +115,14 @@ impl Exchange<'_> {
                     Ok(socket)
                 })?;
                 let socket = match &self.local {
-                    // The mode is for a server of another user; connected, it hears nobody else.
+                    // The mode is for a server of another user; connected, the socket receives from no
+                    // one else.
                     Some(local) => socket.bind(&Claim::options().mode(0o666), local)?,
                     None => socket,
                 };
                 socket.set_send_timeout(Some(self.target.connect_timeout()))?;
-                let mut ended = self.talk(Channel::of(&socket, kind)?, input)?;
-                // Whether one was waited for is not known.
+                let mut ended = self.converse(Channel::of(&socket, kind)?, input)?;
+                // Whether the user expected an answer is not known.
                 if !ended.is_answered
                     && matches!(self.answers, AwaitedAnswers::UntilQuiet(_))
                     && let Some(why) = out_of_reach(&socket, self.local.as_ref())
@@ -133,7 +135,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Says that nothing came back, where a connection has ended so. A relay passes that on.
+    /// Says so if the server closed without an answer. A relay passes that on instead.
     pub(crate) fn remark(&self, ended: &ExchangeOutcome) {
         let is_relay = self.may_relay && output::one_socket().is_some();
         if ended.is_answered || is_relay || self.answers != AwaitedAnswers::ToTheEnd {
@@ -149,13 +151,12 @@ impl Exchange<'_> {
         ));
     }
 
-    /// Connects with `attempt`. Once nobody reads standard output any more, a server that is not there
-    /// is no longer waited for.
+    /// Connects with `attempt`. Stops waiting for a server once the reader of standard output is gone.
     fn connect<T: Send + 'static>(
         &self,
         attempt: impl Fn(&Connector, &Address) -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<T> {
-        // The client of a relay may have sent its request and gone; it is passed on all the same.
+        // The client of a relay may be gone after its request, which is passed on all the same.
         let is_relay = self.may_relay && output::one_socket().is_some();
         let is_read = !is_relay && self.answers != AwaitedAnswers::None;
         let address = self.target.address.clone();
@@ -169,7 +170,7 @@ impl Exchange<'_> {
         )
     }
 
-    fn talk(
+    fn converse(
         &self,
         channel: Channel,
         input: (Input, Vec<OwnedFd>),
@@ -184,7 +185,7 @@ impl Exchange<'_> {
         };
         let mut output = Output::new(&self.target.address, self.form, relay);
         let ended = Conversation::begin(self, channel, input)?.run(&mut output);
-        // It is to be told of even after a failure.
+        // Reported even after a failure.
         let exit = output.complete();
         ended?;
         Ok(ExchangeOutcome {

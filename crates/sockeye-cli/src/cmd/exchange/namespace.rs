@@ -6,9 +6,9 @@ use rustix::fs::fstat;
 use sockeye::Address;
 use sockeye::inspect::diag;
 
-/// Why the server that `socket` is connected to cannot answer, where that is certain: its own
-/// network namespace has no such name. The kernel tells which socket that is connected to, wherever
-/// it lives, and lists those of our namespace alone.
+/// Why the server that `socket` is connected to cannot answer, if that is certain: abstract names are
+/// per network namespace. sock_diag(7) gives the inode number of the peer in any namespace, but lists
+/// the sockets of ours only.
 pub(super) fn out_of_reach(socket: impl AsFd, local: Option<&Address>) -> Option<&'static str> {
     if local.is_some_and(|local| local.path().is_some()) {
         return None;

@@ -1,4 +1,4 @@
-//! [`Output`]: where answers go.
+//! [`Output`]: answers on standard output.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,22 +26,22 @@ pub(crate) enum AnswerFormat {
     AsIs,
     /// A line for each record.
     Lines,
-    /// The payloads of frames of so many bytes at most.
+    /// The payloads of length-prefixed frames, of at most so many bytes.
     Payloads(usize),
 }
 
 pub(super) struct Output<'a> {
-    /// Whose answers they are.
+    /// The server.
     address: &'a Address,
     form: AnswerFormat,
     frames: Option<(Codec, BytesMut)>,
-    /// Standard output, where file descriptors can be passed on through it.
+    /// Standard output, if fds can be passed on through it.
     pub(super) relay: Option<Channel>,
     /// Whether anything was sent.
     pub(super) is_asked: bool,
-    /// Whether anything has come at all.
+    /// Whether anything was received.
     pub(super) is_used: bool,
-    /// File descriptors that came and could not be passed on.
+    /// Received fds that could not be passed on.
     closed: Arc<ClosedFds>,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Output<'a> {
                 .send(&bytes, &borrowed(&piece.descriptors))
                 .map_err(unsent);
         }
-        // Without the signals it is told at the end all the same.
+        // If no signal handler can be installed, they are reported at the end only.
         let _ = self.closed.count(piece.descriptors.len());
         match self.frames {
             Some(_) => Ok(()),
@@ -93,7 +93,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// The server has said all.
+    /// The server has half-closed, or closed: EOF.
     pub(super) fn end(&mut self) -> anyhow::Result<()> {
         if let Some(relay) = &self.relay {
             relay.end(Shutdown::Write);
@@ -107,16 +107,16 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Tells of what could not be passed on, and says how complete the output is.
+    /// Reports fds that could not be passed on; whether the output is complete.
     pub(super) fn complete(&self) -> Exit {
-        match self.closed.tell() {
+        match self.closed.report() {
             true => Exit::Incomplete,
             false => Exit::Done,
         }
     }
 }
 
-/// Standard output, where it is the same connected UNIX socket as standard input.
+/// Standard output, if it is the same connected UNIX socket as standard input.
 pub(crate) fn one_socket() -> Option<Channel> {
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let identity = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();

@@ -7,7 +7,7 @@ use rustix::io::{Errno, IoSliceMut};
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
 use sockeye::ancillary::{RecvError, recv_msg};
 
-/// Bytes, and the file descriptors that came with the first of them.
+/// Bytes, and the fds that came with the first of them.
 #[derive(Default)]
 pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
@@ -23,11 +23,12 @@ impl From<&[u8]> for Piece {
     }
 }
 
-/// Receives what is there, up to `limit` bytes; waits for the first. `None` at the end.
+/// Receives what is queued, up to `limit` bytes; waits for the first. `None` at EOF.
 ///
-/// A read puts earlier bytes in front of those that file descriptors came with, without a word of
-/// where these begin; sent on with one call they would arrive too early. A peek without room for
-/// them tells whether any are queued at all. Only then single bytes are read, to find the one.
+/// One recvmsg(2) may return earlier bytes together with those that fds came with, and does not say
+/// where these begin; sent on with one call, the fds would arrive too early. A peek without room for
+/// ancillary data says whether any fds are queued (`MSG_CTRUNC`). Only then bytes are read one by
+/// one, to find the one that they came with.
 pub(super) fn receive_pieces(
     socket: impl AsFd,
     limit: usize,
@@ -38,7 +39,7 @@ pub(super) fn receive_pieces(
     let mut flags = RecvFlags::empty();
     let mut is_searching = false;
     while left > 0 {
-        // Exactly what was looked at: more may have come since, with file descriptors.
+        // Exactly what was peeked at: more may have come since, with fds.
         let mut bytes = match is_searching {
             true => vec![0; 1],
             false => match peek(&socket, left, flags)? {
@@ -73,8 +74,8 @@ pub(super) fn receive_pieces(
     Ok((!pieces.is_empty()).then_some(pieces))
 }
 
-/// How many bytes are queued, `most` at most, and whether file descriptors are among all that is.
-/// `None` at the end, or where nothing is there and that is not to be waited for.
+/// How many bytes are queued, at most `most`, and whether fds are queued with them. `None` at EOF,
+/// and for EAGAIN if `flags` say not to wait.
 fn peek(socket: impl AsFd, most: usize, flags: RecvFlags) -> io::Result<Option<(usize, bool)>> {
     let mut buffer = vec![0; most];
     loop {

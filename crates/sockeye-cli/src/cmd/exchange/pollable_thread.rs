@@ -1,4 +1,4 @@
-//! [`PollableThread`]: work on a thread of its own, whose end can be polled for.
+//! [`PollableThread`]: a thread whose end can be waited for with poll(2).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -27,7 +27,7 @@ impl<T: Send + 'static> PollableThread<T> {
         has_hung_up(self.ended.as_fd())
     }
 
-    /// To be called after its end.
+    /// Its result. Blocks until it has ended.
     pub(super) fn result(self) -> io::Result<T> {
         self.thread
             .join()

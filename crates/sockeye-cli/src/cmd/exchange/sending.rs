@@ -1,4 +1,4 @@
-//! [`Sending`]: the side that sends, on a thread of its own.
+//! [`Sending`]: the sending direction, on a thread of its own.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -60,14 +60,14 @@ impl Sending {
         self.aside.has_ended()
     }
 
-    /// Waits for the end of the input, for a server often closes before it has come.
+    /// Waits for the end of the sending: a server often closes before the input has ended.
     pub(super) fn ends_within(&self, time: Duration) -> io::Result<bool> {
         let mut fds = [PollFd::new(&self.aside, PollFlags::IN)];
         let time = Timespec::try_from(time).map_err(io::Error::other)?;
         Ok(poll(&mut fds, Some(&time))? > 0)
     }
 
-    /// Whether standard input, a terminal perhaps, has nothing for now that the peer would not get.
+    /// Whether standard input (a terminal, perhaps) has nothing at the moment that would be lost.
     pub(super) fn is_idle(&self) -> io::Result<bool> {
         let stdin = io::stdin();
         // In this order: what was readable is marked as moving before it is read.
@@ -81,7 +81,7 @@ impl Sending {
     pub(super) fn result(self) -> io::Result<Result<(), Unsent>> {
         match self.has_ended()? {
             true => self.aside.result(),
-            // It waits for more input and has nothing to tell.
+            // It waits for more input: no error.
             false => Ok(Ok(())),
         }
     }
@@ -96,11 +96,11 @@ impl AsFd for Sending {
 /// Standard input on its way to `channel`: as it comes, or line by line as records.
 struct Stdin<'a> {
     channel: &'a Channel,
-    /// Where it is a socket, whose records and file descriptors are passed on.
+    /// Standard input, if that is a socket whose records and fds are passed on.
     socket: Option<Channel>,
     /// The beginning of a line that is to be a record.
     line: Vec<u8>,
-    /// What goes with the next bytes.
+    /// Fds to send with the next bytes.
     descriptors: Vec<OwnedFd>,
     max_message: usize,
 }
@@ -131,7 +131,7 @@ impl<'a> Stdin<'a> {
             moving.store(true, Ordering::SeqCst);
             let came = match &self.socket {
                 Some(socket) => match socket.receive(&mut buffer).map_err(io::Error::from) {
-                    // Of records the kernel tells it before those that came earlier.
+                    // A seqpacket socket reports the reset before the records that are queued.
                     Err(error) if error.kind() == ErrorKind::ConnectionReset && reset.is_none() => {
                         reset = Some(error);
                         continue;
@@ -156,11 +156,11 @@ impl<'a> Stdin<'a> {
                 }
             }
         }
-        // Not to be taken for an orderly end by the server.
+        // The server must not take it for an orderly end.
         if let Some(error) = reset {
             return Err(Unsent::Input(error));
         }
-        // A last line without its newline, or file descriptors without a line.
+        // A last line without its newline, or fds without a line.
         if !self.line.is_empty() || !self.descriptors.is_empty() {
             self.send_line()?;
         }
@@ -175,7 +175,7 @@ impl<'a> Stdin<'a> {
                 self.send_line()?;
             }
         }
-        // One that is longer already is not to be collected to its end.
+        // A line that is too long already is not collected to its end.
         match self.line.len() > self.max_message {
             true => self.send_line(),
             false => Ok(()),
