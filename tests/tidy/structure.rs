@@ -17,9 +17,9 @@ const LIBRARY_LAYERS: &[&[&str]] = &[
     &["inspect", "peer"],
     &["claim", "adopt", "activation", "ancillary"],
     &["lazy_async_fd", "passing", "recv"],
-    &[
-        "connect", "listener", "stream", "packet", "program", "framing",
-    ],
+    &["connect", "stream", "packet", "program", "framing"],
+    &["handover"],
+    &["listener"],
     &["takeover"],
     &["server"],
     &["fuzzing"],

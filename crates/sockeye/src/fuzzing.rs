@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::activation::{self, ActivationError};
 use crate::inspect::{mounts, procfs};
-use crate::{SeqPacket, ancillary, ids, program, takeover};
+use crate::{SeqPacket, ancillary, handover, ids, program};
 
 /// What the first line of a script names.
 #[must_use]
@@ -36,7 +36,7 @@ pub async fn takeover(records: Vec<(Vec<u8>, Vec<BorrowedFd<'_>>)>) {
         let _ = ancillary::send_msg(&left, &bytes, &fds);
     }
     drop(left);
-    takeover::read_to_end(right).await;
+    handover::read_to_end(right).await;
 }
 
 /// Reads `text` as each of the files of `/proc` that we take apart, and has it name the lock of a

@@ -114,6 +114,8 @@ pub mod framing;
 #[cfg(all(fuzzing, feature = "tokio"))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "tokio")]
+mod handover;
 mod hint;
 pub mod ids;
 pub mod inspect;

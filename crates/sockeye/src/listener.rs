@@ -25,12 +25,12 @@ use older::Older;
 
 use crate::adopt::{self, AdoptError};
 use crate::claim::{BlockingListener, Claim, Ownership};
+use crate::handover::PendingTakeover;
 use crate::packet::SeqPacket;
 use crate::passing::{Intake, Passing};
 use crate::peer::Peer;
 use crate::socket;
 use crate::stream::Stream;
-use crate::takeover::Succession;
 
 /// A listener for streams.
 pub type Listener = SocketListener<Stream>;
@@ -53,7 +53,7 @@ pub struct SocketListener<S> {
     has_early_clients: AtomicBool,
     predecessor: Option<Peer>,
     /// Where it was taken over, and the predecessor waits to hear that it is used.
-    succession: Option<Succession>,
+    pending_takeover: Option<PendingTakeover>,
     accepts: PhantomData<fn() -> S>,
 }
 
@@ -108,7 +108,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             passing: Passing::Plain,
             has_early_clients: AtomicBool::new(false),
             predecessor: None,
-            succession: None,
+            pending_takeover: None,
             accepts: PhantomData,
         })
     }

@@ -7,10 +7,10 @@ use tokio::io::Interest;
 
 use super::{ConnectedSocket, SocketListener};
 use crate::claim::{ClaimError, Ownership, Renewed};
+use crate::handover::PendingTakeover;
 use crate::passing::Intake;
 use crate::peer::Peer;
 use crate::socket;
-use crate::takeover::{Control, Outcome, Succession, TakeoverError};
 
 impl<S: ConnectedSocket> SocketListener<S> {
     /// Listens with a socket that its owner has passed on, and which is not ours yet.
@@ -30,10 +30,14 @@ impl<S: ConnectedSocket> SocketListener<S> {
         self.ownership.as_ref().is_some_and(Ownership::is_intact)
     }
 
-    pub(crate) fn succeeding(mut self, succession: Succession) -> Self {
-        self.predecessor = Some(succession.predecessor());
-        self.succession = Some(succession);
+    pub(crate) fn pending(mut self, takeover: PendingTakeover) -> Self {
+        self.predecessor = Some(takeover.predecessor);
+        self.pending_takeover = Some(takeover);
         self
+    }
+
+    pub(crate) fn take_pending(&mut self) -> Option<PendingTakeover> {
+        self.pending_takeover.take()
     }
 
     /// The server that this was taken over from; `None` where it was claimed or adopted.
@@ -43,55 +47,21 @@ impl<S: ConnectedSocket> SocketListener<S> {
     }
 
     /// Whether the last step of a takeover is still to come.
-    pub(crate) fn is_succession(&self) -> bool {
-        self.succession.is_some()
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending_takeover.is_some()
     }
 
-    /// Serving begins, which is the last step of a takeover: the path is ours from now on, and the
-    /// predecessor drains. Where that comes too late, since it has taken its offer back, it is taken
-    /// over once more, or claimed. Of a listener that was claimed or adopted this changes nothing.
-    ///
-    /// [`Server::run`](crate::server::Server::run) does that first. Whoever tells others of readiness
-    /// before, a service manager say, calls this before that, and then `run` without delay: nobody
-    /// accepts in between.
-    ///
-    /// # Errors
-    /// As [`Takeover::listen`](crate::Takeover::listen).
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves the path to the server that has it.
-    pub async fn begin(mut self) -> Result<Self, TakeoverError> {
-        while let Some(mut succession) = self.succession.take() {
-            let is_ours = match succession.complete().await? {
-                Outcome::Ours => true,
-                Outcome::Left => self.is_intact(),
-                Outcome::Theirs => false,
-            };
-            if !is_ours {
-                // Its lock would keep us from claiming the path.
-                drop(self);
-                self = succession.again().await?;
-                continue;
-            }
-            self.set_ours(true);
-            // Not before: until then the predecessor serves, and clients are told of that.
-            if let Some(ownership) = &mut self.ownership {
-                ownership.settle_owners();
-                // It listens already; without this, clients are told of the predecessor.
-                let _ = ownership.listen(&self.io);
-            }
-            // Without it, descriptors are closed on another thread.
-            let _ = self.take_descriptors(self.intake.takes);
+    /// The path is ours from now on: a takeover is complete.
+    pub(crate) fn own(&mut self) {
+        self.set_ours(true);
+        // Not before: until then the predecessor serves, and clients are told of that.
+        if let Some(ownership) = &mut self.ownership {
+            ownership.settle_owners();
+            // It listens already; without this, clients are told of the predecessor.
+            let _ = ownership.listen(&self.io);
         }
-        Ok(self)
-    }
-
-    /// Where successors ask, if the claim allows them to.
-    pub(crate) fn control(&self) -> io::Result<Option<Control>> {
-        let ownership = self.ownership.as_ref();
-        let control = ownership.and_then(Ownership::control);
-        let control = control.map(|(socket, file)| Control::new(socket, &file));
-        control.transpose()
+        // Without it, descriptors are closed on another thread.
+        let _ = self.take_descriptors(self.intake.takes);
     }
 
     /// The ownership of the path, if there is one.

@@ -16,12 +16,12 @@ use super::stop::Stop;
 use crate::claim::{FileAccess, Ownership};
 use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
-use crate::takeover::{Control, Request};
+use crate::takeover::{ControlListener, Request};
 
 pub(super) struct Entrance<S: ConnectedSocket> {
     // Dropped in this order: successors hear of our end after the files have gone.
     acceptor: Acceptor<S>,
-    control: Option<Control>,
+    control: Option<ControlListener>,
     is_handed_over: bool,
     /// What the file was like before a successor had an offer.
     access: Option<FileAccess>,
@@ -153,7 +153,10 @@ impl<S: ConnectedSocket> Entrance<S> {
     async fn next(&mut self) -> io::Result<Step<S>> {
         loop {
             // Who has an offer may take the files that there are.
-            let may_renew = !self.control.as_ref().is_some_and(Control::has_holder);
+            let may_renew = !self
+                .control
+                .as_ref()
+                .is_some_and(ControlListener::has_holder);
             let request = tokio::select! {
                 biased;
                 request = request(&mut self.control) => request,
@@ -186,7 +189,7 @@ impl<S: ConnectedSocket> Entrance<S> {
 
     /// Makes no more offers. Whether a successor has one still.
     fn stop_offering(&mut self) -> bool {
-        self.control.as_mut().is_some_and(Control::stop)
+        self.control.as_mut().is_some_and(ControlListener::stop)
     }
 
     /// Takes an offer back. Who has taken the path before that.
@@ -252,12 +255,12 @@ impl<S: ConnectedSocket> Drop for Entrance<S> {
     }
 }
 
-fn control_of<S: ConnectedSocket>(listener: &SocketListener<S>) -> Option<Control> {
+fn control_of<S: ConnectedSocket>(listener: &SocketListener<S>) -> Option<ControlListener> {
     let control = listener.control().unwrap_or_else(|error| {
         log::no_takeover(&error);
         None
     });
-    let unwatched = control.as_ref().and_then(Control::unwatched);
+    let unwatched = control.as_ref().and_then(ControlListener::unwatched);
     // One that has gone already is made anew.
     if let Some(error) = unwatched.filter(|error| error.kind() != io::ErrorKind::NotFound) {
         log::unwatched(error);
@@ -266,7 +269,7 @@ fn control_of<S: ConnectedSocket>(listener: &SocketListener<S>) -> Option<Contro
 }
 
 /// The next request of a successor.
-async fn request(control: &mut Option<Control>) -> Request {
+async fn request(control: &mut Option<ControlListener>) -> Request {
     match control {
         Some(control) => control.next().await,
         None => std::future::pending().await,

@@ -234,11 +234,11 @@ impl Server {
         let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
         let counters = Counters::new(budget, self.message_timeout);
         let mut shutdown = pin!(shutdown);
-        let is_succession = listener.is_succession();
+        let is_pending = listener.is_pending();
         let listener = tokio::select! {
             biased;
             // The path stays with the server that has it.
-            () = &mut shutdown, if is_succession => return Ok(counters.report()),
+            () = &mut shutdown, if is_pending => return Ok(counters.report()),
             listener = listener.begin() => listener?,
         };
         let mut entrance = Entrance::new(&self, Acceptor::new(&self, &counters, listener));

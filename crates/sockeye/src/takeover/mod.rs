@@ -10,24 +10,20 @@
 //! Whichever of the two dies or hangs at whichever step, the other goes on alone. `machine` has the
 //! rules, and its tests go through every order of events.
 
-mod connection;
-mod error;
-mod frame;
-mod machine;
-mod predecessor;
+mod control_listener;
+mod file_watch;
+mod serving;
 mod successor;
-mod watch;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use error::{TakeoverError, TakeoverErrorKind};
-pub(crate) use predecessor::{Control, Request};
-pub(crate) use successor::{Outcome, Succession};
+pub(crate) use control_listener::{ControlListener, Request};
 
 use crate::address::Address;
 use crate::claim::{ClaimErrorKind, ClaimOptions, control_address};
+pub use crate::handover::{TakeoverError, TakeoverErrorKind};
 use crate::ids;
 use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
@@ -38,8 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a successor asks for a path: a little longer than the predecessor may wait for another
 /// one.
 const ASKING: Duration = Duration::from_secs(35);
-/// How long either side waits for a word that needs nothing but the other side itself.
-const STEP: Duration = Duration::from_secs(10);
 /// How long a live server that has no control socket is watched: it may be about to end, or to make
 /// that anew.
 const UNSETTLED: Duration = Duration::from_millis(500);
@@ -48,13 +42,6 @@ const UNSETTLED: Duration = Duration::from_millis(500);
 const MISMATCHES: u32 = 10;
 /// Between two attempts, the first and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
-
-/// Reads all that comes on a control connection.
-#[cfg(fuzzing)]
-pub(crate) async fn read_to_end(socket: crate::SeqPacket) {
-    let connection = connection::Connection::new(socket);
-    while !matches!(connection.event().await, Ok((machine::Event::Closed, _))) {}
-}
 
 /// Claims an address, or takes it over from the server that has it.
 ///

@@ -1,4 +1,4 @@
-//! [`Control`]: the side of the server that is there, which answers successors.
+//! [`ControlListener`]: the side of the server that is there, which answers successors.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::Connection;
-use super::frame::Frame;
-use super::machine::{Event, Predecessor};
-use super::watch::Watch;
-use super::{PATIENCE, STEP};
+use super::PATIENCE;
+use super::file_watch::FileWatch;
+use crate::handover::{ControlConnection, Frame, HandoverEvent, Predecessor, STEP};
 use crate::ids;
 use crate::listener::SeqPacketListener;
 use crate::packet::SeqPacket;
@@ -29,26 +27,26 @@ const HURRY: Duration = Duration::from_secs(3);
 
 /// Where successors ask. One at a time has an offer; the others wait. The latest is the next: it is
 /// the one that was started last, and who came before may hang.
-pub(crate) struct Control {
+pub(crate) struct ControlListener {
     listener: SeqPacketListener,
     /// In the order in which they have come.
     candidates: Vec<Candidate>,
     /// Whether there are still offers to be had.
     offers: bool,
     /// Of the socket's file: without that, nobody finds the way here.
-    watch: io::Result<Watch>,
+    watch: io::Result<FileWatch>,
 }
 
 /// Somebody who has connected.
 struct Candidate {
-    connection: Connection,
+    connection: ControlConnection,
     peer: Peer,
     side: Predecessor,
 }
 
 /// What has become of a successor, or what it waits for.
 pub(crate) enum Request {
-    /// The descriptors: [`Control::offer`], or [`Control::refuse`].
+    /// The descriptors: [`ControlListener::offer`], or [`ControlListener::refuse`].
     Descriptors,
     /// It had an offer, and it came to nothing.
     GivenUp,
@@ -61,7 +59,7 @@ pub(crate) enum Request {
     FileChanged,
 }
 
-impl Control {
+impl ControlListener {
     /// # Errors
     /// As dup(2) and epoll_ctl(2).
     pub(crate) fn new(socket: BorrowedFd<'_>, file: &Path) -> io::Result<Self> {
@@ -70,7 +68,7 @@ impl Control {
             listener: SeqPacketListener::adopt(socket).map_err(io::Error::other)?,
             candidates: Vec::new(),
             offers: true,
-            watch: Watch::of(file),
+            watch: FileWatch::of(file),
         })
     }
 
@@ -89,13 +87,13 @@ impl Control {
                 return Request::Descriptors;
             }
             match self.wait().await {
-                Came::Connection(socket) => {
+                Wakeup::Connection(socket) => {
                     if let Some(denied) = self.admit(socket) {
                         return Request::Denied(denied);
                     }
                 }
-                Came::Change => return Request::FileChanged,
-                Came::Event(index, event) => {
+                Wakeup::Change => return Request::FileChanged,
+                Wakeup::Event(index, event) => {
                     let candidate = &mut self.candidates[index];
                     let had_offer = candidate.side.has_offer();
                     candidate.take(event);
@@ -145,7 +143,7 @@ impl Control {
     /// There is nothing to pass on.
     pub(crate) fn refuse(&mut self) {
         if let Some(index) = self.next_in_turn() {
-            self.candidates[index].take(Event::Deadline);
+            self.candidates[index].take(HandoverEvent::Deadline);
             self.candidates.remove(index);
         }
     }
@@ -171,7 +169,7 @@ impl Control {
             let event = holder.connection.last_look();
             holder
                 .side
-                .on(event.map_or(Event::Deadline, |(event, _)| event));
+                .on(event.map_or(HandoverEvent::Deadline, |(event, _)| event));
         }
         (holder.side == Predecessor::HandedOver).then(|| self.candidates.remove(index).peer)
     }
@@ -191,7 +189,7 @@ impl Control {
     }
 
     /// Waits for whatever comes first. What somebody has said comes before newcomers.
-    async fn wait(&self) -> Came {
+    async fn wait(&self) -> Wakeup {
         let mut events: Vec<_> = self
             .candidates
             .iter()
@@ -207,13 +205,13 @@ impl Control {
         poll_fn(|cx| {
             for (index, event) in events.iter_mut().enumerate() {
                 if let Poll::Ready(event) = event.as_mut().poll(cx) {
-                    return Poll::Ready(Came::Event(index, event));
+                    return Poll::Ready(Wakeup::Event(index, event));
                 }
             }
             if change.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Came::Change);
+                return Poll::Ready(Wakeup::Change);
             }
-            connection.as_mut().poll(cx).map(Came::Connection)
+            connection.as_mut().poll(cx).map(Wakeup::Connection)
         })
         .await
     }
@@ -222,7 +220,7 @@ impl Control {
     /// that they may not, and returned.
     fn admit(&mut self, socket: SeqPacket) -> Option<Peer> {
         let peer = socket.peer().ok()?;
-        let mut connection = Connection::new(socket);
+        let mut connection = ControlConnection::new(socket);
         if !peer
             .uid()
             .is_some_and(|uid| uid == 0 || Some(uid) == ids::own_uid())
@@ -243,7 +241,7 @@ impl Control {
             };
             let least = oldest(Predecessor::Connected).or_else(|| oldest(Predecessor::Asked));
             if let Some(index) = least {
-                self.candidates.remove(index).take(Event::Deadline);
+                self.candidates.remove(index).take(HandoverEvent::Deadline);
             }
         }
         self.candidates.push(newcomer);
@@ -251,7 +249,7 @@ impl Control {
     }
 }
 
-impl Drop for Control {
+impl Drop for ControlListener {
     fn drop(&mut self) {
         for candidate in &self.candidates {
             candidate.connection.say(Frame::Cancel, &[]);
@@ -259,23 +257,23 @@ impl Drop for Control {
     }
 }
 
-/// What [`Control::wait`] has waited for.
-enum Came {
+/// What [`ControlListener::wait`] has waited for.
+enum Wakeup {
     Connection(SeqPacket),
-    Event(usize, Event),
+    Event(usize, HandoverEvent),
     Change,
 }
 
 impl Candidate {
-    async fn event(&self) -> Event {
+    async fn event(&self) -> HandoverEvent {
         // Descriptors are none of what it may say, and are closed.
         match self.connection.event().await {
             Ok((event, _)) => event,
-            Err(_) => Event::Frame(Frame::Unknown),
+            Err(_) => HandoverEvent::Frame(Frame::Unknown),
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: HandoverEvent) {
         if let Some(frame) = self.side.on(event) {
             self.connection.say(frame, &[]);
         }

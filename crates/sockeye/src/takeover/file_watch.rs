@@ -1,4 +1,4 @@
-//! [`Watch`]: tells when a file may have lost its name (inotify(7)).
+//! [`FileWatch`]: tells when a file may have lost its name (inotify(7)).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,9 +10,9 @@ use tokio::io::unix::AsyncFd;
 
 use crate::socket;
 
-pub(super) struct Watch(AsyncFd<OwnedFd>);
+pub(super) struct FileWatch(AsyncFd<OwnedFd>);
 
-impl Watch {
+impl FileWatch {
     /// Watches the file itself, not its directory, where others may come and go.
     ///
     /// # Errors

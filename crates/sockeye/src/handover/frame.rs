@@ -5,7 +5,7 @@ const VERSION: u8 = 2;
 
 /// One record on the control socket. All are of one size, so that a longer one is none of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// Successor: hand it over.
     Hello,
     /// Predecessor: here are the descriptors.
@@ -22,10 +22,10 @@ pub(super) enum Frame {
     Unknown,
 }
 
-pub(super) const SIZE: usize = 2;
+pub(crate) const SIZE: usize = 2;
 
 impl Frame {
-    pub(super) fn encode(self) -> [u8; SIZE] {
+    pub(crate) fn encode(self) -> [u8; SIZE] {
         let kind = match self {
             Self::Unknown => 0,
             Self::Hello => 1,
@@ -38,7 +38,7 @@ impl Frame {
         [VERSION, kind]
     }
 
-    pub(super) fn decode(record: &[u8]) -> Self {
+    pub(crate) fn decode(record: &[u8]) -> Self {
         let all = [
             Self::Hello,
             Self::Offer,

@@ -34,7 +34,7 @@ pub enum TakeoverErrorKind {
     /// The control socket is there and could not be connected to.
     Connect(ConnectError),
     /// The server that offers it is another user's, from which nothing may be taken
-    /// ([`Takeover::from_user`](super::Takeover::from_user)).
+    /// ([`Takeover::from_user`](crate::Takeover::from_user)).
     ForeignServer {
         /// That user; `None` where it has no mapping in our user namespace.
         uid: Option<u32>,
@@ -56,18 +56,18 @@ pub enum TakeoverErrorKind {
 }
 
 impl TakeoverError {
-    pub(super) fn new(address: &Address, kind: TakeoverErrorKind) -> Self {
+    pub(crate) fn new(address: &Address, kind: TakeoverErrorKind) -> Self {
         Self {
             address: address.clone(),
             kind: Box::new(kind),
         }
     }
 
-    pub(super) fn claim(error: ClaimError) -> Self {
+    pub(crate) fn claim(error: ClaimError) -> Self {
         Self::new(&error.address().clone(), TakeoverErrorKind::Claim(error))
     }
 
-    pub(super) fn not_offered(address: &Address, in_use: &ClaimError) -> Self {
+    pub(crate) fn not_offered(address: &Address, in_use: &ClaimError) -> Self {
         let pid = match in_use.kind() {
             ClaimErrorKind::InUse { pid } => *pid,
             _ => None,
@@ -75,11 +75,11 @@ impl TakeoverError {
         Self::new(address, TakeoverErrorKind::NotOffered { pid })
     }
 
-    pub(super) fn connect(address: &Address, error: ConnectError) -> Self {
+    pub(crate) fn connect(address: &Address, error: ConnectError) -> Self {
         Self::new(address, TakeoverErrorKind::Connect(error))
     }
 
-    pub(super) fn io(address: &Address, error: io::Error) -> Self {
+    pub(crate) fn io(address: &Address, error: io::Error) -> Self {
         Self::new(address, TakeoverErrorKind::Io(error))
     }
 

@@ -1,4 +1,4 @@
-//! [`Connection`]: the control connection between the two, frame by frame.
+//! [`ControlConnection`]: the control connection between the two, frame by frame.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,40 +8,40 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::time::Instant;
 
 use super::frame::{Frame, SIZE};
-use super::machine::Event;
+use super::machine::HandoverEvent;
 use crate::ancillary::{Received, RecvError, recvmsg_once, sendmsg_once};
 use crate::packet::SeqPacket;
 
-pub(super) struct Connection {
+pub(crate) struct ControlConnection {
     socket: SeqPacket,
     /// Until when the next word is waited for.
     deadline: Option<Instant>,
 }
 
-impl Connection {
-    pub(super) fn new(socket: SeqPacket) -> Self {
+impl ControlConnection {
+    pub(crate) fn new(socket: SeqPacket) -> Self {
         let deadline = None;
         Self { socket, deadline }
     }
 
     /// Without an end if there is none.
-    pub(super) fn wait_until(&mut self, deadline: Option<Instant>) {
+    pub(crate) fn wait_until(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
-    pub(super) fn wait_at_most_until(&mut self, deadline: Instant) {
+    pub(crate) fn wait_at_most_until(&mut self, deadline: Instant) {
         self.deadline = Some(self.deadline.map_or(deadline, |now| now.min(deadline)));
     }
 
     /// Sends a frame without waiting: there is room for all that a side may say. `false` if it
     /// could not be sent: the other side does not listen any more, and reading tells what it said
     /// before.
-    pub(super) fn say(&self, frame: Frame, descriptors: &[BorrowedFd<'_>]) -> bool {
+    pub(crate) fn say(&self, frame: Frame, descriptors: &[BorrowedFd<'_>]) -> bool {
         self.try_to_say(frame, descriptors).is_ok()
     }
 
     /// As [`Self::say`]; `BrokenPipe` where the other side does not listen any more.
-    pub(super) fn try_to_say(
+    pub(crate) fn try_to_say(
         &self,
         frame: Frame,
         descriptors: &[BorrowedFd<'_>],
@@ -59,7 +59,7 @@ impl Connection {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub(super) async fn event(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
+    pub(crate) async fn event(&self) -> io::Result<(HandoverEvent, Vec<OwnedFd>)> {
         let mut buffer = [0; SIZE];
         loop {
             let received = self.socket.recv_msg(&mut buffer);
@@ -77,7 +77,7 @@ impl Connection {
 
     /// Takes nothing from the other side any more: what it sends from now on fails there. What it
     /// has sent before is still seen here, one event with each call.
-    pub(super) fn last_look(&self) -> io::Result<(Event, Vec<OwnedFd>)> {
+    pub(crate) fn last_look(&self) -> io::Result<(HandoverEvent, Vec<OwnedFd>)> {
         let _ = self.socket.shutdown(Shutdown::Read);
         let mut buffer = [0; SIZE];
         let mut receive = || recvmsg_once(self.socket.as_fd(), &mut buffer, RecvFlags::DONTWAIT);
@@ -87,15 +87,15 @@ impl Connection {
         };
         match understood(received, &buffer)? {
             // Our own shutdown looks like this, too; both directions are down if the peer has closed.
-            (Event::Closed, _) if !has_hung_up(self.socket.as_fd()) => {
-                Ok((Event::Deadline, Vec::new()))
+            (HandoverEvent::Closed, _) if !has_hung_up(self.socket.as_fd()) => {
+                Ok((HandoverEvent::Deadline, Vec::new()))
             }
             event => Ok(event),
         }
     }
 }
 
-impl AsFd for Connection {
+impl AsFd for ControlConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -104,17 +104,17 @@ impl AsFd for Connection {
 fn understood(
     received: Result<Option<Received>, RecvError>,
     buffer: &[u8],
-) -> io::Result<(Event, Vec<OwnedFd>)> {
+) -> io::Result<(HandoverEvent, Vec<OwnedFd>)> {
     match received {
         Ok(Some(received)) => {
             let frame = Frame::decode(&buffer[..received.bytes]);
-            Ok((Event::Frame(frame), received.descriptors))
+            Ok((HandoverEvent::Frame(frame), received.descriptors))
         }
-        Err(RecvError::TooLong { .. }) => Ok((Event::Frame(Frame::Unknown), Vec::new())),
+        Err(RecvError::TooLong { .. }) => Ok((HandoverEvent::Frame(Frame::Unknown), Vec::new())),
         Err(error @ (RecvError::DescriptorsLost | RecvError::TooManyDescriptors)) => {
             Err(error.into())
         }
-        Ok(None) | Err(_) => Ok((Event::Closed, Vec::new())),
+        Ok(None) | Err(_) => Ok((HandoverEvent::Closed, Vec::new())),
     }
 }
 
@@ -136,36 +136,45 @@ mod tests {
     use super::*;
 
     /// Jumps to the deadline, since nothing else is to be done.
-    async fn event_at_the_deadline(connection: &Connection) -> Event {
+    async fn event_at_the_deadline(connection: &ControlConnection) -> HandoverEvent {
         connection.event().await.unwrap().0
     }
 
-    fn pair() -> (Connection, Connection) {
+    fn pair() -> (ControlConnection, ControlConnection) {
         let (left, right) = SeqPacket::pair().unwrap();
-        (Connection::new(left), Connection::new(right))
+        (ControlConnection::new(left), ControlConnection::new(right))
     }
 
     #[tokio::test(start_paused = true)]
     async fn at_the_deadline_silence_death_and_a_late_word_are_told_apart() {
         let (mut silent, other) = pair();
         silent.wait_until(Some(Instant::now() + STEP));
-        assert_eq!(event_at_the_deadline(&silent).await, Event::Deadline);
+        assert_eq!(
+            event_at_the_deadline(&silent).await,
+            HandoverEvent::Deadline
+        );
         // Too late: it is not taken for something that was seen.
         assert!(!other.say(Frame::Serving, &[]));
 
         let (left, late) = pair();
         assert!(late.say(Frame::Ready, &[]));
         assert!(late.say(Frame::Serving, &[]));
-        assert_eq!(left.last_look().unwrap().0, Event::Frame(Frame::Ready));
+        assert_eq!(
+            left.last_look().unwrap().0,
+            HandoverEvent::Frame(Frame::Ready)
+        );
         assert!(!late.say(Frame::Cancel, &[]));
-        assert_eq!(left.last_look().unwrap().0, Event::Frame(Frame::Serving));
-        assert_eq!(left.last_look().unwrap().0, Event::Deadline);
+        assert_eq!(
+            left.last_look().unwrap().0,
+            HandoverEvent::Frame(Frame::Serving)
+        );
+        assert_eq!(left.last_look().unwrap().0, HandoverEvent::Deadline);
         drop(late);
-        assert_eq!(left.last_look().unwrap().0, Event::Closed);
+        assert_eq!(left.last_look().unwrap().0, HandoverEvent::Closed);
 
         let (left, dead) = pair();
         drop(dead);
-        assert_eq!(left.last_look().unwrap().0, Event::Closed);
+        assert_eq!(left.last_look().unwrap().0, HandoverEvent::Closed);
     }
 
     #[tokio::test]
@@ -180,8 +189,8 @@ mod tests {
                 true => left.last_look(),
                 false => left.event().await,
             };
-            assert_eq!(heard.unwrap().0, Event::Frame(Frame::Cancel));
-            assert_eq!(left.event().await.unwrap().0, Event::Closed);
+            assert_eq!(heard.unwrap().0, HandoverEvent::Frame(Frame::Cancel));
+            assert_eq!(left.event().await.unwrap().0, HandoverEvent::Closed);
         }
     }
 
@@ -190,7 +199,10 @@ mod tests {
         let (left, right) = pair();
         for record in [&b""[..], b"x", b"xyz", &[7; 4096]] {
             right.socket.send(record).await.unwrap();
-            assert_eq!(left.event().await.unwrap().0, Event::Frame(Frame::Unknown));
+            assert_eq!(
+                left.event().await.unwrap().0,
+                HandoverEvent::Frame(Frame::Unknown)
+            );
         }
     }
 }

@@ -102,7 +102,7 @@ impl World {
     }
 
     /// The predecessor learns something.
-    fn predecessor_learns(&mut self, event: Event) {
+    fn predecessor_learns(&mut self, event: HandoverEvent) {
         let answer = self.predecessor.on(event);
         self.predecessor_gone |= self.predecessor == Predecessor::HandedOver;
         if self.predecessor == Predecessor::Kept {
@@ -124,10 +124,10 @@ impl World {
     }
 
     /// The next event of a side that waits; `None` where it would go on waiting.
-    fn event(queue: &mut VecDeque<Frame>, other_gone: bool) -> Option<Event> {
+    fn event(queue: &mut VecDeque<Frame>, other_gone: bool) -> Option<HandoverEvent> {
         match queue.pop_front() {
-            Some(frame) => Some(Event::Frame(frame)),
-            None => other_gone.then_some(Event::Closed),
+            Some(frame) => Some(HandoverEvent::Frame(frame)),
+            None => other_gone.then_some(HandoverEvent::Closed),
         }
     }
 
@@ -188,13 +188,13 @@ impl World {
                     && self.predecessor != Predecessor::Asked =>
             {
                 self.predecessor_is_deaf = true;
-                self.predecessor_learns(Event::Deadline);
+                self.predecessor_learns(HandoverEvent::Deadline);
             }
             Step::PredecessorRevokes if self.stopping => {
                 self.predecessor_is_deaf = true;
                 while self.predecessor.has_offer() {
                     let event = Self::event(&mut self.to_predecessor, self.successor_gone);
-                    self.predecessor_learns(event.unwrap_or(Event::Deadline));
+                    self.predecessor_learns(event.unwrap_or(HandoverEvent::Deadline));
                 }
             }
             Step::PredecessorStops if !self.stopping => {
@@ -246,7 +246,7 @@ impl World {
                     && self.to_successor.is_empty()
                     && !self.predecessor_gone =>
             {
-                self.successor.on(Event::Deadline);
+                self.successor.on(HandoverEvent::Deadline);
             }
             // It cannot have the owner that it wants, or is stopped before it serves.
             Step::SuccessorRejects
@@ -377,22 +377,22 @@ fn nonsense_ends_it_with_the_predecessor_in_its_place() {
     let others = [Frame::Unknown, Frame::Offer, Frame::Denied];
     for frame in others.into_iter().chain([Frame::Serving, Frame::Ready]) {
         let mut machine = Predecessor::Connected;
-        assert_eq!(machine.on(Event::Frame(frame)), Some(Frame::Cancel));
+        assert_eq!(machine.on(HandoverEvent::Frame(frame)), Some(Frame::Cancel));
         assert_eq!(machine, Predecessor::Kept);
     }
     for frame in [Frame::Unknown, Frame::Ready, Frame::Serving] {
         let mut machine = Successor::Asked;
-        machine.on(Event::Frame(frame));
+        machine.on(HandoverEvent::Frame(frame));
         assert_eq!(machine, Successor::Without(Reason::Broken));
     }
     let mut machine = Successor::Refused;
-    machine.on(Event::Frame(Frame::Denied));
+    machine.on(HandoverEvent::Frame(Frame::Denied));
     assert_eq!(machine, Successor::Without(Reason::Broken));
 }
 
 #[test]
 fn a_successor_that_may_not_have_it_knows_why() {
     let mut machine = Successor::Asked;
-    machine.on(Event::Frame(Frame::Denied));
+    machine.on(HandoverEvent::Frame(Frame::Denied));
     assert_eq!(machine, Successor::Without(Reason::Denied));
 }

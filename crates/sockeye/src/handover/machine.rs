@@ -11,7 +11,7 @@ use super::frame::Frame;
 
 /// What one side learns. Frames that have come are looked at before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum HandoverEvent {
     Frame(Frame),
     /// The other side has closed or died.
     Closed,
@@ -21,7 +21,7 @@ pub(super) enum Event {
 
 /// The side that serves at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Predecessor {
+pub(crate) enum Predecessor {
     Connected,
     /// The successor waits for the descriptors.
     Asked,
@@ -36,35 +36,37 @@ pub(super) enum Predecessor {
 
 impl Predecessor {
     /// What is to be said. Before `Cancel` our own files must have gone, if they are to go.
-    pub(super) fn on(&mut self, event: Event) -> Option<Frame> {
+    pub(crate) fn on(&mut self, event: HandoverEvent) -> Option<Frame> {
         let (next, answer) = match (*self, event) {
-            (Self::Connected, Event::Frame(Frame::Hello)) => (Self::Asked, None),
-            (Self::Offered, Event::Frame(Frame::Ready)) => (Self::Promised, None),
-            (Self::Promised, Event::Frame(Frame::Serving)) => (Self::HandedOver, None),
+            (Self::Connected, HandoverEvent::Frame(Frame::Hello)) => (Self::Asked, None),
+            (Self::Offered, HandoverEvent::Frame(Frame::Ready)) => (Self::Promised, None),
+            (Self::Promised, HandoverEvent::Frame(Frame::Serving)) => (Self::HandedOver, None),
             (over @ (Self::Kept | Self::HandedOver), _) => (over, None),
-            (_, Event::Closed) => (Self::Kept, None),
-            (_, Event::Frame(_) | Event::Deadline) => (Self::Kept, Some(Frame::Cancel)),
+            (_, HandoverEvent::Closed) => (Self::Kept, None),
+            (_, HandoverEvent::Frame(_) | HandoverEvent::Deadline) => {
+                (Self::Kept, Some(Frame::Cancel))
+            }
         };
         *self = next;
         answer
     }
 
     /// Its turn has come. Only one successor at a time has an offer: any that has one may serve.
-    pub(super) fn offer(&mut self) -> Option<Frame> {
+    pub(crate) fn offer(&mut self) -> Option<Frame> {
         (*self == Self::Asked).then(|| {
             *self = Self::Offered;
             Frame::Offer
         })
     }
 
-    pub(super) fn has_offer(self) -> bool {
+    pub(crate) fn has_offer(self) -> bool {
         matches!(self, Self::Offered | Self::Promised)
     }
 }
 
 /// The side that serves in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Successor {
+pub(crate) enum Successor {
     Asked,
     /// We have the descriptors and look at them.
     Offered,
@@ -78,7 +80,7 @@ pub(super) enum Successor {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// The predecessor has ended, before we had anything of it.
     Ended,
     Cancelled,
@@ -91,18 +93,20 @@ pub(super) enum Reason {
 
 impl Successor {
     /// The first word is said by [`Successor::Asked`]: `Hello`.
-    pub(super) fn on(&mut self, event: Event) {
+    pub(crate) fn on(&mut self, event: HandoverEvent) {
         *self = match (*self, event) {
-            (Self::Asked, Event::Frame(Frame::Offer)) => Self::Offered,
-            (Self::Asked, Event::Frame(Frame::Denied)) => Self::Without(Reason::Denied),
-            (Self::Asked, Event::Closed) => Self::Without(Reason::Ended),
+            (Self::Asked, HandoverEvent::Frame(Frame::Offer)) => Self::Offered,
+            (Self::Asked, HandoverEvent::Frame(Frame::Denied)) => Self::Without(Reason::Denied),
+            (Self::Asked, HandoverEvent::Closed) => Self::Without(Reason::Ended),
             // It has died, and nobody else has the descriptors.
-            (Self::Refused, Event::Closed) => Self::Serving,
-            (Self::Asked | Self::Refused, Event::Frame(Frame::Cancel)) => {
+            (Self::Refused, HandoverEvent::Closed) => Self::Serving,
+            (Self::Asked | Self::Refused, HandoverEvent::Frame(Frame::Cancel)) => {
                 Self::Without(Reason::Cancelled)
             }
-            (Self::Asked | Self::Refused, Event::Deadline) => Self::Without(Reason::TimedOut),
-            (Self::Asked | Self::Refused, Event::Frame(_)) => Self::Without(Reason::Broken),
+            (Self::Asked | Self::Refused, HandoverEvent::Deadline) => {
+                Self::Without(Reason::TimedOut)
+            }
+            (Self::Asked | Self::Refused, HandoverEvent::Frame(_)) => Self::Without(Reason::Broken),
             // Nothing is read then.
             (other, _) => other,
         };
@@ -110,7 +114,7 @@ impl Successor {
 
     /// The descriptors are the right ones, and all that can fail is done. Where that cannot be sent
     /// the predecessor does not expect us.
-    pub(super) fn verified(&mut self, send: impl FnOnce(Frame) -> bool) {
+    pub(crate) fn verified(&mut self, send: impl FnOnce(Frame) -> bool) {
         if *self == Self::Offered {
             *self = match send(Frame::Ready) {
                 true => Self::Ready,
@@ -120,7 +124,7 @@ impl Successor {
     }
 
     /// What makes the path ours, if it can be sent.
-    pub(super) fn serve(&mut self, send: impl FnOnce(Frame) -> bool) {
+    pub(crate) fn serve(&mut self, send: impl FnOnce(Frame) -> bool) {
         if *self == Self::Ready {
             *self = match send(Frame::Serving) {
                 true => Self::Serving,

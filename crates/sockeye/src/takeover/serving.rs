@@ -1,0 +1,63 @@
+//! The last step of a takeover, and the control socket of whoever serves.
+
+use std::io;
+
+use super::{ControlListener, Takeover};
+use crate::claim::Ownership;
+use crate::handover::{Outcome, PendingTakeover, TakeoverError};
+use crate::listener::{ConnectedSocket, SocketListener};
+
+impl<S: ConnectedSocket> SocketListener<S> {
+    /// Serving begins, which is the last step of a takeover: the path is ours from now on, and the
+    /// predecessor drains. Where that comes too late, since it has withdrawn its offer, the path is
+    /// taken over once more, or claimed. A listener that was claimed or adopted is left unchanged.
+    ///
+    /// [`Server::run`](crate::server::Server::run) does that first. Whoever reports readiness before,
+    /// to a service manager say, calls this before that, and then `run` without delay: nobody
+    /// accepts in between.
+    ///
+    /// # Errors
+    /// As [`Takeover::listen`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the path to the server that has it.
+    pub async fn begin(mut self) -> Result<Self, TakeoverError> {
+        while let Some(mut pending) = self.take_pending() {
+            let is_ours = match pending.complete().await? {
+                Outcome::Ours => true,
+                Outcome::Left => self.is_intact(),
+                Outcome::Theirs => false,
+            };
+            if is_ours {
+                self.own();
+            } else {
+                // Its lock would keep us from claiming the path.
+                drop(self);
+                self = again(pending).await?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Where successors ask, if the claim allows them to.
+    pub(crate) fn control(&self) -> io::Result<Option<ControlListener>> {
+        let control = self.ownership().and_then(Ownership::control);
+        let control = control.map(|(socket, file)| ControlListener::new(socket, &file));
+        control.transpose()
+    }
+}
+
+/// Takes the path over from whoever has it now.
+async fn again<S: ConnectedSocket>(
+    pending: PendingTakeover,
+) -> Result<SocketListener<S>, TakeoverError> {
+    let PendingTakeover {
+        connection,
+        claim,
+        trusted,
+        address,
+        ..
+    } = pending;
+    drop(connection);
+    Takeover { claim, trusted }.listen(&address).await
+}
