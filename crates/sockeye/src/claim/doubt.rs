@@ -76,7 +76,7 @@ impl fmt::Display for Doubt {
 }
 
 /// A socket file that was found, and what to look up.
-pub(super) struct SocketFile<'a> {
+pub(super) struct ProbedFile<'a> {
     pub(super) file: &'a OwnedFd,
     pub(super) stat: &'a Stat,
     pub(super) base: &'a OsStr,
@@ -85,7 +85,7 @@ pub(super) struct SocketFile<'a> {
     pub(super) lookup: &'a Lookup,
 }
 
-impl SocketFile<'_> {
+impl ProbedFile<'_> {
     /// Why it may be a living socket's file though connect(2) is refused at it; `None` where it is none.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         let nature = self.lookup.mounts.nature_at(self.file);

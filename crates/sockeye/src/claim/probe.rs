@@ -9,7 +9,7 @@ use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
 use super::access::OwnerAccess;
-use super::doubt::{Doubt, SocketFile};
+use super::doubt::{Doubt, ProbedFile};
 use super::place::{FileIdentity, Place};
 use crate::address::Kind;
 use crate::inspect::diag::{self, Entry};
@@ -74,7 +74,7 @@ pub(super) fn at_a_glance(place: &Place) -> Probe {
 fn find(
     place: &Place,
     lookup: &Lookup,
-    doubt: impl Fn(&SocketFile<'_>) -> Option<Doubt>,
+    doubt: impl Fn(&ProbedFile<'_>) -> Option<Doubt>,
 ) -> (Probe, Option<OwnedFd>) {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = match openat(&place.directory, &place.base, flags, Mode::empty()) {
@@ -85,7 +85,7 @@ fn find(
     match found {
         Ok((file, stat)) => match FileType::from_raw_mode(stat.st_mode) {
             FileType::Socket => {
-                let found = SocketFile {
+                let found = ProbedFile {
                     file: &file,
                     stat: &stat,
                     base: &place.base,
@@ -100,7 +100,7 @@ fn find(
     }
 }
 
-fn socket_file(found: &SocketFile<'_>, doubt: impl Fn(&SocketFile<'_>) -> Option<Doubt>) -> Probe {
+fn socket_file(found: &ProbedFile<'_>, doubt: impl Fn(&ProbedFile<'_>) -> Option<Doubt>) -> Probe {
     let lookup = found.lookup;
     let is_bound = |entry: &&Entry| is_bound_to(entry, found.file, found.stat, found.base);
     let is_owner = |entry: &&Entry| entry.is_reachable() && is_bound(entry);
@@ -114,7 +114,7 @@ fn socket_file(found: &SocketFile<'_>, doubt: impl Fn(&SocketFile<'_>) -> Option
         return live(owner);
     }
     let answer = ask(found);
-    if let Answer::Refused = answer {
+    if let ConnectAnswer::Refused = answer {
         return match here {
             Ok(_) => doubt(found).map_or(Probe::Stale, Probe::Unclear),
             // A living socket of the same name could not be seen.
@@ -124,7 +124,7 @@ fn socket_file(found: &SocketFile<'_>, doubt: impl Fn(&SocketFile<'_>) -> Option
     let owner = lookup.everywhere().iter().find(is_owner);
     match (owner, answer) {
         (Some(owner), _) => live(owner),
-        (None, Answer::Unknown(errno)) => Probe::Unknown(errno),
+        (None, ConnectAnswer::Unknown(errno)) => Probe::Unknown(errno),
         // A client that is bound to it, or a listener out of sight whose connections are not.
         (None, _) => match here.unwrap_or_default().iter().find(is_bound) {
             Some(connected) => live(connected),
@@ -156,7 +156,7 @@ pub(super) fn abstract_name(kind: Kind, name: &[u8]) -> Probe {
     }
 }
 
-enum Answer {
+enum ConnectAnswer {
     /// A living socket is bound to the file.
     Alive,
     /// None is.
@@ -166,7 +166,7 @@ enum Answer {
 
 /// Whether a socket is bound to the very file behind `file`, as connect(2) of a datagram socket
 /// tells in silence: it is never let in by a socket of another kind.
-fn ask(found: &SocketFile<'_>) -> Answer {
+fn ask(found: &ProbedFile<'_>) -> ConnectAnswer {
     let through = socket::path_of(found.file);
     // Without /proc by its name, if that is the same file before and after.
     let by_name = (!Path::new("/proc/self").exists())
@@ -185,11 +185,13 @@ fn ask(found: &SocketFile<'_>) -> Answer {
         answer
     };
     match attempt(Kind::Datagram) {
-        Ok(()) | Err(Errno::PROTOTYPE) => Answer::Alive,
-        Err(Errno::CONNREFUSED) => Answer::Refused,
+        Ok(()) | Err(Errno::PROTOTYPE) => ConnectAnswer::Alive,
+        Err(Errno::CONNREFUSED) => ConnectAnswer::Refused,
         // A datagram socket that has a peer, which another kind of client would tell as well; or a
         // file that may not be changed by anybody (FS_IMMUTABLE_FL).
-        Err(Errno::PERM) if attempt(Kind::SeqPacket) == Err(Errno::PROTOTYPE) => Answer::Alive,
-        Err(errno) => Answer::Unknown(errno),
+        Err(Errno::PERM) if attempt(Kind::SeqPacket) == Err(Errno::PROTOTYPE) => {
+            ConnectAnswer::Alive
+        }
+        Err(errno) => ConnectAnswer::Unknown(errno),
     }
 }

@@ -126,12 +126,12 @@ impl Connector {
         let mut attempts = Attempts::new(self, address);
         loop {
             match attempts.next(kind)? {
-                Step::Connected(socket) => {
+                AttemptOutcome::Connected(socket) => {
                     rustix::io::ioctl_fionbio(&socket, false)
                         .map_err(|errno| ConnectError::io(address, errno.into()))?;
                     return Ok(socket);
                 }
-                Step::Pause(time) => std::thread::sleep(time),
+                AttemptOutcome::Pause(time) => std::thread::sleep(time),
             }
         }
     }
@@ -189,14 +189,14 @@ impl Connector {
         let mut attempts = Attempts::new(self, address);
         loop {
             match attempts.next(kind)? {
-                Step::Connected(socket) => return Ok(socket),
-                Step::Pause(time) => tokio::time::sleep(time).await,
+                AttemptOutcome::Connected(socket) => return Ok(socket),
+                AttemptOutcome::Pause(time) => tokio::time::sleep(time).await,
             }
         }
     }
 }
 
-enum Step {
+enum AttemptOutcome {
     Connected(OwnedFd),
     Pause(Duration),
 }
@@ -224,17 +224,17 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    fn next(&mut self, kind: Kind) -> Result<Step, ConnectError> {
+    fn next(&mut self, kind: Kind) -> Result<AttemptOutcome, ConnectError> {
         match attempt(self.address, kind) {
-            Ok(socket) => Ok(Step::Connected(socket)),
-            Err(failure) => self.failed(failure).map(Step::Pause),
+            Ok(socket) => Ok(AttemptOutcome::Connected(socket)),
+            Err(failure) => self.failed(failure).map(AttemptOutcome::Pause),
         }
     }
 
     /// The pause before another attempt, if that is needed.
     fn pause_after(
         &mut self,
-        attempt: Result<(), Failure>,
+        attempt: Result<(), AttemptFailure>,
     ) -> Result<Option<Duration>, ConnectError> {
         match attempt {
             Ok(()) => Ok(None),
@@ -243,10 +243,10 @@ impl<'a> Attempts<'a> {
     }
 
     /// The pause after an attempt that failed, if another one makes sense.
-    fn failed(&mut self, failure: Failure) -> Result<Duration, ConnectError> {
+    fn failed(&mut self, failure: AttemptFailure) -> Result<Duration, ConnectError> {
         let errno = match failure {
-            Failure::Final(error) => return Err(*error),
-            Failure::Errno(errno) => errno,
+            AttemptFailure::Final(error) => return Err(*error),
+            AttemptFailure::Errno(errno) => errno,
         };
         let now = Instant::now();
         let (began, allowed) = if errno == Errno::AGAIN {
@@ -291,19 +291,19 @@ fn a_server_would_help(address: &Address, errno: Errno) -> bool {
     }
 }
 
-enum Failure {
+enum AttemptFailure {
     Errno(Errno),
     Final(Box<ConnectError>),
 }
 
-impl From<Errno> for Failure {
+impl From<Errno> for AttemptFailure {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
     }
 }
 
 /// One connect(2) that does not block; the socket stays non-blocking.
-fn attempt(address: &Address, kind: Kind) -> Result<OwnedFd, Failure> {
+fn attempt(address: &Address, kind: Kind) -> Result<OwnedFd, AttemptFailure> {
     if address.kind() != kind {
         let wrong = ConnectErrorKind::WrongAddressKind { wanted: kind };
         return Err(refuse(address, wrong));
@@ -326,7 +326,7 @@ fn adopted(raw: RawFd, kind: Kind) -> Result<OwnedFd, AdoptError> {
 }
 
 /// connect(2) of a datagram socket, which never blocks.
-fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Failure> {
+fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), AttemptFailure> {
     let wanted = Kind::Datagram;
     if address.kind() != wanted {
         let wrong = ConnectErrorKind::WrongAddressKind { wanted };
@@ -336,12 +336,12 @@ fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), Failure> {
     Ok(connect(socket, &target)?)
 }
 
-fn refuse(address: &Address, kind: ConnectErrorKind) -> Failure {
-    Failure::Final(Box::new(ConnectError::new(address, kind)))
+fn refuse(address: &Address, kind: ConnectErrorKind) -> AttemptFailure {
+    AttemptFailure::Final(Box::new(ConnectError::new(address, kind)))
 }
 
 /// What to give to connect(2), and what must stay open until then.
-fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Failure> {
+fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), AttemptFailure> {
     Ok(match address.name() {
         Name::Path(path) if path.as_os_str().len() <= MAX_NAME => {
             (SocketAddrUnix::new(path.as_path())?, None)

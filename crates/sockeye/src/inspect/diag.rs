@@ -12,9 +12,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 use crate::sys;
-pub use entry::{Entry, FileId, State};
+pub use entry::{DiagState, Entry, FileId};
 use message::request;
-pub use message::{Progress, decode};
+pub use message::{DumpProgress, decode};
 
 /// The kernel fills at most 32 KiB at a time.
 const BUFFER: usize = 64 * 1024;
@@ -91,9 +91,9 @@ fn dump_once(entries: &mut Vec<Entry>) -> io::Result<bool> {
             return Ok(false);
         };
         match decode(part, entries)? {
-            Progress::More => {}
-            Progress::Done => return Ok(true),
-            Progress::Interrupted => return Ok(false),
+            DumpProgress::More => {}
+            DumpProgress::Done => return Ok(true),
+            DumpProgress::Interrupted => return Ok(false),
         }
     }
 }
@@ -126,12 +126,12 @@ mod tests {
         };
         let found = find();
         assert_eq!(found.kind, Kind::SeqPacket);
-        assert_eq!(found.state, State::Unconnected);
+        assert_eq!(found.state, DiagState::Unconnected);
         let file = std::fs::metadata(&path).unwrap();
         assert_eq!(found.file.unwrap().inode, file.ino() as u32);
         let fd = rustix::fs::fstat(&socket).unwrap();
         assert_eq!(u64::from(found.inode), fd.st_ino);
         rustix::net::listen(&socket, 1).unwrap();
-        assert_eq!(find().state, State::Listening);
+        assert_eq!(find().state, DiagState::Listening);
     }
 }

@@ -254,15 +254,15 @@ fn state_of(entry: &Entry, waits: bool) -> State {
     match entry.state {
         // The kernel marks a datagram socket as connected when another one has connected to it.
         _ if entry.kind == Kind::Datagram => peer.unwrap_or(apart),
-        diag::State::Listening => State::Listening,
-        diag::State::Unconnected => apart,
-        diag::State::Connected if waits => State::Pending,
+        diag::DiagState::Listening => State::Listening,
+        diag::DiagState::Unconnected => apart,
+        diag::DiagState::Connected if waits => State::Pending,
         // Its listener is in a table that we could not read, for the other end of a closed
         // connection has shut both directions down.
-        diag::State::Connected if entry.peer == Some(0) && entry.shutdown < Some(3) => {
+        diag::DiagState::Connected if entry.peer == Some(0) && entry.shutdown < Some(3) => {
             State::Pending
         }
-        diag::State::Connected => peer.unwrap_or(State::Closed),
+        diag::DiagState::Connected => peer.unwrap_or(State::Closed),
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sockeye::inspect::diag::{self, Entry, State};
+use sockeye::inspect::diag::{self, DiagState, Entry};
 use sockeye::program::Child;
 use sockeye::{Kind, Name, Program};
 use tracing::{debug, info, warn};
@@ -223,7 +223,7 @@ fn connections(socket: &ServedSocket) -> Option<u64> {
     let listener = table.iter().find(|entry| entry.inode == inode)?;
     let is_open = |entry: &&Entry| {
         // Without an inode it has not been accepted.
-        entry.state == State::Connected && entry.inode != 0 && entry.peer != Some(0)
+        entry.state == DiagState::Connected && entry.inode != 0 && entry.peer != Some(0)
     };
     let ours = |entry: &&Entry| entry.name == listener.name && entry.file == listener.file;
     Some(table.iter().filter(is_open).filter(ours).count() as u64)

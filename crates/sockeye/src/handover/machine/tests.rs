@@ -30,7 +30,7 @@ struct World {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum WorldStep {
     PredecessorReads,
     PredecessorOffers,
     SuccessorReads,
@@ -50,22 +50,22 @@ enum Step {
 }
 
 /// All of them. The first eight must happen some time, if nothing else does.
-const STEPS: [Step; 15] = [
-    Step::PredecessorReads,
-    Step::PredecessorOffers,
-    Step::SuccessorReads,
-    Step::SuccessorVerifies,
-    Step::SuccessorServes,
-    Step::PredecessorIsOutOfTime,
-    Step::SuccessorIsOutOfTime,
-    Step::PredecessorRevokes,
-    Step::SuccessorRejects,
-    Step::PredecessorStops,
-    Step::SuccessorStops,
-    Step::PredecessorDies,
-    Step::SuccessorDies,
-    Step::PredecessorHangs,
-    Step::SuccessorHangs,
+const STEPS: [WorldStep; 15] = [
+    WorldStep::PredecessorReads,
+    WorldStep::PredecessorOffers,
+    WorldStep::SuccessorReads,
+    WorldStep::SuccessorVerifies,
+    WorldStep::SuccessorServes,
+    WorldStep::PredecessorIsOutOfTime,
+    WorldStep::SuccessorIsOutOfTime,
+    WorldStep::PredecessorRevokes,
+    WorldStep::SuccessorRejects,
+    WorldStep::PredecessorStops,
+    WorldStep::SuccessorStops,
+    WorldStep::PredecessorDies,
+    WorldStep::SuccessorDies,
+    WorldStep::PredecessorHangs,
+    WorldStep::SuccessorHangs,
 ];
 const CERTAIN: usize = 8;
 
@@ -142,26 +142,28 @@ impl World {
         !self.successor_dead && !self.removed && self.successor == Successor::Serving
     }
 
-    fn after(&self, step: Step) -> Option<Self> {
+    fn after(&self, step: WorldStep) -> Option<Self> {
         let mut world = self.clone();
         let done = match step {
-            Step::PredecessorReads
-            | Step::PredecessorOffers
-            | Step::PredecessorIsOutOfTime
-            | Step::PredecessorRevokes
-            | Step::PredecessorStops => world.predecessor_acts() && world.predecessor_does(step)?,
-            Step::PredecessorDies => {
+            WorldStep::PredecessorReads
+            | WorldStep::PredecessorOffers
+            | WorldStep::PredecessorIsOutOfTime
+            | WorldStep::PredecessorRevokes
+            | WorldStep::PredecessorStops => {
+                world.predecessor_acts() && world.predecessor_does(step)?
+            }
+            WorldStep::PredecessorDies => {
                 world.predecessor_gone = true;
                 !std::mem::replace(&mut world.predecessor_dead, true)
             }
-            Step::PredecessorHangs => {
+            WorldStep::PredecessorHangs => {
                 !world.predecessor_dead && !std::mem::replace(&mut world.predecessor_hangs, true)
             }
-            Step::SuccessorDies => {
+            WorldStep::SuccessorDies => {
                 world.successor_gone = true;
                 !std::mem::replace(&mut world.successor_dead, true)
             }
-            Step::SuccessorHangs => {
+            WorldStep::SuccessorHangs => {
                 !world.successor_dead && !std::mem::replace(&mut world.successor_hangs, true)
             }
             _ => world.successor_acts() && world.successor_does(step)?,
@@ -169,20 +171,20 @@ impl World {
         done.then_some(world)
     }
 
-    fn predecessor_does(&mut self, step: Step) -> Option<bool> {
+    fn predecessor_does(&mut self, step: WorldStep) -> Option<bool> {
         match step {
-            Step::PredecessorReads => {
+            WorldStep::PredecessorReads => {
                 let event = Self::event(&mut self.to_predecessor, self.successor_gone)?;
                 self.predecessor_learns(event);
             }
-            Step::PredecessorOffers if !self.stopping => {
+            WorldStep::PredecessorOffers if !self.stopping => {
                 let frame = self.predecessor.offer()?;
                 if !self.successor_gone {
                     self.to_successor.push_back(frame);
                 }
             }
             // Deaf from now on, it has looked a last time, and nothing was there.
-            Step::PredecessorIsOutOfTime
+            WorldStep::PredecessorIsOutOfTime
                 if self.to_predecessor.is_empty()
                     && !self.successor_gone
                     && self.predecessor != Predecessor::Asked =>
@@ -190,14 +192,14 @@ impl World {
                 self.predecessor_is_deaf = true;
                 self.predecessor_learns(HandoverEvent::Deadline);
             }
-            Step::PredecessorRevokes if self.stopping => {
+            WorldStep::PredecessorRevokes if self.stopping => {
                 self.predecessor_is_deaf = true;
                 while self.predecessor.has_offer() {
                     let event = Self::event(&mut self.to_predecessor, self.successor_gone);
                     self.predecessor_learns(event.unwrap_or(HandoverEvent::Deadline));
                 }
             }
-            Step::PredecessorStops if !self.stopping => {
+            WorldStep::PredecessorStops if !self.stopping => {
                 self.stopping = true;
                 if !self.predecessor.has_offer() {
                     self.keep(Some(Frame::Cancel));
@@ -208,9 +210,9 @@ impl World {
         Some(true)
     }
 
-    fn successor_does(&mut self, step: Step) -> Option<bool> {
+    fn successor_does(&mut self, step: WorldStep) -> Option<bool> {
         match step {
-            Step::SuccessorReads if self.successor_waits() => {
+            WorldStep::SuccessorReads if self.successor_waits() => {
                 let event = Self::event(&mut self.to_successor, self.predecessor_gone)?;
                 self.successor.on(event);
                 // Left alone, it looks at the files; without them it claims like any other server.
@@ -218,7 +220,7 @@ impl World {
                     self.successor = Successor::Without(Reason::Ended);
                 }
             }
-            Step::SuccessorVerifies => {
+            WorldStep::SuccessorVerifies => {
                 if self.successor != Successor::Offered {
                     return None;
                 }
@@ -230,7 +232,7 @@ impl World {
                     is_heard
                 });
             }
-            Step::SuccessorServes if self.successor == Successor::Ready => {
+            WorldStep::SuccessorServes if self.successor == Successor::Ready => {
                 let mut successor = self.successor;
                 successor.serve(|frame| {
                     self.committed = !self.predecessor_is_deaf && !self.predecessor_gone;
@@ -241,7 +243,7 @@ impl World {
                 });
                 self.successor = successor;
             }
-            Step::SuccessorIsOutOfTime
+            WorldStep::SuccessorIsOutOfTime
                 if self.successor_waits()
                     && self.to_successor.is_empty()
                     && !self.predecessor_gone =>
@@ -249,12 +251,12 @@ impl World {
                 self.successor.on(HandoverEvent::Deadline);
             }
             // It cannot have the owner that it wants, or is stopped before it serves.
-            Step::SuccessorRejects
+            WorldStep::SuccessorRejects
                 if matches!(self.successor, Successor::Offered | Successor::Ready) =>
             {
                 self.successor = Successor::Without(Reason::Broken);
             }
-            Step::SuccessorStops if self.successor_owns() => {
+            WorldStep::SuccessorStops if self.successor_owns() => {
                 self.removed = true;
                 self.successor_dead = true;
             }
@@ -300,7 +302,7 @@ impl World {
     }
 }
 
-fn explore(may_happen: impl Fn(Step) -> bool) -> HashSet<World> {
+fn explore(may_happen: impl Fn(WorldStep) -> bool) -> HashSet<World> {
     let mut seen = HashSet::new();
     let mut to_do = vec![World::new()];
     while let Some(world) = to_do.pop() {
@@ -312,7 +314,7 @@ fn explore(may_happen: impl Fn(Step) -> bool) -> HashSet<World> {
             .filter(|step| may_happen(*step))
             .filter_map(|step| Some((step, world.after(step)?)))
             .collect();
-        let is_certain = |step: Step| STEPS[..CERTAIN].contains(&step);
+        let is_certain = |step: WorldStep| STEPS[..CERTAIN].contains(&step);
         world.check(!next.iter().any(|(step, _)| is_certain(*step)));
         to_do.extend(next.into_iter().map(|(_, world)| world));
     }
@@ -340,7 +342,7 @@ fn exactly_one_owns_the_path_after_any_death_delay_hang_or_stop_in_any_order() {
 
 #[test]
 fn undisturbed_it_is_handed_over() {
-    let undisturbed = |step: Step| STEPS[..5].contains(&step);
+    let undisturbed = |step: WorldStep| STEPS[..5].contains(&step);
     let seen = explore(undisturbed);
     let last = seen
         .iter()
@@ -355,7 +357,10 @@ fn undisturbed_it_is_handed_over() {
 fn a_predecessor_that_is_stopped_during_a_takeover_is_succeeded() {
     let seen = explore(|step| {
         STEPS[..5].contains(&step)
-            || matches!(step, Step::PredecessorStops | Step::PredecessorRevokes)
+            || matches!(
+                step,
+                WorldStep::PredecessorStops | WorldStep::PredecessorRevokes
+            )
     });
     let last = seen.iter().filter(|world| {
         world.stopping && STEPS[..5].iter().all(|step| world.after(*step).is_none())

@@ -7,7 +7,7 @@ use crate::address::Kind;
 
 /// What a socket is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum DiagState {
     /// listen(2) was called.
     Listening,
     /// connect(2), accept(2) or socketpair(2) joined it to another.
@@ -22,7 +22,7 @@ pub struct Entry {
     /// Stream, seqpacket or datagram.
     pub kind: Kind,
     /// What it is doing.
-    pub state: State,
+    pub state: DiagState,
     /// The inode number of the socket itself, as in `/proc/PID/fd`.
     pub inode: u32,
     /// The name it was bound to, as given to bind(2): a path, or an abstract name with its leading
@@ -61,7 +61,7 @@ impl Entry {
     /// listen(2). An accepted socket bears its listener's name and cannot.
     #[must_use]
     pub fn is_reachable(&self) -> bool {
-        self.kind == Kind::Datagram || self.state != State::Connected
+        self.kind == Kind::Datagram || self.state != DiagState::Connected
     }
 
     /// Whether the path that it was bound to ends with this name.

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::net::{AddressFamily, SocketType};
 
-use super::entry::{Entry, FileId, State};
+use super::entry::{DiagState, Entry, FileId};
 use crate::address::Kind;
 use crate::ids;
 
@@ -43,7 +43,7 @@ pub(super) fn request() -> [u8; HEADER + 24] {
 
 /// How far a dump has come.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum DumpProgress {
     /// Another datagram follows.
     More,
     /// This was the last one.
@@ -58,13 +58,13 @@ pub enum Progress {
 /// # Errors
 /// The error that the kernel answered, or [`io::ErrorKind::InvalidData`] for lengths that do not
 /// fit.
-pub fn decode(mut datagram: &[u8], entries: &mut Vec<Entry>) -> io::Result<Progress> {
-    let mut progress = Progress::More;
+pub fn decode(mut datagram: &[u8], entries: &mut Vec<Entry>) -> io::Result<DumpProgress> {
+    let mut progress = DumpProgress::More;
     while !datagram.is_empty() {
         let length = u32_at(datagram, 0)? as usize;
         let message = datagram.get(HEADER..length).ok_or_else(malformed)?;
         if u16_at(datagram, 6)? & NLM_F_DUMP_INTR != 0 {
-            progress = Progress::Interrupted;
+            progress = DumpProgress::Interrupted;
         }
         match u16_at(datagram, 4)? {
             NLMSG_DONE => {
@@ -73,7 +73,7 @@ pub fn decode(mut datagram: &[u8], entries: &mut Vec<Entry>) -> io::Result<Progr
                     return Err(error_in(message)?);
                 }
                 return Ok(match progress {
-                    Progress::More => Progress::Done,
+                    DumpProgress::More => DumpProgress::Done,
                     other => other,
                 });
             }
@@ -105,9 +105,9 @@ fn entry(message: &[u8]) -> io::Result<Option<Entry>> {
     let mut entry = Entry {
         kind,
         state: match state {
-            TCP_LISTEN => State::Listening,
-            TCP_ESTABLISHED => State::Connected,
-            _ => State::Unconnected,
+            TCP_LISTEN => DiagState::Listening,
+            TCP_ESTABLISHED => DiagState::Connected,
+            _ => DiagState::Unconnected,
         },
         inode: u32_at(message, 4)?,
         name: None,
@@ -191,12 +191,12 @@ mod tests {
     fn a_captured_dump_is_decoded() {
         let dump = include_bytes!("../../../tests/data/unix_diag.bin");
         let mut entries = Vec::new();
-        assert_eq!(decode(dump, &mut entries).unwrap(), Progress::Done);
+        assert_eq!(decode(dump, &mut entries).unwrap(), DumpProgress::Done);
         entries.sort_by_key(|entry| entry.inode);
         let [listener, client, accepted, waiting, jobs, unbound] = &entries[..] else {
             panic!("{entries:?}");
         };
-        assert_eq!(listener.state, State::Listening);
+        assert_eq!(listener.state, DiagState::Listening);
         assert_eq!(listener.name.as_deref(), Some(&b"app.sock"[..]));
         assert_eq!(listener.waiting, [waiting.inode]);
         assert_eq!(
@@ -208,17 +208,20 @@ mod tests {
         assert_eq!(accepted.name, listener.name);
         assert_eq!(
             (client.state, client.peer),
-            (State::Connected, Some(accepted.inode))
+            (DiagState::Connected, Some(accepted.inode))
         );
         assert_eq!(
             (accepted.peer, accepted.shutdown),
             (Some(client.inode), Some(1))
         );
         assert_eq!((client.recv_queue, client.shutdown), (Some(5), Some(2)));
-        assert_eq!((waiting.state, waiting.peer), (State::Connected, Some(0)));
+        assert_eq!(
+            (waiting.state, waiting.peer),
+            (DiagState::Connected, Some(0))
+        );
         assert_eq!(
             (jobs.kind, jobs.state),
-            (Kind::Datagram, State::Unconnected)
+            (Kind::Datagram, DiagState::Unconnected)
         );
         assert_eq!(jobs.name.as_deref(), Some(&b"\0jobs"[..]));
         assert_eq!((unbound.kind, &unbound.name), (Kind::SeqPacket, &None));
@@ -243,7 +246,7 @@ mod tests {
         let message = [16, 0, 0, 0, 3, 0, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(
             decode(&message, &mut Vec::new()).unwrap(),
-            Progress::Interrupted
+            DumpProgress::Interrupted
         );
     }
 
