@@ -103,6 +103,7 @@ pub mod activation;
 pub mod address;
 pub mod adopt;
 pub mod ancillary;
+mod backoff;
 pub mod busy_poll;
 pub mod claim;
 mod closing;

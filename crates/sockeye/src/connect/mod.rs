@@ -16,12 +16,13 @@ pub use error::{ConnectError, ConnectErrorKind};
 
 use crate::address::{Address, Kind, MAX_NAME, Name};
 use crate::adopt::{self, AdoptError};
+use crate::backoff::Backoff;
 use crate::claim::begins_in_removed;
 use crate::inspect::lookup::Lookup;
 use crate::packet::{BlockingDatagram, BlockingSeqPacket};
 use crate::socket;
 
-/// The first pause between two attempts; each is twice as long as the one before.
+/// The first pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// A file system that answers does so within this time.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
@@ -208,7 +209,7 @@ struct Attempts<'a> {
     started: Instant,
     /// When a server with a full backlog was found first.
     full_since: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
     random: RandomState,
 }
 
@@ -219,7 +220,7 @@ impl<'a> Attempts<'a> {
             address,
             started: Instant::now(),
             full_since: None,
-            pause: FIRST_PAUSE,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             random: RandomState::new(),
         }
     }
@@ -271,8 +272,7 @@ impl<'a> Attempts<'a> {
         }
         // Between half and all of the pause, so that many clients do not come at the same moment.
         let share = 500 + self.random.hash_one(now) % 501;
-        let pause = self.pause.mul_f64(share as f64 / 1000.0);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        let pause = self.backoff.next_pause().mul_f64(share as f64 / 1000.0);
         Ok(pause.min(left))
     }
 }

@@ -16,12 +16,13 @@ use crate::adopt::{self, AdoptError};
 use crate::ancillary::{
     Received, RecvError, SendError, close_in_background, recvmsg_once, sendmsg_once,
 };
+use crate::backoff::Backoff;
 use crate::claim::{Claim, Ownership};
 use crate::passing::{Clear, Intake};
 use crate::sys::message::peek;
 use crate::{closing, fd_headroom, socket, sys};
 
-/// The first pause of a sender whose receiver has no room; each is twice as long as the one before.
+/// The first pause of a sender whose receiver's queue is full.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// After so long a receiver looks again whether there is room for descriptors.
@@ -190,7 +191,7 @@ impl Datagram {
         descriptors: &[BorrowedFd<'_>],
         to: Option<&SocketAddrUnix>,
     ) -> Result<(), SendError> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut waits_since = None;
         loop {
             let flags = SendFlags::DONTWAIT;
@@ -204,8 +205,7 @@ impl Datagram {
             if left.is_zero() {
                 return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
-            tokio::time::sleep(pause.min(left)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(backoff.next_pause().min(left)).await;
         }
     }
 

@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::counters::{ConnectionGuard, Counters, State};
 use super::log::{self, Throttle};
 use super::{Authorize, Server, Timeouts};
+use crate::backoff::Backoff;
 use crate::busy_poll::BusyPoll;
 use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
@@ -55,8 +56,9 @@ pub(super) enum Next<S: AsFd> {
 /// Descriptors or memory ran out while this many connections were open.
 struct AcceptBackoff {
     open: usize,
-    since: Instant,
-    pause: Duration,
+    /// When the next accept(2) is due.
+    until: Instant,
+    backoff: Backoff,
 }
 
 #[derive(Default)]
@@ -217,7 +219,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         let Some(backoff) = &self.backoff else {
             return;
         };
-        let pause = tokio::time::sleep_until(backoff.since + backoff.pause);
+        let pause = tokio::time::sleep_until(backoff.until);
         tokio::pin!(pause);
         // With as many open as when it failed, another attempt would only fail again.
         while self.counters.open() >= backoff.open {
@@ -242,13 +244,13 @@ impl<S: ConnectedSocket> Acceptor<S> {
                 log::accept_failed(&mut self.throttles.connection, error, advice);
             }
             AcceptFailure::OutOfResources => {
-                let pause = match &self.backoff {
-                    Some(backoff) => (backoff.pause * 2).min(LONGEST_PAUSE),
-                    None => FIRST_PAUSE,
-                };
-                let open = self.counters.open();
-                let since = Instant::now();
-                self.backoff = Some(AcceptBackoff { open, since, pause });
+                let first = || Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+                let mut backoff = self.backoff.take().map_or_else(first, |last| last.backoff);
+                self.backoff = Some(AcceptBackoff {
+                    open: self.counters.open(),
+                    until: Instant::now() + backoff.next_pause(),
+                    backoff,
+                });
                 let advice = "waiting for a connection to close; raise the limit (ulimit -n) or set a maximum of connections";
                 log::accept_failed(&mut self.throttles.backoff, error, advice);
             }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 pub(crate) use control_listener::{ControlListener, Request};
 
 use crate::address::Address;
+use crate::backoff::Backoff;
 use crate::claim::{ClaimErrorKind, ClaimOptions, control_address};
 pub use crate::handover::{TakeoverError, TakeoverErrorKind};
 use crate::ids;
@@ -113,7 +114,8 @@ impl Takeover {
             return Err(io(std::io::ErrorKind::Unsupported.into()));
         }
         let deadline = Instant::now() + ASKING;
-        let [mut pause, longest] = PAUSES;
+        let [first, longest] = PAUSES;
+        let mut backoff = Backoff::new(first, longest);
         let mut failure = None;
         let mut unoffered = None;
         let mut mismatches = 0;
@@ -163,8 +165,7 @@ impl Takeover {
                 }
             }
             // It has ended, is about to, or has just begun: no descriptor tells of all of these.
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            tokio::time::sleep(backoff.next_pause()).await;
         }
     }
 
