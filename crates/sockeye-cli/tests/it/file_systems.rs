@@ -126,9 +126,9 @@ fn one_without_sockets_is_named_with_its_type_and_nothing_is_left() {
         "file",
     ] {
         for (kind, base, options) in [
-            ("unix", "app.sock", &[][..]),
-            ("dgram", "app.sock", &[]),
-            ("seqpacket", "app.sock", &["--takeover"]),
+            ("unix", "on-fuse.sock", &[][..]),
+            ("dgram", "on-fuse.sock", &[]),
+            ("seqpacket", "on-fuse.sock", &["--takeover"]),
             ("unix", &long, &[]),
         ] {
             let words = ["file system|fuse|cannot hold sockets"];
@@ -141,7 +141,7 @@ fn one_without_sockets_is_named_with_its_type_and_nothing_is_left() {
 fn one_that_denies_sockets_is_named_and_not_the_mode_of_the_directory() {
     for kind in ["unix", "dgram", "seqpacket"] {
         let words = ["file system (fuse", "security module", "another directory"];
-        fails("EACCES", kind, "app.sock", &[], 5, &words);
+        fails("EACCES", kind, "on-fuse.sock", &[], 5, &words);
     }
 }
 
@@ -152,7 +152,7 @@ fn nothing_is_left_where_our_files_are_shown_as_those_of_others() {
         for shown in ["st_uid=1234", "st_nlink=0", "st_nlink=2"] {
             let fault = format!("{fault} and {shown}");
             let words = ["file system|fuse|cannot hold sockets"];
-            fails(&fault, "unix", "app.sock", &[], 1, &words);
+            fails(&fault, "unix", "on-fuse.sock", &[], 1, &words);
         }
     }
 }
@@ -160,7 +160,7 @@ fn nothing_is_left_where_our_files_are_shown_as_those_of_others() {
 #[test]
 fn one_that_does_not_keep_the_mode_is_named_and_nothing_is_left() {
     for options in [&[][..], &["--mode", "0660"]] {
-        fails("mode", "unix", "app.sock", options, 1, &["mode 0777"]);
+        fails("mode", "unix", "on-fuse.sock", options, 1, &["mode 0777"]);
     }
 }
 
@@ -170,7 +170,7 @@ fn an_access_list_that_stays_is_named_and_nothing_is_left() {
         fails(
             "list",
             "unix",
-            "app.sock",
+            "on-fuse.sock",
             options,
             5,
             &["access list", "removed"],

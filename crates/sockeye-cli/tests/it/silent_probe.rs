@@ -63,7 +63,7 @@ fn ask_all(path: &Path, command: impl Fn() -> Command) {
 
 #[test]
 fn of_a_server_in_another_network_namespace() {
-    let place = Place::new();
+    let place = Place::with_socket("hidden-one-shot.sock");
     let Some(server) = one_shot(&place.socket()) else {
         return;
     };
@@ -74,7 +74,7 @@ fn of_a_server_in_another_network_namespace() {
 /// Nothing is seen of it there but its file.
 #[test]
 fn of_a_server_outside_of_the_container() {
-    let place = Place::new();
+    let place = Place::with_socket("hidden-outside.sock");
     let Some(server) = one_shot(&place.socket()) else {
         return;
     };
@@ -93,7 +93,7 @@ fn of_a_server_outside_of_the_container() {
 
 #[test]
 fn of_another_users_server_that_cannot_be_seen() {
-    let (place, tools) = (Place::new(), Place::new());
+    let (place, tools) = (Place::with_socket("hidden-stranger.sock"), Place::new());
     place.set_mode(0o777);
     let Some(server) = one_shot(&place.socket()) else {
         return;

@@ -83,7 +83,7 @@ fn a_stale_socket_that_is_a_bind_mount_is_found() {
 fn server_elsewhere(place: &Place) -> Option<Process> {
     let script = r#"
         mount -t tmpfs sockeye "$1"
-        exec "$2" serve --echo "$1/app.sock""#;
+        exec "$2" serve --echo "$1/hidden-ls.sock""#;
     let server = Process::spawn_piped(&mut in_own_mounts(script, place)?);
     server
         .stderr
@@ -93,7 +93,7 @@ fn server_elsewhere(place: &Place) -> Option<Process> {
 
 #[test]
 fn the_same_path_in_another_mount_namespace() {
-    let place = Place::new();
+    let place = Place::with_socket("hidden-ls.sock");
     let Some(server) = server_elsewhere(&place) else {
         return;
     };
@@ -114,7 +114,7 @@ fn the_same_path_in_another_mount_namespace() {
     let text = listed.text();
     let row = text.lines().find(|line| line.contains(shown));
     let row = row.unwrap_or_else(|| panic!("{text}"));
-    assert!(row.contains("app.sock (elsewhere)"), "{text}");
+    assert!(row.contains("hidden-ls.sock (elsewhere)"), "{text}");
     assert!(row.ends_with("present elsewhere"), "{text}");
 
     let ours = json_here(&path);
@@ -136,11 +136,11 @@ fn json_here(path: &Path) -> Option<u64> {
 
 #[test]
 fn what_was_removed_elsewhere_was_not_here() {
-    let place = Place::new();
+    let place = Place::with_socket("hidden-removed.sock");
     let script = r#"
         mount -t tmpfs sockeye "$1"
-        (while ! test -S "$1/app.sock"; do :; done; rm "$1/app.sock"; echo removed) &
-        exec "$2" serve --echo "$1/app.sock""#;
+        (while ! test -S "$1/hidden-removed.sock"; do :; done; rm "$1/hidden-removed.sock"; echo removed) &
+        exec "$2" serve --echo "$1/hidden-removed.sock""#;
     let Some(mut server) = in_own_mounts(script, &place) else {
         return;
     };
@@ -154,7 +154,10 @@ fn what_was_removed_elsewhere_was_not_here() {
         &server.id().to_string(),
     ]));
     let text = listed.text();
-    assert!(text.contains("app.sock (removed elsewhere)"), "{text}");
+    assert!(
+        text.contains("hidden-removed.sock (removed elsewhere)"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -10,24 +10,34 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A fresh directory, removed with all that is in it.
-pub(crate) struct Place(TempDir);
+pub(crate) struct Place {
+    dir: TempDir,
+    base: &'static str,
+}
 
 impl Place {
     pub(crate) fn new() -> Self {
+        Self::with_socket("app.sock")
+    }
+
+    /// For a server that other tests cannot see, or whose file system hides the times of its files.
+    /// A stale file of the same name may be its own, as far as a claim can tell, so no other test
+    /// uses this name.
+    pub(crate) fn with_socket(base: &'static str) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("sk")
             .tempdir()
             .expect("a temporary directory");
-        Self(dir)
+        Self { dir, base }
     }
 
     pub(crate) fn dir(&self) -> &Path {
-        self.0.path()
+        self.dir.path()
     }
 
     /// The usual path for a socket.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.at("app.sock")
+        self.at(self.base)
     }
 
     pub(crate) fn at(&self, name: impl AsRef<Path>) -> PathBuf {

@@ -122,7 +122,7 @@ fn process_1_does_not_leave_its_namespace_to_die() {
     let Some(unshare) = require_peer("unshare") else {
         return;
     };
-    let place = Place::new();
+    let place = Place::with_socket("hidden-process-1.sock");
     let mut command = Command::new(unshare);
     command
         .args([

@@ -20,7 +20,7 @@ fn mount_namespace(process: &Process) -> String {
 
 #[test]
 fn another_network_namespace() {
-    let place = Place::new();
+    let place = Place::with_socket("hidden-network.sock");
     let Some(server) = foreign(&["-n"], "", place.socket().as_os_str()) else {
         return;
     };
@@ -38,7 +38,7 @@ fn another_network_namespace() {
 
 #[test]
 fn another_mount_namespace() {
-    let place = Place::new();
+    let place = Place::with_socket("hidden-namespace.sock");
     let mount = mount_on(place.dir());
     let Some(server) = foreign(&["-m"], &mount, place.socket().as_os_str()) else {
         return;
@@ -49,7 +49,7 @@ fn another_mount_namespace() {
     let words = [&pid, &*namespace, "another mount namespace", &enter];
     why(place.socket(), &[]).is(3, "mount-namespace", &words);
     // A directory that is missing here is no reason not to look there.
-    let below = place.at("run/below.sock");
+    let below = place.at("run/hidden-below.sock");
     let mount = format!("{mount}mkdir {}/run; ", place.dir().display());
     let Some(other) = foreign(&["-m"], &mount, below.as_os_str()) else {
         return;

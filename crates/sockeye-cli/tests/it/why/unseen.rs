@@ -13,8 +13,8 @@ use crate::support::{
 };
 
 /// Somebody who may look into a place, and the server there that nobody else has before their eyes.
-fn hidden_server() -> Option<(Nobody, Place, Process)> {
-    let place = Place::new();
+fn hidden_server(socket: &'static str) -> Option<(Nobody, Place, Process)> {
+    let place = Place::with_socket(socket);
     place.set_mode(0o755);
     let mount = format!("mount -t tmpfs none {}; ", place.dir().display());
     let server = foreign(&["-m"], &mount, place.socket().as_os_str())?;
@@ -62,7 +62,7 @@ fn a_file_that_was_removed() {
 
 #[test]
 fn a_server_in_another_mount_namespace() {
-    let Some((nobody, place, _server)) = hidden_server() else {
+    let Some((nobody, place, _server)) = hidden_server("hidden-mount.sock") else {
         return;
     };
     let path = place.socket();
@@ -96,7 +96,7 @@ os.chmod(name, 0o666)
 if os.stat(name).st_ino != int(inode): sys.exit('the numbers differ')
 os.execvp(sys.argv[3], sys.argv[3:])
 ";
-    let Some((nobody, place, server)) = hidden_server() else {
+    let Some((nobody, place, server)) = hidden_server("hidden-device.sock") else {
         return;
     };
     let (Some(unshare), Some(python)) = (optional_peer("unshare"), python(STALE)) else {
@@ -123,7 +123,7 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 #[test]
 fn a_server_outside_of_the_container() {
-    let place = Place::new();
+    let place = Place::with_socket("hidden-container.sock");
     let Some(server) = foreign(&["-n"], "", place.socket().as_os_str()) else {
         return;
     };
