@@ -58,6 +58,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! `examples/` has complete programs: `lines.rs`, a daemon; `ask.rs`, its client; `restart.rs`, a takeover.
+//!
 //! # Modules
 //!
 //! | for | look at |
@@ -99,18 +101,23 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
+#[doc(alias("socket activation", "LISTEN_FDS", "sd_listen_fds", "systemd"))]
 pub mod activation;
 pub mod address;
+#[doc(alias("inherited fd", "from_raw_fd"))]
 pub mod adopt;
+#[doc(alias("fd passing", "SCM_RIGHTS", "SCM_CREDENTIALS", "sendmsg"))]
 pub mod ancillary;
 mod backoff;
 pub mod busy_poll;
+#[doc(alias("stale socket", "bind", "flock"))]
 pub mod claim;
 mod closing;
 pub mod connect;
 #[cfg(feature = "tokio")]
 mod fd_headroom;
 #[cfg(feature = "tokio")]
+#[doc(alias("codec", "delimiter"))]
 pub mod framing;
 #[cfg(all(fuzzing, feature = "tokio"))]
 #[doc(hidden)]
@@ -119,26 +126,38 @@ pub mod fuzzing;
 mod handover;
 mod hint;
 pub mod ids;
+#[doc(alias("sock_diag", "ss", "lsof"))]
 pub mod inspect;
 #[cfg(feature = "tokio")]
 mod lazy_async_fd;
 #[cfg(feature = "tokio")]
 pub mod listener;
+#[doc(alias("SOCK_SEQPACKET", "SOCK_DGRAM"))]
 pub mod packet;
 #[cfg(feature = "tokio")]
 mod passing;
+#[doc(alias("peer credentials", "SO_PEERCRED", "ucred"))]
 pub mod peer;
 #[cfg(feature = "tokio")]
+#[doc(alias("inetd", "exec"))]
 pub mod program;
 #[cfg(feature = "tokio")]
 mod recv;
 #[cfg(feature = "tokio")]
+#[doc(alias(
+    "accept loop",
+    "accept back-off",
+    "backoff",
+    "graceful shutdown",
+    "drain"
+))]
 pub mod server;
 mod socket;
 #[cfg(feature = "tokio")]
 pub mod stream;
 mod sys;
 #[cfg(feature = "tokio")]
+#[doc(alias("listener handover", "handover", "zero downtime restart"))]
 pub mod takeover;
 
 pub use address::{Address, AddressError, Kind, Name};
