@@ -1,4 +1,4 @@
-//! What of an answer is not known, and the word that says so.
+//! [`Completeness`]: whether the list is complete, the exit code, and the reason on standard error.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use sockeye::inspect::{Endpoints, Hidden, Holder, Process, Snapshot, Socket};
 
-use super::unreadable::{denied, is_closed_to_us, is_gone, process, the_closed};
+use super::unreadable::{denied, is_gone, is_unreadable, named_unreadable, process};
 use super::{ListOutcome, not_found, selection};
 use crate::args::{ListedAddress, Ls, Netns};
 use crate::cmd::hung;
@@ -16,15 +16,15 @@ use crate::exit::Exit;
 use crate::output::column::Column;
 use crate::output::socket::OtherEnd;
 
-/// Looks for what is missing in what is shown.
+/// Looks for what is unknown in what is shown.
 pub(super) struct Completeness<'a> {
     args: &'a Ls,
     snapshot: &'a Snapshot,
-    /// Whether processes, and other ends, are shown at all.
+    /// Whether processes and peers are shown at all.
     shows_holders: bool,
     shows_peer: bool,
-    found: bool,
-    /// The processes that have open what is shown.
+    is_incomplete: bool,
+    /// The processes that have a shown socket open.
     holders: HashSet<i32>,
 }
 
@@ -38,28 +38,28 @@ impl<'a> Completeness<'a> {
             snapshot,
             shows_holders: shows(&[Column::Process, Column::Fd]),
             shows_peer: shows(&[Column::Peer, Column::PeerInode, Column::PeerAddress]),
-            found: snapshot.hidden().tables > 0,
+            is_incomplete: snapshot.hidden().tables > 0,
             holders: HashSet::new(),
         }
     }
 
-    /// A socket that is shown, with its other end.
+    /// Looks at a socket that is shown, and at its peer.
     pub(super) fn look_at(&mut self, socket: &Socket) {
-        self.found = self.found
+        self.is_incomplete = self.is_incomplete
             || self.shows_holders && socket.holders.is_none()
             || self.shows_peer && self.lacks_peer(socket)
             || self.lacks_waiting(socket);
         self.note_holders(socket);
     }
 
-    /// A connection that is shown.
+    /// Looks at a connection that is shown.
     pub(super) fn look_at_pair(&mut self, pair: &Endpoints<'_>) {
         let shows = |columns: [Column; 2]| {
             self.args.columns.is_empty() || columns.iter().any(|c| self.args.columns.contains(c))
         };
         let client = shows([Column::Client, Column::ClientFd]) && pair.client.holders.is_none();
         let server = shows([Column::Server, Column::ServerFd]) && pair.server.holders.is_none();
-        self.found |= client || server;
+        self.is_incomplete |= client || server;
         self.note_holders(pair.client);
         self.note_holders(pair.server);
     }
@@ -80,9 +80,9 @@ impl<'a> Completeness<'a> {
         }
     }
 
-    /// A listener whose connections are asked for, where not all of those that wait are known.
+    /// Looks at a listener whose connections are wanted: some in its backlog may be unknown.
     pub(super) fn look_at_backlog(&mut self, socket: &Socket) {
-        self.found |= self.lacks_waiting(socket);
+        self.is_incomplete |= self.lacks_waiting(socket);
     }
 
     fn lacks_waiting(&self, socket: &Socket) -> bool {
@@ -93,7 +93,7 @@ impl<'a> Completeness<'a> {
             && self.is_hidden()
     }
 
-    /// Whether what is not in the snapshot is kept from it, rather than gone.
+    /// Whether what is not in the snapshot may be hidden by permissions, rather than gone.
     fn is_hidden(&self) -> bool {
         self.hidden() != Hidden::default()
             || self.args.netns == Netns::All && blind(self.snapshot).is_some()
@@ -103,8 +103,8 @@ impl<'a> Completeness<'a> {
         self.snapshot.hidden()
     }
 
-    /// How it ends, after all that is shown has been looked at.
-    pub(super) fn answer(self, matched: bool) -> ListOutcome {
+    /// The outcome, after all that is shown was looked at.
+    pub(super) fn outcome(self, matched: bool) -> ListOutcome {
         let missed: Vec<&ListedAddress> = match self.args.addresses().count() {
             0 => Vec::new(),
             1 if matched => Vec::new(),
@@ -119,13 +119,13 @@ impl<'a> Completeness<'a> {
             false => "nothing found, but that is not certain",
         };
         let unanswered = self.snapshot.unanswered();
-        // Nothing may be asked of such a file again.
+        // Such a file must not be looked at again.
         if !unanswered.is_empty() {
             return not_answered(lead, &unanswered);
         }
         let asked_for_all =
             self.args.addresses().next().is_none() && !self.args.has_narrow_filter();
-        let gap = self.found
+        let gap = self.is_incomplete
             || (asked_for_all || !matched)
                 && (self.hidden().namespaces > 0 || self.hidden().sockets > 0)
             || self
@@ -134,7 +134,7 @@ impl<'a> Completeness<'a> {
                 .iter()
                 .any(|holder| self.is_asked_for(holder))
             || missed.iter().any(|target| self.may_be_hidden(target));
-        let closed = self.args.pids.iter().filter(|&&pid| is_closed_to_us(pid));
+        let closed = self.args.pids.iter().filter(|&&pid| is_unreadable(pid));
         let closed: Vec<String> = closed.map(|&pid| denied(pid)).collect();
         if gap || !closed.is_empty() {
             let asked = (!closed.is_empty()).then(|| closed.join(", "));
@@ -142,28 +142,28 @@ impl<'a> Completeness<'a> {
         }
         if let Some(closed) = missed
             .iter()
-            .find_map(|target| not_found::closed_to_us(target))
+            .find_map(|target| not_found::denied_by(target))
         {
             return ListOutcome {
                 exit: Exit::Incomplete,
-                words: Some(format!("{lead}: {closed}{}", or_root("may"))),
+                message: Some(format!("{lead}: {closed}{}", or_root("may"))),
             };
         }
-        let missing = (!missed.is_empty()).then(|| not_found::words(&missed, self.snapshot));
+        let missing = (!missed.is_empty()).then(|| not_found::describe(&missed, self.snapshot));
         if matched {
             return ListOutcome {
                 exit: Exit::Done,
-                words: missing,
+                message: missing,
             };
         }
         let what = missing.unwrap_or_else(|| self.nothing());
         ListOutcome {
             exit: Exit::NothingThere,
-            words: Some(format!("nothing to list: {what}")),
+            message: Some(format!("nothing to list: {what}")),
         }
     }
 
-    /// Why there is nothing to list, though there are sockets at the addresses.
+    /// Why nothing matches, though there are sockets at the addresses.
     fn nothing(&self) -> String {
         if let Some(pid) = self.args.pids.iter().find(|&&pid| is_gone(pid)) {
             return format!("there is no process {pid}; give one that runs");
@@ -199,7 +199,7 @@ impl<'a> Completeness<'a> {
         holders.any(|all| all.iter().any(|holder| holder.process.pid == pid))
     }
 
-    /// Whether a descriptor of a socket that is not listed belongs to what was asked for.
+    /// Whether a socket that sock_diag(7) did not list, but a process has open, was asked for.
     fn is_asked_for(&self, holder: &Holder) -> bool {
         let Process { pid, uid, .. } = *holder.process;
         self.args.pids.contains(&pid)
@@ -207,13 +207,13 @@ impl<'a> Completeness<'a> {
             || self.args.addresses().next().is_some() && self.holders.contains(&pid)
     }
 
-    /// Whether a socket that was not found may be in a namespace that was not looked into.
+    /// Whether a socket that was not found may be in a network namespace that could not be read.
     fn may_be_hidden(&self, target: &ListedAddress) -> bool {
         let hidden = self.hidden();
         hidden.namespaces > 0
             || hidden.sockets > 0
-            // The file says that there was a socket once, and the namespaces of those processes
-            // are not even counted.
+            // The file says that there was a socket once, and the namespaces of unreadable processes
+            // are not counted.
             || self.args.netns == Netns::All
                 && blind(self.snapshot).is_some()
                 && target.address.path().is_some_and(|path| {
@@ -226,11 +226,11 @@ impl<'a> Completeness<'a> {
 pub(super) fn not_answered(lead: &str, files: &[PathBuf]) -> ListOutcome {
     ListOutcome {
         exit: Exit::Incomplete,
-        words: Some(format!("{lead}: {}", hung::words(files))),
+        message: Some(format!("{lead}: {}", hung::words(files))),
     }
 }
 
-/// Exit 7, and who was in the way: `asked` are processes that were asked for by number.
+/// Exit 7, and what could not be read; `asked` are processes that were asked for by pid.
 pub(super) fn incomplete(lead: &str, snapshot: &Snapshot, asked: Option<String>) -> ListOutcome {
     let hidden = snapshot.hidden();
     let counted = |number: usize, one: &str, many: &str| match number {
@@ -238,7 +238,7 @@ pub(super) fn incomplete(lead: &str, snapshot: &Snapshot, asked: Option<String>)
         1 => Some(format!("1 {one}")),
         _ => Some(format!("{number} {many}")),
     };
-    let named = asked.or_else(|| the_closed(hidden.processes));
+    let named = asked.or_else(|| named_unreadable(hidden.processes));
     let missing = [
         counted(hidden.processes, "process", "processes").filter(|_| named.is_none()),
         counted(hidden.namespaces, "network namespace", "network namespaces"),
@@ -270,6 +270,6 @@ pub(super) fn incomplete(lead: &str, snapshot: &Snapshot, asked: Option<String>)
     };
     ListOutcome {
         exit: Exit::Incomplete,
-        words: Some(format!("{lead}: {why}")),
+        message: Some(format!("{lead}: {why}")),
     }
 }

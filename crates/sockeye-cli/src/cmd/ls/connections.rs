@@ -1,4 +1,4 @@
-//! One row a connection.
+//! `--connections`: one row for each connection.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write};
@@ -72,13 +72,13 @@ pub(super) fn list(
     });
 
     let stopped = Stopped::default();
-    let mut gaps = Completeness::new(args, snapshot);
+    let mut completeness = Completeness::new(args, snapshot);
     for connection in &connections {
-        gaps.look_at_pair(connection);
+        completeness.look_at_pair(connection);
     }
     for socket in snapshot.sockets() {
         if is_at(socket) && selection::passes(args, socket) {
-            gaps.look_at_backlog(socket);
+            completeness.look_at_backlog(socket);
         }
     }
     if args.json {
@@ -101,11 +101,10 @@ pub(super) fn list(
             .collect();
         listing::write(args, &COLUMNS, &rows, out)?;
     }
-    Ok(gaps.answer(!connections.is_empty()))
+    Ok(completeness.outcome(!connections.is_empty()))
 }
 
-/// A pair without a name, both ends of which one process has to itself: how its threads wake each
-/// other, say, and no business of anybody else.
+/// An unnamed pair with both ends in one process, which may be how its threads wake each other.
 fn is_private(connection: &Endpoints<'_>) -> bool {
     let (client, server) = (connection.client, connection.server);
     let only_holder = |socket: &Socket| {

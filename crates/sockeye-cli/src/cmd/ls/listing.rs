@@ -1,11 +1,11 @@
-//! What the kinds of listing have in common: columns out of rows.
+//! Rows as a table, for all kinds of listing.
 
 use crate::args::Ls;
 use crate::output::column::Column;
 use crate::output::{layout::Layout, table::TextTable};
 use crate::stdio::terminal;
 
-/// A row that knows its cells.
+/// A row writes its cells.
 pub(super) trait Row {
     fn write(&self, cell: &mut String, column: Column, form: RowDetail) -> std::fmt::Result;
 
@@ -15,7 +15,7 @@ pub(super) trait Row {
     }
 }
 
-/// How much of a long list is shown.
+/// Whether a long list in a cell is shown in full.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowDetail {
     Full,
@@ -41,14 +41,14 @@ pub(super) fn write<R: Row>(
         filled = fill(args, columns, rows, RowDetail::Brief);
     }
     if args.columns.is_empty() {
-        filled = without_the_least_telling(args, columns, rows, filled, width);
+        filled = without_least_useful(args, columns, rows, filled, width);
     }
     Ok(filled.write(out, Some(width))?)
 }
 
-/// What tells least goes before anything is elided: a kind that all have, numbers of descriptors,
-/// other ends where there are none. Filled anew each time, since the first column has the indent.
-fn without_the_least_telling<R: Row>(
+/// Leaves out the columns that say least before anything is elided: a kind that all have, fds, peers
+/// where there are none. Filled anew each time, since the first column has the indent.
+fn without_least_useful<R: Row>(
     args: &Ls,
     columns: &[Column],
     rows: &[R],
@@ -120,7 +120,7 @@ fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: RowDetail) -> T
     table
 }
 
-/// The kind of a row that has no column of it, as one types it in front of an address.
+/// The prefix of the address for the kind, if the kind has no column.
 fn typed<R: Row>(row: &R) -> &'static str {
     let mut kind = String::new();
     let _ = row.write(&mut kind, Column::Kind, RowDetail::Brief);
@@ -133,8 +133,8 @@ fn typed<R: Row>(row: &R) -> &'static str {
 
 fn layout(column: Column) -> Layout {
     const TEXT: Option<usize> = Some(10);
-    // A pid and the longest name that the kernel has for a process; who it is says more than any
-    // column that can be left out.
+    // A pid and the longest name of a process (TASK_COMM_LEN): it says more than any column that can be
+    // left out.
     const PROCESS: Option<usize> = Some(24);
     let (title, right, least, rank) = match column {
         Column::Kind => ("KIND", false, None, 3),

@@ -1,4 +1,4 @@
-//! `sockeye ls`
+//! `sockeye ls`: which sockets exist, their processes and their peers.
 
 mod completeness;
 mod connections;
@@ -31,22 +31,22 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<Exit> {
             let mut out = Vec::new();
             let answer = answer(args, &users, &mut out)?;
             stdio::print(&out)?;
-            if let Some(words) = &answer.words {
-                stdio::complain(words);
+            if let Some(message) = &answer.message {
+                stdio::complain(message);
             }
             Ok(answer.exit)
         }
     }
 }
 
-/// What one look came to, beside what it printed.
+/// How a listing ended, beside what it printed.
 struct ListOutcome {
     exit: Exit,
     /// For standard error.
-    words: Option<String>,
+    message: Option<String>,
 }
 
-/// Takes a look and writes it to `out`.
+/// Takes a snapshot and writes the listing to `out`.
 fn answer(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::Result<ListOutcome> {
     if args.stale {
         return stale::list(args, users, out);
@@ -80,7 +80,7 @@ fn snapshot(args: &Ls, deadline: Duration) -> anyhow::Result<Snapshot> {
     })
 }
 
-/// A column of another kind of listing is wrong usage.
+/// Columns of another kind of listing are wrong usage.
 fn check_columns(args: &Ls) -> anyhow::Result<()> {
     let fits = match args.connections {
         true => Column::is_of_connections,

@@ -1,4 +1,4 @@
-//! What is at an address where no socket was found.
+//! Addresses without a socket, and what is there instead.
 
 use std::fs;
 use std::io;
@@ -16,8 +16,8 @@ use crate::cmd::visibility::relative_namesake;
 use crate::lookup::stopped::Stopped;
 use crate::output::socket::{kind, write_processes};
 
-/// The directory that keeps a path from our sight, in words.
-pub(super) fn closed_to_us(target: &ListedAddress) -> Option<String> {
+/// Which directory on the path may not be searched, if one may not.
+pub(super) fn denied_by(target: &ListedAddress) -> Option<String> {
     let path = target.address.path()?;
     let is_denied = |path: &&Path| {
         let found = fs::metadata(path);
@@ -51,7 +51,7 @@ pub(super) fn closed_to_us(target: &ListedAddress) -> Option<String> {
 }
 
 /// `no socket at /run/app.sock (a regular file is there); sockeye why /run/app.sock says more`
-pub(super) fn words(missed: &[&ListedAddress], snapshot: &Snapshot) -> String {
+pub(super) fn describe(missed: &[&ListedAddress], snapshot: &Snapshot) -> String {
     let shown = |target: &ListedAddress| target.address.quoted();
     let each = missed
         .iter()
@@ -112,7 +112,7 @@ fn file_at(path: &Path) -> &'static str {
     }
 }
 
-/// Who has a socket that was bound to this very path where it leads elsewhere.
+/// Who has a socket at this path in another mount namespace or root directory.
 fn holder_elsewhere(path: &Path, snapshot: &Snapshot) -> Option<String> {
     let path = std::path::absolute(path).ok()?;
     let path = path.as_os_str().as_bytes();

@@ -1,4 +1,4 @@
-//! One row a socket.
+//! The default listing: one row for each socket.
 
 use std::fmt::{self, Write};
 
@@ -37,9 +37,9 @@ pub(super) fn list(
 ) -> anyhow::Result<ListOutcome> {
     let items = selection::select(args, snapshot);
     let stopped = Stopped::default();
-    let mut gaps = Completeness::new(args, snapshot);
+    let mut completeness = Completeness::new(args, snapshot);
     for item in &items {
-        gaps.look_at(item.socket);
+        completeness.look_at(item.socket);
     }
     if args.json {
         for item in &items {
@@ -55,7 +55,7 @@ pub(super) fn list(
         let rows: Vec<SocketRow> = items.iter().map(row).collect();
         listing::write(args, &COLUMNS, &rows, out)?;
     }
-    Ok(gaps.answer(!items.is_empty()))
+    Ok(completeness.outcome(!items.is_empty()))
 }
 
 /// Without the fields that were not asked for.
@@ -140,8 +140,8 @@ impl SocketRow<'_> {
         }
     }
 
-    /// A client whose other end is the server's own socket, as the server would see it: there is
-    /// no socket on the server's side to tell of, but its address, and who calls.
+    /// A client that has no socket of its own on the server's side, shown from there: the address of the
+    /// server, and the client as its peer.
     fn write_caller(
         &self,
         cell: &mut String,
@@ -161,7 +161,7 @@ impl SocketRow<'_> {
         }
     }
 
-    /// The process at the other end; where that is not known, the inode number.
+    /// The process of the peer; if that is not known, the inode number.
     fn peer(&self, cell: &mut String, end: OtherEnd<'_>, form: RowDetail) -> fmt::Result {
         if let OtherEnd::Nothing = end {
             return cell.write_char('-');

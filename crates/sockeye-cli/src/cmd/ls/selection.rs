@@ -1,4 +1,4 @@
-//! Which sockets are meant.
+//! Which sockets the arguments select, and their order.
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
@@ -13,19 +13,19 @@ use crate::cmd::visibility::has_name;
 #[derive(Clone, Copy)]
 pub(super) struct Item<'a> {
     pub(super) socket: &'a Socket,
-    /// The server's socket that stands above, if it belongs to one.
+    /// The server's socket whose row is above, if it belongs to one.
     pub(super) under: Option<&'a Socket>,
 }
 
 impl<'a> Item<'a> {
-    /// The server's socket, where this is a client that has no other at its other end: it waits to
-    /// be accepted, or it is a datagram socket.
+    /// The server's socket, if that is the peer of this client itself: the client waits in the backlog,
+    /// or it is a datagram socket.
     pub(super) fn server(&self) -> Option<&'a Socket> {
         self.under.filter(|server| calls(self.socket, server))
     }
 }
 
-/// The sockets that the arguments select, in the order to be shown.
+/// The sockets that the arguments select, in the order of the rows.
 pub(super) fn select<'a>(args: &Ls, snapshot: &'a Snapshot) -> Vec<Item<'a>> {
     let by_address = args.addresses().next().is_some();
     let all = args.all || args.has_filter();
@@ -43,7 +43,7 @@ pub(super) fn select<'a>(args: &Ls, snapshot: &'a Snapshot) -> Vec<Item<'a>> {
     arrange(&chosen, !args.has_filter() && !args.all)
 }
 
-/// Whether the filters let a socket pass: one value of each that is given.
+/// Whether a socket matches all filters: one value of each that is given.
 pub(super) fn passes(args: &Ls, socket: &Socket) -> bool {
     let holds = |pid: &i32| {
         let holders = socket.holders.as_deref().unwrap_or_default();
@@ -56,8 +56,8 @@ pub(super) fn passes(args: &Ls, socket: &Socket) -> bool {
         && (args.pids.is_empty() || args.pids.iter().any(holds))
 }
 
-/// The inode numbers of the sockets whose files are asked for: those that are shown, their other
-/// ends, and those that have the name of an address. The rest may lie on file systems that hang.
+/// The inode numbers of the sockets whose files are looked at: those that are shown, their peers, and
+/// those with the name of an address. Other files may be on file systems that hang.
 pub(super) fn shown(args: &Ls, snapshot: &Snapshot) -> HashSet<u32> {
     let mut sockets: Vec<&Socket> = match args.connections {
         true => snapshot
@@ -94,7 +94,7 @@ pub(super) fn at<'a>(target: &ListedAddress, snapshot: &'a Snapshot) -> Vec<&'a 
     found
 }
 
-/// The sockets at the addresses, and the clients that have called them.
+/// The sockets at the addresses, and their clients.
 fn at_addresses<'a>(args: &Ls, snapshot: &'a Snapshot) -> Vec<&'a Socket> {
     let mut seen = HashSet::new();
     let mut chosen: Vec<&Socket> = args
@@ -121,7 +121,7 @@ fn served(snapshot: &Snapshot) -> Vec<&Socket> {
     snapshot.sockets().iter().filter(is_served).collect()
 }
 
-/// Whether `client` has no other socket than this one of a server at its other end.
+/// Whether this socket of a server itself is the peer of `client`.
 fn calls(client: &Socket, server: &Socket) -> bool {
     match client.kind {
         Kind::Datagram => client.peer == Some(server.inode) && server.peer != Some(client.inode),
@@ -129,7 +129,7 @@ fn calls(client: &Socket, server: &Socket) -> bool {
     }
 }
 
-/// Servers' sockets by what leads to them.
+/// Servers' sockets, by name and by inode number.
 struct Servers<'a> {
     by_name: HashMap<Key<'a>, &'a Socket>,
     by_inode: HashMap<u32, &'a Socket>,
@@ -182,7 +182,7 @@ impl<'a> Servers<'a> {
         servers
     }
 
-    /// The one that this socket was accepted from, or has called.
+    /// The one that this socket was accepted from, or is connected to.
     fn of(&self, socket: &Socket) -> Option<&'a Socket> {
         match (socket.kind, socket.state) {
             (Kind::Datagram, _) => {
@@ -196,8 +196,8 @@ impl<'a> Servers<'a> {
     }
 }
 
-/// Sorts by name, and puts what belongs to a server under it: accepted sockets, and with
-/// `clients` those that have called it too.
+/// Sorts by name, with the accepted sockets of a server right after it, and with `clients` also its
+/// clients.
 fn arrange<'a>(chosen: &[&'a Socket], clients: bool) -> Vec<Item<'a>> {
     let servers = Servers::among(chosen.iter().copied());
     let mut items: Vec<Item> = chosen
@@ -209,7 +209,7 @@ fn arrange<'a>(chosen: &[&'a Socket], clients: bool) -> Vec<Item<'a>> {
                 .filter(|server| clients || !calls(socket, server)),
         })
         .collect();
-    // A datagram client may be a server itself, and has its own place then.
+    // A datagram client may be a server itself, with a place of its own.
     let tops: HashSet<u32> = items
         .iter()
         .filter(|i| i.under.is_none())
@@ -218,12 +218,12 @@ fn arrange<'a>(chosen: &[&'a Socket], clients: bool) -> Vec<Item<'a>> {
     for item in &mut items {
         item.under = item.under.filter(|server| tops.contains(&server.inode));
     }
-    // The stable sort is quick with the unnamed ones, which are in order already.
+    // Stable: fast for the unnamed ones, which are in order already.
     items.sort_by(|a, b| place(a).cmp(&place(b)));
     items
 }
 
-/// Named ones first, by name; what belongs to one right after it.
+/// The sort key: named ones first, by name; what belongs to one right after it.
 fn place<'a>(item: &Item<'a>) -> (bool, &'a [u8], u32, bool, u32) {
     let head = item.under.unwrap_or(item.socket);
     let name: &[u8] = match (&head.file_path, &head.name) {

@@ -1,4 +1,4 @@
-//! Socket files that no living socket owns.
+//! `--stale`: socket files that no living socket is bound to.
 
 use std::collections::HashSet;
 use std::env;
@@ -34,14 +34,14 @@ use crate::output::json;
 use crate::output::record::{FileRecord, Holders, SocketRecord};
 use crate::output::socket::path_address;
 
-/// What is left for the sockets' own files where directories have taken all the time.
+/// The time that is left for the sockets' own files after directories that hang.
 const REST: Duration = Duration::from_millis(500);
 const COLUMNS: [Column; 3] = [Column::State, Column::Address, Column::User];
 
 pub(super) fn list(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::Result<ListOutcome> {
     let dirs = dirs(args);
     let deadline = Instant::now() + hung::DEADLINE;
-    // The files first: one that appears after the table was read would look abandoned.
+    // The files first: one that appears after the snapshot would look stale.
     let (files, mut hung) = files_in(args, &dirs, deadline - REST)?;
     let left = || {
         deadline
@@ -50,14 +50,14 @@ pub(super) fn list(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::R
     };
     let snapshot = snapshot(args, left())?;
     let files = without_owner(args, files, &snapshot);
-    let mut files = ask(files, blind(&snapshot).is_none(), left());
+    let mut files = probe_files(files, blind(&snapshot).is_none(), left());
     files.retain(|found| found.file.is_unchanged());
     write(args, users, &files, out)?;
     hung.extend(snapshot.unanswered());
     Ok(outcome(&dirs, &files, &hung, &snapshot))
 }
 
-/// The socket files in the directories, and which of these did not answer by `deadline`.
+/// The socket files in the directories, and the directories that did not answer by `deadline`.
 fn files_in(
     args: &Ls,
     dirs: &[PathBuf],
@@ -71,7 +71,7 @@ fn files_in(
         match found {
             Ok(found) => files.extend(found),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => hung.push(dir.clone()),
-            Err(error) => forgive(args, dir, &error)?,
+            Err(error) => unreadable(args, dir, &error)?,
         }
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -132,7 +132,7 @@ fn outcome(
     if let [doubt, ..] = unclear[..] {
         return ListOutcome {
             exit: Exit::Incomplete,
-            words: Some(format!(
+            message: Some(format!(
                 "of the files listed, {} may have a living socket: {doubt}; sockeye why PATH tells of each",
                 unclear.len()
             )),
@@ -145,13 +145,13 @@ fn outcome(
     if !files.is_empty() {
         return ListOutcome {
             exit: Exit::Done,
-            words: None,
+            message: None,
         };
     }
     let dirs: Vec<String> = dirs.iter().map(|dir| quoted(dir).to_string()).collect();
     ListOutcome {
         exit: Exit::NothingThere,
-        words: Some(format!(
+        message: Some(format!(
             "nothing to list: no socket file in {} is without its socket; --in DIR looks elsewhere",
             dirs.join(" or ")
         )),
@@ -170,8 +170,8 @@ fn dirs(args: &Ls) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Nobody has promised that the usual directories exist; one that was asked for has to.
-fn forgive(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
+/// The default directories need not exist; one that was asked for must.
+fn unreadable(args: &Ls, dir: &Path, error: &io::Error) -> anyhow::Result<()> {
     let link = ProcessLink::on_the_way(dir);
     if let Some(link) = link.filter(|_| error.kind() == io::ErrorKind::PermissionDenied) {
         return Err(unread(Exit::NotPermitted, dir, link));
@@ -204,18 +204,18 @@ fn unread(exit: Exit, dir: &Path, why: impl fmt::Display) -> anyhow::Error {
     failure(exit, text)
 }
 
-/// A file that no socket in sight is bound to.
+/// A file that no visible socket is bound to.
 struct JudgedFile {
     file: CandidateFile,
-    /// Whether that is certain.
+    /// Whether it is certain that none is.
     is_stale: bool,
     doubt: Option<Doubt>,
 }
 
-/// Asks the kernel about each file: a socket that is not in sight may be bound to it. Where it gives
-/// no answer, those in sight have to do; `sees_all` says whether these are all.
-fn ask(files: Vec<CandidateFile>, sees_all: bool, patience: Duration) -> Vec<JudgedFile> {
-    // A name that is no address has been taken for owned.
+/// Probes each file: a socket that is not visible may be bound to it. If a probe fails, the snapshot has
+/// to do; `sees_all` says whether that has all sockets.
+fn probe_files(files: Vec<CandidateFile>, sees_all: bool, patience: Duration) -> Vec<JudgedFile> {
+    // A name that is no address was taken for owned.
     let addressed = files.into_iter().filter_map(|file| {
         let address = Address::from_path(&file.path).ok()?;
         Some((file, address))
@@ -229,7 +229,7 @@ fn ask(files: Vec<CandidateFile>, sees_all: bool, patience: Duration) -> Vec<Jud
             Probe::Stale => (true, None),
             Probe::Unclear(doubt) => (false, Some(doubt)),
             Probe::Unknown(_) => (sees_all, None),
-            // Somebody has come, or owns it unseen.
+            // A server has come meanwhile, or is hidden.
             _ => return None,
         };
         Some(JudgedFile {
@@ -251,10 +251,10 @@ struct CandidateFile {
     changed: (i64, i64),
 }
 
-/// What is in each of the directories by `deadline`. All are read at once, so that one that hangs
-/// takes no time of the others.
+/// The socket files of each directory by `deadline`. All are read in parallel, so that one that hangs
+/// does not delay the others.
 fn look_into_all(dirs: &[PathBuf], deadline: Instant) -> Vec<io::Result<Vec<CandidateFile>>> {
-    // A thread of ours would not be in a copy that is made later.
+    // All copies of this process are made before any thread: a copy has no other threads.
     let looks: Vec<io::Result<Aside>> = dirs.iter().map(|dir| look_into(dir)).collect();
     thread::scope(|scope| {
         let read = |look: io::Result<Aside>| scope.spawn(move || files_of(look?, deadline));
@@ -267,7 +267,7 @@ fn look_into_all(dirs: &[PathBuf], deadline: Instant) -> Vec<io::Result<Vec<Cand
     })
 }
 
-/// The socket files of a directory itself, which may lie on a file system that hangs.
+/// Starts to read a directory in a copy of this process, since its file system may hang.
 fn look_into(dir: &Path) -> io::Result<Aside> {
     Aside::start(|answers| {
         let mut send = |answer: &Result<CandidateFile, i32>| {
@@ -313,13 +313,13 @@ fn socket_files(dir: &Path, mut found_one: impl FnMut(CandidateFile)) -> io::Res
 }
 
 impl CandidateFile {
-    /// Whether a socket is bound to this file, under whatever name.
+    /// Whether a socket is bound to this file, by whatever path.
     fn is_owned(&self, snapshot: &Snapshot) -> bool {
         let Ok(address) = Address::from_path(&self.path) else {
             return true;
         };
         let owners = snapshot.select(&address);
-        // Others were bound to this path once, or in another mount namespace, and to another file.
+        // Others were bound to this path, but to another file: earlier, or in another mount namespace.
         owners.iter().any(|socket| {
             let id = |device, inode: u64| (device, inode as u32);
             socket
@@ -328,7 +328,7 @@ impl CandidateFile {
         })
     }
 
-    /// Whether the path still leads to the file that was looked at: a server may have come.
+    /// Whether the path still leads to the file that was probed: a server may have started.
     fn is_unchanged(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|now| {
             (now.dev(), now.ino(), (now.ctime(), now.ctime_nsec()))

@@ -1,4 +1,4 @@
-//! Processes whose descriptors may not be read.
+//! Processes whose `/proc/PID/fd` may not be read.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -8,10 +8,10 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::output::socket::command;
 
-/// More of them than this are told by their number.
+/// If there are more than this, only their number is shown.
 const FEW: usize = 3;
 
-/// Whether there is no such process, of those of this pid namespace.
+/// Whether there is no such process in this pid namespace.
 pub(super) fn is_gone(pid: i32) -> bool {
     Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
@@ -31,23 +31,23 @@ pub(super) fn denied(pid: i32) -> String {
     format!("{}: permission denied", process(pid))
 }
 
-/// Which processes are closed to us, if they are no more than can be told of.
-pub(super) fn the_closed(count: usize) -> Option<String> {
+/// The processes that may not be read, if they are few enough to be named.
+pub(super) fn named_unreadable(count: usize) -> Option<String> {
     if !(1..=FEW).contains(&count) {
         return None;
     }
     let pids = fs::read_dir("/proc").ok()?.flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let closed: Vec<String> = pids
-        .filter(|&pid| is_closed_to_us(pid))
+        .filter(|&pid| is_unreadable(pid))
         .take(count + 1)
         .map(denied)
         .collect();
     (closed.len() == count).then(|| closed.join(", "))
 }
 
-/// A process whose descriptors we may not read; some let themselves be counted, and no more.
-pub(super) fn is_closed_to_us(pid: i32) -> bool {
+/// Whether the fds of a process may not be read; some may be listed, but not looked at.
+pub(super) fn is_unreadable(pid: i32) -> bool {
     let denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
     match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(mut fds) => fds.next().is_some_and(|fd| {

@@ -1,4 +1,4 @@
-//! The listing again and again.
+//! `--watch`: the listing, repeated.
 
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,22 +18,22 @@ use crate::output::rfc3339::rfc3339;
 use crate::stdio;
 use crate::stdio::terminal;
 
-/// Everything gone.
+/// Clears the screen.
 const CLEAR: &[u8] = b"\x1b[2J";
-/// To the upper left corner.
+/// Moves the cursor to the upper left corner.
 const HOME: &[u8] = b"\x1b[H";
-/// The rest of the line gone, and the rest of the screen.
+/// Clear the rest of the line, and the rest of the screen.
 const CLEAR_LINE: &[u8] = b"\x1b[K";
 const CLEAR_BELOW: &[u8] = b"\x1b[J";
 
-/// What stands before the objects of each round.
+/// The JSON object before those of each round.
 #[derive(Serialize)]
 struct Round {
     time: Option<String>,
     round: u64,
 }
 
-/// Until a signal ends it, or nobody reads it any more.
+/// Repeats the listing until a signal, or until the reader of standard output is gone.
 pub(super) fn run(args: &Ls, users: &UserNames, interval: Duration) -> anyhow::Result<Exit> {
     let mut said = None;
     let mut out = Vec::new();
@@ -52,23 +52,23 @@ pub(super) fn run(args: &Ls, users: &UserNames, interval: Duration) -> anyhow::R
                 out.push(b'\n');
             }
         }
-        let ListOutcome { mut words, .. } = answer(args, users, &mut out)?;
+        let ListOutcome { mut message, .. } = answer(args, users, &mut out)?;
         if let Some(size) = screen {
-            words = words.map(|words| short(&words, size));
-            let said = words
+            message = message.map(|message| short(&message, size));
+            let said = message
                 .as_ref()
-                .map_or(0, |words| height(&shown(words), size.0));
+                .map_or(0, |message| height(&shown(message), size.0));
             // The last line stays free for the cursor.
             cut(&mut out, size.0, size.1.saturating_sub(1 + said).max(1));
             out = in_place(&out, round == 0);
         }
         stdio::print(&out)?;
-        // On a screen it was cleared away; elsewhere once is enough.
-        if screen.is_some() || said != words {
-            if let Some(words) = &words {
-                stdio::complain(words);
+        // A screen was cleared; elsewhere, a message is not repeated.
+        if screen.is_some() || said != message {
+            if let Some(message) = &message {
+                stdio::complain(message);
             }
-            said = words;
+            said = message;
         }
         if is_abandoned_within(interval)? {
             return Err(by_signal(Signal::PIPE));
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Ls, users: &UserNames, interval: Duration) -> anyhow::R
     Ok(Exit::Done)
 }
 
-/// Over what was on the screen before, without a moment in which that is empty.
+/// Overwrites the screen, without a moment in which it is empty.
 fn in_place(text: &[u8], is_first: bool) -> Vec<u8> {
     let mut drawn = Vec::with_capacity(text.len() * 2);
     drawn.extend_from_slice(if is_first { CLEAR } else { b"" });
@@ -96,25 +96,25 @@ fn height(line: &str, width: usize) -> usize {
     width_of(line).div_ceil(width).max(1)
 }
 
-/// As standard error has it.
-fn shown(words: &str) -> String {
-    format!("sockeye: {}", escape::line(words))
+/// The line on standard error.
+fn shown(message: &str) -> String {
+    format!("sockeye: {}", escape::line(message))
 }
 
-/// So much of `words` as leaves half of the screen to the rows.
-fn short(words: &str, (width, lines): (usize, usize)) -> String {
+/// Shortens a message, so that half of the screen is left to the rows.
+fn short(message: &str, (width, lines): (usize, usize)) -> String {
     let room = (lines / 2).max(1) * width;
     let room = room.saturating_sub(width_of("sockeye: "));
-    let words = escape::line(words).to_string();
-    if width_of(&words) <= room {
-        return words;
+    let message = escape::line(message).to_string();
+    if width_of(&message) <= room {
+        return message;
     }
     let mut text = String::new();
-    elide(&mut text, &words, room, room);
+    elide(&mut text, &message, room, room);
     text
 }
 
-/// Leaves what fits on so many lines of the screen, and tells how many rows do not.
+/// Keeps the rows that fit on so many lines of the screen, and counts the rest.
 fn cut(text: &mut Vec<u8>, width: usize, lines: usize) {
     let rows: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
     let heights = rows.iter().map(|row| {
@@ -139,14 +139,14 @@ fn cut(text: &mut Vec<u8>, width: usize, lines: usize) {
     text.extend_from_slice(more.as_bytes());
 }
 
-/// Waits, but not for a reader that is gone.
+/// Waits; whether the reader of standard output is gone.
 fn is_abandoned_within(interval: Duration) -> io::Result<bool> {
     let stdout = io::stdout();
     let end = Instant::now() + interval;
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let left = Timespec::try_from(left).map_err(io::Error::other)?;
-        // No event is asked for: an error is told all the same.
+        // poll(2) reports POLLERR and POLLHUP without being asked.
         match poll(&mut [PollFd::new(&stdout, PollFlags::empty())], Some(&left)) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn words_leave_half_of_the_screen() {
+    fn a_message_leaves_half_of_the_screen() {
         assert_eq!(short("a few", (20, 8)), "a few");
         let words = short(&"many words ".repeat(50), (20, 8));
         assert_eq!(height(&shown(&words), 20), 4, "{words}");

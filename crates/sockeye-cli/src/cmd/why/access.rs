@@ -153,7 +153,7 @@ impl Access<'_> {
                 "look for a denial in the audit log, or ask the administrator".to_owned()
             }
             Rule::Owner => format!("chmod u+{letter} {path}"),
-            // The group's bits are the mask of the list then.
+            // With an access list, the group bits are its mask.
             _ if decision.list.is_some() => format!(
                 "let its owner add {user} to the access list: setfacl -m u:{}:{} {path}",
                 user.uid
@@ -161,7 +161,7 @@ impl Access<'_> {
                 self.want.letters(),
             ),
             Rule::Group => format!("let its owner chmod g+{letter} {path}"),
-            // Opening it to everybody would be worse advice than a group, and root's the worst.
+            // A group is better advice than everybody, and root's group the worst.
             _ if attributes.gid.is_some_and(|gid| gid != 0)
                 && attributes.mode & (self.want.bit() << 3) != 0 =>
             {
@@ -218,7 +218,7 @@ fn letters(bits: u32) -> String {
 }
 
 fn access_list(file: &OwnedFd) -> Option<Vec<AclEntry>> {
-    // XATTR_SIZE_MAX is 64 KiB; a list that long is nobody's.
+    // XATTR_SIZE_MAX is 64 KiB, but no real list is that long.
     let mut attribute = [0; 4096];
     let name = "system.posix_acl_access";
     let length = getxattr(through(file), name, &mut attribute[..]).ok()?;

@@ -1,9 +1,9 @@
-//! [`FileAttributes`]: the mode and the owner of a file, which decide who may use it.
+//! [`FileAttributes`]: the mode, owner and group of a file, which decide who may use it.
 
 use rustix::fs::Stat;
 use sockeye::ids;
 
-/// Mode and owner of a file; an owner without a mapping in our user namespace is not known.
+/// An owner that has no mapping in our user namespace is not known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FileAttributes {
     pub(super) mode: u32,

@@ -1,4 +1,4 @@
-//! [`LeftoverConnections`]: sockets that bear the name of a socket file and cannot be reached at it.
+//! [`LeftoverConnections`]: connected sockets with the name of a socket file where nobody listens.
 
 use sockeye::inspect::Socket;
 
@@ -6,15 +6,15 @@ use super::listener::Who;
 use super::report::Verdict;
 use crate::exit::Exit;
 
-/// Connections that outlive their listener, or those of a client that has bound itself to the
-/// file: the kernel does not tell which.
+/// Connections that outlive their listener, or those of a client that is bound to the file:
+/// sock_diag(7) does not tell these apart.
 pub(super) struct LeftoverConnections {
     who: Who,
     count: usize,
 }
 
 impl LeftoverConnections {
-    /// Of the sockets at a file where nobody listens.
+    /// From the sockets at a file where nobody listens.
     pub(super) fn of(sockets: &[&Socket]) -> Option<Self> {
         (!sockets.is_empty()).then(|| Self {
             who: Who::of_all(sockets),
@@ -22,8 +22,8 @@ impl LeftoverConnections {
         })
     }
 
-    /// Whose they are, as far as it is known whether the file `is_alive`.
-    pub(super) fn words(&self, is_alive: Option<bool>) -> String {
+    /// Whose they are, as far as is known; `is_alive`: whether a socket is bound to the file.
+    pub(super) fn describe(&self, is_alive: Option<bool>) -> String {
         let of = match is_alive {
             Some(true) => "of a client that is bound to the file",
             Some(false) => "of a listener that was closed",
@@ -40,7 +40,7 @@ impl LeftoverConnections {
         format!("{who} still {have} {count} of that name: {of}")
     }
 
-    /// What stale is without them.
+    /// The verdict, instead of a stale file.
     pub(super) fn verdict(&self, is_alive: Option<bool>) -> Verdict {
         let advice = match is_alive {
             Some(true) => "end that client, or choose another path for the server",
@@ -51,7 +51,7 @@ impl LeftoverConnections {
             "no-listener",
             format!(
                 "nobody listens on the socket file; {}",
-                self.words(is_alive)
+                self.describe(is_alive)
             ),
             advice,
         )

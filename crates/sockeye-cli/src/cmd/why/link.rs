@@ -20,7 +20,7 @@ use crate::exit::Exit;
 
 /// As many symbolic links as the kernel follows.
 const LINKS: u32 = 40;
-/// linux/magic.h: its links may lead to what has no path.
+/// linux/magic.h: links of /proc may lead to what has no path.
 const PROC_SUPER_MAGIC: u32 = 0x9fa0;
 
 impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
@@ -32,7 +32,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
         stat: &Stat,
     ) -> Option<WalkEnd> {
         self.links += 1;
-        let is_new = self.told.insert((stat.st_dev, stat.st_ino));
+        let is_new = self.reported.insert((stat.st_dev, stat.st_ino));
         let target = match readlinkat(file, "", Vec::new()) {
             Ok(target) => OsStr::from_bytes(target.as_bytes()).to_owned(),
             Err(Errno::ACCESS) => {
@@ -50,7 +50,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
             self.too_many_links(&text);
             return Some(WalkEnd::Stopped);
         }
-        // The kernel looks at this only for the last name.
+        // The kernel checks this for the last name only.
         if self.rest.is_empty() && !self.may_follow(stat) {
             self.protected_link(path, &text);
         } else if is_new {
@@ -81,7 +81,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
         None
     }
 
-    /// `last` says of the last link where it leads to.
+    /// `last` describes the last link.
     fn too_many_links(&mut self, last: &str) {
         let text = format!("more than {LINKS} symbolic links, which the kernel does not follow");
         let verdict = Verdict::new(

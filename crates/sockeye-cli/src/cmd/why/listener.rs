@@ -1,4 +1,4 @@
-//! Who listens at an address, and whether a connect would be let in.
+//! Who listens at an address, and whether it would accept a connection.
 
 use std::fmt;
 
@@ -12,25 +12,25 @@ use crate::lookup::process_start;
 use crate::output::rfc3339::rfc3339;
 use crate::output::socket::{self, kind, state};
 
-/// What a connect of some kind meets, of all the sockets that are bound to an address.
+/// What connect(2) finds among the sockets that are bound to an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing<'a> {
-    /// It would be let in.
+    /// It would accept.
     Open(&'a Socket),
-    /// More wait than the limit.
+    /// The backlog is full.
     Full(&'a Socket),
-    /// It listened, and lets nobody in any more.
+    /// The listener is shut down: it accepts no more connections.
     ShutDown(&'a Socket),
     /// It is bound and does not listen.
     NotListening(&'a Socket),
-    /// A datagram socket that only takes what its peer sends.
+    /// A connected datagram socket, which receives from its peer only.
     Reserved(&'a Socket),
     /// Only a socket of another kind is there.
     OtherKind(&'a Socket),
     Nobody,
 }
 
-/// `bound` are sockets with the address's name, accepted ones too.
+/// `bound` are the sockets with the name of the address, accepted ones too.
 pub(super) fn standing<'a>(kind: Kind, bound: &[&'a Socket]) -> Standing<'a> {
     let reachable = |socket: &&&Socket| is_reachable(socket);
     let mut same = bound.iter().filter(reachable).filter(|s| s.kind == kind);
@@ -52,7 +52,7 @@ pub(super) fn standing<'a>(kind: Kind, bound: &[&'a Socket]) -> Standing<'a> {
     }
 }
 
-/// listen(2) admits one more than its limit.
+/// The kernel queues one more than the limit of listen(2).
 fn is_full(socket: &Socket) -> bool {
     let queues = socket.recv_queue.zip(socket.send_queue);
     queues.is_some_and(|(waiting, limit)| waiting > limit)
@@ -65,7 +65,7 @@ pub(super) fn queue(socket: &Socket) -> Option<String> {
     Some(format!("{waiting} waiting, limit {limit}{full}"))
 }
 
-/// Who has a socket, in words: `pid 4242 (nginx, since 2026-02-03T04:05:06Z)`, or several.
+/// The processes that have a socket open: `pid 4242 (nginx, since 2026-02-03T04:05:06Z)`, or several.
 pub(super) struct Who {
     names: String,
     several: bool,
@@ -103,7 +103,7 @@ impl Who {
         Self { names, several }
     }
 
-    /// The form of a verb that fits.
+    /// The form of a verb that agrees with the number of processes.
     pub(super) fn does(&self, one: &'static str, several: &'static str) -> &'static str {
         if self.several { several } else { one }
     }
@@ -130,7 +130,7 @@ fn name(holder: &Holder) -> String {
     format!("pid {} ({}{since})", process.pid, command)
 }
 
-/// The same for programs.
+/// A listener in JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Listener {
     kind: &'static str,

@@ -1,4 +1,4 @@
-//! Servers that live, but not behind what is at the path.
+//! Servers that live, though no socket of theirs is at the path.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,10 +18,10 @@ use super::walk_end::{MissingPart, WalkedFile};
 use crate::cmd::visibility::{VisibleSockets, is_named, is_reachable, relative_namesake, state_of};
 use crate::exit::Exit;
 
-/// The cause where a server may have lost its file or have it elsewhere.
+/// The cause if a server may have lost its socket file, or have it in another mount namespace.
 pub(super) const UNPLACED: &str = "unplaced";
 
-/// Reports on a path where something else than a socket is.
+/// Reports on a path that leads to a file of another type.
 pub(super) fn not_a_socket(
     address: &Address,
     path: &Path,
@@ -59,7 +59,7 @@ pub(super) fn not_a_socket(
     ));
 }
 
-/// Reports on a path where nothing is.
+/// Reports on a path that does not exist.
 pub(super) fn missing(
     address: &Address,
     path: &Path,
@@ -82,7 +82,7 @@ pub(super) fn missing(
         _ => format!("the {thing} {} does not exist", shown(path)),
     };
     report.step(Check::File, Status::No, &text);
-    // A server that lost its file, or has it elsewhere, is the better explanation.
+    // A server that lost its file, or has it in another namespace, is the better explanation.
     servers_of(
         address,
         path,
@@ -101,7 +101,7 @@ pub(super) fn missing(
     report.conclude(Verdict::new(Exit::NothingThere, cause, text, advice));
 }
 
-/// Reports on sockets that were bound to a path which could not be looked at.
+/// Notes sockets with the name of a path on a file system that does not answer.
 pub(super) fn by_name(path: &Path, visible: &VisibleSockets, report: &mut WhyReport) {
     let named = visible
         .sockets()
@@ -118,7 +118,7 @@ pub(super) fn by_name(path: &Path, visible: &VisibleSockets, report: &mut WhyRep
     }
 }
 
-/// Servers that had this path before, and live.
+/// Notes living servers that had this path before.
 pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut WhyReport) {
     let path = shown(path);
     for socket in old.iter().filter(|socket| is_reachable(socket)) {
@@ -182,7 +182,7 @@ fn without_file<'a>(address: &Address, visible: &'a VisibleSockets) -> Vec<&'a S
         .iter()
         .flat_map(|all| all.select(address))
         .collect();
-    // A directory that is gone as well cannot be compared but by name.
+    // If the directory is gone as well, only the name can be compared.
     let by_name = visible.sockets().iter().filter(|socket| {
         !matches!(
             state_of(socket),
@@ -247,7 +247,7 @@ fn is_unplaced(found: &str, socket: &Socket, report: &mut WhyReport) {
     report.unknown(Check::Listener, text, verdict);
 }
 
-/// A socket that was bound to this path and whose file was renamed, and its path now.
+/// A socket that was bound to this path and whose file was renamed, with its new path.
 fn renamed<'a>(
     sockets: impl IntoIterator<Item = &'a Socket>,
     path: &Path,

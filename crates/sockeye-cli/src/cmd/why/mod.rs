@@ -1,4 +1,4 @@
-//! `sockeye why`
+//! `sockeye why`: which condition of connect(2) fails at an address, and what to do.
 
 mod access;
 mod attributes;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
         (None, None) => User::caller(),
     };
     let mut report = WhyReport::default();
-    // Where that is for us.
+    // The address as this process sees it.
     let seen = &user.seen(address)?;
     match address.name() {
         Name::Path(path) => explain_path(seen, path, &user, &mut report)?,
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     }
     match args.connect {
         true => test_connect::settle(seen, &user, &mut report),
-        false => were_not_asked(address.kind() == Kind::Datagram, &user, &mut report),
+        false => note_unchecked(address.kind() == Kind::Datagram, &user, &mut report),
     }
     let exit = report.finish(address);
     let shown = match args.json {
@@ -83,8 +83,8 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// What looks at permissions only cannot know.
-fn were_not_asked(queue_is_unknown: bool, user: &User, report: &mut WhyReport) {
+/// Notes what was not checked, where nothing was found to be in the way.
+fn note_unchecked(queue_is_unknown: bool, user: &User, report: &mut WhyReport) {
     if report.verdict().is_none() {
         let settles = match user.is_caller {
             true => ": --connect does",

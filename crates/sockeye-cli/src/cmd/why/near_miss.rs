@@ -1,4 +1,4 @@
-//! Names that are nearly the one that was asked for.
+//! [`NearMiss`]: a socket with a name that is easily mistaken for the one that was asked for.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use sockeye::{Address, Name};
 use super::listener::Who;
 use crate::cmd::visibility::{VisibleSockets, is_reachable};
 
-/// A socket with a name that is easily taken for this one.
+/// A socket with a similar name.
 pub(super) struct NearMiss {
     /// Who has it, and what is different.
     pub(super) text: String,
@@ -18,9 +18,9 @@ pub(super) struct NearMiss {
 }
 
 impl NearMiss {
-    /// Abstract names end where their length says, so a program that passes all of its
-    /// `sockaddr_un` binds one that ends in NUL bytes. And `@` is a name to some programs, and the
-    /// beginning of a path to others.
+    /// Abstract names end where their length says, so a program that passes its whole `sockaddr_un`
+    /// binds one that ends in NUL bytes. And some programs read `@` as an abstract name, others as the
+    /// beginning of a path.
     pub(super) fn find(address: &Address, visible: &VisibleSockets) -> Option<Self> {
         let sockets = visible
             .sockets()

@@ -1,4 +1,4 @@
-//! [`OtherNamespace`]: the server has this path in another mount namespace or root directory.
+//! [`OtherNamespace`]: a server that has this path in another mount namespace or root directory.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -17,7 +17,7 @@ use crate::cmd::visibility::is_named;
 use crate::cmd::visibility::{VisibleSockets, is_reachable, state_of};
 use crate::exit::Exit;
 
-/// A living socket whose own file has this very path, but not from here.
+/// A living socket whose file has this path in the server's namespace, but not in ours.
 pub(super) struct OtherNamespace<'a> {
     socket: &'a Socket,
     who: Who,
@@ -51,7 +51,7 @@ impl<'a> OtherNamespace<'a> {
         })
     }
 
-    /// What is found at the path is in the way of who meant this one.
+    /// Reports it as the socket that was meant; `found` is what the path leads to here.
     pub(super) fn conclude(&self, found: &str, report: &mut WhyReport) {
         let who = &self.who;
         let text = format!(
@@ -82,7 +82,7 @@ impl<'a> OtherNamespace<'a> {
         report.no(Check::Namespace, text, verdict);
     }
 
-    /// There is one here too, so this one only is worth a word.
+    /// Mentions it where the path leads to a socket here, too.
     pub(super) fn note(&self, report: &mut WhyReport) {
         let (who, place) = (&self.who, self.place());
         let has = who.does("has", "have");
@@ -99,7 +99,7 @@ impl<'a> OtherNamespace<'a> {
         format!("in another mount namespace{number}")
     }
 
-    /// Its path from here, if only the root directory differs.
+    /// Its path in our mount namespace, if only the root directory differs.
     fn outer_path(&self) -> Option<PathBuf> {
         let pid = self.holder?;
         if mount_namespace(pid)? != mount_namespace("self")? {

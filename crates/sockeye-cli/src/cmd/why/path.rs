@@ -1,4 +1,4 @@
-//! The way to a socket file, walked as the kernel walks it (path_resolution(7)), a name at a time.
+//! The path to a socket file, resolved as the kernel does it (path_resolution(7)), one name at a time.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -18,8 +18,8 @@ use super::user::User;
 use super::walk_end::{MissingPart, WalkEnd, WalkedFile};
 use crate::exit::Exit;
 
-/// Walks from `/`, or from here for a relative path, and reports each step. `before` is told what is
-/// going to be looked at.
+/// Walks from `/`, or from the working directory for a relative path, and reports each step. `before`
+/// is called with each path that is going to be looked at.
 pub(super) fn walk(
     path: &Path,
     user: &User,
@@ -40,7 +40,7 @@ pub(super) fn walk(
         rest: Vec::new(),
         directory,
         shown,
-        told: HashSet::new(),
+        reported: HashSet::new(),
         links: 0,
         jumped: None,
         linked: false,
@@ -53,14 +53,14 @@ pub(super) struct PathWalk<'a, B> {
     pub(super) user: &'a User,
     pub(super) report: &'a mut WhyReport,
     pub(super) before: B,
-    /// The names to come, the next one last.
+    /// The names that are left, the next one last.
     pub(super) rest: Vec<OsString>,
     pub(super) directory: OwnedFd,
     pub(super) shown: PathBuf,
-    /// Directories and links that were reported.
-    pub(super) told: HashSet<(u64, u64)>,
+    /// Device and inode of the directories and links that were reported.
+    pub(super) reported: HashSet<(u64, u64)>,
     pub(super) links: u32,
-    /// Where a link of /proc has led to, such as `/proc/7/root`: that stays in what is shown.
+    /// A followed link of /proc, such as `/proc/7/root`, which stays in the paths that are shown.
     pub(super) jumped: Option<PathBuf>,
     /// Whether the last name came from a link.
     pub(super) linked: bool,
@@ -106,7 +106,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
             Ok(stat) => stat,
             Err(errno) => return Some(stop(self.report, &self.shown, errno)),
         };
-        if !self.told.insert((stat.st_dev, stat.st_ino)) {
+        if !self.reported.insert((stat.st_dev, stat.st_ino)) {
             return None;
         }
         let asked = accessat(
@@ -147,7 +147,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
         match open(&self.directory, OsStr::new(".."), OFlags::DIRECTORY) {
             Ok(directory) => {
                 self.directory = directory;
-                // What is above the target of such a link has another name.
+                // The parent of such a link's target cannot be named otherwise.
                 match self.jumped.as_ref() == Some(&self.shown) {
                     true => {
                         self.shown.push("..");
@@ -251,7 +251,7 @@ pub(super) fn not_a_socket(path: PathBuf, stat: &Stat) -> WalkEnd {
     }
 }
 
-/// A system call that failed for no reason that is known here.
+/// Reports a system call that failed for an unexpected reason.
 pub(super) fn stop(report: &mut WhyReport, path: &Path, errno: Errno) -> WalkEnd {
     let error = std::io::Error::from(errno);
     let text = format!("{}: {error}", shown(path));

@@ -6,12 +6,12 @@ use super::user::User;
 use crate::lookup::ids::group_name;
 use crate::lookup::ids::user_name;
 
-/// What is wanted of a file.
+/// The permission that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
-    /// To pass a directory on the way.
+    /// To search a directory.
     Search,
-    /// To write a socket, which connecting takes.
+    /// To write the socket file, which connect(2) needs.
     Write,
 }
 
@@ -23,7 +23,7 @@ impl Want {
         }
     }
 
-    /// What setfacl(1) is told: connecting takes `w`, and a list without `r` looks like a mistake.
+    /// For setfacl(1): connect(2) needs `w` only, but an entry without `r` looks like a mistake.
     pub(super) fn letters(self) -> &'static str {
         match self {
             Self::Search => "x",
@@ -54,12 +54,12 @@ pub(super) enum Rule {
     Group,
     Others,
     AccessList,
-    /// A capability (root's) that stands above the bits.
+    /// A capability (root's) that overrides the bits.
     Capability,
 }
 
 impl Rule {
-    /// Whom the bits are for.
+    /// The class of users that the bits are for.
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Owner => "its owner",
@@ -71,7 +71,7 @@ impl Rule {
     }
 }
 
-/// Whether `user` may do what it wants, and what decides.
+/// Whether `user` has the permission, and which rule decides.
 pub(super) fn judge(
     user: &User,
     attributes: FileAttributes,
@@ -90,7 +90,7 @@ pub(super) fn judge(
     }
 }
 
-/// An entry that would let `user` in, but for the mask: whom it is for, its bits, and the mask.
+/// The entry that would grant it to `user`, were it not for the mask: its tag, its bits, and the mask.
 pub(super) fn limited_by_mask(
     user: &User,
     attributes: FileAttributes,
@@ -122,8 +122,8 @@ fn bits_for(
     if user.uid.is_some() && user.uid == attributes.uid {
         return (attributes.mode >> 6, Rule::Owner);
     }
-    // Where the group's bits are all clear the kernel does not look at the list, nor at the mask
-    // that they are (acl_permission_check of Linux's fs/namei.c).
+    // The group bits are the list's mask. If all are clear, the kernel does not look at the list
+    // (acl_permission_check in Linux's fs/namei.c).
     let is_member = attributes.gid.is_some_and(|gid| user.groups.contains(&gid));
     let Some(list) = list.filter(|_| attributes.mode & 0o070 != 0) else {
         return match is_member {
@@ -186,8 +186,7 @@ pub(super) struct AclEntry {
     bits: u32,
 }
 
-/// Decodes the attribute `system.posix_acl_access` (linux/posix_acl_xattr.h); `None` for what is
-/// none.
+/// Decodes the attribute `system.posix_acl_access` (linux/posix_acl_xattr.h); `None` if it is invalid.
 pub(super) fn decode(attribute: &[u8]) -> Option<Vec<AclEntry>> {
     let (version, entries) = attribute.split_first_chunk()?;
     if u32::from_le_bytes(*version) != 2 || entries.len() % 8 != 0 {
@@ -219,7 +218,7 @@ pub(super) fn may_follow(
     directory: FileAttributes,
 ) -> bool {
     let open_to_all = directory.mode & 0o1002 == 0o1002;
-    // Of an owner that is not known nothing can be concluded.
+    // An unknown owner proves nothing.
     !open_to_all || link_owner.is_none() || [uid, directory.uid].contains(&link_owner)
 }
 

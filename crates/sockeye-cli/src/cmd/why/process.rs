@@ -12,11 +12,11 @@ pub(super) struct JudgedProcess {
     pub(super) name: Option<Vec<u8>>,
     /// Where its relative paths begin.
     pub(super) directory: PathBuf,
-    /// That has no name any more.
+    /// Whether that was removed.
     pub(super) directory_is_removed: bool,
     /// Its network namespace, by inode number.
     pub(super) network: Option<u64>,
-    /// The ids, as we see them, that are mapped in its user namespace, if that is another one.
+    /// The uids and gids (ours) that are mapped in its user namespace, if that is not ours.
     pub(super) mapped: Option<[Vec<(u64, u64)>; 2]>,
 }
 

@@ -1,5 +1,5 @@
-//! Links of `/proc/PID` that lead into a process, as `root` and `cwd` do: following them takes ptrace
-//! access (proc_pid_root(5), ptrace(2)).
+//! Links of `/proc/PID`, such as `root` and `cwd`: to follow them takes ptrace access
+//! (proc_pid_root(5), ptrace(2)).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use std::path::Path;
 use super::through;
 use super::user::User;
 
-/// The process that a link in this directory leads into.
+/// The process that a link in this directory belongs to.
 pub(super) fn process_of(directory: &OwnedFd, name: &OsStr) -> Option<i32> {
     let directory = fs::read_link(through(directory)).ok()?;
     let last = directory.file_name()?.to_str()?;
@@ -21,8 +21,8 @@ pub(super) fn process_of(directory: &OwnedFd, name: &OsStr) -> Option<i32> {
     }
 }
 
-/// Whether the kernel lets a user follow such a link (`__ptrace_may_access`): with the capability, or
-/// with all ids of the process, where that may be dumped and has no capability.
+/// Whether the kernel lets a user follow such a link (`__ptrace_may_access`): with CAP_SYS_PTRACE, or
+/// if all ids are the user's and the process is dumpable and has no capabilities.
 pub(super) fn may_follow(user: &User, pid: i32) -> bool {
     if user.traces && user.may_rule(pid) || user.is_process(pid) {
         return true;
@@ -34,7 +34,7 @@ pub(super) fn may_follow(user: &User, pid: i32) -> bool {
         let mut ids = ids.unwrap_or_default().split_whitespace();
         id.is_some_and(|id| ids.all(|found| found.parse() == Ok(id)))
     };
-    // What may not be dumped belongs to root (proc_pid(5)).
+    // The files of a process that is not dumpable belong to root (proc_pid(5)).
     let owner = fs::metadata(Path::new("/proc").join(pid.to_string()));
     has_only("Uid:", user.uid)
         && has_only("Gid:", user.groups.first().copied())

@@ -1,4 +1,4 @@
-//! [`WhyReport`]: the steps of the way, the verdict and the advice.
+//! [`WhyReport`]: what was checked, the verdict, and one hint.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::output::wrap::wrap;
 use crate::output::{json, socket};
 
-/// What was looked at.
+/// What was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Check {
@@ -37,17 +37,17 @@ pub(super) enum Check {
     Connect,
 }
 
-/// How a step ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
-    /// It is as it must be.
+    /// As it must be.
     Ok,
-    /// It is in the way.
+    /// The connect fails here.
     No,
-    /// It matters, and is not in the way.
+    /// Worth knowing; the connect does not fail here.
     Note,
-    /// It could not be seen.
+    /// It could not be checked.
     Unknown,
 }
 
@@ -58,11 +58,11 @@ pub(super) struct CheckedStep {
     text: String,
 }
 
-/// What would come of a connect, and what to do.
+/// Whether a connect succeeds, why not, and what to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Verdict {
     pub(super) exit: Exit,
-    /// One word for programs, which stays the same.
+    /// One stable word, for programs.
     pub(super) cause: Cow<'static, str>,
     pub(super) text: String,
     pub(super) advice: String,
@@ -84,7 +84,7 @@ impl Verdict {
     }
 }
 
-/// All that was found. The texts are safe to be shown.
+/// All that was found. The texts are escaped already.
 #[derive(Debug, Default)]
 pub(super) struct WhyReport {
     steps: Vec<CheckedStep>,
@@ -126,7 +126,7 @@ impl WhyReport {
         self.step(check, Status::Note, text);
     }
 
-    /// What is in the way. The first such thing is what the kernel would stop at, so it decides.
+    /// Reports a failed check. The kernel stops at the first one, so that decides.
     pub(super) fn no(&mut self, check: Check, text: impl Into<String>, verdict: Verdict) {
         self.step(check, Status::No, text);
         self.conclude(verdict);
@@ -142,12 +142,12 @@ impl WhyReport {
         self.verdict.get_or_insert(verdict);
     }
 
-    /// Sets the verdict, whatever it was before: there is better evidence.
+    /// Replaces the verdict: there is better evidence.
     pub(super) fn overrule(&mut self, verdict: Verdict) {
         self.verdict = Some(verdict);
     }
 
-    /// Sets the verdict for a connect that is refused, where that settles it.
+    /// Sets the verdict for the case that `--connect` is refused.
     pub(super) fn set_if_refused(&mut self, verdict: Verdict) {
         self.if_refused = Some(verdict);
     }
@@ -169,7 +169,7 @@ impl WhyReport {
         (std::mem::take(&mut self.steps), self.verdict.take())
     }
 
-    /// What another report had to say.
+    /// Adds the steps and the verdict of another report.
     pub(super) fn add_news(&mut self, (steps, verdict): (Vec<CheckedStep>, Option<Verdict>)) {
         self.steps.extend(steps);
         if let Some(verdict) = verdict {
@@ -177,7 +177,7 @@ impl WhyReport {
         }
     }
 
-    /// The verdict, once all is looked at.
+    /// The exit code, once all is checked.
     pub(super) fn finish(&mut self, address: &Address) -> Exit {
         let verdict = self.verdict.get_or_insert_with(|| {
             Verdict::new(
@@ -193,7 +193,7 @@ impl WhyReport {
         verdict.exit
     }
 
-    /// For people: broken between words to the width of the terminal, if it is one.
+    /// For people: wrapped to the width of the terminal, if standard output is one.
     pub(super) fn as_text(&self, address: &Address, width: Option<usize>) -> String {
         let width = width.unwrap_or(usize::MAX);
         let mut text = format!("{}\n", escape::address(&address.to_string()));
@@ -221,7 +221,7 @@ impl WhyReport {
         let name = match address.name() {
             Name::Path(path) => Some(BoundName::Path(path.as_os_str().as_bytes().to_vec())),
             Name::Abstract(name) => Some(BoundName::Abstract(name.clone())),
-            // No way leads to a descriptor.
+            // An fd has no path.
             _ => None,
         };
         let verdict = self.verdict.as_ref();
@@ -249,7 +249,7 @@ pub(super) fn shown(path: &Path) -> impl Display {
     quoted(path)
 }
 
-/// Where a file is left that no socket is bound to.
+/// The verdict on a socket file that no socket is bound to.
 pub(super) fn stale() -> Verdict {
     Verdict::new(
         Exit::NothingThere,

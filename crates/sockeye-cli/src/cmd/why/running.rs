@@ -14,10 +14,10 @@ use crate::exit::{Exit, failure};
 use crate::lookup::ids::name_of;
 
 impl User {
-    /// A process as it runs: its credentials are those that it has, whatever the database says.
+    /// A running process, with the credentials that it has, whatever the user database says.
     ///
     /// # Errors
-    /// Where there is no such process, or it may not be looked into.
+    /// If there is no such process, or its namespaces may not be read.
     pub(super) fn running(pid: i32) -> anyhow::Result<Self> {
         let mut user = Self::of_process(pid).ok_or_else(|| {
             let text = format!("cannot judge process {pid}: there is none; give one that runs");
@@ -48,7 +48,7 @@ impl User {
         if let Some(process) = &mut user.process {
             process.network = stat(at("ns/net")).ok().map(|found| found.st_ino);
             let name = fs::read_link(at("cwd")).unwrap_or_default();
-            // proc_pid_cwd(5); the words alone may be a name.
+            // proc_pid_cwd(5); the suffix alone may be part of a name.
             process.directory_is_removed = name.as_os_str().as_bytes().ends_with(b" (deleted)")
                 && stat(at("cwd")).is_ok_and(|found| found.st_nlink == 0);
             let is_name =
@@ -59,23 +59,22 @@ impl User {
         Ok(user)
     }
 
-    /// Whether it is this very process, which may do with itself what it likes.
+    /// Whether it is this process, which always has ptrace access to itself.
     pub(super) fn is_process(&self, pid: i32) -> bool {
         let process = self.process.as_ref();
         process.is_some_and(|process| process.pid == pid)
     }
 
-    /// Whether its capabilities can hold for that other process: those of another user namespace do
-    /// not in ours.
+    /// Whether its capabilities hold for that process: those of a child user namespace do not in ours.
     pub(super) fn may_rule(&self, pid: i32) -> bool {
         let is_inside = |process: &JudgedProcess| process.mapped.is_some();
         !(self.process.as_ref().is_some_and(is_inside) && mapped(pid).is_none())
     }
 
-    /// An address as it is for us: a process may have another root directory than we.
+    /// The address as seen from this process: the other one may have another root directory.
     ///
     /// # Errors
-    /// Where no address can be that long.
+    /// If the address would be too long.
     pub(super) fn seen(&self, address: &Address) -> anyhow::Result<Address> {
         let (Some(path), Some(process)) = (address.path(), &self.process) else {
             return Ok(address.clone());
@@ -88,7 +87,7 @@ impl User {
         Ok(Address::new(address.kind(), &name)?)
     }
 
-    /// The credentials of a process (proc_pid_status(5)); `None` where it has gone.
+    /// The credentials of a process (proc_pid_status(5)); `None` if it is gone.
     pub(super) fn of_process(pid: i32) -> Option<Self> {
         let status = fs::read(format!("/proc/{pid}/status")).ok()?;
         let status = String::from_utf8_lossy(&status);
@@ -96,7 +95,7 @@ impl User {
             let mut lines = status.lines();
             lines.find_map(|line| line.strip_prefix(name))
         };
-        // The last one is the one for file systems.
+        // The last one is the file system id.
         let last = |ids: &str| ids.split_whitespace().nth(3)?.parse::<u32>().ok();
         let uid = ids::uid(last(field("Uid:")?)?);
         let more = field("Groups:").unwrap_or_default().split_whitespace();

@@ -1,14 +1,14 @@
-//! Processes of a user that lack a group which the user has by now.
+//! Processes that were started before their user was added to a group.
 
 use std::fs;
 
 use super::user::User;
 
-/// How many are named.
+/// At most so many are named.
 const NAMED: usize = 3;
 
-/// A user is let in thanks to a group; those of its processes that are not, in words: each keeps the
-/// groups that it was started with.
+/// Where a user has the permission thanks to a group: the user's processes that lack the group. Each
+/// process keeps the groups that it was started with.
 pub(super) fn of(user: &User, is_let_in: impl Fn(&User) -> bool) -> Option<String> {
     let mut without_groups = user.clone();
     without_groups.groups.clear();

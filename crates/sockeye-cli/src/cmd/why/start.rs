@@ -1,4 +1,4 @@
-//! [`Start`]: where the way to a path begins.
+//! [`Start`]: the directory in which the walk along a path begins.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,9 +10,9 @@ use super::walk_end::WalkEnd;
 use crate::exit::Exit;
 
 pub(super) struct Start {
-    /// The directory to begin in.
+    /// The directory.
     pub(super) start: PathBuf,
-    /// What it is called.
+    /// Its name in the report.
     pub(super) shown: PathBuf,
     pub(super) path: PathBuf,
 }
@@ -27,7 +27,7 @@ impl Start {
         if is_removed {
             return None;
         }
-        // A directory that was removed has a name there, too, from which its parent's can be told.
+        // /proc has a name of a removed directory, too, which ends in its parent's.
         let here = std::env::current_dir().or_else(|_| std::fs::read_link("/proc/self/cwd"));
         let here = here.unwrap_or_default();
         let (start, shown, path) = match (&user.process, user.is_caller) {
@@ -37,7 +37,7 @@ impl Start {
                 let start = process.directory.clone();
                 (start.clone(), start, path.to_owned())
             }
-            // Another user would start elsewhere.
+            // Another user may have another working directory.
             (None, false) => ("/".into(), "/".into(), here.join(path)),
         };
 
@@ -51,7 +51,7 @@ fn begins_here(path: &Path) -> bool {
     !matches!(first, Some(Component::RootDir | Component::ParentDir))
 }
 
-/// A relative path of somebody whose working directory was removed.
+/// Reports a relative path in a working directory that was removed.
 pub(super) fn nowhere(user: &User, report: &mut WhyReport) -> WalkEnd {
     let (text, advice) = match &user.process {
         Some(process) => (

@@ -1,4 +1,4 @@
-//! Processes that have the listening socket and do not run.
+//! Servers that are stopped (SIGSTOP, a debugger, a frozen cgroup), so that nobody answers.
 
 use sockeye::Kind;
 use sockeye::inspect::{Holder, Socket};
@@ -11,11 +11,11 @@ use crate::lookup::stopped::Standstill;
 /// The cause where a connect would succeed and nobody would answer.
 pub(super) const STOPPED: &str = "stopped";
 
-/// Reports on processes that have the socket and are stopped. If all are, nobody answers.
+/// Reports processes that have the socket open and are stopped. If all are, nobody answers.
 pub(super) fn look_at(socket: &Socket, report: &mut WhyReport) {
     let mut holders: Vec<&Holder> = socket.holders.iter().flatten().collect();
     holders.dedup_by_key(|holder| holder.process.pid);
-    // systemd keeps the sockets that it has passed on, and leaves accepting to the service.
+    // systemd keeps sockets that it has passed on open; the service accepts.
     let is_activator = |holder: &&Holder| holder.process.command.as_deref() == Some(b"systemd");
     if !holders.iter().all(is_activator) {
         holders.retain(|holder| !is_activator(holder));

@@ -1,4 +1,4 @@
-//! The one connect of `--connect`, which settles what could not be seen.
+//! The connect of `--connect`, which settles what could not be checked.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use super::walk_end::HUNG;
 use crate::exit::Exit;
 use crate::output::socket::command;
 
-/// Connects once and hangs up. What the kernel says overrules what was concluded before.
+/// Connects once and closes. The kernel's answer overrules earlier conclusions.
 pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
     let (exit, cause) = report.verdict().map_or((Exit::Done, "".into()), |verdict| {
         (verdict.exit, verdict.cause.clone())
@@ -56,7 +56,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
         false => format!("connect(2) says: {}", std::io::Error::from(errno)),
     };
     report.step(Check::Connect, Status::No, text);
-    // Not to be overruled: what is known to be in the way, and who it is that is missing.
+    // Known obstacles and a known missing server are not overruled.
     if !matches!(exit, Exit::Done | Exit::Incomplete) || cause == UNPLACED {
         return;
     }
@@ -68,7 +68,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
     report.overrule(verdict);
 }
 
-/// The verdict where connect(2) has failed, or the queue of a datagram socket is full.
+/// The verdict if connect(2) has failed, or the queue of a datagram socket is full.
 fn verdict_on(errno: Errno, address: &Address, report: &mut WhyReport) -> Verdict {
     let error = std::io::Error::from(errno);
     match errno {
@@ -132,8 +132,7 @@ pub(super) fn attempt(address: &Address) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// `EAGAIN` where the queue of a datagram socket is full: once it is the destination, poll(2) looks
-/// at that too.
+/// `EAGAIN` if the queue of a datagram socket is full: poll(2) looks at the queue of the peer, too.
 fn has_room(socket: &OwnedFd, kind: Kind) -> Result<(), Errno> {
     let mut writable = [PollFd::new(socket, PollFlags::OUT)];
     match kind == Kind::Datagram && poll(&mut writable, Some(&Timespec::default()))? == 0 {
@@ -142,7 +141,7 @@ fn has_room(socket: &OwnedFd, kind: Kind) -> Result<(), Errno> {
     }
 }
 
-/// Who called listen(2), which need not be who has the listening socket now.
+/// Who called listen(2), which need not be who has the listener now.
 fn listened(socket: &OwnedFd, kind: Kind) -> String {
     let pid = Peer::of(socket).ok().filter(|_| kind != Kind::Datagram);
     let Some((peer, pid)) = pid.and_then(|peer| Some((peer, peer.pid()?.as_raw_pid()))) else {

@@ -1,4 +1,4 @@
-//! [`UnownedFile`]: a socket file that no socket in visible is bound to.
+//! [`UnownedFile`]: a socket file that no visible socket is bound to.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -20,10 +20,10 @@ use super::walk_end::WalkedFile;
 use crate::cmd::visibility::VisibleSockets;
 use crate::exit::Exit;
 
-/// The file, and what is known beside it.
+/// The file, and what else is known.
 pub(super) struct UnownedFile<'a> {
     pub(super) address: &'a Address,
-    /// Where the address leads to.
+    /// What the address resolves to.
     pub(super) path: &'a Path,
     pub(super) file: WalkedFile,
     pub(super) visible: &'a VisibleSockets,
@@ -31,7 +31,7 @@ pub(super) struct UnownedFile<'a> {
 }
 
 impl UnownedFile<'_> {
-    /// Asks the kernel, which knows more sockets than can be seen, and none of them notices.
+    /// Probes the file: connect(2) finds sockets that are not visible, too, and no server notices.
     pub(super) fn conclude(&self, other: Option<OtherNamespace<'_>>, report: &mut WhyReport) {
         let found = Address::from_path(self.path).ok();
         let found =
@@ -42,7 +42,7 @@ impl UnownedFile<'_> {
             _ => None,
         };
         if let Some(leftover) = &self.leftover {
-            report.note(Check::Listener, leftover.words(is_alive));
+            report.note(Check::Listener, leftover.describe(is_alive));
             report.set_if_refused(leftover.verdict(is_alive));
         }
         match (found, other) {
@@ -66,7 +66,7 @@ impl UnownedFile<'_> {
         }
     }
 
-    /// Nobody can be reached at the file any more.
+    /// The file is stale.
     fn dead(&self, other: Option<OtherNamespace<'_>>, report: &mut WhyReport) {
         if let Some(other) = other {
             let text = "nobody listens on the socket file that is here";
@@ -86,7 +86,8 @@ impl UnownedFile<'_> {
         report.no(Check::Listener, text, verdict);
     }
 
-    /// Of a single file, which keeps leading to the file that a server has removed or replaced.
+    /// The verdict on a bind mount of a single file, which keeps leading to a file that the server has
+    /// removed or replaced.
     fn bind_mount(&self) -> Option<Verdict> {
         let found = statx(CWD, self.path, AtFlags::empty(), StatxFlags::empty());
         let is_mounted =
@@ -106,10 +107,10 @@ impl UnownedFile<'_> {
         ))
     }
 
-    /// A socket is bound to the file, and it is not in visible.
+    /// A socket that is not visible is bound to the file.
     fn alive(&self, is_alive: Option<bool>, report: &mut WhyReport) {
         let wanted = self.address.kind();
-        // Of datagram sockets this is as silent as the probe.
+        // A datagram socket does not notice it either.
         let name = Name::Path(OsStr::from_bytes(self.path.as_os_str().as_bytes()).into());
         let as_datagram = Address::new(Kind::Datagram, &name).map(|address| attempt(&address));
         let is_datagram = match as_datagram {

@@ -1,4 +1,4 @@
-//! [`User`]: on whose behalf the way is walked.
+//! [`User`]: the user or process whose permissions are judged.
 
 use std::ffi::CString;
 use std::fmt;
@@ -24,25 +24,25 @@ use crate::lookup::ids::user_argument;
 pub(super) struct User {
     /// `None` where the caller's own has no mapping in this user namespace.
     pub(super) uid: Option<u32>,
-    /// All of them, the primary one too.
+    /// Including the primary one.
     pub(super) groups: Vec<u32>,
     pub(super) name: Option<String>,
-    /// May write every file.
+    /// CAP_DAC_OVERRIDE: may write every file.
     pub(super) overrides: bool,
     /// May search every directory.
     pub(super) searches: bool,
-    /// May look into every process.
+    /// CAP_SYS_PTRACE: may look into every process.
     pub(super) traces: bool,
-    /// Whether it is the one who runs this command, so that the kernel can be asked.
+    /// Whether it is the caller, so that access(2) can answer.
     pub(super) is_caller: bool,
-    /// Where its paths begin: `/`, or `/proc/PID/root` of a process that has another one.
+    /// Its root directory: `/`, or `/proc/PID/root` if a process has another one.
     pub(super) root: PathBuf,
-    /// The one process that is asked about.
+    /// The process of `--pid`.
     pub(super) process: Option<JudgedProcess>,
 }
 
 impl User {
-    /// Who runs this command.
+    /// The caller.
     pub(super) fn caller() -> Self {
         let uid = ids::own_uid();
         let more = rustix::process::getgroups().unwrap_or_default();
@@ -86,16 +86,15 @@ impl User {
 }
 
 impl User {
-    /// Whether its capabilities hold for such a file: in a user namespace they do only where its
-    /// owner is mapped.
+    /// Whether its capabilities hold for such a file: in a user namespace only if the owner is mapped.
     pub(super) fn rules_over(&self, attributes: FileAttributes) -> bool {
         self.process
             .as_ref()
             .is_none_or(|process| process.maps(attributes.uid, attributes.gid))
     }
 
-    /// A group that the database gives this user and the process lacks, where `is_let_in` with it:
-    /// a process keeps the groups that it was started with.
+    /// A group that the user database has, the process lacks, and with which `is_let_in` holds: a process
+    /// keeps the groups that it was started with.
     pub(super) fn late_group(&self, is_let_in: impl Fn(&Self) -> bool) -> Option<u32> {
         let runs = self.is_caller || self.process.is_some();
         let listed = Self::other(self.uid.filter(|_| runs)?).groups;
@@ -123,7 +122,7 @@ impl User {
         )
     }
 
-    /// How it comes into a group.
+    /// The command that adds it to a group.
     pub(super) fn joins(&self, gid: u32) -> String {
         let group = group_argument(gid);
         if let (None, Some(uid)) = (&self.name, self.uid) {
@@ -159,7 +158,7 @@ impl fmt::Display for User {
     }
 }
 
-/// What keeps a process from our visible, as the end of "a process that".
+/// Why a process is not visible, as the end of "a process that".
 pub(super) fn hidden() -> &'static str {
     match rustix::process::geteuid().is_root() {
         true => "cannot be seen from here",
@@ -167,7 +166,8 @@ pub(super) fn hidden() -> &'static str {
     }
 }
 
-/// Who sees what we may not. It may be root who asks: in a container, or without capabilities.
+/// Who can see what is hidden from the caller. That may be root in a container, or without
+/// capabilities.
 pub(super) fn seer() -> &'static str {
     match rustix::process::geteuid().is_root() {
         true => "outside of any container, with all of root's capabilities",

@@ -1,4 +1,4 @@
-//! What a connect to a socket would meet, and the verdict on it.
+//! What connect(2) would find at an address, and the verdict on it.
 
 use std::path::Path;
 
@@ -54,16 +54,17 @@ pub(super) fn at_file(
     replaced(path, &old, report);
 }
 
-/// Whether a selected socket is bound to the file itself; the others only were bound to its path.
+/// Whether a selected socket is bound to this file; others were bound to its path only.
 fn is_at(socket: &Socket, file: WalkedFile) -> bool {
     let Some(bound) = socket.file else {
         return false;
     };
-    // Of a file that is not present at the bound path the lower half is all that is known.
+    // sock_diag(7) gives the lower half of an inode number, which is all there is for a file that is
+    // not at the bound path.
     if bound.inode as u32 != file.inode as u32 {
         return false;
     }
-    // One that may be in another mount namespace can have the same number on another device.
+    // In another mount namespace a file of another device can have the same inode number.
     let is_absolute = matches!(&socket.name, Some(BoundName::Path(name)) if name.starts_with(b"/"));
     bound.state.is_some() || !is_absolute || bound.device == file.device
 }
@@ -243,7 +244,7 @@ fn listens(socket: &Socket, is_full: bool, report: &mut WhyReport) {
     report.no(Check::Backlog, queue, verdict);
 }
 
-/// A path leads to servers of other network namespaces, which most tools do not show.
+/// Notes a server in another network namespace, which a path reaches, but most tools do not show.
 fn across(found: &Standing<'_>, visible: &VisibleSockets, report: &mut WhyReport) {
     let (Standing::Open(socket) | Standing::Full(socket)) = found else {
         return;

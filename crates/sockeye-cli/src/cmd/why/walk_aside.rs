@@ -1,4 +1,4 @@
-//! The walk along a path, made by a copy of this process, since a file system on it may hang.
+//! The walk along a path in a copy of this process, since a file system on it may hang.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::walk_end::{HUNG, WalkEnd};
 use crate::cmd::hung::{self, path_bytes};
 use crate::exit::Exit;
 
-/// What the copy reports: what it looks at next, or the end, each with what it has found before.
+/// A message of the copy: what it found, and what it looks at next, or where the walk ended.
 #[derive(Serialize, Deserialize)]
 struct WalkProgress {
     found: (Vec<CheckedStep>, Option<Verdict>),
@@ -22,7 +22,7 @@ struct WalkProgress {
     end: Option<WalkEnd>,
 }
 
-/// Walks the way, unless a file system on it hangs.
+/// Walks the path, unless a file system on it hangs.
 pub(super) fn walk(path: &Path, user: &User, report: &mut WhyReport) -> std::io::Result<WalkEnd> {
     let mut look = Aside::start(|answers| {
         let mut send = |report: &mut WhyReport, next: &Path, end| {

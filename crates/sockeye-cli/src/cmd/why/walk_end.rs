@@ -1,4 +1,4 @@
-//! [`WalkEnd`]: where the path of an address ended.
+//! [`WalkEnd`]: what the path of an address leads to.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cmd::hung::path_bytes;
 
-/// The cause where a file system does not answer.
+/// The cause if a file system does not answer.
 pub(super) const HUNG: &str = "hung";
 
-/// Where the way ended.
+/// Where the walk ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum WalkEnd {
     /// At a socket file.
@@ -34,7 +34,7 @@ pub(super) enum WalkEnd {
     },
     /// At a file system that does not answer.
     Hung,
-    /// At what the report says.
+    /// Early; the report says why.
     Stopped,
 }
 
@@ -42,16 +42,16 @@ pub(super) enum WalkEnd {
 pub(super) enum MissingPart {
     File,
     Directory,
-    /// Of a symbolic link.
+    /// The target of a symbolic link.
     Target,
 }
 
-/// Which file it is, whatever its name.
+/// The identity of a file, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WalkedFile {
     pub(super) device: u64,
     pub(super) inode: u64,
-    /// How many names it has.
+    /// Its number of hard links.
     pub(super) links: u64,
 }
 
