@@ -1,4 +1,4 @@
-//! Exit codes: which error ends the command with which.
+//! Exit codes (exit status): which error ends the command with which.
 
 use std::io::ErrorKind;
 

@@ -1,5 +1,5 @@
-//! Sockets that a service manager has opened and passed on (sd_listen_fds(3)). The only place of
-//! the library that reads the environment.
+//! Socket activation: the sockets of `LISTEN_FDS`, which a service manager has opened
+//! (sd_listen_fds(3)). The only module of the library that reads the environment.
 
 use std::env;
 use std::ffi::OsString;

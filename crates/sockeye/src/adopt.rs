@@ -1,4 +1,4 @@
-//! Descriptors that come from elsewhere: checked before they are believed.
+//! Inherited file descriptors: checked before they are used.
 
 use std::fmt;
 use std::io;

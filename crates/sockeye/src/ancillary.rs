@@ -1,4 +1,5 @@
-//! What travels with a message beside its bytes: descriptors and credentials (unix(7), cmsg(3)).
+//! Ancillary data: fd passing (`SCM_RIGHTS`) and credentials (`SCM_CREDENTIALS`) with a message
+//! (unix(7), cmsg(3)).
 //!
 //! The functions here take any UNIX socket and block if that does. The asynchronous types have
 //! methods of the same names.

@@ -1,4 +1,4 @@
-//! [`Peer`]: who is at the other end of a connection.
+//! [`Peer`]: peer credentials (`SO_PEERCRED`), the groups and the pidfd of the process that connected.
 
 use std::ffi::OsStr;
 use std::fmt;

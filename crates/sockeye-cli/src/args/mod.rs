@@ -1,4 +1,5 @@
-//! The command line, parsed into plain values before anything is touched.
+//! The command line of each subcommand, parsed into plain values before any system call. How to add
+//! a subcommand: ARCHITECTURE.md.
 
 mod address;
 mod bench;

@@ -1,4 +1,4 @@
-//! [`Acceptor`]: permits, accept(2), and what to do when that fails.
+//! [`Acceptor`]: connection permits, accept(2), and the back-off after `EMFILE`.
 
 use std::future::{Future, poll_fn};
 use std::io;

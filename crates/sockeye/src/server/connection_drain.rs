@@ -1,4 +1,4 @@
-//! [`ConnectionDrain`]: when a connection between two messages ends in a drain.
+//! [`ConnectionDrain`]: graceful shutdown of one connection, between two messages.
 
 use std::future::Future;
 use std::io;

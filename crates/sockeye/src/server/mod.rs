@@ -1,4 +1,4 @@
-//! [`Server`]: from a listener to connections, within limits, until it is told to stop.
+//! [`Server`]: accept loop with back-off, connection limits, timeouts, graceful shutdown with a drain.
 
 mod accept;
 mod budget;
