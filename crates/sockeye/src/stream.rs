@@ -25,7 +25,7 @@ const NOT_NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 /// A connected UNIX stream socket on a tokio runtime.
 ///
-/// Reads and writes as tokio's own: [`AsyncRead`] and [`AsyncWrite`] with vectored writes.
+/// Reads and writes as tokio's own: [`AsyncRead`] and [`AsyncWrite`](tokio::io::AsyncWrite) with vectored writes.
 /// `AsyncWriteExt::shutdown` half-closes: the peer reads to the end and can still answer.
 #[derive(Debug)]
 pub struct Stream {
