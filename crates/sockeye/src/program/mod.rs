@@ -35,10 +35,10 @@ use crate::sys::spawn::Spawn;
 /// # async fn example(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
 /// let cat = Program::find("cat", std::env::var_os("PATH").as_deref())?;
 /// let mut child = cat.start(&connection, Environment::default()).await?;
-/// let (stream, slot) = connection.into_parts();
+/// let (stream, permit) = connection.into_parts();
 /// drop(stream); // the client sees the end when the program ends
 /// println!("{}", child.wait().await?);
-/// drop(slot); // another connection may take its place in the limits
+/// drop(permit); // another connection may take its place in the limits
 /// # Ok(())
 /// # }
 /// ```

@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::counters::{ConnectionGuard, Counters, State};
-use super::log::{self, Throttle};
+use super::counters::{ConnectionGuard, ConnectionOutcome, Counters};
+use super::log::{self, LogThrottle};
 use super::{Authorize, Server, Timeouts};
 use crate::backoff::Backoff;
 use crate::busy_poll::BusyPoll;
@@ -45,7 +45,7 @@ pub(super) struct Acceptor<S> {
     waiting_at_most: usize,
 }
 
-pub(super) enum Next<S: AsFd> {
+pub(super) enum AcceptOutcome<S: AsFd> {
     Connection(Connection<S>),
     /// None this time: it was refused, or accepting failed.
     Again,
@@ -63,10 +63,10 @@ struct AcceptBackoff {
 
 #[derive(Default)]
 struct Throttles {
-    connection: Throttle,
-    backoff: Throttle,
-    not_allowed: Throttle,
-    too_many: Throttle,
+    connection: LogThrottle,
+    backoff: LogThrottle,
+    not_allowed: LogThrottle,
+    too_many: LogThrottle,
 }
 
 /// What a failed accept(2) means for the next one.
@@ -109,7 +109,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
     }
 
     /// Waits for a permit and then for a connection. An error ends the server.
-    pub(super) async fn next(&mut self) -> io::Result<Next<S>> {
+    pub(super) async fn next(&mut self) -> io::Result<AcceptOutcome<S>> {
         let permit = self.permit().await;
         self.wait_out_backoff().await;
         self.has_waited = false;
@@ -128,10 +128,10 @@ impl<S: ConnectedSocket> Acceptor<S> {
                 guard.permit = permit;
                 Ok(self.enter(stream, guard))
             }
-            Err(error) if self.was_shut_down_by_others(&error) => Ok(Next::Ended),
+            Err(error) if self.was_shut_down_by_others(&error) => Ok(AcceptOutcome::Ended),
             Err(error) => match self.failed(&error) {
                 AcceptFailure::Fatal => Err(error),
-                _ => Ok(Next::Again),
+                _ => Ok(AcceptOutcome::Again),
             },
         }
     }
@@ -145,7 +145,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
     /// Takes what is in the backlog, and waits for a permit; `None` where nothing is. In this order,
     /// so that with all permits taken an empty backlog keeps no successor waiting. What waits at an
     /// adopted listener, however, is left to its other owners until it can be served.
-    pub(super) async fn next_waiting(&mut self) -> Option<Next<S>> {
+    pub(super) async fn next_waiting(&mut self) -> Option<AcceptOutcome<S>> {
         self.waiting_at_most = self.waiting_at_most.checked_sub(1)?;
         tokio::task::coop::consume_budget().await;
         let is_ours = self.listener.is_ours();
@@ -155,14 +155,14 @@ impl<S: ConnectedSocket> Acceptor<S> {
             Ok(Some(stream)) => {
                 let mut guard = ConnectionGuard::new(&self.counters);
                 // If the time is over while it waits here.
-                guard.state = State::Broken;
+                guard.state = ConnectionOutcome::Broken;
                 guard.permit = if is_ours { self.permit().await } else { early };
                 Some(self.enter(stream, guard))
             }
             Ok(None) => None,
             Err(error) => match self.failed(&error) {
                 AcceptFailure::Fatal => None,
-                _ => Some(Next::Again),
+                _ => Some(AcceptOutcome::Again),
             },
         }
     }
@@ -179,7 +179,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         while self.listener.is_ours()
             && let Ok(Some(stream)) = self.listener.try_accept()
         {
-            ConnectionGuard::new(&self.counters).state = State::Refused;
+            ConnectionGuard::new(&self.counters).state = ConnectionOutcome::Refused;
             drop(stream);
         }
     }
@@ -197,11 +197,11 @@ impl<S: ConnectedSocket> Acceptor<S> {
     pub(super) fn abort_waiting(&mut self) {
         while self.listener.is_ours() || self.listener.has_older_readable() {
             match self.listener.try_accept() {
-                Ok(Some(_)) => self.counters.abort(),
+                Ok(Some(_)) => self.counters.count_aborted(),
                 Ok(None) => break,
                 Err(_) => {
                     // How many more there are cannot be told, but there is one.
-                    self.counters.abort();
+                    self.counters.count_aborted();
                     break;
                 }
             }
@@ -260,7 +260,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
     }
 
     /// Lets a connection in, or closes it without a word.
-    fn enter(&mut self, mut stream: S, mut guard: ConnectionGuard) -> Next<S> {
+    fn enter(&mut self, mut stream: S, mut guard: ConnectionGuard) -> AcceptOutcome<S> {
         if self
             .backoff
             .as_ref()
@@ -271,14 +271,14 @@ impl<S: ConnectedSocket> Acceptor<S> {
         if self.max_per_uid.is_some() || self.authorize.is_some() {
             let peer = Peer::of(&stream);
             if !self.admits(stream.as_fd(), peer.as_ref().ok(), &mut guard) {
-                guard.state = State::Refused;
-                return Next::Again;
+                guard.state = ConnectionOutcome::Refused;
+                return AcceptOutcome::Again;
             }
         }
         if let Some(busy) = &self.busy_poll {
             stream.poll_busily(busy.clone());
         }
-        Next::Connection(Connection::new(stream, self.timeouts, guard))
+        AcceptOutcome::Connection(Connection::new(stream, self.timeouts, guard))
     }
 
     fn admits(

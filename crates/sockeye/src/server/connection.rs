@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
-use super::counters::{ConnectionGuard, State};
+use super::counters::{ConnectionGuard, ConnectionOutcome};
 use super::latch::LatchWaiter;
 use super::timeouts::{Deadlines, Timeouts, enforce_deadlines};
 use crate::ancillary::{Received, RecvError, SendError, pass_descriptors};
@@ -39,7 +39,7 @@ pub struct Connection<S: AsFd = Stream> {
 
 /// A connection's place in the limits and in the report, held until it is dropped.
 #[derive(Debug)]
-pub struct Slot(
+pub struct ConnectionPermit(
     #[expect(dead_code, reason = "what it does it does when it is dropped")] ConnectionGuard,
 );
 
@@ -86,7 +86,7 @@ impl<S: AsFd> Drop for Connection<S> {
 
 impl<S: ConnectedSocket> Connection<S> {
     pub(super) fn new(socket: S, timeouts: Timeouts, mut guard: ConnectionGuard) -> Self {
-        guard.state = State::Busy;
+        guard.state = ConnectionOutcome::Busy;
         Self {
             socket: Some(socket),
             deadlines: Deadlines::new(timeouts),
@@ -115,9 +115,9 @@ impl<S: ConnectedSocket> Connection<S> {
     pub fn set_idle(&mut self, idle: bool) {
         let state = &mut self.guard_mut().state;
         *state = match (*state, idle) {
-            (State::Broken, _) => State::Broken,
-            (_, true) => State::Idle,
-            (_, false) => State::Busy,
+            (ConnectionOutcome::Broken, _) => ConnectionOutcome::Broken,
+            (_, true) => ConnectionOutcome::Idle,
+            (_, false) => ConnectionOutcome::Busy,
         };
     }
 
@@ -126,7 +126,7 @@ impl<S: ConnectedSocket> Connection<S> {
     /// not. [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo())
     /// do so where a limit of the server has ended it.
     pub fn set_broken(&mut self) {
-        self.guard_mut().state = State::Broken;
+        self.guard_mut().state = ConnectionOutcome::Broken;
     }
 
     pub(super) fn budget(&self) -> &Arc<Budget> {
@@ -146,17 +146,17 @@ impl<S: ConnectedSocket> Connection<S> {
     /// [`Server::abort_grace`](super::Server::abort_grace).
     #[must_use]
     pub fn abort_token(&self) -> CancellationToken {
-        self.guard().counters().cut.token().child_token()
+        self.guard().counters().abort.token().child_token()
     }
 
     /// Takes the socket out, without the server's timeouts: it can be closed, or handed to another
     /// process, while the connection keeps its place in the limits.
     #[must_use]
-    pub fn into_parts(mut self) -> (S, Slot) {
+    pub fn into_parts(mut self) -> (S, ConnectionPermit) {
         // Nothing that somebody else may still receive is refused when it is closed here.
         self.socket_mut().set_passing(Passing::Plain);
         match (self.socket.take(), self.guard.take()) {
-            (Some(socket), Some(guard)) => (socket, Slot(guard)),
+            (Some(socket), Some(guard)) => (socket, ConnectionPermit(guard)),
             _ => unreachable!("{TAKEN}"),
         }
     }

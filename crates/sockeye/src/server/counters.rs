@@ -73,7 +73,7 @@ pub(super) struct Counters {
     /// Opened when shutdown begins.
     pub(super) drain: Arc<Latch>,
     /// Opened when the time for draining is over.
-    pub(super) cut: Arc<Latch>,
+    pub(super) abort: Arc<Latch>,
     /// Opened when handlers that still run then have had their grace.
     pub(super) dropped: Arc<Latch>,
 }
@@ -93,12 +93,12 @@ impl Counters {
             closed: Notify::new(),
             tracker: TaskTracker::new(),
             drain: Arc::default(),
-            cut: Arc::default(),
+            abort: Arc::default(),
             dropped: Arc::default(),
         })
     }
 
-    pub(super) fn abort(&self) {
+    pub(super) fn count_aborted(&self) {
         self.aborted.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -129,15 +129,15 @@ impl Counters {
     }
 
     /// Tells all handlers that the time is over, and after `grace` has their tasks dropped, and
-    /// waits until that is done, for `reap` at most: a handler that blocks its thread cannot be
+    /// waits until that is done, for `drop_timeout` at most: a handler that blocks its thread cannot be
     /// dropped.
-    pub(super) async fn abort_all(&self, grace: Duration, reap: Duration) {
-        self.cut.open();
+    pub(super) async fn abort_all(&self, grace: Duration, drop_timeout: Duration) {
+        self.abort.open();
         if !grace.is_zero() {
             let _ = tokio::time::timeout(grace, self.all_closed()).await;
         }
         self.dropped.open();
-        let _ = tokio::time::timeout(reap, self.all_closed()).await;
+        let _ = tokio::time::timeout(drop_timeout, self.all_closed()).await;
     }
 
     /// Connections that are still open now have outlived their handler, and count as aborted.
@@ -156,7 +156,7 @@ impl Counters {
 
 /// As what a connection counts if it ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ConnectionOutcome {
     /// No handler has seen it.
     Refused,
     /// Something may be under way.
@@ -172,7 +172,7 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
     counters: Arc<Counters>,
-    pub(super) state: State,
+    pub(super) state: ConnectionOutcome,
     /// Whom it is counted for, if that was asked for. All users that are not known count as one.
     user: Option<Option<u32>>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
@@ -184,7 +184,7 @@ impl ConnectionGuard {
         counters.open.fetch_add(1, Ordering::AcqRel);
         Self {
             counters: Arc::clone(counters),
-            state: State::Busy,
+            state: ConnectionOutcome::Busy,
             user: None,
             permit: None,
             _token: counters.tracker.token(),
@@ -199,11 +199,11 @@ impl ConnectionGuard {
     /// a timeout has passed, loses nothing is known to the kernel alone, which may hold what nobody
     /// has read. What the peer sends from now on fails there.
     pub(super) fn look_at(&mut self, socket: BorrowedFd<'_>, over: Option<Direction>) {
-        let is_drained = self.state == State::Idle && self.counters.drain.is_open();
+        let is_drained = self.state == ConnectionOutcome::Idle && self.counters.drain.is_open();
         if over == Some(Direction::Read) || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
             if sys::message::peek::has_unread(socket) {
-                self.state = State::Broken;
+                self.state = ConnectionOutcome::Broken;
             }
         }
     }
@@ -237,9 +237,9 @@ impl Drop for ConnectionGuard {
             &counters.aborted
         } else {
             match self.state {
-                State::Refused => &counters.refused,
-                State::Broken => &counters.aborted,
-                State::Busy if counters.cut.is_open() => &counters.aborted,
+                ConnectionOutcome::Refused => &counters.refused,
+                ConnectionOutcome::Broken => &counters.aborted,
+                ConnectionOutcome::Busy if counters.abort.is_open() => &counters.aborted,
                 _ if counters.drain.is_open() => &counters.drained,
                 _ => &counters.served,
             }

@@ -22,7 +22,7 @@ use super::latch::LatchWaiter;
 /// anyway, and all of them are one task: a task of its own takes 220 bytes more for each connection.
 pub(super) enum Handlers<F> {
     Tasks,
-    OneTask(UnboundedSender<UntilCut<F>>),
+    OneTask(UnboundedSender<UntilAborted<F>>),
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
@@ -49,7 +49,7 @@ impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
         let Ok(handler) = catch_unwind(AssertUnwindSafe(|| handler(connection))) else {
             return;
         };
-        let handler = UntilCut {
+        let handler = UntilAborted {
             dropped: LatchWaiter::new(&counters.dropped),
             handler,
             running: counters.running(),
@@ -91,7 +91,7 @@ async fn run_all<F: Future<Output = ()>>(mut coming: UnboundedReceiver<F>) {
 pin_project_lite::pin_project! {
     /// A handler that is dropped when the drain is cut off. Not an async block: that would hold the
     /// handler twice, as what it captures and as what it pins, in every connection.
-    pub(super) struct UntilCut<F> {
+    pub(super) struct UntilAborted<F> {
         dropped: LatchWaiter,
         #[pin]
         handler: F,
@@ -100,7 +100,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl<F: Future<Output = ()>> Future for UntilCut<F> {
+impl<F: Future<Output = ()>> Future for UntilAborted<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

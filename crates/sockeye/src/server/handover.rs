@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::Server;
-use super::accept::{Acceptor, Next};
+use super::accept::{AcceptOutcome, Acceptor};
 use super::connection::Connection;
-use super::log::{self, Throttle};
+use super::drain_timer::DrainTimer;
+use super::log::{self, LogThrottle};
 use super::renewal::Renewal;
-use super::stop::Stop;
 use crate::claim::{FileAccess, Ownership};
 use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
@@ -27,15 +27,15 @@ pub(super) struct Entrance<S: ConnectedSocket> {
     access: Option<FileAccess>,
     renewal: Renewal,
     /// Of the log lines about successors that may not be ones.
-    denied: Throttle,
+    denied: LogThrottle,
     /// One connection is enough.
     once: bool,
     /// That one has been accepted.
     has_accepted_once: bool,
 }
 
-enum Step<S: AsFd> {
-    Accepted(Next<S>),
+enum EntranceEvent<S: AsFd> {
+    Accepted(AcceptOutcome<S>),
     /// A successor had an offer, and it came to nothing.
     GivenUp,
     HandedOver(Peer),
@@ -49,7 +49,7 @@ impl<S: ConnectedSocket> Entrance<S> {
             is_handed_over: false,
             access: None,
             renewal: Renewal::new(server.renew.clone()),
-            denied: Throttle::default(),
+            denied: LogThrottle::default(),
             once: server.once,
             has_accepted_once: false,
         };
@@ -65,18 +65,18 @@ impl<S: ConnectedSocket> Entrance<S> {
     /// Where accepting has become impossible.
     pub(super) async fn serve(
         &mut self,
-        stop: &mut Stop,
+        timer: &mut DrainTimer,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
         begin_drain: impl Fn(),
         handle: &mut impl FnMut(Connection<S>),
     ) -> io::Result<Option<Peer>> {
         let counters = Arc::clone(self.acceptor.counters());
         loop {
-            let step = tokio::select! {
+            let event = tokio::select! {
                 biased;
                 () = counters.all_closed(), if self.has_accepted_once => return Ok(None),
-                () = &mut shutdown, if !stop.has_begun() => {
-                    stop.begin();
+                () = &mut shutdown, if !timer.has_begun() => {
+                    timer.begin();
                     begin_drain();
                     // Who has an offer may take the path, and is waited for: nobody is refused then.
                     if !self.stop_offering() {
@@ -84,11 +84,11 @@ impl<S: ConnectedSocket> Entrance<S> {
                     }
                     continue;
                 }
-                () = stop.time_is_over(), if stop.has_begun() => return Ok(self.revoke()),
-                step = self.next(), if !self.has_accepted_once => step?,
+                () = timer.expired(), if timer.has_begun() => return Ok(self.revoke()),
+                event = self.next(), if !self.has_accepted_once => event?,
             };
-            match step {
-                Step::Accepted(Next::Connection(connection)) => {
+            match event {
+                EntranceEvent::Accepted(AcceptOutcome::Connection(connection)) => {
                     handle(connection);
                     self.has_accepted_once = self.once;
                     if self.has_accepted_once {
@@ -97,14 +97,14 @@ impl<S: ConnectedSocket> Entrance<S> {
                         yield_once().await;
                     }
                 }
-                Step::Accepted(Next::Again) => {}
-                Step::Accepted(Next::Ended) => {
+                EntranceEvent::Accepted(AcceptOutcome::Again) => {}
+                EntranceEvent::Accepted(AcceptOutcome::Ended) => {
                     log::shut_down_by_others();
                     return Ok(None);
                 }
-                Step::GivenUp if stop.has_begun() => return Ok(None),
-                Step::GivenUp => {}
-                Step::HandedOver(successor) => return Ok(Some(successor)),
+                EntranceEvent::GivenUp if timer.has_begun() => return Ok(None),
+                EntranceEvent::GivenUp => {}
+                EntranceEvent::HandedOver(successor) => return Ok(Some(successor)),
             }
         }
     }
@@ -122,7 +122,7 @@ impl<S: ConnectedSocket> Entrance<S> {
     /// Takes what waits in the backlog, if that is still ours; `false` where the time is over.
     pub(super) async fn drain(
         &mut self,
-        stop: &Stop,
+        timer: &DrainTimer,
         handle: &mut impl FnMut(Connection<S>),
     ) -> bool {
         while !self.has_accepted_once
@@ -130,10 +130,10 @@ impl<S: ConnectedSocket> Entrance<S> {
         {
             tokio::select! {
                 biased;
-                () = stop.time_is_over() => return false,
+                () = timer.expired() => return false,
                 next = self.acceptor.next_waiting() => match next {
-                    Some(Next::Connection(connection)) => handle(connection),
-                    Some(Next::Again | Next::Ended) => {}
+                    Some(AcceptOutcome::Connection(connection)) => handle(connection),
+                    Some(AcceptOutcome::Again | AcceptOutcome::Ended) => {}
                     None => break,
                 },
             }
@@ -150,7 +150,7 @@ impl<S: ConnectedSocket> Entrance<S> {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    async fn next(&mut self) -> io::Result<Step<S>> {
+    async fn next(&mut self) -> io::Result<EntranceEvent<S>> {
         loop {
             // Who has an offer may take the files that there are.
             let may_renew = !self
@@ -165,9 +165,9 @@ impl<S: ConnectedSocket> Entrance<S> {
                     continue;
                 }
                 next = self.acceptor.next() => return match next {
-                    Ok(next) => Ok(Step::Accepted(next)),
+                    Ok(next) => Ok(EntranceEvent::Accepted(next)),
                     // A successor that has ended meanwhile has shut the socket down.
-                    Err(error) => self.revoke().map(Step::HandedOver).ok_or(error),
+                    Err(error) => self.revoke().map(EntranceEvent::HandedOver).ok_or(error),
                 },
             };
             match request {
@@ -177,11 +177,11 @@ impl<S: ConnectedSocket> Entrance<S> {
                 Request::GivenUp => {
                     self.restore();
                     self.look_after_control();
-                    return Ok(Step::GivenUp);
+                    return Ok(EntranceEvent::GivenUp);
                 }
                 Request::Taken(successor) => {
                     self.hand_over();
-                    return Ok(Step::HandedOver(successor));
+                    return Ok(EntranceEvent::HandedOver(successor));
                 }
             }
         }

@@ -10,12 +10,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lets one line a second pass and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct Throttle {
+pub(super) struct LogThrottle {
     last: Option<Instant>,
     count: u64,
 }
 
-impl Throttle {
+impl LogThrottle {
     /// How often it happened since the last line, if another may be written now.
     fn pass(&mut self) -> Option<u64> {
         self.count += 1;
@@ -29,7 +29,7 @@ impl Throttle {
 }
 
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-pub(super) fn accept_failed(throttle: &mut Throttle, error: &io::Error, advice: &str) {
+pub(super) fn accept_failed(throttle: &mut LogThrottle, error: &io::Error, advice: &str) {
     if let Some(count) = throttle.pass() {
         #[cfg(feature = "tracing")]
         tracing::warn!(
@@ -39,7 +39,7 @@ pub(super) fn accept_failed(throttle: &mut Throttle, error: &io::Error, advice: 
 }
 
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-pub(super) fn refused(throttle: &mut Throttle, peer: Option<Peer>, why: &str) {
+pub(super) fn refused(throttle: &mut LogThrottle, peer: Option<Peer>, why: &str) {
     if let Some(count) = throttle.pass() {
         #[cfg(feature = "tracing")]
         match peer {
@@ -50,7 +50,7 @@ pub(super) fn refused(throttle: &mut Throttle, peer: Option<Peer>, why: &str) {
 }
 
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-pub(super) fn takeover_denied(throttle: &mut Throttle, peer: Peer) {
+pub(super) fn takeover_denied(throttle: &mut LogThrottle, peer: Peer) {
     if let Some(count) = throttle.pass() {
         #[cfg(feature = "tracing")]
         tracing::warn!(

@@ -5,6 +5,7 @@ mod budget;
 mod connection;
 mod connection_drain;
 mod counters;
+mod drain_timer;
 mod echo;
 mod handlers;
 mod handover;
@@ -15,7 +16,6 @@ mod messages;
 mod records;
 mod renewal;
 mod scratch;
-mod stop;
 mod timeouts;
 
 use std::fmt;
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use connection::{Connection, Slot};
+pub use connection::{Connection, ConnectionPermit};
 pub use counters::Report;
 pub use echo::echo;
 pub use limits::LimitError;
@@ -42,16 +42,16 @@ use crate::takeover::TakeoverError;
 use accept::Acceptor;
 use budget::Budget;
 use counters::Counters;
+use drain_timer::DrainTimer;
 use handlers::Handlers;
 use handover::Entrance;
-use stop::Stop;
 use timeouts::Timeouts;
 
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
 type OnHandover = dyn Fn(&Peer) + Send + Sync;
 
 /// How long a task that was cut off may take to be dropped before `run` returns without it.
-const REAP: Duration = Duration::from_secs(1);
+const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Accepts connections, streams or seqpacket ones, runs a handler for each, and drains at shutdown.
 ///
@@ -242,17 +242,17 @@ impl Server {
             listener = listener.begin() => listener?,
         };
         let mut entrance = Entrance::new(&self, Acceptor::new(&self, &counters, listener));
-        let mut stop = Stop::new(&self);
+        let mut timer = DrainTimer::new(&self);
         let mut handle = {
             let (handlers, counters) = (Handlers::new(), Arc::clone(&counters));
             move |connection| handlers.run(&handler, connection, &counters)
         };
         let begin_drain = || counters.drain.open();
         let ended = entrance
-            .serve(&mut stop, shutdown, begin_drain, &mut handle)
+            .serve(&mut timer, shutdown, begin_drain, &mut handle)
             .await;
 
-        stop.begin();
+        timer.begin();
         counters.drain.open();
         let (successor, fatal) = match ended {
             Ok(successor) => (successor, None),
@@ -265,16 +265,16 @@ impl Server {
             log::cannot_clean_up(&error);
         }
         // An error before anything was lost is worth reporting, one of draining is not.
-        if fatal.is_some() || entrance.drain(&stop, &mut handle).await {
+        if fatal.is_some() || entrance.drain(&timer, &mut handle).await {
             drop(entrance);
             tokio::select! {
                 () = counters.all_closed() => {}
-                () = stop.time_is_over() => counters.abort_all(self.abort_grace, REAP).await,
+                () = timer.expired() => counters.abort_all(self.abort_grace, DROP_TIMEOUT).await,
             }
         } else {
             // In this order: what is cut off frees the descriptors that the others need in order to
             // be counted.
-            counters.abort_all(self.abort_grace, REAP).await;
+            counters.abort_all(self.abort_grace, DROP_TIMEOUT).await;
             entrance.abort_waiting();
         }
         let report = counters.report();

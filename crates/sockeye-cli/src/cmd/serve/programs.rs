@@ -122,7 +122,7 @@ impl Programs {
         let inode = Inode::of(&connection);
         let shutdown = connection.shutdown_token();
         // Closed here, so that the client sees the end with the program's; it keeps its place.
-        let (stream, _slot) = connection.into_parts();
+        let (stream, _permit) = connection.into_parts();
         drop(stream);
         let status = tokio::select! {
             status = child.wait() => status,

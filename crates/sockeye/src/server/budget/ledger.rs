@@ -19,7 +19,7 @@ const CANDIDATES: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Ledger {
-    holders: BTreeMap<u64, Holder>,
+    holders: BTreeMap<u64, LedgerEntry>,
     pub(super) bytes: Ranking,
     fds: Ranking,
 }
@@ -28,7 +28,7 @@ pub(super) struct Ledger {
 pub(super) type User = Option<u32>;
 
 #[derive(Debug)]
-pub(super) struct Holder {
+pub(super) struct LedgerEntry {
     amount: Amount,
     user: User,
     pub(super) share: Arc<dyn Evict>,
@@ -39,12 +39,12 @@ pub(super) struct Holder {
 pub(super) struct Ranking {
     limit: usize,
     pub(super) total: usize,
-    users: BTreeMap<User, Part>,
+    users: BTreeMap<User, UserTotal>,
 }
 
 /// What one user's connections hold.
 #[derive(Debug, Default)]
-struct Part {
+struct UserTotal {
     total: usize,
     /// Since when they do.
     by_amount: BTreeMap<(usize, u64), Instant>,
@@ -64,7 +64,7 @@ impl Ledger {
         let now = Instant::now();
         self.bytes.add(user, amount.bytes, id, now);
         self.fds.add(user, amount.fds, id, now);
-        let holder = Holder {
+        let holder = LedgerEntry {
             amount,
             user,
             share: Arc::clone(share),
@@ -72,7 +72,7 @@ impl Ledger {
         self.holders.insert(id, holder);
     }
 
-    pub(super) fn remove(&mut self, id: u64) -> Option<Holder> {
+    pub(super) fn remove(&mut self, id: u64) -> Option<LedgerEntry> {
         let holder = self.holders.remove(&id)?;
         self.bytes.remove(holder.user, holder.amount.bytes, id);
         self.fds.remove(holder.user, holder.amount.fds, id);
@@ -102,20 +102,20 @@ impl Ranking {
 
     fn add(&mut self, user: User, amount: usize, id: u64, now: Instant) {
         if amount > 0 {
-            let part = self.users.entry(user).or_default();
-            part.by_amount.insert((amount, id), now);
-            part.total += amount;
+            let entry = self.users.entry(user).or_default();
+            entry.by_amount.insert((amount, id), now);
+            entry.total += amount;
             self.total += amount;
         }
     }
 
     fn remove(&mut self, user: User, amount: usize, id: u64) {
-        if let Some(part) = self.users.get_mut(&user)
-            && part.by_amount.remove(&(amount, id)).is_some()
+        if let Some(entry) = self.users.get_mut(&user)
+            && entry.by_amount.remove(&(amount, id)).is_some()
         {
-            part.total -= amount;
+            entry.total -= amount;
             self.total -= amount;
-            if part.total == 0 {
+            if entry.total == 0 {
                 self.users.remove(&user);
             }
         }
@@ -137,8 +137,8 @@ impl Ranking {
             };
             held as u128 * stands.as_micros()
         };
-        let part = self.users.values().max_by_key(|part| part.total)?;
-        let largest = part.by_amount.iter().rev().take(CANDIDATES);
+        let entry = self.users.values().max_by_key(|entry| entry.total)?;
+        let largest = entry.by_amount.iter().rev().take(CANDIDATES);
         let victim = largest.max_by_key(|((held, _), since)| weight(*held, **since));
         victim.map(|(victim, _)| *victim)
     }

@@ -84,9 +84,9 @@ trait Evict: Send + Sync + std::fmt::Debug {
 
 /// Where a connection leaves what it holds while it waits, so that it can be freed at once and not
 /// only when the connection comes to run.
-struct Share<T>(Mutex<State<T>>);
+struct Share<T>(Mutex<ShareState<T>>);
 
-struct State<T> {
+struct ShareState<T> {
     parked: Option<T>,
     waker: Option<Waker>,
     evicted: Option<LimitError>,
@@ -94,7 +94,7 @@ struct State<T> {
     is_gone: bool,
 }
 
-impl<T> State<T> {
+impl<T> ShareState<T> {
     fn may_stay(&self) -> io::Result<()> {
         match &self.evicted {
             None => Ok(()),
@@ -104,7 +104,7 @@ impl<T> State<T> {
 }
 
 impl<T> Share<T> {
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, ShareState<T>> {
         // Nothing in there can panic half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,7 +153,7 @@ impl<T: Send + 'static> Hold<T> {
             budget: Arc::clone(budget),
             id: budget.next.fetch_add(1, Ordering::Relaxed),
             user: peer.ok().and_then(|peer| peer.uid()),
-            share: Arc::new(Share(Mutex::new(State {
+            share: Arc::new(Share(Mutex::new(ShareState {
                 parked: None,
                 waker: None,
                 evicted: None,

@@ -1,4 +1,4 @@
-//! [`Stop`]: how long a server still goes on once it has begun to stop.
+//! [`DrainTimer`]: how long a server still goes on once it has begun to stop.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 
-pub(super) struct Stop {
+pub(super) struct DrainTimer {
     drain: Duration,
     abort: CancellationToken,
     /// Once it has begun; the end of the time for draining, if that has one.
     begun: Option<Option<Instant>>,
 }
 
-impl Stop {
+impl DrainTimer {
     pub(super) fn new(server: &Server) -> Self {
         Self {
             drain: server.drain_timeout,
@@ -33,7 +33,7 @@ impl Stop {
     }
 
     /// Completes when what is still under way is to be cut off.
-    pub(super) async fn time_is_over(&self) {
+    pub(super) async fn expired(&self) {
         match self.begun.flatten() {
             Some(end) => {
                 let _ = tokio::time::timeout_at(end, self.abort.cancelled()).await;
