@@ -1,5 +1,6 @@
-//! The command line of each subcommand, parsed into plain values before any system call. How to add
-//! a subcommand: ARCHITECTURE.md.
+//! The command line of each subcommand, parsed into plain values before any system call.
+//!
+//! To add a subcommand, see "Where do I" in ARCHITECTURE.md.
 
 mod address;
 mod bench;
