@@ -1,4 +1,4 @@
-//! What came from elsewhere, made harmless for a terminal and a log.
+//! Text that others chose, escaped to be safe for a terminal and a log.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
@@ -30,7 +30,7 @@ pub(crate) fn name(name: &[u8]) -> impl Display {
     })
 }
 
-/// In quotes, whatever is in it.
+/// Always in quotes.
 pub(crate) fn quoted(bytes: &[u8]) -> impl Display {
     fmt::from_fn(move |f| {
         let special = |c| match c {

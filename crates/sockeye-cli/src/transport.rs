@@ -1,9 +1,9 @@
-//! What carries messages that are measured: a UNIX socket of a kind, or TCP to compare with.
+//! [`Transport`]: what a benchmark measures: a UNIX socket of a kind, or TCP to compare with.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// What carries the messages.
+/// A UNIX socket of a kind, or TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Transport {

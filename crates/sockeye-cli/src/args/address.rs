@@ -3,14 +3,14 @@
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use sockeye::Address;
 
-use crate::lookup::address::{to_bind, to_call};
+use crate::lookup::address::{to_bind, to_connect};
 
-/// An address to be called.
-pub(super) fn called() -> impl TypedValueParser<Value = Address> {
-    OsStringValueParser::new().try_map(|text| to_call(&text))
+/// An address to connect to.
+pub(super) fn connectable() -> impl TypedValueParser<Value = Address> {
+    OsStringValueParser::new().try_map(|text| to_connect(&text))
 }
 
-/// An address to be bound.
+/// An address to bind.
 pub(super) fn bound() -> impl TypedValueParser<Value = Address> {
     OsStringValueParser::new().try_map(|text| to_bind(&text))
 }

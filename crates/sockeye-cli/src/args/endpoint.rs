@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use sockeye::{Address, Kind, Name};
 
-use crate::lookup::address::to_call;
+use crate::lookup::address::to_connect;
 use crate::transport::Transport;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum Endpoint {
 impl Endpoint {
     pub(crate) fn parse(text: &OsString) -> Result<Self, String> {
         let Some(rest) = text.as_bytes().strip_prefix(b"tcp:") else {
-            let address = to_call(text).map_err(|error| error.to_string())?;
+            let address = to_connect(text).map_err(|error| error.to_string())?;
             return match address.name() {
                 Name::Path(_) | Name::Abstract(_) => Ok(Self::Unix(address)),
                 _ => Err(

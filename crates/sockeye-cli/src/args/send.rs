@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use sockeye::{Address, Connector, Kind, Name};
 
-use super::address::{bound, called};
+use super::address::{bound, connectable};
 use super::values::{FramingName, duration, size, timeout};
 use crate::exit::{Exit, failure};
 
@@ -117,7 +117,7 @@ impl Send {
 pub(crate) struct ConnectTarget {
     /// Where the server listens: a path, @name or fd:N; seqpacket: or dgram: in
     /// front for another kind than a stream
-    #[arg(value_parser = called())]
+    #[arg(value_parser = connectable())]
     pub(crate) address: Address,
 
     /// Give up when a server's backlog or its queue of datagrams stays full for D,

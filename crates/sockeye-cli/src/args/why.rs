@@ -1,7 +1,7 @@
 use clap::Args;
 use sockeye::Address;
 
-use super::address::called;
+use super::address::connectable;
 use super::values::pid;
 use crate::lookup::ids::uid;
 
@@ -32,7 +32,7 @@ Exit status:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Why {
     /// Where the server should listen: a path or @name
-    #[arg(value_parser = called())]
+    #[arg(value_parser = connectable())]
     pub(crate) address: Address,
 
     /// Look at the permissions of USER (a name or a number) and of its groups

@@ -1,4 +1,4 @@
-//! `sockeye connect`
+//! `sockeye connect`: standard input and output joined to a socket.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::exchange::{AnswerFormat, AwaitedAnswers, Exchange, Input, check_file_
 use crate::args::Connect;
 use crate::exit::Exit;
 
-/// How long answers of a datagram server are waited for after the end of the input.
+/// How long to wait for another datagram after the end of the input.
 const QUIET: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {

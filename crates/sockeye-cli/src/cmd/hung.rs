@@ -1,4 +1,4 @@
-//! Files whose file system does not answer.
+//! File systems that do not answer (NFS, FUSE).
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use sockeye::inspect::{Aside, Mount};
 use crate::exit::{Exit, failure};
 use crate::output;
 
-/// How long file systems that hang are waited for, all of them together.
+/// The timeout for all file systems that hang together.
 pub(super) const DEADLINE: Duration = Duration::from_secs(3);
 
-/// No file system that answers takes longer for a file.
+/// A file system that answers takes no longer for a file.
 pub(super) const LEAST: Duration = Duration::from_millis(100);
 
 /// `/mnt/a.sock, /mnt/b.sock and 2 more could not be looked at: …`, of each file system.
-pub(super) fn words(files: &[PathBuf]) -> String {
+pub(super) fn describe(files: &[PathBuf]) -> String {
     let mut groups: Vec<(Option<Mount>, Vec<&PathBuf>)> = Vec::new();
     for file in files {
-        // A name in another mount namespace may lead to none here.
+        // A name in another mount namespace may be on no mount of ours.
         let mount = Mount::of(file).filter(Mount::is_remote);
         match groups.iter_mut().find(|(known, _)| *known == mount) {
             Some((_, files)) => files.push(file),
@@ -32,7 +32,7 @@ pub(super) fn words(files: &[PathBuf]) -> String {
     let is_any_remote = groups.iter().any(|(mount, _)| mount.is_some());
     let told = groups.iter().map(|(mount, files)| {
         let why = match mount {
-            // It may have been kept waiting by the others.
+            // Others that hang may have delayed it.
             None if is_any_remote => "its file system has not answered in time".to_owned(),
             mount => format!(
                 "{} does not answer; {}",
@@ -58,7 +58,7 @@ fn names(files: &[&PathBuf]) -> String {
     }
 }
 
-/// `the file system at /mnt (fuse.sshfs)`, where links cannot have led elsewhere.
+/// `the file system at /mnt (fuse.sshfs)`.
 pub(super) fn file_system(mount: Option<&Mount>) -> String {
     match mount.filter(|mount| mount.is_remote()) {
         Some(mount) => format!(
@@ -70,7 +70,7 @@ pub(super) fn file_system(mount: Option<&Mount>) -> String {
     }
 }
 
-/// What to do about it.
+/// The hint for the user.
 pub(super) fn advice(mount: Option<&Mount>) -> String {
     match mount.filter(|mount| mount.is_remote()) {
         Some(mount) => format!(
@@ -81,12 +81,12 @@ pub(super) fn advice(mount: Option<&Mount>) -> String {
     }
 }
 
-/// Sees to it that the file systems of all `paths` that are going to be opened answer within `time`:
-/// once a system call of ours is caught in one that does not, not even SIGKILL ends this process.
-/// `slow` is told what is waited for, once.
+/// Checks that the file systems of all `paths` that are going to be opened answer within `time`: once
+/// a system call of this process hangs in one, not even SIGKILL ends it. `slow` is called once with what
+/// is waited for.
 ///
 /// # Errors
-/// Out of time, after `tried`, where one does not answer.
+/// Exit 6 if one does not answer; `tried` is the verb of the message.
 pub(super) fn must_answer(
     tried: &str,
     address: &Address,
@@ -116,7 +116,7 @@ pub(super) fn must_answer(
     Err(failure(Exit::TimedOut, text))
 }
 
-/// The first of `paths` whose file system has not answered within `time`; `slow` is told of one that
+/// The first of `paths` whose file system has not answered within `time`; `slow` is called with one that
 /// takes longer than [`DEADLINE`].
 fn first_unanswered<'a>(
     paths: &[&'a Path],
@@ -129,7 +129,7 @@ fn first_unanswered<'a>(
     let deadline = Instant::now() + time;
     let soon = Instant::now() + DEADLINE;
     let mut slow = Some(slow).filter(|_| soon < deadline);
-    // Where no copy can be had, we find out by ourselves.
+    // If no copy of this process can be made, the check is left out.
     let mut look = Aside::start(|answers| {
         for path in paths {
             let _ = stat(*path);
@@ -155,7 +155,7 @@ fn first_unanswered<'a>(
     late.copied()
 }
 
-/// A path in a message between processes: it need not be text.
+/// A path in a message between processes, as bytes: it need not be UTF-8.
 pub(super) mod path_bytes {
     use std::ffi::OsString;
     use std::os::unix::ffi::{OsStrExt, OsStringExt};

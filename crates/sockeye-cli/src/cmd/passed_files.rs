@@ -1,4 +1,4 @@
-//! The files that a message takes along.
+//! The files of `send --fd` (fd passing).
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use sockeye::claim::{ProcessLink, WORKING_DIRECTORY_REMOVED, begins_in_removed};
 
 use crate::exit::{Exit, failure};
 
-/// Opens the files that are to be passed to `address`.
+/// Opens the files whose fds are passed to `address`.
 pub(super) fn open(files: &[PathBuf], address: &Address) -> anyhow::Result<Vec<OwnedFd>> {
     let count = files.len();
     if count > MAX_DESCRIPTORS {
@@ -43,11 +43,11 @@ pub(super) fn open(files: &[PathBuf], address: &Address) -> anyhow::Result<Vec<O
     files.iter().map(open).collect()
 }
 
-/// Does not wait for a writer where it is a pipe, and makes no terminal ours.
+/// `O_NONBLOCK`: a FIFO without a writer does not block. `O_NOCTTY`: no terminal becomes ours.
 fn open_to_read(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
     let fd = rustix::fs::open(path, flags | OFlags::NONBLOCK, Mode::empty())?;
-    // Whoever gets it expects it to block.
+    // The receiver expects a blocking file.
     rustix::fs::fcntl_setfl(&fd, flags)?;
     Ok(fd)
 }

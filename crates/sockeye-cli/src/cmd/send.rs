@@ -1,4 +1,4 @@
-//! `sockeye send`
+//! `sockeye send`: one message, and its answer.
 
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -12,7 +12,7 @@ use super::passed_files;
 use crate::args::Send;
 use crate::exit::{Exit, failure};
 
-/// How long the answer to a datagram is waited for; there is no connection that could end.
+/// The timeout for the answer to a datagram: there is no connection that could end.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
             Kind::Datagram => args.timeout.or(Some(DATAGRAM_TIMEOUT)),
             _ => args.timeout,
         },
-        // At a terminal there may be no more to come.
+        // At a terminal there may be no more input.
         whole_input: !std::io::stdin().is_terminal(),
         answers: match kind {
             Kind::Datagram if args.no_answer => AwaitedAnswers::None,
@@ -51,8 +51,8 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     Ok(ended.exit)
 }
 
-/// What to send. A frame needs its length first, and a record is sent at once, so for these standard
-/// input is read to the end.
+/// What to send. For a frame (its length is first) and for a record (one send) standard input is read to
+/// its end.
 fn input(args: &Send) -> anyhow::Result<Input> {
     let framing = args.framing();
     let is_stream = args.target.address.kind() == Kind::Stream;

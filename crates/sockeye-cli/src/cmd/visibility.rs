@@ -1,4 +1,4 @@
-//! [`VisibleSockets`]: the sockets that exist, and how far that can be relied on.
+//! [`VisibleSockets`]: the sockets that this process can see, and why some may be hidden.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -21,17 +21,18 @@ pub(super) const CAP_DAC_OVERRIDE: u32 = 1;
 pub(super) const CAP_DAC_READ_SEARCH: u32 = 2;
 pub(super) const CAP_SYS_PTRACE: u32 = 19;
 
-/// What could be seen.
+/// The sockets in all network namespaces that may be read.
 pub(super) struct VisibleSockets {
     pub(super) snapshot: Option<Snapshot>,
-    /// Why a socket may exist that is not in the snapshot.
-    pub(super) blind: Option<String>,
+    /// Why some sockets may be missing from the snapshot.
+    pub(super) hidden_reason: Option<String>,
     /// The network namespace of this process.
     pub(super) namespace: Option<u64>,
 }
 
 impl VisibleSockets {
-    /// What concerns an address, which leads to `path`: other files are not looked at, as their file systems may hang.
+    /// For an address that resolves to `path`. Other socket files are not looked at: their file systems
+    /// may hang.
     pub(super) fn take(address: &Address, path: &Path) -> Self {
         let mut visible = Self::of_names();
         let Some(snapshot) = &mut visible.snapshot else {
@@ -46,12 +47,14 @@ impl VisibleSockets {
         });
         let unanswered = snapshot.unanswered();
         if !unanswered.is_empty() {
-            visible.blind.get_or_insert(hung::words(&unanswered));
+            visible
+                .hidden_reason
+                .get_or_insert(hung::describe(&unanswered));
         }
         visible
     }
 
-    /// How long mounts that hang may still be waited for.
+    /// How long to wait for further files: shorter if a file system hangs.
     pub(super) fn patience(&self) -> Duration {
         let unanswered = self.snapshot.as_ref().map(Snapshot::unanswered);
         match unanswered.is_none_or(|files| files.is_empty()) {
@@ -60,14 +63,14 @@ impl VisibleSockets {
         }
     }
 
-    /// Without a look at any file.
+    /// Without looking at files.
     pub(super) fn of_names() -> Self {
         let namespace = stat("/proc/self/ns/net").ok().map(|found| found.st_ino);
         let taken = Snapshot::take_without_files(Options::default(), hung::DEADLINE);
-        let (snapshot, blind) = match taken {
+        let (snapshot, hidden_reason) = match taken {
             Ok(snapshot) => {
-                let blind = blind(&snapshot);
-                (Some(snapshot), blind)
+                let hidden_reason = hidden_reason(&snapshot);
+                (Some(snapshot), hidden_reason)
             }
             Err(error) => {
                 let why = format!("the kernel does not list its sockets ({error})");
@@ -76,7 +79,7 @@ impl VisibleSockets {
         };
         Self {
             snapshot,
-            blind,
+            hidden_reason,
             namespace,
         }
     }
@@ -86,7 +89,7 @@ impl VisibleSockets {
     }
 }
 
-/// Whether a socket was bound to a path by its name alone, or to a relative one that ends like it.
+/// Whether a socket was bound to this path by its name, or to a relative path with the same last part.
 pub(super) fn has_name(socket: &Socket, path: &Path) -> bool {
     let Some(BoundName::Path(name)) = &socket.name else {
         return false;
@@ -98,15 +101,14 @@ pub(super) fn has_name(socket: &Socket, path: &Path) -> bool {
     }
 }
 
-/// Whether a socket was bound to this very path.
+/// Whether a socket was bound to this absolute path.
 pub(super) fn is_named(socket: &Socket, path: Option<&Path>) -> bool {
     let path = path.and_then(|path| std::path::absolute(path).ok());
     let wanted = path.as_ref().map(|path| path.as_os_str().as_bytes());
     matches!(&socket.name, Some(BoundName::Path(name)) if wanted == Some(name))
 }
 
-/// The relative path that a socket was bound to, if it may be this one: where that was cannot be
-/// told.
+/// The relative path that a socket was bound to, if it may be this one; its directory is not known.
 pub(super) fn relative_namesake<'a>(socket: &'a Socket, path: &Path) -> Option<&'a Path> {
     let Some(BoundName::Path(name)) = &socket.name else {
         return None;
@@ -123,13 +125,13 @@ pub(super) fn state_of(socket: &Socket) -> Option<FileState> {
     socket.file.and_then(|file| file.state)
 }
 
-/// Whether it is the socket that was bound, rather than one that was accepted and bears its name.
+/// Whether clients can reach it: an accepted socket has the name of its listener, but cannot be reached.
 pub(super) fn is_reachable(socket: &Socket) -> bool {
     socket.kind == Kind::Datagram || matches!(socket.state, State::Listening | State::Bound)
 }
 
 /// Why a socket may exist that is not in the snapshot.
-pub(super) fn blind(snapshot: &Snapshot) -> Option<String> {
+pub(super) fn hidden_reason(snapshot: &Snapshot) -> Option<String> {
     let hidden = snapshot.hidden();
     if hidden.namespaces > 0 {
         let count = hidden.namespaces;

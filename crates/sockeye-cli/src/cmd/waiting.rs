@@ -1,4 +1,4 @@
-//! Waiting for a server, for as long as there is a reason to.
+//! Connecting with a wait that can be cancelled.
 
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use sockeye::connect::ConnectErrorKind;
 use sockeye::{ConnectError, Connector};
 
-/// How soon it is noticed that there is no reason any more.
+/// How soon a cancellation is noticed.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Connects with `attempt`, and waits for a server on a thread of its own, so that `go_on` can end

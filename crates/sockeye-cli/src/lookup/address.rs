@@ -1,8 +1,8 @@
-//! Addresses as they stand on the command line.
+//! Addresses on the command line.
 //!
-//! A path is taken as it is, as every other tool takes it, so that what the shell completes is found
-//! and what is asked for is made, backslashes and all. In quotes it is read as sockeye prints it, with
-//! its escapes undone; without them that is only tried where it leads nowhere as it is.
+//! A path is taken literally, as every other tool does, backslashes and all, so that what the shell
+//! completes is found. In quotes it is read as sockeye prints it, with its escapes decoded; without
+//! quotes that is tried only if the literal path does not exist.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 use sockeye::{Address, AddressError};
 
-/// An address to be bound: as the file is made, its directory tells which reading is meant.
+/// An address to bind: its file does not exist yet, so its directory decides which reading is meant.
 pub(crate) fn to_bind(text: &OsStr) -> Result<Address, AddressError> {
     let parent_exists = |path: &Path| match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => exists(parent),
@@ -20,12 +20,12 @@ pub(crate) fn to_bind(text: &OsStr) -> Result<Address, AddressError> {
     read(text, parent_exists, |as_is, _| as_is)
 }
 
-/// An address to be called.
-pub(crate) fn to_call(text: &OsStr) -> Result<Address, AddressError> {
+/// An address to connect to.
+pub(crate) fn to_connect(text: &OsStr) -> Result<Address, AddressError> {
     read(text, exists, |as_is, _| as_is)
 }
 
-/// An address to look for in the kernel's table, which has names of files that are gone too.
+/// An address to look up among the kernel's sockets: its file may be gone.
 pub(crate) fn to_look_for(text: &OsStr) -> Result<Address, AddressError> {
     read(text, exists, |_, printed| printed)
 }
@@ -34,8 +34,8 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Without quotes the first reading whose path is there: as it is, with its escapes undone, or else
-/// what `neither` chooses of the two.
+/// Without quotes, the first reading whose path exists: literal, then with its escapes decoded; else the
+/// one that `neither` chooses.
 fn read(
     text: &OsStr,
     is_there: impl Fn(&Path) -> bool,
@@ -95,7 +95,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().as_os_str().as_bytes();
         let at = |name: &[u8]| OsString::from_vec([dir, b"/", name].concat());
-        let called = |name: &[u8]| path(&to_call(&at(name)).unwrap());
+        let called = |name: &[u8]| path(&to_connect(&at(name)).unwrap());
         let (byte, literal) = (at(b"caf\xe9"), at(b"caf\\xe9"));
 
         assert_eq!(called(b"caf\\xe9"), literal.as_bytes());
@@ -114,11 +114,11 @@ mod tests {
         let file = dir.path().join("a  b\"");
         fs::write(&file, "").unwrap();
         let printed = format!("\"{}\"", file.display()).replace("b\"\"", "b\\x22\"");
-        assert_eq!(to_call(printed.as_ref()).unwrap().path(), Some(&*file));
-        let address = to_call(format!("dgram:{printed}").as_ref()).unwrap();
+        assert_eq!(to_connect(printed.as_ref()).unwrap().path(), Some(&*file));
+        let address = to_connect(format!("dgram:{printed}").as_ref()).unwrap();
         assert_eq!(address.path(), Some(&*file));
         assert_eq!(address.kind(), sockeye::Kind::Datagram);
-        let other = to_call("./\"a\"".as_ref()).unwrap();
+        let other = to_connect("./\"a\"".as_ref()).unwrap();
         assert_eq!(path(&other), b"./\"a\"");
     }
 
@@ -132,17 +132,20 @@ mod tests {
 
     #[test]
     fn a_name_that_begins_with_a_dash_is_shown_as_it_can_be_typed() {
-        assert_eq!(to_call("-x".as_ref()).unwrap().to_string(), "./-x");
-        assert!(to_call("-".as_ref()).is_err());
+        assert_eq!(to_connect("-x".as_ref()).unwrap().to_string(), "./-x");
+        assert!(to_connect("-".as_ref()).is_err());
     }
 
     #[test]
     fn other_names_have_their_escapes_and_errors_their_text() {
-        assert_eq!(to_call("@a\\x00".as_ref()).unwrap().to_string(), "@a\\x00");
-        let error = to_call("@a\\b".as_ref()).unwrap_err();
+        assert_eq!(
+            to_connect("@a\\x00".as_ref()).unwrap().to_string(),
+            "@a\\x00"
+        );
+        let error = to_connect("@a\\b".as_ref()).unwrap_err();
         assert_eq!(error.text, "@a\\b");
         assert!(
-            to_call("tcp:\\".as_ref())
+            to_connect("tcp:\\".as_ref())
                 .unwrap_err()
                 .to_string()
                 .contains("tcp")

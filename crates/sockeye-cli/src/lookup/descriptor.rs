@@ -1,4 +1,4 @@
-//! A descriptor that came with a message, in words.
+//! [`Descriptor`]: a received fd, described as text.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
@@ -13,13 +13,13 @@ use sockeye::address::escaped;
 
 use crate::escape;
 
-/// What an open file is, as far as we can see.
+/// What a received fd refers to.
 #[derive(Serialize)]
 pub(crate) struct Descriptor {
-    /// What `/proc/self/fd` says: a path, or such as `pipe:[4242]`.
+    /// The link in `/proc/self/fd`: a path, or `pipe:[4242]`.
     #[serde(serialize_with = "lossy")]
     path: Option<Vec<u8>>,
-    /// Where that is not UTF-8.
+    /// If that is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_base64: Option<String>,
     #[serde(rename = "type")]

@@ -1,4 +1,4 @@
-//! What the system is asked for beside the library: names of users and processes, states of processes, open files.
+//! Names of users and processes, states of processes, descriptions of fds, addresses as typed.
 
 pub(crate) mod address;
 pub(crate) mod descriptor;

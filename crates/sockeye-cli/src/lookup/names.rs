@@ -1,4 +1,4 @@
-//! [`Names`]: the command names of processes, for those who ask again and again.
+//! [`Names`]: the command names of processes, cached for repeated look-ups.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -6,15 +6,15 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, getpid};
 
-/// Keeps the `comm` of the process that was asked for last open, since to open it takes five times
-/// as long as to read it. An open one is that of the process, not of its pid: when the process has
-/// gone it cannot be read, whoever has the pid then (proc_pid_comm(5)).
+/// Keeps `/proc/PID/comm` of the last process open, since open(2) takes five times as long as read(2).
+/// An open one belongs to the process, not to its pid: it cannot be read once the process is gone, even
+/// if the pid is reused (proc_pid_comm(5)).
 pub(crate) struct Names {
     last: Mutex<Option<(Pid, File)>>,
 }
 
 impl Names {
-    /// Begins with this process, so that as many descriptors are open before a question as after it.
+    /// Begins with this process, so that the number of open fds is the same before and after a look-up.
     pub(crate) fn new() -> Self {
         Self {
             last: Mutex::new(open(getpid())),
@@ -28,7 +28,7 @@ impl Names {
         if let Some(name) = known.and_then(|(_, file)| read(file)) {
             return Some(name);
         }
-        // Before the next is opened: there may be no other descriptor left for it.
+        // Closed before the next is opened: the fd limit may be reached.
         *last = None;
         let opened = open(pid);
         let name = opened.as_ref().and_then(|(_, file)| read(file));

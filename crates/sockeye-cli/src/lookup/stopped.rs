@@ -1,4 +1,4 @@
-//! [`Stopped`] and [`Standstill`]: which processes do not run, and why.
+//! [`Stopped`] and [`Standstill`]: which processes are stopped, and by what.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use sockeye::address::{quoted, shell_quoted};
 pub(crate) struct Stopped(RefCell<HashMap<i32, bool>>);
 
 impl Stopped {
-    /// Whether a process runs no more until somebody lets it go on.
+    /// Whether a process is stopped until somebody continues it.
     pub(crate) fn has(&self, pid: i32) -> bool {
         let mut known = self.0.borrow_mut();
         *known
@@ -20,7 +20,7 @@ impl Stopped {
     }
 }
 
-/// Why a process does not run.
+/// What stopped a process.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Standstill {
     /// By a signal (state T).

@@ -1,4 +1,4 @@
-//! Names of users.
+//! [`UserNames`]: names of users, each looked up once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,12 +8,12 @@ use nix::unistd::{Uid, User};
 
 use crate::escape;
 
-/// Looks each user up once: that may ask a server on the network.
+/// A look-up may ask a server on the network.
 #[derive(Default)]
 pub(crate) struct UserNames(RefCell<HashMap<u32, String>>);
 
 impl UserNames {
-    /// The name of a user; the number of one who has none, `?` for nobody knows whom.
+    /// The name of a user, the number if there is no name, `?` if the uid is not known.
     pub(crate) fn write(&self, out: &mut impl fmt::Write, uid: Option<u32>) -> fmt::Result {
         let Some(uid) = uid else {
             return out.write_char('?');

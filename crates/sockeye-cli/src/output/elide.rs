@@ -1,4 +1,4 @@
-//! Texts that are too long for a terminal.
+//! Texts elided to fit a terminal (`/run/very…/app.sock`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What a bench has found: as JSON, and as a table.
+//! The results of a benchmark, as JSON and as a table.
 
 use std::io::{self, Write};
 
@@ -14,14 +14,14 @@ use crate::transport::Transport;
 pub(crate) struct Figures {
     pub(crate) round_trips: Vec<RoundTrips>,
     pub(crate) conversations: Vec<Conversations>,
-    /// Of the two in `round_trips`.
+    /// The ratio of the two in `round_trips`.
     pub(crate) ratio: Option<Ratio>,
 }
 
-/// One kind, size and number of connections.
+/// The result for one kind, size and number of connections.
 #[derive(Serialize)]
 pub(crate) struct RoundTrips {
-    /// The kind, or in a comparison the address.
+    /// The kind, or the address in a comparison.
     #[serde(skip)]
     pub(crate) label: String,
     kind: Transport,
@@ -50,7 +50,7 @@ pub(crate) struct Conversations {
     pub(crate) connections_per_second: f64,
 }
 
-/// How many times the requests a second of the first are those of the second.
+/// The ratio of the requests a second of two servers.
 #[derive(Serialize)]
 pub(crate) struct Ratio {
     pub(crate) ratio: f64,
@@ -123,8 +123,8 @@ impl Conversations {
 }
 
 impl Ratio {
-    /// The median of the pairs, the lowest and the highest, and that of all of them together. There
-    /// is at least one.
+    /// The median, lowest and highest ratio of the pairs, and the ratio over all pairs together. There is
+    /// at least one pair.
     pub(crate) fn new(mut ratios: Vec<f64>, of_all: f64) -> Self {
         ratios.sort_by(f64::total_cmp);
         let pairs = ratios.len();
@@ -138,7 +138,7 @@ impl Ratio {
         }
     }
 
-    /// Whether the rates of the two, side by side, say something else than the median.
+    /// Whether the ratio of the rates contradicts the median.
     fn is_contradicted(&self) -> bool {
         const NOTICED: f64 = 0.01;
         let other_side = (self.ratio - 1.0) * (self.of_all - 1.0) < 0.0;
@@ -156,8 +156,8 @@ fn micros_at(latency: &Histogram<u64>, quantile: f64) -> Option<f64> {
     (!latency.is_empty()).then(value)
 }
 
-/// The share of requests that took longer, in powers of a tenth (2: one in a hundred), and how long
-/// the shortest of those took, in microseconds.
+/// Tail latency: the share of requests that took longer, in powers of a tenth (2: one in a hundred), and
+/// the shortest time among those, in microseconds.
 fn curve(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
     const STEP: f64 = 0.125;
     let most = (latency.len() as f64).log10().min(4.0);
@@ -226,7 +226,7 @@ impl Figures {
         }
     }
 
-    /// The titles, and then the cells of each row.
+    /// The titles, then the cells of each row.
     pub(crate) fn each_row(&self, mut write: impl FnMut(&[String])) {
         let titles = [self.first_title()].into_iter().chain(Self::TITLES);
         write(&titles.map(str::to_owned).collect::<Vec<_>>());
@@ -293,7 +293,7 @@ pub(crate) fn time(micros: Option<f64>) -> String {
     micros.map_or_else(|| "?".to_owned(), |micros| scaled(micros, &UNITS))
 }
 
-/// Three digits that count, and the largest unit that leaves one before the point.
+/// Three significant digits, in the largest unit that leaves one before the point.
 fn scaled(value: f64, units: &[(&str, f64)]) -> String {
     let fitting = units.iter().rev().find(|(_, unit)| value >= unit * 0.9995);
     let (name, unit) = fitting.or(units.first()).copied().unwrap_or(("", 1.0));

@@ -1,4 +1,4 @@
-//! How the columns of a table share a line.
+//! The widths of a table's columns, and how cells are elided.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,11 +6,11 @@ use std::ops::Range;
 use super::elide::{elide, elide_between, elide_from, width_of};
 use super::layout::{GAP, Layout};
 
-/// What an elided cell keeps beside its end.
+/// What an elided cell keeps, apart from its end.
 pub(super) enum Cut<'a> {
-    /// So much of the beginning.
+    /// So many columns of its beginning.
     After(usize),
-    /// What begins at this place of each text.
+    /// What begins at this offset of each text.
     Before(HashMap<&'a str, usize>),
     /// These parts of each text.
     Between(HashMap<&'a str, Vec<Range<usize>>>),
@@ -36,7 +36,7 @@ impl Cut<'_> {
     }
 }
 
-/// The indent of a row, the arrow to another end and the kind stay in front of what is elided.
+/// The indent of a row, the arrow before a peer's address and the kind are never elided.
 pub(super) fn split_lead(text: &str) -> (&str, &str) {
     let name = text.trim_start_matches(' ');
     let name = name.strip_prefix("→ ").unwrap_or(name);
@@ -48,7 +48,7 @@ pub(super) fn split_lead(text: &str) -> (&str, &str) {
     text.split_at(text.len() - name.len())
 }
 
-/// How the columns share a line.
+/// The widths of the columns.
 pub(super) struct Fit<'t> {
     /// `None` for a column that is left out.
     pub(super) widths: Vec<Option<usize>>,
@@ -73,7 +73,7 @@ impl Fit<'_> {
             let taken = natural.min(room);
             let blank = width - taken.min(width);
             let before = if columns[at].right { blank } else { 0 };
-            // Blanks are only written when something follows.
+            // No trailing blanks.
             if taken > 0 {
                 let lead = pending + before.min(self.limit.saturating_sub(used + pending + taken));
                 line.extend(std::iter::repeat_n(' ', lead));

@@ -13,7 +13,7 @@ pub(crate) fn line(out: &mut impl Write, value: &impl Serialize) -> io::Result<(
     out.write_all(b"\n")
 }
 
-/// Compact, with what would not be seen escaped inside of strings.
+/// Compact JSON, with invisible characters escaped inside of strings.
 struct Safe;
 
 impl Formatter for Safe {

@@ -1,20 +1,21 @@
-//! How the columns of a table are laid out.
+//! The layout of a table's columns.
 
-/// Between two columns.
+/// The gap between two columns.
 pub(super) const GAP: usize = 2;
 
 /// How a column is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) title: &'static str,
-    /// Numbers stand to the right.
+    /// Right-aligned, for numbers.
     pub(crate) right: bool,
-    /// A cell may be elided down to this width, below it only once no column can be left out any
-    /// more; `None` if it may not.
+    /// A cell may be elided down to this width, and further if no more columns can be left out; `None`:
+    /// it is never elided.
     pub(crate) least: Option<usize>,
-    /// Of an elided cell, more of the end than of the beginning stays, which says more of a path;
-    /// and two that differ never come to look the same.
+    /// An elided cell keeps more of its end, which says more of a path, and two addresses that differ
+    /// never look the same.
     pub(crate) is_address: bool,
-    /// Where room is short, columns go from the highest rank on; 0 stays.
+    /// If the terminal is too narrow, the columns of the highest rank are left out first; those of rank 0
+    /// never.
     pub(crate) rank: u8,
 }

@@ -1,4 +1,4 @@
-//! The line that a message makes on standard output.
+//! A received message as a line of text or JSON.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::escape;
 use crate::lookup::descriptor::Descriptor;
 use crate::lookup::names::Names;
 
-/// Who sent a message; looked up once a connection.
+/// The peer credentials of a message, looked up once for each connection.
 pub(crate) struct Sender {
     peer: Option<Peer>,
     command: Option<Vec<u8>>,
@@ -34,10 +34,10 @@ struct MessageEvent<'a> {
     descriptors: Vec<Descriptor>,
 }
 
-/// What came.
+/// A received message.
 pub(crate) struct ShownMessage<'a> {
     pub(crate) payload: &'a [u8],
-    /// In bytes, with its framing.
+    /// Its length in bytes, with its framing.
     pub(crate) size: usize,
     pub(crate) descriptors: &'a [OwnedFd],
 }
@@ -77,7 +77,7 @@ impl Sender {
     }
 }
 
-/// Whether whoever looks for a field of the line finds it in this name: `squid 0` has no uid.
+/// Whether this name could be mistaken for a field of the line, as in `squid 0`: that has no uid.
 fn names_a_field(name: &[u8]) -> bool {
     let is_field = |word: &[u8]| {
         [&b"pid"[..], b"uid"]
@@ -87,8 +87,8 @@ fn names_a_field(name: &[u8]) -> bool {
     name.windows(3).any(is_field)
 }
 
-/// `received 19 bytes from pid 4242 (nc) uid 1000: Hello UNIX socket!` and a newline; descriptors
-/// make an indented line of their own, which no payload can counterfeit.
+/// `received 19 bytes from pid 4242 (nc) uid 1000: Hello UNIX socket!` and a newline; fds
+/// are on an indented line of their own, which no payload can forge.
 pub(crate) fn as_text(message: &ShownMessage<'_>, sender: &Sender) -> Vec<u8> {
     let mut line = Vec::with_capacity(message.payload.len() + 64);
     // Writing to a Vec cannot fail.

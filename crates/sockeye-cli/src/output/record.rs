@@ -13,7 +13,7 @@ use crate::escape;
 use crate::lookup::stopped::Stopped;
 use crate::output::column::Column;
 
-/// The fields of a socket in JSON. Their names are a promise.
+/// The fields of a socket in JSON. Their names are stable.
 #[derive(Debug, Serialize)]
 pub(crate) struct SocketRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,7 +24,7 @@ pub(crate) struct SocketRecord<'a> {
     pub(crate) address: Field<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) address_base64: Option<String>,
-    /// The name that was bound, where the file has another one by now.
+    /// The name that was bound, if the file was renamed since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bound_as: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub(crate) struct SocketRecord<'a> {
     pub(crate) peer: Field<PeerRecord<'a>>,
 }
 
-/// A field that may be left out, and whose value may be null.
+/// A field that may be omitted, and whose value may be null.
 pub(crate) type Field<T> = Option<Option<T>>;
 
 #[derive(Debug, Serialize)]
@@ -123,7 +123,7 @@ impl<'a> SocketRecord<'a> {
 }
 
 impl<'a> SocketRecord<'a> {
-    /// Of a socket file; what else there is to know is not.
+    /// From a socket file alone.
     pub(crate) fn of_path(path: &'a [u8]) -> Self {
         Self {
             kind: Some(None),
@@ -142,7 +142,7 @@ impl<'a> SocketRecord<'a> {
         }
     }
 
-    /// Leaves the fields out that are not among these columns; without any it leaves all.
+    /// Keeps the fields of these columns only; all, if there are none.
     pub(crate) fn keep(&mut self, columns: &[Column]) {
         fn retain<T>(field: &mut Option<T>, columns: &[Column], of: &[Column]) {
             *field = field

@@ -8,7 +8,7 @@ use super::fit::{Cut, Fit, split_lead};
 use super::layout::{GAP, Layout};
 
 impl Layout {
-    /// As short as a cell may be. A title is never elided.
+    /// The minimum width of a cell. A title is never elided.
     fn shortest(&self) -> usize {
         let shortest = match self.is_address {
             true => SHORTEST,
@@ -18,21 +18,21 @@ impl Layout {
     }
 }
 
-/// Columns up to this rank go only where addresses at their shortest leave no room.
+/// Columns up to this rank are left out only if addresses at their shortest leave no room.
 const NEEDED: u8 = 2;
-/// As short as an address may be, where it can be told apart.
+/// The minimum width of an address, if it remains unique.
 const SHORTEST: usize = 8;
-/// As short as any other text may be.
+/// The minimum width of any other text.
 const SHORTEST_TEXT: usize = 10;
 
-/// Rows of cells. All text is in one place, so that a row costs no allocation.
+/// Rows of cells. All text is in one string, so that a row costs no allocation.
 pub(crate) struct TextTable {
     columns: Vec<Layout>,
     header: bool,
-    /// Rows may be wider than the terminal, rather than that something is missing.
+    /// Rows may be wider than the terminal: no column is left out.
     wraps: bool,
     text: String,
-    /// Row by row: where the text of a cell ends, and its width on a terminal.
+    /// Row by row: the end of a cell's text, and its width on a terminal.
     cells: Vec<(usize, usize)>,
 }
 
@@ -47,7 +47,7 @@ impl TextTable {
         }
     }
 
-    /// Lets rows be wider than the terminal where a column would be missing.
+    /// Lets rows be wider than the terminal, instead of leaving out a column.
     pub(crate) fn wrapping(self) -> Self {
         Self {
             wraps: true,
@@ -63,12 +63,12 @@ impl TextTable {
         self.cells.push((self.text.len(), width));
     }
 
-    /// Whether all fits as it is.
+    /// Whether nothing has to be elided.
     pub(crate) fn fits(&self, width: usize) -> bool {
         total(&self.natural().into_iter().map(Some).collect::<Vec<_>>()) <= width
     }
 
-    /// Whether the first column has no place.
+    /// Whether the first column has to be left out.
     pub(crate) fn leaves_out_first(&self, width: usize) -> bool {
         let fit = self.fitted(&self.natural(), width);
         fit.widths.first().is_some_and(Option::is_none)
@@ -87,8 +87,8 @@ impl TextTable {
         texts.skip(column).step_by(self.columns.len())
     }
 
-    /// Writes the rows, none wider than `width`, unless addresses could not be told apart then or the
-    /// table is [`wrapping`](Self::wrapping).
+    /// Writes the rows, none wider than `width`, unless addresses would look the same or the table is
+    /// [`wrapping`](Self::wrapping).
     pub(crate) fn write(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
         let natural = self.natural();
         let fit = match width {
@@ -130,7 +130,7 @@ impl TextTable {
         widths
     }
 
-    /// Elides what may be elided, and where that is not enough leaves columns out.
+    /// Elides what may be elided; if that is not enough, leaves columns out.
     fn fitted(&self, natural: &[usize], width: usize) -> Fit<'_> {
         let mut kept = vec![true; natural.len()];
         let mut least: Vec<Option<usize>> = self.columns.iter().map(|c| c.least).collect();
@@ -150,7 +150,7 @@ impl TextTable {
                 .collect();
             let unclear = |at: &usize| kept[*at] && cuts[*at].is_none();
             match (0..kept.len()).find(unclear) {
-                // Once nothing is elided any more, all are told apart.
+                // If nothing is elided, all differ.
                 Some(at) => {
                     least[at] = widths[at].map(|width| width + 1);
                     is_raised = true;
@@ -160,8 +160,8 @@ impl TextTable {
         }
     }
 
-    /// Leaves a column out, or lets cells be shorter than is good to read; `false` if neither is
-    /// possible. Where addresses need their room to be told apart, no column that is needed goes.
+    /// Leaves a column out, or lets cells be hard to read; `false` if neither is possible. No necessary
+    /// column is left out for the sake of unique addresses.
     fn make_room(&self, kept: &mut [bool], least: &mut [Option<usize>], is_raised: bool) -> bool {
         let rank = |at: usize| self.columns[at].rank;
         let ranked = (0..kept.len()).filter(|&at| kept[at] && rank(at) > 0);
@@ -197,7 +197,7 @@ impl TextTable {
         width: usize,
         is_raised: bool,
     ) -> Fit<'a> {
-        // An address that is cut off might look like another.
+        // A truncated address might look like another.
         let last = self.columns.iter().rposition(|column| column.is_address);
         let needed = last.map_or(0, |at| total(&widths[..=at]));
         let has_several = last.is_some_and(|at| {
@@ -220,7 +220,7 @@ impl TextTable {
         }
     }
 
-    /// How the cells of a column are elided; `None` if some addresses that differ would look the same.
+    /// How the cells of a column are elided; `None` if two different addresses would look the same.
     fn cut(&self, column: usize, width: usize) -> Option<Cut<'_>> {
         let keep = width.saturating_sub(1);
         if !self.columns[column].is_address {
@@ -235,7 +235,7 @@ impl TextTable {
                     true => drop(cut.elide(&mut short, text, width)),
                     false => short.push_str(text),
                 }
-                // The indent of a row is no part of its address.
+                // The indent of a row is not part of its address.
                 let text = text.trim_start();
                 *shown.entry(short).or_insert(text) == text
             })
@@ -253,7 +253,7 @@ impl TextTable {
     }
 }
 
-/// Takes one from the column that has the most to give.
+/// Narrows the column with the most room by one.
 fn shrink(widths: &mut [Option<usize>], least: &[Option<usize>]) -> bool {
     let spare = |(width, least): (&Option<usize>, &Option<usize>)| {
         let width = width.and_then(|width| width.checked_sub((*least)?));

@@ -1,4 +1,4 @@
-//! Lines that are broken between words, to the width of a terminal.
+//! Lines wrapped between words to the width of a terminal.
 
 use super::elide::width_of;
 

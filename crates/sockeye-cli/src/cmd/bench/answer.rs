@@ -6,7 +6,7 @@ use crate::escape;
 /// Bytes of a wrong answer that are shown, and how many of these are its last.
 pub(super) const SHOWN: usize = 40;
 const SHOWN_LAST: usize = 8;
-/// The length in front of a message.
+/// Bytes of a length prefix.
 const LENGTH: usize = size_of::<u32>();
 
 /// Where an answer ends.
@@ -22,7 +22,7 @@ pub(super) enum AnswerEnd {
 #[derive(Clone, Copy, Default)]
 pub(super) struct AnswerProgress {
     pub(super) count: usize,
-    /// As far as its bytes have come.
+    /// The length prefix, as far as it has come.
     length: u32,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum WrongAnswer {
         expected: String,
         found: String,
     },
-    /// More than one line.
+    /// It goes on after its end.
     Longer,
 }
 
@@ -67,7 +67,7 @@ impl AnswerEnd {
     }
 }
 
-/// Against an answer that is known. `end` is `None` for an echo, with which nothing more may come.
+/// Checks against a known answer. `end` is `None` for an echo, after which nothing may follow.
 pub(super) fn equals(
     expected: &[u8],
     end: Option<AnswerEnd>,
@@ -75,7 +75,7 @@ pub(super) fn equals(
     bytes: &[u8],
 ) -> Result<bool, WrongAnswer> {
     let is_lax = !matches!(end, None | Some(AnswerEnd::Length));
-    // A newline of the answer before that came late.
+    // The newline of the answer before, which came late.
     let bytes = match bytes {
         [b'\n', rest @ ..] if is_lax && came.is_nothing() && expected[0] != b'\n' => rest,
         bytes => bytes,
@@ -95,7 +95,7 @@ pub(super) fn equals(
     Ok(came.count == expected.len())
 }
 
-/// Against the beginning of an answer.
+/// Checks against the beginning of an answer.
 pub(super) fn begins(
     prefix: &[u8],
     end: AnswerEnd,
@@ -143,7 +143,7 @@ pub(super) fn begins(
 }
 
 impl WrongAnswer {
-    /// Both from a little before the first difference on, and to their ends.
+    /// Shows both from a little before the first difference on.
     pub(super) fn new(expected: &[u8], found: &[u8]) -> Self {
         let same = expected.iter().zip(found).take_while(|(a, b)| a == b);
         let start = same.count().saturating_sub(8);

@@ -1,5 +1,5 @@
-//! Two servers in turn. Absolute times are not stable on a shared machine; the ratio of two that
-//! were taken one after the other is.
+//! `--compare`: two servers in turn. Absolute times are not stable on a shared machine; the ratio of two
+//! measurements, one right after the other, is.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::output::figures::{Ratio, RoundTrips};
 
 /// An odd number has a median.
 const PAIRS: usize = 15;
-/// A turn is dealt out in slices, so that what disturbs the machine for longer disturbs both.
+/// Turns are interleaved in slices, so that a longer disturbance of the machine affects both servers.
 const SLICE: Duration = Duration::from_millis(20);
 const BUDGET: Duration = Duration::from_secs(18);
 
@@ -52,21 +52,21 @@ pub(super) fn run(
         report.begin(&format!("{a} and {b}"));
         measured = pair(&mut sides, times).map(|ratio| ratios.push(ratio));
     }
-    // The pairs before an error are as true as ever.
+    // The pairs before an error are valid.
     if !ratios.is_empty() {
-        tell(&sides, connections, ratios, report)?;
+        report_sides(&sides, connections, ratios, report)?;
     }
     measured
 }
 
-/// One turn of each; how many times the requests a second of the first are those of the second.
+/// One turn of each; the ratio of their requests a second.
 fn pair(sides: &mut [Side<'_>; 2], times: MeasuringTimes) -> anyhow::Result<f64> {
     let mut turns = [Sample::new()?, Sample::new()?];
     for side in sides.iter_mut() {
         side.load.run(times.warm_up)?;
     }
     let mut left = times.time;
-    // Each begins as often as the other.
+    // Each is first as often as the other.
     for order in [[0, 1], [1, 0]].into_iter().cycle() {
         let slice = left.min(SLICE);
         for at in order {
@@ -83,7 +83,7 @@ fn pair(sides: &mut [Side<'_>; 2], times: MeasuringTimes) -> anyhow::Result<f64>
     Ok(turns[0].rate() / turns[1].rate())
 }
 
-fn tell(
+fn report_sides(
     sides: &[Side<'_>; 2],
     connections: u32,
     ratios: Vec<f64>,

@@ -1,4 +1,4 @@
-//! What is sent, and what must come back.
+//! [`BenchExchange`]: a request, and the check of its answer.
 
 use super::answer::{AnswerEnd, AnswerProgress, SHOWN, WrongAnswer, begins, equals};
 use super::request::{CustomRequest, Expected};
@@ -17,23 +17,23 @@ pub(super) fn name(connection: usize) -> Name {
 /// Room for an answer whose size is not known.
 const ROOM: usize = 64 << 10;
 pub(super) struct BenchExchange {
-    /// As it goes over the wire.
+    /// With its framing.
     request: Vec<u8>,
     answer: AnswerCheck,
     end: AnswerEnd,
 }
 
 enum AnswerCheck {
-    /// What was sent.
+    /// The request itself.
     Echo,
-    /// These bytes, with the length in front if there is one.
+    /// These bytes, with the length prefix if there is one.
     Exactly(Vec<u8>),
     /// Something that begins with this.
     Prefix(Vec<u8>),
 }
 
 impl BenchExchange {
-    /// A message of `size` bytes that comes back: a line, or what has a length in front.
+    /// A message of `size` bytes that is echoed: a line, or a length-prefixed frame.
     pub(super) fn echo(size: usize, framing: FramingName) -> Self {
         let mut request = vec![b'.'; size];
         if let Some(last) = request.last_mut() {
@@ -59,7 +59,7 @@ impl BenchExchange {
         let answer = match &custom.answer {
             Expected::Text(text) => {
                 let mut text = text.clone().into_bytes();
-                // It may or may not come.
+                // The answer may end in a newline or not.
                 if end != AnswerEnd::Length && text.len() > 1 && text.ends_with(b"\n") {
                     text.pop();
                 }
@@ -83,17 +83,17 @@ impl BenchExchange {
         matches!(self.answer, AnswerCheck::Echo)
     }
 
-    /// Bytes of a request, without the length in front.
+    /// Bytes of a request, without the length prefix.
     pub(super) fn size(&self) -> usize {
         self.request.len() - self.end.header()
     }
 
-    /// Bytes of a request on the wire.
+    /// Bytes of a request, with its framing.
     pub(super) fn wire_size(&self) -> usize {
         self.request.len()
     }
 
-    /// Room for an answer, and for some of what is too much, to be shown.
+    /// Buffer size for an answer, and for some surplus bytes, to show them.
     pub(super) fn room(&self) -> usize {
         match &self.answer {
             AnswerCheck::Echo => self.request.len() + SHOWN,
@@ -102,7 +102,7 @@ impl BenchExchange {
         }
     }
 
-    /// What this connection sends.
+    /// The request of this connection.
     pub(super) fn request(&mut self, name: Name) -> &[u8] {
         if let (AnswerCheck::Echo, Some((_, text))) = (
             &self.answer,
@@ -114,7 +114,7 @@ impl BenchExchange {
         &self.request
     }
 
-    /// Compares what came with what was to come, after `came` of it. Returns whether that is all.
+    /// Checks the next bytes of an answer. Returns whether it is complete.
     pub(super) fn check(
         &mut self,
         name: Name,
@@ -131,7 +131,7 @@ impl BenchExchange {
         }
     }
 
-    /// Whether an answer is complete because nothing more comes.
+    /// Whether EOF completes the answer.
     pub(super) fn ends_with_input(&self, came: AnswerProgress) -> bool {
         match &self.answer {
             AnswerCheck::Prefix(prefix) => {

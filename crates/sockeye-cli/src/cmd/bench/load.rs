@@ -1,8 +1,8 @@
-//! The load: many connections, one request in flight on each, from a single thread.
+//! [`Load`]: many connections, one request in flight on each, from a single thread.
 //!
-//! Whatever time goes by in here is taken from the server, which shares the cores. So a message is
-//! one write and one read, and one epoll_wait(2) is shared by all that are ready; edges, because a
-//! level-triggered set is looked through twice.
+//! The client shares the cores with the server, so its own cost must be small: one write and one read a
+//! message, and one epoll_wait(2) for all sockets that are ready; edge-triggered, because a
+//! level-triggered set is scanned twice.
 
 mod failure;
 
@@ -25,16 +25,17 @@ use super::socket::{BenchTarget, ClientSocket};
 use super::stop::StopSignal;
 use crate::transport::Transport;
 
-/// How soon a wish to stop is noticed where nothing else happens.
+/// How soon a stop signal is noticed while nothing else happens.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How a load behaves, beside what it sends.
+/// How a load sends its requests.
 #[derive(Clone, Copy)]
 pub(super) struct LoadOptions {
     pub(super) connections: usize,
-    /// Requests a second over all connections; `None`: each follows the answer to the one before.
+    /// Requests a second over all connections (open loop); `None`: each follows the answer to the one
+    /// before (closed loop).
     pub(super) rate: Option<NonZeroU32>,
-    /// How long to look for answers before sleeping.
+    /// How long to busy-poll for answers before sleeping.
     pub(super) busy_poll: Duration,
     /// Each request has a connection of its own.
     pub(super) reconnect: bool,
@@ -49,11 +50,11 @@ pub(super) struct Load<'a> {
     events: Vec<epoll::Event>,
     connections: Vec<ClientConnection>,
     buffer: Vec<u8>,
-    /// Connections without a request, the one that had its answer first in front.
+    /// Connections without a request in flight, the one that is idle longest in front.
     idle: VecDeque<usize>,
     schedule: Option<Schedule>,
     end: Instant,
-    /// When something came last.
+    /// When bytes came last.
     heard: Instant,
     sample: Sample,
 }
@@ -61,13 +62,13 @@ pub(super) struct Load<'a> {
 struct ClientConnection {
     socket: ClientSocket,
     name: exchange::Name,
-    /// When its request was due, if it has one.
+    /// When its request was due, if one is in flight.
     due: Option<Instant>,
     sent: usize,
     came: AnswerProgress,
-    /// Whether epoll tells when there is room to send.
+    /// Whether it is registered for EPOLLOUT.
     wants_room: bool,
-    /// Whether this socket had an answer.
+    /// Whether an answer came on this socket.
     was_answered: bool,
 }
 
@@ -111,7 +112,7 @@ impl<'a> Load<'a> {
         Ok(load)
     }
 
-    /// Sends for `time`, and waits for the answers that are still missing then.
+    /// Sends for `time`, then waits for the missing answers.
     pub(super) fn run(&mut self, time: Duration) -> anyhow::Result<Sample> {
         let start = Instant::now();
         self.end = start + time;
@@ -126,7 +127,7 @@ impl<'a> Load<'a> {
         loop {
             self.stop.check()?;
             let now = Instant::now();
-            // The last time a little after the end, for what was due a little before.
+            // The last time a little after the end, for requests that were due a little before.
             if !is_over {
                 self.send_due(now.min(self.end))?;
             }
@@ -153,7 +154,7 @@ impl<'a> Load<'a> {
         Ok(std::mem::replace(&mut self.sample, Sample::new()?))
     }
 
-    /// What a connection does that has nothing to wait for.
+    /// The next request of a connection that has none in flight, or idles.
     fn next(&mut self, index: usize, now: Instant) -> anyhow::Result<()> {
         match self.schedule {
             None if now < self.end => self.begin(index, now),
@@ -186,7 +187,7 @@ impl<'a> Load<'a> {
     fn ready(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &self.connections[index];
         if connection.due.is_none() {
-            // Whatever it is, the next request finds it.
+            // The next request finds EOF or an error.
             return Ok(());
         }
         if connection.sent < self.exchange.wire_size() {
@@ -207,7 +208,7 @@ impl<'a> Load<'a> {
                         return self.want_room(index, false);
                     }
                 }
-                // A full queue of a datagram socket as well: it is waited for.
+                // The queue of a datagram socket is full, or the send buffer.
                 Err(Errno::AGAIN) => return self.want_room(index, true),
                 Err(Errno::INTR) => {}
                 Err(Errno::PIPE | Errno::CONNRESET) => return self.was_closed(index),
@@ -221,7 +222,7 @@ impl<'a> Load<'a> {
         loop {
             let connection = &mut self.connections[index];
             let count = match rustix::io::read(&connection.socket, &mut *self.buffer) {
-                // Of a datagram socket it is an empty message.
+                // From a datagram socket it is an empty message.
                 Ok(0) if transport != Transport::Dgram => return self.was_closed(index),
                 Err(Errno::CONNRESET) => return self.was_closed(index),
                 Ok(count) => count,
@@ -234,7 +235,7 @@ impl<'a> Load<'a> {
             match self.exchange.check(connection.name, &mut came, bytes) {
                 Ok(true) => return self.answered(index),
                 Ok(false) if transport.has_records() => {
-                    return Err(self.broken("an answer was cut off"));
+                    return Err(self.broken("an answer was incomplete"));
                 }
                 Ok(false) => {
                     connection.came = came;
@@ -268,7 +269,7 @@ impl<'a> Load<'a> {
         self.next(index, now)
     }
 
-    /// Sends the request again on a new connection, if the server has ended the old one in order.
+    /// Sends the request again on a new connection, if the server closed the old one after an answer.
     fn was_closed(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &self.connections[index];
         if self.exchange.ends_with_input(connection.came) {
@@ -309,8 +310,7 @@ impl<'a> Load<'a> {
         Ok(socket)
     }
 
-    /// Has epoll tell when there is room to send. Not always, since each read of the server makes
-    /// room.
+    /// Registers for EPOLLOUT while it is needed: each read of the server would be an event.
     fn want_room(&mut self, index: usize, wanted: bool) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
         if connection.wants_room != wanted {
@@ -321,7 +321,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// Waits until a connection is ready, a request is due, or a stop may have been asked for.
+    /// Waits until a connection is ready, a request is due, or a stop signal may have come.
     fn wait(&mut self, now: Instant) -> anyhow::Result<()> {
         let due = match &self.schedule {
             Some(schedule) if now < self.end && !self.idle.is_empty() => {

@@ -1,4 +1,4 @@
-//! Sizes, connections and kinds, each with each.
+//! The measurements of each kind with each size and number of connections.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::output::figures::{self, Conversations, RoundTrips};
 const OWN_BUDGET: Duration = Duration::from_secs(56);
 /// At most 20 seconds.
 const FOREIGN_BUDGET: Duration = Duration::from_secs(18);
-/// Conversations at a time, at most: enough to keep a server busy.
+/// Concurrent conversations, at most: enough to keep a server busy.
 const CONVERSATIONS: u32 = 16;
 
 pub(super) fn run(args: &Bench, stop: &StopSignal, report: &mut BenchReport) -> anyhow::Result<()> {
@@ -122,7 +122,7 @@ fn exchange_with(
     }
 }
 
-/// The servers: those of the bench with their directory, or that of the user.
+/// Our echo servers and their directory, or the server of the user.
 struct ServersUnderTest {
     targets: Vec<BenchTarget>,
     // Dropped in this order.
@@ -167,7 +167,7 @@ impl ServersUnderTest {
         })
     }
 
-    /// A server of ours that has ended is the better explanation.
+    /// If an echo server of ours has ended, that is the better explanation.
     fn blame(&mut self, error: anyhow::Error) -> anyhow::Error {
         let mut servers = self.servers.iter_mut();
         let ended = servers.find_map(|server| {

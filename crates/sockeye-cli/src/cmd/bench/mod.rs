@@ -1,4 +1,4 @@
-//! `sockeye bench`
+//! `sockeye bench`: round trips a second and their latency, of a server or of two in comparison.
 
 mod answer;
 mod compare;
@@ -27,7 +27,7 @@ use page::PageFile;
 use report::BenchReport;
 use stop::StopSignal;
 
-/// No server needs as long for anything; one that does is stuck.
+/// A server that takes longer for anything is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a process may take from closing one of its sockets to its end.
 const AT_ITS_END: Duration = Duration::from_millis(500);
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     }
     let page = args.html.as_deref().map(PageFile::open).transpose()?;
     descriptor_limit::raise(None);
-    // Without it a sleep until a request is due takes 50 us longer.
+    // With the default slack a sleep until a request is due takes 50 us longer.
     let _ = set_current_timer_slack(NonZeroU64::new(1));
     let stop = StopSignal::watch()?;
     let mut report = BenchReport::new(args.json);
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
         [a, b] => compare::run(args, [a, b], &stop, &mut report),
         _ => matrix::run(args, &stop, &mut report),
     };
-    // What was measured is true, whatever came then.
+    // The results until an error are valid.
     let printed = report.print();
     let written = match page {
         Some(page) if report.is_empty() => {
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Bench) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The time of a measurement and of the warm-up before it.
+/// The duration of a measurement, and of the warm-up before it.
 #[derive(Clone, Copy)]
 struct MeasuringTimes {
     warm_up: Duration,
@@ -73,7 +73,7 @@ struct MeasuringTimes {
 }
 
 impl MeasuringTimes {
-    /// What was asked for, or as much as lets `count` measurements fit into `budget`.
+    /// `asked`, or what lets `count` measurements fit into `budget`.
     fn new(asked: Option<Duration>, budget: Duration, count: usize) -> Self {
         const LONGEST: Duration = Duration::from_secs(3);
         let share = budget / u32::try_from(count).unwrap_or(u32::MAX).max(1);

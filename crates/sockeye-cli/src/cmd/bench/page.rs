@@ -8,8 +8,8 @@ use sockeye::address::quoted;
 
 use crate::exit::{Exit, failure};
 
-/// Opened before anything is measured, so that no measurement is made for a page that cannot be
-/// written. What was in the file stays until then.
+/// Opened before the measurements, so that none is made for a page that cannot be written. Its old
+/// contents stay until the page is written.
 pub(super) struct PageFile {
     path: PathBuf,
     file: File,
@@ -59,7 +59,7 @@ impl PageFile {
         })
     }
 
-    /// Nothing is to be written after all.
+    /// Removes the file if it is new: there is nothing to write.
     #[expect(
         clippy::disallowed_methods,
         reason = "it is no socket, and this process has just made it"

@@ -1,4 +1,4 @@
-//! The results as they come, and the progress bar meanwhile.
+//! [`BenchReport`]: the results as they come, and a progress bar.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -78,7 +78,7 @@ impl BenchReport {
         Ok(())
     }
 
-    /// Says of a sample what its numbers do not.
+    /// Adds remarks on requests that were not sent and connections that were closed.
     pub(super) fn remark(&mut self, target: &BenchTarget, sample: &Sample) {
         let name = &target.endpoint;
         let Sample {
@@ -88,7 +88,7 @@ impl BenchReport {
             ..
         } = sample;
         let asked = answers + unsent;
-        // What was due in the last moments may always be too late.
+        // A few requests that are due in the last moments are always too late.
         if unsent * 100 > asked {
             self.remarks.push(format!(
                 "{name} took only {answers} of {asked} requests; the others count with the time that they had waited, take a lower --rate"
@@ -101,7 +101,7 @@ impl BenchReport {
         }
     }
 
-    /// Writes the table, and what is to be said beside it.
+    /// Writes the table, and the remarks to standard error.
     pub(super) fn print(&self) -> anyhow::Result<()> {
         self.bar.finish_and_clear();
         if !self.json {
@@ -129,7 +129,7 @@ impl BenchReport {
     }
 }
 
-/// What was measured where.
+/// The versions and the machine.
 fn about() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
     let kernel = kernel.map_or_else(|_| "?".to_owned(), |name| name.trim().to_owned());
@@ -139,7 +139,7 @@ fn about() -> String {
     format!("sockeye {version}, Linux {kernel}, {cores} cores")
 }
 
-/// What was typed, so that it can be typed again.
+/// The command line, to be repeated.
 fn command_line() -> String {
     let words = std::env::args_os().skip(1);
     let words = words.map(|word| quoted(&word.to_string_lossy()));
@@ -150,7 +150,7 @@ fn command_line() -> String {
         .join(" ")
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell if needed.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:@,=%+".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! What is sent to a server that does not echo, and what it must answer.
+//! [`CustomRequest`]: the request of `--request`, and the answer that is expected.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,26 +12,26 @@ use crate::exit::{Exit, failure};
 /// The longest request that is taken from a file, which may have no end.
 const LONGEST_REQUEST: usize = 64 << 20;
 
-/// What a user's server is asked, and what it answers.
+/// A request to a server that does not echo.
 #[derive(Clone)]
 pub(super) struct CustomRequest {
-    /// Without what frames it.
+    /// Without its framing.
     pub(super) request: Vec<u8>,
-    /// Whether a stream without lengths gets a newline after it.
+    /// Whether a newline ends it on a stream without length framing.
     pub(super) is_line: bool,
     pub(super) answer: Expected,
 }
 
-/// What an answer must be.
+/// The expected answer.
 #[derive(Clone)]
 pub(super) enum Expected {
-    /// This, and on a stream or in a record perhaps a newline.
+    /// This text; a newline may follow, except with length framing.
     Text(String),
     Prefix(String),
     Any,
 }
 
-/// `None`: what is sent comes back.
+/// `None` if the server echoes.
 pub(super) fn of(args: &Bench) -> anyhow::Result<Option<CustomRequest>> {
     let answer = match (&args.expect, &args.expect_prefix, args.expect_any) {
         (Some(text), ..) => Expected::Text(text.clone()),

@@ -1,4 +1,4 @@
-//! What a stretch of load came to.
+//! [`Sample`]: the results of one run of a load.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! When requests are due, whatever the answers.
+//! [`Schedule`]: when requests are due at a fixed rate (open loop).
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ impl Schedule {
     }
 
     fn next(&self) -> Instant {
-        // Counted from the start, so that no rounding adds up.
+        // Counted from the start, so that rounding errors do not add up.
         let (seconds, rest) = (self.taken / self.rate, self.taken % self.rate);
         let nanos = rest * 1_000_000_000 / self.rate;
         self.start + Duration::from_secs(seconds) + Duration::from_nanos(nanos)

@@ -1,4 +1,4 @@
-//! The servers of the bench: this same command, in processes of their own.
+//! [`EchoServer`]: a server of the benchmark, which is this command in a process of its own.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
@@ -30,8 +30,7 @@ fn as_argument(address: &Address) -> OsString {
     argument
 }
 
-/// An echo server, killed and waited for when dropped. The files that it leaves are in a directory
-/// that goes as well.
+/// Killed and waited for when dropped. Its socket file is in a directory that is removed as well.
 pub(super) struct EchoServer {
     child: Child,
     pub(super) endpoint: Endpoint,
@@ -74,7 +73,7 @@ impl EchoServer {
             None => command.arg("tcp-echo"),
         };
         let child = end_with_us(&mut command)
-            // A group of its own: what the keyboard sends is for us, and we end it.
+            // A process group of its own: SIGINT of the terminal is for this process, which ends it.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -92,7 +91,7 @@ impl EchoServer {
         Ok(server)
     }
 
-    /// How it has ended, if it has. One whose sockets have closed is about to.
+    /// Its exit status, if it has ended. Once its sockets are closed, it is about to.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         let process = Pid::from_raw(self.child.id().cast_signed())?;
         let process = pidfd_open(process, PidfdFlags::empty()).ok()?;
@@ -101,7 +100,7 @@ impl EchoServer {
         self.child.try_wait().ok()?
     }
 
-    /// The line that says that it listens.
+    /// The line of `--ready-fd`.
     fn first_line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         if let Some(stdout) = &mut self.child.stdout {
@@ -123,7 +122,7 @@ impl EchoServer {
     }
 }
 
-/// Datagrams come without a connection that could be polled.
+/// A datagram server has no connections to busy-poll.
 fn busy_poll_of(transport: Transport, limit: Duration) -> Vec<String> {
     match transport {
         Transport::Unix | Transport::Seqpacket if !limit.is_zero() => {
@@ -135,7 +134,7 @@ fn busy_poll_of(transport: Transport, limit: Duration) -> Vec<String> {
 
 impl Drop for EchoServer {
     fn drop(&mut self) {
-        // Until it is waited for, the pid is a zombie's at worst: this never kills a stranger.
+        // The pid is not reused before wait(2), so this never kills another process.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The client's end of a connection, of any kind.
+//! [`BenchTarget`]: the server that is measured, and [`ClientSocket`]: a connection to it.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
@@ -39,10 +39,10 @@ impl AsFd for ClientSocket {
 /// A server, looked up once.
 pub(super) struct BenchTarget {
     pub(super) endpoint: Endpoint,
-    /// Where the endpoint is TCP: what its name stands for.
+    /// The addresses of a TCP endpoint.
     tcp: Vec<SocketAddr>,
     connector: Connector,
-    /// Whether it was there before.
+    /// Whether a connect has succeeded before.
     was_there: Cell<bool>,
 }
 
@@ -65,7 +65,7 @@ impl BenchTarget {
         })
     }
 
-    /// A connection that does not block.
+    /// Connects; the socket is non-blocking.
     pub(super) fn connect(&self, stop: &StopSignal) -> anyhow::Result<ClientSocket> {
         let socket = match &self.endpoint {
             Endpoint::Unix(address) => {
@@ -97,8 +97,8 @@ impl BenchTarget {
         )
     }
 
-    /// Whether nobody listens there any more. A process that ends closes its sockets one after the
-    /// other, so the listening one may go a little later.
+    /// Whether nobody listens any more. A process that ends closes its fds one after the other, so the
+    /// listener may be closed a little later.
     pub(super) fn is_gone(&self) -> bool {
         let end = Instant::now() + AT_ITS_END;
         while self.is_there() {
@@ -110,7 +110,7 @@ impl BenchTarget {
         true
     }
 
-    /// Asked in silence where that can be done: a visit is a connection that says nothing.
+    /// A UNIX socket is probed, which the server does not notice; TCP needs a connection.
     fn is_there(&self) -> bool {
         match &self.endpoint {
             Endpoint::Unix(address) => !matches!(probe(address), Probe::Absent | Probe::Stale),

@@ -1,5 +1,5 @@
-//! A wish to stop: a flag that every loop looks at, so that destructors run and neither a server
-//! nor a directory of ours is left behind.
+//! [`StopSignal`]: every loop checks it, so that destructors run and neither a server nor a directory of
+//! ours is left behind.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -11,13 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::by_signal;
 
-/// The first signal that asked for it.
+/// The first signal that asked to stop.
 #[derive(Clone)]
 pub(super) struct StopSignal(Arc<OnceLock<Signal>>);
 
 impl StopSignal {
-    /// Listens for signals, and for the end of whoever reads standard output, on threads of their
-    /// own, to the end of the process.
+    /// Waits for signals, and for the end of the reader of standard output, on threads of its own, until
+    /// the process ends.
     pub(super) fn watch() -> io::Result<Self> {
         let first = Arc::new(OnceLock::new());
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -43,7 +43,7 @@ impl StopSignal {
         let first = Arc::clone(&stop.0);
         std::thread::Builder::new().spawn(move || {
             let stdout = io::stdout();
-            // No event is asked for: that nobody reads is told all the same.
+            // poll(2) reports POLLERR and POLLHUP without being asked.
             let mut state = [PollFd::new(&stdout, PollFlags::empty())];
             while poll(&mut state, None).is_err_and(|errno| errno == Errno::INTR) {}
             if !state[0].revents().is_empty() {
@@ -53,7 +53,7 @@ impl StopSignal {
         Ok(stop)
     }
 
-    /// An error once a stop is asked for: the end by that signal.
+    /// An error once a signal has come: the command ends by that signal.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         match self.0.get() {
             None => Ok(()),

@@ -11,7 +11,7 @@ use super::unreadable::{denied, is_gone, is_unreadable, named_unreadable, proces
 use super::{ListOutcome, not_found, selection};
 use crate::args::{ListedAddress, Ls, Netns};
 use crate::cmd::hung;
-use crate::cmd::visibility::{blind, or_root};
+use crate::cmd::visibility::{hidden_reason, or_root};
 use crate::exit::Exit;
 use crate::output::column::Column;
 use crate::output::socket::OtherEnd;
@@ -96,7 +96,7 @@ impl<'a> Completeness<'a> {
     /// Whether what is not in the snapshot may be hidden by permissions, rather than gone.
     fn is_hidden(&self) -> bool {
         self.hidden() != Hidden::default()
-            || self.args.netns == Netns::All && blind(self.snapshot).is_some()
+            || self.args.netns == Netns::All && hidden_reason(self.snapshot).is_some()
     }
 
     fn hidden(&self) -> Hidden {
@@ -215,7 +215,7 @@ impl<'a> Completeness<'a> {
             // The file says that there was a socket once, and the namespaces of unreadable processes
             // are not counted.
             || self.args.netns == Netns::All
-                && blind(self.snapshot).is_some()
+                && hidden_reason(self.snapshot).is_some()
                 && target.address.path().is_some_and(|path| {
                     fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
                 })
@@ -226,7 +226,7 @@ impl<'a> Completeness<'a> {
 pub(super) fn not_answered(lead: &str, files: &[PathBuf]) -> ListOutcome {
     ListOutcome {
         exit: Exit::Incomplete,
-        message: Some(format!("{lead}: {}", hung::words(files))),
+        message: Some(format!("{lead}: {}", hung::describe(files))),
     }
 }
 
@@ -260,7 +260,7 @@ pub(super) fn incomplete(lead: &str, snapshot: &Snapshot, asked: Option<String>)
     };
     let why: Vec<String> = named.into_iter().chain(counted).collect();
     let why = if why.is_empty() {
-        blind(snapshot).unwrap_or_else(|| "a process could not be read".to_owned())
+        hidden_reason(snapshot).unwrap_or_else(|| "a process could not be read".to_owned())
     } else {
         let advice = match hidden.tables {
             0 => or_root("would see them"),

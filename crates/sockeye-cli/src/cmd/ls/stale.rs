@@ -24,7 +24,7 @@ use super::completeness::{incomplete, not_answered};
 use super::listing::{self, Row, RowDetail};
 use super::{ListOutcome, snapshot};
 use crate::args::Ls;
-use crate::cmd::visibility::blind;
+use crate::cmd::visibility::hidden_reason;
 use crate::cmd::{hung, impassable};
 use crate::escape;
 use crate::exit::{Exit, failure};
@@ -50,7 +50,7 @@ pub(super) fn list(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::R
     };
     let snapshot = snapshot(args, left())?;
     let files = without_owner(args, files, &snapshot);
-    let mut files = probe_files(files, blind(&snapshot).is_none(), left());
+    let mut files = probe_files(files, hidden_reason(&snapshot).is_none(), left());
     files.retain(|found| found.file.is_unchanged());
     write(args, users, &files, out)?;
     hung.extend(snapshot.unanswered());

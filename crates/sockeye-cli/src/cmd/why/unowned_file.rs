@@ -37,7 +37,7 @@ impl UnownedFile<'_> {
         let found =
             found.and_then(|address| probe_all_within(self.visible.patience(), [&address]).pop());
         let is_alive = match found {
-            Some(Probe::Live { .. }) if self.visible.blind.is_none() => Some(true),
+            Some(Probe::Live { .. }) if self.visible.hidden_reason.is_none() => Some(true),
             Some(Probe::Stale) => Some(false),
             _ => None,
         };
@@ -54,9 +54,9 @@ impl UnownedFile<'_> {
                 }
             }
             (Some(Probe::Stale), other) => self.dead(other, report),
-            (_, other) => match &self.visible.blind {
-                Some(blind) => {
-                    nobody_seen(blind, report);
+            (_, other) => match &self.visible.hidden_reason {
+                Some(hidden_reason) => {
+                    nobody_seen(hidden_reason, report);
                     if let Some(other) = other {
                         other.note(report);
                     }
@@ -163,8 +163,8 @@ impl UnownedFile<'_> {
     }
 
     fn unseen(&self, report: &mut WhyReport) {
-        let (why, advice) = match &self.visible.blind {
-            Some(blind) => (blind.as_str(), seer()),
+        let (why, advice) = match &self.visible.hidden_reason {
+            Some(hidden_reason) => (hidden_reason.as_str(), seer()),
             None => ("it came just now", "ask again"),
         };
         let text = "a living socket is bound to the file, and whether it listens cannot be seen";
@@ -204,13 +204,13 @@ fn unclear(doubt: Doubt, report: &mut WhyReport) {
     report.unknown(Check::Listener, text, verdict);
 }
 
-pub(super) fn nobody_seen(blind: &str, report: &mut WhyReport) {
+pub(super) fn nobody_seen(hidden_reason: &str, report: &mut WhyReport) {
     let verdict = Verdict::new(
         Exit::Incomplete,
         "nobody-seen",
         "nobody that I can see listens on it",
         format!("ask again with --connect, which settles it, or {}", seer()),
     );
-    let text = format!("nobody that I can see listens; {blind}");
+    let text = format!("nobody that I can see listens; {hidden_reason}");
     report.unknown(Check::Listener, text, verdict);
 }

@@ -86,7 +86,7 @@ pub(super) fn abstract_name(address: &Address, visible: &VisibleSockets, report:
     }
     let table_is_whole = |all: &Snapshot| all.hidden().tables == 0;
     if !visible.snapshot.as_ref().is_some_and(table_is_whole) {
-        return nobody_seen(visible.blind.as_deref().unwrap_or_default(), report);
+        return nobody_seen(visible.hidden_reason.as_deref().unwrap_or_default(), report);
     }
     report.step(
         Check::Listener,
@@ -111,9 +111,9 @@ pub(super) fn abstract_name(address: &Address, visible: &VisibleSockets, report:
             report.no(Check::Namespace, text, verdict);
         }
         None => {
-            if let Some(blind) = &visible.blind {
+            if let Some(hidden_reason) = &visible.hidden_reason {
                 let text = format!(
-                    "other network namespaces may have the name, not that it helped: {blind}"
+                    "other network namespaces may have the name, not that it helped: {hidden_reason}"
                 );
                 report.note(Check::Namespace, text);
             }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::output::figures::{rate, time};
 
-/// Which of the servers: its colour, and what stands beside its bar.
+/// A server: its colour, and the label of its bar.
 #[derive(Clone, Copy)]
 pub(super) struct Series<'a> {
     pub(super) index: usize,
@@ -19,7 +19,7 @@ pub(super) struct Bars<'a> {
 
 impl Bars<'_> {
     const WIDTH: f64 = 340.0;
-    /// Where the bars begin, and how long the longest is.
+    /// Where the bars begin, and the length of the longest.
     const LEFT: f64 = 70.0;
     const LONGEST: f64 = 220.0;
     const ROW: f64 = 18.0;
@@ -54,7 +54,7 @@ impl Display for Bars<'_> {
     }
 }
 
-/// How long the slowest tenth, hundredth and so on took, on logarithmic axes.
+/// Tail latency (the slowest tenth, hundredth and so on) on logarithmic axes.
 pub(super) struct Curves<'a> {
     pub(super) title: &'a str,
     /// Points as [`crate::output::figures::RoundTrips::curve`] has them.

@@ -1,4 +1,4 @@
-//! The results of a bench as one page that needs nothing else.
+//! The results of a benchmark as one self-contained HTML page.
 
 mod chart;
 
@@ -11,7 +11,7 @@ use chart::{Bars, Curves, Series};
 const STYLE: &str = include_str!("page.css");
 const LETTERS: [&str; 2] = ["A", "B"];
 
-/// The page, with words that say what was measured where, and the command that did it.
+/// The page; `about`: the versions and the machine, `command`: the command line.
 pub(crate) fn of(figures: &Figures, about: &str, command: &str) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
@@ -30,7 +30,7 @@ struct Page<'a> {
     command: &'a str,
 }
 
-/// What was measured with one size and number of connections.
+/// The results for one size and number of connections.
 struct Cell<'a> {
     size: usize,
     connections: u32,
@@ -135,7 +135,7 @@ impl<'a> Page<'a> {
                     name: &found.label,
                 },
             };
-            // The newline that --request ends in on a stream makes no other cell.
+            // The newline after --request on a stream does not make another cell.
             match cells.last_mut() {
                 Some(cell)
                     if self.figures.ratio.is_some()

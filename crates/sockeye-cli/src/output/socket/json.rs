@@ -15,8 +15,8 @@ pub(crate) fn json_address(name: &BoundName) -> Cow<'_, str> {
     escape::json_address(address(name))
 }
 
-/// Where a socket is reached, as far as that is known, in JSON: the path of its file, or else what
-/// it was bound to.
+/// The address where a socket is reached, as far as is known, in JSON: the path of its file, or else the
+/// name that was bound.
 pub(crate) fn reached_at(socket: &Socket) -> Option<Cow<'_, str>> {
     match &socket.file_path {
         Some(path) => {
@@ -35,7 +35,7 @@ pub(crate) fn reached_at_base64(socket: &Socket) -> Option<String> {
     }
 }
 
-/// The bytes of a name as bind(2) took them, where the address in JSON is not just these.
+/// The bytes of a name as bind(2) took them, if the address in JSON differs from them.
 pub(crate) fn address_base64(name: &BoundName) -> Option<String> {
     let (lead, bytes): (&[u8], _) = match name {
         BoundName::Path(path) => (b"", path),

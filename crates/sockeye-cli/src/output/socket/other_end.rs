@@ -1,15 +1,15 @@
-//! [`OtherEnd`]: what is at the other end of a socket.
+//! [`OtherEnd`]: the peer of a socket.
 
 use sockeye::inspect::{Snapshot, Socket, State};
 
-/// What is at the other end of a socket.
+/// The peer of a socket.
 #[derive(Clone, Copy)]
 pub(crate) enum OtherEnd<'a> {
     Nothing,
-    /// Something that the snapshot does not show.
+    /// A peer that is not in the snapshot, with its inode number.
     Unknown(Option<u32>),
     Socket(&'a Socket),
-    /// The listener that a connection waits at: the socket that it will have is none yet.
+    /// The listener in whose backlog the connection waits: it has no peer before accept(2).
     Backlog(&'a Socket),
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn file_state(state: FileState) -> &'static str {
     }
 }
 
-/// A name as an [`Address`] has it, without the kind.
+/// A name as an [`Address`] prints it, without the kind.
 pub(crate) fn address(name: &BoundName) -> Cow<'_, str> {
     match name {
         BoundName::Path(path) => path_address(path),
@@ -69,7 +69,7 @@ pub(crate) fn path_address(path: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The name of a process, which it chose itself; `?` if it is not known.
+/// The name of a process, escaped, since the process chose it; `?` if it is not known.
 pub(crate) fn command(name: Option<&[u8]>) -> impl Display {
     fmt::from_fn(move |f| match name {
         Some(name) => write!(f, "{}", escape::name(name)),
@@ -77,8 +77,8 @@ pub(crate) fn command(name: Option<&[u8]>) -> impl Display {
     })
 }
 
-/// The name that was bound, where the file has another one by now; in the same directory the last
-/// part of it. One that leads through a descriptor says nothing more.
+/// The name that was bound, if the file was renamed since; its last part if that was in the same
+/// directory. A name that leads through an fd of /proc says nothing.
 fn bound_as(socket: &Socket) -> Option<&[u8]> {
     let Some(BoundName::Path(name)) = &socket.name else {
         return None;
@@ -129,7 +129,7 @@ pub(crate) fn write_file(out: &mut impl Write, file: &SocketFile) -> fmt::Result
     }
 }
 
-/// More holders than this are told by their number, that no row runs away.
+/// If there are more holders, only their number is shown, to keep rows short.
 const FEW: usize = 4;
 
 /// `4242/appd`, or `4242/appd,4250/worker (stopped)`; with `brief` `4242/appd (T) +1`.
@@ -150,7 +150,7 @@ pub(crate) fn write_processes(
     })
 }
 
-/// The descriptors, in the order of [`write_processes`] where each process has one.
+/// The fds, in the order of [`write_processes`] if each process has one.
 pub(crate) fn write_fds(
     out: &mut impl Write,
     holders: Option<&[Holder]>,

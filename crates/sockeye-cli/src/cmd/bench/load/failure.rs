@@ -1,4 +1,4 @@
-//! Why a load cannot go on.
+//! The errors of a load.
 
 use std::io;
 
