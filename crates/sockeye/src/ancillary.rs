@@ -1,7 +1,7 @@
 //! Ancillary data: fd passing (`SCM_RIGHTS`) and credentials (`SCM_CREDENTIALS`) with a message
 //! (unix(7), cmsg(3)).
 //!
-//! The functions here take any UNIX socket and block if that does. The asynchronous types have
+//! The functions here take any UNIX socket and block if it is blocking. The asynchronous types have
 //! methods of the same names.
 //!
 //! ```
@@ -36,22 +36,23 @@ use crate::sys;
 pub use crate::sys::message::MAX_DESCRIPTORS;
 use crate::sys::message::RawMessage;
 
-/// What was received with one call.
+/// A message with its ancillary data, from one recvmsg(2).
 #[derive(Debug)]
+#[doc(alias = "SCM_RIGHTS")]
+#[doc(alias = "SCM_CREDENTIALS")]
 #[non_exhaustive]
 pub struct Received {
     /// How many bytes of the buffer were filled. A record may have none.
     pub bytes: usize,
-    /// The descriptors that came along, close-on-exec. On a stream they belong to the last of the
-    /// bytes: the kernel does not read on beyond a write that had descriptors, but it may put
-    /// earlier writes in front.
+    /// The fds that were passed with it, close-on-exec. On a stream they belong to the last of the
+    /// bytes: a read ends behind a write that had fds, but may begin with earlier writes.
     pub descriptors: Vec<OwnedFd>,
-    /// Who sent it, where [`pass_credentials`] has asked for that.
+    /// The credentials of its sender, if [`pass_credentials`] is on.
     pub credentials: Option<Peer>,
-    /// The process that sent it, where [`pass_pidfds`] has asked for that and it had not ended yet.
-    /// For [`peer::groups_of_process`](crate::peer::groups_of_process).
+    /// A pidfd of its sender, if [`pass_pidfds`] is on and the process was still alive; for
+    /// [`peer::groups_of_process`](crate::peer::groups_of_process).
     pub pidfd: Option<OwnedFd>,
-    /// The address of a datagram's sender, if that is bound to one.
+    /// The address of a datagram's sender, if it is bound.
     pub sender: Option<SocketAddrUnix>,
 }
 
@@ -59,13 +60,13 @@ pub struct Received {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// More descriptors than [`MAX_DESCRIPTORS`].
+    /// More fds than [`MAX_DESCRIPTORS`].
     #[error("{0} descriptors, and a message takes {MAX_DESCRIPTORS}; send several messages")]
     TooManyDescriptors(usize),
-    /// Descriptors on a stream travel with bytes, and without any they would be lost.
-    #[error("descriptors without a byte, and a stream only carries them with one; send a byte")]
+    /// A stream carries fds with a byte only; without one they would be lost.
+    #[error("descriptors without a byte, and a stream carries them with one; send a byte")]
     NoBytes,
-    /// The receiver takes no descriptors (`SO_PASSRIGHTS`, Linux 6.16; see [`pass_descriptors`]).
+    /// The receiver refuses fds (`SO_PASSRIGHTS`, Linux 6.16; see [`pass_descriptors`]).
     #[error("the receiver takes no file descriptors; send without any, or have it take them")]
     DescriptorsRefused,
     /// The record is larger than the kernel takes at once.
@@ -87,7 +88,7 @@ pub enum SendError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// A record larger than the buffer. The kernel has discarded the rest of it.
+    /// A record is larger than the buffer. The kernel has discarded the rest of it.
     #[error("a record of {size} bytes, and there is room for {limit}")]
     TooLong {
         /// The size of the record in bytes.
@@ -95,16 +96,16 @@ pub enum RecvError {
         /// The size of the buffer in bytes.
         limit: usize,
     },
-    /// Not all descriptors of the message could be taken, by `RLIMIT_NOFILE` most likely. Those
-    /// that could were closed; a connection of a server leaves the whole message unread, since the
-    /// kernel would close the others while the event loop waits.
+    /// Not all fds of the message could be received (`MSG_CTRUNC`), most likely for `RLIMIT_NOFILE`.
+    /// Those that could were closed. A connection of a server leaves the whole message unread, since
+    /// the kernel would close the others while the event loop waits.
     #[error("not all descriptors of a message could be taken; raise the limit (ulimit -n)")]
     DescriptorsLost,
-    /// More descriptors than [`MAX_DESCRIPTORS`] with one message of a stream, in several pieces.
+    /// More fds than [`MAX_DESCRIPTORS`] for one message of a stream that came in several reads.
     #[error("more than {MAX_DESCRIPTORS} descriptors with one message; send several messages")]
     TooManyDescriptors,
-    /// More descriptors have come, while so many that came before are still being closed
-    /// ([`close_in_background`]) that no more are taken. What has come was left unread.
+    /// Too many received fds are still being closed ([`close_in_background`]). The message was left
+    /// unread.
     #[error("descriptors that came before are still being closed, and no more are taken meanwhile")]
     StillClosing,
     /// A system call failed.
@@ -114,8 +115,7 @@ pub enum RecvError {
 
 #[cfg(feature = "tokio")]
 impl SendError {
-    /// Sets apart that it would have blocked, which is for the runtime, from what is for the
-    /// caller.
+    /// Separates `EAGAIN`, which is for the runtime, from what is for the caller.
     pub(crate) fn split_would_block<T>(result: Result<T, Self>) -> io::Result<Result<T, Self>> {
         match result {
             Err(Self::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
@@ -165,12 +165,13 @@ impl From<RecvError> for io::Error {
     }
 }
 
-/// Sends `bytes` and duplicates of `descriptors` to the peer of a connected socket: all bytes of a
-/// stream, or one record.
+/// Sends `bytes` and duplicates of the fds in `descriptors` (`SCM_RIGHTS`) to the peer of a connected
+/// socket: all bytes of a stream, or one record.
 ///
 /// # Errors
-/// [`SendError`]; before anything was sent, except that a stream's connection may break in between,
-/// and that one which does not block, or no longer than `SO_SNDTIMEO`, may have taken a part.
+/// [`SendError`]; nothing was sent then. A stream may have sent a part if the connection broke in
+/// between, if it is non-blocking, or if it has `SO_SNDTIMEO`.
+#[doc(alias = "SCM_RIGHTS")]
 pub fn send_msg(
     socket: impl AsFd,
     bytes: &[u8],
@@ -183,7 +184,7 @@ pub fn send_msg(
         match sendmsg_once(socket, rest, descriptors, None, SendFlags::empty()) {
             Ok(count) if count == rest.len() => return Ok(()),
             Ok(count) => {
-                // They have gone with the first bytes.
+                // They went with the first byte.
                 descriptors = &[];
                 rest = &rest[count..];
             }
@@ -193,12 +194,14 @@ pub fn send_msg(
     }
 }
 
-/// Receives into `buffer`: from a stream what is there, otherwise one record. `None` at the end of
-/// input, which an empty record is not; to tell these apart, the socket must be one that a type of
-/// this crate has made or adopted. A stream looks ended to a `buffer` without room.
+/// Receives into `buffer`, with ancillary data: the queued bytes of a stream, or one record. `None` at
+/// EOF, and from a stream if `buffer` is empty. An empty record is told from EOF only on a socket that
+/// a type of this crate has made or adopted.
 ///
 /// # Errors
-/// [`RecvError`]. A record that does not fit is lost, with its descriptors.
+/// [`RecvError`]. A record that does not fit is lost, with its fds.
+#[doc(alias = "SCM_RIGHTS")]
+#[doc(alias = "SCM_CREDENTIALS")]
 pub fn recv_msg(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
     let socket = socket.as_fd();
     loop {
@@ -209,41 +212,43 @@ pub fn recv_msg(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<Received>
     }
 }
 
-/// Has the kernel tell with each message who sent it (`SO_PASSCRED`, unix(7)); messages that wait
-/// already may come without. If `socket` has no name, connecting or sending with it binds it to an
-/// abstract one.
+/// Turns credentials of each message on or off (`SO_PASSCRED`, unix(7)). Messages that are queued
+/// already may come without. If `socket` is unbound, connecting or sending binds it to an abstract
+/// name.
 ///
 /// # Errors
 /// As setsockopt(2).
+#[doc(alias = "SO_PASSCRED")]
+#[doc(alias = "SCM_CREDENTIALS")]
 pub fn pass_credentials(socket: impl AsFd, on: bool) -> io::Result<()> {
     Ok(sockopt::set_socket_passcred(socket, on)?)
 }
 
-/// Has the kernel let peers pass descriptors to `socket`, as it does unless told otherwise, or refuse
-/// them: the peer's sendmsg(2) fails with `EPERM` (`SO_PASSRIGHTS`). A socket that was accepted begins
-/// with what its listener had when the client connected. Returns `false` where the kernel is older
-/// than Linux 6.16 and cannot refuse any.
+/// Has the kernel accept fds that peers pass to `socket` (the default), or refuse them: the peer's
+/// sendmsg(2) then fails with `EPERM` (`SO_PASSRIGHTS`). An accepted socket inherits the setting that
+/// its listener had when the client connected. Returns `false` before Linux 6.16, which cannot refuse
+/// any.
 ///
-/// What is not taken should be refused: the kernel closes it while the receiver waits, and that can
-/// take as long as the sender wishes (a TCP socket with `SO_LINGER`, a file on a FUSE that does not
-/// answer).
+/// Refuse fds that are not wanted: otherwise the kernel closes them in the receiving thread, and that
+/// takes as long as the sender wishes (a TCP socket with `SO_LINGER`, a file on a FUSE that hangs).
 ///
 /// # Errors
 /// As setsockopt(2).
+#[doc(alias = "SO_PASSRIGHTS")]
 pub fn pass_descriptors(socket: impl AsFd, on: bool) -> io::Result<bool> {
     Ok(sys::socket::set_pass_rights(socket.as_fd(), on)?)
 }
 
-/// Has the kernel pass a descriptor of the sender's process with each message (`SO_PASSPIDFD`,
-/// Linux 6.5).
+/// Turns a pidfd of the sender with each message on or off (`SO_PASSPIDFD`, Linux 6.5).
 ///
 /// # Errors
-/// As setsockopt(2); `ENOPROTOOPT` where the kernel does not know it.
+/// As setsockopt(2); `ENOPROTOOPT` before Linux 6.5.
+#[doc(alias = "SO_PASSPIDFD")]
 pub fn pass_pidfds(socket: impl AsFd, on: bool) -> io::Result<()> {
     sys::message::pass_pidfds(socket.as_fd(), on)
 }
 
-/// One sendmsg(2), after what can be known to fail was looked at. Returns how many bytes went.
+/// One sendmsg(2), after checks that give better errors. Returns how many bytes were sent.
 pub(crate) fn sendmsg_once(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
@@ -265,7 +270,7 @@ pub(crate) fn sendmsg_once(
             let mut space =
                 [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
             let mut control = SendAncillaryBuffer::new(&mut space);
-            // There is room for as many as were let through.
+            // There is room for `MAX_DESCRIPTORS`.
             control.push(SendAncillaryMessage::ScmRights(descriptors));
             let bytes = [IoSlice::new(bytes)];
             match to {
@@ -282,7 +287,7 @@ pub(crate) fn sendmsg_once(
             },
             Err(errno) => errno.into(),
         },
-        // Only a refusal of descriptors says so of a connected socket.
+        // On a connected socket only refused fds give EPERM.
         Errno::PERM if !descriptors.is_empty() => SendError::DescriptorsRefused,
         errno => errno.into(),
     })
@@ -326,8 +331,7 @@ impl Received {
     }
 }
 
-/// A message that was sent before anybody asked for credentials comes with those of nobody: pid 0,
-/// and the ids that the kernel gives for what it cannot express.
+/// A message that was sent before `SO_PASSCRED` was on comes with pid 0 and the overflow ids.
 fn is_known(found: &libc::ucred) -> bool {
     found.pid != 0 || !ids::are_overflow(found.uid, found.gid)
 }

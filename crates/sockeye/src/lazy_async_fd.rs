@@ -1,4 +1,4 @@
-//! [`LazyAsyncFd`]: a socket that does not block, and the runtime that wakes who waits for it.
+//! [`LazyAsyncFd`]: a non-blocking fd that is registered with epoll(7) only once it has to wait.
 
 use std::future::Future;
 use std::io;
@@ -15,16 +15,16 @@ use tokio::task::{coop, yield_now};
 
 use crate::passing::{Guarded, Passing};
 
-/// It is registered with the runtime when something has to be waited for, not before: what comes
-/// with a connection, and many a whole conversation, needs no waiting.
+/// Registered lazily: after two `EAGAIN`s with a yield in between. Many a short connection never
+/// waits, and so never costs an epoll_ctl(2).
 #[derive(Debug)]
 pub(crate) struct LazyAsyncFd {
-    // Dropped in this order: the runtime lets go of the descriptor before it is closed.
+    // Dropped in this order: the fd is deregistered before it is closed.
     registration: OnceLock<Result<AsyncFd<RawFd>, Errno>>,
-    /// Whether the last attempt was in vain, and others have had their turn since. Of both
-    /// directions: that costs one of them its second look.
-    has_given_way: AtomicBool,
-    /// Whether the next attempt is made whatever the runtime knows.
+    /// Whether the last attempt got `EAGAIN` and has yielded since. Shared by both directions, so one
+    /// of them may register without a second attempt.
+    has_yielded: AtomicBool,
+    /// Whether the next attempt is made without readiness.
     looks_again: AtomicBool,
     fd: Guarded,
 }
@@ -35,15 +35,15 @@ pub(crate) enum Direction {
     Write,
 }
 
-/// What an attempt has brought, and whether it has taken all that there was, so that another one
-/// would be in vain.
+/// The result of one attempt, and whether it has emptied the queue, so that another one would get
+/// `EAGAIN`.
 pub(crate) struct ReadOutcome<T> {
     pub(crate) result: T,
     pub(crate) is_all: bool,
 }
 
 impl<T> ReadOutcome<T> {
-    /// There may be more.
+    /// More may be queued.
     pub(crate) fn some(result: T) -> Self {
         Self {
             result,
@@ -53,17 +53,17 @@ impl<T> ReadOutcome<T> {
 }
 
 impl LazyAsyncFd {
-    /// Of a descriptor that does not block.
+    /// Takes a non-blocking fd.
     pub(crate) fn new(fd: OwnedFd, passing: Passing) -> Self {
         Self {
             registration: OnceLock::new(),
-            has_given_way: AtomicBool::new(false),
+            has_yielded: AtomicBool::new(false),
             looks_again: AtomicBool::new(false),
             fd: Guarded::new(fd, passing),
         }
     }
 
-    /// As [`Self::new`] of a client's, but registered at once.
+    /// As [`Self::new`], for the fd of a client, registered at once.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
@@ -73,8 +73,8 @@ impl LazyAsyncFd {
         Ok(socket)
     }
 
-    /// Has the next [`Self::poll_io`] ask the kernel, for it knows of something that the runtime has
-    /// forgotten: a read also ends before out-of-band data, and nothing tells of that.
+    /// Has the next [`Self::poll_io`] ask the kernel without readiness. A read ends before out-of-band
+    /// data, and edge-triggered epoll does not report what is left behind it.
     pub(crate) fn look_again(&self) {
         self.looks_again.store(true, Ordering::Relaxed);
     }
@@ -90,8 +90,8 @@ impl LazyAsyncFd {
     fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
         let registration = self.registration.get_or_init(|| {
             let interest = Interest::READABLE | Interest::WRITABLE;
-            // The constructor is deprecated because it trusts its caller that the descriptor stays
-            // open; it is ours, and closed after this.
+            // The constructor is deprecated because it trusts its caller to keep the fd open; ours is
+            // closed after the registration is dropped.
             #[allow(deprecated)]
             AsyncFd::with_interest(self.fd.as_fd().as_raw_fd(), interest)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
@@ -99,7 +99,7 @@ impl LazyAsyncFd {
         registration.as_ref().map_err(|&errno| errno.into())
     }
 
-    /// Attempts until it succeeds or fails, and sleeps where it would block. One task in each
+    /// Calls `attempt` until it does not fail with `EAGAIN`, and sleeps in between. One task for each
     /// direction can wait like this.
     pub(crate) fn poll_io<T>(
         &self,
@@ -114,15 +114,15 @@ impl LazyAsyncFd {
             match attempt(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // A client that has just connected is about to send, and one that has its answer
-                    // to close.
-                    if !is_known && !self.has_given_way.swap(true, Ordering::Relaxed) {
-                        // Comes back after the runtime has looked after everybody else.
+                    // is about to close: yield once before paying for the registration.
+                    if !is_known && !self.has_yielded.swap(true, Ordering::Relaxed) {
+                        // Polled again after every other task that is ready.
                         let _ = pin!(yield_now()).poll(cx);
                         return Poll::Pending;
                     }
                 }
                 done => {
-                    self.has_given_way.store(false, Ordering::Relaxed);
+                    self.has_yielded.store(false, Ordering::Relaxed);
                     budget.made_progress();
                     return Poll::Ready(done.map(|attempt| attempt.result));
                 }
@@ -137,7 +137,7 @@ impl LazyAsyncFd {
             match attempt(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Ok(ReadOutcome { result, is_all }) => {
-                    // What comes after that wakes us.
+                    // What comes from now on is a new edge.
                     if is_all {
                         ready.clear_ready();
                     }
@@ -148,8 +148,7 @@ impl LazyAsyncFd {
         }
     }
 
-    /// As [`Self::poll_io`], for any number of tasks; each would have to give way on its own, so none
-    /// does.
+    /// As [`Self::poll_io`], for any number of tasks, and without the yield before the registration.
     pub(crate) async fn io<T>(
         &self,
         interest: Interest,

@@ -1,4 +1,27 @@
-//! [`Stream`]: one connection, asynchronous.
+//! [`Stream`]: a connected UNIX stream socket on tokio, with fd passing and half-close.
+//!
+//! ```
+//! use sockeye::Stream;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (left, right) = std::os::unix::net::UnixStream::pair()?;
+//! let (mut left, mut right) = (Stream::from_std(left)?, Stream::from_std(right)?);
+//! left.write_all(b"question").await?;
+//! left.shutdown().await?; // half-close: the peer reads to EOF and can still answer
+//! let mut question = String::new();
+//! right.read_to_string(&mut question).await?;
+//! right.write_all(b"answer").await?;
+//! let mut buffer = [0; 64];
+//! let received = left.recv_msg(&mut buffer).await?.expect("not EOF");
+//! assert_eq!(&buffer[..received.bytes], b"answer");
+//! assert!(received.descriptors.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! How a byte gets from recvmsg(2) to a task is drawn in `recv.rs`.
 
 mod halves;
 
@@ -25,8 +48,10 @@ const NOT_NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 /// A connected UNIX stream socket on a tokio runtime.
 ///
-/// Reads and writes as tokio's own: [`AsyncRead`] and [`AsyncWrite`](tokio::io::AsyncWrite) with vectored writes.
-/// `AsyncWriteExt::shutdown` half-closes: the peer reads to the end and can still answer.
+/// Reads and writes as tokio's own: [`AsyncRead`] and [`AsyncWrite`](tokio::io::AsyncWrite), with
+/// vectored writes. `AsyncWriteExt::shutdown` half-closes: the peer reads to EOF and can still answer.
+#[doc(alias = "half-close")]
+#[doc(alias = "UnixStream")]
 #[derive(Debug)]
 pub struct Stream {
     io: LazyAsyncFd,
@@ -34,11 +59,11 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Adopts a descriptor: a connected UNIX stream socket. It is made close-on-exec and
-    /// non-blocking, the latter for all who share it.
+    /// Adopts a file descriptor of a connected UNIX stream socket. It is made close-on-exec, and
+    /// non-blocking for every process that shares it.
     ///
     /// # Errors
-    /// [`AdoptError`] says what it is instead.
+    /// [`AdoptError`]: it is something else.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
@@ -66,8 +91,7 @@ impl Stream {
         })
     }
 
-    /// Of a new descriptor that does not block, which the runtime need not know before something
-    /// has to be waited for.
+    /// Takes a new non-blocking fd, which is registered with epoll(7) once it has to wait.
     pub(crate) fn from_accepted(fd: OwnedFd, passing: Passing) -> Self {
         Self {
             io: LazyAsyncFd::new(fd, passing),
@@ -75,8 +99,8 @@ impl Stream {
         }
     }
 
-    /// Releases it as a blocking stream of the standard library; `OwnedFd::from` makes a bare
-    /// descriptor of that.
+    /// Turns it into a blocking stream of the standard library, and that into an fd with
+    /// `OwnedFd::from`.
     ///
     /// # Errors
     /// As ioctl(2) `FIONBIO`.
@@ -86,16 +110,15 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Polls before sleeping where something is to be read. Not for the halves of a split stream.
+    /// Busy polls before a read sleeps. The halves of a split stream do not.
     ///
-    /// The runtime remembers that nothing was there and does not ask the kernel before epoll(7) has
-    /// told otherwise, so it is the socket itself that is asked. Between a few attempts the task
-    /// gives way to others that are ready.
+    /// It asks the socket itself: the runtime does not ask the kernel again before epoll(7) reports
+    /// readiness. Between attempts the task yields to others that are ready.
     pub fn set_busy_poll(&mut self, busy: BusyPoll) {
         self.busy = Some(Box::new(busy));
     }
 
-    /// Who is at the other end.
+    /// The peer credentials (`SO_PEERCRED`).
     ///
     /// # Errors
     /// As [`Peer::of`].
@@ -103,13 +126,15 @@ impl Stream {
         Peer::of(self)
     }
 
-    /// Sends all bytes and duplicates of `descriptors`, which go with the first byte.
+    /// Sends all bytes, and duplicates of the fds in `descriptors` with the first byte
+    /// (`SCM_RIGHTS`).
     ///
     /// # Errors
-    /// [`SendError`]; before anything was sent, except that the connection may break in between.
+    /// [`SendError`]; nothing was sent then, unless the connection broke in between.
     ///
     /// # Cancel safety
-    /// None: part of the bytes may have been sent, with the descriptors.
+    /// None: part of the bytes may have been sent, with the fds.
+    #[doc(alias = "SCM_RIGHTS")]
     pub async fn send_msg(
         &mut self,
         bytes: &[u8],
@@ -128,8 +153,8 @@ impl Stream {
         Ok(self.write_all(&bytes[sent..]).await?)
     }
 
-    /// Receives into `buffer` what is there, with the descriptors that came along; `None` at the end
-    /// of input, or where `buffer` has no room. Plain reads close such descriptors.
+    /// Receives into `buffer` the bytes that are queued, with their ancillary data; `None` at EOF, or
+    /// if `buffer` is empty. Plain reads close received fds.
     ///
     /// # Errors
     /// [`RecvError`]
@@ -165,12 +190,12 @@ impl Stream {
         self.io.set_passing(passing);
     }
 
-    /// Halves that borrow the stream, for reading and writing in one task.
+    /// Splits it into halves that borrow it, to read and write in one task.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(&self.io), WriteHalf(&self.io))
     }
 
-    /// Halves for two tasks. Dropping the half for writing half-closes the stream.
+    /// Splits it into halves for two tasks. Dropping the write half half-closes the stream.
     #[must_use]
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         halves::owned(self.io)
@@ -206,7 +231,7 @@ fn poll_send_vectored(
     })
 }
 
-/// The peer reads to the end, and can still answer.
+/// The peer reads to EOF, and can still answer.
 fn half_close(io: &LazyAsyncFd) -> io::Result<()> {
     Ok(rustix::net::shutdown(io, Shutdown::Write)?)
 }

@@ -12,19 +12,19 @@ use super::Stream;
 use crate::lazy_async_fd::{Direction, LazyAsyncFd};
 use crate::recv;
 
-/// The half for reading, borrowed; from [`Stream::split`].
+/// The borrowed read half, from [`Stream::split`].
 #[derive(Debug)]
 pub struct ReadHalf<'a>(pub(super) &'a LazyAsyncFd);
 
-/// The half for writing, borrowed; from [`Stream::split`].
+/// The borrowed write half, from [`Stream::split`].
 #[derive(Debug)]
 pub struct WriteHalf<'a>(pub(super) &'a LazyAsyncFd);
 
-/// The half for reading; from [`Stream::into_split`].
+/// The owned read half, from [`Stream::into_split`].
 #[derive(Debug)]
 pub struct OwnedReadHalf(Arc<LazyAsyncFd>);
 
-/// The half for writing, which half-closes the stream when it is dropped; from
+/// The owned write half, which half-closes the stream when it is dropped, from
 /// [`Stream::into_split`].
 #[derive(Debug)]
 pub struct OwnedWriteHalf(Arc<LazyAsyncFd>);
