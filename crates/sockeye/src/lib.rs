@@ -21,7 +21,8 @@
 //! With Sockeye a lock proves that the path has one owner, the file is made with its mode, accept(2)
 //! errors back off, and a graceful shutdown answers requests that have begun:
 //!
-//! ```no_run
+#![cfg_attr(feature = "tokio", doc = "```no_run")]
+#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
 //! use sockeye::framing::{Framing, FramingError};
 //! use sockeye::server::{Connection, Messages, Server};
 //! use sockeye::{Claim, Listener};
