@@ -67,7 +67,7 @@ pub(crate) fn converse(server: &RunningServer, answer: AnswerKind) -> anyhow::Re
     let mut filled = 0;
     loop {
         match client::receive(&stream, &mut buffer[filled..])? {
-            0 if filled == 0 => bail!("no answer to a client that has said all it had to say"),
+            0 if filled == 0 => bail!("no answer after the half-close"),
             0 if filled == buffer.len() => bail!("the answer has no end"),
             0 => return client::check_answer(&buffer[..filled], expected),
             n => filled += n,

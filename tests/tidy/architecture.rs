@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md names what is there, and stays short enough to be read.
+//! ARCHITECTURE.md names what is there, and stays short enough to be read; other prose names items.
 
 use std::collections::BTreeSet;
 
@@ -48,6 +48,33 @@ fn the_architecture_maps_every_module() {
     assert_none(
         &missing,
         "Give each top-level module a row in the module map of ARCHITECTURE.md:",
+    );
+}
+
+/// CHANGELOG.md may name what a later version has renamed.
+#[test]
+fn prose_names_items_that_are_there() {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let code = FILES.iter().flat_map(|file| {
+        let lines = file.text.lines();
+        let code = lines.map(|line| line.split("//").next().unwrap_or_default());
+        code.flat_map(|line| line.split(|c| !is_name(c)))
+    });
+    let code: BTreeSet<&str> = code.collect();
+    let mut missing = Vec::new();
+    for (path, text) in PROSE.iter().filter(|(path, _)| path != "CHANGELOG.md") {
+        let names = text
+            .lines()
+            .flat_map(|line| line.split('`').skip(1).step_by(2));
+        for name in names.filter(|name| name.contains("::") && is_item(name)) {
+            if !name.split("::").all(|part| code.contains(part)) {
+                missing.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    assert_none(
+        &missing,
+        "Name types, functions and fields in prose as the sources do:",
     );
 }
 
