@@ -1,5 +1,18 @@
-//! Socket activation: the sockets of `LISTEN_FDS`, which a service manager has opened
-//! (sd_listen_fds(3)). The only module of the library that reads the environment.
+//! Socket activation: sockets that a service manager has opened (`LISTEN_FDS`, sd_listen_fds(3)). The
+//! only module that reads the environment.
+//!
+//! ```no_run
+//! use sockeye::{Listener, activation};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! // First of all in main, before anything is opened.
+//! for passed in activation::passed()? {
+//!     let listener = Listener::adopt(passed.fd)?;
+//!     println!("{} is {listener:?}", passed.name);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::env;
 use std::ffi::OsString;
@@ -10,10 +23,10 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::adopt::{self, AdoptError};
 
-/// What a service manager tells this process alone. A program that it starts must not find them:
-/// it would take our sockets for its own, or speak to the manager for us.
+/// The variables that a service manager sets for this process alone. Remove them for programs that it
+/// starts: these would take our sockets for theirs, or notify the manager in our name.
 ///
-/// A successor that replaces this process needs `NOTIFY_SOCKET` and `WATCHDOG_USEC` all the same.
+/// A successor that replaces this process still needs `NOTIFY_SOCKET` and `WATCHDOG_USEC`.
 pub const VARIABLES: [&str; 7] = [
     LISTEN_PID,
     LISTEN_PIDFDID,
@@ -36,13 +49,13 @@ const NO_NAME: &str = "unknown";
 /// `PID_FS_MAGIC`, Linux 6.9: from there on the inode number of a pidfd is that of the process.
 const PIDFS: u64 = 0x5049_4446;
 
-/// A descriptor that was passed on. What it is must be checked, as `adopt` does.
+/// A file descriptor (fd) that was passed on. Check what it is, as `adopt` does.
 #[derive(Debug)]
 pub struct Passed {
     /// `FileDescriptorName=` of its unit; `unknown` where no names were passed.
     pub name: String,
-    /// The number that it came as, which is close-on-exec now but stays open: only the program can
-    /// know that nobody else in it uses that.
+    /// The fd as it was passed. It is close-on-exec now but stays open: only the program can know
+    /// that nothing else in it uses this fd.
     pub number: RawFd,
     /// A close-on-exec duplicate.
     pub fd: OwnedFd,
@@ -72,7 +85,7 @@ pub enum ActivationError {
         /// How many sockets are announced.
         sockets: usize,
     },
-    /// A descriptor could not be taken.
+    /// An fd could not be taken.
     #[error("LISTEN_FDS is {sockets}, but {source}")]
     Descriptor {
         /// How many sockets are announced.
@@ -85,11 +98,14 @@ pub enum ActivationError {
 /// The sockets that were passed to this process; none where they were meant for another one
 /// (`LISTEN_PID`, `LISTEN_PIDFDID`).
 ///
-/// To be called before anything is opened: a number that was announced and not passed could be
-/// that of a file of ours by then.
+/// Call it before anything is opened: an fd that was announced but not passed could be a file of ours
+/// by then.
 ///
 /// # Errors
 /// [`ActivationError`] names the variable at fault.
+#[doc(alias = "sd_listen_fds")]
+#[doc(alias = "LISTEN_FDS")]
+#[doc(alias = "socket activation")]
 pub fn passed() -> Result<Vec<Passed>, ActivationError> {
     let pid = getpid().as_raw_pid().unsigned_abs();
     let Some(announced) = announced(env::var_os, pid, own_pidfd_id)? else {
@@ -138,7 +154,7 @@ pub(crate) fn announced(
     if number(LISTEN_PID, "a process id")? != Some(pid.into()) {
         return Ok(None);
     }
-    // The pid alone may have had another process before us.
+    // An earlier process may have had the same pid.
     if let Some(meant) = number(LISTEN_PIDFDID, "the id of a pidfd")?
         && pidfd_id().is_some_and(|ours| ours != meant)
     {

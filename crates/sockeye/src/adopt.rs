@@ -1,4 +1,15 @@
-//! Inherited file descriptors: checked before they are used.
+//! Inherited file descriptors (fds): checked to be the UNIX sockets that they should be.
+//!
+//! ```
+//! use std::os::unix::net::UnixStream;
+//! use sockeye::{Kind, adopt};
+//!
+//! let (stream, _) = UnixStream::pair()?;
+//! assert_eq!(adopt::kind(&stream)?, Some(Kind::Stream));
+//! let file = std::fs::File::open("/dev/null")?;
+//! assert!(adopt::kind(&file).is_err(), "it is not a socket");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 use std::io;
@@ -12,11 +23,11 @@ use crate::address::Kind;
 use crate::hint::hint_for;
 use crate::sys;
 
-/// Why a descriptor is not the socket that it was taken for.
+/// Why an fd is not the socket that was asked for.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// No such descriptor is open.
+    /// No such fd is open.
     NotOpen(RawFd),
     /// It is something else than a socket.
     NotASocket,
@@ -24,7 +35,7 @@ pub enum AdoptError {
     NotUnix,
     /// It is a UNIX socket of another kind than the one asked for.
     WrongKind {
-        /// What it is; `None` where the type is none that UNIX sockets have.
+        /// What it is; `None` where UNIX sockets have no such type.
         actual: Option<Kind>,
         /// What was asked for.
         wanted: Kind,
@@ -77,16 +88,18 @@ impl From<Errno> for AdoptError {
     }
 }
 
-/// A close-on-exec duplicate of the inherited descriptor `raw`. The number itself stays open: only
-/// the program can know that nobody else in it uses that.
+/// A close-on-exec duplicate of the inherited fd `raw`, which stays open itself: only the program can
+/// know that nothing else in it uses that fd.
 ///
 /// # Errors
-/// [`AdoptError::NotOpen`] where nothing is open under this number.
+/// [`AdoptError::NotOpen`] where no such fd is open.
+#[doc(alias = "from_raw_fd")]
+#[doc(alias = "F_DUPFD_CLOEXEC")]
 pub fn inherited(raw: RawFd) -> Result<OwnedFd, AdoptError> {
     sys::fd::duplicate(raw).map_err(|errno| of_number(raw, errno))
 }
 
-/// Keeps the inherited descriptor `raw` from programs that this process starts.
+/// Makes the inherited fd `raw` close-on-exec.
 pub(crate) fn keep_from_children(raw: RawFd) -> Result<(), AdoptError> {
     sys::fd::set_close_on_exec(raw).map_err(|errno| of_number(raw, errno))
 }
@@ -102,6 +115,8 @@ fn of_number(raw: RawFd, errno: Errno) -> AdoptError {
 ///
 /// # Errors
 /// [`AdoptError`] where it is none.
+#[doc(alias = "SO_DOMAIN")]
+#[doc(alias = "SO_TYPE")]
 pub fn kind(fd: impl AsFd) -> Result<Option<Kind>, AdoptError> {
     let fd = fd.as_fd();
     if socket_domain(fd)? != AddressFamily::UNIX {
@@ -115,8 +130,8 @@ pub fn kind(fd: impl AsFd) -> Result<Option<Kind>, AdoptError> {
     })
 }
 
-#[cfg(feature = "tokio")]
 /// Checks that `fd` is a UNIX socket of that kind that listens, and makes it close-on-exec.
+#[cfg(feature = "tokio")]
 pub(crate) fn listener(fd: BorrowedFd<'_>, kind: Kind) -> Result<(), AdoptError> {
     of_kind(fd, kind)?;
     match socket_acceptconn(fd)? {

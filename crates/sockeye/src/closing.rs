@@ -1,4 +1,4 @@
-//! Closing descriptors that came from a peer, where nobody waits for it.
+//! Closing fds that came from a peer, where nobody waits for it.
 //!
 //! close(2) can take as long as the peer wishes: of a TCP socket with `SO_LINGER` and unsent data, or
 //! of a file on a FUSE that does not answer. So a thread does it.
@@ -16,7 +16,7 @@ use std::time::Duration;
 #[cfg(feature = "tokio")]
 use tokio::sync::Notify;
 
-/// So many descriptors may wait to be closed, unless the limit of open files is low.
+/// So many fds may wait to be closed, unless the limit of open files is low.
 #[cfg(feature = "tokio")]
 const MOST: usize = 1024;
 /// As many as come with one message, but never more than half of the limit.
@@ -39,7 +39,7 @@ static UNCLOSED: AtomicUsize = AtomicUsize::new(0);
 #[cfg(feature = "tokio")]
 static ROOM: Notify = Notify::const_new();
 
-/// Closes descriptors that came from a peer on a thread of this process that does nothing else:
+/// Closes fds that came from a peer on a thread of this process that does nothing else:
 /// close(2) can take as long as the peer wishes (a TCP socket with `SO_LINGER` and unsent data, a file
 /// on a FUSE that does not answer), which would stop an event loop for everybody. Never waits.
 ///
@@ -69,7 +69,7 @@ fn start_thread(_locked: &MutexGuard<'_, Queue>) {
     }
 }
 
-/// How many descriptors [`close_in_background`] has still to close.
+/// How many fds [`close_in_background`] has still to close.
 #[must_use]
 pub fn unclosed() -> usize {
     UNCLOSED.load(Ordering::Acquire)
@@ -100,7 +100,7 @@ fn closed_one() {
     let _ = before;
 }
 
-/// Has a thread of its own throw away the datagram that is next, since its descriptors never find room
+/// Has a thread of its own throw away the datagram that is next, since its fds never find room
 /// and the kernel is going to close them. Returns `false` where no thread can be had.
 ///
 /// Taking it out of the queue is a matter of microseconds, but when that was done cannot be told from
@@ -132,7 +132,7 @@ fn lock() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether more descriptors may be taken.
+/// Whether more fds may be taken.
 #[cfg(feature = "tokio")]
 pub(crate) fn has_room() -> bool {
     match unclosed() {

@@ -177,6 +177,10 @@ pub use stream::Stream;
 #[cfg(feature = "tokio")]
 pub use takeover::{Takeover, TakeoverError};
 
+// The types of rustix that are part of this API.
+#[doc(no_inline)]
+pub use rustix::{fs::FileType, io::Errno, net::Shutdown, process::Pid};
+
 /// Its snippets compile.
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../../../README.md")]

@@ -1,4 +1,22 @@
-//! [`Listener`] and [`SeqPacketListener`]: where connections come from, asynchronous.
+//! Listening sockets on a tokio runtime: [`Listener`] for streams, [`SeqPacketListener`] for seqpacket
+//! sockets.
+//!
+//! [`Server`](crate::server::Server) adds an accept loop with back-off, limits and a drain.
+//!
+//! ```
+//! use sockeye::{Address, Claim, Connector, Listener};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//! let address = Address::from_path(dir.path().join("app.sock"))?;
+//! let listener = Listener::from_claim(Claim::options().claim(&address)?)?;
+//! let _client = Connector::new().connect(&address).await?;
+//! let connection = listener.accept().await?;
+//! println!("accepted {}", connection.peer()?);
+//! # Ok(())
+//! # }
+//! ```
 
 mod connected_socket;
 mod descriptors;
@@ -33,8 +51,10 @@ use crate::socket;
 use crate::stream::Stream;
 
 /// A listener for streams.
+#[doc(alias = "UnixListener")]
 pub type Listener = SocketListener<Stream>;
-/// A listener for connections that keep the boundaries of records.
+/// A listener for seqpacket connections, which keep the boundaries of records.
+#[doc(alias = "SOCK_SEQPACKET")]
 pub type SeqPacketListener = SocketListener<SeqPacket>;
 
 /// A listening UNIX socket on a tokio runtime, with the address that it owns if it was claimed.
@@ -44,15 +64,15 @@ pub struct SocketListener<S> {
     ownership: Option<Ownership>,
     io: AsyncFd<OwnedFd>,
     older: Older,
-    /// Whether nobody else listens with the same socket.
+    /// Whether no other process listens with the same socket.
     is_ours: bool,
     intake: Intake,
-    /// What connections begin with.
+    /// The setting of new connections.
     passing: Passing,
     /// Whether there may be clients who connected before the socket had our setting.
     has_early_clients: AtomicBool,
     predecessor: Option<Peer>,
-    /// Where it was taken over, and the predecessor waits to hear that it is used.
+    /// A takeover whose predecessor still serves.
     pending_takeover: Option<PendingTakeover>,
     accepts: PhantomData<fn() -> S>,
 }
@@ -80,13 +100,12 @@ impl<S: ConnectedSocket> SocketListener<S> {
         Ok(listener)
     }
 
-    /// Adopts a descriptor that listens: bound by somebody else, who may listen on it too. Its file
-    /// is never removed and the socket never shut down. It is made close-on-exec and non-blocking,
-    /// the latter for all who share it, and so is that it refuses descriptors
-    /// ([`Self::take_descriptors`]).
+    /// Adopts a listening fd that another process has bound, and may listen on too. Its file is never
+    /// removed and the socket never shut down. It is made close-on-exec, and, for all who share it,
+    /// non-blocking and refusing fds ([`Self::take_descriptors`]).
     ///
     /// # Errors
-    /// [`AdoptError`] says what it is instead.
+    /// [`AdoptError`] says what the fd is instead.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
@@ -115,12 +134,12 @@ impl<S: ConnectedSocket> SocketListener<S> {
 
     /// The next connection.
     ///
-    /// The connection is registered with the runtime when it has to wait for the first time, which
-    /// panics outside of one.
+    /// The connection is registered with epoll when it has to wait for the first time, which panics
+    /// outside of a tokio runtime.
     ///
     /// # Errors
-    /// As accept(2). `EINVAL` where the socket was shut down, which accept(2) itself does not tell
-    /// of a socket that does not block: a loop that trusted its `EAGAIN` would spin.
+    /// As accept(2). `EINVAL` where the socket was shut down; accept(2) of a non-blocking socket says
+    /// `EAGAIN` then, and a loop on that would spin.
     ///
     /// # Cancel safety
     /// Dropping the future loses no connection.
@@ -139,7 +158,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         if self.older.is_empty() {
             return accept_at(&self.io).await;
         }
-        // Only a server has older ones, and it alone accepts.
+        // Only a server has older sockets, and it alone accepts.
         poll_fn(|cx| match self.older.poll_accept(cx) {
             Poll::Pending => poll_accept(&self.io, cx),
             accepted => accepted,
@@ -147,7 +166,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         .await
     }
 
-    /// A connection that waits already; `None` where none does.
+    /// A connection from the backlog; `None` where it is empty.
     ///
     /// # Errors
     /// As accept(2).
@@ -164,7 +183,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         }
     }
 
-    /// Waits until a connection waits, and leaves it there for whoever accepts with the same socket.
+    /// Waits until the listener is readable, without accepting.
     ///
     /// # Errors
     /// As poll(2).
@@ -175,7 +194,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         socket::readable(&self.io).await
     }
 
-    /// Whether a connection waits now.
+    /// Whether a connection is in the backlog.
     ///
     /// # Errors
     /// As poll(2).
@@ -183,7 +202,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         socket::is_readable(self.as_fd())
     }
 
-    /// Whether a connection waits at a socket that has lost its file.
+    /// Whether a connection is in the backlog of a socket that has lost its file.
     pub(crate) fn has_older_readable(&self) -> bool {
         self.older.is_readable()
     }
@@ -194,14 +213,16 @@ impl<S: ConnectedSocket> SocketListener<S> {
         self.ownership.as_ref()?.unsafe_parent()
     }
 
-    /// Keeps newcomers out: the socket file goes, and connect(2) is refused on abstract names and
-    /// old links too. What waits in the backlog can still be accepted, and the lock is still held.
+    /// Refuses new connections: the socket file is removed, and connect(2) fails on abstract names and
+    /// hard links too. The backlog can still be accepted, and the lock is still held.
     ///
-    /// An adopted listener is left as it is; others may listen on it.
+    /// An adopted listener is left unchanged; others may listen on it.
     ///
     /// # Errors
-    /// As unlink(2), where the file could not be removed; newcomers are refused all the same. As
-    /// shutdown(2).
+    /// As unlink(2), where the file could not be removed; new connections are refused all the same.
+    /// As shutdown(2).
+    #[doc(alias = "SHUT_RD")]
+    #[doc(alias = "graceful shutdown")]
     pub fn refuse_newcomers(&mut self) -> io::Result<()> {
         let unlinked = match &mut self.ownership {
             Some(ownership) => ownership.unlink(),
@@ -234,7 +255,7 @@ fn poll_accept(io: &AsyncFd<OwnedFd>, cx: &mut Context<'_>) -> Poll<io::Result<O
     }
 }
 
-/// `None` where nobody waits.
+/// `None` where the backlog is empty.
 fn accept_ready(
     io: &AsyncFd<OwnedFd>,
     ready: &mut AsyncFdReadyGuard<'_, OwnedFd>,
@@ -266,8 +287,8 @@ impl SocketListener<Stream> {
         Self::adopt(listener.into())
     }
 
-    /// Releases it as a listener that blocks, with the address that it owns; `OwnedFd::from` makes
-    /// a bare descriptor of [`BlockingListener::into_std`].
+    /// A blocking listener, with the address that it owns. `OwnedFd::from` makes an fd of
+    /// [`BlockingListener::into_std`].
     ///
     /// # Errors
     /// As ioctl(2) `FIONBIO`.
@@ -286,7 +307,7 @@ impl<S> AsFd for SocketListener<S> {
 
 impl<S> fmt::Debug for SocketListener<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listening")
+        f.debug_struct("SocketListener")
             .field("io", &self.io)
             .field("owns_path", &self.ownership.is_some())
             .finish_non_exhaustive()

@@ -1,4 +1,16 @@
-//! [`Peer`]: peer credentials (`SO_PEERCRED`), the groups and the pidfd of the process that connected.
+//! Peer credentials: the user, group and process at the other end of a connection (`SO_PEERCRED`,
+//! unix(7)), its pidfd, supplementary groups, security label and path.
+//!
+//! ```
+//! use std::os::unix::net::UnixStream;
+//! use sockeye::peer::{self, Peer};
+//!
+//! let (ours, _theirs) = UnixStream::pair()?;
+//! let peer = Peer::of(&ours)?;
+//! assert_eq!(peer.uid(), sockeye::ids::own_uid());
+//! println!("{peer}, groups {:?}", peer::groups(&ours)?);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -17,9 +29,12 @@ use crate::{ids, sys};
 /// The user, group and process that connected, or (seen from a client) that listens. An id without
 /// a mapping in our user namespace is not known ([`ids`]).
 ///
-/// The kernel noted them at connect(2) or listen(2) (`SO_PEERCRED`, unix(7)); a process that has
-/// changed its user since, or handed its descriptor on, is still shown as it was. A pid can be
-/// reused: use it for display, and [`pidfd`] where identity matters.
+/// The kernel notes them at connect(2) or listen(2) (`SO_PEERCRED`, unix(7)): a process that has
+/// changed its user since, or has passed its fd on, is still shown as it was. A pid can be reused:
+/// use it for display, and [`pidfd`] where identity matters.
+#[doc(alias = "SO_PEERCRED")]
+#[doc(alias = "ucred")]
+#[doc(alias = "getpeereid")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     uid: Option<u32>,
@@ -27,12 +42,12 @@ pub struct Peer {
     pid: Option<Pid>,
 }
 
-/// The answer to "which process is the peer?", see [`pidfd`].
+/// The answer of [`pidfd`].
 #[derive(Debug)]
 pub enum PeerPidfd {
-    /// A descriptor of the peer's process, which is still there.
+    /// The pidfd of the peer's process, which has not ended.
     Present(OwnedFd),
-    /// The kernel (before Linux 6.5) or this kind of socket has no such answer.
+    /// The kernel (before Linux 6.5) or this kind of socket does not support it.
     Unsupported,
     /// The process has ended.
     Gone,
@@ -95,11 +110,11 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A descriptor of the peer's process (`SO_PEERPIDFD`, Linux 6.5): it cannot come to mean another
-/// process, as a pid can.
+/// The pidfd of the peer's process (`SO_PEERPIDFD`, Linux 6.5). Unlike a pid it is never reused.
 ///
 /// # Errors
-/// As getsockopt(2), for anything but the three answers of [`PeerPidfd`]; `EMFILE` among them.
+/// As getsockopt(2), such as `EMFILE`, unless it is one of the answers of [`PeerPidfd`].
+#[doc(alias = "SO_PEERPIDFD")]
 pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
     let found = match sys::peer::pidfd(socket.as_fd()) {
         Ok(found) => found,
@@ -127,22 +142,22 @@ fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::event::poll(&mut ended, Some(&now))? > 0)
 }
 
-/// The peer's supplementary group ids (`SO_PEERGROUPS`, Linux 4.13), the primary one not among
-/// them unless it is listed twice. Without those that have no mapping in our user namespace
-/// ([`ids`]).
+/// The peer's supplementary group ids (`SO_PEERGROUPS`, Linux 4.13), without the primary one unless
+/// it is listed twice, and without those that have no mapping in our user namespace ([`ids`]).
 ///
 /// # Errors
 /// As getsockopt(2); `ENODATA` where there is no peer.
+#[doc(alias = "SO_PEERGROUPS")]
 pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
     let found = sys::peer::groups(socket.as_fd())?;
     Ok(found.into_iter().filter_map(ids::gid).collect())
 }
 
 /// The supplementary group ids of a process that has sent a message as `sender`, from `/proc`
-/// (proc_pid_status(5)): credentials that come with a message have one group only. `pidfd` is what
-/// [`ancillary::pass_pidfds`](crate::ancillary::pass_pidfds) brings; it is looked at again
-/// afterwards, so that the answer is not that of another process with the same number. Without
-/// groups that have no mapping in our user namespace ([`ids`]).
+/// (proc_pid_status(5)): the credentials of a message have one group only. `pidfd` comes with the
+/// message ([`ancillary::pass_pidfds`](crate::ancillary::pass_pidfds)); it is checked again
+/// afterwards, in case the pid was reused. Groups without a mapping in our user namespace ([`ids`])
+/// are left out.
 ///
 /// # Errors
 /// `ESRCH` where the process has ended, or cannot be seen from our pid namespace; `EPERM` where it
@@ -186,6 +201,8 @@ fn path_in(name: &[u8]) -> Option<PathBuf> {
 ///
 /// # Errors
 /// As getsockopt(2).
+#[doc(alias = "SO_PEERSEC")]
+#[doc(alias = "SELinux")]
 pub fn label(socket: impl AsFd) -> io::Result<Option<Vec<u8>>> {
     match sys::peer::label(socket.as_fd()) {
         Ok(label) => Ok(Some(label).filter(|label| !label.is_empty())),

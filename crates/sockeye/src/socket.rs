@@ -1,4 +1,4 @@
-//! New sockets, and paths that lead through descriptors.
+//! New sockets, and paths that lead through fds.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub(crate) fn path_of(fd: impl AsFd) -> PathBuf {
 
 /// Makes a non-blocking socket known to the runtime.
 #[cfg(feature = "tokio")]
-// The deprecated constructor is unsound for types whose descriptor is not their own; OwnedFd's is.
+// The deprecated constructor is unsound for types whose fd is not their own; OwnedFd's is.
 #[allow(deprecated)]
 pub(crate) fn register(
     fd: OwnedFd,

@@ -1,4 +1,14 @@
-//! [`Address`]: which socket is meant, as people write it.
+//! [`Address`]: the kind and the name of a socket, parsed and printed.
+//!
+//! ```
+//! use sockeye::{Address, Kind, Name};
+//!
+//! let address: Address = "seqpacket:@jobs".parse()?;
+//! assert_eq!(address.kind(), Kind::SeqPacket);
+//! assert_eq!(address.name(), &Name::Abstract(b"jobs".to_vec()));
+//! assert_eq!(address.to_string(), "seqpacket:@jobs");
+//! # Ok::<(), sockeye::AddressError>(())
+//! ```
 
 mod escape;
 mod kind;
@@ -28,7 +38,7 @@ pub enum Name {
     Path(PathBuf),
     /// A name in the abstract namespace (unix(7)), without the leading NUL byte.
     Abstract(Vec<u8>),
-    /// A descriptor that this process inherited.
+    /// A file descriptor that this process inherited.
     Fd(RawFd),
     /// A socket passed by systemd under this name; empty for the only one.
     Systemd(String),
@@ -41,7 +51,7 @@ pub enum Name {
 /// | `/run/app.sock`, `app.sock` | a stream socket at a path |
 /// | `./@file` | a path that begins with `@` |
 /// | `@name`, `@a\x00b` | an abstract name |
-/// | `fd:3` | an inherited descriptor |
+/// | `fd:3` | an inherited file descriptor |
 /// | `systemd:web` | a socket passed by systemd |
 /// | `seqpacket:/run/app.sock`, `dgram:@name` | the same names with another kind |
 /// | `stream:/run/app.sock`, `unix:/run/app.sock` | the default kind, spelled out |
@@ -53,16 +63,8 @@ pub enum Name {
 /// What is printed parses back to the same address: it is the text that was parsed, with characters
 /// that [`is_hidden`] and bytes that are not UTF-8 escaped. Two addresses are equal when kind and
 /// name are, however they were written.
-///
-/// ```
-/// use sockeye::{Address, Kind, Name};
-///
-/// let address: Address = "seqpacket:@jobs".parse()?;
-/// assert_eq!(address.kind(), Kind::SeqPacket);
-/// assert_eq!(address.name(), &Name::Abstract(b"jobs".to_vec()));
-/// assert_eq!(address.to_string(), "seqpacket:@jobs");
-/// # Ok::<(), sockeye::AddressError>(())
-/// ```
+#[doc(alias = "sockaddr_un")]
+#[doc(alias = "SocketAddr")]
 #[derive(Clone)]
 pub struct Address {
     kind: Kind,

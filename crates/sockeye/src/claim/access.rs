@@ -19,7 +19,7 @@ use crate::{ids, socket};
 pub(super) const ACCESS_LIST: &str = "system.posix_acl_access";
 
 /// Gives the file of a socket exactly the owner and the mode that were asked for, through a
-/// descriptor of the file itself: by name, somebody who may write the directory could put a link in
+/// fd of the file itself: by name, somebody who may write the directory could put a link in
 /// its place. At no instant may anybody connect whom neither the old nor the new mode lets in.
 pub(super) fn apply_mode_and_owner(
     address: &Address,

@@ -22,7 +22,7 @@ const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLO
 const ATTEMPTS: usize = 64;
 
 /// The file that bind has just made, looked up in the directory that was opened, without a
-/// descriptor, of which there may be none left. Where it is not there, it is removed from where it
+/// fd, of which there may be none left. Where it is not there, it is removed from where it
 /// is.
 pub(super) fn file(
     address: &Address,

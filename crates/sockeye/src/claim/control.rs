@@ -55,7 +55,7 @@ pub(super) fn publish(address: &Address, ownership: &mut Ownership) -> Result<()
     let path = address.path().unwrap_or("".as_ref());
     let options = Claim::options().backlog(CONTROL_BACKLOG);
     let place = Place::open(address, path)?;
-    // Descriptors go the other way, to the successor.
+    // Fds go the other way, to the successor.
     let socket = options
         .socket(address.kind())
         .map_err(|errno| ClaimError::io(address, errno))?;

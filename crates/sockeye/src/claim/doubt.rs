@@ -130,7 +130,7 @@ impl ProbedFile<'_> {
             return None;
         }
         let look = file_of(entry, id, self.lookup)?;
-        // By its name in this process, since a copy of it has none of the descriptors.
+        // By its name in this process, since a copy of it has none of the fds.
         let Ok(process) = std::fs::read_link("/proc/self") else {
             return Some(view);
         };
@@ -179,7 +179,7 @@ fn file_of(
 ) -> Option<impl FnOnce() -> Option<OwnedFd> + Send + 'static> {
     let name = PathBuf::from(OsStr::from_bytes(entry.name.as_deref()?));
     let there = |pid| match (name.strip_prefix("/proc/self"), name.is_absolute()) {
-        // Its server knows it by a descriptor of the directory.
+        // Its server knows it by an fd of the directory.
         (Ok(rest), _) => PathBuf::from(format!("/proc/{pid}")).join(rest),
         (_, true) => {
             let mut path = OsString::from(format!("/proc/{pid}/root"));
@@ -206,7 +206,7 @@ fn file_of(
 /// Whether `look` finds something, looked for aside and left behind where it takes longer: `None`.
 ///
 /// A thread that hangs in a file system can keep its process from ending, so a process of one thread
-/// is copied instead ([`Aside`]); one of several threads is not, whose descriptors a copy would hold
+/// is copied instead ([`Aside`]); one of several threads is not, whose fds a copy would hold
 /// open for a moment.
 fn until(deadline: Instant, look: impl FnOnce() -> bool + Send + 'static) -> Option<bool> {
     let left = deadline.checked_duration_since(Instant::now())?;

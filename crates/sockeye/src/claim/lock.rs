@@ -47,7 +47,7 @@ impl Lock {
         }
     }
 
-    /// The lock of another process that has passed on its descriptor; `None` where that is not the
+    /// The lock of another process that has passed on its fd; `None` where that is not the
     /// lock of this place, or is not held through it.
     #[cfg(feature = "tokio")]
     pub(super) fn inherit(file: OwnedFd, place: &Place) -> Result<Option<Self>, Errno> {
@@ -106,7 +106,7 @@ impl Lock {
         }
     }
 
-    /// Removes the lock file. Before its descriptor closes, so that whoever locks that file next
+    /// Removes the lock file. Before its fd closes, so that whoever locks that file next
     /// sees that it has gone and makes a new one.
     pub(super) fn remove(&self, place: &Place) {
         if self.is_ours {

@@ -5,6 +5,18 @@
 //! the path is probed, a file that a dead server left is replaced, and the socket is bound with its
 //! exact mode; nothing here reads or sets the umask. The socket file is removed while the socket is
 //! still open, and only if it is the one that was bound.
+//!
+//! ```
+//! use sockeye::{Address, Claim};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let address = Address::from_path(dir.path().join("app.sock"))?;
+//! let listener = Claim::options().mode(0o660).claim(&address)?.into_blocking()?;
+//! assert!(Claim::options().claim(&address).is_err(), "it has one owner");
+//! drop(listener);
+//! assert!(!dir.path().join("app.sock").exists());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod access;
 mod blocking;
@@ -17,6 +29,7 @@ mod fault;
 mod inherit;
 mod lock;
 mod look;
+mod options;
 mod ownership;
 mod place;
 mod probe;
@@ -47,6 +60,7 @@ pub use inherit::Mismatch;
 #[cfg(feature = "tokio")]
 pub(crate) use inherit::{FileAccess, Inheritance};
 pub use look::{probe, probe_all, probe_all_within};
+pub use options::{ClaimOptions, IfExists};
 pub(crate) use ownership::Ownership;
 pub use probe::Probe;
 pub use process_link::ProcessLink;
@@ -64,114 +78,7 @@ pub const CONTROL_SUFFIX: &str = ".takeover";
 /// So many successors may wait at a time.
 const CONTROL_BACKLOG: u32 = 128;
 
-/// What to do about a stale socket file at the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum IfExists {
-    /// Replace it, once it is proven that no socket is bound to it any more.
-    #[default]
-    ReplaceStale,
-    /// Leave it and fail.
-    Fail,
-}
-
-/// How to claim an address; made by [`Claim::options`].
-#[derive(Debug, Clone)]
-pub struct ClaimOptions {
-    mode: u32,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    if_exists: IfExists,
-    backlog: i32,
-    takeover: bool,
-    pass_credentials: bool,
-    take_descriptors: bool,
-}
-
-impl Default for ClaimOptions {
-    fn default() -> Self {
-        Self {
-            mode: 0o600,
-            uid: None,
-            gid: None,
-            if_exists: IfExists::default(),
-            backlog: 4096,
-            takeover: false,
-            pass_credentials: false,
-            take_descriptors: false,
-        }
-    }
-}
-
 impl ClaimOptions {
-    /// The permission bits of the socket file, whatever the umask; default 0600. To connect, a
-    /// client needs write permission (unix(7)).
-    #[must_use]
-    pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode & 0o777;
-        self
-    }
-
-    /// The owner and the group of the socket file; `None` leaves what bind(2) gives.
-    #[must_use]
-    pub fn owner(mut self, uid: Option<u32>, gid: Option<u32>) -> Self {
-        (self.uid, self.gid) = (uid, gid);
-        self
-    }
-
-    /// What to do about a stale socket file; default [`IfExists::ReplaceStale`].
-    #[must_use]
-    pub fn if_exists(mut self, if_exists: IfExists) -> Self {
-        self.if_exists = if_exists;
-        self
-    }
-
-    /// How many connections may wait to be accepted; default 4096. The kernel takes no more than
-    /// `net.core.somaxconn` (listen(2)).
-    #[must_use]
-    pub fn backlog(mut self, connections: u32) -> Self {
-        self.backlog = i32::try_from(connections).unwrap_or(i32::MAX);
-        self
-    }
-
-    /// Lets a successor of the same user, or of root, take the path over from the
-    /// [`Server`](crate::server::Server) that runs on it; default no. The successor asks at a
-    /// socket of its own beside the path, `PATH.takeover` of mode 0600. Only the path of a stream or
-    /// seqpacket socket can be handed over.
-    #[must_use]
-    pub fn takeover(mut self, allowed: bool) -> Self {
-        self.takeover = allowed;
-        self
-    }
-
-    /// Has the kernel tell with each message who sent it, from the first one on: a datagram socket
-    /// is live as soon as it is bound, too early for
-    /// [`pass_credentials`](crate::ancillary::pass_credentials).
-    #[must_use]
-    pub fn pass_credentials(mut self, on: bool) -> Self {
-        self.pass_credentials = on;
-        self
-    }
-
-    /// Lets clients pass descriptors (fd passing, `SCM_RIGHTS`) from the first message on; default
-    /// no. Otherwise the kernel refuses them: the client's sendmsg(2) fails with `EPERM`. That takes
-    /// Linux 6.16; on an older kernel they come all the same, and are closed on a thread that does
-    /// nothing else.
-    ///
-    /// Whoever takes some has to close them, and close(2) can take as long as the client wishes; a
-    /// server that must go on meanwhile gives them to
-    /// [`close_in_background`](crate::ancillary::close_in_background). While too many are still to be
-    /// closed, no more are let in.
-    #[must_use]
-    pub fn take_descriptors(mut self, take: bool) -> Self {
-        self.take_descriptors = take;
-        self
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn takes_descriptors(&self) -> bool {
-        self.take_descriptors
-    }
-
     /// Claims `address` and listens on it. Waits for nobody; only where the file at the path may be that
     /// of a living socket, seen twice, the other file is looked at for three seconds at most ([`Doubt`]).
     ///
@@ -254,7 +161,7 @@ impl ClaimOptions {
         let fail = |kind| Err(ClaimError::new(address, kind));
         match probe::path_of_owner(place) {
             (Probe::Absent, _) => Ok(()),
-            // The descriptor is held until the file is gone: a file system could give its inode
+            // The fd is held until the file is gone: a file system could give its inode
             // number to the next one.
             (Probe::Stale, Some(dead)) if self.if_exists == IfExists::ReplaceStale => fstat(&dead)
                 .and_then(|stat| place.unlink(&place.base, FileIdentity::of(&stat)))
@@ -277,12 +184,6 @@ impl ClaimOptions {
                 Err(ClaimError::new(address, ClaimErrorKind::Unclear).with_source(errno))
             }
         }
-    }
-
-    /// The user that the file is given to, where one was asked for.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn owner_uid(&self) -> Option<u32> {
-        self.uid
     }
 }
 
@@ -312,18 +213,9 @@ fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
 ///
 /// Turn it into a blocking listener with [`Claim::into_blocking`], or into an asynchronous one with
 /// `Listener::from_claim`.
-///
-/// ```
-/// use sockeye::{Address, Claim};
-///
-/// let dir = tempfile::tempdir()?;
-/// let address = Address::from_path(dir.path().join("app.sock"))?;
-/// let listener = Claim::options().mode(0o660).claim(&address)?.into_blocking()?;
-/// assert!(Claim::options().claim(&address).is_err(), "it has one owner");
-/// drop(listener);
-/// assert!(!dir.path().join("app.sock").exists());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+#[doc(alias = "bind")]
+#[doc(alias = "flock")]
+#[doc(alias = "stale socket")]
 pub struct Claim {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,

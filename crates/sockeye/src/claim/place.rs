@@ -21,7 +21,7 @@ use crate::{ids, socket};
 const NAME_MAX: usize = 255;
 
 /// Where a socket file lives. All that is done to the file goes through the directory's
-/// descriptor, so that a directory renamed or replaced meanwhile cannot lead us elsewhere.
+/// fd, so that a directory renamed or replaced meanwhile cannot lead us elsewhere.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) directory: OwnedFd,
@@ -115,7 +115,7 @@ impl Place {
         }
     }
 
-    /// A path to `base` that leads through the directory's descriptor.
+    /// A path to `base` that leads through the directory's fd.
     pub(super) fn through_descriptor(&self, base: &OsStr) -> PathBuf {
         socket::path_of(&self.directory).join(base)
     }

@@ -40,7 +40,7 @@ pub enum Probe {
     Unknown(Errno),
 }
 
-/// Probes a path; a descriptor of the socket file comes along, whatever its state.
+/// Probes a path; an fd of the socket file comes along, whatever its state.
 ///
 /// First by inode in sock_diag(7), then with connect(2) of a datagram socket, which reaches servers
 /// of other network namespaces too. Neither is noticed by a server that accepts connections.

@@ -62,7 +62,7 @@ pub(super) fn path(
     Ok(())
 }
 
-/// Binds to the path itself. Where that fits no socket address, through the directory's descriptor,
+/// Binds to the path itself. Where that fits no socket address, through the directory's fd,
 /// so that at least the last part of the name is the one that people know; and where that is too
 /// long as well, under a short name in the same directory, which is returned.
 fn bind_in(socket: &OwnedFd, place: &Place) -> Result<Option<OsString>, Errno> {

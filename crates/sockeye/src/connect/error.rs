@@ -86,7 +86,7 @@ pub enum ConnectErrorKind {
     },
     /// The address names a socket of this process, and not one to connect to.
     NotAnAddressToCall,
-    /// An inherited descriptor is not a connection.
+    /// An inherited fd is not a connection.
     NotAdopted(AdoptError),
     /// A system call failed.
     Io,

@@ -1,4 +1,15 @@
 //! [`Connector`]: from an address to a connection, or to a reason why not.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use sockeye::{Address, Connector};
+//!
+//! let address: Address = "/run/app.sock".parse()?;
+//! let stream = Connector::new()
+//!     .wait_for(Duration::from_secs(5))
+//!     .connect_blocking(&address)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod error;
 mod found;
@@ -30,17 +41,8 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connects to a server, with a bound on how long that may take.
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use sockeye::{Address, Connector};
-///
-/// let address: Address = "/run/app.sock".parse()?;
-/// let stream = Connector::new()
-///     .wait_for(Duration::from_secs(5))
-///     .connect_blocking(&address)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+#[doc(alias = "UnixStream")]
+#[doc(alias = "retry")]
 #[derive(Debug, Clone)]
 pub struct Connector {
     connect_timeout: Duration,
@@ -54,7 +56,7 @@ impl Default for Connector {
 }
 
 impl Connector {
-    /// Ten seconds for a server with a full backlog, no waiting for one that is not there.
+    /// Ten seconds for a server with a full backlog; does not wait for one that is absent.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -63,11 +65,11 @@ impl Connector {
         }
     }
 
-    /// How long a server that is there but has a full backlog is tried, from the first attempt
-    /// that found it. Any other server is connected to at once.
+    /// How long a server with a full backlog is tried, from the first attempt that found it. Any other
+    /// server is connected to at once.
     ///
-    /// A socket file that refuses is explained by what is seen of others, and as long at most, and
-    /// three seconds, is waited for mounts that hang.
+    /// Why a socket file refuses takes a look at other sockets' files; mounts that hang are waited for
+    /// as long at most, and no longer than three seconds.
     ///
     /// The kernel gives no sign when a backlog has room again (a socket that was refused with
     /// `EAGAIN` turns writable without being connected), so attempts are made on a timer.
@@ -77,9 +79,8 @@ impl Connector {
         self
     }
 
-    /// How long to wait for a server to appear where there is none yet: no file, or one that
-    /// nobody listens on. Attempts are made after 2 ms and then at twice the distance each, up to
-    /// 100 ms.
+    /// How long to wait for a server to appear where there is no file yet, or one that nobody listens
+    /// on. The back-off between attempts doubles from 2 ms to 100 ms.
     #[must_use]
     pub fn wait_for(mut self, time: Duration) -> Self {
         self.wait_for = time;
@@ -347,7 +348,7 @@ fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Attemp
             (SocketAddrUnix::new(path.as_path())?, None)
         }
         Name::Path(path) => {
-            // Too long for a socket address; a descriptor of the socket file leads there as well.
+            // Too long for a socket address; an fd of the socket file leads there as well.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let file = openat(CWD, path.as_path(), flags, Mode::empty())?;
             (SocketAddrUnix::new(socket::path_of(&file))?, Some(file))

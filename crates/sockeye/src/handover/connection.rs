@@ -52,10 +52,10 @@ impl ControlConnection {
         Ok(())
     }
 
-    /// Waits for what comes next, with descriptors.
+    /// Waits for what comes next, with fds.
     ///
     /// # Errors
-    /// Where descriptors that came could not be taken.
+    /// Where fds that came could not be taken.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.

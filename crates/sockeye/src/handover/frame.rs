@@ -8,7 +8,7 @@ const VERSION: u8 = 2;
 pub(crate) enum Frame {
     /// Successor: hand it over.
     Hello,
-    /// Predecessor: here are the descriptors.
+    /// Predecessor: here are the fds.
     Offer,
     /// Successor: they are the right ones, and all that can fail is done.
     Ready,

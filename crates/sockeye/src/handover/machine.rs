@@ -3,7 +3,7 @@
 //! The predecessor owns the path, and goes on serving, until the successor has sent `Serving`. That
 //! it could be sent decides, whenever it is read: a predecessor that takes its offer back shuts
 //! down its reading side and looks a last time, so that `Serving` either is seen by then or fails to
-//! be sent. Each side has all descriptors from `Offer` on, so the end of a connection tells the
+//! be sent. Each side has all fds from `Offer` on, so the end of a connection tells the
 //! other that it is left alone with them: a predecessor that takes its offer back says `Cancel`
 //! before it closes, one that has died does not.
 
@@ -23,7 +23,7 @@ pub(crate) enum HandoverEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Predecessor {
     Connected,
-    /// The successor waits for the descriptors.
+    /// The successor waits for the fds.
     Asked,
     /// It has them and looks at them.
     Offered,
@@ -68,7 +68,7 @@ impl Predecessor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Successor {
     Asked,
-    /// We have the descriptors and look at them.
+    /// We have the fds and look at them.
     Offered,
     /// We may serve whenever we like, as long as the predecessor listens to us.
     Ready,
@@ -98,7 +98,7 @@ impl Successor {
             (Self::Asked, HandoverEvent::Frame(Frame::Offer)) => Self::Offered,
             (Self::Asked, HandoverEvent::Frame(Frame::Denied)) => Self::Without(Reason::Denied),
             (Self::Asked, HandoverEvent::Closed) => Self::Without(Reason::Ended),
-            // It has died, and nobody else has the descriptors.
+            // It has died, and nobody else has the fds.
             (Self::Refused, HandoverEvent::Closed) => Self::Serving,
             (Self::Asked | Self::Refused, HandoverEvent::Frame(Frame::Cancel)) => {
                 Self::Without(Reason::Cancelled)
@@ -112,7 +112,7 @@ impl Successor {
         };
     }
 
-    /// The descriptors are the right ones, and all that can fail is done. Where that cannot be sent
+    /// The fds are the right ones, and all that can fail is done. Where that cannot be sent
     /// the predecessor does not expect us.
     pub(crate) fn verified(&mut self, send: impl FnOnce(Frame) -> bool) {
         if *self == Self::Offered {

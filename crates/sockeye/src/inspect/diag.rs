@@ -1,6 +1,12 @@
 //! The kernel's table of UNIX sockets, read through sock_diag(7).
 //!
 //! It shows the sockets of the current network namespace only.
+//!
+//! ```no_run
+//! let sockets = sockeye::inspect::diag::dump()?;
+//! println!("{} UNIX sockets", sockets.len());
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod entry;
 mod message;
@@ -26,6 +32,8 @@ const ATTEMPTS: usize = 4;
 /// # Errors
 /// As socket(2) for `AF_NETLINK` (a sandbox may forbid it), and what the kernel answers: `ENOENT`
 /// where it was built without `unix_diag`. `EAGAIN` where the table changed under every attempt.
+#[doc(alias = "UNIX_DIAG")]
+#[doc(alias = "NETLINK_SOCK_DIAG")]
 pub fn dump() -> io::Result<Vec<Entry>> {
     let table = read_table()?;
     match table.is_whole {

@@ -88,7 +88,7 @@ impl Lookup {
         self.walk.get_or_init(procfs::walk)
     }
 
-    /// The processes that have the socket with this inode number open, of those whose descriptors
+    /// The processes that have the socket with this inode number open, of those whose fds
     /// we may read.
     pub(crate) fn pids(&self, socket: u32) -> impl Iterator<Item = i32> {
         let found = self.walk().found.iter();

@@ -1,4 +1,4 @@
-//! Which UNIX sockets exist, whose they are, and who is at the other end.
+//! Which UNIX sockets exist, which processes have them open, and which are their peers.
 //!
 //! A [`Snapshot`] joins the kernel's table, one dump of sock_diag(7) for each network namespace,
 //! with one walk over `/proc/*/fd`.

@@ -67,7 +67,7 @@ pub(super) fn dump(path: &Path) -> io::Result<Table> {
 ///
 /// # Errors
 /// `EPERM` without `CAP_SYS_PTRACE` there, or without `CAP_NET_ADMIN` in the namespace; `ESTALE`
-/// where the descriptor is another one by now.
+/// where the fd is another one by now.
 pub(super) fn of_socket(open: &Open) -> io::Result<OwnedFd> {
     let socket = procfs::duplicate(open.process.pid, open.fd, open.inode)?;
     sys::socket::network_namespace(socket.as_fd())

@@ -22,7 +22,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Hidden {
-    /// Processes whose descriptors may not be read.
+    /// Processes whose fds may not be read.
     pub processes: usize,
     /// Network namespaces that may not be entered.
     pub namespaces: usize,

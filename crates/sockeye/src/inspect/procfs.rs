@@ -23,7 +23,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 const ENTRIES: usize = 32 * 1024;
 /// More threads than this only wait for one another in the kernel.
 const MOST_THREADS: usize = 4;
-/// As many descriptors of one process are worth a thread of their own.
+/// As many fds of one process are worth a thread of their own.
 const WORTH_SHARING: usize = 2048;
 
 /// The command name of a process, without its newline (proc_pid_comm(5)); `None` where there is
@@ -91,7 +91,7 @@ impl Identity {
     }
 }
 
-/// Whether it is a thread of the kernel's, which has no descriptors.
+/// Whether it is a thread of the kernel's, which has no fds.
 fn is_kernel_thread(pid: i32) -> bool {
     const PF_KTHREAD: u32 = 0x0020_0000; // linux/sched.h
     let mut line = [0; 512];
@@ -115,10 +115,10 @@ fn read<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     Some(&buffer[..length])
 }
 
-/// A duplicate of another process's descriptor, if that is still the socket with this inode.
+/// A duplicate of another process's fd, if that is still the socket with this inode.
 ///
 /// # Errors
-/// `EPERM` without `CAP_SYS_PTRACE` there; `ESTALE` where the descriptor is another one by now.
+/// `EPERM` without `CAP_SYS_PTRACE` there; `ESTALE` where the fd is another one by now.
 pub(super) fn duplicate(pid: i32, fd: i32, inode: u32) -> Result<OwnedFd, Errno> {
     let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
     let process = pidfd_open(pid, PidfdFlags::empty())?;
@@ -129,7 +129,7 @@ pub(super) fn duplicate(pid: i32, fd: i32, inode: u32) -> Result<OwnedFd, Errno>
     }
 }
 
-/// A process that has the socket with this inode open, of those whose descriptors we may read.
+/// A process that has the socket with this inode open, of those whose fds we may read.
 pub(crate) fn holder(inode: u32) -> Option<Pid> {
     let found = walk().found;
     let open = found.iter().find(|open| open.inode == inode)?;
@@ -166,7 +166,7 @@ pub(super) fn pids() -> Vec<i32> {
 /// A socket that a process has open.
 pub(super) struct Open {
     pub(super) process: Arc<Process>,
-    /// The thread whose descriptor it is, which is nearly always that of the process.
+    /// The thread whose fd it is, which is nearly always that of the process.
     task: i32,
     pub(super) fd: i32,
     pub(super) inode: u32,
@@ -199,7 +199,7 @@ pub(super) struct Walk {
 }
 
 /// Finds the sockets, of any family, that all processes have open. Nearly all of the time goes into
-/// one readlinkat(2) for each descriptor, so it is shared by some threads.
+/// one readlinkat(2) for each fd, so it is shared by some threads.
 pub(super) fn walk() -> Walk {
     let pids = pids();
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS));
@@ -240,7 +240,7 @@ fn look_into(pid: i32, threads: usize, buffer: &mut [MaybeUninit<u8>]) -> Result
     Ok(sockets)
 }
 
-/// The threads of a process that have descriptors of their own: after unshare(2) with
+/// The threads of a process that have fds of their own: after unshare(2) with
 /// `CLONE_FILES`, or because the first thread has ended.
 fn apart(pid: i32, buffer: &mut [MaybeUninit<u8>]) -> Vec<i32> {
     let path = format!("/proc/{pid}/task");

@@ -1,5 +1,5 @@
 //! The file of a socket that is not at the name that was bound: it was renamed (HAProxy binds
-//! `a.sock.PID.tmp` and renames that), or the name leads through a descriptor of the process that
+//! `a.sock.PID.tmp` and renames that), or the name leads through an fd of the process that
 //! has bound it (`/proc/self/fd/N/app.sock`), which is somebody else's here.
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use super::socket::Holder;
 const MOST_ENTRIES: usize = 20_000;
 /// So many of all directories together.
 const MOST_OF_ALL: usize = 200_000;
-/// So many descriptors of one process are looked at.
+/// So many fds of one process are looked at.
 const MOST_DESCRIPTORS: usize = 1024;
 
 /// What has been read of directories.
@@ -132,7 +132,7 @@ fn is_socket(entry: &DirEntry) -> bool {
     entry.file_type().is_ok_and(|found| found.is_socket())
 }
 
-/// Of a name that leads through a descriptor of who has bound it, the descriptor's number and the
+/// Of a name that leads through an fd of who has bound it, the fd's number and the
 /// rest.
 pub(super) fn through_descriptor(name: &Path) -> Option<(&str, &Path)> {
     let rest = name
@@ -146,7 +146,7 @@ pub(super) fn through_descriptor(name: &Path) -> Option<(&str, &Path)> {
     }
 }
 
-/// Whether a descriptor was opened as a directory's (proc_pid_fdinfo(5)), without a look at the
+/// Whether an fd was opened as a directory's (proc_pid_fdinfo(5)), without a look at the
 /// file, whose file system may not answer.
 fn is_directory(pid: i32, fd: &OsStr) -> bool {
     let path = PathBuf::from(format!("/proc/{pid}/fdinfo")).join(fd);

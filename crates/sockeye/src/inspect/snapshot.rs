@@ -16,6 +16,9 @@ use super::tables::Tables;
 use crate::address::Kind;
 
 /// All UNIX sockets, as they were within some milliseconds.
+#[doc(alias = "sock_diag")]
+#[doc(alias = "ss")]
+#[doc(alias = "lsof")]
 #[derive(Debug)]
 pub struct Snapshot {
     pub(super) sockets: Vec<Socket>,
@@ -27,7 +30,8 @@ pub struct Snapshot {
     pub(super) hung_files: Mutex<HungFiles>,
 }
 
-/// Two sockets that are joined, or that will be when the server accepts.
+/// The two sockets of a connection, or of one that the server has not accepted yet.
+#[doc(alias = "Connection")]
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoints<'a> {
     /// The end that called connect(2); of a socketpair(2) either.

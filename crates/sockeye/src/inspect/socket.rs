@@ -68,7 +68,7 @@ pub struct Process {
     pub uid: Option<u32>,
 }
 
-/// A descriptor of a socket.
+/// An fd of a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// Whose it is.
@@ -91,7 +91,7 @@ pub struct Socket {
     pub inode: u32,
     /// The file that it was bound to, if the name is a path.
     pub file: Option<SocketFile>,
-    /// The path of that file where it is not the name that was bound: it was renamed, or the name led through a descriptor (`/proc/self/fd/N/app.sock`). As whoever has
+    /// The path of that file where it is not the name that was bound: it was renamed, or the name led through an fd (`/proc/self/fd/N/app.sock`). As whoever has
     /// the socket sees it.
     pub file_path: Option<PathBuf>,
     /// The user who made it.
@@ -104,7 +104,7 @@ pub struct Socket {
     pub shut_read: Option<bool>,
     /// Whether writing was shut down.
     pub shut_write: Option<bool>,
-    /// Who has it open, by pid and descriptor; several where it is shared. Empty only if it is
+    /// Who has it open, by pid and fd; several where it is shared. Empty only if it is
     /// certain that nobody has.
     pub holders: Option<Vec<Holder>>,
     /// The network namespace, as the inode number of `/proc/PID/ns/net`.

@@ -20,7 +20,7 @@ mod sealed {
     use crate::passing::Passing;
 
     pub trait FromAccepted {
-        /// From a new, non-blocking descriptor that accept(2) has given.
+        /// From a new, non-blocking fd that accept(2) has given.
         fn from_accepted(fd: std::os::fd::OwnedFd, passing: Passing) -> std::io::Result<Self>
         where
             Self: Sized;

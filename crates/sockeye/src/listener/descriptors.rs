@@ -1,4 +1,4 @@
-//! Whether clients of a listener may pass descriptors.
+//! Whether clients of a listener may pass fds.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,7 +9,7 @@ use crate::passing::Passing;
 use crate::{fd_headroom, sys};
 
 impl<S: ConnectedSocket> SocketListener<S> {
-    /// Whether clients may pass descriptors, as [`ClaimOptions::take_descriptors`] does it for a
+    /// Whether clients may pass fds, as [`ClaimOptions::take_descriptors`] does it for a
     /// socket that is claimed; here it is for all who share the socket.
     ///
     /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
@@ -31,7 +31,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         Ok(())
     }
 
-    /// Lets newcomers pass descriptors only while there is room for these.
+    /// Lets newcomers pass fds only while there is room for these.
     pub(super) fn regulate(&self) {
         let sockets = self.older.sockets().chain([&self.io]);
         self.intake.regulate(sockets.map(AsFd::as_fd));

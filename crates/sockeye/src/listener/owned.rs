@@ -60,7 +60,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             // It listens already; without this, clients are told of the predecessor.
             let _ = ownership.listen(&self.io);
         }
-        // Without it, descriptors are closed on another thread.
+        // Without it, fds are closed on another thread.
         let _ = self.take_descriptors(self.intake.takes);
     }
 

@@ -29,7 +29,7 @@ pub struct Child {
 }
 
 impl Child {
-    // The deprecated constructor is unsound for types whose descriptor is not their own; OwnedFd's is.
+    // The deprecated constructor is unsound for types whose fd is not their own; OwnedFd's is.
     #[allow(deprecated)]
     pub(super) fn new(pid: Pid, pidfd: OwnedFd) -> io::Result<Self> {
         match AsyncFd::try_with_interest(pidfd, Interest::READABLE) {

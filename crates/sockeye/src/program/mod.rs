@@ -1,4 +1,20 @@
-//! [`Program`]: what serves a connection in a process of its own.
+//! [`Program`]: a handler program, started for each connection as inetd does.
+//!
+//! ```no_run
+//! use sockeye::Program;
+//! use sockeye::program::Environment;
+//! use sockeye::server::Connection;
+//!
+//! # async fn example(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
+//! let cat = Program::find("cat", std::env::var_os("PATH").as_deref())?;
+//! let mut child = cat.start(&connection, Environment::default()).await?;
+//! let (stream, permit) = connection.into_parts();
+//! drop(stream); // the client sees the end when the program ends
+//! println!("{}", child.wait().await?);
+//! drop(permit); // another connection may take its place in the limits
+//! # Ok(())
+//! # }
+//! ```
 
 mod child;
 mod environment;
@@ -23,25 +39,11 @@ use crate::sys::spawn::Spawn;
 
 /// A program, found and checked once and started as often as connections come.
 ///
-/// What it starts has a process group of its own, default signal dispositions, no signal blocked,
-/// descriptors 0, 1 and 2 and no other but what is said; standard error is ours. It is started in
-/// the manner of vfork(2): the time that takes does not grow with our memory.
-///
-/// ```no_run
-/// use sockeye::Program;
-/// use sockeye::program::Environment;
-/// use sockeye::server::Connection;
-///
-/// # async fn example(connection: Connection) -> Result<(), Box<dyn std::error::Error>> {
-/// let cat = Program::find("cat", std::env::var_os("PATH").as_deref())?;
-/// let mut child = cat.start(&connection, Environment::default()).await?;
-/// let (stream, permit) = connection.into_parts();
-/// drop(stream); // the client sees the end when the program ends
-/// println!("{}", child.wait().await?);
-/// drop(permit); // another connection may take its place in the limits
-/// # Ok(())
-/// # }
-/// ```
+/// Its processes have a process group of their own, default signal dispositions, no signal blocked,
+/// and only the fds 0, 1 and 2, unless said otherwise; standard error is ours. They are started as by
+/// vfork(2), in a time that does not grow with our memory.
+#[doc(alias = "inetd")]
+#[doc(alias = "UCSPI")]
 #[derive(Debug, Clone)]
 pub struct Program(Arc<Recipe>);
 
@@ -155,7 +157,7 @@ impl Program {
         .await
     }
 
-    /// Starts it with a listening socket as descriptor 3, as sd_listen_fds(3) has it: `LISTEN_FDS`,
+    /// Starts it with a listening socket as fd 3, as sd_listen_fds(3) has it: `LISTEN_FDS`,
     /// `LISTEN_PID` and `LISTEN_FDNAMES` (`name`) tell it so, and none of them may be in
     /// [`Program::environment`]. Its standard input is empty, its standard output ours. The socket
     /// is made to block, for all who share it.
@@ -210,7 +212,7 @@ impl Recipe {
     }
 }
 
-/// Whether an error of [`Program::start`] may pass: processes, memory or descriptors ran out, or the
+/// Whether an error of [`Program::start`] may pass: processes, memory or fds ran out, or the
 /// program's file is being written.
 #[must_use]
 pub fn is_shortage(error: &io::Error) -> bool {

@@ -1,10 +1,10 @@
-//! Descriptors known by their number only.
+//! Fds known by their number only.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
-/// Duplicates the descriptor `raw`, close-on-exec (fcntl(2), `F_DUPFD_CLOEXEC`).
+/// Duplicates the fd `raw`, close-on-exec (fcntl(2), `F_DUPFD_CLOEXEC`).
 ///
 /// The number comes from outside (an argument, the environment), so nothing can be said of who
 /// else uses it; a duplicate is ours alone, and closing it harms nobody.
@@ -15,7 +15,7 @@ pub(crate) fn duplicate(raw: RawFd) -> Result<OwnedFd, Errno> {
     with(raw, |fd| fcntl_dupfd_cloexec(fd, 3))
 }
 
-/// Keeps the descriptor `raw` from programs that this process starts (fcntl(2), `F_SETFD`).
+/// Keeps the fd `raw` from programs that this process starts (fcntl(2), `F_SETFD`).
 ///
 /// # Errors
 /// `EBADF` where nothing is open under this number.

@@ -9,7 +9,7 @@ use rustix::process::{
 };
 
 /// Runs `work` in a copy of this process, with the writing end of a pipe and no other file
-/// descriptor. Returns the reading end and the child's pidfd.
+/// fd. Returns the reading end and the child's pidfd.
 ///
 /// libc's fork(3) is taken, since it keeps malloc usable in the child of a process with threads.
 /// A lock that another thread held at that moment stays locked in the child, so `work` should only
@@ -69,7 +69,7 @@ fn close_all_but(kept: RawFd) {
             // SAFETY: this copy uses none of them any more, whoever owns them in its memory.
             let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
             if closed != 0 {
-                // With the parent's descriptors it could keep its pipes and locks open.
+                // With the parent's fds it could keep its pipes and locks open.
                 // SAFETY: as in `run_child`.
                 unsafe { libc::_exit(1) };
             }

@@ -1,5 +1,5 @@
 //! recvmsg(2) with all that can come beside the bytes. rustix's own wrapper passes over control
-//! messages that it does not know, and a descriptor in one of those would stay open for good.
+//! messages that it does not know, and an fd in one of those would stay open for good.
 
 #[cfg(feature = "tokio")]
 pub(crate) mod peek;
@@ -20,7 +20,7 @@ pub const MAX_DESCRIPTORS: usize = 253;
 const SCM_PIDFD: libc::c_int = 4;
 const SO_PASSPIDFD: libc::c_int = 76;
 
-/// Room for the control messages: 253 descriptors take 1032 bytes, credentials 32, a pidfd 24, a
+/// Room for the control messages: 253 fds take 1032 bytes, credentials 32, a pidfd 24, a
 /// time 32; the rest is for a security label.
 const CONTROL: usize = 2048;
 
@@ -30,7 +30,7 @@ pub(crate) struct RawMessage {
     /// The length that the kernel says: with `MSG_TRUNC` of a record, that is more than there was
     /// room for.
     pub(crate) length: usize,
-    /// `MSG_CTRUNC`: not all descriptors could be taken.
+    /// `MSG_CTRUNC`: not all fds could be taken.
     pub(crate) is_control_truncated: bool,
     /// Whether anything at all came beside the bytes, known or not.
     #[cfg(feature = "tokio")]
@@ -46,7 +46,7 @@ pub(crate) struct RawMessage {
     pub(crate) sender: Option<SocketAddrUnix>,
 }
 
-/// Receives into `buffer`; descriptors are close-on-exec from the start.
+/// Receives into `buffer`; fds are close-on-exec from the start.
 ///
 /// # Errors
 /// As recvmsg(2).
@@ -89,7 +89,7 @@ pub(crate) fn recvmsg_append(
 pub(crate) struct Bytes {
     pub(crate) count: usize,
     /// Nothing more was there. Less than there is room for does not say so by itself: a read ends
-    /// behind bytes that descriptors came with, which the kernel closes here.
+    /// behind bytes that fds came with, which the kernel closes here.
     pub(crate) is_all: bool,
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn recvmsg_bytes_append(
     Ok(received)
 }
 
-/// As [`recvmsg_bytes_append`], but takes descriptors that come along, so that they need not be
+/// As [`recvmsg_bytes_append`], but takes fds that come along, so that they need not be
 /// closed by the kernel, which would have this call wait for that.
 ///
 /// # Errors
@@ -239,7 +239,7 @@ unsafe fn take_control(header: &libc::msghdr, message: &mut RawMessage) {
                     let count = length / size_of::<RawFd>();
                     message.descriptors.reserve(count);
                     for at in 0..count {
-                        // SAFETY: the kernel has put `count` descriptors here and has just
+                        // SAFETY: the kernel has put `count` fds here and has just
                         // installed each for us alone.
                         let fd = unsafe {
                             OwnedFd::from_raw_fd(data.cast::<RawFd>().add(at).read_unaligned())
@@ -291,7 +291,7 @@ pub(crate) fn mark_records(fd: BorrowedFd<'_>) -> io::Result<()> {
     set(fd, libc::SO_TIMESTAMPNS, true)
 }
 
-/// `SO_PASSPIDFD`: a descriptor of the sender's process with each message.
+/// `SO_PASSPIDFD`: an fd of the sender's process with each message.
 ///
 /// # Errors
 /// As setsockopt(2); `ENOPROTOOPT` before Linux 6.5.

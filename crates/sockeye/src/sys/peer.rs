@@ -54,7 +54,7 @@ pub(crate) fn credentials(fd: BorrowedFd<'_>) -> io::Result<libc::ucred> {
     Ok(unsafe { value[0].assume_init() })
 }
 
-/// `SO_PEERPIDFD`: a descriptor of the peer's process, close-on-exec.
+/// `SO_PEERPIDFD`: an fd of the peer's process, close-on-exec.
 pub(crate) fn pidfd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut value = [MaybeUninit::<RawFd>::uninit()];
     let length = get(fd, SO_PEERPIDFD, &mut value).map_err(|(error, _)| error)?;
@@ -63,7 +63,7 @@ pub(crate) fn pidfd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has written all bytes of the value, and any bits make a valid number.
     let raw = unsafe { value[0].assume_init() };
-    // SAFETY: on success the kernel has just installed this descriptor for us alone.
+    // SAFETY: on success the kernel has just installed this fd for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
 /// Signals the process group that the process of `pidfd` led when it was started, whether that has
-/// left it or ended: the group is known by the descriptor, not by a number that could be given away
+/// left it or ended: the group is known by the fd, not by a number that could be given away
 /// again.
 ///
 /// # Errors

@@ -54,14 +54,14 @@ pub(crate) fn bound_file(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     descriptor(socket, SIOCUNIXFILE)
 }
 
-/// What a request answers that makes a descriptor.
+/// What a request answers that makes an fd.
 fn descriptor(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<OwnedFd> {
     // SAFETY: both requests take no argument, and touch no memory of ours.
     let raw = unsafe { libc::ioctl(socket.as_raw_fd(), request) };
     if raw < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just made this descriptor (close-on-exec) for us alone.
+    // SAFETY: the kernel has just made this fd (close-on-exec) for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 

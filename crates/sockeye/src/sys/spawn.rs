@@ -130,7 +130,7 @@ fn run(plan: &mut Plan) -> io::Result<(Pid, OwnedFd)> {
     let failed = io::Error::last_os_error();
     set_mask(&mask)?;
     match Pid::from_raw(pid.max(0)) {
-        // SAFETY: the kernel has just installed this descriptor for us alone.
+        // SAFETY: the kernel has just installed this fd for us alone.
         Some(pid) => Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
         None => Err(failed),
     }

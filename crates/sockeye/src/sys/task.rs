@@ -3,7 +3,7 @@
 /// linux/kcmp.h
 const KCMP_FILES: libc::c_int = 2;
 
-/// Whether two threads have one table of descriptors (kcmp(2)); `None` where the kernel does not
+/// Whether two threads have one table of fds (kcmp(2)); `None` where the kernel does not
 /// say.
 pub(crate) fn share_descriptors(one: i32, other: i32) -> Option<bool> {
     // SAFETY: kcmp(2) takes five integers, the last two unused here, and touches no memory of ours.

@@ -18,7 +18,7 @@ use crate::listener::SeqPacketListener;
 use crate::packet::SeqPacket;
 use crate::peer::Peer;
 
-/// Between two attempts to accept, where descriptors or memory ran out.
+/// Between two attempts to accept, where fds or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);
 /// So many connections are held. For the next one the oldest of those that have said least is closed.
 const CANDIDATES: usize = 16;
@@ -46,7 +46,7 @@ struct Candidate {
 
 /// What has become of a successor, or what it waits for.
 pub(crate) enum Request {
-    /// The descriptors: [`ControlListener::offer`], or [`ControlListener::refuse`].
+    /// The fds: [`ControlListener::offer`], or [`ControlListener::refuse`].
     Descriptors,
     /// It had an offer, and it came to nothing.
     GivenUp,
@@ -266,7 +266,7 @@ enum Wakeup {
 
 impl Candidate {
     async fn event(&self) -> HandoverEvent {
-        // Descriptors are none of what it may say, and are closed.
+        // Fds are none of what it may say, and are closed.
         match self.connection.event().await {
             Ok((event, _)) => event,
             Err(_) => HandoverEvent::Frame(Frame::Unknown),

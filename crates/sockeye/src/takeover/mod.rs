@@ -1,14 +1,32 @@
-//! [`Takeover`]: a listening socket goes from a server to its successor, and no client notices.
+//! Listener handover: [`Takeover`] passes a listening socket from a server to its successor, without
+//! an instant in which clients are refused.
 //!
-//! A server whose claim allows it ([`ClaimOptions::takeover`]) listens at `PATH.takeover` too, mode
-//! 0600. A successor connects there, is given the listening socket, the lock and the control socket
-//! itself (the open files, so that socket and lock last as long as either process), looks at them
-//! and says that it is ready. The predecessor goes on serving until the successor says that it
-//! serves; then it stops accepting, answers what it has begun and ends. The socket file stays the
-//! same, and what waits in its backlog is accepted by the successor.
+//! A server whose claim allows it ([`ClaimOptions::takeover`]) also listens at `PATH.takeover`, mode
+//! 0600. A successor connects there and receives the listening socket, the lock and the control
+//! socket (`SCM_RIGHTS`; socket and lock last as long as either process), checks them and says that
+//! it is ready. The predecessor serves until the successor says that it serves; then it stops
+//! accepting, drains and ends. The socket file stays the same, and the successor accepts what is in
+//! the backlog.
 //!
-//! Whichever of the two dies or hangs at whichever step, the other goes on alone. `machine` has the
-//! rules, and its tests go through every order of events.
+//! Whichever of the two dies or hangs at whichever step, the other goes on alone.
+//! `handover/machine.rs` has the rules, and its tests go through every order of events.
+//!
+//! ```no_run
+//! use sockeye::{Claim, Listener, Takeover};
+//! use sockeye::server::{Connection, Server};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! // All that can fail comes first: this tells the predecessor that we are ready.
+//! let listener: Listener = Takeover::new(Claim::options().mode(0o660))
+//!     .listen(&"/run/app.sock".parse()?)
+//!     .await?;
+//! // Drains and returns when a successor takes over from this server.
+//! let report = Server::new()
+//!     .run(listener, |_: Connection| async {}, std::future::pending())
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod control_listener;
 mod file_watch;
@@ -35,33 +53,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a successor asks for a path: a little longer than the predecessor may wait for another
 /// one.
 const ASKING: Duration = Duration::from_secs(35);
-/// How long a live server that has no control socket is watched: it may be about to end, or to make
-/// that anew.
+/// How long a live server without a control socket is watched: it may be about to end, or to make
+/// a new one.
 const UNSETTLED: Duration = Duration::from_millis(500);
-/// So often in a row something else may be passed on than what is at the path, whose owner may have
-/// changed meanwhile.
+/// How many times in a row the sockets that are passed may not be those at the path, whose owner may
+/// have changed meanwhile.
 const MISMATCHES: u32 = 10;
 /// Between two attempts, the first and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
 
 /// Claims an address, or takes it over from the server that has it.
-///
-/// ```no_run
-/// use sockeye::{Claim, Listener, Takeover};
-/// use sockeye::server::{Connection, Server};
-///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// // All that can fail comes first: with this the predecessor is told that we are ready.
-/// let listener: Listener = Takeover::new(Claim::options().mode(0o660))
-///     .listen(&"/run/app.sock".parse()?)
-///     .await?;
-/// // Ends in order when a successor has come in its turn.
-/// let report = Server::new()
-///     .run(listener, |_: Connection| async {}, std::future::pending())
-///     .await?;
-/// # Ok(())
-/// # }
-/// ```
+#[doc(alias = "listener handover")]
+#[doc(alias = "zero downtime restart")]
+#[doc(alias = "SCM_RIGHTS")]
 #[derive(Debug, Clone)]
 pub struct Takeover {
     claim: ClaimOptions,
@@ -164,7 +168,7 @@ impl Takeover {
                     failure = Some(error);
                 }
             }
-            // It has ended, is about to, or has just begun: no descriptor tells of all of these.
+            // It has ended, is about to, or has just begun: no event tells of all of these.
             tokio::time::sleep(backoff.next_pause()).await;
         }
     }

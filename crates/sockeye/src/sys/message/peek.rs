@@ -13,12 +13,12 @@ const LOOKED_AT: usize = 1 << 16;
 /// The room for the time of a record ([`mark_records`](super::mark_records)), and for nothing else.
 pub(crate) const TIME: usize = 32;
 
-/// The room for all that can come beside the descriptors of a datagram.
+/// The room for all that can come beside the fds of a datagram.
 pub(crate) const CREDENTIALS: usize = 88;
 
-/// Looks at what is next, up to `size` bytes of it, with no more than `most` descriptors, beside
+/// Looks at what is next, up to `size` bytes of it, with no more than `most` fds, beside
 /// `others` bytes of other control messages. `MSG_CTRUNC` tells that there are more; the kernel closes
-/// none, since the queue still has them. Of a stream: the next descriptors may lie behind those bytes.
+/// none, since the queue still has them. Of a stream: the next fds may lie behind those bytes.
 ///
 /// # Errors
 /// As recvmsg(2).
@@ -37,8 +37,8 @@ pub(crate) fn descriptors(
     super::recvmsg_uninit(fd, super::as_uninit(&mut buffer), flags, room)
 }
 
-/// Whether more is next to come beside bytes than fits into `room`, descriptors most likely; nothing
-/// is taken. Of a stream: whether descriptors wait anywhere in its queue.
+/// Whether more is next to come beside bytes than fits into `room`, fds most likely; nothing
+/// is taken. Of a stream: whether fds wait anywhere in its queue.
 pub(crate) fn has_control(fd: BorrowedFd<'_>, room: usize) -> bool {
     peek(fd, room).is_some_and(|(_, is_truncated)| is_truncated)
 }

@@ -1,0 +1,122 @@
+//! [`ClaimOptions`]: how to claim an address.
+
+/// What to do about a stale socket file at the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IfExists {
+    /// Replace it, once it is proven that no socket is bound to it any more.
+    #[default]
+    ReplaceStale,
+    /// Leave it and fail.
+    Fail,
+}
+
+/// How to claim an address; made by [`Claim::options`].
+#[derive(Debug, Clone)]
+pub struct ClaimOptions {
+    pub(super) mode: u32,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) if_exists: IfExists,
+    pub(super) backlog: i32,
+    pub(super) takeover: bool,
+    pub(super) pass_credentials: bool,
+    pub(super) take_descriptors: bool,
+}
+
+impl Default for ClaimOptions {
+    fn default() -> Self {
+        Self {
+            mode: 0o600,
+            uid: None,
+            gid: None,
+            if_exists: IfExists::default(),
+            backlog: 4096,
+            takeover: false,
+            pass_credentials: false,
+            take_descriptors: false,
+        }
+    }
+}
+
+impl ClaimOptions {
+    /// The permission bits of the socket file, whatever the umask; default 0600. To connect, a
+    /// client needs write permission (unix(7)).
+    #[doc(alias = "umask")]
+    #[doc(alias = "chmod")]
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode & 0o777;
+        self
+    }
+
+    /// The owner and the group of the socket file; `None` leaves what bind(2) gives.
+    #[doc(alias = "chown")]
+    #[must_use]
+    pub fn owner(mut self, uid: Option<u32>, gid: Option<u32>) -> Self {
+        (self.uid, self.gid) = (uid, gid);
+        self
+    }
+
+    /// What to do about a stale socket file; default [`IfExists::ReplaceStale`].
+    #[must_use]
+    pub fn if_exists(mut self, if_exists: IfExists) -> Self {
+        self.if_exists = if_exists;
+        self
+    }
+
+    /// How many connections may wait to be accepted; default 4096. The kernel takes no more than
+    /// `net.core.somaxconn` (listen(2)).
+    #[doc(alias = "listen")]
+    #[must_use]
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = i32::try_from(connections).unwrap_or(i32::MAX);
+        self
+    }
+
+    /// Lets a successor of the same user, or of root, take the path over from the
+    /// [`Server`](crate::server::Server) that runs on it; default no. The successor asks at a
+    /// socket of its own beside the path, `PATH.takeover` of mode 0600. Only the path of a stream or
+    /// seqpacket socket can be handed over.
+    #[must_use]
+    pub fn takeover(mut self, allowed: bool) -> Self {
+        self.takeover = allowed;
+        self
+    }
+
+    /// Has the kernel tell with each message who sent it, from the first one on: a datagram socket
+    /// is live as soon as it is bound, too early for
+    /// [`pass_credentials`](crate::ancillary::pass_credentials).
+    #[doc(alias = "SO_PASSCRED")]
+    #[must_use]
+    pub fn pass_credentials(mut self, on: bool) -> Self {
+        self.pass_credentials = on;
+        self
+    }
+
+    /// Lets clients pass descriptors (fd passing, `SCM_RIGHTS`) from the first message on; default
+    /// no. Otherwise the kernel refuses them: the client's sendmsg(2) fails with `EPERM`. That takes
+    /// Linux 6.16; on an older kernel they come all the same, and are closed on a thread that does
+    /// nothing else.
+    ///
+    /// Whoever takes some has to close them, and close(2) can take as long as the client wishes; a
+    /// server that must go on meanwhile gives them to
+    /// [`close_in_background`](crate::ancillary::close_in_background). While too many are still to be
+    /// closed, no more are let in.
+    #[doc(alias = "SO_PASSRIGHTS")]
+    #[must_use]
+    pub fn take_descriptors(mut self, take: bool) -> Self {
+        self.take_descriptors = take;
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn takes_descriptors(&self) -> bool {
+        self.take_descriptors
+    }
+
+    /// The user that the file is given to, where one was asked for.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn owner_uid(&self) -> Option<u32> {
+        self.uid
+    }
+}
