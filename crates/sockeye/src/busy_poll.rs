@@ -1,8 +1,8 @@
-//! [`BusyPoll`]: asking a socket again and again for a short time before sleeping.
+//! [`BusyPoll`]: polling a socket for a short time before sleeping, for latency.
 //!
 //! Waking a core that sleeps takes several times as long as a round trip between two that do not.
 //! Polling saves that where the next message comes soon, and costs processor time where it does not;
-//! so it is bounded, given up where it is in vain, and off unless it is asked for.
+//! so it is bounded, backs off after misses, and is off by default.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -32,17 +32,19 @@ use rustix::io::Errno;
 #[cfg(feature = "tokio")]
 use tokio::task::coop;
 
-/// After so many misses in a row every 16th wait is polled; fewer would not notice that messages
-/// come sooner again.
+/// From this many misses in a row on, every 16th wait is polled; a rarer one would notice too late
+/// that messages come soon again.
 const MOST_MISSES: u32 = 4;
-/// How often the kernel is asked before the runtime's other tasks have their turn.
+/// How many times the socket is tried before yielding to the runtime's other tasks.
 #[cfg(feature = "tokio")]
 const BURST: usize = 16;
 
 /// When to poll a connection before sleeping.
 ///
 /// A wait in which nothing came in time is a miss. After one miss every second wait is polled, after
-/// two every fourth, up to every 16th; a hit begins anew with every one.
+/// two every fourth, up to every 16th; after a hit every wait is polled again.
+#[doc(alias = "SO_BUSY_POLL")]
+#[doc(alias = "spin")]
 #[derive(Debug, Clone)]
 pub struct BusyPoll {
     limit: Duration,
@@ -87,8 +89,8 @@ impl BusyPoll {
         }
     }
 
-    /// For the connections of a server with so many threads: where more connections than these are
-    /// active, the threads have better things to do.
+    /// For the connections of a server with this many threads: where more connections than threads are
+    /// active, it does not poll.
     #[cfg(feature = "tokio")]
     pub(crate) fn shared(limit: Duration, workers: usize) -> Self {
         Self {
@@ -102,8 +104,8 @@ impl BusyPoll {
         }
     }
 
-    /// Polls `socket` with poll(2) until it can be read, an error or the end of input included, or
-    /// the time is over; whether it can be read. It may as well not poll at all.
+    /// Polls `socket` with poll(2) until it is readable (or at EOF, or in error) or the time is over.
+    /// Returns whether it is readable. After misses it may return at once.
     ///
     /// # Errors
     /// As poll(2).
@@ -126,7 +128,7 @@ impl BusyPoll {
         }
     }
 
-    /// Nothing has come yet: whether to ask again, or to sleep until the runtime knows of something.
+    /// After `EAGAIN`: whether to try again, or to sleep until the runtime reports readiness.
     pub(crate) fn asks_again(&mut self) -> bool {
         match self.phase {
             Phase::Asleep => false,
@@ -177,7 +179,7 @@ impl BusyPoll {
     }
 }
 
-/// Asks the socket itself; `None` where it is time to sleep.
+/// Tries to receive; `None` where it is time to sleep.
 #[cfg(feature = "tokio")]
 pub(crate) fn poll<T>(
     busy: &mut Option<Box<BusyPoll>>,
@@ -185,13 +187,13 @@ pub(crate) fn poll<T>(
     receive: &mut impl FnMut() -> io::Result<T>,
 ) -> Option<Poll<io::Result<T>>> {
     let busy = busy.as_mut()?;
-    // What is found here comes without asking the runtime, which sees to it that others have their
-    // turn where there is always something.
+    // A read that succeeds here bypasses the runtime's budget, which makes busy tasks yield; so it is
+    // charged here.
     let Poll::Ready(budget) = coop::poll_proceed(cx) else {
         return Some(Poll::Pending);
     };
     for _ in 0..BURST {
-        // Before the first attempt: where others have work it would be one in vain for each message.
+        // Before the first attempt: where others have work it would be one EAGAIN for each message.
         if !busy.asks_again() {
             return None;
         }

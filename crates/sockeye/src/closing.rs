@@ -1,7 +1,7 @@
-//! Closing fds that came from a peer, where nobody waits for it.
+//! Closes received file descriptors (fds) on a thread of their own.
 //!
-//! close(2) can take as long as the peer wishes: of a TCP socket with `SO_LINGER` and unsent data, or
-//! of a file on a FUSE that does not answer. So a thread does it.
+//! close(2) can block as long as the peer wishes: of a TCP socket with `SO_LINGER` and unsent data, or
+//! of a file on a FUSE that does not answer.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ use std::time::Duration;
 #[cfg(feature = "tokio")]
 use tokio::sync::Notify;
 
-/// So many fds may wait to be closed, unless the limit of open files is low.
+/// How many fds may wait to be closed, unless the limit of open files is low.
 #[cfg(feature = "tokio")]
 const MOST: usize = 1024;
 /// As many as come with one message, but never more than half of the limit.
@@ -35,15 +35,15 @@ static HAS_THREAD: AtomicBool = AtomicBool::new(false);
 static MORE: Condvar = Condvar::new();
 /// With those that are just being closed.
 static UNCLOSED: AtomicUsize = AtomicUsize::new(0);
-/// Told when there is room again.
+/// Notified when there is room again.
 #[cfg(feature = "tokio")]
 static ROOM: Notify = Notify::const_new();
 
-/// Closes fds that came from a peer on a thread of this process that does nothing else:
-/// close(2) can take as long as the peer wishes (a TCP socket with `SO_LINGER` and unsent data, a file
-/// on a FUSE that does not answer), which would stop an event loop for everybody. Never waits.
+/// Closes received fds on a thread of their own, without blocking: close(2) can take as long as the peer
+/// wishes (a TCP socket with `SO_LINGER` and unsent data, a file on a FUSE that does not answer), which
+/// would stall an event loop.
 ///
-/// Where more wait to be closed than is good (an eighth of `RLIMIT_NOFILE`, 253 at least and 1024 at
+/// Where more wait to be closed than the limit (an eighth of `RLIMIT_NOFILE`, 253 at least and 1024 at
 /// most, but no more than half of it), the types of this crate take no more: a
 /// [`Server`](crate::server::Server) has the kernel refuse them, and receiving fails with
 /// [`RecvError::StillClosing`](super::ancillary::RecvError). A [`Datagram`](crate::Datagram) takes those
@@ -60,8 +60,8 @@ pub fn close_in_background(descriptors: impl IntoIterator<Item = OwnedFd>) {
     MORE.notify_one();
 }
 
-/// Where no thread can be had now, the next call tries again; so does whoever asks for room, since
-/// without any there is no such call.
+/// Where no thread can be started now, the next call tries again; so does whoever asks for room, since
+/// without room there is no such call.
 fn start_thread(_locked: &MutexGuard<'_, Queue>) {
     if !HAS_THREAD.load(Ordering::Relaxed) {
         let thread = std::thread::Builder::new().name("closing".to_owned());
@@ -100,11 +100,10 @@ fn closed_one() {
     let _ = before;
 }
 
-/// Has a thread of its own throw away the datagram that is next, since its fds never find room
-/// and the kernel is going to close them. Returns `false` where no thread can be had.
+/// Discards the next datagram on a thread of its own, since its fds never find room and the kernel
+/// closes them. Returns `false` where no thread can be started.
 ///
-/// Taking it out of the queue is a matter of microseconds, but when that was done cannot be told from
-/// here: recvmsg(2) returns after the last close(2).
+/// It is out of the queue within microseconds, but recvmsg(2) returns after the last close(2).
 #[cfg(feature = "tokio")]
 pub(crate) fn discard_next(socket: BorrowedFd<'_>) -> bool {
     let Ok(socket) = socket.try_clone_to_owned() else {

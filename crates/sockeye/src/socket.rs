@@ -1,4 +1,4 @@
-//! New sockets, and paths that lead through fds.
+//! New sockets, and paths that lead through file descriptors (fds).
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub(crate) fn path_of(fd: impl AsFd) -> PathBuf {
     Path::new("/proc/self/fd").join(fd.as_fd().as_raw_fd().to_string())
 }
 
-/// Makes a non-blocking socket known to the runtime.
+/// Registers a non-blocking socket with the runtime (epoll).
 #[cfg(feature = "tokio")]
 // The deprecated constructor is unsound for types whose fd is not their own; OwnedFd's is.
 #[allow(deprecated)]
@@ -54,7 +54,7 @@ pub(crate) fn register(
     tokio::io::unix::AsyncFd::with_interest(fd, interest)
 }
 
-/// Waits until there is something to receive or to accept, and leaves it there.
+/// Waits until the socket is readable, without receiving or accepting.
 #[cfg(feature = "tokio")]
 pub(crate) async fn readable(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std::io::Result<()> {
     loop {
@@ -67,7 +67,7 @@ pub(crate) async fn readable(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std:
     }
 }
 
-/// Whether there is something to receive or to accept.
+/// Whether the socket is readable: poll(2).
 #[cfg(feature = "tokio")]
 pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -18,9 +18,9 @@ use crate::{ids, socket};
 /// acl(5): what a file inherits from the default list of its directory, beside its mode.
 pub(super) const ACCESS_LIST: &str = "system.posix_acl_access";
 
-/// Gives the file of a socket exactly the owner and the mode that were asked for, through a
-/// fd of the file itself: by name, somebody who may write the directory could put a link in
-/// its place. At no instant may anybody connect whom neither the old nor the new mode lets in.
+/// Gives the file of a socket exactly the owner and the mode that were asked for, through an
+/// fd of the file itself: by name, whoever may write the directory could put a link in its place. At
+/// no instant may anybody connect whom neither the old nor the new mode lets in.
 pub(super) fn apply_mode_and_owner(
     address: &Address,
     options: &ClaimOptions,

@@ -21,9 +21,8 @@ const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLO
 /// How often a file is looked for whose directory may be moved at the same time.
 const ATTEMPTS: usize = 64;
 
-/// The file that bind has just made, looked up in the directory that was opened, without a
-/// fd, of which there may be none left. Where it is not there, it is removed from where it
-/// is.
+/// The file that bind has just made, looked up in the directory that was opened, without
+/// an fd, of which there may be none left. A file that was made elsewhere is removed there.
 pub(super) fn file(
     address: &Address,
     place: &Place,

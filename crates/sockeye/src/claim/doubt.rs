@@ -33,7 +33,7 @@ pub enum Doubt {
         pid: Option<Pid>,
         /// The user who made the socket (Linux 5.3).
         uid: Option<u32>,
-        /// That file system, in words.
+        /// The name of that file system.
         file_system: &'static str,
     },
     /// A layer below overlayfs was changed while it is mounted: it shows a file that was removed
@@ -41,7 +41,7 @@ pub enum Doubt {
     LayerChanged,
     /// Other machines use this file system too, and the socket may be one of theirs.
     OtherMachine {
-        /// The file system, in words.
+        /// The name of the file system.
         file_system: &'static str,
     },
 }
@@ -80,13 +80,13 @@ pub(super) struct ProbedFile<'a> {
     pub(super) file: &'a OwnedFd,
     pub(super) stat: &'a Stat,
     pub(super) base: &'a OsStr,
-    /// What it may be called by where there is no /proc.
+    /// Its path, for use where there is no /proc.
     pub(super) name: Option<&'a Path>,
     pub(super) lookup: &'a Lookup,
 }
 
 impl ProbedFile<'_> {
-    /// Why it may be a living socket's file though connect(2) is refused at it; `None` where it is none.
+    /// Why it may be a living socket's file though connect(2) is refused; `None` where it is stale.
     pub(super) fn doubt(&self) -> Option<Doubt> {
         let nature = self.lookup.mounts.nature_at(self.file);
         if let Nature::Shared(file_system) = nature {
@@ -203,7 +203,7 @@ fn file_of(
     })
 }
 
-/// Whether `look` finds something, looked for aside and left behind where it takes longer: `None`.
+/// The result of `look`, which runs in a thread or a process of its own; `None` at the deadline.
 ///
 /// A thread that hangs in a file system can keep its process from ending, so a process of one thread
 /// is copied instead ([`Aside`]); one of several threads is not, whose fds a copy would hold

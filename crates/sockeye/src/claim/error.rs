@@ -66,8 +66,8 @@ pub enum ClaimErrorKind {
     },
     /// The way leads through a link of `/proc` that may not be followed.
     ProcessDenies(ProcessLink),
-    /// The directory in which the files of a live server are was moved, removed or hidden, so that
-    /// its path does not lead to them any more.
+    /// The directory of a live server's files was moved, removed or hidden: its path does not lead to
+    /// them any more.
     DirectoryReplaced {
         /// Where it is now, if it is not removed and that can be known.
         now: Option<PathBuf>,
@@ -108,18 +108,18 @@ pub enum ClaimErrorKind {
     NameTooLong {
         /// Its length in bytes.
         length: usize,
-        /// How many it may have.
+        /// The limit.
         most: usize,
     },
-    /// The lock file is another user's, who may own the path, or have left both behind.
+    /// The lock file belongs to another user, who may own the path or have left both files behind.
     LockDenied {
         /// That user; `None` where it has no mapping in our user namespace.
         owner: Option<u32>,
     },
-    /// The lock file's name belongs to a file that is not ours.
+    /// At the path of the lock file is a file that is not a lock file of ours.
     ForeignLockFile(FileType),
-    /// Something stands in the place of the control socket, at which a successor would ask, and is not
-    /// to be replaced: no socket, or another user's.
+    /// At the path of the control socket is a file that is not to be replaced: no socket, or another
+    /// user's.
     ForeignControlFile {
         /// What it is.
         file: FileType,

@@ -22,7 +22,7 @@ pub(crate) enum Fault {
 /// As many symbolic links as the kernel follows (MAXSYMLINKS of linux/namei.h).
 const MOST_LINKS: u32 = 40;
 
-/// Walks down to the directory `parent` and finds what is in the way. A directory that denies is named
+/// Walks down to the directory `parent` and finds where the way ends. A directory that denies is named
 /// by its absolute path, also where a symbolic link has led to it.
 pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
     if begins_in_removed(parent) {

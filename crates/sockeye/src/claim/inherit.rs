@@ -1,4 +1,4 @@
-//! An ownership that another process passes on: looked at closely before it is believed.
+//! An ownership that another process passes on: checked before it is used.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::ids;
 use crate::inspect::diag::{self, Entry};
 use crate::inspect::{is_bound_to, namespace};
 
-/// All that the owner of a path has open.
+/// The fds that the owner of a path passes on.
 pub(crate) struct Inheritance {
     pub(crate) listener: OwnedFd,
     pub(crate) lock: OwnedFd,

@@ -25,7 +25,7 @@ const LOCK_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::SVTX);
 
 /// The lock of a path, held until it is dropped.
 pub(super) struct Lock {
-    /// The lock lasts as long as this is open, here or in another process.
+    /// The lock lasts as long as this open file, here or in another process.
     file: OwnedFd,
     identity: FileIdentity,
     /// Whether the file looks like one that we make. Another one serves as well, but is left as it
@@ -163,8 +163,8 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
     ))
 }
 
-/// Who holds the lock. The kernel lets nobody lock or unlock any file while it writes the list, and on
-/// a busy machine waits for seconds before it does: not to be asked where nobody needs to know.
+/// Who holds the lock. Costly: the kernel blocks all locking while it writes the list, and on a busy
+/// machine takes seconds before it does.
 pub(super) fn held(place: &Place) -> ClaimErrorKind {
     let file = place.look_at(&place.lock_base).ok().flatten();
     let pid = file.as_ref().and_then(procfs::lock_holder);

@@ -10,12 +10,12 @@ use super::probe::{self, Probe};
 use crate::address::{Address, Name};
 use crate::inspect::lookup::Lookup;
 
-/// Looks what is at an address, without changing anything. No server sees a connection; a datagram
-/// socket that sock_diag(7) does not show is shown as connected by it from then on, and works as
+/// Finds out what is at an address, without changing anything. No server sees a connection. A datagram
+/// socket that our sock_diag(7) does not show is marked there as connected from then on, and works as
 /// before.
 ///
-/// By the time the answer is there it may be outdated; only [`ClaimOptions::claim`](super::ClaimOptions::claim) asks under the
-/// lock. Of an `fd:` or `systemd:` address nothing can be told.
+/// The answer may be outdated when it arrives; only [`ClaimOptions::claim`](super::ClaimOptions::claim)
+/// probes under the lock. The answer for an `fd:` or `systemd:` address is [`Probe::Unknown`].
 #[must_use]
 pub fn probe(address: &Address) -> Probe {
     look(address, &Lookup::default())
@@ -26,10 +26,9 @@ pub fn probe_all<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Pr
     probe_all_within(Lookup::PATIENCE, addresses)
 }
 
-/// As [`probe_all`]. To tell whether a refused connect is proof takes a look at the files of other
-/// sockets, which may lie on a mount that hangs (FUSE, NFS): these are waited for no longer than
-/// `patience`, all of them together, instead of three seconds. Of what that leaves open the answer is
-/// [`Probe::Unclear`].
+/// As [`probe_all`]. Whether a refused connect is proof depends on the files of other sockets, which
+/// may be on a mount that hangs (FUSE, NFS): all of these together are waited for no longer than
+/// `patience`, instead of three seconds. What that leaves open is [`Probe::Unclear`].
 pub fn probe_all_within<'a>(
     patience: Duration,
     addresses: impl IntoIterator<Item = &'a Address>,

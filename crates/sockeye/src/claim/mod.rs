@@ -1,9 +1,9 @@
 //! [`Claim`]: exclusive ownership of a socket address.
 //!
-//! A lock file beside the socket (`PATH.lock`, flock(2)) says who owns the path, so that of many
-//! servers started at once exactly one wins, and no other ever touches its file. Under the lock
-//! the path is probed, a file that a dead server left is replaced, and the socket is bound with its
-//! exact mode; nothing here reads or sets the umask. The socket file is removed while the socket is
+//! A lock file beside the socket (`PATH.lock`, flock(2)) says who owns the path: of many servers
+//! started at once exactly one wins, and no other touches its file. Under the lock the path is
+//! probed, a stale socket file is replaced, and the socket is bound with its exact mode; nothing here
+//! reads or sets the umask. The socket file is removed while the socket is
 //! still open, and only if it is the one that was bound.
 //!
 //! ```
@@ -79,8 +79,8 @@ pub const CONTROL_SUFFIX: &str = ".takeover";
 const CONTROL_BACKLOG: u32 = 128;
 
 impl ClaimOptions {
-    /// Claims `address` and listens on it. Waits for nobody; only where the file at the path may be that
-    /// of a living socket, seen twice, the other file is looked at for three seconds at most ([`Doubt`]).
+    /// Claims `address` and listens on it. Does not block, but where the file at the path may be a second
+    /// view of a living socket's file: that file is looked at for three seconds at most ([`Doubt`]).
     ///
     /// # Errors
     /// [`ClaimError`] says what stands in the way; then everything is as it was before.
@@ -156,7 +156,7 @@ impl ClaimOptions {
         Ok(socket)
     }
 
-    /// Sees to it that nothing is at the path. The lock is held.
+    /// Removes a stale socket file from the path. The lock is held.
     fn make_room(&self, address: &Address, place: &Place) -> Result<(), ClaimError> {
         let fail = |kind| Err(ClaimError::new(address, kind));
         match probe::path_of_owner(place) {
@@ -187,7 +187,7 @@ impl ClaimOptions {
     }
 }
 
-/// Where the lock could not be had, a server or a file at the path is the better explanation.
+/// Where the lock could not be taken, a server or a file at the path is the better explanation.
 fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
     let better = match (error.kind(), probe::at_a_glance(place)) {
         (

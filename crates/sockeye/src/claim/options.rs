@@ -83,9 +83,9 @@ impl ClaimOptions {
         self
     }
 
-    /// Has the kernel tell with each message who sent it, from the first one on: a datagram socket
-    /// is live as soon as it is bound, too early for
-    /// [`pass_credentials`](crate::ancillary::pass_credentials).
+    /// Has the kernel attach the sender's credentials to each message (`SCM_CREDENTIALS`), from the
+    /// first one on: a datagram socket receives as soon as it is bound, before
+    /// [`pass_credentials`](crate::ancillary::pass_credentials) could be called. Default no.
     #[doc(alias = "SO_PASSCRED")]
     #[must_use]
     pub fn pass_credentials(mut self, on: bool) -> Self {
@@ -93,15 +93,14 @@ impl ClaimOptions {
         self
     }
 
-    /// Lets clients pass descriptors (fd passing, `SCM_RIGHTS`) from the first message on; default
+    /// Lets clients pass file descriptors (fd passing, `SCM_RIGHTS`) from the first message on; default
     /// no. Otherwise the kernel refuses them: the client's sendmsg(2) fails with `EPERM`. That takes
-    /// Linux 6.16; on an older kernel they come all the same, and are closed on a thread that does
-    /// nothing else.
+    /// Linux 6.16; on an older kernel fds arrive, and a thread of their own closes them.
     ///
-    /// Whoever takes some has to close them, and close(2) can take as long as the client wishes; a
-    /// server that must go on meanwhile gives them to
-    /// [`close_in_background`](crate::ancillary::close_in_background). While too many are still to be
-    /// closed, no more are let in.
+    /// The receiver has to close fds, and close(2) can take as long as the client wishes. A server that
+    /// must not block gives them to
+    /// [`close_in_background`](crate::ancillary::close_in_background); while too many are still to be
+    /// closed, no more are accepted.
     #[doc(alias = "SO_PASSRIGHTS")]
     #[must_use]
     pub fn take_descriptors(mut self, take: bool) -> Self {

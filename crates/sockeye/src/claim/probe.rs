@@ -1,4 +1,4 @@
-//! [`Probe`]: is the socket at a path alive?
+//! [`Probe`]: whether the socket at a path is alive, stale or absent.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -23,24 +23,24 @@ use crate::socket;
 pub enum Probe {
     /// Nothing.
     Absent,
-    /// A socket file that no socket is bound to any more: proven dead. Connections that were
-    /// accepted there may live on, and go on without it.
+    /// A stale socket file: it is proven that no socket is bound to it any more. Connections that were
+    /// accepted there do not need it.
     Stale,
-    /// A socket is bound to it: of a server that listens, is about to, or has too much to do to
-    /// answer, or of a client that has given itself this name.
+    /// A socket is bound to it: of a server that listens, is about to, or is too busy to answer, or of a
+    /// client that has bound this name.
     Live {
         /// Its process, where that can be known.
         pid: Option<Pid>,
     },
     /// Something else than a socket. A symbolic link is not followed.
     NotASocket(FileType),
-    /// A socket file at which connect(2) is refused, which is no proof here.
+    /// A socket file at which connect(2) is refused, which does not prove that it is stale.
     Unclear(Doubt),
-    /// It cannot be told.
+    /// The system call that failed leaves it open.
     Unknown(Errno),
 }
 
-/// Probes a path; an fd of the socket file comes along, whatever its state.
+/// Probes a path; returns an fd of the socket file too, whatever its state.
 ///
 /// First by inode in sock_diag(7), then with connect(2) of a datagram socket, which reaches servers
 /// of other network namespaces too. Neither is noticed by a server that accepts connections.
@@ -65,8 +65,8 @@ pub(super) fn path_of_owner(place: &Place) -> (Probe, Option<OwnedFd>) {
     found
 }
 
-/// As [`path`], for those who only ask whether a server can be seen there: that a refused connect
-/// proves the file dead is taken for granted, which saves the look at all sockets there are.
+/// As [`path`], where only a visible server matters: a refused connect counts as proof that the file
+/// is stale, which saves a look at all sockets.
 pub(super) fn at_a_glance(place: &Place) -> Probe {
     find(place, &Lookup::default(), |_| None).0
 }
@@ -164,8 +164,8 @@ enum ConnectAnswer {
     Unknown(Errno),
 }
 
-/// Whether a socket is bound to the very file behind `file`, as connect(2) of a datagram socket
-/// tells in silence: it is never let in by a socket of another kind.
+/// Whether a socket is bound to this very file. connect(2) of a datagram socket tells, and the server
+/// does not notice: a socket of another kind refuses it.
 fn ask(found: &ProbedFile<'_>) -> ConnectAnswer {
     let through = socket::path_of(found.file);
     // Without /proc by its name, if that is the same file before and after.

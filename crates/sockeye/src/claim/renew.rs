@@ -1,4 +1,4 @@
-//! Files of a live server that somebody has removed, made anew.
+//! Makes the files of a live server again that somebody has removed.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ impl Ownership {
     /// Without the lock file somebody else may have claimed the path, or be about to. So its lock is
     /// taken first, as in a claim, and what stands at the path is left.
     ///
-    /// `renewed` tells what was made, also where the rest fails.
+    /// `renewed` says what was made, also where the rest fails.
     pub(crate) fn renew(&mut self, renewed: &mut Renewed) -> Result<(), ClaimError> {
         let address = self.address.clone();
         let io = |errno| ClaimError::io(&address, errno);

@@ -134,7 +134,7 @@ mod tests {
         // One file that is touched before each look.
         assert!(!differ_at_one_time(touch, touch));
         assert!(!differ_at_one_time(|| now(1), touch));
-        // Set back each time: only the time of the change tells of it.
+        // Set back each time: only the change time (ctime) shows it.
         let set_back = || {
             Some(Times {
                 modified: at(1, 1),

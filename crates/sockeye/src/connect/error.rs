@@ -31,31 +31,31 @@ pub enum ConnectErrorKind {
     Absent,
     /// A symbolic link to this path, where nothing is.
     DanglingLink(PathBuf),
-    /// A directory on the way does not exist.
+    /// A directory of the path does not exist.
     ParentMissing(PathBuf),
     /// The address begins in the working directory, which was removed.
     WorkingDirectoryRemoved,
-    /// Something on the way is no directory.
+    /// A part of the path is not a directory.
     ParentNotADirectory(PathBuf),
     /// A socket file that nobody listens on.
     Stale,
-    /// A socket file at which nobody can be reached, though a living socket may be bound to it.
+    /// A socket file at which connect(2) is refused, though a living socket may be bound to it.
     Unclear(Doubt),
-    /// Nobody has this abstract name.
+    /// No socket has this abstract name.
     NobodyListens,
     /// A server has the address but does not listen: not yet, or not any more.
     NotListening {
         /// Its process, where that can be known.
         pid: Option<Pid>,
     },
-    /// Something else than a socket.
+    /// A file that is not a socket.
     NotASocket(FileType),
     /// A socket of another kind.
     WrongKind {
         /// Its kind, where that can be known.
         actual: Option<Kind>,
     },
-    /// A directory on the way may not be entered.
+    /// A directory of the path may not be entered.
     DirectoryDenies {
         /// The directory.
         directory: PathBuf,
@@ -74,17 +74,17 @@ pub enum ConnectErrorKind {
     /// Permissions let us connect, and the kernel refuses: a security module (SELinux, AppArmor,
     /// Landlock) or a seccomp filter.
     Denied,
-    /// The owner of the datagram socket has connected it to another one, so that it takes nothing
-    /// from us (connect(2), `EPERM`).
+    /// The owner of the datagram socket has connected it to another one, so it receives nothing from us
+    /// (connect(2), `EPERM`).
     ConnectedElsewhere,
-    /// A server is there but its backlog stayed full.
+    /// The server's backlog stayed full.
     BacklogFull,
     /// The address is of another kind than the connection asked for.
     WrongAddressKind {
         /// What was asked for.
         wanted: Kind,
     },
-    /// The address names a socket of this process, and not one to connect to.
+    /// The address names a socket of this process (`fd:`, `systemd:`), not one to connect to.
     NotAnAddressToCall,
     /// An inherited fd is not a connection.
     NotAdopted(AdoptError),

@@ -34,7 +34,7 @@ impl ConnectError {
             (Errno::CONNREFUSED, Name::Path(path)) => refused(address, path, patience),
             (Errno::NOENT | Errno::ACCESS | Errno::NOTDIR, Name::Path(path)) => {
                 match on_the_way(path, LINKS) {
-                    // Nothing was in the way but that it has come since.
+                    // The server has come since.
                     ConnectErrorKind::ModeDenies { .. } | ConnectErrorKind::Denied
                         if errno != Errno::ACCESS =>
                     {

@@ -271,7 +271,7 @@ impl<'a> Attempts<'a> {
         if left.is_zero() {
             return Err(error().after(allowed));
         }
-        // Between half and all of the pause, so that many clients do not come at the same moment.
+        // Jitter, between half and all of the pause, so that many clients do not come at once.
         let share = 500 + self.random.hash_one(now) % 501;
         let pause = self.backoff.next_pause().mul_f64(share as f64 / 1000.0);
         Ok(pause.min(left))
@@ -341,7 +341,7 @@ fn refuse(address: &Address, kind: ConnectErrorKind) -> AttemptFailure {
     AttemptFailure::Final(Box::new(ConnectError::new(address, kind)))
 }
 
-/// What to give to connect(2), and what must stay open until then.
+/// The argument of connect(2), and the fd that must stay open until then.
 fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), AttemptFailure> {
     Ok(match address.name() {
         Name::Path(path) if path.as_os_str().len() <= MAX_NAME => {

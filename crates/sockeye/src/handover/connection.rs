@@ -1,4 +1,4 @@
-//! [`ControlConnection`]: the control connection between the two, frame by frame.
+//! [`ControlConnection`]: the connection between predecessor and successor, frame by frame.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use crate::packet::SeqPacket;
 
 pub(crate) struct ControlConnection {
     socket: SeqPacket,
-    /// Until when the next word is waited for.
+    /// The deadline for the next frame.
     deadline: Option<Instant>,
 }
 
@@ -24,7 +24,7 @@ impl ControlConnection {
         Self { socket, deadline }
     }
 
-    /// Without an end if there is none.
+    /// `None`: no deadline.
     pub(crate) fn wait_until(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
@@ -33,14 +33,13 @@ impl ControlConnection {
         self.deadline = Some(self.deadline.map_or(deadline, |now| now.min(deadline)));
     }
 
-    /// Sends a frame without waiting: there is room for all that a side may say. `false` if it
-    /// could not be sent: the other side does not listen any more, and reading tells what it said
-    /// before.
+    /// Sends a frame without waiting: the buffer has room for all frames of a takeover. `false` where
+    /// the other side reads no more; what it said before can still be read.
     pub(crate) fn say(&self, frame: Frame, descriptors: &[BorrowedFd<'_>]) -> bool {
         self.try_to_say(frame, descriptors).is_ok()
     }
 
-    /// As [`Self::say`]; `BrokenPipe` where the other side does not listen any more.
+    /// As [`Self::say`]; `BrokenPipe` where the other side reads no more.
     pub(crate) fn try_to_say(
         &self,
         frame: Frame,
@@ -52,7 +51,7 @@ impl ControlConnection {
         Ok(())
     }
 
-    /// Waits for what comes next, with fds.
+    /// Waits for the next event, and returns the fds that came with it.
     ///
     /// # Errors
     /// Where fds that came could not be taken.
@@ -75,8 +74,8 @@ impl ControlConnection {
         }
     }
 
-    /// Takes nothing from the other side any more: what it sends from now on fails there. What it
-    /// has sent before is still seen here, one event with each call.
+    /// Shuts down the reading side: what the other side sends from now on fails there. What it has sent
+    /// before is returned, one event with each call.
     pub(crate) fn last_look(&self) -> io::Result<(HandoverEvent, Vec<OwnedFd>)> {
         let _ = self.socket.shutdown(Shutdown::Read);
         let mut buffer = [0; SIZE];
@@ -118,8 +117,8 @@ fn understood(
     }
 }
 
-/// Whether the other side has closed without reading all that we said. The kernel tells that first
-/// and once; what the other side said before it closed can still be read.
+/// Whether the other side has closed with our frames unread. The kernel reports that first and once;
+/// what the other side sent before can still be read.
 fn is_reset(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionReset
 }

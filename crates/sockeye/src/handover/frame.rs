@@ -1,9 +1,9 @@
-//! [`Frame`]: what the two processes say to each other.
+//! [`Frame`]: the messages of a takeover.
 
 /// The version of the protocol, in front of every frame.
 const VERSION: u8 = 2;
 
-/// One record on the control socket. All are of one size, so that a longer one is none of ours.
+/// One record on the control socket. All have one size, so a longer one is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Frame {
     /// Successor: hand it over.
@@ -16,7 +16,7 @@ pub(crate) enum Frame {
     Serving,
     /// Predecessor: it stays mine, or is nobody's soon.
     Cancel,
-    /// Predecessor: your user may not have it.
+    /// Predecessor: your user may not take it over.
     Denied,
     /// None of ours, or of another version.
     Unknown,

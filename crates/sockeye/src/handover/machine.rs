@@ -1,21 +1,20 @@
-//! Who owns the path at which step: the two sides of a takeover, without any I/O.
+//! The state machines of a takeover: who owns the path at which step. No I/O.
 //!
-//! The predecessor owns the path, and goes on serving, until the successor has sent `Serving`. That
-//! it could be sent decides, whenever it is read: a predecessor that takes its offer back shuts
-//! down its reading side and looks a last time, so that `Serving` either is seen by then or fails to
-//! be sent. Each side has all fds from `Offer` on, so the end of a connection tells the
-//! other that it is left alone with them: a predecessor that takes its offer back says `Cancel`
-//! before it closes, one that has died does not.
+//! The predecessor owns the path and serves until the successor has sent `Serving`. What counts is that
+//! it was sent, whenever it is read: a predecessor that withdraws its offer shuts down its reading side
+//! and reads once more, so `Serving` is either read by then or fails to be sent. Each side has all fds
+//! from `Offer` on, so EOF means that the other has died and left them: a predecessor that withdraws
+//! its offer says `Cancel` before it closes.
 
 use super::frame::Frame;
 
-/// What one side learns. Frames that have come are looked at before anything else.
+/// What one side learns. Frames that have arrived come before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandoverEvent {
     Frame(Frame),
     /// The other side has closed or died.
     Closed,
-    /// Nothing came in time, and nothing that is sent later will arrive.
+    /// Nothing came by the deadline, and nothing that is sent later will arrive.
     Deadline,
 }
 
@@ -29,13 +28,13 @@ pub(crate) enum Predecessor {
     Offered,
     /// It may serve at any moment.
     Promised,
-    /// It came to nothing, the path is still ours.
+    /// The takeover failed; the path is still ours.
     Kept,
     HandedOver,
 }
 
 impl Predecessor {
-    /// What is to be said. Before `Cancel` our own files must have gone, if they are to go.
+    /// The frame to send. Before `Cancel` our own files must be removed, if they are to be removed.
     pub(crate) fn on(&mut self, event: HandoverEvent) -> Option<Frame> {
         let (next, answer) = match (*self, event) {
             (Self::Connected, HandoverEvent::Frame(Frame::Hello)) => (Self::Asked, None),
@@ -51,7 +50,7 @@ impl Predecessor {
         answer
     }
 
-    /// Its turn has come. Only one successor at a time has an offer: any that has one may serve.
+    /// Makes the offer. Only one successor at a time has one: any that has one may serve.
     pub(crate) fn offer(&mut self) -> Option<Frame> {
         (*self == Self::Asked).then(|| {
             *self = Self::Offered;
@@ -72,19 +71,19 @@ pub(crate) enum Successor {
     Offered,
     /// We may serve whenever we like, as long as the predecessor listens to us.
     Ready,
-    /// It does not, and we wait to hear why.
+    /// It reads no more; its last frame says why.
     Refused,
     Serving,
-    /// It came to nothing.
+    /// The takeover failed.
     Without(Reason),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
-    /// The predecessor has ended, before we had anything of it.
+    /// The predecessor has ended before it passed any fd.
     Ended,
     Cancelled,
-    /// Our user may not have it.
+    /// Our user may not take it over.
     Denied,
     TimedOut,
     /// It does not keep to the protocol.
@@ -92,7 +91,7 @@ pub(crate) enum Reason {
 }
 
 impl Successor {
-    /// The first word is said by [`Successor::Asked`]: `Hello`.
+    /// [`Successor::Asked`] has sent the first frame, `Hello`.
     pub(crate) fn on(&mut self, event: HandoverEvent) {
         *self = match (*self, event) {
             (Self::Asked, HandoverEvent::Frame(Frame::Offer)) => Self::Offered,
@@ -112,8 +111,8 @@ impl Successor {
         };
     }
 
-    /// The fds are the right ones, and all that can fail is done. Where that cannot be sent
-    /// the predecessor does not expect us.
+    /// The fds are the right ones, and all that can fail is done. Where `Ready` cannot be sent, the
+    /// predecessor has withdrawn its offer.
     pub(crate) fn verified(&mut self, send: impl FnOnce(Frame) -> bool) {
         if *self == Self::Offered {
             *self = match send(Frame::Ready) {
@@ -123,7 +122,7 @@ impl Successor {
         }
     }
 
-    /// What makes the path ours, if it can be sent.
+    /// Sends the frame that makes the path ours, if it can be sent.
     pub(crate) fn serve(&mut self, send: impl FnOnce(Frame) -> bool) {
         if *self == Self::Ready {
             *self = match send(Frame::Serving) {

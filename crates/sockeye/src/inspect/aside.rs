@@ -1,4 +1,4 @@
-//! [`Aside`]: looks at files from a process of its own.
+//! [`Aside`]: a look at files from a forked copy of this process.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,10 +13,10 @@ use crate::sys;
 /// More than any answer needs: what the other process says is held in memory.
 const LONGEST_ANSWER: usize = 1 << 20;
 
-/// A look at files that may never come back: a file system whose server hangs (FUSE, NFS) keeps
-/// whoever asks for a name, and neither a signal nor SIGKILL ends a wait for a FUSE server that has
-/// read the request. A thread in such a wait keeps its whole process from ending. So a copy of this
-/// process looks (fork(2)), and is left behind where it gets stuck.
+/// A look at files that may never return: a file system whose server hangs (FUSE, NFS) blocks whoever
+/// asks for a name, and not even SIGKILL ends a wait for a FUSE server that has read the request. A
+/// thread in such a wait keeps its whole process from ending. So a forked copy of this process looks
+/// (fork(2)), and is left behind where it blocks.
 ///
 /// ```
 /// use std::time::{Duration, Instant};

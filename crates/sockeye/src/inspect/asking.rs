@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use super::aside::Aside;
 use super::mounts::Mounts;
 
-/// How long one file is waited for at most, where there are others.
+/// The longest wait for one file, where there are others.
 const ONE_FILE: Duration = Duration::from_secs(1);
 
-/// Has `look` look at each path in turn, aside if there is a deadline, and returns its answers and
-/// the paths that have none: one that hangs, those that would hang with it, and what there was no
-/// time for.
+/// Runs `look` on each path in turn, in a forked copy if there is a deadline. Returns its answers and the
+/// paths without one: those that hang, those that would hang with them, and those that time ran out for.
 pub(super) fn ask(
     paths: &[&Path],
     within: Option<Duration>,
@@ -53,8 +52,7 @@ pub(super) fn ask(
     (answers, unanswered)
 }
 
-/// Returns how many have answered, and whether the next one hangs, rather than that nobody could
-/// look.
+/// Returns how many have answered, and whether the next one hangs; otherwise the copy has failed.
 fn ask_until_one_hangs(
     waiting: &[usize],
     deadline: Instant,

@@ -1,4 +1,4 @@
-//! [`Lookup`]: what a probe looks up, each part once and only if it is needed.
+//! [`Lookup`]: what a probe looks up, each part at most once, on demand.
 
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;

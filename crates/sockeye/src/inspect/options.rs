@@ -18,7 +18,7 @@ pub struct Options {
     pub namespaces: Namespaces,
 }
 
-/// What permissions or time have kept out of a snapshot.
+/// What is missing in a snapshot, since permissions or time did not suffice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Hidden {

@@ -1,4 +1,4 @@
-//! Where the file of a socket is: at the name that was bound, or wherever it is by now.
+//! Where the file of a socket is now: at the name that was bound, or elsewhere.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;

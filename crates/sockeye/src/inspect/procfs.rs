@@ -23,7 +23,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 const ENTRIES: usize = 32 * 1024;
 /// More threads than this only wait for one another in the kernel.
 const MOST_THREADS: usize = 4;
-/// As many fds of one process are worth a thread of their own.
+/// How many fds of one process are worth a thread of their own.
 const WORTH_SHARING: usize = 2048;
 
 /// The command name of a process, without its newline (proc_pid_comm(5)); `None` where there is
@@ -157,7 +157,7 @@ pub(super) fn pids() -> Vec<i32> {
     let mut pids = Vec::new();
     if let Ok(proc) = openat(CWD, "/proc", DIRECTORY, Mode::empty()) {
         let mut buffer = Vec::with_capacity(ENTRIES);
-        // What cannot be read is not seen, as if it had ended.
+        // What cannot be read is left out, as if it had ended.
         let _ = for_each_number(&proc, buffer.spare_capacity_mut(), |pid| pids.push(pid));
     }
     pids
@@ -248,7 +248,7 @@ fn apart(pid: i32, buffer: &mut [MaybeUninit<u8>]) -> Vec<i32> {
     // It has a link for each thread, beside the usual two.
     let has_more = stat(&path).is_ok_and(|stat| stat.st_nlink > 3);
     if has_more && let Ok(directory) = openat(CWD, path, DIRECTORY, Mode::empty()) {
-        // What cannot be read is not seen, as if it had ended.
+        // What cannot be read is left out, as if it had ended.
         let _ = for_each_number(&directory, buffer, |task| tasks.push(task));
         tasks.retain(|&task| task != pid && sys::task::share_descriptors(pid, task) != Some(true));
     }
@@ -325,7 +325,7 @@ pub(crate) fn socket_in(link: &[u8]) -> Option<u32> {
     str::from_utf8(number).ok()?.parse().ok()
 }
 
-/// Whether no process is kept from our sight: by a pid namespace, or by `hidepid` of the mount.
+/// Whether all processes are visible: no pid namespace and no `hidepid` of the mount hides any.
 pub(super) fn shows_everybody() -> bool {
     const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc; // PROC_PID_INIT_INO of linux/proc_ns.h
     let namespace = stat("/proc/self/ns/pid").map(|stat| stat.st_ino);

@@ -16,11 +16,11 @@ use super::diag::FileId;
 use super::mounts::Mounts;
 use super::socket::Holder;
 
-/// So many entries of one directory are read.
+/// The most entries that are read of one directory.
 const MOST_ENTRIES: usize = 20_000;
-/// So many of all directories together.
+/// The most entries of all directories together.
 const MOST_OF_ALL: usize = 200_000;
-/// So many fds of one process are looked at.
+/// The most fds of one process that are looked at.
 const MOST_DESCRIPTORS: usize = 1024;
 
 /// What has been read of directories.

@@ -42,8 +42,8 @@ pub struct Endpoints<'a> {
 }
 
 impl Snapshot {
-    /// Takes a snapshot, and looks at the files that sockets are bound to: a file system that hangs
-    /// holds it up.
+    /// Takes a snapshot, and looks at the files that sockets are bound to: blocks where a file system
+    /// hangs.
     ///
     /// # Errors
     /// As socket(2) for `AF_NETLINK` and what sock_diag(7) answers, for the current namespace.
@@ -53,11 +53,10 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Takes a snapshot that waits for file systems which hang (FUSE, NFS) no longer than
-    /// `deadline`, all looks at files together. No file is looked at before
-    /// [`Snapshot::look_at_files`] and [`Snapshot::select`], which do so from a copy of this
-    /// process ([`Aside`](super::Aside)); until then [`Socket::file`] has no state, and the device
-    /// and inode number that the kernel tells of.
+    /// Takes a snapshot that waits for file systems that hang (FUSE, NFS) no longer than `deadline`, all
+    /// looks at files together. [`Snapshot::look_at_files`] and [`Snapshot::select`] look at files, from
+    /// a forked copy of this process ([`Aside`](super::Aside)); until then [`Socket::file`] has no state,
+    /// and the device and inode number that sock_diag(7) gives.
     ///
     /// # Errors
     /// As [`Snapshot::take`].
@@ -174,8 +173,8 @@ impl Snapshot {
         }
     }
 
-    /// Who has sockets open that are in none of the tables that could be read. Only looked for with
-    /// [`Namespaces::All`].
+    /// The holders of sockets that are in none of the tables that could be read. Filled with
+    /// [`Namespaces::All`] only.
     #[must_use]
     pub fn unlisted(&self) -> &[Holder] {
         &self.unlisted

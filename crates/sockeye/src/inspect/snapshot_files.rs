@@ -21,7 +21,7 @@ use crate::address::{Address, Name};
 const RESERVE: Duration = Duration::from_millis(500);
 
 impl Snapshot {
-    /// HungFiles at the files of the sockets that are `wanted`, and sets [`Socket::file`] of each. After
+    /// Looks at the files of the sockets that are `wanted`, and sets [`Socket::file`] of each. After
     /// [`Snapshot::take_without_files`], what did not answer by its deadline is in
     /// [`Snapshot::unanswered`].
     pub fn look_at_files(&mut self, wanted: impl Fn(&Socket) -> bool) {
@@ -67,7 +67,7 @@ impl Snapshot {
         (others.collect(), hung)
     }
 
-    /// Tells which paths hang, as others have before.
+    /// Tells which paths are on file systems that have hung before.
     fn those_that_hang(&self) -> impl Fn(&Path) -> bool {
         let known: Vec<PathBuf> = self
             .unanswered()
@@ -100,8 +100,8 @@ impl Snapshot {
         }
     }
 
-    /// The paths of files that did not answer in time, since their file system hangs: what was to
-    /// be known of them is not.
+    /// The paths of files that did not answer in time, since their file system hangs: their state is
+    /// unknown.
     #[must_use]
     pub fn unanswered(&self) -> Vec<PathBuf> {
         self.hung_files().unanswered.clone()
@@ -112,8 +112,8 @@ impl Snapshot {
     /// this path while another file is there now, or none; and accepted ones with their listener.
     /// The address's kind is not looked at.
     ///
-    /// Of a path on a file system that hangs those that were bound to this very name; it is in
-    /// [`Snapshot::unanswered`] then.
+    /// Where the path is on a file system that hangs, only those that were bound to this very name; the
+    /// path is in [`Snapshot::unanswered`] then.
     #[must_use]
     pub fn select(&self, address: &Address) -> Vec<&Socket> {
         match address.name() {

@@ -1,4 +1,4 @@
-//! [`Socket`]: all that is known of one.
+//! [`Socket`]: a UNIX socket, its state, its file and its holders.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ pub struct SocketFile {
     /// `None` where the bound path cannot be placed: a relative one, or one of a mount namespace
     /// that may not be looked into.
     pub state: Option<FileState>,
-    /// Whether the bound path leads to another directory or file for its holder than for us, in
-    /// another mount namespace or root directory: the state is what is there.
+    /// Whether the bound path leads elsewhere for its holder than for us, in another mount namespace or
+    /// root directory: the state is that of the file there.
     pub elsewhere: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Process {
     pub uid: Option<u32>,
 }
 
-/// An fd of a socket.
+/// A file descriptor (fd) of a socket, and its process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// Whose it is.
@@ -91,12 +91,12 @@ pub struct Socket {
     pub inode: u32,
     /// The file that it was bound to, if the name is a path.
     pub file: Option<SocketFile>,
-    /// The path of that file where it is not the name that was bound: it was renamed, or the name led through an fd (`/proc/self/fd/N/app.sock`). As whoever has
-    /// the socket sees it.
+    /// The path of that file, as the holder of the socket sees it, where it is not the name that was
+    /// bound: it was renamed, or the name led through an fd (`/proc/self/fd/N/app.sock`).
     pub file_path: Option<PathBuf>,
     /// The user who made it.
     pub uid: Option<u32>,
-    /// Bytes to be read; of a listener the connections that wait.
+    /// Bytes to be read; of a listener the connections in its backlog.
     pub recv_queue: Option<u32>,
     /// Bytes sent and not yet read by the peer; of a listener its backlog limit.
     pub send_queue: Option<u32>,
@@ -104,18 +104,16 @@ pub struct Socket {
     pub shut_read: Option<bool>,
     /// Whether writing was shut down.
     pub shut_write: Option<bool>,
-    /// Who has it open, by pid and fd; several where it is shared. Empty only if it is
-    /// certain that nobody has.
+    /// The processes that have it open, by pid and fd. Empty only if it is certain that there are none.
     pub holders: Option<Vec<Holder>>,
     /// The network namespace, as the inode number of `/proc/PID/ns/net`.
     pub namespace: Option<u64>,
-    /// The inode number of the socket at the other end. A connection that waits in a backlog has
-    /// none yet.
+    /// The inode number of the peer's socket. A connection in a backlog has none yet.
     pub peer: Option<u32>,
-    /// Of a pending connection, the listener that it waits at.
+    /// Of a pending connection, the listener in whose backlog it is.
     pub waits_at: Option<u32>,
-    /// Of a listener, the inode numbers of the sockets that wait at it; also of those that are not
-    /// in the snapshot, as they are in a network namespace that may not be read.
+    /// Of a listener, the inode numbers of the sockets in its backlog; also of those that are not in the
+    /// snapshot, since they are in a network namespace that may not be read.
     pub waiting: Vec<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! [`ConnectedSocket`]: what comes out of a listener.
+//! [`ConnectedSocket`]: the sockets that a listener accepts.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,4 +1,4 @@
-//! Whether clients of a listener may pass fds.
+//! Whether clients of a listener may pass file descriptors (fd passing, `SCM_RIGHTS`).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,8 +9,8 @@ use crate::passing::Passing;
 use crate::{fd_headroom, sys};
 
 impl<S: ConnectedSocket> SocketListener<S> {
-    /// Whether clients may pass fds, as [`ClaimOptions::take_descriptors`] does it for a
-    /// socket that is claimed; here it is for all who share the socket.
+    /// Whether clients may pass fds, as [`ClaimOptions::take_descriptors`] does for a claimed socket.
+    /// The setting is shared by all processes that have the socket.
     ///
     /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
     ///
@@ -31,7 +31,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         Ok(())
     }
 
-    /// Lets newcomers pass fds only while there is room for these.
+    /// Lets new connections pass fds only while there is room for these.
     pub(super) fn regulate(&self) {
         let sockets = self.older.sockets().chain([&self.io]);
         self.intake.regulate(sockets.map(AsFd::as_fd));
@@ -44,7 +44,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         }
         if self.has_early_clients.load(Ordering::Relaxed) {
             match sys::socket::pass_rights(fd.as_fd())? {
-                // Those who come after this one have connected later.
+                // Later ones have connected after the setting was made.
                 Some(takes) if takes == self.intake.takes => {
                     self.has_early_clients.store(false, Ordering::Relaxed);
                 }

@@ -1,4 +1,4 @@
-//! [`Older`]: sockets of a listener that have lost their file.
+//! [`Older`]: a listener's sockets whose file somebody has removed.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,14 +12,14 @@ use tokio::io::unix::AsyncFd;
 use super::{accept_now, poll_accept};
 use crate::socket;
 
-/// As many are kept, beside those at which clients wait.
+/// How many are kept, beside those with a backlog.
 const MOST: usize = 4;
 
 /// Sockets that have lost their file, and may still be reached by another name. Oldest first.
 #[derive(Default)]
 pub(super) struct Older {
     sockets: Vec<AsyncFd<OwnedFd>>,
-    /// Who came to one of them in the moment that it was closed.
+    /// Connections that arrived at one of them while it was closed.
     latecomers: Mutex<Vec<OwnedFd>>,
 }
 
@@ -32,7 +32,7 @@ impl Older {
         self.sockets.iter()
     }
 
-    /// One more, for which the oldest one at which nobody waits is closed.
+    /// Adds a socket; the oldest one without a backlog is closed for it.
     pub(super) fn push(&mut self, io: AsyncFd<OwnedFd>) {
         self.sockets.push(io);
         if self.sockets.len() <= MOST {
@@ -41,7 +41,7 @@ impl Older {
         let is_idle = |io: &AsyncFd<OwnedFd>| !socket::is_readable(io.as_fd()).unwrap_or(true);
         if let Some(index) = self.sockets.iter().position(is_idle) {
             let io = self.sockets.remove(index);
-            // From here on newcomers are refused, and none is lost with it.
+            // New connections are refused from here on, and none is lost.
             let _ = shutdown(&io, Shutdown::Read);
             let latecomers = std::iter::from_fn(|| accept_now(&io).ok());
             self.lock().extend(latecomers);
@@ -53,7 +53,7 @@ impl Older {
         !self.lock().is_empty() || self.sockets.iter().any(waits)
     }
 
-    /// A connection that waits already.
+    /// Accepts without waiting.
     pub(super) fn accept_now(&self) -> Result<OwnedFd, Errno> {
         if let Some(fd) = self.lock().pop() {
             return Ok(fd);

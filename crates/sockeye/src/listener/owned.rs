@@ -1,4 +1,4 @@
-//! The path that a listener owns, or is about to: how it is taken over, renewed and passed on.
+//! The path that a listener owns, or takes over: inherited, renewed and passed on.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +13,7 @@ use crate::peer::Peer;
 use crate::socket;
 
 impl<S: ConnectedSocket> SocketListener<S> {
-    /// Listens with a socket that its owner has passed on, and which is not ours yet.
+    /// Listens with a socket that its owner has passed on, and still owns.
     pub(crate) fn inherited(
         socket: OwnedFd,
         ownership: Ownership,
@@ -54,10 +54,10 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// The path is ours from now on: a takeover is complete.
     pub(crate) fn own(&mut self) {
         self.set_ours(true);
-        // Not before: until then the predecessor serves, and clients are told of that.
+        // Not before: until then the predecessor serves, and SO_PEERCRED shows it.
         if let Some(ownership) = &mut self.ownership {
             ownership.settle_owners();
-            // It listens already; without this, clients are told of the predecessor.
+            // It listens already; without this, SO_PEERCRED shows the predecessor.
             let _ = ownership.listen(&self.io);
         }
         // Without it, fds are closed on another thread.
@@ -69,7 +69,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         self.ownership.as_ref()
     }
 
-    /// What a successor needs.
+    /// The fds that a successor needs.
     pub(crate) fn to_pass_on(&self) -> Option<[BorrowedFd<'_>; 3]> {
         let ownership = self.ownership.as_ref()?;
         Some([self.as_fd(), ownership.lock(), ownership.control()?.0])
@@ -87,8 +87,8 @@ impl<S: ConnectedSocket> SocketListener<S> {
         self.is_ours
     }
 
-    /// Makes the files anew that somebody has removed. Whether there is another control socket, which
-    /// there may be also where the rest has failed.
+    /// Makes the files again that somebody has removed. Returns whether there is a new control socket,
+    /// which there may be also where the rest has failed.
     ///
     /// # Errors
     /// [`ClaimError`] where somebody else has the path, or it cannot be done.

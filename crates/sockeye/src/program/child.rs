@@ -1,4 +1,4 @@
-//! [`Child`]: a program that runs.
+//! [`Child`]: a running program.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,7 +52,7 @@ impl Child {
         self.pid
     }
 
-    /// Waits for its end; what it has started itself may go on.
+    /// Waits until it ends; processes that it has started may go on.
     ///
     /// # Errors
     /// As waitid(2); `ECHILD` where this process ignores SIGCHLD, so that nobody is told how its

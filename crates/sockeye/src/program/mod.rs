@@ -112,8 +112,8 @@ impl Program {
     /// of [`Program::environment`]; no name may be in both. The connection is made to block, for all
     /// who share it.
     ///
-    /// A thread that starts a program stands still until that runs, for as long as the kernel looks
-    /// for it on its disk; it is one of the runtime's threads for blocking work.
+    /// The thread that starts a program blocks until execve(2) is done; it is one of the runtime's threads
+    /// for blocking work.
     ///
     /// # Errors
     /// As clone(2) and execve(2). [`is_shortage`] tells which of them pass.

@@ -1,4 +1,4 @@
-//! Fds known by their number only.
+//! File descriptors (fds) known by their number only.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
@@ -6,8 +6,8 @@ use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
 /// Duplicates the fd `raw`, close-on-exec (fcntl(2), `F_DUPFD_CLOEXEC`).
 ///
-/// The number comes from outside (an argument, the environment), so nothing can be said of who
-/// else uses it; a duplicate is ours alone, and closing it harms nobody.
+/// The number comes from outside (an argument, the environment), so somebody else may use it; a
+/// duplicate is ours alone.
 ///
 /// # Errors
 /// `EBADF` where nothing is open under this number.
@@ -15,7 +15,7 @@ pub(crate) fn duplicate(raw: RawFd) -> Result<OwnedFd, Errno> {
     with(raw, |fd| fcntl_dupfd_cloexec(fd, 3))
 }
 
-/// Keeps the fd `raw` from programs that this process starts (fcntl(2), `F_SETFD`).
+/// Makes the fd `raw` close-on-exec (fcntl(2), `F_SETFD`).
 ///
 /// # Errors
 /// `EBADF` where nothing is open under this number.

@@ -8,8 +8,8 @@ use rustix::process::{
     set_parent_process_death_signal, waitpid,
 };
 
-/// Runs `work` in a copy of this process, with the writing end of a pipe and no other file
-/// fd. Returns the reading end and the child's pidfd.
+/// Runs `work` in a copy of this process, with the writing end of a pipe and no other
+/// file descriptor. Returns the reading end and the child's pidfd.
 ///
 /// libc's fork(3) is taken, since it keeps malloc usable in the child of a process with threads.
 /// A lock that another thread held at that moment stays locked in the child, so `work` should only

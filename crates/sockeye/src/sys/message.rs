@@ -1,5 +1,5 @@
-//! recvmsg(2) with all that can come beside the bytes. rustix's own wrapper passes over control
-//! messages that it does not know, and an fd in one of those would stay open for good.
+//! recvmsg(2) with all ancillary data. rustix's own wrapper skips control messages that it does not
+//! know, and an fd in one of those would stay open for good.
 
 #[cfg(feature = "tokio")]
 pub(crate) mod peek;
@@ -32,15 +32,15 @@ pub(crate) struct RawMessage {
     pub(crate) length: usize,
     /// `MSG_CTRUNC`: not all fds could be taken.
     pub(crate) is_control_truncated: bool,
-    /// Whether anything at all came beside the bytes, known or not.
+    /// Whether any ancillary data came, known or not.
     #[cfg(feature = "tokio")]
     pub(crate) has_control: bool,
     pub(crate) descriptors: Vec<OwnedFd>,
     pub(crate) credentials: Option<libc::ucred>,
     /// The sender's process, where `SO_PASSPIDFD` asks for it and it was still there.
     pub(crate) pidfd: Option<OwnedFd>,
-    /// Whether a time came along, as [`mark_records`] asks for: a stream has none, and neither has
-    /// the end of input, which may come with credentials.
+    /// Whether a time came with it, as [`mark_records`] asks for: a stream has none, and neither has
+    /// EOF, which may come with credentials.
     pub(crate) is_record: bool,
     /// The address of a datagram's sender, if that is bound.
     pub(crate) sender: Option<SocketAddrUnix>,
@@ -84,7 +84,7 @@ pub(crate) fn recvmsg_append(
     Ok(message)
 }
 
-/// What [`recvmsg_bytes`] has brought.
+/// What [`recvmsg_bytes`] has received.
 #[cfg(feature = "tokio")]
 pub(crate) struct Bytes {
     pub(crate) count: usize,
@@ -138,8 +138,8 @@ pub(crate) fn recvmsg_bytes_append(
     Ok(received)
 }
 
-/// As [`recvmsg_bytes_append`], but takes fds that come along, so that they need not be
-/// closed by the kernel, which would have this call wait for that.
+/// As [`recvmsg_bytes_append`], but takes fds that come with the bytes: otherwise the kernel would close
+/// them within this call, which can block.
 ///
 /// # Errors
 /// As recvmsg(2).
@@ -281,8 +281,8 @@ fn address(path: &[u8]) -> Option<SocketAddrUnix> {
     }
 }
 
-/// `SO_TIMESTAMPNS`: a control message with each record, so that an empty one differs from the end
-/// of input. On UNIX sockets it costs a look at the clock; unlike `SO_PASSCRED`, which would tell
+/// `SO_TIMESTAMPNS`: a control message with each record, so that an empty one differs from
+/// EOF. On UNIX sockets it costs a look at the clock; unlike `SO_PASSCRED`, which would tell
 /// them apart too, it does not make the kernel bind a client to a name.
 ///
 /// # Errors

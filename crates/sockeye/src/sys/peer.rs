@@ -1,4 +1,4 @@
-//! The socket options that tell who is at the other end (unix(7), socket(7)).
+//! Peer credentials: `SO_PEERCRED`, `SO_PEERPIDFD`, `SO_PEERGROUPS`, `SO_PEERSEC` (unix(7), socket(7)).
 //!
 //! rustix wraps `SO_PEERCRED` with a pid that cannot be 0, which the kernel reports for a peer
 //! outside of our pid namespace; the others it does not wrap.

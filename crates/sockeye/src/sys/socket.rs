@@ -54,7 +54,7 @@ pub(crate) fn bound_file(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     descriptor(socket, SIOCUNIXFILE)
 }
 
-/// What a request answers that makes an fd.
+/// The fd that a request returns.
 fn descriptor(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<OwnedFd> {
     // SAFETY: both requests take no argument, and touch no memory of ours.
     let raw = unsafe { libc::ioctl(socket.as_raw_fd(), request) };

@@ -1,4 +1,4 @@
-//! A new process that runs another program (clone(2) in the manner of vfork(2), then execve(2)).
+//! A new process that runs another program (clone(2) with `CLONE_VFORK`, then execve(2)).
 //!
 //! posix_spawn(3) can give the program neither its own pid in a variable, as `LISTEN_PID` and
 //! `UNIXLOCALPID` want it, nor a limit of its own, nor us its pidfd.

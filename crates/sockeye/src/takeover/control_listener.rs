@@ -1,4 +1,4 @@
-//! [`ControlListener`]: the side of the server that is there, which answers successors.
+//! [`ControlListener`]: the predecessor's side, which answers successors.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -18,42 +18,41 @@ use crate::listener::SeqPacketListener;
 use crate::packet::SeqPacket;
 use crate::peer::Peer;
 
-/// Between two attempts to accept, where fds or memory ran out.
+/// The accept(2) back-off, where fds or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);
-/// So many connections are held. For the next one the oldest of those that have said least is closed.
+/// The connection limit. For one more, the oldest of those that have said least is closed.
 const CANDIDATES: usize = 16;
-/// How long one that has an offer may look at it while another one waits.
+/// How long a successor may check its offer while another one waits.
 const HURRY: Duration = Duration::from_secs(3);
 
-/// Where successors ask. One at a time has an offer; the others wait. The latest is the next: it is
-/// the one that was started last, and who came before may hang.
+/// Accepts successors. One at a time has an offer; the others wait. The latest is served next: it was
+/// started last, and earlier ones may hang.
 pub(crate) struct ControlListener {
     listener: SeqPacketListener,
     /// In the order in which they have come.
     candidates: Vec<Candidate>,
-    /// Whether there are still offers to be had.
+    /// Whether offers are still made.
     offers: bool,
-    /// Of the socket's file: without that, nobody finds the way here.
+    /// Of the socket's file: without it no successor can connect.
     watch: io::Result<FileWatch>,
 }
 
-/// Somebody who has connected.
+/// A process that has connected.
 struct Candidate {
     connection: ControlConnection,
     peer: Peer,
     side: Predecessor,
 }
 
-/// What has become of a successor, or what it waits for.
+/// What has happened to a successor, or what it waits for.
 pub(crate) enum Request {
     /// The fds: [`ControlListener::offer`], or [`ControlListener::refuse`].
     Descriptors,
-    /// It had an offer, and it came to nothing.
+    /// It had an offer, and gave up.
     GivenUp,
-    /// It serves, and the path is its own. It need not live any more: it may have been succeeded in
-    /// its turn.
+    /// It serves, and owns the path. It may have ended since, after a takeover of its own.
     Taken(Peer),
-    /// Somebody asked whose user may not have it, and was told so.
+    /// A process of a user that may not take over has asked, and was refused.
     Denied(Peer),
     /// The file of the control socket may have been removed.
     FileChanged,
@@ -72,7 +71,7 @@ impl ControlListener {
         })
     }
 
-    /// Why it is not noticed when the file is removed, if that is so.
+    /// Why the removal of the file would go unnoticed, if it would.
     pub(crate) fn unwatched(&self) -> Option<&io::Error> {
         self.watch.as_ref().err()
     }
@@ -115,7 +114,7 @@ impl ControlListener {
         }
     }
 
-    /// Passes on what the owner has open.
+    /// Passes the owner's fds on (`SCM_RIGHTS`).
     pub(crate) fn offer(&mut self, descriptors: &[BorrowedFd<'_>]) {
         let Some(index) = self.next_in_turn() else {
             return;
@@ -128,7 +127,7 @@ impl ControlListener {
         }
     }
 
-    /// Whoever has an offer and has not looked at it yet keeps another one waiting, maybe.
+    /// Shortens the deadline of an unchecked offer while another successor waits.
     fn hurry(&mut self) {
         let sides = || self.candidates.iter().map(|candidate| candidate.side);
         let is_awaited = sides().any(|side| side == Predecessor::Asked);
@@ -140,7 +139,7 @@ impl ControlListener {
         }
     }
 
-    /// There is nothing to pass on.
+    /// Nothing can be passed on.
     pub(crate) fn refuse(&mut self) {
         if let Some(index) = self.next_in_turn() {
             self.candidates[index].take(HandoverEvent::Deadline);
@@ -148,19 +147,20 @@ impl ControlListener {
         }
     }
 
-    /// Makes no more offers. Whether somebody has one still, and may take the path at any moment.
+    /// Makes no more offers. Returns whether a successor has one still, and may take the path at any
+    /// moment.
     pub(crate) fn stop(&mut self) -> bool {
         self.offers = false;
         self.has_holder()
     }
 
-    /// Whether somebody has an offer.
+    /// Whether a successor has an offer.
     pub(crate) fn has_holder(&self) -> bool {
         self.holder().is_some()
     }
 
-    /// Takes back what was offered. The successor, if it has taken the path before that. The others
-    /// are told when this is dropped, and the files must have gone by then, if they are to go.
+    /// Withdraws the offer. Returns the successor, if it has taken the path before. The others hear of it
+    /// when this is dropped; files that are to be removed must be gone by then.
     pub(crate) fn revoke(&mut self) -> Option<Peer> {
         self.offers = false;
         let index = self.holder()?;
@@ -181,14 +181,14 @@ impl ControlListener {
             .position(|candidate| candidate.side.has_offer())
     }
 
-    /// Who gets the next offer, if one may be made.
+    /// The successor that gets the next offer, if one may be made.
     fn next_in_turn(&self) -> Option<usize> {
         let may = self.offers && self.holder().is_none();
         let mut sides = self.candidates.iter().map(|candidate| candidate.side);
         sides.rposition(|side| may && side == Predecessor::Asked)
     }
 
-    /// Waits for whatever comes first. What somebody has said comes before newcomers.
+    /// Waits for the next wake-up. Frames come before new connections.
     async fn wait(&self) -> Wakeup {
         let mut events: Vec<_> = self
             .candidates
@@ -216,8 +216,7 @@ impl ControlListener {
         .await
     }
 
-    /// Takes in whoever may have the socket: a process of our own user, or of root. Others are told
-    /// that they may not, and returned.
+    /// Admits processes of our own user and of root. Others are refused, and returned.
     fn admit(&mut self, socket: SeqPacket) -> Option<Peer> {
         let peer = socket.peer().ok()?;
         let mut connection = ControlConnection::new(socket);
@@ -266,7 +265,7 @@ enum Wakeup {
 
 impl Candidate {
     async fn event(&self) -> HandoverEvent {
-        // Fds are none of what it may say, and are closed.
+        // A successor passes no fds; any that come are closed.
         match self.connection.event().await {
             Ok((event, _)) => event,
             Err(_) => HandoverEvent::Frame(Frame::Unknown),
@@ -278,7 +277,7 @@ impl Candidate {
             self.connection.say(frame, &[]);
         }
         let patience = match self.side {
-            // It waits for its turn, and gives up by itself.
+            // It waits for an offer, and gives up by itself.
             Predecessor::Asked => None,
             Predecessor::Promised => Some(Instant::now() + PATIENCE),
             _ => return,

@@ -1,4 +1,4 @@
-//! [`FileWatch`]: tells when a file may have lost its name (inotify(7)).
+//! [`FileWatch`]: notices when a file may have lost its name (inotify(7)).
 
 use std::io;
 use std::os::fd::OwnedFd;

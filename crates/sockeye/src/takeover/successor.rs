@@ -1,4 +1,4 @@
-//! [`attempt`]: the side of the server that comes.
+//! [`attempt`]: the successor's side.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;

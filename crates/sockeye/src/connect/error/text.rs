@@ -71,7 +71,7 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// How long was waited for the server, if the time ran out.
+/// How long the server was waited for, if the time ran out.
 #[derive(Clone, Copy)]
 struct Waited(Option<Duration>);
 

@@ -33,10 +33,10 @@ pub struct Entry {
     /// The inode number of the socket at the other end; 0 for one that nobody has open: not
     /// accepted yet, or closed.
     pub peer: Option<u32>,
-    /// Of a listener the inode numbers of the sockets that wait to be accepted, 0 for one that was
-    /// closed meanwhile.
+    /// Of a listener the inode numbers of the sockets in its backlog, 0 for one that was closed
+    /// meanwhile.
     pub waiting: Vec<u32>,
-    /// Bytes to be read; of a listener the connections that wait.
+    /// Bytes to be read; of a listener the connections in its backlog.
     pub recv_queue: Option<u32>,
     /// Bytes sent and not yet read; of a listener its backlog limit.
     pub send_queue: Option<u32>,

@@ -41,7 +41,7 @@ pub(super) fn request() -> [u8; HEADER + 24] {
     message
 }
 
-/// How far a dump has come.
+/// The progress of a dump.
 #[derive(Debug, PartialEq, Eq)]
 pub enum DumpProgress {
     /// Another datagram follows.
@@ -53,7 +53,7 @@ pub enum DumpProgress {
 }
 
 /// Decodes one datagram of an answer and appends its sockets to `entries`. Attributes and types
-/// that it does not know are passed over.
+/// that it does not know are skipped.
 ///
 /// # Errors
 /// The error that the kernel answered, or [`io::ErrorKind::InvalidData`] for lengths that do not

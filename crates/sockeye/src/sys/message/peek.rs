@@ -1,4 +1,4 @@
-//! What waits in a socket's queue, without taking it.
+//! Peeks at a socket's receive queue (`MSG_PEEK`).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -7,7 +7,7 @@ use rustix::net::RecvFlags;
 
 use super::RawMessage;
 
-/// So many bytes of a stream, at most.
+/// How many bytes of a stream, at most.
 const LOOKED_AT: usize = 1 << 16;
 
 /// The room for the time of a record ([`mark_records`](super::mark_records)), and for nothing else.
@@ -44,7 +44,7 @@ pub(crate) fn has_control(fd: BorrowedFd<'_>, room: usize) -> bool {
 }
 
 /// Whether there is something to receive: bytes, or a record ([`mark_records`](super::mark_records)).
-/// The end of input is nothing.
+/// EOF is nothing.
 pub(crate) fn has_unread(fd: BorrowedFd<'_>) -> bool {
     peek(fd, 0).is_some_and(|(bytes, is_truncated)| bytes > 0 || is_truncated)
 }
