@@ -1,5 +1,6 @@
 //! `sockeye ls`: which sockets exist, whose they are, who is at the other end.
 
+mod connections;
 mod elsewhere;
 mod renamed;
 mod rows;

@@ -32,6 +32,7 @@ mod drain;
 mod echo;
 mod errors;
 #[cfg(feature = "tokio")]
+mod handler_turns;
 mod handlers;
 mod inspect;
 #[cfg(feature = "tokio")]

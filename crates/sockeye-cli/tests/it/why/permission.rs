@@ -243,33 +243,33 @@ fn another_user_is_judged_by_the_bits_and_its_groups() {
     assert_eq!(told.is(5, "permission", &[]).steps("connect"), ["note"]);
 }
 
+/// An access list (acl(5)) as the kernel keeps it: the bits of its owner, of user 65534, of its group,
+/// of the mask and of others.
+fn access_list(bits: [u16; 5]) -> Vec<u8> {
+    const NONE: u32 = u32::MAX;
+    let entries = [(1, NONE), (2, 65534), (4, NONE), (0x10, NONE), (0x20, NONE)];
+    let mut list = vec![2, 0, 0, 0];
+    for ((tag, id), bits) in entries.into_iter().zip(bits) {
+        list.extend(u16::to_le_bytes(tag));
+        list.extend(bits.to_le_bytes());
+        list.extend(u32::to_le_bytes(id));
+    }
+    list
+}
+
+fn set_access_list(path: &Path, bits: [u16; 5]) -> rustix::io::Result<()> {
+    let name = "system.posix_acl_access";
+    setxattr(path, name, &access_list(bits), XattrFlags::empty())
+}
+
 #[test]
-fn an_access_list() {
+fn an_access_list_is_read_with_its_mask() {
     if !is_root() {
         return skipped("not root");
     }
     let (place, _listener) = listening();
     let path = place.socket();
-    let entry = |tag: u16, bits: u16, id: u32| {
-        [
-            &tag.to_le_bytes()[..],
-            &bits.to_le_bytes(),
-            &id.to_le_bytes(),
-        ]
-        .concat()
-    };
-    let none = u32::MAX;
-    let list = [
-        vec![2, 0, 0, 0],
-        entry(1, 6, none),
-        entry(2, 6, 65534),
-        entry(4, 0, none),
-        entry(0x10, 6, none),
-        entry(0x20, 0, none),
-    ]
-    .concat();
-    let name = "system.posix_acl_access";
-    if setxattr(&path, name, &list, XattrFlags::empty()).is_err() {
+    if set_access_list(&path, [6, 6, 0, 6, 0]).is_err() {
         return skipped("the file system has no access lists");
     }
     why(&path, &["--user", "65534"]).is(0, "none", &["access list"]);
@@ -278,16 +278,7 @@ fn an_access_list() {
     why(&path, &["--user", "65533"]).is(5, "permission", &words);
 
     // The mask is what setfacl(1) does not show as part of the entry.
-    let list = [
-        vec![2, 0, 0, 0],
-        entry(1, 6, none),
-        entry(2, 6, 65534),
-        entry(4, 0, none),
-        entry(0x10, 4, none),
-        entry(0x20, 0, none),
-    ]
-    .concat();
-    setxattr(&path, name, &list, XattrFlags::empty()).expect("it has access lists");
+    set_access_list(&path, [6, 6, 0, 4, 0]).expect("it has access lists");
     let words = ["nobody:rw, but the mask allows r only", "setfacl -m m::rw "];
     why(&path, &["--user", "65534"]).is(5, "permission", &words);
 
@@ -300,17 +291,8 @@ fn an_access_list() {
     why(&path, &["--user", "65534"]).is(5, "permission", &words);
 
     // With an empty mask the kernel does not look at the list.
-    let list = [
-        vec![2, 0, 0, 0],
-        entry(1, 7, none),
-        entry(2, 0, 65534),
-        entry(4, 7, none),
-        entry(0x10, 0, none),
-        entry(0x20, 7, none),
-    ]
-    .concat();
     for file in [&path, place.dir()] {
-        setxattr(file, name, &list, XattrFlags::empty()).expect("it has access lists");
+        set_access_list(file, [7, 0, 7, 0, 7]).expect("it has access lists");
     }
     why(&path, &["--user", "65534"]).is(0, "none", &["mode 0707"]);
     let asked = Nobody::new().map(|nobody| nobody.why(&path, &["--connect"]));

@@ -1,0 +1,72 @@
+//! `--connections`, and the address at the other end.
+
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use super::{connected, inode, json, ls};
+use crate::support::{Place, run};
+
+#[test]
+fn connections_have_both_ends() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (client, accepted) = connected(&listener);
+    let waiting = UnixStream::connect(place.socket()).expect("the backlog has room");
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    let found = json(["--connections", path]);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for pair in found {
+        assert_eq!(pair.as_object().expect("an object").len(), 3);
+        assert_eq!(pair["server"]["address"], path);
+        let (client_is, server_is) = match pair["state"].as_str() {
+            Some("connected") => (inode(&client), inode(&accepted)),
+            Some("pending") => (inode(&waiting), inode(&listener)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(pair["client"]["inode"], client_is);
+        assert_eq!(pair["server"]["inode"], server_is);
+    }
+    let text = run(&mut ls(["--connections", path])).text();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.contains("CLIENT"), "{text}");
+}
+
+#[test]
+fn a_listener_without_connections_is_not_missing() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    let listed = run(&mut ls(["--connections", path]));
+    listed.fails(3, &[path, "has no connections"]);
+    assert!(!listed.stderr.contains("no such socket"), "{listed:#?}");
+    run(&mut ls(["--connections", "--kind", "dgram", path])).fails(3, &["no connection matches"]);
+    let (client, _accepted) = connected(&listener);
+    let listed = run(&mut ls(["--json", "--all", "--connections"]));
+    let found = super::objects(&listed);
+    let is_it = |pair: &&serde_json::Value| pair["client"]["inode"] == inode(&client);
+    assert_eq!(found.iter().filter(is_it).count(), 1, "{listed:#?}");
+}
+
+#[test]
+fn a_client_is_told_by_whom_it_talks_to() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (client, accepted) = connected(&listener);
+    let path = place.socket();
+    let path = path.to_str().expect("plain");
+    let row = |socket: &UnixStream, columns| {
+        let inode = inode(socket).to_string();
+        run(&mut ls(["-H", "-o", columns, "--inode", &inode])).text()
+    };
+    assert_eq!(row(&client, "address"), format!("→ {path}\n"));
+    assert_eq!(row(&client, "peer-address"), format!("{path}\n"));
+    assert_eq!(
+        row(&accepted, "address,peer-address"),
+        format!("{path}  -\n")
+    );
+    let (alone, _other) = UnixStream::pair().expect("a pair");
+    assert_eq!(row(&alone, "address,peer-address"), "-  -\n");
+    let found = json(["-o", "peer-address", "--inode", &inode(&client).to_string()]);
+    assert_eq!(found[0]["peer"]["address"], path);
+}
