@@ -54,7 +54,7 @@ Exit status:
   4  in use; serve: or the path is not a socket
   5  not permitted
   6  out of time
-  7  done, but incomplete: something was cut off, permissions hid a part, or a file system did not answer
+  7  done, but incomplete: something was aborted, permissions hid a part, or a file system did not answer
   130  ended by Ctrl-C, as a shell shows it; 141 where nobody reads the output
 
 Examples:
