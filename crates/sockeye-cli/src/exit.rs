@@ -1,4 +1,4 @@
-//! Exit codes (exit status): which error ends the command with which.
+//! Exit codes (exit status): the one place that says which error ends the command with which code.
 
 use std::io::ErrorKind;
 
@@ -20,8 +20,9 @@ pub(crate) enum Exit {
     InUse = 4,
     NotPermitted = 5,
     TimedOut = 6,
-    /// Of `serve`: something that a client had sent, or its answer, was lost by us. That is what the
-    /// report calls aborted, or dropped answers. Who may not enter or breaks a rule is no loss of ours.
+    /// Done, but incomplete. `serve`: it has lost something that a client had sent, or the answer to
+    /// it; the report counts it as aborted, or as a dropped answer. A client that is refused or breaks
+    /// a rule does not count.
     Incomplete = 7,
 }
 
@@ -32,7 +33,7 @@ struct CommandFailure {
     text: String,
 }
 
-/// Ends the command as a signal would, after every destructor has run and without a word.
+/// Ends the command as the signal would, but after every destructor has run; nothing is printed.
 #[derive(Debug, thiserror::Error)]
 #[error("ended by {0:?}")]
 struct EndedBySignal(Signal);
@@ -48,7 +49,7 @@ pub(crate) fn failure(exit: Exit, text: impl Into<String>) -> anyhow::Error {
     CommandFailure { exit, text }.into()
 }
 
-/// The signal that the command is to die by, if that is how it ends.
+/// The signal that ends the command, if one does.
 pub(crate) fn signal_of(error: &anyhow::Error) -> Option<Signal> {
     error.downcast_ref().map(|&EndedBySignal(signal)| signal)
 }
@@ -102,7 +103,7 @@ fn of_claim(error: &ClaimError) -> Exit {
     }
 }
 
-/// Whether a system call was refused for want of permission.
+/// Whether a system call was refused by permissions.
 fn is_denial(error: &dyn std::error::Error) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref());
     source.is_some_and(|source: &std::io::Error| source.kind() == ErrorKind::PermissionDenied)

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reports an error, if there was one, and makes the exit code.
+/// Prints the error, if there is one, and returns the exit code.
 fn finish(result: anyhow::Result<Exit>) -> ExitCode {
     stdio::log::finish();
     let error = match result {
@@ -42,12 +42,12 @@ fn finish(result: anyhow::Result<Exit>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Where the subcommand's usage is explained.
+/// The command that prints the help of the subcommand.
 fn help() -> String {
     args::help_for(std::env::args_os().nth(1).as_deref())
 }
 
-/// What clap has to say: help on standard output, or what is wrong with the arguments.
+/// Prints help on standard output, or one line about wrong arguments on standard error.
 fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp
@@ -69,7 +69,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(error.exit_code() as u8)
 }
 
-/// Dies by `signal`, since a shell ends its loop or script only then; it shows 128 + its number.
+/// Dies by `signal`, since a shell ends its loop or script only then; the shell shows 128 + its number.
 fn end_by(signal: Signal) -> ExitCode {
     // To the first process of a pid namespace the kernel sends no signal that has no handler.
     if getpid() != Pid::INIT {

@@ -37,13 +37,14 @@ const ADDRESSES: &str = "\
 Addresses: [kind:]name
   /run/app.sock, app.sock   a path (./@file for one that begins with @)
   @name                     an abstract name; \\xNN is a byte, \\\\ a backslash
-  fd:N                      an inherited descriptor
-  systemd:NAME              a socket passed by systemd (systemd: the only one)
-  \"/a b\\xff\"                as sockeye prints a path that has blanks, a
-                            backslash or bytes that are not text (quote it once
-                            more for the shell); without quotes a path is taken
-                            as it is, or, where nothing is there, with its
-                            escapes undone
+  fd:N                      an inherited file descriptor
+  systemd:NAME              a socket that systemd passes (socket activation);
+                            systemd: the only one
+  \"/a b\\xff\"                a path in quotes, as sockeye prints one that has
+                            blanks, a backslash or bytes that are not text
+                            (quote it once more for the shell); without quotes
+                            a path is taken as it is or, where nothing is
+                            there, with its escapes undone
 Kinds: stream (the default; also unix), seqpacket, dgram (datagram)
 
 Exit status:
@@ -51,11 +52,11 @@ Exit status:
   1  failed on the way
   2  wrong usage
   3  nothing there, or no socket to call
-  4  in use; serve: or the path is not a socket
+  4  in use; with serve also: the path is not a socket
   5  not permitted
-  6  out of time
+  6  timed out
   7  done, but incomplete: something was aborted, permissions hid a part, or a file system did not answer
-  130  ended by Ctrl-C, as a shell shows it; 141 where nobody reads the output
+  130  ended by Ctrl-C (SIGINT), as a shell shows it; 141 where nobody reads the output (SIGPIPE)
 
 Examples:
   sockeye serve /tmp/app.sock
@@ -83,14 +84,14 @@ pub(crate) enum Command {
     Why(Why),
     Bench(Bench),
     Demo(Demo),
-    /// Echo on TCP loopback, for the bench
+    /// Echo on TCP loopback, for bench
     #[command(hide = true)]
     TcpEcho(TcpEcho),
 }
 
 #[derive(Args)]
 pub(crate) struct TcpEcho {
-    /// End when this process, which has started us, ends
+    /// End when this process, our parent, ends
     #[arg(long, value_name = "PID")]
     pub(crate) end_with_parent: Option<i32>,
 }
@@ -100,7 +101,7 @@ pub(crate) fn parse() -> Result<Command, clap::Error> {
     Cli::from_arg_matches(&matches).map(|cli| cli.command)
 }
 
-/// Wraps what comes after the options as clap wraps these: it breaks that text at each line's end too.
+/// Wraps the text after the options to the terminal; clap keeps its line breaks.
 fn in_terminal(command: clap::Command) -> clap::Command {
     let width = terminal::size().map_or(WIDEST_HELP, |(columns, _)| columns.min(WIDEST_HELP));
     let flowed = command
@@ -115,7 +116,7 @@ fn in_terminal(command: clap::Command) -> clap::Command {
     command.mut_subcommands(in_terminal)
 }
 
-/// The command that explains the subcommand of this name; all of it where it is none.
+/// The command that prints the help of the subcommand of this name, or of all where there is none.
 pub(crate) fn help_for(name: Option<&OsStr>) -> String {
     let cli = Cli::command();
     let mut subcommands = cli.get_subcommands().filter(|found| !found.is_hide_set());

@@ -23,42 +23,42 @@ Examples:
   sockeye serve --max-connections 40 /tmp/sort.sock -- sort -r
   sockeye serve --inetd-listener /tmp/app.sock -- sockeye serve systemd:
 
-A PROGRAM has the connection as its standard input and output, shares standard
-error with the server, and gets no other descriptor; of a datagram that is its
-standard input, and what it has printed when it ends is the answer, of 1 MiB at
-most: what it leaves running by then is not waited for. It is told, as by
-s6-ipcserver: PROTO=IPC, IPCREMOTEEUID, IPCREMOTEEGID, IPCREMOTEPID (each unset
-where it is unknown), IPCREMOTEPATH, IPCLOCALPATH and IPCCONNNUM, the
-connections of that user. A listener of --inetd-listener is descriptor 3
-(sd_listen_fds(3)).
+A PROGRAM has the connection as its standard input and output, inherits standard
+error, and gets no other file descriptor. With dgram: its standard input is the
+datagram, and what it has printed when it ends is the answer, of 1 MiB at most;
+processes that it leaves running are not waited for. Its environment is that of
+s6-ipcserver: PROTO=IPC, the peer credentials IPCREMOTEEUID, IPCREMOTEEGID and
+IPCREMOTEPID (each unset where it is unknown), IPCREMOTEPATH, IPCLOCALPATH, and
+IPCCONNNUM, how many connections that user has. With --inetd-listener it gets
+the listening socket as descriptor 3 (sd_listen_fds(3)).
 
-SIGINT, SIGTERM and SIGHUP drain: no newcomer is let in, requests that have
-begun are answered, for at most the time of --drain. A second signal cuts them
-off; programs get SIGTERM then, with all of their process group, and SIGKILL
-when they have ended, or two seconds later. Processes that a program has left
-running when it ended, with the connection open, have the time of the drain too;
-then they go on, and their connections count as aborted, as does whatever no
-program could be started for. With --inetd-listener the program gets SIGTERM at
+Graceful shutdown: SIGINT, SIGTERM and SIGHUP drain. No new connection is let
+in, and requests that have begun are answered, for at most the time of --drain.
+A second signal aborts: the process group of each PROGRAM gets SIGTERM, and
+SIGKILL when the PROGRAM has ended, or two seconds later. Processes that a
+PROGRAM has left running, with the connection open, are waited for in the drain;
+then they go on, and their connections count as aborted, as do those that no
+PROGRAM could be started for. With --inetd-listener the PROGRAM gets SIGTERM at
 once; clients that still wait for it when it has ended, and connections that it
-had open when it died of that signal, are counted (exit 7). With --takeover,
-SIGHUP restarts instead: the command is started anew with the same arguments and
-takes over.
+had open when the signal killed it, are counted (exit 7). With --takeover, SIGHUP
+restarts instead: the same command is started anew and takes over.
 
-Exit 7 means that something which clients had sent, or an answer to it, was lost
-by the server; the report counts their connections as aborted. That is so for
-whatever the drain cuts off, and at any time for a connection that --max-buffered
-or its like for descriptors closes. A client that breaks a rule (--max-message, a
-timeout) is not counted, nor is one that breaks off its own message.
+Exit 7: the server has lost something that a client had sent, or the answer to
+it. The report counts the connection as aborted. That is so for all that the
+drain aborts, and at any time for a connection that is closed by --max-buffered
+or by the limit of passed descriptors. Not counted is a client that breaks a rule
+(--max-message, a timeout) or that ends amid its own message.
 
-Under systemd, systemd:NAME is the socket passed with FileDescriptorName=NAME,
-systemd: the only one. Type=notify and WatchdogSec= work at any address.";
+Socket activation: systemd:NAME is the socket that systemd passes with
+FileDescriptorName=NAME, systemd: the only one. Type=notify and WatchdogSec= work
+with any address.";
 
 /// Listen on an address and answer messages
 ///
-/// The socket file is made with exactly the mode asked for, a file that a dead
-/// server left is replaced, a live server is never displaced, and at the end
-/// the file is removed. One line is printed for each message, and an indented
-/// one for descriptors that came with it; or a program is started for each
+/// The socket file is made with exactly the mode asked for. A stale file, which
+/// a dead server has left, is replaced; a live server is never displaced. At the
+/// end the file is removed. One line is printed for each message, and an indented
+/// one for file descriptors that came with it; or a PROGRAM is started for each
 /// connection.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("answer"))]
@@ -85,8 +85,8 @@ pub(crate) struct Serve {
     #[arg(long, group = "answer")]
     discard: bool,
 
-    /// Where a message ends: at a newline, with each read, or after a length
-    /// (u32, big-endian, in front of it) [default: line]; a record is a message
+    /// Where a message ends: at a newline, with each read, or after a length prefix
+    /// (u32, big-endian) [default: line]; a record or a datagram is a message
     #[arg(long, value_enum)]
     framing: Option<FramingName>,
 
@@ -94,10 +94,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     pub(crate) max_message: usize,
 
-    /// Hold at most so many bytes of all messages together that are not
-    /// complete, and of answers that wait to be taken: over it, the connection
-    /// that holds most is closed; and as many of lines that wait to be printed
-    /// [default: 64MiB, or four times --max-message]
+    /// Hold at most SIZE bytes of incomplete messages and of answers that wait for
+    /// slow readers, of all connections together: over it, the connection that holds
+    /// most is closed. As many bytes of lines may wait to be printed [default: 64MiB,
+    /// or four times --max-message]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_buffered: Option<usize>,
 
@@ -109,38 +109,38 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "USER[:GROUP]", value_parser = owner)]
     owner: Option<Owner>,
 
-    /// What to do about a socket file that nobody listens on
+    /// What to do about a stale socket file, which nobody listens on
     #[arg(long, value_enum, default_value_t = Policy::ReplaceStale)]
     if_exists: Policy,
 
-    /// How many connections may wait to be accepted (the kernel's own limit
+    /// Backlog: how many connections may wait to be accepted (the kernel's own limit
     /// is net.core.somaxconn)
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = whole::<u32>)]
     pub(crate) backlog: u32,
 
-    /// Serve at most N connections at a time; others wait in the backlog. With
+    /// Connection limit: serve at most N at a time; others wait in the backlog. With
     /// dgram: and a PROGRAM, run at most N at a time [default there: 64]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_connections: Option<usize>,
 
-    /// Serve at most N connections of one user at a time; others are closed.
-    /// Users without a mapping in our user namespace count as one
+    /// Per-user limit: serve at most N connections of one user at a time; more are
+    /// closed. Users without a mapping in our user namespace count as one
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_per_uid: Option<usize>,
 
-    /// Serve processes of this user only, and those of --allow-group; others
-    /// are closed and told nothing. Our own user is always allowed, one
-    /// without a mapping in our user namespace never
+    /// Serve processes of this user only (by their peer credentials), and those of
+    /// --allow-group; others are closed and told nothing. Our own user is always
+    /// allowed, one without a mapping in our user namespace never
     #[arg(long = "allow-user", value_name = "U", value_parser = uid)]
     pub(crate) allow_users: Vec<u32>,
 
-    /// Serve processes that are in this group, also as a supplementary one; of
-    /// the sender of a datagram that is known as long as it runs
+    /// Serve processes that are in this group, also as a supplementary one; with
+    /// dgram: supplementary groups are known only while the sender runs
     #[arg(long = "allow-group", value_name = "G", value_parser = gid)]
     pub(crate) allow_groups: Vec<u32>,
 
-    /// Close a connection that has sent nothing for D since it was accepted;
-    /// with a PROGRAM, one that it could not be started for (10s if not given)
+    /// Close a connection that has sent nothing for D since it was accepted; with a
+    /// PROGRAM, one that it could not be started for (10s if not given)
     #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) first_byte_timeout: Option<Duration>,
 
@@ -148,48 +148,47 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) message_timeout: Option<Duration>,
 
-    /// Close a connection on which nothing came or went for D
+    /// Close a connection on which no byte is sent or received for D
     #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Take the file descriptors that clients pass, show them and close them. A
+    /// Let clients pass file descriptors (SCM_RIGHTS), show these and close them. A
     /// PROGRAM receives them itself. With --echo, and those of a datagram for a
-    /// PROGRAM, they are closed unshown. Without it the kernel refuses them:
+    /// PROGRAM, they are closed unshown. Without --fds the kernel refuses them:
     /// sending one fails with EPERM (as systemd-notify's BARRIER=1 does)
     ///
     /// They are closed on a thread of its own, since that can take as long as the
     /// client wishes. While too many are still to be closed (an eighth of the limit
-    /// of open files, 253 at least and 1024 at most) no more are let in. Before
-    /// Linux 6.16 the kernel cannot refuse descriptors: without --fds they are
-    /// closed in the same way.
+    /// of open files, 253 at least and 1024 at most) no more are let in. Before Linux
+    /// 6.16 the kernel cannot refuse descriptors: without --fds they are closed in
+    /// the same way.
     #[arg(long)]
     pub(crate) fds: bool,
 
     /// Before sleeping, poll a connection for at most D (as in 50us) for its next
-    /// message. That saves waking up, and costs processor time: it is given up
-    /// where messages come later, or where other connections have work
+    /// message. That saves a wake-up and costs processor time; it is given up where
+    /// messages come later, or where other connections have work
     #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
     pub(crate) busy_poll: Duration,
 
-    /// How long to wait for requests in flight at shutdown; datagrams: also how
-    /// long an answer waits for its receiver at any time, a second at least. At
-    /// most 256 wait, 128 for one receiver; more are dropped and counted
+    /// Drain timeout: how long a graceful shutdown waits for requests in flight; with
+    /// dgram: also how long an answer waits for its receiver at any time, a second at
+    /// least. At most 256 wait, 128 for one receiver; more are dropped and counted
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) drain: Duration,
 
-    /// Serve one connection, or one datagram, and end: whoever else comes is
-    /// refused
+    /// Serve one connection, or one datagram, and end: all others are refused
     #[arg(long, conflicts_with_all = ["takeover", "inetd_listener"])]
     pub(crate) once: bool,
 
-    /// Take over from a live server that was started with --takeover too, if
-    /// there is one, and let a successor take over in its turn
+    /// Take over the listening socket from a live server that was started with
+    /// --takeover too, if there is one, and let a successor take over later
     ///
-    /// The listening socket itself is handed over, so that no client is refused;
-    /// the old server answers what it has begun, for at most the time of its
-    /// --drain, and ends. The socket file gets the --mode and --owner of the new
-    /// one. Only the same user, or root, may take over, and root only from servers
-    /// of root, of the user of --owner, and of --takeover-from.
+    /// The socket itself is handed over, so that no client is refused; the
+    /// predecessor drains, for at most the time of its --drain, and ends. The socket
+    /// file gets the --mode and --owner of the successor. Only the same user, or
+    /// root, may take over, and root only from servers of root, of the user of
+    /// --owner, and of --takeover-from.
     #[arg(long)]
     pub(crate) takeover: bool,
 
@@ -199,45 +198,45 @@ pub(crate) struct Serve {
     #[arg(long = "takeover-from", value_name = "USER", requires = "takeover", value_parser = uid)]
     pub(crate) takeover_from: Vec<u32>,
 
-    /// Started by SIGHUP: --ready-fd was served long ago, and the soft limit of
-    /// descriptors was this one
+    /// Started by SIGHUP: --ready-fd was written long ago, and the soft limit of open
+    /// files was this one
     #[arg(long, hide = true, requires = "takeover")]
     pub(crate) successor: Option<u64>,
 
-    /// End when this process, which has started us, ends
+    /// End when this process, our parent, ends
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) end_with_parent: Option<i32>,
 
-    /// Write a newline to descriptor N once clients can connect
+    /// Write a newline to file descriptor N once clients can connect
     #[arg(long, value_name = "N", value_parser = fd)]
     pub(crate) ready_fd: Option<RawFd>,
 
-    /// Start PROGRAM once, at the first connection, with the listening socket
-    /// itself, and again when it has ended and another one comes
+    /// Start PROGRAM at the first connection and pass it the listening socket itself;
+    /// start it again when it has ended and another connection comes
     #[arg(long, requires = "program", conflicts_with_all = [
         "takeover", "env", "max_connections", "max_per_uid", "allow_users", "allow_groups",
         "first_byte_timeout",
     ])]
     pub(crate) inetd_listener: bool,
 
-    /// In whose words a program is told of its client: ipc as s6-ipcserver
-    /// does, ucspi as unixserver (UNIXREMOTEEUID and the like)
+    /// Which names the environment of a PROGRAM has for its client: ipc those of
+    /// s6-ipcserver, ucspi those of unixserver (UNIXREMOTEEUID and the like)
     #[arg(long, value_enum, default_value_t = Tradition::Ipc, requires = "program")]
     pub(crate) env: Tradition,
 
-    /// Print one JSON object a message
+    /// Print a JSON object for each message
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Say nothing but errors on standard error
+    /// Log errors only
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say more on standard error; twice for still more
+    /// Log more to standard error; twice for still more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Start this for each connection, instead of answering messages
+    /// Start PROGRAM for each connection, instead of answering messages
     #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = [
         "reply", "echo", "discard", "framing", "max_message", "max_buffered", "message_timeout",
         "idle_timeout", "json", "busy_poll",
@@ -245,7 +244,7 @@ pub(crate) struct Serve {
     pub(crate) program: Vec<OsString>,
 }
 
-/// What a message is answered with.
+/// How a message is answered.
 pub(crate) enum AnswerMode {
     Reply(String),
     Echo,
@@ -265,13 +264,13 @@ impl Serve {
         self.framing.unwrap_or(FramingName::Line)
     }
 
-    /// What all unfinished messages may take together.
+    /// How many bytes all incomplete messages may have together.
     pub(crate) fn max_buffered(&self) -> usize {
         let few = self.max_message.saturating_mul(4);
         self.max_buffered.unwrap_or(few.max(64 << 20))
     }
 
-    /// The least of what --max-buffered may be: a message alone has to have room.
+    /// --max-buffered must have room for one message.
     pub(crate) fn check_sizes(&self) -> anyhow::Result<()> {
         match self.max_buffered {
             Some(all) if all < self.max_message => Err(failure(
@@ -285,7 +284,7 @@ impl Serve {
         }
     }
 
-    /// Options that this kind of socket has no use for are wrong usage.
+    /// An option that does not apply to this kind of socket is wrong usage.
     pub(crate) fn check_kind(&self, kind: Kind) -> anyhow::Result<()> {
         let unused = [
             ("--framing", self.framing.is_some() && kind != Kind::Stream),
@@ -348,7 +347,7 @@ impl Serve {
             })
     }
 
-    /// The first option given that only a socket file can honour.
+    /// The first option given that applies to a socket file only.
     pub(crate) fn file_option(&self) -> Option<&'static str> {
         if self.takeover {
             return Some("--takeover");

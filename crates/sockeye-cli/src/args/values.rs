@@ -33,14 +33,14 @@ pub(crate) enum Policy {
     Fail,
 }
 
-/// The names of the variables that tell a program of its client.
+/// Which names the environment variables of a program have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tradition {
     Ipc,
     Ucspi,
 }
 
-/// Whom a socket file is to belong to.
+/// Owner and group of a socket file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Owner {
     pub(crate) uid: Option<u32>,
@@ -67,7 +67,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| "the duration is out of range".to_owned())
 }
 
-/// How long something may take at most.
+/// A time limit, which is not 0.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => {
@@ -119,7 +119,7 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A number of any type.
+/// A whole number, within the limits of its type.
 pub(crate) fn whole<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| match is_too_large(&error) {
         true => "the number is too large".to_owned(),
@@ -135,7 +135,7 @@ pub(crate) fn pid(text: &str) -> Result<i32, String> {
     }
 }
 
-/// The number of a descriptor.
+/// The number of a file descriptor.
 pub(crate) fn fd(text: &str) -> Result<RawFd, String> {
     match whole(text)? {
         ..0 => Err("write a whole number of at least 0".to_owned()),

@@ -52,7 +52,7 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
     result.map(|()| Exit::Done)
 }
 
-/// The whole story. Dropped in the middle, it kills the servers that it has started.
+/// The steps of the demo. Dropped in the middle, it kills the servers that it has started.
 async fn story(directory: &TempDir) -> anyhow::Result<()> {
     let demo = DemoDirectory {
         sockeye: std::env::current_exe()?,
@@ -110,7 +110,7 @@ async fn story(directory: &TempDir) -> anyhow::Result<()> {
     say("\nNow try it yourself: sockeye serve /tmp/app.sock")
 }
 
-/// Where the demo runs.
+/// The private directory that the demo runs in.
 struct DemoDirectory {
     sockeye: PathBuf,
     directory: PathBuf,
@@ -160,7 +160,7 @@ impl DemoDirectory {
         self.run(&["send", SOCKET, message], status).await
     }
 
-    /// Runs a command to its end and shows all that it prints.
+    /// Runs a command to its end and prints its output.
     async fn run(&self, args: &[&str], status: i32) -> anyhow::Result<()> {
         let mut shown = vec!["sockeye".to_owned()];
         shown.extend(args.iter().map(|arg| match arg.contains(' ') {

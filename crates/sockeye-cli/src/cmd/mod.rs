@@ -37,7 +37,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
     }
 }
 
-/// The first directory above `path` that may not be searched, which takes its execute bit.
+/// The first directory above `path` that we may not search (its execute bit).
 fn impassable(path: &Path) -> Option<&Path> {
     let above: Vec<&Path> = path.ancestors().skip(1).collect();
     let denies = |directory: &&Path| {

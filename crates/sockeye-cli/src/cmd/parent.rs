@@ -1,4 +1,4 @@
-//! A server of `bench` ends with it, however that ends.
+//! `--end-with-parent`: a server that `bench` has started ends with it, however that ends.
 
 use std::process::Command;
 
@@ -6,10 +6,9 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use crate::exit::{Exit, failure};
 
-/// The option of a server that takes [`Parent`].
 pub(crate) const OPTION: &str = "--end-with-parent";
 
-/// Has a command end with this process.
+/// Makes a command end with this process.
 pub(crate) fn end_with_us(command: &mut Command) -> &mut Command {
     command.arg(OPTION).arg(std::process::id().to_string())
 }
@@ -23,7 +22,7 @@ pub(crate) fn end_with(parent: i32) -> anyhow::Result<()> {
         true => Ok(()),
         false => Err(failure(
             Exit::Usage,
-            format!("cannot use {OPTION} {parent}: that process has not started this one; omit it"),
+            format!("cannot use {OPTION} {parent}: that process is not our parent; omit it"),
         )),
     }
 }

@@ -1,4 +1,5 @@
-//! The hidden verb `tcp-echo`: what `bench` holds UNIX sockets against, on one thread like `serve`.
+//! The hidden subcommand `tcp-echo`: the TCP server that `bench` compares with, on one thread like
+//! `serve`.
 
 use std::net::Ipv4Addr;
 
@@ -11,7 +12,7 @@ use crate::args::TcpEcho;
 use crate::exit::Exit;
 use crate::stdio;
 
-/// Until somebody kills it. Its address is its only line on standard output.
+/// Runs until it is killed. Its address is its only line on standard output.
 pub(crate) fn run(args: &TcpEcho) -> anyhow::Result<Exit> {
     if let Some(parent) = args.end_with_parent {
         end_with(parent)?;

@@ -15,22 +15,22 @@ use super::writer::TerminalWriter;
 /// What a pipe takes without blocking when poll(2) says that it is writable: one page.
 const PIPE_CHUNK: usize = 4096;
 
-/// Standard output. A reader that does not read holds up the tasks that write, and nothing else:
-/// neither signals nor the deadline of a drain.
+/// Standard output. A reader that does not read blocks the tasks that write, and nothing else:
+/// neither signals nor the drain timeout.
 ///
 /// Standard output may be shared with other programs, so it cannot be made non-blocking.
 pub(crate) struct Lines {
-    // Locked so that a line that is written in pieces stays together.
+    // The lock keeps a line that is written in pieces together.
     target: Mutex<LineTarget>,
-    /// Told of the first line.
+    /// Notified at the first line.
     begun: Notify,
     has_begun: AtomicBool,
-    /// How many bytes wait for the lock, and may.
+    /// How many bytes wait for the lock, and how many may.
     waiting: AtomicUsize,
     limit: usize,
 }
 
-/// A line that waits for others to be written.
+/// A line that waits until others are written.
 struct WaitingLine<'a> {
     all: &'a AtomicUsize,
     bytes: usize,
@@ -43,7 +43,7 @@ impl Drop for WaitingLine<'_> {
 }
 
 enum LineTarget {
-    /// A regular file, or a device such as /dev/null: never makes one wait.
+    /// A regular file, or a device such as /dev/null: a write never blocks for long.
     File(OwnedFd),
     /// A pipe or a socket.
     Pipe(AsyncFd<OwnedFd>),
@@ -81,8 +81,8 @@ impl Lines {
         })
     }
 
-    /// Completes when nobody reads any more; not before a line was written, for some who start a
-    /// server never mean to read.
+    /// Completes when the reader is gone, and not before a line was written: some who start a server
+    /// never mean to read.
     pub(crate) async fn reader_gone(&self) -> io::Result<()> {
         let fd = match &*self.target.lock().await {
             LineTarget::File(_) => None,
@@ -92,8 +92,8 @@ impl Lines {
         let Some(fd) = fd else {
             return std::future::pending().await;
         };
-        // A registration of its own, without what could always be ready. An error and a hang-up
-        // are told all the same.
+        // A registration of its own, without readiness for writing. EPOLLERR and EPOLLHUP are reported
+        // all the same.
         let fd = watched(fd)?;
         self.begun.notified().await;
         loop {
@@ -158,8 +158,8 @@ fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, Interest::PRIORITY)
 }
 
-/// Waits until a write of [`PIPE_CHUNK`] does not block, or fails. What the runtime remembers of
-/// readiness only ends with a write that would block, and we make none, so the kernel is asked.
+/// Waits until a write of [`PIPE_CHUNK`] does not block, or fails. The runtime forgets readiness only
+/// after EAGAIN, which a blocking fd never gives, so poll(2) is asked.
 async fn writable(fd: &AsyncFd<OwnedFd>) -> io::Result<()> {
     loop {
         let mut ready = fd.writable().await?;

@@ -16,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::writer::TerminalWriter;
 use crate::escape;
 
-/// Starts logging: warnings and what the command says of itself; with `quiet` errors only.
+/// Starts logging at INFO; with `quiet` errors only, with `verbose` DEBUG and then TRACE.
 pub(crate) fn init(quiet: bool, verbose: u8) {
     let level = match (quiet, verbose) {
         (true, _) => Level::ERROR,
@@ -38,7 +38,7 @@ pub(crate) fn init(quiet: bool, verbose: u8) {
         .init();
 }
 
-/// One line an event: warnings and errors say so, the rest is just said.
+/// One line for each event, with a prefix for warnings and errors.
 struct Plain;
 
 impl<S> FormatEvent<S, DefaultFields> for Plain
@@ -62,14 +62,14 @@ where
     }
 }
 
-/// Waits for what is still to be written to a terminal, but not for one that is stopped.
+/// Waits until all is written to a terminal; for one that is stopped (Ctrl-S) only a second.
 pub(crate) fn finish() {
     if let Some(writer) = terminal().take() {
         writer.finish(Duration::from_secs(1));
     }
 }
 
-/// There where standard error is a terminal.
+/// Set where standard error is a terminal.
 static TERMINAL: Mutex<Option<TerminalWriter>> = Mutex::new(None);
 
 fn terminal() -> MutexGuard<'static, Option<TerminalWriter>> {
@@ -77,7 +77,7 @@ fn terminal() -> MutexGuard<'static, Option<TerminalWriter>> {
     TERMINAL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Standard error, which loses lines rather than make the server wait for whoever reads it.
+/// Standard error, which loses lines rather than make the server wait for the reader.
 struct Stderr;
 
 /// Lines lost since the last one that was written.
@@ -85,7 +85,7 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 /// What a pipe takes without blocking when poll(2) says that it is writable: one page.
 const PIPE_CHUNK: usize = 4096;
 
-/// So many lines wait for a terminal.
+/// How many lines may wait for a terminal.
 const LINES: usize = 128;
 
 impl Write for Stderr {
@@ -118,7 +118,7 @@ impl Write for Stderr {
     }
 }
 
-/// `false` where that would have to wait.
+/// `false` where a write would block.
 fn write_now(text: &[u8]) -> io::Result<bool> {
     let stderr = io::stderr();
     let mut state = [PollFd::new(&stderr, PollFlags::OUT)];
@@ -129,8 +129,7 @@ fn write_now(text: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Lets so many lines of a kind pass a second and counts the others, so that clients cannot fill a
-/// disk.
+/// A rate limit for lines of one kind, so that clients cannot fill a disk.
 pub(crate) struct LogThrottle(Mutex<ThrottleWindow>);
 
 struct ThrottleWindow {
@@ -140,6 +139,7 @@ struct ThrottleWindow {
 }
 
 impl LogThrottle {
+    /// A second.
     const LINES: u32 = 10;
 
     pub(crate) fn new() -> Self {

@@ -36,7 +36,7 @@ pub(crate) fn unprinted(error: &io::Error) -> anyhow::Error {
 /// calls that an I/O error.
 pub(crate) fn is_of_a_reader_gone(error: &io::Error) -> bool {
     let stdout = io::stdout();
-    // No event is asked for: a hang-up is told all the same.
+    // poll(2) reports POLLERR and POLLHUP without being asked.
     let mut state = [PollFd::new(&stdout, PollFlags::empty())];
     let found = poll(&mut state, Some(&Timespec::default()));
     error.kind() == ErrorKind::BrokenPipe || found.is_ok_and(|found| found > 0)
@@ -44,6 +44,6 @@ pub(crate) fn is_of_a_reader_gone(error: &io::Error) -> bool {
 
 /// Writes one line of error to standard error. What others chose in it is escaped already.
 pub(crate) fn complain(text: &str) {
-    // If standard error is gone, there is nobody left to tell.
+    // Without standard error there is no other place for it.
     let _ = writeln!(io::stderr(), "sockeye: {}", escape::line(text));
 }

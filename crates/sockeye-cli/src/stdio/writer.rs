@@ -11,10 +11,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::sync::{mpsc, oneshot};
 
-/// Writes to a terminal on a thread of its own: a write to one that is stopped (Ctrl-S), or whose
-/// other end is not read, waits. poll(2) does not tell that before: one byte of room is enough for
-/// it, and Ctrl-S can come at any time. The terminal cannot be made non-blocking, since it is shared
-/// with the shell, and it cannot always be opened once more (after su(1) it belongs to another user).
+/// Writes to a terminal on a thread of its own: a write blocks while the terminal is stopped (Ctrl-S)
+/// or its other end is not read. poll(2) does not prevent that: one byte of room is enough for it, and
+/// Ctrl-S can come at any time. The terminal cannot be made non-blocking, since it is shared with the
+/// shell, and it cannot always be opened again (after su(1) it belongs to another user).
 ///
 /// The thread does not keep the process from ending.
 pub(crate) struct TerminalWriter {
@@ -25,7 +25,7 @@ pub(crate) struct TerminalWriter {
 
 struct Text {
     bytes: Vec<u8>,
-    /// Told of the end.
+    /// Gets the result.
     written: Option<oneshot::Sender<io::Result<()>>>,
 }
 
@@ -40,7 +40,7 @@ impl TerminalWriter {
             while let Some(text) = received.blocking_recv() {
                 let result = write_all(&to, &text.bytes);
                 if let Some(written) = text.written {
-                    // Who has waited for it may be gone.
+                    // The task that waited for it may be gone.
                     let _ = written.send(result);
                 }
             }
@@ -59,7 +59,7 @@ impl TerminalWriter {
         result.await.map_err(|_| thread_is_gone())?
     }
 
-    /// Has `bytes` written without waiting for it; `false` where too many texts wait.
+    /// Queues `bytes` without waiting until they are written; `false` where too many texts wait.
     pub(crate) fn write_later(&self, bytes: Vec<u8>) -> bool {
         let written = None;
         self.texts.try_send(Text { bytes, written }).is_ok()
@@ -79,7 +79,7 @@ fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
         match rustix::io::write(to, bytes) {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::INTR) => {}
-            // Somebody else has made the terminal non-blocking.
+            // Another process has made the terminal non-blocking.
             Err(Errno::AGAIN) => thread::sleep(Duration::from_millis(10)),
             Err(errno) => return Err(errno.into()),
         }

@@ -106,7 +106,7 @@ fn a_client_that_ends_inside_of_a_message_has_lost_it_itself() {
         client.send("\0\0\0\x10begun");
         client.finish();
         client.is_cut();
-        says(server, "9 bytes of a message and then the end");
+        says(server, "9 bytes of a message and then EOF");
     });
     assert_eq!(lost, 0);
 }

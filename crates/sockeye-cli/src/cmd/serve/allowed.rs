@@ -1,4 +1,4 @@
-//! [`Allowed`]: who may call.
+//! [`Allowed`]: the users and groups that may connect.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use sockeye::{Peer, ids, peer};
 use tracing::warn;
 
-/// Users and groups; the server's own user is always among them.
+/// Checked against peer credentials; the server's own user is always allowed.
 #[derive(Debug, Clone)]
 pub(super) struct Allowed {
     uids: Vec<u32>,
@@ -15,7 +15,7 @@ pub(super) struct Allowed {
 }
 
 impl Allowed {
-    /// `None` where everybody may call.
+    /// `None` where everybody is allowed.
     pub(super) fn new(uids: &[u32], gids: &[u32]) -> Option<Self> {
         if uids.is_empty() && gids.is_empty() {
             return None;
@@ -32,15 +32,15 @@ impl Allowed {
         })
     }
 
-    /// Whether the peer of a connection may call.
+    /// Whether the peer of a connection is allowed.
     pub(super) fn admits(&self, peer: &Peer, socket: BorrowedFd<'_>) -> bool {
-        // Unknown groups are no groups that are allowed.
+        // Unknown groups match none.
         self.admits_by_ids(peer)
             || (self.has_groups() && self.admits_one(&peer::groups(socket).unwrap_or_default()))
     }
 
-    /// Whether the sender of a datagram may call; otherwise why not. Credentials that come with a
-    /// datagram have its first group only; its process has the others, if it is still there.
+    /// Whether the sender of a datagram is allowed; otherwise why not. The credentials of a datagram
+    /// have the first group only; the supplementary ones are the process's, while it runs.
     pub(super) fn admits_sender(
         &self,
         sender: Option<&Peer>,
@@ -64,7 +64,7 @@ impl Allowed {
         }
     }
 
-    /// An unknown user or group is none that was named.
+    /// An unknown user or group matches none.
     fn admits_by_ids(&self, peer: &Peer) -> bool {
         peer.uid().is_some_and(|uid| self.uids.contains(&uid))
             || peer.gid().is_some_and(|gid| self.gids.contains(&gid))
@@ -74,13 +74,13 @@ impl Allowed {
         groups.iter().any(|gid| self.gids.contains(gid))
     }
 
-    /// Whether the groups matter at all.
+    /// Whether any group is allowed, so that supplementary groups have to be known.
     pub(super) fn has_groups(&self) -> bool {
         !self.gids.is_empty()
     }
 }
 
-/// All without a mapping show as this id, so it is nobody's.
+/// All ids without a mapping show as this one, so it stands for nobody.
 fn has_no_effect(option: &str, id: u32, all: &str) {
     warn!(
         "{option} {id} has no effect: in this user namespace {id} stands for all {all} without a mapping, so nobody is let in by it"

@@ -1,4 +1,4 @@
-//! [`Background`]: connections that outlive their program, in processes that it has left running.
+//! [`Background`]: connections that a program's background processes still have open after its end.
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,7 +13,7 @@ use sockeye::server::Report;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// After so many ends the kernel is asked which connections are still open.
+/// After this many programs have ended, the kernel is asked which connections are still open.
 const ROUND: usize = 4096;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -59,8 +59,8 @@ impl Background {
         }
     }
 
-    /// Waits until none is open, for as long as the drain has, and counts those that are as aborted.
-    /// They are left alone: what has them belongs to nobody here any more.
+    /// Waits until none is open, at most until the drain is over, and counts the others as aborted.
+    /// Their processes are left alone: they are not our children.
     pub(super) async fn wait(
         &self,
         until: Option<Instant>,
@@ -80,7 +80,7 @@ impl Background {
         }
     }
 
-    /// How many are open whose program has ended before the drain, and in it.
+    /// How many are open, whose program has ended before the drain and whose during it.
     pub(super) fn open(&self) -> (u64, u64) {
         let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ended.look();
@@ -99,7 +99,7 @@ fn tell(open: u64) {
         _ => format!("{open} connections are"),
     };
     warn!(
-        "{connections} still open in processes that programs have left running; these go on, and that counts as aborted"
+        "{connections} still open in processes that programs have left running; the processes go on, and that counts as aborted"
     );
 }
 
@@ -109,7 +109,7 @@ impl EndedPrograms {
         if self.connections.is_empty() {
             return;
         }
-        // Without a table, as in a sandbox, all have to be found another way.
+        // Without sock_diag(7), as in a sandbox, all have to be found in /proc.
         let table = diag::dump().ok();
         let (has_table, table) = (table.is_some(), table.unwrap_or_default());
         let mut open: HashSet<u32> = table.iter().map(|entry| entry.inode).collect();
@@ -125,7 +125,7 @@ impl EndedPrograms {
         {
             return;
         }
-        // Where not even that can be had, nothing is known to be closed.
+        // Without /proc too, nothing is known to be closed.
         if let Ok(held) = held() {
             open.extend(held);
             self.connections
@@ -134,8 +134,8 @@ impl EndedPrograms {
     }
 }
 
-/// The sockets of all processes that we may look at, as what a program has left running is unless it
-/// has changed its user.
+/// The inodes of the sockets of all processes that we may inspect. A program's background processes
+/// are among them unless they have changed their user.
 fn held() -> io::Result<HashSet<u32>> {
     let mut held = HashSet::new();
     for process in fs::read_dir("/proc")?.flatten() {

@@ -1,4 +1,4 @@
-//! [`ClientLog`]: log lines about clients, so many a second.
+//! [`ClientLog`]: rate-limited log lines about clients.
 
 use std::io::{self, ErrorKind};
 
@@ -40,7 +40,7 @@ impl ClientLog {
     ) {
         let text = match limit_of(error) {
             Some(LimitError::Buffered { held, limit }) => format!(
-                "holds most of what waits, {held} bytes, and all together exceed {limit} (--max-buffered)"
+                "holds most of the buffered bytes, {held}, and all together exceed {limit} (--max-buffered)"
             ),
             Some(LimitError::Descriptors { held, limit }) => format!(
                 "holds most file descriptors of unfinished messages, {held}, and all together exceed {limit}"

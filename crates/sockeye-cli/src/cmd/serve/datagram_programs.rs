@@ -19,8 +19,8 @@ use super::datagram_replies::{DatagramReplies, NO_ADDRESS};
 use super::handler::Handler;
 use super::programs::Programs;
 
-/// How many programs may run at a time where nothing else was asked for.
-const MOST: usize = 64;
+/// How many programs run at a time without --max-connections.
+const DEFAULT_PROGRAMS: usize = 64;
 
 /// Runs a program for each datagram, some at a time, and sends what it prints to the sender.
 pub(super) struct DatagramPrograms {
@@ -54,13 +54,13 @@ impl DatagramPrograms {
             answers: Arc::clone(answers),
             handler: Arc::clone(handler),
             abort: abort.clone(),
-            permits: Arc::new(Semaphore::new(most.unwrap_or(MOST))),
+            permits: Arc::new(Semaphore::new(most.unwrap_or(DEFAULT_PROGRAMS))),
             running: JoinSet::new(),
             outcomes: Arc::default(),
         }
     }
 
-    /// Starts one once it may; meanwhile other datagrams wait in the socket's queue.
+    /// Starts a program when there is a permit; until then other datagrams wait in the socket's queue.
     pub(super) async fn begin(
         &mut self,
         datagram: &[u8],
@@ -102,7 +102,7 @@ impl DatagramPrograms {
         });
     }
 
-    /// Adds what became of all that have begun; those that still run are aborted.
+    /// Adds the outcomes of all that have begun; those that still run count as aborted.
     pub(super) fn add_to(&mut self, report: &mut Report) {
         while self.running.try_join_next().is_some() {}
         report.served += self.outcomes.served.load(Ordering::Relaxed);
@@ -110,19 +110,19 @@ impl DatagramPrograms {
         report.aborted += self.outcomes.aborted.load(Ordering::Relaxed) + self.running.len() as u64;
     }
 
-    /// Until all have ended.
+    /// Waits until all have ended.
     pub(super) async fn finish(&mut self) {
         while self.running.join_next().await.is_some() {}
     }
 
-    /// Ends those that still run, in `time`.
+    /// Aborts those that still run, and waits for their end for at most `time`.
     pub(super) async fn abort(&mut self, time: Duration) {
         self.abort.cancel();
         let _ = tokio::time::timeout(time, self.finish()).await;
     }
 }
 
-/// A file of its own, to be read from the beginning.
+/// A memfd with the datagram, to be read from its beginning.
 fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create("datagram", MemfdFlags::CLOEXEC)?);
     file.write_all(bytes)?;

@@ -1,4 +1,4 @@
-//! Messages without a connection.
+//! [`DatagramServer`]: receives datagrams, answers them, and drains.
 
 use std::cell::Cell;
 use std::io;
@@ -22,31 +22,30 @@ use super::recv_errors::describe_recv_error;
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::ShownMessage;
 
-/// A drain tries so often whether descriptors of the next datagram can be taken.
+/// How often a datagram with fds is tried again while too many are still being closed.
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct DatagramServer {
     pub(super) handler: Arc<Handler>,
-    /// Answer in its place.
+    /// Programs that answer instead of the handler.
     pub(super) programs: Option<Arc<Programs>>,
-    /// How many programs may run at a time.
+    /// How many programs may run at a time, if that was given.
     pub(super) max_programs: Option<usize>,
     pub(super) allowed: Option<Allowed>,
     pub(super) drain_timeout: Duration,
-    /// One is enough.
+    /// Ends after one datagram.
     pub(super) once: bool,
     pub(super) abort: CancellationToken,
-    /// Cancelled where another owner of an adopted socket has shut it down.
+    /// Cancelled when another process has shut an adopted socket down.
     pub(super) ended: CancellationToken,
 }
 
 impl DatagramServer {
-    /// Receives and answers until the handler's token is cancelled, or another owner of an adopted
-    /// socket has shut it down, then drains: newcomers are kept out, and what waits in the queue is
-    /// still answered.
+    /// Receives and answers until the handler's token is cancelled, or another process has shut an
+    /// adopted socket down, then drains: newcomers are refused, and the queue is still answered.
     ///
     /// # Errors
-    /// Where receiving has become impossible.
+    /// Receiving has failed for good.
     pub(super) async fn run(self, mut socket: Datagram) -> Result<Report, ServerError> {
         let counted = Cell::new(Report::default());
         // An adopted socket may not have it yet.
@@ -84,7 +83,7 @@ impl DatagramServer {
                 counted: &counted,
             })
             .await;
-        // Nobody receives any more, whether the time is over or that has become impossible.
+        // After a drain timeout, an abort or an error nobody receives any more.
         if !matches!(ended, Some(Ok(()))) {
             let left = self.left(&socket);
             if let Some(datagram_programs) = &mut datagram_programs {
@@ -109,7 +108,7 @@ impl DatagramServer {
         }
     }
 
-    /// `None` where the drain took too long.
+    /// `None` where the drain timed out or was aborted.
     async fn work_in_time(&self, datagrams: DatagramLoop<'_>) -> Option<io::Result<()>> {
         let socket = datagrams.socket;
         let mut work = pin!(datagrams.run());
@@ -127,8 +126,8 @@ impl DatagramServer {
         }
     }
 
-    /// What is in the queue when a drain has begun. That of an adopted socket is left to its other
-    /// owners.
+    /// The next datagram of the queue, in a drain. An adopted socket's queue is left to the other
+    /// processes that have the socket.
     fn waiting(
         &self,
         socket: &Datagram,
@@ -140,8 +139,8 @@ impl DatagramServer {
         }
     }
 
-    /// How many datagrams are in the queue, which is about to be closed. While too many descriptors
-    /// are still to be closed, all that wait count as one.
+    /// How many datagrams are in the queue, which is about to be closed. While too many fds are still
+    /// being closed, all that wait count as one.
     fn left(&self, socket: &Datagram) -> u64 {
         let mut left = 0;
         while let Some(received @ (Ok(_) | Err(RecvError::TooLong { .. }))) =

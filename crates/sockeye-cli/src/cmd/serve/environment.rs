@@ -1,4 +1,4 @@
-//! What a program is told of its connection, in the words of s6-ipcserver or of unixserver.
+//! The environment variables of a program, as s6-ipcserver or unixserver set them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
@@ -30,7 +30,7 @@ const UCSPI: [&str; 8] = [
     "UNIXREMOTEEGID",
     "UNIXREMOTEPID",
 ];
-/// The server's own variables, without those that are said anew for each program.
+/// The server's own variables, without those that are set for each program.
 pub(super) fn inherited(tradition: Tradition) -> Environment {
     let own: &[&str] = match tradition {
         Tradition::Ipc => &IPC,
@@ -45,7 +45,7 @@ pub(super) fn inherited(tradition: Tradition) -> Environment {
         .collect()
 }
 
-/// What does not change from one connection to the next.
+/// The variables that are the same for all connections.
 pub(super) struct Local {
     tradition: Tradition,
     path: OsString,
@@ -65,7 +65,7 @@ impl Local {
         Self { tradition, path }
     }
 
-    /// The variables for one connection or datagram. What is not known is not there.
+    /// The variables for one connection or datagram. What is not known is unset.
     pub(super) fn variables(
         &self,
         remote: &OsStr,
@@ -107,7 +107,7 @@ impl Local {
                     add("IPCCONNNUM", number.to_string().as_ref());
                 }
             }
-            // That of the program itself, in spite of its name.
+            // UNIXLOCALPID is the pid of the program itself, in spite of its name.
             Tradition::Ucspi => variables.add_own_pid("UNIXLOCALPID"),
         }
         variables

@@ -1,4 +1,4 @@
-//! `--inetd-listener`: one program that gets the listening socket itself, once it is needed.
+//! `--inetd-listener`: one program that gets the listening socket itself, at the first connection.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -17,13 +17,13 @@ use crate::args::Serve;
 use crate::exit::Exit;
 use crate::output;
 
-/// What sd_listen_fds_with_names(3) calls a socket that nobody has named.
+/// What sd_listen_fds_with_names(3) calls a socket without a name.
 const NAME: &str = "unknown";
-/// A program that ends sooner, while somebody waits, has not served.
-const SHORT: Duration = Duration::from_secs(1);
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How often connections are looked for that nobody tells of.
+/// A program that ends sooner, while a client waits, has not served: the back-off goes on.
+const SHORT_RUN: Duration = Duration::from_secs(1);
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+/// How often sock_diag(7) is asked for open connections: no event tells of their end.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) async fn serve(
@@ -38,7 +38,7 @@ pub(super) async fn serve(
     let drain = args.drain;
     lifecycle.stopping();
     info!(
-        "stopping on {name}: no newcomers, the program has {} to end; again to kill it",
+        "stopping on {name}: no newcomers, the program has {} to end; a second signal kills it",
         output::duration(drain)
     );
     if let Err(error) = socket.refuse_newcomers() {
@@ -47,7 +47,7 @@ pub(super) async fn serve(
         );
     }
     let until = Instant::now().checked_add(drain);
-    let mut lost = Lost::default();
+    let mut lost = Unserved::default();
     if let Some(child) = &mut running {
         end(child, &socket, drain, lifecycle, &mut lost).await;
     }
@@ -74,7 +74,7 @@ async fn start_on_demand(
     starts: &mut u64,
     running: &mut Option<Child>,
 ) -> io::Result<&'static str> {
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = FIRST_BACKOFF;
     loop {
         tokio::select! {
             biased;
@@ -99,20 +99,20 @@ async fn start_on_demand(
             }
             Err(error) => warn!("cannot start the program: {error}; trying again"),
         }
-        if began.elapsed() >= SHORT || !socket.is_readable()? {
-            pause = FIRST_PAUSE;
+        if began.elapsed() >= SHORT_RUN || !socket.is_readable()? {
+            backoff = FIRST_BACKOFF;
             continue;
         }
-        debug!("the program has ended at once and clients wait; starting it again in {pause:?}");
+        debug!("the program has ended at once and clients wait; starting it again in {backoff:?}");
         tokio::select! {
             name = lifecycle.next_signal() => return Ok(name),
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(backoff) => {}
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }
 }
 
-/// Others may serve it.
+/// Whether other processes may serve the socket too.
 fn is_adopted(args: &Serve) -> bool {
     matches!(args.address.name(), Name::Fd(_) | Name::Systemd(_))
 }
@@ -122,7 +122,7 @@ async fn end(
     socket: &ServedSocket,
     drain: Duration,
     lifecycle: &mut Lifecycle,
-    lost: &mut Lost,
+    lost: &mut Unserved,
 ) {
     let open = connections(socket);
     let ended = tokio::select! {
@@ -164,16 +164,16 @@ async fn end(
     }
 }
 
-/// What was not served.
+/// How many clients and connections were not served.
 #[derive(Default)]
-struct Lost {
+struct Unserved {
     waiting: u64,
     aborted: u64,
 }
 
-impl Lost {
-    /// Counts connections that are still open in processes that programs have left running, after
-    /// the time that they have.
+impl Unserved {
+    /// Waits until `until` for connections in processes that the program has left running, and counts
+    /// those that are open then.
     async fn left_open(
         &mut self,
         socket: &ServedSocket,
@@ -183,16 +183,16 @@ impl Lost {
         loop {
             let open = connections(socket).unwrap_or_default();
             let time_is_over = until.is_some_and(|until| Instant::now() >= until);
-            let is_cut_off = open > 0
+            let is_aborted = open > 0
                 && !time_is_over
                 && tokio::time::timeout(PAUSE, lifecycle.next_signal())
                     .await
                     .is_ok();
-            if open == 0 || time_is_over || is_cut_off {
+            if open == 0 || time_is_over || is_aborted {
                 self.aborted += open;
                 if open > 0 {
                     warn!(
-                        "connections still open in processes that the program has left running: {open}; these go on, and that counts as aborted"
+                        "connections still open in processes that the program has left running: {open}; the processes go on, the connections count as aborted"
                     );
                 }
                 return;
@@ -204,15 +204,14 @@ impl Lost {
         self.waiting = socket.count_waiting();
         if self.waiting > 0 {
             warn!(
-                "clients or datagrams that still waited for the program, and are lost: {}",
+                "clients or datagrams that still waited for the program and are lost: {}",
                 self.waiting
             );
         }
     }
 }
 
-/// How many connections of the socket are open, with their clients there. `None` where that cannot be
-/// known.
+/// How many accepted connections of the socket have a client; `None` where that cannot be known.
 fn connections(socket: &ServedSocket) -> Option<u64> {
     if socket.kind() == Kind::Datagram {
         return None;

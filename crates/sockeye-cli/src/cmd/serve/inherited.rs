@@ -1,4 +1,4 @@
-//! Descriptors that were passed on to us by their numbers.
+//! File descriptors that were inherited, by their numbers: `fd:N` and `--ready-fd`.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -6,9 +6,9 @@ use sockeye::adopt::{self, AdoptError};
 
 use crate::exit::{Exit, failure};
 
-/// The descriptor to write to, checked before anything is done.
+/// Takes the fd of `--ready-fd`.
 pub(super) fn ready_fd(raw: RawFd, listener: Option<&OwnedFd>) -> anyhow::Result<OwnedFd> {
-    // What we have duplicated got a number that was free.
+    // The listener is a duplicate, and may have got this number because it was free.
     let is_ours = listener.is_some_and(|listener| listener.as_raw_fd() == raw);
     let taken = match is_ours {
         true => Err(AdoptError::NotOpen(raw)),
@@ -17,8 +17,8 @@ pub(super) fn ready_fd(raw: RawFd, listener: Option<&OwnedFd>) -> anyhow::Result
     taken.map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
 }
 
-/// Takes a descriptor that was passed on to us. To be called before anything is opened: the number
-/// is closed then, so that the descriptor ends when we are done with it.
+/// Takes an inherited fd. To be called before anything is opened. The fd is duplicated and the number
+/// closed, so that dropping what is returned closes the last one.
 pub(super) fn take(raw: RawFd) -> Result<OwnedFd, AdoptError> {
     let fd = adopt::inherited(raw)?;
     let given_up = match raw {

@@ -19,7 +19,7 @@ use crate::args::Serve;
 use crate::output;
 
 /// The signals that stop or restart a server, the tokens that they cancel, and what the service
-/// manager is told of that.
+/// manager is notified of.
 pub(super) struct Lifecycle {
     /// Cancelled when the graceful shutdown begins.
     pub(super) stop: CancellationToken,
@@ -67,7 +67,7 @@ impl Lifecycle {
         }
     }
 
-    /// From now on the service manager is told, and its watchdog answered until this process ends.
+    /// From now on the service manager is notified, and its watchdog until this process ends.
     pub(super) fn connect_manager(&mut self) {
         self.notify = Arc::new(Notify::from_environment());
         tokio::spawn(Arc::clone(&self.notify).keep_alive());
@@ -119,7 +119,7 @@ impl Lifecycle {
                 name = signals.next() => {
                     pending.stop();
                     stop.cancel();
-                    info!("stopping on {name}: no newcomers, draining for at most {drain}; again to abort");
+                    info!("stopping on {name}: no newcomers, draining for at most {drain}; a second signal aborts");
                 }
                 () = stop.cancelled() => {}
             }
@@ -147,8 +147,7 @@ impl Lifecycle {
         }
     }
 
-    /// When the drain is over; it begins now at the latest. `None` where that is too far away to be
-    /// told.
+    /// When the drain times out; it begins now at the latest. `None` where that is out of range.
     pub(super) fn drain_deadline(&self) -> Option<Instant> {
         let began = self.drain_began.get_or_init(Instant::now);
         began.checked_add(self.drain_timeout)

@@ -1,4 +1,4 @@
-//! `sockeye serve`
+//! `sockeye serve`: startup, then clients until a signal, then the report and the exit code.
 
 mod allowed;
 mod background;

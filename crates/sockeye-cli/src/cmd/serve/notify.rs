@@ -1,4 +1,4 @@
-//! What the service manager is told (sd_notify(3)).
+//! [`Notify`]: messages to the service manager (sd_notify(3)).
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -18,15 +18,15 @@ use tracing::warn;
 /// How long a message may wait for a manager that does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Tells the manager at `NOTIFY_SOCKET`, or nobody where there is none.
+/// Sends to the manager at `NOTIFY_SOCKET`, if there is one.
 pub(super) struct Notify {
     manager: Option<Manager>,
-    /// Another process speaks for the service now.
+    /// A successor notifies the manager now.
     replaced: AtomicBool,
 }
 
 impl Notify {
-    /// A manager that cannot be reached is no reason not to serve.
+    /// A manager that cannot be reached is a warning: the server serves all the same.
     pub(super) fn from_environment() -> Self {
         let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
             return Self::to(None);
@@ -71,7 +71,7 @@ impl Notify {
         }
     }
 
-    /// Process `pid` is the service from now on, and ready. We tell nothing after that.
+    /// Process `pid` is the service from now on, and ready. Nothing is sent after that.
     ///
     /// It must have been started with `NOTIFY_SOCKET` and `WATCHDOG_USEC`, without `WATCHDOG_PID`.
     pub(super) fn replaced_by(&self, pid: u32) {
@@ -79,8 +79,8 @@ impl Notify {
         self.replaced.store(true, Ordering::Relaxed);
     }
 
-    /// Tells twice in the time of the watchdog that we are alive, if it wants to know. It is for a
-    /// task on the runtime that serves, so that a runtime that hangs is noticed.
+    /// Notifies the watchdog, if there is one, twice in its interval. To be run as a task of the
+    /// runtime that serves, so that a runtime that hangs is noticed.
     pub(super) async fn keep_alive(self: Arc<Self>) {
         let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
         let (Some(_), Some(limit)) = (&self.manager, limit) else {
@@ -107,8 +107,8 @@ impl Notify {
     }
 }
 
-/// `sd_notify::notify` takes an abstract name for a path, opens a socket for each message, which
-/// fails where descriptors run out, and waits without a limit.
+/// Instead of `sd_notify::notify`, which takes an abstract name for a path, opens a socket for each
+/// message (which fails where fds run out), and waits without a limit.
 pub(super) struct Manager {
     name: OsString,
     address: SocketAddr,
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_restart_in_place_is_told() {
+    fn a_restart_in_place_is_notified() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();

@@ -27,21 +27,21 @@ use crate::exit::{Exit, failure};
 use crate::output::message::Sender;
 use crate::stdio::log::LogThrottle;
 
-/// What a program has between SIGTERM and SIGKILL; `--help` says so.
+/// The time between SIGTERM and SIGKILL; `--help` says so.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long it may take until all is reaped, or known not to end: `GRACE`, the second that the kernel
-/// has after SIGKILL, and one to tell of it.
+/// How long an abort of all programs may take: `GRACE`, a second for SIGKILL to take effect, and one
+/// to report it.
 pub(super) const END: Duration = Duration::from_secs(4);
-/// How long a connection waits for a program that cannot be started for now.
+/// How long a connection waits for a program that cannot be started for want of resources.
 const PATIENCE: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_BACKOFF: Duration = Duration::from_millis(5);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How many programs may be on their way into memory at a time; a thread waits for each.
+/// How many programs may be between fork and exec at a time; a thread waits for each.
 pub(super) const STARTERS: usize = 4;
 
-/// Has the first of the threads that start programs: with none, a shortage of processes would leave
-/// nobody to wait for the end of it.
+/// Starts the first of the threads that start programs: with none, a process limit that is reached
+/// would leave no thread to wait until it is not.
 pub(super) async fn prepare() -> io::Result<()> {
     Ok(tokio::task::spawn_blocking(|| {}).await?)
 }
@@ -65,7 +65,7 @@ pub(super) fn find(args: &Serve, open_files: &Rlimit) -> anyhow::Result<Option<P
     ))
 }
 
-/// Where a program's standard input and output lead.
+/// Standard input and output of a program.
 #[derive(Clone, Copy)]
 enum Ends<'a> {
     Connection(BorrowedFd<'a>),
@@ -121,7 +121,7 @@ impl Programs {
         );
         let inode = Inode::of(&connection);
         let shutdown = connection.shutdown_token();
-        // Closed here, so that the client sees the end with the program's; it keeps its place.
+        // Our copy is closed, so that the client sees EOF when the program ends. The permit is kept.
         let (stream, _permit) = connection.into_parts();
         drop(stream);
         let status = tokio::select! {
@@ -140,7 +140,7 @@ impl Programs {
     }
 
     /// Starts the program with a datagram as its standard input, and returns what it prints, up to
-    /// `limit` bytes. `None` where it could not be started, printed more, or was cut off.
+    /// `limit` bytes. `None` where it could not be started, printed more, or was aborted.
     pub(super) async fn answer(
         &self,
         datagram: &OwnedFd,
@@ -180,7 +180,7 @@ impl Programs {
                 let sender = Sender::new(peer).describe();
                 warn!("the program for {sender} printed more than {limit} bytes, the most that an answer may have; its datagram is lost");
             });
-            // What it goes on to print nobody reads: SIGPIPE ends most.
+            // The pipe is closed: SIGPIPE ends most programs that go on to print.
             let ended = tokio::time::timeout(GRACE, child.wait());
             let status = tokio::select! {
                 status = ended => status.ok(),
@@ -219,10 +219,10 @@ impl Programs {
         Ok((self.start(ends, variables).await?, printed))
     }
 
-    /// Starts the program, if need be after some attempts.
+    /// Starts the program, with a back-off while resources are short.
     async fn start(&self, ends: Ends<'_>, variables: Environment) -> io::Result<Child> {
         let deadline = Instant::now() + self.patience;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = FIRST_BACKOFF;
         loop {
             let variables = variables.clone();
             let started = match ends {
@@ -232,10 +232,10 @@ impl Programs {
                 }
             };
             match started {
-                Err(error) if is_shortage(&error) && Instant::now() + pause < deadline => {
-                    debug!("cannot start the program: {error}; trying again in {pause:?}");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                Err(error) if is_shortage(&error) && Instant::now() + backoff < deadline => {
+                    debug!("cannot start the program: {error}; trying again in {backoff:?}");
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(LONGEST_BACKOFF);
                 }
                 result => return result,
             }
@@ -272,7 +272,7 @@ impl Programs {
     }
 }
 
-/// Whether it is known that a program has not ended.
+/// Whether the error says that the program has not ended.
 pub(super) fn goes_on(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -280,8 +280,8 @@ pub(super) fn goes_on(error: &io::Error) -> bool {
     )
 }
 
-/// Reads what a program prints, up to `most` bytes, until it has ended: what it leaves running may
-/// keep the pipe open for as long as it likes.
+/// Reads what a program prints, up to `most` bytes, until it has ended: EOF may come much later, from
+/// its background processes.
 async fn read(
     mut printed: pipe::Receiver,
     child: &Child,

@@ -1,11 +1,11 @@
-//! [`ReceivedFds`]: descriptors that came with a message.
+//! [`ReceivedFds`]: file descriptors that came with a message (`SCM_RIGHTS`).
 
 use std::os::fd::OwnedFd;
 
 use sockeye::ancillary::{close_in_background, unclosed};
 use tracing::warn;
 
-/// They are closed on another thread, whichever way they are dropped.
+/// Dropped, they are closed on another thread: closing can take as long as the client wishes.
 #[derive(Default)]
 pub(super) struct ReceivedFds(pub(super) Vec<OwnedFd>);
 
@@ -17,7 +17,7 @@ impl Drop for ReceivedFds {
     }
 }
 
-/// At the end, when the address has been given up.
+/// To be called at the end, when the address is released.
 pub(super) fn tell_unclosed() {
     let left = unclosed();
     if left > 0 {

@@ -1,4 +1,4 @@
-//! SIGHUP: the command anew, which takes over.
+//! [`Restart`]: on SIGHUP the same command is started, and takes over.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -19,20 +19,20 @@ use super::notify::Notify;
 /// it can say why.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// How long its end may take then: a process can hang in the kernel.
+/// How long it may take to end after SIGKILL: a process can hang in the kernel.
 const END: Duration = Duration::from_secs(2);
 
-/// How long the server may take to look after its files: it may have a lot to do, or a successor that
-/// has an offer.
+/// How long the server may take to check and renew its files: it may be busy, or have made an offer
+/// to a successor.
 const RENEWAL: Duration = Duration::from_secs(10);
 
-/// The process that is to take over, until it has or has ended. A server that is told to stop stops
-/// it first: it would find nobody, and serve on.
+/// The process that is to take over, until it has or has ended. A server that is to stop terminates it
+/// first: it would find no predecessor, claim the path and serve on.
 #[derive(Default)]
 pub(super) struct Pending(Mutex<Option<OwnedFd>>);
 
 impl Pending {
-    /// Stops it. It may have taken over already, without our having heard of that, and then drains.
+    /// Terminates it. It may have taken over already, before we know of that, and then drains.
     pub(super) fn stop(&self) {
         if let Some(pidfd) = &*self.process() {
             let _ = pidfd_send_signal(pidfd, rustix::process::Signal::TERM);
@@ -59,17 +59,17 @@ pub(super) struct Restart {
     pub(super) stop: CancellationToken,
     /// The limit of descriptors that we were started with.
     pub(super) soft_limit: Option<u64>,
-    /// Whether we were started like this ourselves.
+    /// Whether this process was itself started by a restart.
     pub(super) is_successor: bool,
     pub(super) address: Address,
     pub(super) notify: Arc<Notify>,
     pub(super) handed_over: CancellationToken,
-    /// Has the server make its files anew, where one was removed.
+    /// Asks the server to make its files anew where one was removed.
     pub(super) renew: Renew,
 }
 
 impl Restart {
-    /// Starts the command anew at each signal, until one has taken over.
+    /// Restarts on each signal, until a successor has taken over.
     pub(super) async fn on_each(self, mut hangup: Signal) {
         while hangup.recv().await.is_some() && !self.stop.is_cancelled() {
             self.notify.reloading();
@@ -90,8 +90,8 @@ impl Restart {
                 "cannot restart on SIGHUP: this is process 1, whose end ends all others".to_owned(),
             );
         }
-        // Without its files the new process would find nobody and claim the path beside us, and with
-        // those of somebody else it would take over from them.
+        // Without our files the successor would find no predecessor and claim the path beside us; with
+        // the files of another server it would take over from that one.
         match tokio::time::timeout(RENEWAL, self.renew.ask()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(format!("cannot restart on SIGHUP: {error}")),
@@ -117,7 +117,7 @@ impl Restart {
                 Err(error) => format!("pid {pid} has not taken over ({error})"),
             }),
             () = tokio::time::sleep(PATIENCE) => {
-                // It is our own, and has not been waited for; at any step its death is harmless.
+                // The pid is still its own, since it is not reaped; its death is harmless at any step.
                 let _ = child.start_kill();
                 let _ = tokio::time::timeout(END, child.wait()).await;
                 Err(format!("pid {pid} has not taken over within {PATIENCE:?} and was killed"))
@@ -127,8 +127,8 @@ impl Restart {
         outcome
     }
 
-    /// The file that has the name by which we were started, so that an upgraded one is found, with
-    /// our arguments and our descriptors 0, 1 and 2.
+    /// Starts the file by the name that this process was started by, so that an upgraded one is found,
+    /// with our arguments and our fds 0, 1 and 2.
     fn start(&self) -> std::io::Result<Child> {
         let mut arguments = std::env::args_os();
         let name = arguments.next().unwrap_or_default();
@@ -139,7 +139,7 @@ impl Restart {
             let limit = self.soft_limit.unwrap_or(u64::MAX);
             command.arg(format!("--successor={limit}"));
         }
-        // They are meant for our pid. NOTIFY_SOCKET and WATCHDOG_USEC are for it, too.
+        // These are bound to our pid. NOTIFY_SOCKET and WATCHDOG_USEC hold for the successor too.
         for variable in ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_PIDFDID"] {
             command.env_remove(variable);
         }

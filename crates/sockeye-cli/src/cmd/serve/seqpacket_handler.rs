@@ -1,4 +1,4 @@
-//! Connections of records.
+//! Seqpacket connections: records and their answers.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
                 descriptors: &descriptors.0,
             };
             let line = handler.output.line(&received, sender);
-            // They may be much, and the output slow; what is shown is not sent back.
+            // They may take much memory, and the output may be slow; what is shown is not sent back.
             drop((std::mem::take(&mut payload), descriptors));
             if !Box::pin(handler.output.print(line, sender)).await {
                 records.set_broken();
@@ -59,14 +59,14 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
         if let Some(answer) = handler.answer_to(&payload).filter(|_| listens) {
             let mut sent = records.send(answer, &[]).await;
             if let Err(SendError::TooLong { size, .. }) = sent {
-                // The client has a larger buffer than we; the kernel gives us what it may.
+                // The client's send buffer is larger than ours, which is raised as far as possible.
                 make_room(records.connection(), size);
                 sent = records.send(answer, &[]).await;
             }
             match sent {
                 Ok(()) => {}
-                // The peer has gone, but what it sent before has come all the same. That it left
-                // answers unread is told once, by whichever call comes first.
+                // The peer is gone, but what it sent before can still be received. ECONNRESET, for
+                // answers that it has not read, is reported by the next system call only.
                 Err(SendError::Io(error))
                     if matches!(
                         error.kind(),

@@ -1,22 +1,22 @@
-//! The signals that end a server, or restart it.
+//! The signals that stop a server, or restart it.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cmd::ignored::is_ignored;
 
-/// The signals that end it.
+/// SIGINT, SIGTERM and, if it does not restart the server, SIGHUP.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Option<Signal>,
 }
 
-/// The signals that stop the server, and apart from them SIGHUP if that restarts it. Ignored from
-/// the start (nohup(1)), it stays so.
+/// The signals that stop the server, and SIGHUP separately if that restarts it. A SIGHUP that was
+/// ignored from the start (nohup(1)) stays ignored.
 pub(super) fn signals(restarts: bool) -> std::io::Result<(Signals, Option<Signal>)> {
     if is_ignored(SignalKind::child().as_raw_value()) {
-        // The kernel would reap our programs, and nobody be told how they have ended. A handler takes
-        // the place of that.
+        // While SIGCHLD is ignored the kernel reaps our programs and their exit status is lost. A
+        // handler replaces that.
         drop(signal(SignalKind::child())?);
     }
     let hangup = match is_ignored(SignalKind::hangup().as_raw_value()) {

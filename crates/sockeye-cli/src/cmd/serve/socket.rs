@@ -1,4 +1,4 @@
-//! [`ServedSocket`]: where clients come in.
+//! [`ServedSocket`]: a listener of either kind, or a datagram socket.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,7 +28,7 @@ impl ServedSocket {
         })
     }
 
-    /// Claims the address, or takes it over with the last step: it is ours before anybody is told.
+    /// Claims the address, or completes a takeover, before anybody is told that clients can connect.
     pub(super) async fn take_over(
         takeover: Takeover,
         address: &Address,
@@ -58,7 +58,7 @@ impl ServedSocket {
             .map(|name| Name::Abstract(name.to_vec()))
     }
 
-    /// Whom the socket was taken over from.
+    /// The predecessor that the socket was taken over from.
     pub(super) fn predecessor(&self) -> Option<Peer> {
         match self {
             Self::Stream(listener) => listener.predecessor(),
@@ -76,7 +76,7 @@ impl ServedSocket {
         }
     }
 
-    /// With `takes_descriptors` clients may pass some.
+    /// Checks an inherited socket. With `takes_descriptors` clients may pass fds.
     pub(super) fn adopt(
         fd: OwnedFd,
         kind: Kind,
@@ -96,7 +96,7 @@ impl ServedSocket {
         Ok(socket)
     }
 
-    /// Waits until somebody waits, and leaves it at that.
+    /// Waits until a client or a datagram waits, without accepting or receiving.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Stream(listener) => listener.readable().await,
@@ -113,7 +113,7 @@ impl ServedSocket {
         }
     }
 
-    /// How many wait, at a socket that is about to be closed and refuses newcomers.
+    /// Takes and counts the clients or datagrams that wait. The socket refuses newcomers already.
     pub(super) fn count_waiting(&self) -> u64 {
         let mut count = 0;
         // A program may have made the socket block.
@@ -134,9 +134,9 @@ impl ServedSocket {
             match taken {
                 Ok(true) => count += 1,
                 Ok(false) => break,
-                // One that refuses newcomers has no more.
+                // accept(2): a listener that is shut down and has an empty backlog.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
-                // How many more there are cannot be told, but there is one.
+                // How many more wait is not known, but there is one.
                 Err(_) => return count + 1,
             }
         }

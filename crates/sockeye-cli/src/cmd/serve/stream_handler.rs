@@ -104,7 +104,7 @@ fn explain(handler: &Handler, error: &FramingError, messages: &Messages) {
         ),
         FramingError::Incomplete { got } => {
             format!(
-                "{} of a message and then the end; it is not answered",
+                "{} of a message and then EOF; it is not answered",
                 output::bytes(*got)
             )
         }
@@ -113,7 +113,7 @@ fn explain(handler: &Handler, error: &FramingError, messages: &Messages) {
         }
         FramingError::Io(error) if error.kind() == ErrorKind::TimedOut && messages.begun() > 0 => {
             format!(
-                "{} of a message and then nothing; its connection is closed, it was not answered",
+                "{} of a message and then nothing until the idle timeout; its connection is closed",
                 output::bytes(messages.begun())
             )
         }

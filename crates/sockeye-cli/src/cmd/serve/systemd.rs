@@ -1,4 +1,4 @@
-//! `serve systemd:NAME`: a socket that the service manager has opened.
+//! `serve systemd:NAME`: socket activation (`LISTEN_FDS`).
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -9,7 +9,7 @@ use sockeye::{Address, Kind};
 use crate::exit::{Exit, failure};
 
 /// Takes the socket that was passed as `name`, the only one if that is empty. To be called before
-/// anything is opened: the numbers of all of them are closed then, also of those not asked for.
+/// anything is opened: the numbers of all passed sockets are closed, also of those not asked for.
 pub(super) fn take(address: &Address, name: &str) -> anyhow::Result<OwnedFd> {
     let cannot = |exit, why: &str| {
         failure(

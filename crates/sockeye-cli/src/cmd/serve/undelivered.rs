@@ -52,16 +52,16 @@ impl Undelivered {
             Err(SendError::Io(error)) => error,
             Err(error) => error.into(),
         };
-        if has_gone(&error) {
+        if is_gone(&error) {
             let (told, text) = if is_in_another_namespace(to, peer) {
                 (&self.told_of_namespaces, IN_ANOTHER_NAMESPACE)
             } else if is_bound_elsewhere(to, peer) {
                 (&self.told_of_paths, BOUND_ELSEWHERE)
             } else {
-                // It did not wait for an answer, as far as can be seen from here.
+                // As far as is visible from here the client did not wait for an answer.
                 let sender = Sender::new(peer);
                 return debug!(
-                    "nobody has the address of {} any more for its answer: {error}; it has gone, or is in another namespace unseen",
+                    "no socket has the address of {} for its answer: {error}; it has ended, or is hidden in another namespace",
                     sender.describe()
                 );
             };
@@ -89,15 +89,15 @@ impl Undelivered {
     }
 }
 
-/// Whether nobody has the address any more, as far as can be seen from here.
-fn has_gone(error: &io::Error) -> bool {
+/// Whether no socket has the address any more, as far as is visible from here.
+fn is_gone(error: &io::Error) -> bool {
     use ErrorKind::{BrokenPipe, ConnectionRefused, NotFound};
     matches!(error.kind(), BrokenPipe | ConnectionRefused | NotFound)
 }
 
-/// Whether an abstract name that nobody has here is known to be somebody's elsewhere. A path is the
-/// same in each network namespace. Most who have gone did not wait for an answer, so who is not known
-/// to be elsewhere is taken for one of them.
+/// Whether an abstract name that no socket has here is known to be that of a client in another network
+/// namespace. A path is the same in each. Most clients that are gone did not wait for an answer, so
+/// one that is not known to be in another namespace is taken for one of them.
 fn is_in_another_namespace(to: &SocketAddrUnix, peer: Option<Peer>) -> bool {
     let namespace = |pid: Pid| {
         // Each namespace has a file of its own there, and unlike ns/net anybody may look at it.
@@ -114,9 +114,9 @@ fn is_in_another_namespace(to: &SocketAddrUnix, peer: Option<Peer>) -> bool {
     })
 }
 
-/// Whether a path that leads nowhere here is the name of a socket that is open: the kernel's table
-/// has the names as they were bound. It is looked for in the sender's network namespace, in ours
-/// where the sender is hidden.
+/// Whether a path that leads nowhere here is the name of an open socket: the kernel's table has the
+/// names as they were bound. The table is that of the sender's network namespace, or ours where the
+/// sender is hidden.
 fn is_bound_elsewhere(to: &SocketAddrUnix, peer: Option<Peer>) -> bool {
     let Some(path) = to.path_bytes() else {
         return false;
