@@ -33,7 +33,9 @@ fn start(server: &[&str], path: &Path) -> Process {
 /// Whether a socket that was bound to this path listens (proc_net_unix(5): flag `__SO_ACCEPTCON`), and
 /// its inode number.
 fn listener(path: &Path) -> Option<String> {
-    let table = fs::read_to_string("/proc/net/unix").expect("the kernel's table");
+    // Abstract names of others need not be UTF-8.
+    let table = fs::read("/proc/net/unix").expect("the kernel's table");
+    let table = String::from_utf8_lossy(&table);
     let mut lines = table
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>());

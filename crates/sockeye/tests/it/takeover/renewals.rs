@@ -71,7 +71,9 @@ async fn a_control_socket_is_listened_at_though_the_socket_file_could_not_be_mad
 
 /// How many sockets listen that were bound to it.
 fn listeners_of(place: &Place) -> usize {
-    let table = fs::read_to_string("/proc/net/unix").unwrap();
+    // Abstract names of others need not be UTF-8.
+    let table = fs::read("/proc/net/unix").unwrap();
+    let table = String::from_utf8_lossy(&table);
     let end = format!(" {}", place.socket().display());
     // __SO_ACCEPTCON
     let listens = |line: &&str| line.contains(" 00010000 ") && line.ends_with(&end);
