@@ -23,11 +23,11 @@ use crate::peer::Peer;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// What a drain takes of the backlog of an adopted listener, which newcomers still enter: as many
-/// as can have waited when it began, by the kernel's default for `net.core.somaxconn`.
+/// How many connections a drain accepts from an adopted listener, whose backlog still grows: as many
+/// as it can have had when the drain began, by the kernel's default for `net.core.somaxconn`.
 const ADOPTED_BACKLOG: usize = 4096;
 
-/// Where connections of one server come in.
+/// The accept loop of one server.
 pub(super) struct Acceptor<S> {
     listener: SocketListener<S>,
     counters: Arc<Counters>,
@@ -38,23 +38,24 @@ pub(super) struct Acceptor<S> {
     /// Cloned for each connection.
     busy_poll: Option<BusyPoll>,
     backoff: Option<AcceptBackoff>,
-    /// Whether the last connection had to be waited for.
+    /// Whether the last accept had to wait.
     has_waited: bool,
     throttles: Throttles,
-    /// How many may still be accepted in the drain.
-    waiting_at_most: usize,
+    /// How many connections a drain may still accept.
+    drain_at_most: usize,
 }
 
 pub(super) enum AcceptOutcome<S: AsFd> {
     Connection(Connection<S>),
-    /// None this time: it was refused, or accepting failed.
+    /// None this time: it was refused, or accept(2) failed.
     Again,
-    /// None any more: another owner of the adopted socket has shut it down.
+    /// No more: another owner of the adopted listener has shut it down.
     Ended,
 }
 
-/// Descriptors or memory ran out while this many connections were open.
+/// The back-off after accept(2) failed because fds or memory ran out.
 struct AcceptBackoff {
+    /// How many connections were open then.
     open: usize,
     /// When the next accept(2) is due.
     until: Instant,
@@ -72,11 +73,11 @@ struct Throttles {
 /// What a failed accept(2) means for the next one.
 #[derive(Debug, PartialEq, Eq)]
 enum AcceptFailure {
-    /// Of that connection only.
+    /// It concerns that connection only.
     Connection,
-    /// Of the process or the system: it passes when something is freed.
+    /// The process or the system has run out of fds or memory; it passes when some are freed.
     OutOfResources,
-    /// For good.
+    /// Accepting is impossible from now on.
     Fatal,
 }
 
@@ -100,7 +101,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
             backoff: None,
             has_waited: false,
             throttles: Throttles::default(),
-            waiting_at_most: match listener.is_ours() {
+            drain_at_most: match listener.is_ours() {
                 true => usize::MAX,
                 false => ADOPTED_BACKLOG,
             },
@@ -108,7 +109,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         }
     }
 
-    /// Waits for a permit and then for a connection. An error ends the server.
+    /// Waits for a permit, then for a connection. An error ends the server.
     pub(super) async fn next(&mut self) -> io::Result<AcceptOutcome<S>> {
         let permit = self.permit().await;
         self.wait_out_backoff().await;
@@ -136,17 +137,16 @@ impl<S: ConnectedSocket> Acceptor<S> {
         }
     }
 
-    /// Whether the last connection of [`Self::next`] had to be waited for: then there is hardly
-    /// another one behind it.
+    /// Whether the last [`Self::next`] had to wait: then the backlog is most likely empty.
     pub(super) fn has_waited(&self) -> bool {
         self.has_waited
     }
 
-    /// Takes what is in the backlog, and waits for a permit; `None` where nothing is. In this order,
-    /// so that with all permits taken an empty backlog keeps no successor waiting. What waits at an
-    /// adopted listener, however, is left to its other owners until it can be served.
-    pub(super) async fn next_waiting(&mut self) -> Option<AcceptOutcome<S>> {
-        self.waiting_at_most = self.waiting_at_most.checked_sub(1)?;
+    /// Accepts from the backlog, then waits for a permit; `None` if the backlog is empty. In this
+    /// order, so that an empty backlog keeps no successor waiting while all permits are taken. The
+    /// backlog of an adopted listener, however, is left to its other owners until there is a permit.
+    pub(super) async fn next_in_backlog(&mut self) -> Option<AcceptOutcome<S>> {
+        self.drain_at_most = self.drain_at_most.checked_sub(1)?;
         tokio::task::coop::consume_budget().await;
         let is_ours = self.listener.is_ours();
         let early = if is_ours { None } else { self.permit().await };
@@ -154,7 +154,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         match self.listener.try_accept() {
             Ok(Some(stream)) => {
                 let mut guard = ConnectionGuard::new(&self.counters);
-                // If the time is over while it waits here.
+                // In case the drain times out before there is a permit.
                 guard.state = ConnectionOutcome::Broken;
                 guard.permit = if is_ours { self.permit().await } else { early };
                 Some(self.enter(stream, guard))
@@ -171,7 +171,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         self.listener.refuse_newcomers()
     }
 
-    /// Keeps newcomers out, and closes those in the backlog.
+    /// Refuses newcomers, and closes the connections in the backlog.
     pub(super) fn refuse_all(&mut self) {
         if let Err(error) = self.refuse_newcomers() {
             log::cannot_clean_up(&error);
@@ -192,15 +192,15 @@ impl<S: ConnectedSocket> Acceptor<S> {
         &mut self.listener
     }
 
-    /// Counts what is still in the backlog, which is about to be closed. That of an adopted listener
-    /// may be served by its other owners.
-    pub(super) fn abort_waiting(&mut self) {
+    /// Counts the connections in the backlog, which is about to be closed, as aborted. Those of an
+    /// adopted listener may be served by its other owners.
+    pub(super) fn abort_backlog(&mut self) {
         while self.listener.is_ours() || self.listener.has_older_readable() {
             match self.listener.try_accept() {
                 Ok(Some(_)) => self.counters.count_aborted(),
                 Ok(None) => break,
                 Err(_) => {
-                    // How many more there are cannot be told, but there is one.
+                    // There is one, and how many more is unknown.
                     self.counters.count_aborted();
                     break;
                 }
@@ -214,14 +214,14 @@ impl<S: ConnectedSocket> Acceptor<S> {
         permits.acquire_owned().await.ok()
     }
 
-    /// After a backoff, waits for a connection to close or for the pause to pass.
+    /// Waits until a connection closes or the pause is over.
     async fn wait_out_backoff(&self) {
         let Some(backoff) = &self.backoff else {
             return;
         };
         let pause = tokio::time::sleep_until(backoff.until);
         tokio::pin!(pause);
-        // With as many open as when it failed, another attempt would only fail again.
+        // With as many open as when accept(2) failed it would only fail again.
         while self.counters.open() >= backoff.open {
             tokio::select! {
                 () = self.counters.one_closed() => {}
@@ -230,7 +230,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         }
     }
 
-    /// What is ours is shut down by ourselves, or by a successor.
+    /// A listener of our own is shut down by ourselves, or by a successor.
     fn was_shut_down_by_others(&self, error: &io::Error) -> bool {
         !self.listener.is_ours() && Errno::from_io_error(error) == Some(Errno::INVAL)
     }
@@ -259,7 +259,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         failure
     }
 
-    /// Lets a connection in, or closes it without a word.
+    /// Admits a connection, or closes it.
     fn enter(&mut self, mut stream: S, mut guard: ConnectionGuard) -> AcceptOutcome<S> {
         if self
             .backoff
@@ -288,7 +288,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         guard: &mut ConnectionGuard,
     ) -> bool {
         let Some(peer) = peer else {
-            let why = "its credentials are not known";
+            let why = "its credentials are unknown";
             log::refused(&mut self.throttles.not_allowed, None, why);
             return false;
         };
@@ -318,7 +318,7 @@ fn classify(error: &io::Error) -> AcceptFailure {
         Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
             AcceptFailure::Fatal
         }
-        // EMFILE, ENFILE, ENOBUFS, ENOMEM, and what nobody knows: not without a pause.
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM, and unknown errors: back off.
         _ => AcceptFailure::OutOfResources,
     }
 }
@@ -328,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_told_apart() {
+    fn accept_errors_are_classified() {
         let of = |errno: Errno| classify(&errno.into());
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
             assert_eq!(of(errno), AcceptFailure::OutOfResources);

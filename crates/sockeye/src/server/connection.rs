@@ -1,4 +1,4 @@
-//! [`Connection`]: a stream in the hands of its handler.
+//! [`Connection`]: a stream or seqpacket socket with its permit, timeouts and shutdown tokens.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -25,22 +25,23 @@ use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::stream::Stream;
 
-/// A connection of a [`Server`](super::Server): a [`Stream`] or a [`SeqPacket`] that holds its place
-/// in the limits until it is dropped, and whose reads and writes end with
+/// A connection of a [`Server`](super::Server): a [`Stream`] or a [`SeqPacket`] that counts for the
+/// connection limits until it is dropped, and whose reads and writes fail with
 /// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed.
 #[derive(Debug)]
 pub struct Connection<S: AsFd = Stream> {
-    // Dropped in this order: the descriptor is free before the place is.
-    /// There until it is dropped or taken apart, as `guard` is.
+    // Dropped in this order: the fd is closed before its permit is free.
+    /// `Some` until it is dropped or taken apart, as `guard` is.
     socket: Option<S>,
     deadlines: Option<Box<Deadlines>>,
     guard: Option<ConnectionGuard>,
 }
 
-/// A connection's place in the limits and in the report, held until it is dropped.
+/// What counts a connection for the limits and the report, until it is dropped; from
+/// [`Connection::into_parts`].
 #[derive(Debug)]
 pub struct ConnectionPermit(
-    #[expect(dead_code, reason = "what it does it does when it is dropped")] ConnectionGuard,
+    #[expect(dead_code, reason = "its drop is what counts")] ConnectionGuard,
 );
 
 const TAKEN: &str = "only a drop and into_parts take it";
@@ -79,7 +80,7 @@ impl<S: AsFd> Drop for Connection<S> {
     fn drop(&mut self) {
         if let (Some(socket), Some(guard)) = (&self.socket, &mut self.guard) {
             let over = self.deadlines.as_ref().and_then(|deadlines| deadlines.over);
-            guard.look_at(socket.as_fd(), over);
+            guard.check_unread(socket.as_fd(), over);
         }
     }
 }
@@ -94,7 +95,7 @@ impl<S: ConnectedSocket> Connection<S> {
         }
     }
 
-    /// Who is at the other end.
+    /// The peer credentials (`SO_PEERCRED`).
     ///
     /// # Errors
     /// As [`Peer::of`].
@@ -102,16 +103,17 @@ impl<S: ConnectedSocket> Connection<S> {
         Peer::of(self)
     }
 
-    /// Cancelled when the server begins to shut down: finish what is begun, then return.
+    /// Cancelled when a graceful shutdown begins: finish what has begun, then return.
+    #[doc(alias = "graceful shutdown")]
     #[must_use]
     pub fn shutdown_token(&self) -> CancellationToken {
-        // A child: cancelling it must not look like a shutdown to other connections.
+        // A child token: cancelling it must not shut down other connections.
         self.guard().counters().drain.token().child_token()
     }
 
-    /// Tells the server whether nothing is under way. A connection that is dropped in a drain while it
-    /// is idle counts as drained, not as aborted, unless there is something in it that was not
-    /// received. After [`set_broken`](Self::set_broken) this changes nothing.
+    /// Marks the connection as idle, or as busy with a message. One that is dropped in a drain while
+    /// idle counts as drained, not as aborted, unless it has unread input. After
+    /// [`set_broken`](Self::set_broken) this changes nothing.
     pub fn set_idle(&mut self, idle: bool) {
         let state = &mut self.guard_mut().state;
         *state = match (*state, idle) {
@@ -121,10 +123,10 @@ impl<S: ConnectedSocket> Connection<S> {
         };
     }
 
-    /// Tells the server that something which the peer has sent is lost, or the answer to it, since
-    /// the connection is closed on our side: it counts as aborted when it is dropped, in a drain or
-    /// not. [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo())
-    /// do so where a limit of the server has ended it.
+    /// Marks the connection as broken by us: something that the peer has sent, or the answer to it, is
+    /// lost. When it is dropped it counts as aborted, in a drain or not.
+    /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) do so
+    /// where a limit of the server has ended it.
     pub fn set_broken(&mut self) {
         self.guard_mut().state = ConnectionOutcome::Broken;
     }
@@ -142,18 +144,18 @@ impl<S: ConnectedSocket> Connection<S> {
         LatchWaiter::new(&self.guard().counters().drain)
     }
 
-    /// Cancelled when the time for draining is over: end what is begun, within the time of
+    /// Cancelled at the drain timeout: abort what has begun, within
     /// [`Server::abort_grace`](super::Server::abort_grace).
     #[must_use]
     pub fn abort_token(&self) -> CancellationToken {
         self.guard().counters().abort.token().child_token()
     }
 
-    /// Takes the socket out, without the server's timeouts: it can be closed, or handed to another
-    /// process, while the connection keeps its place in the limits.
+    /// Separates the socket, which has no timeouts then, from its permit. The socket can be closed or
+    /// passed to another process while the connection still counts for the limits.
     #[must_use]
     pub fn into_parts(mut self) -> (S, ConnectionPermit) {
-        // Nothing that somebody else may still receive is refused when it is closed here.
+        // Another process may still receive fds that are queued: closing it here must not refuse them.
         self.socket_mut().set_passing(Passing::Plain);
         match (self.socket.take(), self.guard.take()) {
             (Some(socket), Some(guard)) => (socket, ConnectionPermit(guard)),
@@ -161,10 +163,10 @@ impl<S: ConnectedSocket> Connection<S> {
         }
     }
 
-    /// Has the kernel let descriptors in, if the listener has not.
+    /// Has the kernel accept fds, if the listener did not.
     pub(super) fn take_descriptors(&mut self) {
         if self.socket().passing() != Passing::Takes {
-            // Where that fails none come.
+            // Where that fails, none are received.
             let _ = pass_descriptors(self.socket(), true);
             self.socket_mut().set_passing(Passing::Takes);
         }
@@ -202,7 +204,7 @@ impl Connection {
         self.enforce_deadlines(cx, Direction::Read, received)
     }
 
-    /// Sends what there is room for, asking the kernel and not the runtime.
+    /// Sends what the socket buffer has room for, without asking for readiness.
     pub(super) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let count = rustix::net::send(self.held(), bytes, flags)?;
@@ -212,7 +214,7 @@ impl Connection {
 }
 
 impl Connection<SeqPacket> {
-    /// Receives one record with what came along, as [`SeqPacket::recv_msg`] does.
+    /// Receives one record with its ancillary data, as [`SeqPacket::recv_msg`] does.
     ///
     /// # Errors
     /// [`RecvError`], and [`io::ErrorKind::TimedOut`] where one of the server's timeouts has passed.
@@ -233,10 +235,10 @@ impl Connection<SeqPacket> {
             .map(|received| received?)
     }
 
-    /// Sends one record and duplicates of `descriptors`.
+    /// Sends one record and duplicates of the fds in `descriptors`.
     ///
     /// # Errors
-    /// [`SendError`], and [`io::ErrorKind::TimedOut`] where the peer takes nothing for as long as
+    /// [`SendError`], and [`io::ErrorKind::TimedOut`] where the peer reads nothing for as long as
     /// the server's idle timeout; nothing was sent then.
     ///
     /// # Cancel safety

@@ -15,26 +15,26 @@ use super::latch::LatchWaiter;
 use crate::listener::ConnectedSocket;
 use crate::socket;
 
-/// How long a connection on which nothing has come yet may still send during a drain.
+/// How long a connection that has not sent anything yet may still do so in a drain.
 const SILENT: Duration = Duration::from_secs(1);
 
 pub(super) struct ConnectionDrain {
     progress: ReadProgress,
     drain: LatchWaiter,
-    /// The time that a silent connection has left in a drain.
+    /// Runs while a silent connection may still send in a drain.
     grace: Option<Pin<Box<Sleep>>>,
-    /// Whether the kernel was asked past the runtime since something came.
+    /// Whether the kernel was asked without readiness since the last input.
     has_looked_again: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadProgress {
-    /// Nothing has come yet.
+    /// No input yet.
     Silent,
     Open,
-    /// The peer was told that nothing more is taken; what it sent before is still read.
+    /// Shut down for reading: the peer can send no more, and what it sent before is still read.
     Closing,
-    /// Read to the end.
+    /// Read to EOF.
     Ended,
 }
 
@@ -52,7 +52,7 @@ impl ConnectionDrain {
         self.progress
     }
 
-    /// Something has come.
+    /// There was input.
     pub(super) fn came(&mut self) {
         self.has_looked_again = false;
         if self.progress == ReadProgress::Silent {
@@ -65,8 +65,8 @@ impl ConnectionDrain {
     }
 
     /// While nothing can be read and nothing is under way: `Ready` once a drain calls for another
-    /// read, because the kernel has something that the runtime has not seen, or because the
-    /// connection was half-closed towards the peer and what came until then is to be read.
+    /// read: the kernel has input that the runtime has not seen, or reading was shut down and what
+    /// came until then is left to read.
     pub(super) fn poll_read_again<S: ConnectedSocket>(
         &mut self,
         cx: &mut Context<'_>,

@@ -27,15 +27,15 @@ pub struct Report {
     pub served: u64,
     /// Closed before a handler saw them: by `authorize` or `max_per_uid`.
     pub refused: u64,
-    /// Were open or in the backlog when shutdown began, and ended in order.
+    /// Were open or in the backlog when shutdown began, and ended gracefully.
     pub drained: u64,
-    /// Cut off: at the end of the drain, by a handler that panicked, or at any time for want of our own
-    /// resources ([`max_buffered`](super::Server::max_buffered), file descriptors) or with something
-    /// unread. A client that breaks a rule, such as a timeout or the longest message, does not count.
+    /// Aborted: at the drain timeout, by a handler that panicked, or at any time because our own
+    /// resources ran out ([`max_buffered`](super::Server::max_buffered), fds) or with unread input. A
+    /// client that breaks a rule, such as a timeout or the message limit, does not count.
     pub aborted: u64,
     /// Failed calls of accept(2).
     pub accept_errors: u64,
-    /// Answers to datagrams that could not be delivered; a [`Server`](super::Server) has none.
+    /// Replies to datagrams that could not be delivered; always 0 for a [`Server`](super::Server).
     pub dropped_answers: u64,
 }
 
@@ -63,18 +63,18 @@ pub(super) struct Counters {
     accept_errors: AtomicU64,
     open: AtomicUsize,
     per_uid: Mutex<HashMap<Option<u32>, usize>>,
-    /// What they may hold together.
+    /// What all connections together may hold.
     pub(super) budget: Arc<Budget>,
     pub(super) message_timeout: Option<Duration>,
-    /// Told whenever a connection has closed.
+    /// Notified whenever a connection has closed.
     closed: Notify,
-    /// Of connections and of running handlers.
+    /// Tracks open connections and running handlers.
     tracker: TaskTracker,
     /// Opened when shutdown begins.
     pub(super) drain: Arc<Latch>,
-    /// Opened when the time for draining is over.
+    /// Opened at the drain timeout.
     pub(super) abort: Arc<Latch>,
-    /// Opened when handlers that still run then have had their grace.
+    /// Opened after the abort grace: handlers that still run are dropped.
     pub(super) dropped: Arc<Latch>,
 }
 
@@ -121,16 +121,15 @@ impl Counters {
         self.tracker.token()
     }
 
-    /// Completes when all connections have closed and all handlers have returned. Only to be called
-    /// once no more are accepted.
+    /// Completes when all connections have closed and all handlers have returned. Call it only once no
+    /// more are accepted.
     pub(super) async fn all_closed(&self) {
         self.tracker.close();
         self.tracker.wait().await;
     }
 
-    /// Tells all handlers that the time is over, and after `grace` has their tasks dropped, and
-    /// waits until that is done, for `drop_timeout` at most: a handler that blocks its thread cannot be
-    /// dropped.
+    /// Cancels the abort token of all handlers, after `grace` drops their tasks, and waits until that
+    /// is done, for `drop_timeout` at most: a handler that blocks its thread cannot be dropped.
     pub(super) async fn abort_all(&self, grace: Duration, drop_timeout: Duration) {
         self.abort.open();
         if !grace.is_zero() {
@@ -140,7 +139,7 @@ impl Counters {
         let _ = tokio::time::timeout(drop_timeout, self.all_closed()).await;
     }
 
-    /// Connections that are still open now have outlived their handler, and count as aborted.
+    /// Connections that are still open have outlived their handler, and count as aborted.
     pub(super) fn report(&self) -> Report {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Report {
@@ -154,26 +153,26 @@ impl Counters {
     }
 }
 
-/// As what a connection counts if it ends now.
+/// What a connection counts as if it ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionOutcome {
-    /// No handler has seen it.
+    /// It never got to a handler.
     Refused,
-    /// Something may be under way.
+    /// A message may be in progress.
     Busy,
-    /// Nothing is under way, so that nothing is lost when it is cut off.
+    /// No message is in progress, so that an abort loses nothing.
     Idle,
-    /// We have cut a message off, or have left one unread.
+    /// We have lost a message, or left one unread.
     Broken,
 }
 
-/// One connection in the [`Counters`], with what limits it takes up. Held inside of the connection, so
-/// that whichever path drops that frees it all.
+/// One connection in the [`Counters`], with its permit. Held inside of the connection, so that every
+/// path that drops the connection frees it.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
     counters: Arc<Counters>,
     pub(super) state: ConnectionOutcome,
-    /// Whom it is counted for, if that was asked for. All users that are not known count as one.
+    /// The user that it counts for, with a per-user limit. All unmapped users count as one.
     user: Option<Option<u32>>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     _token: TaskTrackerToken,
@@ -195,10 +194,10 @@ impl ConnectionGuard {
         &self.counters
     }
 
-    /// To be called before a connection is closed: whether one that is idle in a drain, or of which
-    /// a timeout has passed, loses nothing is known to the kernel alone, which may hold what nobody
-    /// has read. What the peer sends from now on fails there.
-    pub(super) fn look_at(&mut self, socket: BorrowedFd<'_>, over: Option<Direction>) {
+    /// Call before the connection is closed. Where it is idle in a drain or has timed out, reading is
+    /// shut down, so that what the peer sends from now on fails there; and unread input, which only
+    /// the kernel knows of, makes it broken.
+    pub(super) fn check_unread(&mut self, socket: BorrowedFd<'_>, over: Option<Direction>) {
         let is_drained = self.state == ConnectionOutcome::Idle && self.counters.drain.is_open();
         if over == Some(Direction::Read) || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
@@ -208,7 +207,7 @@ impl ConnectionGuard {
         }
     }
 
-    /// Counts the connection for its user; `false` where that would be more than `most`.
+    /// Counts the connection for its user; `false` if that has `most` already.
     pub(super) fn within(&mut self, uid: Option<u32>, most: usize) -> bool {
         let mut per_uid = lock(&self.counters.per_uid);
         let count = per_uid.get(&uid).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! [`DrainTimer`]: how long a server still goes on once it has begun to stop.
+//! [`DrainTimer`]: the drain timeout of a server, and the token that ends a drain at once.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::Server;
 pub(super) struct DrainTimer {
     drain: Duration,
     abort: CancellationToken,
-    /// Once it has begun; the end of the time for draining, if that has one.
+    /// Set once the drain has begun: its deadline, unless that is beyond all time.
     begun: Option<Option<Instant>>,
 }
 
@@ -32,7 +32,7 @@ impl DrainTimer {
         self.begun.get_or_insert_with(end);
     }
 
-    /// Completes when what is still under way is to be cut off.
+    /// Completes when what still runs is to be aborted.
     pub(super) async fn expired(&self) {
         match self.begun.flatten() {
             Some(end) => {

@@ -18,15 +18,15 @@ use super::connection::Connection;
 use super::counters::Counters;
 use super::latch::LatchWaiter;
 
-/// Where there are several threads each handler is a task. On a single one handlers take turns
-/// anyway, and all of them are one task: a task of its own takes 220 bytes more for each connection.
+/// On a multi-threaded runtime each handler is a task. On a current-thread runtime all of them are one
+/// task, which saves 220 bytes for each connection.
 pub(super) enum Handlers<F> {
     Tasks,
     OneTask(UnboundedSender<UntilAborted<F>>),
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
-    /// On the runtime that this is called on.
+    /// On the current runtime.
     pub(super) fn new() -> Self {
         match Handle::current().runtime_flavor() {
             RuntimeFlavor::CurrentThread => {
@@ -45,7 +45,7 @@ impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
         connection: Connection<S>,
         counters: &Arc<Counters>,
     ) {
-        // This is about what runs before its first await.
+        // A panic before the first await; later ones are the runtime's, or run_all's.
         let Ok(handler) = catch_unwind(AssertUnwindSafe(|| handler(connection))) else {
             return;
         };
@@ -56,18 +56,18 @@ impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
         };
         match self {
             Self::Tasks => drop(tokio::spawn(handler)),
-            // It fails where the runtime is going down, and drops the handler as the runtime would.
+            // It fails while the runtime shuts down, and drops the handler as the runtime would.
             Self::OneTask(newcomers) => drop(newcomers.send(handler)),
         }
     }
 }
 
-/// Runs what comes until nobody is left to send any.
+/// Runs the handlers that come until no sender is left.
 async fn run_all<F: Future<Output = ()>>(mut coming: UnboundedReceiver<F>) {
     let mut running = FuturesUnordered::new();
     poll_fn(|cx| {
         let is_over = loop {
-            // Without a budget: that is for those who are here already.
+            // Without coop budget, which is for the running handlers.
             match pin!(coop::unconstrained(coming.recv())).poll(cx) {
                 Poll::Ready(Some(handler)) => running.push(handler),
                 Poll::Ready(None) => break true,
@@ -78,7 +78,7 @@ async fn run_all<F: Future<Output = ()>>(mut coming: UnboundedReceiver<F>) {
             // The handler that panics is dropped while it does, and the others stay.
             match catch_unwind(AssertUnwindSafe(|| running.poll_next_unpin(cx))) {
                 Ok(Poll::Ready(Some(()))) => {}
-                // To drop that might be another panic.
+                // Dropping the payload might panic again.
                 Err(panic) => std::mem::forget(panic),
                 Ok(Poll::Ready(None)) if is_over => return Poll::Ready(()),
                 Ok(Poll::Ready(None) | Poll::Pending) => return Poll::Pending,
@@ -89,13 +89,13 @@ async fn run_all<F: Future<Output = ()>>(mut coming: UnboundedReceiver<F>) {
 }
 
 pin_project_lite::pin_project! {
-    /// A handler that is dropped when the drain is cut off. Not an async block: that would hold the
-    /// handler twice, as what it captures and as what it pins, in every connection.
+    /// A handler that is dropped when the server aborts. Not an async block: that would hold the
+    /// handler twice in every connection, as captured and as pinned.
     pub(super) struct UntilAborted<F> {
         dropped: LatchWaiter,
         #[pin]
         handler: F,
-        // A handler may have work left when its connection has closed.
+        // A handler may go on after its connection has closed.
         running: TaskTrackerToken,
     }
 }
@@ -107,8 +107,9 @@ impl<F: Future<Output = ()>> Future for UntilAborted<F> {
         let this = self.project();
         match this.dropped.poll_open(cx) {
             true => Poll::Ready(()),
-            // That of all handlers together is used up. If this one found that out by itself, it would
-            // wait behind those whom epoll wakes meanwhile. After two of these the turn is over.
+            // The coop budget of all handlers together is used up. If this handler found that out by
+            // itself, it would be polled after those that epoll wakes meanwhile. FuturesUnordered
+            // yields after two of these.
             false if !coop::has_budget_remaining() => {
                 cx.waker().wake_by_ref();
                 Poll::Pending

@@ -19,24 +19,24 @@ use crate::peer::Peer;
 use crate::takeover::{ControlListener, Request};
 
 pub(super) struct Entrance<S: ConnectedSocket> {
-    // Dropped in this order: successors hear of our end after the files have gone.
+    // Dropped in this order: successors see the control socket close after the files are removed.
     acceptor: Acceptor<S>,
     control: Option<ControlListener>,
     is_handed_over: bool,
-    /// What the file was like before a successor had an offer.
+    /// Mode and owner of the file before a successor had an offer.
     access: Option<FileAccess>,
     renewal: Renewal,
-    /// Of the log lines about successors that may not be ones.
+    /// For log lines about denied successors.
     denied: LogThrottle,
-    /// One connection is enough.
+    /// [`Server::once`].
     once: bool,
-    /// That one has been accepted.
+    /// The one connection has been accepted.
     has_accepted_once: bool,
 }
 
 enum EntranceEvent<S: AsFd> {
     Accepted(AcceptOutcome<S>),
-    /// A successor had an offer, and it came to nothing.
+    /// A successor had an offer and gave up.
     GivenUp,
     HandedOver(Peer),
 }
@@ -58,8 +58,8 @@ impl<S: ConnectedSocket> Entrance<S> {
         entrance
     }
 
-    /// Accepts until the server stops or is succeeded, or has served the one connection that it was
-    /// to serve; returns who has taken over.
+    /// Accepts until the server shuts down, a successor takes over, or the one connection of
+    /// [`Server::once`] has closed; returns the successor.
     ///
     /// # Errors
     /// Where accepting has become impossible.
@@ -78,7 +78,8 @@ impl<S: ConnectedSocket> Entrance<S> {
                 () = &mut shutdown, if !timer.has_begun() => {
                     timer.begin();
                     begin_drain();
-                    // Who has an offer may take the path, and is waited for: nobody is refused then.
+                    // A successor with an offer may take the path: it is waited for, so that no
+                    // client is refused.
                     if !self.stop_offering() {
                         return Ok(None);
                     }
@@ -109,7 +110,8 @@ impl<S: ConnectedSocket> Entrance<S> {
         }
     }
 
-    /// Keeps newcomers out, if the listener is still ours. Successors that wait hear of it then.
+    /// Refuses newcomers, if the listener is still ours, and closes the control socket, which tells
+    /// waiting successors.
     ///
     /// # Errors
     /// As [`SocketListener::refuse_newcomers`].
@@ -119,7 +121,7 @@ impl<S: ConnectedSocket> Entrance<S> {
         refused
     }
 
-    /// Takes what waits in the backlog, if that is still ours; `false` where the time is over.
+    /// Accepts what is in the backlog, if that is still ours; `false` after the drain timeout.
     pub(super) async fn drain(
         &mut self,
         timer: &DrainTimer,
@@ -131,7 +133,7 @@ impl<S: ConnectedSocket> Entrance<S> {
             tokio::select! {
                 biased;
                 () = timer.expired() => return false,
-                next = self.acceptor.next_waiting() => match next {
+                next = self.acceptor.next_in_backlog() => match next {
                     Some(AcceptOutcome::Connection(connection)) => handle(connection),
                     Some(AcceptOutcome::Again | AcceptOutcome::Ended) => {}
                     None => break,
@@ -141,18 +143,18 @@ impl<S: ConnectedSocket> Entrance<S> {
         true
     }
 
-    /// Counts what still waits in the backlog.
-    pub(super) fn abort_waiting(&mut self) {
-        self.acceptor.abort_waiting();
+    /// Counts what is still in the backlog as aborted.
+    pub(super) fn abort_backlog(&mut self) {
+        self.acceptor.abort_backlog();
     }
 
-    /// What happens next. An error ends the server.
+    /// Waits for a connection or a successor. An error ends the server.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     async fn next(&mut self) -> io::Result<EntranceEvent<S>> {
         loop {
-            // Who has an offer may take the files that there are.
+            // A successor with an offer may be taking over these files.
             let may_renew = !self
                 .control
                 .as_ref()
@@ -166,7 +168,7 @@ impl<S: ConnectedSocket> Entrance<S> {
                 }
                 next = self.acceptor.next() => return match next {
                     Ok(next) => Ok(EntranceEvent::Accepted(next)),
-                    // A successor that has ended meanwhile has shut the socket down.
+                    // A successor that took over and ended has shut the listener down.
                     Err(error) => self.revoke().map(EntranceEvent::HandedOver).ok_or(error),
                 },
             };
@@ -187,12 +189,12 @@ impl<S: ConnectedSocket> Entrance<S> {
         }
     }
 
-    /// Makes no more offers. Whether a successor has one still.
+    /// Makes no more offers; whether a successor still has one.
     fn stop_offering(&mut self) -> bool {
         self.control.as_mut().is_some_and(ControlListener::stop)
     }
 
-    /// Takes an offer back. Who has taken the path before that.
+    /// Revokes an offer; returns the successor, if it took the path before that.
     fn revoke(&mut self) -> Option<Peer> {
         let successor = self.control.as_mut()?.revoke()?;
         self.hand_over();
@@ -204,7 +206,7 @@ impl<S: ConnectedSocket> Entrance<S> {
         self.acceptor.listener().set_ours(false);
     }
 
-    /// Without its control socket nobody finds a server to take over from.
+    /// Without a control socket successors do not find this server, so a missing one is recreated.
     fn look_after_control(&mut self) {
         let ownership = self.acceptor.listener().ownership();
         if ownership.is_some_and(|ownership| ownership.lacks_control() == Ok(true)) {
@@ -235,7 +237,7 @@ impl<S: ConnectedSocket> Entrance<S> {
         }
     }
 
-    /// A successor has given the file another mode, maybe.
+    /// Undoes what a successor that gave up may have done to mode and owner of the file.
     fn restore(&mut self) {
         let ownership = self.acceptor.listener().ownership();
         let (Some(ownership), Some(access)) = (ownership, self.access.take()) else {
@@ -261,7 +263,7 @@ fn control_of<S: ConnectedSocket>(listener: &SocketListener<S>) -> Option<Contro
         None
     });
     let unwatched = control.as_ref().and_then(ControlListener::unwatched);
-    // One that has gone already is made anew.
+    // A removed one is recreated.
     if let Some(error) = unwatched.filter(|error| error.kind() != io::ErrorKind::NotFound) {
         log::unwatched(error);
     }
@@ -277,8 +279,8 @@ async fn request(control: &mut Option<ControlListener>) -> Request {
 }
 
 /// Yields once, so that the handler of the last connection is polled before the next accept(2), which
-/// mostly finds none. Not with each of many that come at once: every other handler is polled as well,
-/// and where those are busy, newcomers would wait for them one after the other.
+/// mostly gets `EAGAIN`. Not after each connection of a burst: a yield polls every ready handler, and
+/// newcomers would wait for busy ones.
 async fn yield_once() {
     let mut has_yielded = false;
     poll_fn(|cx| match std::mem::replace(&mut has_yielded, true) {

@@ -1,4 +1,4 @@
-//! [`Latch`] and [`LatchWaiter`]: a cancellation that costs next to nothing while it has not come.
+//! [`Latch`] and [`LatchWaiter`]: a cancellation signal that is almost free to poll.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use tokio_util::sync::CancellationToken;
 
-/// A flag that is read without a lock, those who wait for it, and a token for handlers.
+/// A flag that is read without a lock, the wakers that wait for it, and a token for handlers.
 #[derive(Debug, Default)]
 pub(super) struct Latch {
     opened: AtomicBool,
@@ -14,7 +14,7 @@ pub(super) struct Latch {
     token: CancellationToken,
 }
 
-/// The wakers of those who wait, by number.
+/// The registered wakers, by index.
 #[derive(Debug, Default)]
 struct Wakers {
     wakers: Vec<Option<Waker>>,
@@ -25,7 +25,7 @@ impl Latch {
     pub(super) fn open(&self) {
         self.opened.store(true, Ordering::Release);
         self.token.cancel();
-        // Whoever registers from now on finds it open.
+        // A waiter that registers from now on finds it open.
         for waker in self.waiting().wakers.iter().flatten() {
             waker.wake_by_ref();
         }
@@ -40,7 +40,7 @@ impl Latch {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Wakers> {
-        // It is whole at any point where a waker could panic.
+        // It is consistent at any point where a waker could panic.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -48,11 +48,11 @@ impl Latch {
 /// Waits for a [`Latch`] inside of a poll function.
 ///
 /// tokio-util's future takes 80 bytes on the heap for each connection, and locks the token, which all
-/// connections share, each time it is polled. A task's waker hardly ever changes, so it is enough to
-/// register it once and to compare afterwards.
+/// connections share, at each poll. A task's waker hardly ever changes, so it is registered once and
+/// compared afterwards.
 pub(super) struct LatchWaiter {
     latch: Arc<Latch>,
-    /// The number under which it is registered.
+    /// The waker and its index.
     registered: Option<(Waker, u32)>,
 }
 
@@ -84,7 +84,7 @@ impl LatchWaiter {
             Some((_, number)) => *number,
             None => waiting.free.pop().unwrap_or_else(|| {
                 waiting.wakers.push(None);
-                // As many connections as that do not fit into memory.
+                // More connections than a u32 do not fit into memory.
                 (waiting.wakers.len() - 1) as u32
             }),
         };
@@ -101,7 +101,7 @@ impl Drop for LatchWaiter {
             let waker = waiting.wakers[number as usize].take();
             waiting.free.push(number);
             drop(waiting);
-            // Not under the lock: it may drop a task, and that a signal.
+            // Not under the lock: it may drop a task, and that another LatchWaiter.
             drop(waker);
         }
     }
@@ -124,19 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_woken_and_whoever_has_gone_is_not() {
+    fn a_waiter_is_woken_and_a_dropped_one_is_not() {
         let latch = Arc::<Latch>::default();
         let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::default()).collect();
         let wakers: Vec<Waker> = counts.iter().map(|c| Waker::from(Arc::clone(c))).collect();
-        let poll = |signal: &mut LatchWaiter, at: usize| {
-            signal.poll_open(&mut Context::from_waker(&wakers[at]))
+        let poll = |waiter: &mut LatchWaiter, at: usize| {
+            waiter.poll_open(&mut Context::from_waker(&wakers[at]))
         };
         let mut first = LatchWaiter::new(&latch);
         let mut second = LatchWaiter::new(&latch);
         assert!(!poll(&mut first, 0));
         assert!(!poll(&mut second, 1));
         drop(first);
-        // It takes the place of the first, and moves to another task.
+        // It reuses the index of the first, and moves to another task.
         let mut third = LatchWaiter::new(&latch);
         assert!(!poll(&mut third, 0));
         assert!(!poll(&mut third, 2));
@@ -147,7 +147,7 @@ mod tests {
         assert!(poll(&mut second, 1));
         assert!(
             poll(&mut LatchWaiter::new(&latch), 0),
-            "also who comes later"
+            "a later waiter, too"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The limits of a [`Server`], and [`LimitError`], which says that one has ended a connection.
+//! The limits of a [`Server`], and [`LimitError`]: the limit that has ended a connection.
 
 use std::io;
 use std::time::Duration;
@@ -34,13 +34,13 @@ pub enum LimitError {
     /// [`Server::message_timeout`].
     #[error("a message that is not complete {limit:?} after its first byte")]
     MessageTimeout {
-        /// The time that a message has.
+        /// How long a message may take.
         limit: Duration,
     },
 }
 
-/// Whether an error that has ended a connection is for want of our own resources, so that what the peer
-/// has sent is lost by our decision: not where it has broken a rule itself.
+/// Whether a connection has ended because our own resources ran out, so that we have lost what the peer
+/// sent; not where the peer has broken a rule.
 pub(super) fn is_our_loss(error: &io::Error) -> bool {
     let Some(reason) = error.get_ref() else {
         return false;
@@ -50,13 +50,13 @@ pub(super) fn is_our_loss(error: &io::Error) -> bool {
             limit,
             LimitError::Buffered { .. } | LimitError::Descriptors { .. }
         ),
-        (_, Some(error)) => is_our_shortage(error),
+        (_, Some(error)) => is_our_loss_of_record(error),
         _ => false,
     }
 }
 
-/// As [`is_our_loss`], for what receiving a message with descriptors fails with.
-pub(super) fn is_our_shortage(error: &RecvError) -> bool {
+/// As [`is_our_loss`], for a [`RecvError`].
+pub(super) fn is_our_loss_of_record(error: &RecvError) -> bool {
     match error {
         RecvError::Io(error) => is_our_loss(error),
         RecvError::DescriptorsLost | RecvError::StillClosing => true,
@@ -66,15 +66,16 @@ pub(super) fn is_our_shortage(error: &RecvError) -> bool {
 
 impl Server {
     /// Serves at most `connections` at a time; others wait in the backlog.
+    #[doc(alias = "backlog")]
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
     }
 
-    /// Serves at most `connections` of one user at a time; others are closed at once, told
-    /// nothing, and counted as refused. Users without a mapping in our user namespace cannot be told
-    /// apart ([`Peer::uid`](crate::Peer::uid)) and count together, as one.
+    /// Serves at most `connections` of one user at a time; more are closed at once and counted as
+    /// refused. All users without a mapping in our user namespace count as one
+    /// ([`Peer::uid`](crate::Peer::uid)).
     #[must_use]
     pub fn max_per_uid(mut self, connections: usize) -> Self {
         self.max_per_uid = Some(connections);
@@ -89,49 +90,49 @@ impl Server {
         self
     }
 
-    /// Waiting for a connection on which nothing came or went for this long fails with
-    /// [`io::ErrorKind::TimedOut`].
+    /// Reading and writing fail with [`io::ErrorKind::TimedOut`] when no byte was received or sent
+    /// for this long.
+    #[doc(alias = "idle timeout")]
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.idle = Some(timeout);
         self
     }
 
-    /// How many bytes all connections together may hold of messages that are not complete, with the
-    /// room for what comes next, and of answers that wait for their receivers; default 64 MiB. A message that comes whole, and an
-    /// answer that is taken at once, does not count. It should be several times the limit of one
+    /// How many bytes all connections together may hold of incomplete messages, with the room for
+    /// their rest, and of answers that wait to be sent; default 64 MiB. A message that arrives whole,
+    /// or an answer that is sent at once, does not count. It should be several times the limit of one
     /// message.
     ///
-    /// Where they want more, the one that holds most, of the user whose connections hold most, gives
-    /// up what it has, and reading from it or sending to it fails with [`LimitError::Buffered`]. One
-    /// on which nothing has come for a while goes before a message that is just arriving, unless
-    /// that holds more than an eighth of all.
+    /// Over it, the connection that holds most, of the user whose connections hold most, is evicted:
+    /// reading from it or sending to it fails with [`LimitError::Buffered`]. One without input for a
+    /// while is evicted before one whose message is just arriving, unless that holds more than an
+    /// eighth of all.
     ///
-    /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) count
-    /// like this. What a handler holds by itself is its own business, and what the kernel holds for
-    /// each socket is bounded by its send buffer (`net.core.wmem_default`).
+    /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) are
+    /// counted. What a handler holds itself is not, and what the kernel holds for each socket is
+    /// bounded by its send buffer (`net.core.wmem_default`).
     #[must_use]
     pub fn max_buffered(mut self, bytes: usize) -> Self {
         self.max_buffered = bytes;
         self
     }
 
-    /// How many descriptors all connections together may hold for messages that are not complete,
-    /// 253 at least and 4096 at most, as [`max_buffered`](Self::max_buffered) does for bytes;
-    /// default a quarter of the limit of open files (`RLIMIT_NOFILE`).
+    /// How many fds all connections together may hold for incomplete messages, between 253 and 4096,
+    /// as [`max_buffered`](Self::max_buffered) does for bytes; default a quarter of `RLIMIT_NOFILE`.
     #[must_use]
     pub fn max_buffered_descriptors(mut self, descriptors: usize) -> Self {
         self.max_buffered_descriptors = Some(descriptors);
         self
     }
 
-    /// A message that is not complete this long after its first byte ends its connection: reading
-    /// from it with [`Messages`](super::Messages) fails with [`LimitError::MessageTimeout`]. The idle
-    /// timeout does not see a client that sends a byte now and then.
+    /// A message that is incomplete this long after its first byte ends its connection:
+    /// [`Messages::next`](super::Messages::next) fails with [`LimitError::MessageTimeout`]. The idle
+    /// timeout does not catch a client that sends a byte now and then.
     ///
-    /// While the handler is busy with the message before, the time does not pass: the client may be
-    /// unable to send the rest then. For a message that began behind another one it counts from the
-    /// moment that [`Messages::next`](super::Messages::next) first waits for the rest.
+    /// The clock starts when [`Messages::next`](super::Messages::next) first waits for the rest of the
+    /// message, not while the handler is busy with the message before: the client may be unable to
+    /// send the rest then.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
         self.message_timeout = Some(timeout);

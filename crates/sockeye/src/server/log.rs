@@ -1,4 +1,4 @@
-//! What a server says through `tracing`, if that feature is on.
+//! The log lines of a server, written through `tracing` if that feature is on.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::peer::Peer;
 /// At most one line of a kind a second.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lets one line a second pass and counts the others.
+/// Lets one line a second through and counts the others.
 #[derive(Debug, Default)]
 pub(super) struct LogThrottle {
     last: Option<Instant>,
@@ -16,7 +16,7 @@ pub(super) struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// How often it happened since the last line, if another may be written now.
+    /// The number of events since the last line, if another may be written now.
     fn pass(&mut self) -> Option<u64> {
         self.count += 1;
         let now = Instant::now();

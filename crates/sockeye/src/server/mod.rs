@@ -50,12 +50,12 @@ use timeouts::Timeouts;
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
 type OnHandover = dyn Fn(&Peer) + Send + Sync;
 
-/// How long a task that was cut off may take to be dropped before `run` returns without it.
+/// How long an aborted task may take to be dropped before `run` returns without it.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Accepts connections, streams or seqpacket ones, runs a handler for each, and drains at shutdown.
 ///
-/// Unfinished messages, and the descriptors that came with them, have a limit together
+/// All unfinished messages and their fds together have a limit
 /// ([`max_buffered`](Self::max_buffered)). There is no other limit, and no timeout, unless one is
 /// set.
 ///
@@ -126,9 +126,9 @@ impl Server {
         }
     }
 
-    /// Asks `allow` before a connection gets to the handler, with its peer and its socket (for
-    /// [`peer::groups`](crate::peer::groups), say). Others are closed at once, told
-    /// nothing, and counted as refused; so are they if `allow` panics. It must not block.
+    /// Calls `allow` for each accepted connection, with its peer credentials and its socket (for
+    /// [`peer::groups`](crate::peer::groups), say). If it returns `false` or panics, the connection is
+    /// closed at once and counted as refused. It must not block.
     #[must_use]
     pub fn authorize(
         mut self,
@@ -138,8 +138,8 @@ impl Server {
         self
     }
 
-    /// Polls each connection for at most `limit` before sleeping; see [`busy_poll`](crate::busy_poll).
-    /// Where more connections than threads are active, none is polled.
+    /// Busy polls each connection for at most `limit` before sleeping; see
+    /// [`busy_poll`](crate::busy_poll). While more connections than threads are active, none is.
     #[must_use]
     pub fn busy_poll(mut self, limit: Duration) -> Self {
         self.busy_poll = limit;
@@ -153,22 +153,23 @@ impl Server {
         self
     }
 
-    /// How long handlers that are told through [`Connection::abort_token`] may go on after the time for
-    /// draining; default zero.
+    /// How long handlers may go on after the drain timeout, once [`Connection::abort_token`] is
+    /// cancelled; default zero.
     #[must_use]
     pub fn abort_grace(mut self, time: Duration) -> Self {
         self.abort_grace = time;
         self
     }
 
-    /// Cancelling `token` ends a drain at once, as if its time were over.
+    /// Cancelling `token` ends a drain at once, as the drain timeout does.
     #[must_use]
     pub fn abort_on(mut self, token: CancellationToken) -> Self {
         self.abort = token;
         self
     }
 
-    /// Tells when a successor has taken the listener over, and who that is ([`takeover`]).
+    /// Calls `tell` with the successor's credentials when it has taken the listener over
+    /// ([`takeover`]).
     ///
     /// [`takeover`]: crate::takeover
     #[must_use]
@@ -177,49 +178,52 @@ impl Server {
         self
     }
 
-    /// Serves one connection, for as long as it takes, and ends as if shut down: newcomers are kept
-    /// out from then on, and who waits in the backlog already is closed and counted as refused. One
-    /// that may not enter is not the one. An adopted listener is left to its other owners.
+    /// Serves one connection, however long it takes, then shuts down. Once it is accepted, newcomers
+    /// are refused, and connections in the backlog are closed and counted as refused. A refused
+    /// connection does not count as the one. An adopted listener is left to its other owners.
     #[must_use]
     pub fn once(mut self) -> Self {
         self.once = true;
         self
     }
 
-    /// Makes the files of the address anew, when [`Renew::ask`] is called, that somebody has removed
-    /// (a cleaner of temporary directories, say). Before the listener is offered to a successor that
-    /// is done anyway; but without its control socket a successor does not find the server.
+    /// Recreates removed files of the address (after a cleaner of temporary directories, say) when
+    /// [`Renew::ask`] is called. That is also done before the listener is offered to a successor, but
+    /// without its control socket a successor does not find the server.
     #[must_use]
     pub fn renew_files(mut self, renew: Renew) -> Self {
         self.renew = Some(renew);
         self
     }
 
-    /// Accepts until `shutdown` completes, then drains: newcomers are kept out, what waits in the
-    /// backlog is accepted and served, handlers are told through [`Connection::shutdown_token`], and
-    /// what is left after the time for draining is dropped.
+    /// Accepts until `shutdown` completes, then drains: newcomers are refused, what is in
+    /// the backlog is accepted and served, [`Connection::shutdown_token`] is cancelled, and what is
+    /// still running after the drain timeout is aborted.
     ///
-    /// Where the claim allows a takeover, a successor ends it too. Then newcomers and the backlog
-    /// are the successor's, and only what was accepted is drained.
+    /// Where the claim allows a takeover, a successor ends it too. Then the successor gets newcomers
+    /// and the backlog, and only accepted connections are drained.
     ///
     /// The listener is closed, and its address released, as soon as the backlog is empty, so that
     /// a successor may start while this server still drains.
     ///
-    /// On a runtime of several threads each handler is a task. On one of a single thread all of them
-    /// are one task, with one [`tokio::task::id`] and one budget for a turn.
+    /// On a multi-threaded runtime each handler is a task. On a current-thread runtime all handlers
+    /// are one task, with one [`tokio::task::id`] and one coop budget.
     ///
-    /// An adopted listener that another of its owners shuts down for reading (shutdown(2)) has come to
-    /// its end: that begins a drain, too.
+    /// An adopted listener that another of its owners shuts down (shutdown(2), `SHUT_RD`) begins a
+    /// drain, too.
     ///
-    /// Errors of single connections are passed over. Where descriptors or memory run out, accepting
-    /// pauses until a connection closes, or for 5 ms up to 1 s.
+    /// Accept errors of single connections are skipped. Where fds or memory run out, accept(2) backs
+    /// off until a connection closes, or for 5 ms up to 1 s.
     ///
     /// # Errors
     /// [`ServerError::Accept`] where accepting has become impossible (accept(2): `EBADF`, `EINVAL`,
-    /// …); connections were drained before. [`ServerError::Takeover`] as [`SocketListener::begin`].
+    /// …), after the drain. [`ServerError::Takeover`] as [`SocketListener::begin`].
     ///
     /// # Cancel safety
-    /// Dropping the future releases the address; handlers that run are not cut off.
+    /// Dropping the future releases the address; running handlers are not aborted.
+    #[doc(alias = "graceful shutdown")]
+    #[doc(alias = "backoff")]
+    #[doc(alias = "backlog")]
     pub async fn run<S, H, F>(
         self,
         listener: SocketListener<S>,
@@ -237,7 +241,7 @@ impl Server {
         let is_pending = listener.is_pending();
         let listener = tokio::select! {
             biased;
-            // The path stays with the server that has it.
+            // The predecessor keeps the path.
             () = &mut shutdown, if is_pending => return Ok(counters.report()),
             listener = listener.begin() => listener?,
         };
@@ -264,7 +268,7 @@ impl Server {
         if let Err(error) = entrance.close() {
             log::cannot_clean_up(&error);
         }
-        // An error before anything was lost is worth reporting, one of draining is not.
+        // A fatal error of accept(2) is reported, and the backlog is skipped; one in the drain is not.
         if fatal.is_some() || entrance.drain(&timer, &mut handle).await {
             drop(entrance);
             tokio::select! {
@@ -272,10 +276,9 @@ impl Server {
                 () = timer.expired() => counters.abort_all(self.abort_grace, DROP_TIMEOUT).await,
             }
         } else {
-            // In this order: what is cut off frees the descriptors that the others need in order to
-            // be counted.
+            // In this order: aborted handlers free the fds that counting the backlog needs.
             counters.abort_all(self.abort_grace, DROP_TIMEOUT).await;
-            entrance.abort_waiting();
+            entrance.abort_backlog();
         }
         let report = counters.report();
         match fatal {
@@ -293,8 +296,8 @@ impl fmt::Debug for Server {
             .field("max_buffered", &self.max_buffered)
             .field("timeouts", &self.timeouts)
             .field("message_timeout", &self.message_timeout)
-            .field("drain", &self.drain_timeout)
-            .field("grace", &self.abort_grace)
+            .field("drain_timeout", &self.drain_timeout)
+            .field("abort_grace", &self.abort_grace)
             .finish_non_exhaustive()
     }
 }
@@ -307,7 +310,7 @@ pub enum ServerError {
     Accept {
         /// What accept(2) or shutdown(2) said.
         source: io::Error,
-        /// What was served before.
+        /// What was served until then.
         report: Report,
     },
     /// The last step of a takeover failed: nobody was served.
@@ -316,7 +319,7 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// What was served before.
+    /// What was served until then.
     #[must_use]
     pub fn report(&self) -> Report {
         match self {

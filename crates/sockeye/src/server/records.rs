@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::budget::{Amount, Hold};
 use super::connection::Connection;
 use super::connection_drain::{ConnectionDrain, ReadProgress};
-use super::limits::is_our_shortage;
+use super::limits::is_our_loss_of_record;
 use crate::ancillary::{RecvError, SendError};
 use crate::packet::SeqPacket;
 
@@ -148,7 +148,7 @@ impl Records {
     }
 
     fn failed(&mut self, error: &RecvError) {
-        if is_our_shortage(error) {
+        if is_our_loss_of_record(error) {
             self.connection.set_broken();
         }
     }

@@ -1,11 +1,10 @@
-//! One read buffer a thread, borrowed while there is something to read, so that idle connections
-//! hold none.
+//! One read buffer for each thread, borrowed during a read, so that idle connections hold none.
 
 use std::cell::Cell;
 
 use bytes::BytesMut;
 
-/// What one read takes at most.
+/// The most bytes of one read.
 pub(super) const SIZE: usize = 64 * 1024;
 
 thread_local! {

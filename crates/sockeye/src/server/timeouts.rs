@@ -17,18 +17,18 @@ pub(super) struct Timeouts {
     pub(super) idle: Option<Duration>,
 }
 
-/// Watches over the timeouts of one connection.
+/// The deadlines of one connection.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     timeouts: Timeouts,
-    /// Until the first byte has come.
+    /// When it was accepted; `None` after the first byte.
     accepted: Option<Instant>,
     last: Instant,
-    /// Whether and where a timeout has passed.
+    /// The direction in which a timeout has passed, if any.
     pub(super) over: Option<Direction>,
-    // One for each direction: two tasks may wait, and each has a waker. Set to the earliest time at
-    // which something can be over, and not moved on each byte.
-    alarms: [Pin<Box<Sleep>>; 2],
+    // One for each direction: two tasks may wait, each with its waker. Set to the earliest deadline,
+    // and not moved on each byte.
+    timers: [Pin<Box<Sleep>>; 2],
 }
 
 impl Deadlines {
@@ -42,11 +42,11 @@ impl Deadlines {
             accepted: Some(now),
             last: now,
             over: None,
-            alarms: [(); 2].map(|()| Box::pin(tokio::time::sleep(Duration::MAX))),
+            timers: [(); 2].map(|()| Box::pin(tokio::time::sleep(Duration::MAX))),
         };
         for direction in [Direction::Read, Direction::Write] {
             if let Some(deadline) = deadlines.deadline(direction) {
-                deadlines.alarms[direction as usize]
+                deadlines.timers[direction as usize]
                     .as_mut()
                     .reset(deadline);
             }
@@ -76,10 +76,10 @@ impl Deadlines {
 
     fn poll_over(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
         loop {
-            ready!(self.alarms[direction as usize].as_mut().poll(cx));
+            ready!(self.timers[direction as usize].as_mut().poll(cx));
             match self.deadline(direction) {
                 Some(deadline) if deadline > Instant::now() => {
-                    self.alarms[direction as usize].as_mut().reset(deadline);
+                    self.timers[direction as usize].as_mut().reset(deadline);
                 }
                 Some(_) => {
                     self.over = Some(direction);
@@ -91,8 +91,8 @@ impl Deadlines {
     }
 }
 
-/// What follows an attempt to read or write: a timeout is looked at only while that waits, and
-/// begins anew with each byte.
+/// Call after each attempt to read or write: a deadline is checked only while that is pending, and
+/// moves with each byte.
 pub(super) fn enforce_deadlines<T>(
     deadlines: &mut Option<Box<Deadlines>>,
     cx: &mut Context<'_>,
