@@ -19,12 +19,12 @@ B/S counts the bytes of the requests. CONNECTIONS/S are conversations: connect,
 one request, its answer, close; at most 16 at a time. For dgram a connection is
 a client socket with an address of its own.
 
-An answer must be the text of --expect, where a newline more does no harm, or
-begin with that of --expect-prefix. With --expect-prefix and --expect-any an
-answer is a record, a line, or with --framing raw what one read gives. A
-connection that the server closes after an answer is opened anew.
+An answer must be the text of --expect (a newline may follow), or begin with
+that of --expect-prefix. With --expect-prefix and --expect-any an answer is a
+record, a line, or with --framing raw what one read returns. A connection that
+the server closes after an answer is opened again.
 
-SIGINT, SIGTERM and SIGHUP end it; what was measured until then is written.
+SIGINT, SIGTERM and SIGHUP end it; the results until then are written.
 
 Examples:
   sockeye bench
@@ -41,10 +41,10 @@ Examples:
 
 /// Measure round trips: requests a second, and how long each took
 ///
-/// Without an address: the full picture in about a minute. Echo servers of its
-/// own, each a process, on UNIX stream, seqpacket and datagram sockets and on
-/// TCP loopback; it leaves nothing behind. With the address of a server of
-/// yours, which echoes or answers a request: the same load, for at most 20s.
+/// Without an address: the whole matrix in about a minute, with echo servers of
+/// its own, each a process, on UNIX stream, seqpacket and datagram sockets and on
+/// TCP loopback; it leaves nothing behind. With the address of your server,
+/// which echoes or answers a request: the same load, for at most 20s.
 #[derive(Args)]
 #[command(
     after_help = EXAMPLES,
@@ -68,8 +68,8 @@ pub(crate) struct Bench {
     )]
     kinds: Vec<Transport>,
 
-    /// How many times the requests a second of A are those of B: in turn, pair
-    /// by pair, with 64 bytes on 16 connections
+    /// Compare two servers: the ratio of the requests a second of A to those of
+    /// B, measured in turn, pair by pair, with 64 bytes on 16 connections
     #[arg(
         long,
         num_args = 2,
@@ -80,7 +80,7 @@ pub(crate) struct Bench {
     )]
     pub(crate) compare: Vec<Endpoint>,
 
-    /// Bytes of a message [default: 64,1KiB,64KiB]
+    /// Message sizes [default: 64,1KiB,64KiB]
     #[arg(long = "size", value_name = "SIZE", value_delimiter = ',', value_parser = size)]
     sizes: Vec<usize>,
 
@@ -93,12 +93,12 @@ pub(crate) struct Bench {
     )]
     connections: Vec<u32>,
 
-    /// How long each measurement takes, after a short warm-up [default: what
-    /// fits into the minute, or the 20s]
+    /// Duration of each measurement, after a short warm-up [default: what fits
+    /// into the minute, or the 20s]
     #[arg(long, value_name = "D", value_parser = time)]
     pub(crate) time: Option<Duration>,
 
-    /// What is sent comes back (the default)
+    /// The server echoes (the default)
     #[arg(long, conflicts_with = "asked")]
     echo: bool,
 
@@ -156,12 +156,12 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<NonZeroU32>,
 
-    /// Before sleeping, look for answers again and again for at most D; so do
-    /// the servers of the full picture
+    /// Busy-poll for answers for at most D before sleeping; so do the servers of
+    /// the matrix
     #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
     pub(crate) busy_poll: Duration,
 
-    /// Print one JSON object a measurement
+    /// Print JSON lines, one for each measurement
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -202,7 +202,7 @@ impl Bench {
         }
     }
 
-    /// The one load of a comparison.
+    /// The size and number of connections of a comparison.
     pub(crate) fn single(&self) -> anyhow::Result<(usize, u32)> {
         match (&*self.sizes, &*self.connections) {
             ([] | [_], [] | [_]) => Ok((
@@ -216,7 +216,7 @@ impl Bench {
         }
     }
 
-    /// A server of one's own is asked with --request; ours only echo. Records are not framed.
+    /// --request needs an address, since our servers only echo; records are not framed.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let servers = || self.address.iter().chain(&self.compare);
         let asks = [

@@ -12,11 +12,11 @@ Examples:
 
 /// Join standard input and output to a socket
 ///
-/// The end of standard input half-closes the connection; the command ends when
-/// both directions have, or when the server closes the connection. For
+/// EOF on standard input half-closes the connection; the command ends when both
+/// directions have ended, or when the server closes the connection. For
 /// seqpacket: and dgram: addresses each line is a record, and each record that
 /// comes is printed as a line; with dgram: the command ends when the input has
-/// ended and nothing has come for a second. Where standard input and output are
+/// ended and nothing has come for a second. If standard input and output are
 /// one UNIX socket, as under sockeye serve --fds ADDRESS -- sockeye connect
 /// ADDRESS, file descriptors and records are passed on in both directions.
 #[derive(Args)]

@@ -1,4 +1,4 @@
-//! Where a load goes: a UNIX socket of any kind, or TCP to compare with.
+//! [`Endpoint`]: the server of a benchmark: a UNIX socket of any kind, or TCP to compare with.
 
 use std::ffi::OsString;
 use std::fmt;

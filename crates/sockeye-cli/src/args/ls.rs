@@ -14,18 +14,17 @@ use crate::lookup::ids::uid;
 use crate::output::column::Column;
 
 const EXAMPLES: &str = "\
-In text, ? is what is not known and - is what there is not. In JSON the first
-is null; holders is [] only if it is certain that nobody has the socket open.
-(removed) and (replaced) tell what became of a socket's file; (bound as NAME)
-that it was renamed since. (elsewhere) is a path of another mount namespace or
-root directory. → stands before the address of the other end, of a socket that
-has none itself. (stopped) or (T) is a process that was stopped, by SIGSTOP, a
-debugger or with its container. PEER-USER is whose socket the other end is.
-Names are in quotes where they hold more than plain text.
+In text, ? is unknown and - is none. In JSON unknown is null; holders is [] only
+if it is certain that nobody has the socket open. (removed), (replaced): what
+happened to the socket's file; (bound as NAME): it was renamed since.
+(elsewhere): a path in another mount namespace or root directory. → is before
+the address of the peer, if the socket has none itself. (stopped) or (T): the
+process is stopped, by SIGSTOP, a debugger or with its container. PEER-USER is
+the owner of the peer's socket. Names are quoted if they are not plain text.
 
-A terminal that is too narrow is shown fewer columns; -o always has those you
-name. Where KIND has no room, dgram: or seqpacket: stands before the address.
-With --watch each round begins with its time (not with -H); with --json it is
+A narrow terminal gets fewer columns; -o prints all that it names. Without the
+column KIND, dgram: or seqpacket: is before the address. With --watch each round
+begins with its time (not with -H); with --json it is
 {\"time\":...,\"round\":N}.
 
 Columns of -o: kind state address recv-q send-q user pid fd peer peer-user inode
@@ -33,8 +32,8 @@ peer-inode peer-address file netns; with --connections: kind state address netns
 client-user client-fd client-inode client-q server server-user server-fd
 server-inode server-q
 
-Exit status: 0 something was found, 3 nothing was, 7 a part of the answer is
-not known because processes or namespaces could not be read.
+Exit status: 0 something was found, 3 nothing was, 7 the list is incomplete:
+processes or namespaces could not be read.
 
 Examples:
   sockeye ls
@@ -45,21 +44,21 @@ Examples:
   sockeye ls --stale --in /tmp
   sockeye ls --watch 1s /tmp/app.sock";
 
-/// List sockets, whose they are, and who is at the other end
+/// List sockets, their processes and their peers
 ///
 /// Without arguments: every listener, and under it its connections with the
-/// process at the other end. A path is looked up by the identity of the file,
-/// so that a relative, linked, renamed or bind-mounted one finds its socket.
+/// process of the peer. A path is looked up by device and inode, so that a
+/// relative, linked, renamed or bind-mounted one finds its socket.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Ls {
-    /// Only the sockets here, and their connections: a path or @name; of one
-    /// kind if it is written in front (dgram:/dev/log)
+    /// Only the sockets at this path or @name, and their connections; with a kind
+    /// in front (dgram:/dev/log) only of this kind
     #[arg(value_name = "ADDRESS", value_parser = target())]
     addresses: Vec<ListedAddress>,
 
-    /// Every socket, unnamed ones too; with --connections also the unnamed pairs
-    /// that one process has to itself
+    /// All sockets, also unnamed ones; with --connections also unnamed pairs
+    /// within one process
     #[arg(short, long)]
     pub(crate) all: bool,
 
@@ -67,7 +66,7 @@ pub(crate) struct Ls {
     #[arg(short, long)]
     pub(crate) listening: bool,
 
-    /// One row a connection, with both ends
+    /// One row for each connection, with both ends
     #[arg(long, conflicts_with = "listening")]
     pub(crate) connections: bool,
 
@@ -87,20 +86,20 @@ pub(crate) struct Ls {
     #[arg(long = "kind", value_enum, value_name = "KIND")]
     kinds: Vec<KindName>,
 
-    /// Socket files that no living socket owns; ? where that is not certain
+    /// Stale socket files: no living socket is bound to them; ? if not certain
     #[arg(long, conflicts_with_all = ["addresses", "all", "listening", "connections", "pids", "inodes", "kinds", "netns"])]
     pub(crate) stale: bool,
 
-    /// With --stale, look into DIR, not below it; may be repeated [default:
+    /// With --stale, look into DIR, but not below; may be repeated [default:
     /// $XDG_RUNTIME_DIR and /run]
     #[arg(long = "in", value_name = "DIR", requires = "stale")]
     pub(crate) dirs: Vec<PathBuf>,
 
-    /// Which network namespaces to look into [default: all, where permitted]
+    /// Which network namespaces to list [default: all, where permitted]
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Netns::All, hide_default_value = true)]
     pub(crate) netns: Netns,
 
-    /// Print one JSON object a line
+    /// Print JSON lines
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -120,13 +119,13 @@ pub(crate) struct Ls {
     )]
     pub(crate) columns: Vec<Column>,
 
-    /// Print it anew every D [default: 2s]
+    /// Repeat the listing every D [default: 2s]
     #[arg(long, value_name = "D", num_args = 0..=1, default_missing_value = "2s", value_parser = watch())]
     watch: Option<WatchArgument>,
 }
 
 impl Ls {
-    /// The addresses, with the one that `--watch` took for its own.
+    /// The addresses, with the one that clap took for the value of `--watch`.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &ListedAddress> {
         let swallowed = match &self.watch {
             Some(WatchArgument::Address(target)) => Some(target),
@@ -163,7 +162,7 @@ impl Ls {
 #[derive(Debug, Clone)]
 pub(crate) struct ListedAddress {
     pub(crate) address: Address,
-    /// The kind, where it was written.
+    /// The kind, if it was written.
     pub(crate) kind: Option<Kind>,
 }
 
@@ -186,7 +185,7 @@ fn target() -> impl TypedValueParser<Value = ListedAddress> {
     OsStringValueParser::new().try_map(ListedAddress::parse)
 }
 
-/// What stands after `--watch`: an address there is not its interval.
+/// The value of `--watch`: an address there is not its interval.
 #[derive(Debug, Clone)]
 pub(crate) enum WatchArgument {
     Every(Duration),
@@ -195,7 +194,7 @@ pub(crate) enum WatchArgument {
 
 impl WatchArgument {
     const DEFAULT: Duration = Duration::from_secs(2);
-    /// A listing costs some milliseconds of everybody's time.
+    /// A listing costs some milliseconds of CPU time.
     const SHORTEST: Duration = Duration::from_millis(50);
 
     fn parse(text: OsString) -> Result<Self, String> {

@@ -11,8 +11,8 @@ use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
 Exit status: 0 the server closed the connection after all was sent, with an
-answer or without, which is said; 1 it closed with a part of the message unread
-(a reset), whatever it had answered; 6 the time was over.
+answer or without (which is reported); 1 it closed with a part of the message
+unread (a reset), whatever it had answered; 6 timed out.
 
 Examples:
   sockeye send /tmp/app.sock Hello UNIX socket!
@@ -30,23 +30,23 @@ Examples:
 /// with -, standard input is sent as it is. Then the connection is half-closed
 /// and what comes back is printed until the server closes it. For seqpacket:
 /// and dgram: addresses the message is one record, without a newline, and each
-/// record that comes is printed as a line; after a datagram one is waited for.
+/// record that comes is printed as a line; to a datagram, one answer is awaited.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) target: ConnectTarget,
 
-    /// The message; standard input without one
+    /// The message; without one, standard input
     #[arg(value_name = "MESSAGE")]
     words: Vec<OsString>,
 
-    /// Give up when the answer is not complete D after connecting [default: 10s
+    /// Give up if the answer is not complete D after connecting [default: 10s
     /// for dgram:, else none]
     #[arg(short, long, value_name = "D", value_parser = timeout)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Before sleeping, poll for the answer for at most D (as in 50us)
+    /// Busy-poll for the answer for at most D (as in 50us) before sleeping
     #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
     pub(crate) busy_poll: Duration,
 
@@ -60,7 +60,7 @@ pub(crate) struct Send {
     #[arg(long, value_enum)]
     framing: Option<FramingName>,
 
-    /// Pass this open file along (opened for reading); repeatable
+    /// Pass an fd of FILE (opened for reading) with the message; repeatable
     #[arg(long = "fd", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -79,7 +79,7 @@ impl Send {
         self.framing.unwrap_or(FramingName::Line).into()
     }
 
-    /// Options that this kind of socket has no use for are wrong usage.
+    /// Options that do not fit the kind of the socket are wrong usage.
     pub(crate) fn check_kind(&self) -> anyhow::Result<()> {
         let kind = self.target.address.kind();
         let (option, why) = if self.no_answer && kind != Kind::Datagram {
@@ -112,16 +112,16 @@ impl Send {
     }
 }
 
-/// Whom to connect to, and how long to try.
+/// The server, and the timeouts of the connect.
 #[derive(Args)]
 pub(crate) struct ConnectTarget {
-    /// Where the server listens: a path, @name or fd:N; seqpacket: or dgram: in
-    /// front for another kind than a stream
+    /// Where the server listens: a path, @name or fd:N; with seqpacket: or dgram:
+    /// in front if it is not a stream
     #[arg(value_parser = connectable())]
     pub(crate) address: Address,
 
-    /// Give up when a server's backlog or its queue of datagrams stays full for D,
-    /// or when a file system on the way does not answer for D
+    /// Give up when the server's backlog or datagram queue stays full for D, or a
+    /// file system on the path does not answer for D
     #[arg(short = 'w', long, value_name = "D", default_value = "10s", value_parser = duration)]
     connect_timeout: Duration,
 
@@ -129,8 +129,8 @@ pub(crate) struct ConnectTarget {
     #[arg(long, value_name = "D", default_value = "0s", hide_default_value = true, value_parser = duration)]
     wait: Duration,
 
-    /// The address to be answered at, for dgram: a path or @name; without it
-    /// the kernel chooses an abstract name
+    /// For dgram: bind the client's socket to this path or @name, where answers
+    /// come; without it the kernel chooses an abstract name
     #[arg(long, value_name = "ADDRESS", value_parser = bound())]
     bind: Option<Address>,
 }
@@ -147,7 +147,7 @@ impl ConnectTarget {
         };
         if self.address.kind() != Kind::Datagram {
             let text = format!(
-                "cannot call {} from {local}: a connection is answered without an address; omit --bind",
+                "cannot connect to {} from {local}: a connection needs no address for answers; omit --bind",
                 self.address
             );
             return Err(failure(Exit::Usage, text));

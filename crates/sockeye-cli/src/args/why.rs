@@ -17,17 +17,17 @@ Exit status:
   0  a connect would succeed
   1  links loop, or I/O fails
   3  nobody listens, or no socket of this kind
-  4  the file may be a second view of a living one's
+  4  the file may be a second view of a living server's
   5  not permitted
   6  the backlog or queue is full, or the server is stopped
-  7  it cannot be seen who listens, which --connect settles; or a file system does not answer";
+  7  unknown who listens, which --connect settles; or a file system does not answer";
 
 /// Explain why a connect works, or does not
 ///
-/// Walks the way to the address as the kernel does and says what works and what
-/// does not: directories, links, permissions, the kind of socket, who listens
-/// and whether it accepts. Ends in one verdict and one piece of advice. Nothing
-/// is changed, and nobody is connected to unless you ask for that.
+/// Resolves the path as the kernel does and checks each condition: directories,
+/// links, permissions, the kind of socket, who listens and whether it accepts.
+/// Ends with a verdict and advice. Nothing is changed, and nothing is
+/// connected to without --connect.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Why {
@@ -35,17 +35,16 @@ pub(crate) struct Why {
     #[arg(value_parser = connectable())]
     pub(crate) address: Address,
 
-    /// Look at the permissions of USER (a name or a number) and of its groups
+    /// Judge the permissions of USER (a name or a number) and of its groups
     #[arg(short, long, value_name = "USER", value_parser = uid)]
     pub(crate) user: Option<u32>,
 
-    /// Look at the permissions that process PID has: its groups, capabilities,
-    /// root directory and namespaces
+    /// Judge the permissions of process PID: its groups, capabilities, root
+    /// directory and namespaces
     #[arg(short, long, value_name = "PID", value_parser = pid, conflicts_with = "user")]
     pub(crate) pid: Option<i32>,
 
-    /// Connect once, as yourself, and hang up: the server sees an empty
-    /// connection
+    /// Connect once, as yourself, and close: the server sees an empty connection
     #[arg(short, long)]
     pub(crate) connect: bool,
 

@@ -78,13 +78,13 @@ fn found_instead(target: &ListedAddress, snapshot: &Snapshot) -> String {
     let here = file_at(path);
     if let Some(who) = holder_elsewhere(path, snapshot) {
         return format!(
-            "{here}; {who} has one of that path in another mount namespace or root directory"
+            "{here}; {who} has one at that path in another mount namespace or root directory"
         );
     }
     let mut sockets = snapshot.sockets().iter();
     match sockets.find_map(|socket| Some((socket, relative_namesake(socket, path)?))) {
         Some((socket, relative)) => format!(
-            "{here}; {} has one of the relative path {}, and where that is cannot be told",
+            "{here}; {} has one at the relative path {}, in an unknown directory",
             who(socket),
             quoted(relative)
         ),

@@ -133,13 +133,13 @@ fn outcome(
         return ListOutcome {
             exit: Exit::Incomplete,
             message: Some(format!(
-                "of the files listed, {} may have a living socket: {doubt}; sockeye why PATH tells of each",
+                "of the files listed, {} may have a living socket: {doubt}; sockeye why PATH explains each",
                 unclear.len()
             )),
         };
     }
     if files.iter().any(|found| !found.is_stale) {
-        let lead = "whoever owns these sockets, if anybody, is not seen";
+        let lead = "the owners of these sockets, if any, are hidden";
         return incomplete(lead, snapshot, None);
     }
     if !files.is_empty() {
@@ -152,7 +152,7 @@ fn outcome(
     ListOutcome {
         exit: Exit::NothingThere,
         message: Some(format!(
-            "nothing to list: no socket file in {} is without its socket; --in DIR looks elsewhere",
+            "nothing to list: no socket file in {} is stale; --in DIR looks elsewhere",
             dirs.join(" or ")
         )),
     }

@@ -88,7 +88,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
             Exit::Failed,
             "loop",
             format!("too many symbolic links, or a circle of them: after {LINKS}, {last}"),
-            "give the path of the socket itself, or set the links right",
+            "give the path of the socket itself, or fix the links",
         );
         self.report.no(Check::Link, text, verdict);
     }

@@ -93,8 +93,8 @@ impl Who {
             names.push(format!("a process{of} that {}", user::hidden()));
         }
         let last = names.pop();
-        let last =
-            last.unwrap_or_else(|| "somebody who has it only in a message on its way".into());
+        let last = last
+            .unwrap_or_else(|| "a process that has not received its fd yet (SCM_RIGHTS)".into());
         let several = !names.is_empty();
         let names = match several {
             true => format!("{} and {last}", names.join(", ")),

@@ -70,7 +70,7 @@ pub(super) fn missing(
     let (cause, advice) = match what {
         MissingPart::File => ("missing", "start the server, or check the name"),
         MissingPart::Directory => ("directory-missing", "start the server, or check the path"),
-        MissingPart::Target => ("dangling-link", "start the server, or set the link right"),
+        MissingPart::Target => ("dangling-link", "start the server, or fix the link"),
     };
     let thing = match what {
         MissingPart::File => "file",
@@ -162,8 +162,7 @@ fn servers_of(
     for socket in visible.sockets() {
         if let Some(relative) = relative_namesake(socket, path) {
             let text = format!(
-                "{} has a socket that was bound to the relative path {}, and where that file was \
-                 cannot be told",
+                "{} has a socket that was bound to the relative path {}, in an unknown directory",
                 Who::of(socket),
                 shown(relative)
             );
@@ -223,8 +222,8 @@ fn was_removed(found: &str, socket: &Socket, restart: &str, report: &mut WhyRepo
         "removed",
         format!("{found}; {text}: it was removed, renamed or replaced"),
         format!(
-            "give the file's new path if it was renamed; else {restart}, which makes the file \
-             anew, and find out what removes files there"
+            "give the file's new path if it was renamed; else {restart}, which makes a new \
+             file, and find out what removes files there"
         ),
     );
     report.step(Check::Listener, Status::Note, text);

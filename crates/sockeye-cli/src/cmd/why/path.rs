@@ -131,7 +131,7 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
             let verdict = Verdict::new(
                 Exit::Incomplete,
                 "unseen",
-                format!("it cannot be told: you may not look beyond {path} yourself"),
+                format!("unknown: you may not look beyond {path} yourself"),
                 match self.user.uid {
                     Some(0) => format!("run this {}", user::seer()),
                     _ => format!("run this {}, or as {}", user::seer(), self.user),
@@ -263,7 +263,12 @@ pub(super) fn stop(report: &mut WhyReport, path: &Path, errno: Errno) -> WalkEnd
         Errno::NAMETOOLONG => (Exit::Failed, "give a shorter name, or a shorter path"),
         _ => (Exit::Failed, "look at the file system, and at dmesg"),
     };
-    let verdict = Verdict::new(exit, "io", format!("the way ends at {text}"), advice);
+    let verdict = Verdict::new(
+        exit,
+        "io",
+        format!("the path cannot be followed: {text}"),
+        advice,
+    );
     report.no(Check::File, text, verdict);
     WalkEnd::Stopped
 }

@@ -37,7 +37,7 @@ pub(super) fn of(user: &User, is_let_in: impl Fn(&User) -> bool) -> Option<Strin
         false => format!("{} and {last} lack", names.join(", ")),
     };
     Some(format!(
-        "{names} the group, though of {user}: started before the user came into it, or without it; \
-         restart what is to connect"
+        "{names} the group: started before {user} was added to it, or without it; restart what \
+         should connect"
     ))
 }

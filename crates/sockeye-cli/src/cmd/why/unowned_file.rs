@@ -177,7 +177,7 @@ impl UnownedFile<'_> {
         let verdict = Verdict::new(
             Exit::Incomplete,
             "nobody-seen",
-            format!("nobody that I can see listens on it, but {text}"),
+            format!("no visible process listens on it, but {text}"),
             format!("ask again with --connect, which settles it, or {advice}"),
         );
         report.unknown(Check::Listener, format!("{text}; {why}"), verdict);
@@ -208,9 +208,9 @@ pub(super) fn nobody_seen(hidden_reason: &str, report: &mut WhyReport) {
     let verdict = Verdict::new(
         Exit::Incomplete,
         "nobody-seen",
-        "nobody that I can see listens on it",
+        "no visible process listens on it",
         format!("ask again with --connect, which settles it, or {}", seer()),
     );
-    let text = format!("nobody that I can see listens; {hidden_reason}");
+    let text = format!("no visible process listens; {hidden_reason}");
     report.unknown(Check::Listener, text, verdict);
 }

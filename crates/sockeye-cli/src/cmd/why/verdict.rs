@@ -113,7 +113,7 @@ pub(super) fn abstract_name(address: &Address, visible: &VisibleSockets, report:
         None => {
             if let Some(hidden_reason) = &visible.hidden_reason {
                 let text = format!(
-                    "other network namespaces may have the name, not that it helped: {hidden_reason}"
+                    "other network namespaces may have the name, but a connect does not reach them: {hidden_reason}"
                 );
                 report.note(Check::Namespace, text);
             }
@@ -154,8 +154,8 @@ fn meets(address: &Address, found: &Standing<'_>, report: &mut WhyReport) {
     match found {
         Standing::ShutDown(_) => {
             let text = format!(
-                "{who} {} no newcomers in any more: the listener is shut down",
-                who.does("lets", "let")
+                "{who} {} no more connections: the listener is shut down",
+                who.does("accepts", "accept")
             );
             let verdict = Verdict::new(
                 Exit::NothingThere,
@@ -227,7 +227,11 @@ fn listens(socket: &Socket, is_full: bool, report: &mut WhyReport) {
     report.ok(Check::Listener, format!("{who} {listens}"));
     stopped::look_at(socket, report);
     let Some(queue) = queue(socket) else {
-        return report.step(Check::Backlog, Status::Unknown, "how many wait is not told");
+        return report.step(
+            Check::Backlog,
+            Status::Unknown,
+            "the length of the backlog is not known",
+        );
     };
     if !is_full {
         return report.ok(Check::Backlog, queue);
@@ -239,7 +243,7 @@ fn listens(socket: &Socket, is_full: bool, report: &mut WhyReport) {
             "{who} {} not accept: {queue}; a connect would wait, or fail with EAGAIN",
             who.does("does", "do")
         ),
-        "look at what keeps the server busy, or wait; a larger backlog only makes the line longer",
+        "look at what keeps the server busy, or wait; a larger backlog only delays it",
     );
     report.no(Check::Backlog, queue, verdict);
 }

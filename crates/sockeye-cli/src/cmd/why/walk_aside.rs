@@ -67,7 +67,7 @@ fn is_hung(path: &Path, report: &mut WhyReport) {
     let verdict = Verdict::new(
         Exit::Incomplete,
         HUNG,
-        format!("it cannot be told: {text}, and a connect would hang as well"),
+        format!("unknown: {text}, and a connect would hang as well"),
         hung::advice(mount.as_ref()),
     );
     report.unknown(Check::File, text, verdict);

@@ -113,7 +113,11 @@ fn a_group_that_came_later_is_told_of_user_and_process() {
     told.is(
         0,
         "none",
-        &[&shown, "the group, though of user daemon", "restart"],
+        &[
+            &shown,
+            "lacks the group: started before user daemon",
+            "restart",
+        ],
     );
     assert_eq!(told.steps("permission"), ["ok", "note"], "{}", told.text);
 }
