@@ -55,13 +55,13 @@ fn whole_life(path: &Path) {
 }
 
 #[test]
-fn a_short_path() {
+fn a_short_path_is_served() {
     let place = Place::new();
     whole_life(&place.socket());
 }
 
 #[test]
-fn a_directory_longer_than_an_address() {
+fn a_directory_may_be_longer_than_an_address() {
     let place = Place::new();
     let dir = place.at("d".repeat(100)).join("e".repeat(100));
     fs::create_dir_all(&dir).expect("our own place");
@@ -69,7 +69,7 @@ fn a_directory_longer_than_an_address() {
 }
 
 #[test]
-fn a_path_around_the_limit_of_an_address() {
+fn a_path_around_the_limit_of_an_address_is_served() {
     let place = Place::new();
     let used = place.dir().as_os_str().len() + 1;
     for length in 105..=110 {
@@ -80,7 +80,7 @@ fn a_path_around_the_limit_of_an_address() {
 }
 
 #[test]
-fn names_longer_than_an_address() {
+fn names_may_be_longer_than_an_address() {
     for length in [84, 86, 92, 107, 108, 200, 250] {
         let place = Place::new();
         whole_life(&place.at("s".repeat(length)));
@@ -88,7 +88,7 @@ fn names_longer_than_an_address() {
 }
 
 #[test]
-fn a_long_name_in_a_long_directory() {
+fn a_long_name_in_a_long_directory_is_served() {
     let place = Place::new();
     let dir = place.at("d".repeat(250));
     fs::create_dir_all(&dir).expect("our own place");
@@ -125,7 +125,7 @@ fn a_name_without_room_for_the_control_socket_is_told_its_own_limit() {
 }
 
 #[test]
-fn a_relative_path() {
+fn a_relative_path_is_served() {
     let place = Place::new();
     let mut command = Server::command(&[]);
     command.arg("app.sock").current_dir(place.dir());
@@ -164,13 +164,13 @@ fn a_file_may_begin_with_an_at_sign() {
 }
 
 #[test]
-fn bytes_that_are_not_text() {
+fn a_path_may_have_bytes_that_are_not_text() {
     let place = Place::new();
     whole_life(&place.at(OsStr::from_bytes(b"a\xff\xfeb.sock")));
 }
 
 #[test]
-fn spaces_and_control_characters() {
+fn a_path_may_have_spaces_and_control_characters() {
     let place = Place::new();
     let path = place.at("a b\nc\u{1b}[2J\u{9b}d.sock");
     let server = Server::start(&path, &[]);
@@ -190,7 +190,7 @@ fn spaces_and_control_characters() {
 }
 
 #[test]
-fn an_abstract_name() {
+fn an_abstract_name_is_served() {
     let place = Place::new();
     let name = format!("sockeye-test-{}-whole-life", std::process::id());
     let address = format!("@{name}");
@@ -215,7 +215,7 @@ fn an_abstract_name() {
 }
 
 #[test]
-fn an_abstract_name_with_bytes_that_are_not_text() {
+fn an_abstract_name_may_have_bytes_that_are_not_text() {
     let name = format!("sockeye-test-{}-bytes", std::process::id());
     let address = format!("@{name}\\xff\\x00\\x01");
     let mut command = Server::command(&[]);

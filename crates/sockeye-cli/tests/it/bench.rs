@@ -102,7 +102,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn each_kind_size_and_number_of_connections() {
+fn each_kind_size_and_number_of_connections_is_measured() {
     let place = Place::new();
     // More connections than max_dgram_qlen lets wait: that is waiting, not an error.
     let found = run(
@@ -149,7 +149,7 @@ fn each_kind_size_and_number_of_connections() {
 }
 
 #[test]
-fn a_table_that_fits_a_terminal() {
+fn the_table_fits_a_terminal() {
     let found = run(&mut bench(&["--kind", "seqpacket", "--size", "1KiB"]));
     let text = found.succeeds().text();
     assert!(text.starts_with("KIND "), "{text}");
@@ -159,7 +159,7 @@ fn a_table_that_fits_a_terminal() {
 }
 
 #[test]
-fn a_server_of_the_users_own() {
+fn a_server_of_the_users_own_is_measured() {
     let place = Place::new();
     for kind in ["", "seqpacket:", "dgram:"] {
         let address = format!("{kind}{}", text(&place.socket()));
@@ -182,7 +182,7 @@ fn a_server_of_the_users_own() {
 }
 
 #[test]
-fn tcp_and_messages_in_pieces() {
+fn tcp_and_messages_in_pieces_are_measured() {
     let listener: &'static TcpListener =
         Box::leak(Box::new(TcpListener::bind("127.0.0.1:0").expect("a port")));
     let port = listener.local_addr().expect("bound").port();
@@ -202,7 +202,7 @@ fn tcp_and_messages_in_pieces() {
 }
 
 #[test]
-fn a_server_that_closes_after_each_answer() {
+fn a_server_that_closes_after_each_answer_is_measured() {
     let place = Place::new();
     serve_once_each(&place.socket(), <[u8]>::to_vec);
     let found = run(&mut bench(&[
@@ -217,7 +217,7 @@ fn a_server_that_closes_after_each_answer() {
 }
 
 #[test]
-fn two_servers_in_turn() {
+fn two_servers_are_measured_in_turn() {
     let place = Place::new();
     let (fast, slow) = (place.at("fast"), place.at("slow"));
     serve_unix(&fast, |bytes, _| Some(bytes.to_vec()));
@@ -265,7 +265,7 @@ fn a_stall_is_felt_by_all_requests_that_were_due_meanwhile() {
 }
 
 #[test]
-fn a_rate_that_is_too_high_is_told() {
+fn a_rate_that_is_too_high_is_reported() {
     let place = Place::new();
     serve_unix(&place.socket(), |bytes, _| {
         thread::sleep(Duration::from_millis(10));

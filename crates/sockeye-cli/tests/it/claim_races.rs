@@ -117,7 +117,7 @@ fn end(child: &mut Child, signal: Signal) {
 }
 
 #[test]
-fn fifty_on_a_stale_path() {
+fn one_of_fifty_claims_a_stale_path() {
     let place = Place::new();
     for _ in 0..ROUNDS {
         stale_socket(&place.socket());
@@ -129,7 +129,7 @@ fn fifty_on_a_stale_path() {
 }
 
 #[test]
-fn fifty_after_the_owner_was_killed() {
+fn one_of_fifty_claims_the_path_of_a_killed_owner() {
     let place = Place::new();
     drop(Server::start(place.socket(), &[]));
     for _ in 0..ROUNDS {
@@ -141,7 +141,7 @@ fn fifty_after_the_owner_was_killed() {
 }
 
 #[test]
-fn fifty_on_an_absent_path() {
+fn one_of_fifty_claims_an_absent_path() {
     let place = Place::new();
     for _ in 0..2 {
         let mut crowd = Crowd::rush(&place.socket());
@@ -152,7 +152,7 @@ fn fifty_on_an_absent_path() {
 }
 
 #[test]
-fn fifty_on_a_long_name() {
+fn one_of_fifty_claims_a_long_name() {
     let place = Place::new();
     let path = place.at("s".repeat(200));
     drop(Server::start(&path, &[]));
@@ -166,7 +166,7 @@ fn fifty_on_a_long_name() {
 }
 
 #[test]
-fn a_successor_at_the_moment_of_the_end() {
+fn a_successor_at_the_moment_of_the_end_claims_the_path() {
     let place = Place::new();
     let mut owner = Server::start(place.socket(), &[]);
     for _ in 0..30 {

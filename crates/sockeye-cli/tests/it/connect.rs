@@ -13,7 +13,7 @@ fn connect(place: &Place) -> Command {
 }
 
 #[test]
-fn both_directions_as_they_come() {
+fn both_directions_are_copied_as_they_come() {
     let place = Place::new();
     let _server = Server::start(place.socket(), &["--reply", "ok"]);
     let mut process = Process::spawn_piped(&mut connect(&place));
@@ -100,7 +100,7 @@ fn a_peer_that_closes_later_ends_it_while_input_stays_open() {
 }
 
 #[test]
-fn megabytes_in_both_directions_at_once() {
+fn megabytes_pass_in_both_directions_at_once() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--echo"]);
     let input: Vec<u8> = (0..4_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -124,7 +124,7 @@ fn a_long_answer_comes_whole_after_an_early_end_of_input() {
 }
 
 #[test]
-fn nothing_that_comes_back_is_told_of() {
+fn an_answer_that_never_comes_is_reported() {
     let place = Place::new();
     for (option, words) in [
         (&[][..], &["closed without an answer", "--no-shutdown"][..]),

@@ -87,7 +87,7 @@ fn the_file_of_bind_is_removed_after_an_error_too() {
 }
 
 #[test]
-fn a_sender_without_an_address_is_told_of() {
+fn a_sender_without_an_address_is_reported() {
     let place = Place::new();
     let mut server = serve(&place, &[]);
     nameless()

@@ -23,7 +23,7 @@ fn accepted_with(server: &Server, reply: &str) -> Client {
 }
 
 #[test]
-fn without_clients_it_ends_at_once() {
+fn a_server_without_clients_ends_at_once() {
     for signal in [Signal::TERM, Signal::INT] {
         let place = Place::new();
         let mut server = Server::start(place.socket(), LONG);
@@ -65,7 +65,7 @@ fn the_report_counts_connections() {
 }
 
 #[test]
-fn a_client_that_never_finishes_is_cut_at_the_deadline() {
+fn a_client_that_never_finishes_is_aborted_at_the_deadline() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--drain", "300ms"]);
     let mut client = accepted(&server);
@@ -81,7 +81,7 @@ fn a_client_that_never_finishes_is_cut_at_the_deadline() {
 }
 
 #[test]
-fn a_second_signal_cuts_at_once() {
+fn a_second_signal_aborts_at_once() {
     for second in [Signal::TERM, Signal::INT] {
         let place = Place::new();
         let mut server = Server::start(place.socket(), LONG);
@@ -195,7 +195,7 @@ fn bytes_that_already_wait_are_not_lost_to_the_signal() {
 }
 
 #[test]
-fn begun_while_the_signal_waits_is_served_to_the_end() {
+fn a_message_begun_while_the_signal_is_pending_is_served_to_the_end() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), LONG);
     let mut client = accepted(&server);
@@ -245,7 +245,7 @@ fn an_echo_gives_back_every_byte_that_it_was_sent() {
 }
 
 #[test]
-fn an_echo_with_bytes_that_nobody_takes_is_cut_at_the_deadline() {
+fn an_echo_with_bytes_that_nobody_reads_is_aborted_at_the_deadline() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--echo", "--drain", "300ms"]);
     let mut client = server.client();
@@ -304,7 +304,7 @@ fn a_successor_may_start_while_the_first_still_drains() {
 }
 
 #[test]
-fn a_cut_off_predecessor_leaves_its_successor_alone() {
+fn an_aborted_predecessor_leaves_its_successor_alone() {
     let place = Place::new();
     let mut first = Server::start(place.socket(), LONG);
     let mut client = accepted(&first);
@@ -333,7 +333,7 @@ fn a_file_that_took_our_place_survives_our_end() {
 }
 
 #[test]
-fn ending_without_the_file_is_no_error() {
+fn a_server_may_end_without_its_file() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &[]);
     fs::remove_file(place.socket()).expect("the user removes the socket");

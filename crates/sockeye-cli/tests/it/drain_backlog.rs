@@ -27,7 +27,7 @@ fn all_answered(clients: Vec<Client>) {
 }
 
 #[test]
-fn a_request_in_the_middle_and_a_hundred_in_the_backlog() {
+fn a_request_in_the_middle_and_a_hundred_in_the_backlog_are_answered() {
     let place = Place::new();
     let mut server = Server::start(
         place.socket(),
@@ -53,7 +53,7 @@ fn a_request_in_the_middle_and_a_hundred_in_the_backlog() {
 }
 
 #[test]
-fn a_hundred_that_came_while_the_server_was_stopped() {
+fn a_hundred_that_came_while_the_server_was_stopped_are_served() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--drain", "60s"]);
     let mut first = server.client();
@@ -76,7 +76,7 @@ fn a_hundred_that_came_while_the_server_was_stopped() {
 }
 
 #[test]
-fn a_hundred_that_echo() {
+fn a_hundred_in_the_backlog_get_their_echo() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--echo", "--drain", "60s"]);
     server.process.freeze();
@@ -114,7 +114,7 @@ fn the_path_is_free_as_soon_as_the_backlog_is_accepted() {
 }
 
 #[test]
-fn a_backlog_behind_one_that_never_finishes_is_cut_at_the_deadline() {
+fn a_backlog_behind_one_that_never_finishes_is_aborted_at_the_deadline() {
     let place = Place::new();
     let options = ["--max-connections", "1", "--drain", "300ms"];
     let mut server = Server::start(place.socket(), &options);
@@ -135,7 +135,7 @@ fn a_backlog_behind_one_that_never_finishes_is_cut_at_the_deadline() {
 }
 
 #[test]
-fn a_backlog_is_cut_at_once_by_a_second_signal() {
+fn a_second_signal_aborts_the_backlog_at_once() {
     let place = Place::new();
     let options = ["--max-connections", "1", "--drain", "60s"];
     let mut server = Server::start(place.socket(), &options);
@@ -152,7 +152,7 @@ fn a_backlog_is_cut_at_once_by_a_second_signal() {
 }
 
 #[test]
-fn a_backlog_with_silent_ones_between() {
+fn a_backlog_with_silent_clients_between_is_served() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--drain", "60s"]);
     server.process.freeze();

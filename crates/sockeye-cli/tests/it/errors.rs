@@ -36,7 +36,7 @@ fn callers_fail(path: &Path, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn no_such_path() {
+fn a_path_that_is_missing_is_named() {
     let place = Place::new();
     callers_fail(
         &place.socket(),
@@ -47,7 +47,7 @@ fn no_such_path() {
 }
 
 #[test]
-fn no_such_abstract_name() {
+fn an_abstract_name_that_nobody_has_is_named() {
     let address = format!("@sockeye-test-{}-nobody", std::process::id());
     for verb in CALLERS {
         run(&mut call(verb, &address)).fails(3, &[&address]);
@@ -55,7 +55,7 @@ fn no_such_abstract_name() {
 }
 
 #[test]
-fn a_stale_file() {
+fn a_stale_file_is_named() {
     let place = Place::new();
     stale_socket(&place.socket());
     let before = place.snapshot();
@@ -68,14 +68,14 @@ fn a_stale_file() {
 }
 
 #[test]
-fn what_a_killed_server_left() {
+fn the_file_of_a_killed_server_is_named_stale() {
     let place = Place::new();
     drop(Server::start(place.socket(), &[]));
     callers_fail(&place.socket(), 3, &["nobody listens|stale|left behind"]);
 }
 
 #[test]
-fn not_a_socket() {
+fn a_file_that_is_no_socket_is_named() {
     let place = Place::new();
     fs::write(place.at("file"), "precious").expect("our own place");
     fs::create_dir(place.at("dir")).expect("our own place");
@@ -185,7 +185,7 @@ fn errors_are_plain_text_where_there_is_no_terminal() {
 }
 
 #[test]
-fn a_datagram_socket_that_is_connected_to_another_one() {
+fn a_datagram_socket_that_is_connected_to_another_one_is_named() {
     let place = Place::new();
     let name = format!("sockeye-test-{}-reserved", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).expect("short");
@@ -214,7 +214,7 @@ fn a_datagram_socket_that_is_connected_to_another_one() {
 }
 
 #[test]
-fn a_record_that_is_longer_than_the_kernel_carries() {
+fn a_record_that_is_longer_than_the_kernel_carries_is_named() {
     let place = Place::new();
     let _server = UnixDatagram::bind(place.socket()).expect("a fresh path");
     for size in [5_000_000, 9_000_000] {

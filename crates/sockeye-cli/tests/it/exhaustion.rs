@@ -48,7 +48,7 @@ fn answered(clients: &mut Vec<Client>) -> Vec<Client> {
 }
 
 #[test]
-fn with_too_few_descriptors_to_start_it_says_so() {
+fn a_server_with_too_few_descriptors_to_start_says_so() {
     for limit in 4..16 {
         let place = Place::new();
         let mut command = Command::new("bash");
@@ -94,7 +94,7 @@ fn exhausted(server: &Server, clients: &mut Vec<Client>) -> Vec<Client> {
 }
 
 #[test]
-fn out_of_descriptors_costs_next_to_nothing() {
+fn a_server_without_descriptors_backs_off() {
     let place = Place::new();
     let mut server = Server::start_after("ulimit -n 20", place.socket(), &[]);
     let mut clients = crowd(&server);

@@ -27,7 +27,7 @@ fn refused_untouched(place: &Place, path: &Path, words: &[&str]) {
 }
 
 #[test]
-fn a_live_listener_of_somebody_else() {
+fn a_live_listener_of_somebody_else_is_not_displaced() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let pid = std::process::id().to_string();
@@ -40,7 +40,7 @@ fn a_live_listener_of_somebody_else() {
 }
 
 #[test]
-fn a_live_listener_under_another_name() {
+fn a_live_listener_under_another_name_is_not_displaced() {
     let place = Place::new();
     let _listener = UnixListener::bind(place.at("before")).expect("a fresh path");
     fs::rename(place.at("before"), place.socket()).expect("moved");
@@ -48,7 +48,7 @@ fn a_live_listener_under_another_name() {
 }
 
 #[test]
-fn bound_and_not_listening() {
+fn a_socket_that_is_bound_and_does_not_listen_is_not_displaced() {
     let place = Place::new();
     let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
     bind(&fd, &SocketAddrUnix::new(place.socket()).expect("short")).expect("a fresh path");
@@ -58,7 +58,7 @@ fn bound_and_not_listening() {
 }
 
 #[test]
-fn a_backlog_that_is_full() {
+fn a_server_with_a_full_backlog_is_not_displaced() {
     let place = Place::new();
     let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
     bind(&fd, &SocketAddrUnix::new(place.socket()).expect("short")).expect("a fresh path");
@@ -68,14 +68,14 @@ fn a_backlog_that_is_full() {
 }
 
 #[test]
-fn a_datagram_socket() {
+fn a_datagram_socket_is_not_displaced() {
     let place = Place::new();
     let _socket = UnixDatagram::bind(place.socket()).expect("a fresh path");
     refused_untouched(&place, &place.socket(), &[]);
 }
 
 #[test]
-fn a_seqpacket_server() {
+fn a_seqpacket_server_is_not_displaced() {
     let place = Place::new();
     let fd = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
     bind(&fd, &SocketAddrUnix::new(place.socket()).expect("short")).expect("a fresh path");
@@ -135,7 +135,7 @@ fn socat_is_not_displaced() {
 }
 
 #[test]
-fn a_live_server_in_another_network_namespace() {
+fn a_live_server_in_another_network_namespace_is_not_displaced() {
     if !is_root() {
         return crate::support::skipped("not root");
     }
@@ -158,7 +158,7 @@ fn a_live_server_in_another_network_namespace() {
 }
 
 #[test]
-fn an_abstract_name_of_somebody_else() {
+fn an_abstract_name_of_somebody_else_is_in_use() {
     use std::os::linux::net::SocketAddrExt;
     let name = format!("sockeye-test-{}-foreign", std::process::id());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("short");
@@ -170,7 +170,7 @@ fn an_abstract_name_of_somebody_else() {
 }
 
 #[test]
-fn a_regular_file() {
+fn a_regular_file_is_left() {
     let place = Place::new();
     fs::write(place.socket(), "precious").expect("our own place");
     refused_untouched(&place, &place.socket(), &["regular file|not a socket"]);
@@ -179,7 +179,7 @@ fn a_regular_file() {
 }
 
 #[test]
-fn a_directory() {
+fn a_directory_is_left() {
     let place = Place::new();
     fs::create_dir(place.socket()).expect("our own place");
     refused_untouched(&place, &place.socket(), &["directory"]);
@@ -189,14 +189,14 @@ fn a_directory() {
 }
 
 #[test]
-fn a_fifo() {
+fn a_fifo_is_left() {
     let place = Place::new();
     mkfifoat(CWD, place.socket(), Mode::RUSR | Mode::WUSR).expect("our own place");
     refused_untouched(&place, &place.socket(), &["fifo|named pipe"]);
 }
 
 #[test]
-fn symlinks_to_anything() {
+fn symlinks_to_anything_are_left() {
     let place = Place::new();
     fs::write(place.at("file"), "precious").expect("our own place");
     fs::create_dir(place.at("dir")).expect("our own place");

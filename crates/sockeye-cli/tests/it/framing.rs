@@ -50,7 +50,7 @@ fn a_line_is_not_answered_before_its_end() {
 }
 
 #[test]
-fn raw_answers_every_read() {
+fn raw_framing_answers_every_read() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--framing", "raw", "--reply", "ok"]);
     let mut client = server.client();
@@ -99,7 +99,7 @@ fn a_frame_cut_short_is_no_message() {
 }
 
 #[test]
-fn discard_reads_and_does_not_answer() {
+fn a_discarding_server_reads_and_does_not_answer() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--discard"]);
     let mut client = server.client();
@@ -184,7 +184,7 @@ fn a_size_may_have_a_unit() {
 }
 
 #[test]
-fn up_to_a_mebibyte_unless_asked() {
+fn a_message_has_a_mebibyte_at_most_unless_asked() {
     let place = Place::new();
     let server = Server::start(place.socket(), &[]);
     let mut message = "x".repeat((1 << 20) - 1);

@@ -157,7 +157,7 @@ const WRONG: &[&[&str]] = &[
 ];
 
 #[test]
-fn each_verb_explains_itself_on_standard_output() {
+fn each_subcommand_explains_itself_on_standard_output() {
     for verb in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
         let help = run(sockeye().args([verb, "--help"]));
         help.succeeds();
@@ -166,7 +166,7 @@ fn each_verb_explains_itself_on_standard_output() {
 }
 
 #[test]
-fn the_command_names_its_verbs() {
+fn the_command_names_its_subcommands() {
     let help = run(sockeye().arg("--help"));
     help.succeeds();
     for verb in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
@@ -186,7 +186,7 @@ fn help_has_every_option_that_scripts_rely_on_and_an_example() {
 }
 
 #[test]
-fn the_version_is_told() {
+fn version_prints_the_version() {
     let version = run(sockeye().arg("--version"));
     version.succeeds();
     assert!(version.text().contains(env!("CARGO_PKG_VERSION")));

@@ -19,7 +19,7 @@ fn is_well(server: &Server) {
 }
 
 #[test]
-fn one_byte_at_a_time() {
+fn a_message_may_come_one_byte_at_a_time() {
     let place = Place::new();
     let server = Server::start(place.socket(), &[]);
     let mut client = server.client();
@@ -35,7 +35,7 @@ fn one_byte_at_a_time() {
 }
 
 #[test]
-fn one_byte_at_a_time_and_the_server_sees_each() {
+fn a_server_may_see_each_byte_of_a_message_alone() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--echo"]);
     let mut client = server.client();
@@ -46,7 +46,7 @@ fn one_byte_at_a_time_and_the_server_sees_each() {
 }
 
 #[test]
-fn gone_without_reading_its_answers() {
+fn a_client_that_reads_no_answers_and_leaves_harms_nobody() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &[]);
     for _ in 0..50 {
@@ -60,7 +60,7 @@ fn gone_without_reading_its_answers() {
 }
 
 #[test]
-fn reset_in_the_middle_of_a_message() {
+fn a_reset_in_the_middle_of_a_message_harms_nobody() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &[]);
     for _ in 0..50 {
@@ -75,7 +75,7 @@ fn reset_in_the_middle_of_a_message() {
 }
 
 #[test]
-fn shut_down_both_ways_at_once() {
+fn a_client_that_shuts_down_both_ways_at_once_harms_nobody() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &[]);
     for _ in 0..50 {
@@ -109,7 +109,7 @@ fn flood(client: &Client, byte: u8, limit: usize) -> usize {
 }
 
 #[test]
-fn a_gibibyte_without_a_newline() {
+fn a_gibibyte_without_a_newline_is_refused() {
     const GIB: usize = 1 << 30;
     let place = Place::new();
     let server = Server::start(place.socket(), &[]);
@@ -123,7 +123,7 @@ fn a_gibibyte_without_a_newline() {
 }
 
 #[test]
-fn many_at_once_without_a_newline() {
+fn many_at_once_without_a_newline_harm_nobody() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--max-message", "64KiB"]);
     let floods: Vec<_> = (0..16)
@@ -162,7 +162,7 @@ fn answers_that_nobody_reads_are_bounded() {
 }
 
 #[test]
-fn frames_that_promise_much_and_bring_nothing() {
+fn frames_that_promise_much_and_bring_nothing_take_no_memory() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--framing", "length"]);
     let clients: Vec<Client> = (0..200)
@@ -182,7 +182,7 @@ fn frames_that_promise_much_and_bring_nothing() {
 }
 
 #[test]
-fn hundreds_that_only_connect() {
+fn hundreds_that_only_connect_harm_nobody() {
     let place = Place::new();
     let server = Server::start(place.socket(), &[]);
     let silent: Vec<Client> = (0..300).map(|_| server.client()).collect();

@@ -296,7 +296,7 @@ fn bench_gives_up_in_time() {
 
 /// No matter how many hang: they are waited for together, and what is dead beside them is listed.
 #[test]
-fn three_directories_that_hang_and_a_healthy_one() {
+fn three_directories_that_hang_do_not_hide_a_healthy_one() {
     let all: Option<Vec<Hung>> = (0..3).map(|_| Hung::start()).collect();
     let Some(all) = all else { return };
     let healthy = Place::new();

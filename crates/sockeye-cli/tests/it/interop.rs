@@ -32,7 +32,7 @@ fn prefixed(prefix: &str, path: &Path) -> OsString {
 }
 
 #[test]
-fn netcat_as_client() {
+fn a_netcat_client_is_answered() {
     let Some(nc) = require_peer("nc") else {
         return;
     };
@@ -46,7 +46,7 @@ fn netcat_as_client() {
 }
 
 #[test]
-fn socat_as_client() {
+fn a_socat_client_is_answered() {
     let Some(socat) = require_peer("socat") else {
         return;
     };
@@ -63,7 +63,7 @@ fn socat_as_client() {
 }
 
 #[test]
-fn python_as_client() {
+fn a_python_client_is_answered() {
     const CLIENT: &str = r"
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
@@ -87,7 +87,7 @@ sys.stdout.buffer.write(answer)
 }
 
 #[test]
-fn socat_as_server() {
+fn a_socat_server_is_called() {
     let Some(socat) = require_peer("socat") else {
         return;
     };
@@ -106,7 +106,7 @@ fn socat_as_server() {
 }
 
 #[test]
-fn netcat_as_server() {
+fn a_netcat_server_is_called() {
     let Some(nc) = require_peer("nc") else {
         return;
     };
@@ -126,7 +126,7 @@ fn netcat_as_server() {
 }
 
 #[test]
-fn python_as_server() {
+fn a_python_server_is_called() {
     const SERVER: &str = r"
 import socketserver, sys
 class Handler(socketserver.StreamRequestHandler):
@@ -178,7 +178,7 @@ fn build_go(place: &Place, name: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn the_thirty_line_go_client() {
+fn the_thirty_line_go_client_is_answered() {
     let (place, tools) = (Place::new(), Place::new());
     let Some(client) = build_go(&tools, "client") else {
         return;
@@ -191,7 +191,7 @@ fn the_thirty_line_go_client() {
 }
 
 #[test]
-fn the_thirty_line_go_server() {
+fn the_thirty_line_go_server_is_called() {
     let (place, tools) = (Place::new(), Place::new());
     let Some(server) = build_go(&tools, "server") else {
         return;

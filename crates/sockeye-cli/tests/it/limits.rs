@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use crate::support::{Client, Place, Process, REPLY, Server, eventually};
 
 #[test]
-fn max_connections_lets_the_others_wait() {
+fn the_connection_limit_lets_the_others_wait() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--max-connections", "2"]);
     let mut first = server.client();
@@ -30,7 +30,7 @@ fn max_connections_lets_the_others_wait() {
 }
 
 #[test]
-fn max_per_uid_closes_the_others_at_once() {
+fn the_per_user_limit_closes_the_others_at_once() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--max-per-uid", "2"]);
     let mut first = server.client();
@@ -53,7 +53,7 @@ fn max_per_uid_closes_the_others_at_once() {
 }
 
 #[test]
-fn first_byte_timeout_is_for_the_silent_only() {
+fn the_first_byte_timeout_is_for_the_silent_only() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--first-byte-timeout", "300ms"]);
     let mut begun = server.client();
@@ -70,7 +70,7 @@ fn first_byte_timeout_is_for_the_silent_only() {
 }
 
 #[test]
-fn idle_timeout_closes_who_falls_silent() {
+fn the_idle_timeout_closes_who_falls_silent() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--idle-timeout", "300ms"]);
     let mut client = server.client();
@@ -83,7 +83,7 @@ fn idle_timeout_closes_who_falls_silent() {
 }
 
 #[test]
-fn idle_timeout_does_not_touch_the_busy() {
+fn the_idle_timeout_does_not_touch_the_busy() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--idle-timeout", "1s"]);
     let mut client = server.client();

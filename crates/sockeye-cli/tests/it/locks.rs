@@ -19,7 +19,7 @@ fn refused_untouched(place: &Place, words: &[&str]) {
 }
 
 #[test]
-fn it_is_private_and_held_as_long_as_the_server_lives() {
+fn the_lock_file_is_private_and_held_as_long_as_the_server_lives() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--mode", "0666"]);
     let meta = fs::symlink_metadata(server.lock_path()).expect("it is there");
@@ -127,7 +127,7 @@ fn an_empty_lock_that_nobody_holds_is_taken_over() {
 }
 
 #[test]
-fn without_its_lock_a_live_server_is_still_not_displaced() {
+fn a_live_server_without_its_lock_is_still_not_displaced() {
     let place = Place::new();
     let server = Server::start(place.socket(), &[]);
     fs::remove_file(server.lock_path()).expect("the user removes the lock");
@@ -137,7 +137,7 @@ fn without_its_lock_a_live_server_is_still_not_displaced() {
 }
 
 #[test]
-fn without_its_path_a_live_server_still_holds_its_lock() {
+fn a_live_server_without_its_path_still_holds_its_lock() {
     let place = Place::new();
     let server = Server::start(place.socket(), &[]);
     fs::remove_file(place.socket()).expect("the user removes the socket");

@@ -37,7 +37,7 @@ fn the_mode_is_exact_under_any_umask() {
 }
 
 #[test]
-fn one_that_may_not_be_set_is_not_permitted() {
+fn a_mode_that_may_not_be_set_is_not_permitted() {
     for kind in ["unix", "seqpacket", "dgram"] {
         let place = Place::new();
         let logs = Place::new();
@@ -55,14 +55,14 @@ fn one_that_may_not_be_set_is_not_permitted() {
 }
 
 #[test]
-fn the_short_option_and_a_long_name() {
+fn the_short_option_works_for_a_long_name() {
     let place = Place::new();
     let server = Server::start_after("umask 077", place.at("s".repeat(200)), &["-m", "0622"]);
     assert_eq!(mode_of(&server.path), 0o622);
 }
 
 #[test]
-fn no_umask_call_and_no_wider_instant() {
+fn a_claim_calls_no_umask_and_is_at_no_instant_more_open() {
     for (umask, mode, kind) in [
         ("000", 0o600, "unix"),
         ("022", 0o666, "seqpacket"),

@@ -86,7 +86,7 @@ fn are_there() -> bool {
 }
 
 #[test]
-fn a_second_server_at_a_live_path() {
+fn neighbours_treat_a_live_path_as_the_readme_says() {
     if !are_there() {
         return;
     }
@@ -100,7 +100,7 @@ fn a_second_server_at_a_live_path() {
 }
 
 #[test]
-fn a_restart_where_a_dead_server_left_its_file() {
+fn neighbours_restart_over_a_dead_file_as_the_readme_says() {
     if !are_there() {
         return;
     }
@@ -116,7 +116,7 @@ fn a_restart_where_a_dead_server_left_its_file() {
 }
 
 #[test]
-fn a_regular_file_at_the_path() {
+fn neighbours_treat_a_regular_file_as_the_readme_says() {
     if !are_there() {
         return;
     }
@@ -129,7 +129,7 @@ fn a_regular_file_at_the_path() {
 }
 
 #[test]
-fn the_mode_of_the_file_at_umask_022_and_the_file_after_sigterm() {
+fn neighbours_make_and_leave_files_as_the_readme_says() {
     if !are_there() {
         return;
     }

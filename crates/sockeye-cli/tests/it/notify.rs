@@ -44,7 +44,7 @@ fn at_path(place: &Place) -> (Manager, String) {
 }
 
 #[test]
-fn the_manager_is_told_of_the_start_and_of_the_drain() {
+fn the_manager_is_notified_of_the_start_and_of_the_drain() {
     let place = Place::new();
     let name = format!("sockeye-notify-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).expect("a short name");

@@ -55,7 +55,7 @@ fn one_datagram_is_answered() {
 
 /// From the first on: while its answer waits for room, for instance.
 #[test]
-fn who_sends_a_datagram_after_the_one_is_told() {
+fn a_sender_after_the_one_datagram_gets_an_error() {
     let place = Place::new();
     let address = format!("dgram:{}", place.socket().display());
     let mut command = Server::command(&["--once"]);

@@ -69,7 +69,7 @@ fn a_connection_that_sends_nothing_is_no_message() {
 }
 
 #[test]
-fn json_has_the_fields_of_the_issue() {
+fn json_has_every_field_of_a_message() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--json"]);
     assert_eq!(server.ask("Hello UNIX socket!\n"), format!("{REPLY}\n"));
@@ -177,7 +177,7 @@ print('done')
 }
 
 #[test]
-fn one_line_whatever_a_raw_message_contains() {
+fn a_raw_message_is_one_line_whatever_it_contains() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--framing", "raw"]);
     let mut client = server.client();

@@ -22,7 +22,7 @@ fn verb<'a>(name: &'a str, path: &'a Path) -> Vec<&'a OsStr> {
 }
 
 #[test]
-fn a_socket_without_the_write_bit() {
+fn a_socket_without_the_write_bit_is_named() {
     for name in ["send", "connect"] {
         let (place, tools) = (Place::new(), Place::new());
         place.set_mode(0o755);
@@ -37,7 +37,7 @@ fn a_socket_without_the_write_bit() {
 }
 
 #[test]
-fn a_directory_without_the_search_bit() {
+fn a_directory_without_the_search_bit_is_named() {
     for name in ["send", "connect", "serve"] {
         let (place, tools) = (Place::new(), Place::new());
         let dir = place.at("closed");
@@ -57,7 +57,7 @@ fn a_directory_without_the_search_bit() {
 }
 
 #[test]
-fn a_directory_without_the_write_bit() {
+fn a_directory_without_the_write_bit_is_named() {
     let (place, tools) = (Place::new(), Place::new());
     place.set_mode(0o555);
     let path = place.socket();
@@ -71,7 +71,7 @@ fn a_directory_without_the_write_bit() {
 }
 
 #[test]
-fn giving_the_socket_to_another_user() {
+fn only_root_gives_the_socket_to_another_user() {
     let (place, tools) = (Place::new(), Place::new());
     // Open to everybody: only the change of owner is not permitted.
     place.set_mode(0o1777);

@@ -23,7 +23,7 @@ fn null() -> File {
 }
 
 #[test]
-fn file_descriptors_that_are_not_taken_are_told_of() {
+fn file_descriptors_that_are_not_taken_are_reported() {
     for arguments in [&["send", "hi"] as &[&str], &["connect"]] {
         for (count, words) in [
             (1, "1 file descriptor came"),
@@ -51,7 +51,7 @@ fn file_descriptors_that_are_not_taken_are_told_of() {
 }
 
 #[test]
-fn file_descriptors_that_came_with_records_are_told_of_once() {
+fn file_descriptors_that_came_with_records_are_reported_once() {
     let place = Place::new();
     let address = format!("seqpacket:{}", place.socket().display());
     let claim = Claim::options()
@@ -208,7 +208,7 @@ fn a_relay_of_records_keeps_them_as_they_are() {
 }
 
 #[test]
-fn a_relay_of_sockeye_to_sockeye() {
+fn a_relay_of_sockeye_to_sockeye_passes_everything() {
     for kind in ["", "seqpacket:"] {
         let place = Place::new();
         let (back, mut front) = (
@@ -238,7 +238,7 @@ fn a_relay_of_sockeye_to_sockeye() {
 }
 
 #[test]
-fn file_descriptors_that_the_other_side_refuses_are_told_of() {
+fn file_descriptors_that_the_other_side_refuses_are_reported() {
     for kind in ["", "seqpacket:"] {
         // The server behind the relay takes none.
         let place = Place::new();
@@ -272,7 +272,7 @@ fn file_descriptors_that_the_other_side_refuses_are_told_of() {
 }
 
 #[test]
-fn file_descriptors_that_the_client_refuses_are_told_of() {
+fn file_descriptors_that_the_client_refuses_are_reported() {
     let place = Place::new();
     let back = UnixListener::bind(place.at("back")).expect("a fresh path");
     let mut relay = relay("", &place);
@@ -334,7 +334,7 @@ fn an_input_that_is_reset_is_named() {
 }
 
 #[test]
-fn file_descriptors_that_came_are_told_of_when_a_signal_ends_it() {
+fn file_descriptors_that_came_are_reported_when_a_signal_ends_it() {
     for signal in [Signal::INT, Signal::TERM] {
         let place = Place::new();
         let listener = UnixListener::bind(place.socket()).expect("a fresh path");

@@ -92,7 +92,7 @@ fn dead_ones_are_replaced(directory: &Path, test: &str) {
 }
 
 #[test]
-fn through_an_overlay_and_below_it() {
+fn a_server_stays_that_is_seen_through_an_overlay_or_below_it() {
     in_own_mounts(|| {
         for (place, is_below) in [(Place::new(), true), (Place::new(), false)] {
             let (upper, merged) = (place.at("upper"), place.at("merged"));
@@ -107,7 +107,7 @@ fn through_an_overlay_and_below_it() {
 }
 
 #[test]
-fn through_bindfs_and_below_it() {
+fn a_server_stays_that_is_seen_through_bindfs_or_below_it() {
     in_own_mounts(|| {
         for is_below in [true, false] {
             let place = Place::new();
@@ -125,7 +125,7 @@ fn through_bindfs_and_below_it() {
 
 /// It shows inode numbers of its own.
 #[test]
-fn through_mergerfs_and_below_it() {
+fn a_server_stays_that_is_seen_through_mergerfs_or_below_it() {
     in_own_mounts(|| {
         for is_below in [true, false] {
             let place = Place::new();

@@ -111,7 +111,7 @@ fn the_answer_is_printed_as_it_came() {
 }
 
 #[test]
-fn a_slow_answer_is_not_cut_off() {
+fn a_slow_answer_is_waited_for() {
     let place = Place::new();
     let server = serve_once(&place.socket(), |mut stream| {
         read_all(&stream);
@@ -128,7 +128,7 @@ fn a_slow_answer_is_not_cut_off() {
 }
 
 #[test]
-fn timeout_cuts_off_and_is_exit_6() {
+fn a_timeout_ends_the_wait_and_is_exit_6() {
     let place = Place::new();
     let (done, wait) = std::sync::mpsc::channel::<()>();
     let server = serve_once(&place.socket(), move |mut stream| {
@@ -155,7 +155,7 @@ fn an_answer_in_time_is_not_touched_by_the_timeout() {
 }
 
 #[test]
-fn ten_megabytes_there_and_back_again() {
+fn ten_megabytes_go_there_and_back_again() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--echo"]);
     let input = noise(10_000_000);
@@ -272,7 +272,7 @@ fn wait_waits_for_a_stale_path_to_come_alive() {
 }
 
 #[test]
-fn wait_over_is_exit_6() {
+fn a_wait_that_is_over_is_exit_6() {
     let place = Place::new();
     let absent = place.socket();
     let stale = place.at("stale");

@@ -62,7 +62,7 @@ fn ask_all(path: &Path, command: impl Fn() -> Command) {
 }
 
 #[test]
-fn of_a_server_in_another_network_namespace() {
+fn a_probe_is_no_visit_to_a_server_in_another_network_namespace() {
     let place = Place::with_socket("hidden-one-shot.sock");
     let Some(server) = one_shot(&place.socket()) else {
         return;
@@ -73,7 +73,7 @@ fn of_a_server_in_another_network_namespace() {
 
 /// Nothing is seen of it there but its file.
 #[test]
-fn of_a_server_outside_of_the_container() {
+fn a_probe_is_no_visit_to_a_server_outside_of_the_container() {
     let place = Place::with_socket("hidden-outside.sock");
     let Some(server) = one_shot(&place.socket()) else {
         return;
@@ -92,7 +92,7 @@ fn of_a_server_outside_of_the_container() {
 }
 
 #[test]
-fn of_another_users_server_that_cannot_be_seen() {
+fn a_probe_is_no_visit_to_a_hidden_server_of_another_user() {
     let (place, tools) = (Place::with_socket("hidden-stranger.sock"), Place::new());
     place.set_mode(0o777);
     let Some(server) = one_shot(&place.socket()) else {

@@ -71,7 +71,7 @@ fn answers_that_wait_are_not_overtaken() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_given_up() {
+fn a_client_that_never_reads_loses_its_answer() {
     if !queues_are_short() {
         return;
     }
@@ -95,7 +95,7 @@ fn a_client_that_never_reads_is_given_up() {
 }
 
 #[test]
-fn no_more_wait_than_allowed() {
+fn no_more_answers_wait_than_allowed() {
     if !queues_are_short() {
         return;
     }
@@ -119,7 +119,7 @@ fn no_more_wait_than_allowed() {
 }
 
 #[test]
-fn a_drain_waits_for_them_and_cuts_them_off() {
+fn a_drain_waits_for_slow_receivers_and_aborts_them() {
     if !queues_are_short() {
         return;
     }

@@ -6,7 +6,7 @@ use crate::support::{Place, python, require_peer};
 const SEEDS: std::ops::Range<u32> = 0..8;
 
 #[test]
-fn the_same_sockets_peers_and_holders_as_ss_and_lsof() {
+fn ls_shows_the_same_sockets_peers_and_holders_as_ss_and_lsof() {
     if require_peer("ss").is_none() || require_peer("lsof").is_none() {
         return;
     }

@@ -106,7 +106,7 @@ fn a_path_that_lets_the_server_answer_lets_no_stranger_in() {
 }
 
 #[test]
-fn an_answer_that_a_client_does_not_let_in_is_told_of_and_counted() {
+fn an_answer_that_a_client_does_not_let_in_is_reported_and_counted() {
     let Some(mut foreign) = Foreign::start() else {
         return;
     };

@@ -29,7 +29,7 @@ fn each_number_of_descriptors_arrives() {
 }
 
 #[test]
-fn they_are_the_same_files_in_the_same_order_and_close_on_exec() {
+fn descriptors_are_the_same_files_in_the_same_order_and_close_on_exec() {
     alone(|| {
         let files = files(MAX_DESCRIPTORS);
         for mut pair in Pair::all() {
@@ -50,7 +50,7 @@ fn they_are_the_same_files_in_the_same_order_and_close_on_exec() {
 }
 
 #[test]
-fn one_too_many_is_an_error_before_anything_is_sent() {
+fn one_descriptor_too_many_is_an_error_before_anything_is_sent() {
     alone(|| {
         let files = files(MAX_DESCRIPTORS + 1);
         for mut pair in Pair::all() {
@@ -66,7 +66,7 @@ fn one_too_many_is_an_error_before_anything_is_sent() {
 }
 
 #[test]
-fn a_stream_carries_them_only_with_a_byte_and_a_record_without() {
+fn a_stream_carries_descriptors_only_with_a_byte_and_a_record_without() {
     alone(|| {
         let files = files(3);
         for mut pair in Pair::all() {
@@ -85,7 +85,7 @@ fn a_stream_carries_them_only_with_a_byte_and_a_record_without() {
 
 /// The kernel does not read on beyond a write that had descriptors, but puts earlier ones in front.
 #[test]
-fn a_stream_brings_them_with_the_last_of_the_bytes() {
+fn a_stream_brings_descriptors_with_the_last_of_the_bytes() {
     alone(|| {
         let files = files(3);
         let files = borrowed(&files);
@@ -113,7 +113,7 @@ fn a_stream_brings_them_with_the_last_of_the_bytes() {
 
 /// More than the kernel takes at once: they go with the first piece.
 #[test]
-fn a_large_write_has_them_once() {
+fn a_large_write_bears_its_descriptors_once() {
     alone(|| {
         let files = files(2);
         let (mut left, right) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -141,7 +141,7 @@ fn a_large_write_has_them_once() {
 }
 
 #[test]
-fn who_has_sent_it_comes_along_and_the_end_is_still_the_end() {
+fn credentials_come_with_a_message_and_eof_is_still_eof() {
     alone(|| {
         for mut pair in Pair::all() {
             pair.send(b"before", &[]).unwrap();

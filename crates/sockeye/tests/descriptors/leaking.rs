@@ -13,7 +13,7 @@ use crate::sockets::Pair;
 use crate::{alone, borrowed, files, with_room_for};
 
 #[test]
-fn those_of_a_record_that_is_too_long() {
+fn descriptors_of_a_record_that_is_too_long_are_closed() {
     alone(|| {
         let files = files(MAX_DESCRIPTORS);
         for mut pair in Pair::of_records() {
@@ -28,7 +28,7 @@ fn those_of_a_record_that_is_too_long() {
 }
 
 #[test]
-fn those_that_came_before_the_limit_was_reached() {
+fn descriptors_that_came_before_the_limit_was_reached_are_closed() {
     alone(|| {
         let files = files(8);
         for mut pair in Pair::all() {
@@ -49,7 +49,7 @@ fn those_that_came_before_the_limit_was_reached() {
 
 #[cfg(feature = "tokio")]
 #[test]
-fn a_cancelled_receive_takes_none() {
+fn a_cancelled_receive_takes_no_descriptors() {
     alone(|| {
         let files = files(3);
         for mut pair in Pair::all() {
@@ -64,7 +64,7 @@ fn a_cancelled_receive_takes_none() {
 }
 
 #[test]
-fn those_that_a_plain_read_passes_over() {
+fn descriptors_that_a_plain_read_passes_over_are_closed() {
     alone(|| {
         let files = files(3);
         let (left, mut right) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -106,7 +106,7 @@ fn set_by_another(socket: BorrowedFd<'_>, options: &[i32]) -> bool {
 }
 
 #[test]
-fn those_in_control_messages_that_nobody_asked_for() {
+fn descriptors_in_control_messages_that_nobody_asked_for_are_closed() {
     const SO_PASSCRED: i32 = 16;
     const SO_PASSSEC: i32 = 34;
     const SO_PASSPIDFD: i32 = 76;
@@ -147,7 +147,7 @@ fn those_in_control_messages_that_nobody_asked_for() {
 
 /// unix(7): a user without privileges has no more on the way than its processes may open.
 #[test]
-fn those_that_are_too_many_on_the_way() {
+fn descriptors_that_are_too_many_in_flight_are_closed() {
     if !rustix::process::geteuid().is_root() {
         return println!("skipped: only root can become another user");
     }
@@ -174,7 +174,7 @@ fn those_that_are_too_many_on_the_way() {
 }
 
 #[test]
-fn those_that_are_received_and_dropped() {
+fn descriptors_that_are_received_and_dropped_are_closed() {
     alone(|| {
         let files = files(2);
         for mut pair in Pair::all() {

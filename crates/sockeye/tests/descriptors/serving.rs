@@ -92,7 +92,7 @@ async fn records(connection: Connection<SeqPacket>, tell: mpsc::UnboundedSender<
 }
 
 #[test]
-fn those_of_messages() {
+fn descriptors_of_messages_are_closed() {
     let too_many = "more than 253 descriptors with one message; send several messages";
     let cases: [(&[Sent], End); 5] = [
         (&[(b"a\n", 3), (b"b\n", 2)], (2, None)),
@@ -112,7 +112,7 @@ fn those_of_messages() {
 }
 
 #[test]
-fn those_of_records() {
+fn descriptors_of_records_are_closed() {
     let too_long = "a record of 9 bytes, and there is room for 8";
     let cases: [(&[Sent], End); 3] = [
         (&[(b"a", 3), (b"", 253), (b"", 0)], (3, None)),
@@ -133,7 +133,7 @@ fn those_of_records() {
 }
 
 #[test]
-fn those_of_whoever_is_refused() {
+fn descriptors_of_whoever_is_refused_are_closed() {
     alone(|| {
         let files = files(3);
         let place = tempfile::tempdir().unwrap();

@@ -103,7 +103,7 @@ async fn assert_come(framing: Framing, writes: &[Write], expected: &[(&[u8], &[u
 }
 
 #[tokio::test]
-async fn lines() {
+async fn lines_keep_their_descriptors() {
     let cases: [(&[Write], &[Expected]); 11] = [
         (&[(b"a\n", &[0])], &[(b"a", &[0])]),
         (
@@ -156,7 +156,7 @@ async fn lines() {
 }
 
 #[tokio::test]
-async fn lengths() {
+async fn length_frames_keep_their_descriptors() {
     let cases: [(&[Write], &[Expected]); 4] = [
         (
             &[(b"\0\0\0\x01a", &[0]), (b"\0\0\0\x01b", &[1])],
@@ -187,14 +187,14 @@ async fn lengths() {
 }
 
 #[tokio::test]
-async fn raw_bytes() {
+async fn raw_reads_keep_their_descriptors() {
     let writes: &[Write] = &[(b"a", &[]), (b"b", &[0]), (b"c", &[1, 2]), (b"d", &[])];
     let expected: &[(&[u8], &[usize])] = &[(b"ab", &[0]), (b"c", &[1, 2]), (b"d", &[])];
     assert_come(Framing::Raw, writes, expected).await;
 }
 
 #[tokio::test]
-async fn a_long_message_has_them_wherever_they_came() {
+async fn a_long_message_has_its_descriptors_wherever_they_came() {
     static LONG: [u8; 50_000] = [b'x'; 50_000];
     let writes: &[Write] = &[(&LONG, &[0]), (&LONG, &[1]), (b"\n", &[2]), (b"b\n", &[3])];
     let line = [LONG, LONG].concat();
@@ -247,7 +247,7 @@ async fn a_message_that_never_ends_has_no_more_either() {
 
 /// Whoever has not asked for them reads on as if there were none.
 #[tokio::test]
-async fn those_that_nobody_takes_are_passed_over() {
+async fn descriptors_that_nobody_takes_are_passed_over() {
     let place = Place::new();
     let (told, mut tells) = mpsc::unbounded_channel();
     let server = Running::start(

@@ -73,7 +73,7 @@ async fn records_are_polled_for_on_both_sides() {
 
 /// On a runtime with one thread: it would never end if the reader did not give way.
 #[tokio::test]
-async fn a_stream_that_polls_gives_way_to_the_one_that_writes() {
+async fn a_stream_that_polls_yields_to_the_one_that_writes() {
     let (left, right) = UnixStream::pair().unwrap();
     let (mut left, mut right) = (
         Stream::from_std(left).unwrap(),

@@ -71,7 +71,7 @@ fn talk(mut client: UnixStream, listener: &UnixListener) {
 }
 
 #[test]
-fn it_connects_by_path_link_and_abstract_name() {
+fn a_connector_connects_by_path_link_and_abstract_name() {
     let place = Place::new();
     let claim = Claim::options().claim(&place.address()).unwrap();
     let listener = claim.into_blocking().unwrap();
@@ -108,7 +108,7 @@ fn a_blocking_stream_blocks() {
 }
 
 #[test]
-fn it_waits_for_a_server_to_appear() {
+fn a_connector_waits_for_a_server_to_appear() {
     for stale in [false, true] {
         let place = Place::new();
         let path = place.at("sub/app.sock");
@@ -137,7 +137,7 @@ fn it_waits_for_a_server_to_appear() {
 }
 
 #[test]
-fn it_waits_for_an_abstract_name() {
+fn a_connector_waits_for_an_abstract_name() {
     let place = Place::new();
     let address = place.abstract_address(Kind::Stream);
     for way in ways() {

@@ -179,7 +179,7 @@ async fn a_message_that_has_begun_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_message_that_never_ends_is_cut_off_at_the_deadline() {
+async fn a_message_that_never_ends_is_aborted_at_the_deadline() {
     let place = Place::new();
     let clock = Clock::stop();
     let server = serve(&place.address());
@@ -324,7 +324,7 @@ async fn an_answer_that_is_under_way_is_sent_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_second_signal_cuts_off_at_once() {
+async fn a_second_signal_aborts_at_once() {
     let place = Place::new();
     let _clock = Clock::stop();
     let now = CancellationToken::new();

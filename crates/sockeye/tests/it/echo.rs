@@ -120,7 +120,7 @@ async fn a_drain_closes_who_is_silent_after_what_was_sent_is_answered() {
 }
 
 #[tokio::test]
-async fn a_peer_that_never_reads_is_cut_off_and_counted() {
+async fn a_peer_that_never_reads_is_aborted_and_counted() {
     let place = Place::new();
     let clock = Clock::stop();
     let server = serve(&place, Server::new());

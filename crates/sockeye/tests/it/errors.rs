@@ -179,7 +179,7 @@ fn a_connector_says_what_denies() {
 
 #[cfg(feature = "tokio")]
 #[tokio::test]
-async fn what_is_not_adopted_is_told() {
+async fn what_is_not_adopted_is_named() {
     let (left, _right) = std::os::unix::net::UnixStream::pair().unwrap();
     let error = sockeye::Listener::adopt(left.into()).unwrap_err();
     assert_says(&error, &["does not listen", "; "]);

@@ -103,7 +103,7 @@ fn a_panic_takes_down_its_connection_only() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_others_no_turn() {
+async fn a_panic_costs_others_no_poll() {
     let place = Place::new();
     let server = Running::start(Server::new(), claimed(&place.address()), echo_bytes);
     let mut clients = Vec::new();
@@ -152,7 +152,7 @@ fn a_panic_before_the_handlers_future_is_made_is_no_other() {
 }
 
 #[tokio::test]
-async fn a_handler_of_ones_own_is_told_and_may_finish() {
+async fn a_handler_gets_the_shutdown_token_and_may_finish() {
     let place = Place::new();
     let clock = Clock::stop();
     let server = Running::start(
@@ -175,7 +175,7 @@ async fn a_handler_of_ones_own_is_told_and_may_finish() {
 }
 
 #[tokio::test]
-async fn a_handler_that_is_cut_off_is_told_and_has_its_grace() {
+async fn a_handler_gets_the_abort_token_and_has_its_abort_grace() {
     const GRACE: Duration = Duration::from_secs(2);
     let place = Place::new();
     let clock = Clock::stop();

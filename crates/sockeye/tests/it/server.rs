@@ -116,7 +116,7 @@ async fn above_the_maximum_they_wait_in_the_backlog() {
 }
 
 #[tokio::test]
-async fn a_place_is_free_when_the_connection_is_dropped_though_its_handler_goes_on() {
+async fn a_permit_is_free_when_the_connection_is_dropped_though_its_handler_goes_on() {
     let place = Place::new();
     let server = Running::start(
         Server::new().max_connections(1),

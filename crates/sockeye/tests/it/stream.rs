@@ -159,7 +159,7 @@ async fn what_has_to_be_waited_for_is_found_by_epoll() {
 }
 
 #[tokio::test]
-async fn others_have_their_turn_while_there_is_always_something_to_read() {
+async fn others_are_polled_while_there_is_always_something_to_read() {
     const BYTES: usize = 10_000;
     for polls in [false, true] {
         let place = Place::new();

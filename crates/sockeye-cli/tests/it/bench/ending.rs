@@ -76,7 +76,7 @@ fn its_servers_end_with_it_when_it_is_killed() {
 }
 
 #[test]
-fn a_server_of_its_own_that_ends_is_told_of() {
+fn a_server_of_its_own_that_ends_is_reported() {
     let place = Place::new();
     let (mut bench, servers) = begun(&place, &place.at("page.html"));
     let pid = Pid::from_raw(servers[0]).expect("a pid");
@@ -87,7 +87,7 @@ fn a_server_of_its_own_that_ends_is_told_of() {
 }
 
 #[test]
-fn a_server_that_ends_is_told_of() {
+fn a_server_that_ends_is_reported() {
     for kind in ["", "seqpacket:", "dgram:"] {
         let place = Place::new();
         let address = format!("{kind}{}", text(&place.socket()));

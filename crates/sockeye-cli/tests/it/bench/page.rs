@@ -20,7 +20,7 @@ fn open(chromium: &Path, profile: &Path, page: &str, options: &[&str]) -> Finish
 }
 
 #[test]
-fn a_page_that_a_browser_shows_in_light_and_dark() {
+fn a_browser_shows_the_page_in_light_and_dark() {
     let Some(chromium) = require_peer("chromium") else {
         return;
     };

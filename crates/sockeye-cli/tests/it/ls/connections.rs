@@ -49,7 +49,7 @@ fn a_listener_without_connections_is_not_missing() {
 }
 
 #[test]
-fn a_client_is_told_by_whom_it_talks_to() {
+fn a_client_without_a_name_is_shown_by_its_peer() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let (client, accepted) = connected(&listener);

@@ -92,7 +92,7 @@ fn server_elsewhere(place: &Place) -> Option<Process> {
 }
 
 #[test]
-fn the_same_path_in_another_mount_namespace() {
+fn the_same_path_in_another_mount_namespace_is_no_match() {
     let place = Place::with_socket("hidden-ls.sock");
     let Some(server) = server_elsewhere(&place) else {
         return;
@@ -161,7 +161,7 @@ fn what_was_removed_elsewhere_was_not_here() {
 }
 
 #[test]
-fn without_the_processes_holders_are_unknown_and_the_kernel_tells_what_is_stale() {
+fn holders_are_unknown_without_proc_and_the_kernel_tells_what_is_stale() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let script = r#"

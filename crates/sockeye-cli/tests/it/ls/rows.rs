@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_listener_its_connections_and_who_waits() {
+fn a_listener_is_followed_by_its_connections_and_the_pending_ones() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let (client, accepted) = connected(&listener);
@@ -156,7 +156,7 @@ fn a_process_that_is_stopped_is_marked() {
 }
 
 #[test]
-fn a_pair_that_one_process_has_to_itself_is_told_on_request() {
+fn a_pair_that_one_process_has_to_itself_is_listed_on_request() {
     let script = "import os, socket, sys
 own = socket.socketpair(); shared = socket.socketpair()
 if os.fork(): own[0].send(b'x'); print(os.getpid(), flush=True); sys.stdin.read(); os._exit(0)
@@ -176,7 +176,7 @@ shared[1].recv(1)";
 }
 
 #[test]
-fn without_arguments_every_named_listener_and_its_connections() {
+fn every_named_listener_and_its_connections_are_listed_without_arguments() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let (client, accepted) = connected(&listener);
@@ -215,7 +215,7 @@ fn a_shared_socket_has_several_holders() {
 }
 
 #[test]
-fn a_listener_that_was_shut_down_is_told() {
+fn a_listener_that_was_shut_down_is_marked() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let state = || run(ls(["-H", "-o", "state"]).arg(place.socket())).text();
@@ -226,7 +226,7 @@ fn a_listener_that_was_shut_down_is_told() {
 }
 
 #[test]
-fn who_sends_to_a_datagram_socket() {
+fn a_datagram_socket_is_followed_by_its_senders() {
     let place = Place::new();
     let server = UnixDatagram::bind(place.socket()).expect("a fresh path");
     let client = UnixDatagram::unbound().expect("a socket");
@@ -265,7 +265,7 @@ fn columns_and_fields_can_be_chosen() {
 }
 
 #[test]
-fn watched_until_nobody_reads() {
+fn a_listing_is_watched_until_nobody_reads() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let path = place.socket();
@@ -337,7 +337,7 @@ sys.stdin.read()";
 }
 
 #[test]
-fn a_table_that_keeps_changing_is_told() {
+fn a_table_that_keeps_changing_is_reported() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     // Of every dump the first part is let through, and the rest is said to be lost.

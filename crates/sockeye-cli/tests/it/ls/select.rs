@@ -25,7 +25,7 @@ fn finds(path: &Path, listener: &UnixListener) {
 }
 
 #[test]
-fn by_the_identity_of_the_file() {
+fn a_socket_is_found_by_the_identity_of_its_file() {
     let place = Place::new();
     let path = place.socket();
     let listener = UnixListener::bind(&path).expect("a fresh path");
@@ -43,7 +43,7 @@ fn by_the_identity_of_the_file() {
 }
 
 #[test]
-fn bound_by_a_relative_name() {
+fn a_socket_that_was_bound_by_a_relative_name_is_found() {
     let place = Place::new();
     let script = "import socket, sys
 s = socket.socket(socket.AF_UNIX); s.bind('listed.sock'); s.listen(1); print('ready'); sys.stdin.read()";
@@ -63,7 +63,7 @@ s = socket.socket(socket.AF_UNIX); s.bind('listed.sock'); s.listen(1); print('re
 }
 
 #[test]
-fn names_of_any_bytes() {
+fn names_may_have_any_bytes() {
     let place = Place::new();
     for name in [
         &b"with  two spaces"[..],
@@ -92,7 +92,7 @@ fn names_of_any_bytes() {
 }
 
 #[test]
-fn abstract_names() {
+fn abstract_names_are_found() {
     let name = format!("sockeye-test-{}\0\u{1}", id());
     let listener = listen_abstract(name.as_bytes());
     let written = format!("@sockeye-test-{}\\x00\\x01", id());
@@ -104,7 +104,7 @@ fn abstract_names() {
 }
 
 #[test]
-fn replaced_and_removed_files() {
+fn replaced_and_removed_files_are_named() {
     let place = Place::new();
     let path = place.socket();
     let old = UnixListener::bind(&path).expect("a fresh path");
@@ -178,7 +178,7 @@ fn filters_select_among_all_sockets() {
 }
 
 #[test]
-fn nothing_there_is_exit_3_and_a_part_of_it_is_told() {
+fn nothing_there_is_exit_3_and_what_is_missing_is_named() {
     let place = Place::new();
     let path = place.at("none");
     let shown = path.to_str().expect("plain");
@@ -216,7 +216,7 @@ fn nothing_there_is_exit_3_and_a_part_of_it_is_told() {
 }
 
 #[test]
-fn a_client_in_another_network_namespace() {
+fn a_client_in_another_network_namespace_is_found() {
     let works = run(Command::new("unshare").args(["-n", "true"])).code == Some(0);
     if !works {
         return crate::support::skipped("unshare -n is not permitted");

@@ -8,7 +8,7 @@ use super::{ls, objects};
 use crate::support::{Place, run, stale_socket};
 
 #[test]
-fn only_what_no_socket_owns() {
+fn only_files_that_no_socket_owns_are_listed() {
     let place = Place::new();
     let _listener = UnixListener::bind(place.at("live")).expect("a fresh path");
     let _moved = UnixListener::bind(place.at("old")).expect("a fresh path");

@@ -128,7 +128,7 @@ fn a_narrow_terminal_keeps_what_tells_most_and_tells_addresses_apart() {
 }
 
 #[test]
-fn a_kind_that_not_all_have_and_an_end_that_is_there_are_told() {
+fn a_kind_that_not_all_have_and_a_peer_are_shown() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     let _pair = connected(&listener);
@@ -290,7 +290,7 @@ fn a_listing_is_watched_in_place() {
 }
 
 #[test]
-fn a_watched_listing_tells_how_many_rows_the_screen_has_no_room_for() {
+fn a_watched_listing_counts_the_rows_that_the_screen_has_no_room_for() {
     let place = Place::new();
     let paths: Vec<_> = (0..40).map(|i| place.at(format!("{i}"))).collect();
     let listeners: Vec<_> = paths.iter().map(UnixListener::bind).collect();

@@ -74,7 +74,7 @@ fn a_hidden_holder_is_unknown() {
 }
 
 #[test]
-fn a_namespace_in_which_nobody_listens_is_told_as_that() {
+fn a_namespace_in_which_nobody_listens_is_reported_as_that() {
     if run(Command::new("unshare").args(["-n", "true"])).code != Some(0) {
         return skipped("unshare -n is not permitted");
     }
@@ -143,7 +143,7 @@ fn what_is_all_ones_own_is_whole() {
 }
 
 #[test]
-fn an_accepted_connection_of_a_hidden_namespace() {
+fn an_accepted_connection_of_a_hidden_namespace_makes_a_listing_incomplete() {
     let place = Place::new();
     let Some(Nobody(copy)) = Nobody::new(&place) else {
         return;
@@ -197,7 +197,7 @@ fn an_accepted_connection_of_a_hidden_namespace() {
 }
 
 #[test]
-fn one_who_waits_in_a_hidden_namespace() {
+fn a_pending_client_of_a_hidden_namespace_makes_a_listing_incomplete() {
     let place = Place::new();
     let Some(Nobody(copy)) = Nobody::new(&place) else {
         return;
@@ -293,7 +293,7 @@ fn descriptors_may_be_counted_and_not_read() {
 }
 
 #[test]
-fn processes_hidden_by_the_mount_of_proc() {
+fn processes_hidden_by_the_mount_of_proc_are_unknown() {
     let place = Place::new();
     if Nobody::new(&place).is_none() {
         return;

@@ -154,7 +154,7 @@ fn what_a_program_leaves_running_for_a_client_of_another_network_namespace_count
 
 /// It is setuid root, and the server is not.
 #[test]
-fn a_program_that_may_not_be_killed_is_told_of() {
+fn a_program_that_may_not_be_killed_is_reported() {
     if !is_root() {
         return skipped("another user is needed: not root");
     }

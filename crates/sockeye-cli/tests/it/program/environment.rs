@@ -77,7 +77,7 @@ fn agrees(ours: &Variables, theirs: &Variables) {
 }
 
 #[test]
-fn as_under_s6_ipcserver() {
+fn a_program_has_the_environment_of_s6_ipcserver() {
     let Some(s6) = require_peer("s6-ipcserver") else {
         return;
     };
@@ -96,7 +96,7 @@ fn as_under_s6_ipcserver() {
 }
 
 #[test]
-fn as_under_unixserver() {
+fn a_program_has_the_environment_of_unixserver() {
     let Some(unixserver) = require_peer("unixserver") else {
         return;
     };

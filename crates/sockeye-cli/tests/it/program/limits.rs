@@ -6,7 +6,7 @@ use super::{script, serving};
 use crate::support::Place;
 
 #[test]
-fn as_many_programs_as_connections() {
+fn there_are_as_many_programs_as_connections() {
     let place = Place::new();
     let mut server = serving(&place, &["--max-connections", "1"], &["cat"]);
     let mut first = server.client();

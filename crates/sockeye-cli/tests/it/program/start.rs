@@ -95,7 +95,7 @@ fn with_little_room(place: &Place, uid: &str, options: &[&str]) -> Option<Server
 const CLIENTS: usize = 6;
 
 #[test]
-fn no_room_for_a_process_is_waited_for() {
+fn a_server_waits_for_room_for_a_process() {
     let place = Place::new();
     let Some(mut server) = with_little_room(&place, "64991", &[]) else {
         return;
@@ -113,7 +113,7 @@ fn no_room_for_a_process_is_waited_for() {
 }
 
 #[test]
-fn no_room_for_a_process_is_not_waited_for_for_ever() {
+fn a_server_does_not_wait_for_ever_for_room_for_a_process() {
     let place = Place::new();
     let options = ["--first-byte-timeout", "100ms"];
     let Some(mut server) = with_little_room(&place, "64992", &options) else {
@@ -132,7 +132,7 @@ fn no_room_for_a_process_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn a_program_that_fails_is_told_of() {
+fn a_program_that_fails_is_reported() {
     let place = Place::new();
     let mut server = super::script(&place, &[], "exit 3");
     server.client().is_cut();

@@ -48,7 +48,7 @@ fn a_request_in_flight_is_answered_by_the_old_server_and_the_next_by_the_new_one
 }
 
 #[test]
-fn many_in_a_row_under_load_and_no_client_notices() {
+fn no_client_notices_many_takeovers_under_load() {
     const WARM: usize = 3;
     let place = Place::new();
     let mut server = Server::start(place.socket(), TAKEOVER);

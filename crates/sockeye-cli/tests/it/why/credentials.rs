@@ -62,7 +62,7 @@ fn a_process_is_judged_by_the_groups_that_it_has() {
 
 /// The database has been changed since the processes were started.
 #[test]
-fn a_group_that_came_later_is_told_of_user_and_process() {
+fn a_group_that_came_later_counts_for_the_user_and_not_for_the_process() {
     let Some(process) = process("7", &[]) else {
         return;
     };
@@ -159,7 +159,7 @@ fn the_caller_is_told_to_log_in_again() {
 }
 
 #[test]
-fn a_process_with_another_root_directory() {
+fn a_process_with_another_root_directory_is_judged_from_there() {
     if !is_root() {
         return skipped("not root");
     }
@@ -182,7 +182,7 @@ fn a_process_with_another_root_directory() {
 }
 
 #[test]
-fn a_process_in_another_network_namespace() {
+fn a_process_in_another_network_namespace_does_not_reach_an_abstract_name() {
     let name = format!("@sockeye-test-{}-judged", std::process::id());
     let Some(server) = foreign(&["-n"], "", name.as_ref()) else {
         return;

@@ -11,7 +11,7 @@ use super::{listening, own_pid, unconnected, why};
 use crate::support::{Place, Process, Server, is_root, python, run, sockeye, stale_socket};
 
 #[test]
-fn a_stale_file() {
+fn a_stale_file_is_named() {
     let place = Place::new();
     stale_socket(&place.socket());
     why(place.socket(), &[]).is(3, "stale", &["stale"]);
@@ -19,7 +19,7 @@ fn a_stale_file() {
 }
 
 #[test]
-fn a_stale_file_whose_connections_live() {
+fn a_stale_file_whose_connections_live_is_named() {
     let (place, listener) = listening();
     let _client = UnixStream::connect(place.socket()).expect("listening");
     let _accepted = listener.accept().expect("waiting");
@@ -47,7 +47,7 @@ fn bears(path: &Path, whose: &str, advice: &str) {
 }
 
 #[test]
-fn a_file_that_a_client_is_bound_to() {
+fn a_file_that_a_client_is_bound_to_is_named() {
     let (place, listener) = listening();
     fs::create_dir(place.at("clients")).expect("our own place");
     let path = place.at("clients/one");
@@ -69,7 +69,7 @@ fn a_file_that_a_client_is_bound_to() {
 }
 
 #[test]
-fn a_file_that_was_removed_under_its_server() {
+fn a_file_that_was_removed_under_its_server_is_named() {
     let (place, _listener) = listening();
     fs::remove_file(place.socket()).expect("our own place");
     why(place.socket(), &[]).is(3, "removed", &[&own_pid(), "still lives"]);
@@ -83,7 +83,7 @@ fn a_file_that_was_removed_under_its_server() {
 }
 
 #[test]
-fn a_link_to_a_file_that_was_removed_under_its_server() {
+fn a_link_to_a_file_that_was_removed_under_its_server_is_named() {
     let (place, _listener) = listening();
     symlink("app.sock", place.at("link")).expect("our own place");
     fs::remove_file(place.socket()).expect("our own place");
@@ -92,7 +92,7 @@ fn a_link_to_a_file_that_was_removed_under_its_server() {
 }
 
 #[test]
-fn a_file_that_was_bound_by_a_relative_name() {
+fn a_file_that_was_bound_by_a_relative_name_is_found() {
     let place = Place::new();
     let script = "import os, socket, sys
 s = socket.socket(socket.AF_UNIX); s.bind('r.sock'); s.listen(1); os.unlink('r.sock')
@@ -118,7 +118,7 @@ fn a_file_that_was_renamed_is_named() {
 }
 
 #[test]
-fn a_directory_that_was_removed_under_its_server() {
+fn a_directory_that_was_removed_under_its_server_is_named() {
     let place = Place::new();
     fs::create_dir(place.at("run")).expect("our own place");
     let _listener = UnixListener::bind(place.at("run/app.sock")).expect("a fresh path");
@@ -127,7 +127,7 @@ fn a_directory_that_was_removed_under_its_server() {
 }
 
 #[test]
-fn a_path_that_replaced_an_older_servers() {
+fn a_server_that_replaced_an_older_one_is_told_apart() {
     let (place, _old) = listening();
     fs::remove_file(place.socket()).expect("our own place");
     let server = Server::start(place.socket(), &[]);

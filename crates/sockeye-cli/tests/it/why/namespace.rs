@@ -19,7 +19,7 @@ fn mount_namespace(process: &Process) -> String {
 }
 
 #[test]
-fn another_network_namespace() {
+fn a_server_in_another_network_namespace_is_named() {
     let place = Place::with_socket("hidden-network.sock");
     let Some(server) = foreign(&["-n"], "", place.socket().as_os_str()) else {
         return;
@@ -37,7 +37,7 @@ fn another_network_namespace() {
 }
 
 #[test]
-fn another_mount_namespace() {
+fn a_server_in_another_mount_namespace_is_named() {
     let place = Place::with_socket("hidden-namespace.sock");
     let mount = mount_on(place.dir());
     let Some(server) = foreign(&["-m"], &mount, place.socket().as_os_str()) else {
@@ -76,7 +76,7 @@ fn another_mount_namespace() {
 }
 
 #[test]
-fn another_root_directory() {
+fn a_server_in_another_root_directory_is_named() {
     if !is_root() {
         return skipped("not root");
     }

@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_directory_without_the_search_bit() {
+fn a_directory_without_the_search_bit_is_named() {
     let place = Place::new();
     place.set_mode(0o755);
     let dir = place.at("closed");
@@ -41,7 +41,7 @@ fn a_directory_without_the_search_bit() {
 }
 
 #[test]
-fn a_socket_without_the_write_bit() {
+fn a_socket_without_the_write_bit_is_named() {
     let (place, _listener) = listening();
     set_mode(&place.socket(), 0o400);
     let Some(nobody) = Nobody::new() else {
@@ -58,7 +58,7 @@ fn a_socket_without_the_write_bit() {
 
 /// What the asker may not look at is not judged for another user, even if that one may.
 #[test]
-fn a_directory_that_only_the_other_user_may_search() {
+fn a_directory_that_only_the_other_user_may_search_is_named() {
     if !is_root() {
         return skipped("not root");
     }
@@ -80,7 +80,7 @@ fn a_directory_that_only_the_other_user_may_search() {
 
 /// A sandbox that says nothing of itself: the bits permit it, and nothing else can be looked at.
 #[test]
-fn a_connect_that_a_security_module_denies() {
+fn a_connect_that_a_security_module_denies_is_explained() {
     const SANDBOX: &str = "
 import ctypes, os, struct, sys
 kernel = ctypes.CDLL(None)
@@ -124,7 +124,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 /// As SELinux or a seccomp profile of a container does it: every permission is there, and connect(2)
 /// fails with EACCES.
 #[test]
-fn a_connect_that_is_refused_though_the_mode_permits_it() {
+fn a_connect_that_is_denied_though_the_mode_permits_it_is_explained() {
     const FILTER: &str = "
 import ctypes, os, platform, struct, sys
 kernel = ctypes.CDLL(None)
@@ -179,7 +179,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 /// There an unmapped owner looks like oneself.
 #[test]
-fn in_a_user_namespace_the_bits_are_for_nobody_knows_whom() {
+fn the_bits_are_for_an_unknown_user_in_a_user_namespace() {
     let Some(unshare) = optional_peer("unshare").filter(|_| is_root()) else {
         return skipped("not root, or no unshare");
     };
@@ -302,7 +302,7 @@ fn an_access_list_is_read_with_its_mask() {
 }
 
 #[test]
-fn a_link_of_somebody_else_in_an_open_sticky_directory() {
+fn a_link_of_somebody_else_in_an_open_sticky_directory_is_not_followed() {
     let protected = fs::read_to_string("/proc/sys/fs/protected_symlinks");
     if !is_root() || !protected.is_ok_and(|value| value.trim() == "1") {
         return skipped("not root, or fs.protected_symlinks is off");

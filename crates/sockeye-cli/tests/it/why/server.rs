@@ -9,7 +9,7 @@ use super::{kind, listening, own_pid, unconnected, why};
 use crate::support::{Place, Process, Server, python};
 
 #[test]
-fn a_server_that_listens() {
+fn a_server_that_listens_has_no_obstacle() {
     let place = Place::new();
     let server = Server::start(place.socket(), &[]);
     let pid = format!("pid {} (sockeye, since 20", server.process.id());
@@ -27,7 +27,7 @@ fn a_server_that_listens() {
 }
 
 #[test]
-fn it_never_connects_unless_asked() {
+fn why_never_connects_unless_asked() {
     let (place, listener) = listening();
     listener.set_nonblocking(true).expect("our own");
     why(place.socket(), &[]).is(0, "none", &[&own_pid()]);
@@ -37,14 +37,14 @@ fn it_never_connects_unless_asked() {
 }
 
 #[test]
-fn bound_and_not_listening() {
+fn a_socket_that_is_bound_and_does_not_listen_is_named() {
     let place = Place::new();
     let _fd = unconnected(SocketType::STREAM, &place.socket());
     why(place.socket(), &[]).is(3, "not-listening", &[&own_pid(), "not listen"]);
 }
 
 #[test]
-fn a_listener_that_was_shut_down() {
+fn a_listener_that_was_shut_down_is_named() {
     let place = Place::new();
     let fd = unconnected(SocketType::STREAM, &place.socket());
     listen(&fd, 8).expect("bound");
@@ -54,7 +54,7 @@ fn a_listener_that_was_shut_down() {
 }
 
 #[test]
-fn another_kind() {
+fn a_socket_of_another_kind_is_named() {
     let place = Place::new();
     let _datagram = UnixDatagram::bind(place.socket()).expect("a fresh path");
     let told = why(place.socket(), &[]);
@@ -68,7 +68,7 @@ fn another_kind() {
 }
 
 #[test]
-fn a_datagram_socket_that_has_a_peer() {
+fn a_datagram_socket_that_has_a_peer_is_named() {
     let place = Place::new();
     let reserved = UnixDatagram::bind(place.socket()).expect("a fresh path");
     let _peer = UnixDatagram::bind(place.at("peer")).expect("a fresh path");
@@ -79,7 +79,7 @@ fn a_datagram_socket_that_has_a_peer() {
 }
 
 #[test]
-fn a_full_backlog() {
+fn a_full_backlog_is_named() {
     let place = Place::new();
     let fd = unconnected(SocketType::STREAM, &place.socket());
     listen(&fd, 2).expect("bound");
@@ -98,7 +98,7 @@ fn a_full_backlog() {
 }
 
 #[test]
-fn several_processes_that_share_a_listener() {
+fn several_processes_that_share_a_listener_are_named() {
     const SHARED: &str = "
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX)
@@ -124,7 +124,7 @@ sys.stdin.read()
 }
 
 #[test]
-fn abstract_names() {
+fn abstract_names_are_looked_up() {
     let name = format!("sockeye-test-{}-why", std::process::id());
     let shown = format!("@{name}");
     why(&shown, &[]).is(3, "nobody", &["nobody listens"]);
@@ -148,7 +148,7 @@ fn abstract_names() {
 }
 
 #[test]
-fn a_datagram_socket_whose_queue_is_full() {
+fn a_datagram_socket_whose_queue_is_full_is_named() {
     let place = Place::new();
     let _server = UnixDatagram::bind(place.socket()).expect("a fresh path");
     let client = UnixDatagram::unbound().expect("a socket");
@@ -166,7 +166,7 @@ fn a_datagram_socket_whose_queue_is_full() {
 }
 
 #[test]
-fn names_that_are_nearly_the_one_that_was_asked_for() {
+fn names_that_are_nearly_the_one_that_was_asked_for_are_suggested() {
     let name = format!("sockeye-test-{}-near", std::process::id());
     let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
     let padded = format!("{name}\0\0");
@@ -192,7 +192,7 @@ fn names_that_are_nearly_the_one_that_was_asked_for() {
 
 /// As socket activation does it: who has the socket is not who called listen(2).
 #[test]
-fn an_adopted_listener() {
+fn an_adopted_listener_has_no_obstacle() {
     const ADOPTED: &str = "
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX)

@@ -8,7 +8,7 @@ use super::{Told, kind, why};
 use crate::support::{Place, Process, Server, is_root, optional_peer, python, run, skipped};
 
 #[test]
-fn a_stopped_server_is_told_also_with_room_in_the_backlog() {
+fn a_stopped_server_is_named_also_with_room_in_the_backlog() {
     let place = Place::new();
     let server = Server::start(place.socket(), &[]);
     let pid = server.process.id();
@@ -32,7 +32,7 @@ fn a_stopped_server_is_told_also_with_room_in_the_backlog() {
 }
 
 #[test]
-fn a_stopped_server_with_a_full_backlog() {
+fn a_stopped_server_with_a_full_backlog_is_named() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--backlog", "1"]);
     server.process.freeze();
@@ -45,7 +45,7 @@ fn a_stopped_server_with_a_full_backlog() {
 }
 
 #[test]
-fn a_stopped_receiver_of_datagrams() {
+fn a_stopped_receiver_of_datagrams_is_named() {
     let place = Place::new();
     let address = kind("dgram:", &place.socket());
     let server = Server::started_by(Server::command(&[]).arg(&address), place.socket());
@@ -55,7 +55,7 @@ fn a_stopped_receiver_of_datagrams() {
 
 /// The others go on, so somebody answers.
 #[test]
-fn one_stopped_process_of_two_that_share_a_listener() {
+fn one_stopped_process_of_two_that_share_a_listener_is_named() {
     const SHARED: &str = "
 import os, signal, socket, sys
 s = socket.socket(socket.AF_UNIX)
@@ -88,7 +88,7 @@ os.kill(child, signal.SIGKILL)
 
 /// As `docker pause` does it: the state of the process itself says nothing.
 #[test]
-fn a_frozen_cgroup() {
+fn a_frozen_cgroup_is_named() {
     const FREEZE: &str = "
 mount -t cgroup2 none /sys/fs/cgroup || exit 77
 group=/sys/fs/cgroup/sockeye-test-$0

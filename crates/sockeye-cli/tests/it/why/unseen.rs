@@ -22,7 +22,7 @@ fn hidden_server(socket: &'static str) -> Option<(Nobody, Place, Process)> {
 }
 
 #[test]
-fn a_stale_file() {
+fn a_stale_file_is_stale_whatever_is_hidden() {
     let place = Place::new();
     place.set_mode(0o755);
     // A name of its own: into a living server of the same name nobody may look, and so may not tell
@@ -42,7 +42,7 @@ fn a_stale_file() {
 
 /// It may be in another mount namespace, where restarting its server would help nobody.
 #[test]
-fn a_file_that_was_removed() {
+fn a_file_that_was_removed_may_be_in_another_mount_namespace() {
     if !is_root() {
         return skipped("not root, so there is no other user");
     }
@@ -61,7 +61,7 @@ fn a_file_that_was_removed() {
 }
 
 #[test]
-fn a_server_in_another_mount_namespace() {
+fn a_hidden_server_may_be_in_another_mount_namespace() {
     let Some((nobody, place, _server)) = hidden_server("hidden-mount.sock") else {
         return;
     };
@@ -87,7 +87,7 @@ fn a_server_in_another_mount_namespace() {
 
 /// Files of two file systems can have the same number, or be one file that both show.
 #[test]
-fn a_file_of_another_device() {
+fn a_file_of_another_device_is_unclear() {
     const STALE: &str = "
 import os, socket, sys
 name, inode = sys.argv[1:3]
@@ -122,7 +122,7 @@ os.execvp(sys.argv[3], sys.argv[3:])
 }
 
 #[test]
-fn a_server_outside_of_the_container() {
+fn a_server_outside_of_the_container_is_not_seen() {
     let place = Place::with_socket("hidden-container.sock");
     let Some(server) = foreign(&["-n"], "", place.socket().as_os_str()) else {
         return;

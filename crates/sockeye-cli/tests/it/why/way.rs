@@ -74,7 +74,7 @@ fn a_link_of_proc_is_followed() {
 }
 
 #[test]
-fn links_in_a_circle() {
+fn links_in_a_circle_are_named() {
     let place = Place::new();
     symlink("b", place.at("a")).expect("a fresh path");
     symlink("a", place.at("b")).expect("a fresh path");
@@ -91,7 +91,7 @@ fn links_in_a_circle() {
 }
 
 #[test]
-fn nothing_there() {
+fn a_path_that_is_missing_is_named() {
     let place = Place::new();
     let path = place.socket();
     let plain = path.to_str().expect("plain");
@@ -104,7 +104,7 @@ fn nothing_there() {
 }
 
 #[test]
-fn not_a_socket() {
+fn a_file_that_is_no_socket_is_named() {
     let place = Place::new();
     fs::write(place.at("file"), "").expect("our own place");
     fs::create_dir(place.at("dir")).expect("our own place");
@@ -121,13 +121,13 @@ fn not_a_socket() {
 }
 
 #[test]
-fn a_name_that_no_file_can_have() {
+fn a_name_that_no_file_can_have_is_explained() {
     let place = Place::new();
     why(place.at("x".repeat(256)), &[]).is(1, "io", &["too long"]);
 }
 
 #[test]
-fn a_path_longer_than_an_address() {
+fn a_path_longer_than_an_address_is_explained() {
     let place = Place::new();
     let dir = place.at("d".repeat(100));
     fs::create_dir(&dir).expect("our own place");
@@ -165,7 +165,7 @@ fn an_address_is_written_as_ls_does() {
 }
 
 #[test]
-fn wrong_usage() {
+fn wrong_usage_is_exit_2() {
     run(sockeye().args(["why", "fd:3"])).fails(2, &["fd:3", "path"]);
     run(sockeye().args(["why", "--user", "no-such-user-here", "/x"])).fails(2, &["no user"]);
     run(sockeye().arg("why")).fails(2, &["address"]);

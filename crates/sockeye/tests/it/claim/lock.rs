@@ -11,7 +11,7 @@ use super::denied;
 use crate::support::{Place, bound, holds, identity, leave_stale, mode_of, set_mode, with_umask};
 
 #[test]
-fn it_is_private_and_lives_as_long_as_the_claim() {
+fn the_lock_file_is_private_and_lives_as_long_as_the_claim() {
     let place = Place::new();
     let claim = Claim::options()
         .mode(0o666)
@@ -32,7 +32,7 @@ fn it_is_private_and_lives_as_long_as_the_claim() {
 }
 
 #[test]
-fn its_mode_is_exact_whatever_the_umask() {
+fn the_mode_of_the_lock_file_is_exact_whatever_the_umask() {
     for umask in [0, 0o022, 0o777] {
         let place = Place::new();
         let mode = with_umask(umask, || {
@@ -46,7 +46,7 @@ fn its_mode_is_exact_whatever_the_umask() {
 }
 
 #[test]
-fn a_claim_that_fails_leaves_none() {
+fn a_claim_that_fails_leaves_no_lock_file() {
     let place = Place::new();
     fs::write(place.socket(), "data").unwrap();
     denied(&place.address());
@@ -131,7 +131,7 @@ fn a_link_in_its_place_leads_nowhere() {
 }
 
 #[test]
-fn removed_by_a_stranger_it_still_keeps_nobody_in() {
+fn a_lock_file_that_a_stranger_removed_keeps_nobody_in() {
     let place = Place::new();
     let owner = Claim::options().claim(&place.address()).unwrap();
     fs::remove_file(place.lock()).unwrap();

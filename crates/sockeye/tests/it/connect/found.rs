@@ -63,7 +63,7 @@ fn what_is_not_a_socket_is_named() {
 }
 
 #[test]
-fn what_permissions_stand_in_the_way_is_told() {
+fn permissions_that_stand_in_the_way_are_named() {
     let place = Place::new();
     let _claim = Claim::options().claim(&place.address()).unwrap();
     place.open_to_all();

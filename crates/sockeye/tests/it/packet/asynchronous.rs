@@ -222,7 +222,7 @@ async fn a_dropped_receiver_loses_nothing() {
 }
 
 #[tokio::test]
-async fn between_blocking_and_not() {
+async fn a_socket_goes_between_blocking_and_asynchronous() {
     let (left, right) = SeqPacket::pair().unwrap();
     assert!(is_nonblocking(&right) && is_close_on_exec(&right));
     let right: BlockingSeqPacket = right.into_blocking().unwrap();

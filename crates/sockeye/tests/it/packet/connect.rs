@@ -107,7 +107,7 @@ fn patient() -> Connector {
 }
 
 #[test]
-fn paths_of_any_length_and_abstract_names() {
+fn paths_of_any_length_and_abstract_names_are_called() {
     for way in ways() {
         let place = Place::new();
         let deep = place.at("d".repeat(120));

@@ -206,7 +206,7 @@ async fn newcomers_are_refused_and_those_in_the_queue_answered() {
 
 /// Somebody may wait already when the end comes.
 #[tokio::test]
-async fn a_waiting_receiver_is_told_of_the_end() {
+async fn a_waiting_receiver_sees_the_end() {
     let (_left, right) = Datagram::pair().unwrap();
     let other = right_of(&right);
     let wait = tokio::spawn(async move { right.recv_msg(&mut [0]).await.map(|_| ()) });

@@ -172,7 +172,7 @@ async fn what_was_sent_without_an_error_is_answered() {
 }
 
 #[tokio::test]
-async fn a_handler_in_the_middle_is_waited_for_and_then_cut_off() {
+async fn a_handler_in_the_middle_is_waited_for_and_then_aborted() {
     let place = Place::new();
     let clock = Clock::stop();
     let address = place.address_of(Kind::SeqPacket);
@@ -208,7 +208,7 @@ async fn a_handler_in_the_middle_is_waited_for_and_then_cut_off() {
 }
 
 #[tokio::test]
-async fn a_second_signal_cuts_off_at_once() {
+async fn a_second_signal_aborts_at_once() {
     let place = Place::new();
     let _clock = Clock::stop();
     let address = place.address_of(Kind::SeqPacket);

@@ -69,7 +69,7 @@ async fn what_was_sent_before_a_reset_is_served() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_too_long_is_told_with_its_size() {
+async fn a_record_that_is_too_long_is_an_error_with_its_size() {
     let place = Place::new();
     let (told, mut tells) = mpsc::unbounded_channel();
     let handler = move |connection| {
@@ -129,7 +129,7 @@ async fn each_connection_has_its_own_limit() {
 }
 
 #[tokio::test]
-async fn timeouts() {
+async fn timeouts_close_a_connection() {
     let place = Place::new();
     let clock = Clock::stop();
     let address = place.address_of(Kind::SeqPacket);
@@ -185,7 +185,7 @@ async fn timeouts() {
 }
 
 #[tokio::test]
-async fn limits_and_who_may() {
+async fn limits_and_authorization_hold() {
     let place = Place::new();
     place.open_to_all();
     let address = place.address_of(Kind::SeqPacket);
@@ -219,7 +219,7 @@ async fn limits_and_who_may() {
 
 /// Handlers that use the connection itself, without [`Records`].
 #[tokio::test]
-async fn a_handler_of_ones_own() {
+async fn a_handler_of_ones_own_is_called() {
     let place = Place::new();
     let address = place.address_of(Kind::SeqPacket);
     let handler = |mut connection: Connection<SeqPacket>| async move {

@@ -35,7 +35,7 @@ async fn a_path_that_somebody_else_has_claimed_is_left_to_them() {
 }
 
 #[tokio::test]
-async fn a_strangers_socket_in_place_of_the_control_socket_is_told_of() {
+async fn a_strangers_socket_in_place_of_the_control_socket_is_reported() {
     let place = Place::new();
     let (first, renew) = renewing(&place).await;
     fs::remove_file(control(&place)).unwrap();

@@ -318,7 +318,7 @@ async fn one_successor_at_a_time_has_an_offer() {
 }
 
 #[tokio::test]
-async fn one_that_has_the_descriptors_and_says_nothing_is_given_up() {
+async fn a_successor_that_has_the_descriptors_and_says_nothing_is_given_up() {
     let place = Place::new();
     let server = serve(&place.address()).await;
     let silent = Asker::offered(&place).await;
