@@ -53,7 +53,7 @@ pub enum AdoptError {
 impl fmt::Display for AdoptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotOpen(fd) => write!(f, "no descriptor {fd} is open; pass one on"),
+            Self::NotOpen(fd) => write!(f, "file descriptor {fd} is not open; pass an open one"),
             Self::NotASocket => f.write_str("it is not a socket; pass a UNIX socket"),
             Self::NotUnix => f.write_str("it is not a UNIX socket; pass a UNIX socket"),
             Self::WrongKind { actual, wanted } => match actual {

@@ -195,8 +195,11 @@ fn a_number_that_was_not_passed_is_not_one_of_ours() {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).expect("a fresh path");
     for (passed, words) in [
-        ("3<&0 4<&-", ["--ready-fd 4", "no descriptor 4"]),
-        ("3<&- 4<&0", ["fd:3", "no descriptor 3"]),
+        (
+            "3<&0 4<&-",
+            ["--ready-fd 4", "file descriptor 4 is not open"],
+        ),
+        ("3<&- 4<&0", ["fd:3", "file descriptor 3 is not open"]),
     ] {
         let script = format!(r#"exec "$0" serve --ready-fd 4 fd:3 {passed}"#);
         let tried = Command::new("sh")

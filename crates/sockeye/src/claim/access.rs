@@ -70,7 +70,7 @@ pub(super) fn apply_mode_and_owner(
     if stat.st_mode & 0o7777 != options.mode {
         chmod(options.mode)?;
     }
-    // Not every file system does what it says that it has done.
+    // Some file systems report success and change nothing.
     let now = fstat(&file).map_err(io)?;
     if differs(uid, Some(now.st_uid)) || differs(gid, Some(now.st_gid)) {
         return Err(denied());
@@ -97,15 +97,15 @@ pub(super) fn mode_error(address: &Address, options: &ClaimOptions, errno: Errno
     }
 }
 
-/// Write permission for the owner of a socket file, who is us; taken back when dropped. Nobody else
-/// gains anything by it, and processes of ours may change the mode anyway.
+/// Write permission for us, the owner of a socket file; withdrawn when dropped. No other user gains
+/// anything by it.
 pub(super) struct OwnerAccess<'a> {
     file: &'a OwnedFd,
     before: Mode,
 }
 
 impl<'a> OwnerAccess<'a> {
-    /// `None` where the file is another user's, or its mode is not what denies.
+    /// `None` where the file is another user's, or it is not its mode that denies.
     pub(super) fn to(file: &'a OwnedFd) -> Option<Self> {
         let stat = fstat(file).ok()?;
         let before = Mode::from_raw_mode(stat.st_mode & 0o7777);

@@ -21,10 +21,10 @@ impl BlockingListener {
         }
     }
 
-    /// Gives the listener away, if it owns no path: adopted or abstract.
+    /// The listener of the standard library, if it owns no path: adopted or abstract.
     ///
     /// # Errors
-    /// Gives it back where it owns one; without the owner nobody would remove the file.
+    /// Returns itself where it owns a path, whose file nothing else would remove.
     pub fn into_std(self) -> Result<UnixListener, Box<Self>> {
         match self.ownership {
             None => Ok(self.listener),

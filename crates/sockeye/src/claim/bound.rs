@@ -1,7 +1,7 @@
-//! Which file bind(2) has made.
+//! The file that bind(2) has made.
 //!
-//! bind takes a path, and a directory of that path can be replaced after we have opened it. Then the
-//! file is made where nobody has asked for one.
+//! bind takes a path, and a directory of that path can be replaced after we have opened it: then the
+//! file is made in the wrong directory.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,7 +18,7 @@ use crate::{ids, socket, sys};
 
 const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// How often a file is looked for whose directory may be moved at the same time.
+/// How many times a file is looked for whose directory may be moved at the same time.
 const ATTEMPTS: usize = 64;
 
 /// The file that bind has just made, looked up in the directory that was opened, without
@@ -39,7 +39,7 @@ pub(super) fn file(
         return Ok(FileIdentity::of(stat));
     }
     let entry = entry_of(socket);
-    // A file system may give our files to somebody else (NFS with root_squash).
+    // A file system may give our files another owner (NFS with root_squash).
     if let Some(bound) = identity(entry.as_ref(), &place.directory, base) {
         return Ok(bound);
     }
@@ -50,7 +50,7 @@ pub(super) fn file(
     Err(ClaimError::new(address, kind))
 }
 
-/// As [`place::is_own`]; opens the file only where that takes it.
+/// As [`place::is_own`]; opens the file only if it must.
 fn is_own(place: &Place, base: &OsStr, stat: &Stat) -> bool {
     if let (Some(owner), own) = (ids::uid(stat.st_uid), ids::own_uid()) {
         return Some(owner) == own;
@@ -62,7 +62,7 @@ fn is_own(place: &Place, base: &OsStr, stat: &Stat) -> bool {
     })
 }
 
-/// What the kernel's table says of our own socket.
+/// The entry of our own socket in the kernel's table.
 fn entry_of(socket: &OwnedFd) -> Option<Entry> {
     let inode = fstat(socket).ok()?.st_ino as u32;
     let table = diag::dump().ok()?;
@@ -95,7 +95,7 @@ fn remove_stray(socket: &OwnedFd, entry: Option<&Entry>, place: &Place) -> Stray
     }
 }
 
-/// `None` where our file is not there.
+/// `None` where our file is not in it.
 fn remove_at(path: &Path, entry: Option<&Entry>) -> Option<StrayFile> {
     let (parent, base) = (path.parent()?, path.file_name()?);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -107,7 +107,7 @@ fn remove_at(path: &Path, entry: Option<&Entry>) -> Option<StrayFile> {
     })
 }
 
-/// Where the file of a socket is now, `None` for nowhere. Only who administers the network may ask.
+/// Where the file of a socket is now; `None` where it has no name. Needs `CAP_NET_ADMIN`.
 fn path_of_file(socket: &OwnedFd) -> std::io::Result<Option<PathBuf>> {
     let file = sys::socket::bound_file(socket.as_fd())?;
     if fstat(&file)?.st_nlink == 0 {

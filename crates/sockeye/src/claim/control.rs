@@ -1,4 +1,4 @@
-//! The socket at which a successor may ask, beside the path.
+//! The control socket, `PATH.takeover`, at which a successor asks.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use super::{
 use crate::address::{Address, Kind, Name};
 use crate::ids;
 
-/// The address at which a successor may ask for this one, if it can be handed over.
+/// The address of the control socket, if the path can be handed over.
 pub(crate) fn control_address(address: &Address) -> Option<Address> {
     let mut path = address.path()?.as_os_str().to_owned();
     path.push(CONTROL_SUFFIX);
@@ -22,7 +22,7 @@ pub(crate) fn control_address(address: &Address) -> Option<Address> {
     is_fit.then(|| Address::new(Kind::SeqPacket, &Name::Path(path.into())).ok())?
 }
 
-/// A file that is neither ours to replace nor a living socket is the better explanation.
+/// The better explanation is a file that is neither ours to replace nor a living socket.
 fn by_what(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
     let is_in_the_way = matches!(
         error.kind(),
@@ -50,12 +50,12 @@ pub(super) fn has_room(address: &Address, path: &Path) -> Result<(), ClaimError>
     name_fits(address, path.file_name().unwrap_or_default(), added)
 }
 
-/// Listens beside the path, which is locked: that lock is enough for both.
+/// Listens beside the path. The path's lock protects both.
 pub(super) fn publish(address: &Address, ownership: &mut Ownership) -> Result<(), ClaimError> {
     let path = address.path().unwrap_or("".as_ref());
     let options = Claim::options().backlog(CONTROL_BACKLOG);
     let place = Place::open(address, path)?;
-    // Fds go the other way, to the successor.
+    // Fds go to the successor, never from it.
     let socket = options
         .socket(address.kind())
         .map_err(|errno| ClaimError::io(address, errno))?;

@@ -1,4 +1,4 @@
-//! [`Fault`]: where the way to a directory ends, and why.
+//! [`Fault`]: why a directory cannot be reached, and where on its path.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,10 +7,10 @@ use rustix::io::Errno;
 
 use super::process_link::ProcessLink;
 
-/// The part of a path at which the way to it ends.
+/// The first part of a path that cannot be passed.
 pub(crate) enum Fault {
     Missing(PathBuf),
-    /// This directory has no name any more; `.` is the working directory.
+    /// This directory was removed; `.` is the working directory.
     Removed(PathBuf),
     NotADirectory(PathBuf),
     /// This directory may not be entered.
@@ -22,8 +22,8 @@ pub(crate) enum Fault {
 /// As many symbolic links as the kernel follows (MAXSYMLINKS of linux/namei.h).
 const MOST_LINKS: u32 = 40;
 
-/// Walks down to the directory `parent` and finds where the way ends. A directory that denies is named
-/// by its absolute path, also where a symbolic link has led to it.
+/// Walks down to the directory `parent` and returns the first fault. A directory that denies is given by
+/// its absolute path, also where a symbolic link has led to it.
 pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
     if begins_in_removed(parent) {
         return Some(Fault::Removed(".".into()));

@@ -136,8 +136,8 @@ impl Ownership {
         Ok(())
     }
 
-    /// Gives the files beside the socket our own owner, once nobody can need them back any more: a
-    /// predecessor of another user would have to. Where that fails they serve as they are.
+    /// Makes us the owner of the files beside the socket, once no predecessor of another user can need
+    /// them back. Where that fails they serve as they are.
     pub(crate) fn settle_owners(&mut self) {
         if let Some(Control { place, file, .. }) = &self.control
             && let (Some(file), Some(address)) = (*file, control_address(&self.address))
@@ -170,8 +170,8 @@ impl Ownership {
         self.settle_with(&options.owner(access.uid, access.gid))
     }
 
-    /// Listens anew: the backlog is that of the options, and peers are told of us (`SO_PEERCRED` is
-    /// who called listen(2) last).
+    /// Calls listen(2) again: the backlog is that of the options, and `SO_PEERCRED` of clients shows us
+    /// (it is the process that called listen(2) last).
     pub(crate) fn listen(&self, listener: impl AsFd) -> Result<(), Errno> {
         listen(listener, self.options.backlog)?;
         match &self.control {

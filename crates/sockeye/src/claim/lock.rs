@@ -16,8 +16,8 @@ use crate::address::Address;
 use crate::ids;
 use crate::inspect::procfs;
 
-/// How often a lock file that was removed under us is opened anew. Each round another owner has
-/// come and gone, so this is a bound and not a wait.
+/// How many times a lock file that was removed meanwhile is opened again. In each round another owner
+/// has come and gone.
 const ATTEMPTS: usize = 64;
 
 /// systemd-tmpfiles(8) leaves files with the sticky bit where they are, however old.
@@ -28,8 +28,7 @@ pub(super) struct Lock {
     /// The lock lasts as long as this open file, here or in another process.
     file: OwnedFd,
     identity: FileIdentity,
-    /// Whether the file looks like one that we make. Another one serves as well, but is left as it
-    /// is.
+    /// Whether the file looks like one that we make. Another one serves as well, and is left unchanged.
     is_ours: bool,
 }
 
@@ -95,7 +94,7 @@ impl Lock {
         let (Ok(found), Some(uid)) = (fstat(&self.file), ids::own_uid()) else {
             return;
         };
-        // With another name it may be more than a lock.
+        // With another name it may hold data.
         if is_own(&self.file, &found) || found.st_nlink != 1 {
             return;
         }
@@ -110,7 +109,7 @@ impl Lock {
     /// sees that it has gone and makes a new one.
     pub(super) fn remove(&self, place: &Place) {
         if self.is_ours {
-            // If that fails, the file is there for the next owner.
+            // If that fails, the next owner uses the file.
             let _ = place.unlink(&place.lock_base, self.identity);
         }
     }
@@ -128,7 +127,7 @@ pub(super) fn take(address: &Address, place: &Place) -> Result<Lock, ClaimError>
             Err(errno) => return Err(denied(address, place, errno)),
         };
         let found = fstat(&file).map_err(|errno| ClaimError::io(address, errno))?;
-        // Our lock files are empty. Anything else is somebody's data.
+        // Our lock files are empty. Any other file may be data.
         let file_type = FileType::from_raw_mode(found.st_mode);
         if file_type != FileType::RegularFile || found.st_size != 0 {
             return Err(foreign(address, file_type));
@@ -217,7 +216,7 @@ mod tests {
         let found = fstat(&file).unwrap();
         let opened = Lock::new(file, &found, true);
         assert!(opened.is_current(&place).unwrap());
-        // As the owner before us does, between our open and our flock.
+        // As the owner before us may, between our open and our flock.
         opened.remove(&place);
         assert!(!opened.is_current(&place).unwrap());
         let lock = take(&address, &place).unwrap();

@@ -33,7 +33,7 @@ pub(super) struct Place {
     pub(super) bindable: Option<PathBuf>,
 }
 
-/// Device and inode: which file it is, whatever its name.
+/// Device and inode, which identify a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileIdentity {
     device: u64,
@@ -49,9 +49,8 @@ impl FileIdentity {
     }
 }
 
-/// Whether a file, opened in whatever way, belongs to our own user. Where neither id has a mapping
-/// in our user namespace the numbers say nothing, but the kernel knows: only its owner may change
-/// the mode of such a file.
+/// Whether an open file belongs to our own user. Where neither id has a mapping in our user namespace
+/// the numbers say nothing, but the kernel knows: only the owner may change the mode of such a file.
 pub(super) fn is_own(file: impl AsFd, stat: &Stat) -> bool {
     match (ids::uid(stat.st_uid), ids::own_uid()) {
         (None, None) => {
@@ -96,7 +95,7 @@ impl Place {
         })
     }
 
-    /// What stands at `base`, without following a symbolic link; `None` for nothing.
+    /// The file at `base`, without following a symbolic link; `None` where there is none.
     pub(super) fn look_at(&self, base: &OsStr) -> Result<Option<Stat>, Errno> {
         match statat(&self.directory, base, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -130,8 +129,7 @@ impl Place {
         rustix::fs::fstat(&self.directory).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
-    /// Whether the path still leads to the directory that was opened. Where that may not be known, it
-    /// may.
+    /// Whether the path still leads to the directory that was opened; `true` where that is unknown.
     #[cfg(feature = "tokio")]
     pub(super) fn is_at_path(&self) -> bool {
         match (
@@ -151,8 +149,8 @@ impl Place {
         path.filter(|_| !self.is_removed())
     }
 
-    /// Whether bind(2) says with this that the file system has no sockets. Where it means the
-    /// permissions of the directory, or a sandbox, these say the same again.
+    /// Whether this error of bind(2) means that the file system has no sockets. Permissions of the
+    /// directory, or a sandbox, would refuse other calls too.
     pub(super) fn is_without_sockets(&self, errno: Errno) -> bool {
         let may_mean_it = matches!(
             errno,
@@ -286,9 +284,8 @@ pub(super) fn name_fits(address: &Address, base: &OsStr, added: usize) -> Result
     }
 }
 
-/// The name to give to bind(2). Other tools show it and compare it letter by letter: the path as the
-/// user wrote it, without empty and `.` parts. A relative one, one with `..`, which no text can tell
-/// where it leads, and one that is too long is replaced by the real path.
+/// The name for bind(2), which other tools show and compare byte by byte: the path as the user wrote
+/// it, without empty and `.` parts. The real path replaces one that is relative, too long, or has `..`.
 fn bindable(path: &Path, parent: &Path, base: &OsStr) -> Option<PathBuf> {
     let fits = |name: &PathBuf| name.as_os_str().len() <= MAX_NAME;
     let is_plain = path.is_absolute() && !path.components().any(|c| c == Component::ParentDir);

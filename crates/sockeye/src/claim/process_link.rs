@@ -8,15 +8,15 @@ use rustix::io::Errno;
 
 use crate::address::quoted;
 
-/// A link such as `/proc/7/root`, which leads into a process that we may not look into: to follow it
-/// takes ptrace access to that process (proc_pid_root(5), ptrace(2)), whatever the modes say.
+/// A link such as `/proc/7/root`. To follow it takes ptrace access to that process (proc_pid_root(5),
+/// ptrace(2)), whatever the modes say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessLink {
     path: PathBuf,
 }
 
 impl ProcessLink {
-    /// What to do about one.
+    /// What to do about a link that may not be followed.
     pub const ADVICE: &str = "run as root (CAP_SYS_PTRACE in the user namespace of that process), or with all ids of that process; or give a path that leads there without /proc";
 
     /// A link of that kind, where it is known that somebody may not follow it.

@@ -1,4 +1,4 @@
-//! Making the socket appear at its address, never more open than asked.
+//! Binds and listens: the socket appears at its address, never more open than asked.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -63,8 +63,8 @@ pub(super) fn path(
 }
 
 /// Binds to the path itself. Where that fits no socket address, through the directory's fd,
-/// so that at least the last part of the name is the one that people know; and where that is too
-/// long as well, under a short name in the same directory, which is returned.
+/// so that at least the last part of the name is right; and where that is too long as well, under a
+/// short name in the same directory, which is returned.
 fn bind_in(socket: &OwnedFd, place: &Place) -> Result<Option<OsString>, Errno> {
     let through = place.through_descriptor(&place.base);
     let name = place.bindable.as_deref().unwrap_or(&through);

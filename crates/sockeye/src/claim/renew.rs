@@ -10,10 +10,10 @@ use super::ownership::Ownership;
 use super::place::FileIdentity;
 use super::{control, control_address, lock, publish};
 
-/// What had to be made anew, beside the lock file.
+/// What was made again, beside the lock file.
 #[derive(Debug, Default)]
 pub(crate) struct Renewed {
-    /// Listens at the path from now on. The old socket goes on, for whoever reaches it by another
+    /// Listens at the path from now on. The old socket stays open, for clients that reach it by another
     /// name, as through a bind mount.
     pub(crate) listener: Option<OwnedFd>,
     /// Whether there is another control socket.
@@ -21,8 +21,8 @@ pub(crate) struct Renewed {
 }
 
 impl Ownership {
-    /// Makes anew what is missing of the lock file, the control socket's file and the socket file, in
-    /// this order. A socket that has lost its name cannot get another one, so there is a new one.
+    /// Makes again what is missing of the lock file, the control socket's file and the socket file, in
+    /// this order. A socket that has lost its file cannot be bound again, so a new socket is made.
     ///
     /// Without the lock file somebody else may have claimed the path, or be about to. So its lock is
     /// taken first, as in a claim, and what stands at the path is left.
@@ -59,8 +59,8 @@ impl Ownership {
         Ok(())
     }
 
-    /// Whether the control socket has lost its file. What somebody else has put there is in the way
-    /// of a new one.
+    /// Whether the control socket has lost its file. A file that somebody else has put there prevents a
+    /// new one.
     pub(crate) fn lacks_control(&self) -> Result<bool, Errno> {
         let Some(control) = &self.control else {
             return Ok(false);
@@ -87,7 +87,7 @@ impl Ownership {
         }
     }
 
-    /// Nobody can listen on the socket that was made anew.
+    /// Undoes a socket that was made again, on which nothing can listen.
     pub(crate) fn unpublish(&mut self, error: io::Error) -> ClaimError {
         self.remove_file();
         ClaimError::io(&self.address, error)

@@ -1,4 +1,4 @@
-//! Whether the times of two socket files prove that they are two.
+//! Proves by their times that two socket files are two, not two views of one.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 const SAME_TIME_NANOSECONDS: u128 = 1_000_000;
 /// The same for those that keep whole seconds, or two.
 const SAME_SECONDS: u64 = 2;
-/// How often two files are looked at that somebody changes at the same time.
+/// How many times two files are looked at that somebody changes at the same time.
 const LOOKS: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,8 @@ struct Times {
 }
 
 impl Times {
-    /// What its file system says now, whatever the kernel remembers: FUSE lets it for a second.
-    /// `None` also for a file that has no name any more, which only looked as if it were there.
+    /// Asks the file system, not the kernel's cache, which FUSE allows for a second. `None` also for a
+    /// file that was removed and was only in the cache.
     fn of(file: impl AsFd) -> Option<Self> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
         let wanted = StatxFlags::MTIME | StatxFlags::CTIME | StatxFlags::NLINK;
@@ -57,12 +57,12 @@ impl Times {
     }
 }
 
-/// Whether two open files are two, as their times prove that differ while neither changes.
+/// Whether two open files are two: their times differ while neither changes.
 pub(super) fn prove_two(one: &OwnedFd, other: &OwnedFd) -> bool {
     differ_at_one_time(|| Times::of(one), || Times::of(other))
 }
 
-/// One file has one time at a time; but it may be touched between a look at either of its views.
+/// One file has one time at a time, but it may be touched between two looks.
 fn differ_at_one_time(
     mut one: impl FnMut() -> Option<Times>,
     mut other: impl FnMut() -> Option<Times>,

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn at_the_deadline_silence_death_and_a_late_word_are_told_apart() {
+    async fn a_deadline_tells_silence_death_and_a_late_frame_apart() {
         let (mut silent, other) = pair();
         silent.wait_until(Some(Instant::now() + STEP));
         assert_eq!(
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_word_is_heard_though_ours_was_not() {
+    async fn the_last_frame_is_read_though_ours_was_not() {
         for looks in [true, false] {
             let (left, right) = pair();
             assert!(left.say(Frame::Ready, &[]));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_that_is_none_of_ours_is_said_to_be_none() {
+    async fn a_record_that_is_not_a_frame_is_unknown() {
         let (left, right) = pair();
         for record in [&b""[..], b"x", b"xyz", &[7; 4096]] {
             right.socket.send(record).await.unwrap();

@@ -147,7 +147,7 @@ fn signal(pid: Pid, pidfd: BorrowedFd<'_>, signal: Signal) {
         // Until it is reaped, its pid means nobody else, nor does its group's.
         let _ = kill_process_group(pid, signal);
     }
-    // Not twice: some programs take a second SIGTERM for impatience.
+    // Not twice: some programs abort on a second SIGTERM.
     if getpgid(Some(pid)) != Ok(pid) {
         let _ = pidfd_send_signal(pidfd, signal);
     }

@@ -1,4 +1,4 @@
-//! Where a program is, and whether it can be started.
+//! Finds a program in `PATH`, and checks whether it can be started.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,10 +17,10 @@ pub enum ProgramError {
     /// There is no such file, or none in the directories that were searched.
     #[error("there is no program {}; give the path of one, or look at PATH", quoted(.0))]
     NotFound(OsString),
-    /// A directory, a socket, ….
+    /// Not a regular file.
     #[error("{} is not a regular file; give the path of a program", quoted(.0))]
     NotAFile(PathBuf),
-    /// No x for us, or the file system is mounted `noexec`.
+    /// No execute permission (x) for us, or the file system is mounted `noexec`.
     #[error("{} may not be executed; chmod +x it, or look at the mount options (noexec)", quoted(.0))]
     NotExecutable(PathBuf),
     /// Neither a binary nor a script with an interpreter.
@@ -44,7 +44,7 @@ pub enum ProgramError {
     },
 }
 
-/// What execvp(3) takes where there is no `PATH`.
+/// The default of execvp(3) without `PATH`.
 const DEFAULT_SEARCH: &str = "/bin:/usr/bin";
 /// As much as the kernel looks at (`BINPRM_BUF_SIZE`).
 const HEAD: usize = 256;

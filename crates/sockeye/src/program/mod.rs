@@ -86,14 +86,14 @@ impl Program {
         Ok(self)
     }
 
-    /// What every process gets as its environment, besides what is added for each.
+    /// The environment of every process, besides what is added for each.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.recipe().environment = environment;
         self
     }
 
-    /// The limit of open files of what is started (setrlimit(2), `RLIMIT_NOFILE`); without it, ours.
+    /// The limit of open files of its processes (setrlimit(2), `RLIMIT_NOFILE`); default ours.
     #[must_use]
     pub fn open_files(mut self, limit: &Rlimit) -> Self {
         let raw = |value: Option<u64>| value.unwrap_or(libc::RLIM_INFINITY);

@@ -1,306 +1,11 @@
-//! Both machines, joined by queues, in every order in which anything can happen.
+//! Both machines, in every order in which anything can happen.
 
-use std::collections::{HashSet, VecDeque};
+mod world;
+
+use std::collections::HashSet;
 
 use super::*;
-
-/// Both sides and what is on the way between them. How slow a side is makes no difference to what
-/// can happen next; one that hangs never does anything any more.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct World {
-    predecessor: Predecessor,
-    successor: Successor,
-    to_predecessor: VecDeque<Frame>,
-    to_successor: VecDeque<Frame>,
-    /// What the successor sends fails.
-    predecessor_is_deaf: bool,
-    /// Dead, or has closed the connection in order: to the other side both look alike.
-    predecessor_gone: bool,
-    successor_gone: bool,
-    predecessor_dead: bool,
-    successor_dead: bool,
-    predecessor_hangs: bool,
-    successor_hangs: bool,
-    /// The predecessor was told to stop.
-    stopping: bool,
-    /// Somebody has ended in order and removed the files.
-    removed: bool,
-    /// The successor has sent `Serving`.
-    committed: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WorldStep {
-    PredecessorReads,
-    PredecessorOffers,
-    SuccessorReads,
-    SuccessorVerifies,
-    SuccessorServes,
-    PredecessorIsOutOfTime,
-    SuccessorIsOutOfTime,
-    /// The time for draining is over, and a successor with an offer has not served.
-    PredecessorRevokes,
-    SuccessorRejects,
-    PredecessorStops,
-    SuccessorStops,
-    PredecessorDies,
-    SuccessorDies,
-    PredecessorHangs,
-    SuccessorHangs,
-}
-
-/// All of them. The first eight must happen some time, if nothing else does.
-const STEPS: [WorldStep; 15] = [
-    WorldStep::PredecessorReads,
-    WorldStep::PredecessorOffers,
-    WorldStep::SuccessorReads,
-    WorldStep::SuccessorVerifies,
-    WorldStep::SuccessorServes,
-    WorldStep::PredecessorIsOutOfTime,
-    WorldStep::SuccessorIsOutOfTime,
-    WorldStep::PredecessorRevokes,
-    WorldStep::SuccessorRejects,
-    WorldStep::PredecessorStops,
-    WorldStep::SuccessorStops,
-    WorldStep::PredecessorDies,
-    WorldStep::SuccessorDies,
-    WorldStep::PredecessorHangs,
-    WorldStep::SuccessorHangs,
-];
-const CERTAIN: usize = 8;
-
-impl World {
-    fn new() -> Self {
-        Self {
-            predecessor: Predecessor::Connected,
-            successor: Successor::Asked,
-            to_predecessor: [Frame::Hello].into(),
-            to_successor: VecDeque::new(),
-            predecessor_is_deaf: false,
-            predecessor_gone: false,
-            successor_gone: false,
-            predecessor_dead: false,
-            successor_dead: false,
-            predecessor_hangs: false,
-            successor_hangs: false,
-            stopping: false,
-            removed: false,
-            committed: false,
-        }
-    }
-
-    fn predecessor_acts(&self) -> bool {
-        !self.predecessor_dead && !self.predecessor_hangs && !self.predecessor_gone
-    }
-
-    fn successor_acts(&self) -> bool {
-        !self.successor_dead && !self.successor_hangs
-    }
-
-    fn successor_waits(&self) -> bool {
-        self.successor_acts() && matches!(self.successor, Successor::Asked | Successor::Refused)
-    }
-
-    /// The predecessor learns something.
-    fn predecessor_learns(&mut self, event: HandoverEvent) {
-        let answer = self.predecessor.on(event);
-        self.predecessor_gone |= self.predecessor == Predecessor::HandedOver;
-        if self.predecessor == Predecessor::Kept {
-            self.keep(answer);
-        }
-    }
-
-    /// The path stays the predecessor's, which removes the files first if it stops.
-    fn keep(&mut self, answer: Option<Frame>) {
-        if self.stopping {
-            assert!(!self.committed, "removes another one's files: {self:#?}");
-            self.removed = true;
-        }
-        // What is sent to a closed socket is lost, and the sender finds out when it reads.
-        if !self.successor_gone {
-            self.to_successor.extend(answer);
-        }
-        self.predecessor_gone = true;
-    }
-
-    /// The next event of a side that waits; `None` where it would go on waiting.
-    fn event(queue: &mut VecDeque<Frame>, other_gone: bool) -> Option<HandoverEvent> {
-        match queue.pop_front() {
-            Some(frame) => Some(HandoverEvent::Frame(frame)),
-            None => other_gone.then_some(HandoverEvent::Closed),
-        }
-    }
-
-    fn predecessor_owns(&self) -> bool {
-        !self.predecessor_dead
-            && !self.removed
-            && !self.committed
-            && self.predecessor != Predecessor::HandedOver
-    }
-
-    fn successor_owns(&self) -> bool {
-        !self.successor_dead && !self.removed && self.successor == Successor::Serving
-    }
-
-    fn after(&self, step: WorldStep) -> Option<Self> {
-        let mut world = self.clone();
-        let done = match step {
-            WorldStep::PredecessorReads
-            | WorldStep::PredecessorOffers
-            | WorldStep::PredecessorIsOutOfTime
-            | WorldStep::PredecessorRevokes
-            | WorldStep::PredecessorStops => {
-                world.predecessor_acts() && world.predecessor_does(step)?
-            }
-            WorldStep::PredecessorDies => {
-                world.predecessor_gone = true;
-                !std::mem::replace(&mut world.predecessor_dead, true)
-            }
-            WorldStep::PredecessorHangs => {
-                !world.predecessor_dead && !std::mem::replace(&mut world.predecessor_hangs, true)
-            }
-            WorldStep::SuccessorDies => {
-                world.successor_gone = true;
-                !std::mem::replace(&mut world.successor_dead, true)
-            }
-            WorldStep::SuccessorHangs => {
-                !world.successor_dead && !std::mem::replace(&mut world.successor_hangs, true)
-            }
-            _ => world.successor_acts() && world.successor_does(step)?,
-        };
-        done.then_some(world)
-    }
-
-    fn predecessor_does(&mut self, step: WorldStep) -> Option<bool> {
-        match step {
-            WorldStep::PredecessorReads => {
-                let event = Self::event(&mut self.to_predecessor, self.successor_gone)?;
-                self.predecessor_learns(event);
-            }
-            WorldStep::PredecessorOffers if !self.stopping => {
-                let frame = self.predecessor.offer()?;
-                if !self.successor_gone {
-                    self.to_successor.push_back(frame);
-                }
-            }
-            // Deaf from now on, it has looked a last time, and nothing was there.
-            WorldStep::PredecessorIsOutOfTime
-                if self.to_predecessor.is_empty()
-                    && !self.successor_gone
-                    && self.predecessor != Predecessor::Asked =>
-            {
-                self.predecessor_is_deaf = true;
-                self.predecessor_learns(HandoverEvent::Deadline);
-            }
-            WorldStep::PredecessorRevokes if self.stopping => {
-                self.predecessor_is_deaf = true;
-                while self.predecessor.has_offer() {
-                    let event = Self::event(&mut self.to_predecessor, self.successor_gone);
-                    self.predecessor_learns(event.unwrap_or(HandoverEvent::Deadline));
-                }
-            }
-            WorldStep::PredecessorStops if !self.stopping => {
-                self.stopping = true;
-                if !self.predecessor.has_offer() {
-                    self.keep(Some(Frame::Cancel));
-                }
-            }
-            _ => return None,
-        }
-        Some(true)
-    }
-
-    fn successor_does(&mut self, step: WorldStep) -> Option<bool> {
-        match step {
-            WorldStep::SuccessorReads if self.successor_waits() => {
-                let event = Self::event(&mut self.to_successor, self.predecessor_gone)?;
-                self.successor.on(event);
-                // Left alone, it looks at the files; without them it claims like any other server.
-                if self.successor == Successor::Serving && self.removed {
-                    self.successor = Successor::Without(Reason::Ended);
-                }
-            }
-            WorldStep::SuccessorVerifies => {
-                if self.successor != Successor::Offered {
-                    return None;
-                }
-                self.successor.verified(|frame| {
-                    let is_heard = !self.predecessor_is_deaf && !self.predecessor_gone;
-                    if is_heard {
-                        self.to_predecessor.push_back(frame);
-                    }
-                    is_heard
-                });
-            }
-            WorldStep::SuccessorServes if self.successor == Successor::Ready => {
-                let mut successor = self.successor;
-                successor.serve(|frame| {
-                    self.committed = !self.predecessor_is_deaf && !self.predecessor_gone;
-                    if self.committed {
-                        self.to_predecessor.push_back(frame);
-                    }
-                    self.committed
-                });
-                self.successor = successor;
-            }
-            WorldStep::SuccessorIsOutOfTime
-                if self.successor_waits()
-                    && self.to_successor.is_empty()
-                    && !self.predecessor_gone =>
-            {
-                self.successor.on(HandoverEvent::Deadline);
-            }
-            // It cannot have the owner that it wants, or is stopped before it serves.
-            WorldStep::SuccessorRejects
-                if matches!(self.successor, Successor::Offered | Successor::Ready) =>
-            {
-                self.successor = Successor::Without(Reason::Broken);
-            }
-            WorldStep::SuccessorStops if self.successor_owns() => {
-                self.removed = true;
-                self.successor_dead = true;
-            }
-            _ => return None,
-        }
-        self.successor_gone = self.successor_dead
-            || matches!(self.successor, Successor::Serving | Successor::Without(_));
-        Some(true)
-    }
-
-    fn check(&self, is_the_end: bool) {
-        assert!(
-            !(self.predecessor_owns() && self.successor_owns()),
-            "two own it: {self:#?}"
-        );
-        if self.predecessor == Predecessor::HandedOver {
-            assert!(self.committed, "given away to nobody: {self:#?}");
-        }
-        if !is_the_end {
-            return;
-        }
-        let successor_is_left = !self.successor_dead && !self.successor_hangs;
-        // Where nothing of it is left, it claims the path like any other server.
-        let claims = successor_is_left
-            && matches!(
-                self.successor,
-                Successor::Without(Reason::Ended | Reason::Cancelled | Reason::TimedOut)
-            )
-            && (self.predecessor_dead || self.removed);
-        let owners = [self.predecessor_owns(), self.successor_owns(), claims];
-        let owners = owners.into_iter().filter(|owns| *owns).count();
-        assert!(owners <= 1, "two own it: {self:#?}");
-        // Nobody is left who could own it.
-        let nobody = (self.predecessor_dead || self.stopping || self.committed)
-            && (!successor_is_left || self.successor == Successor::Without(Reason::Broken));
-        assert!(owners == 1 || nobody, "nobody owns it: {self:#?}");
-        if !self.predecessor_hangs && !self.predecessor_dead && !self.stopping && !self.committed {
-            assert!(self.predecessor_owns(), "given up to nobody: {self:#?}");
-        }
-        if self.predecessor_hangs && self.successor == Successor::Ready {
-            assert!(!successor_is_left, "waits for one that hangs: {self:#?}");
-        }
-    }
-}
+use world::{CERTAIN, STEPS, World, WorldStep};
 
 fn explore(may_happen: impl Fn(WorldStep) -> bool) -> HashSet<World> {
     let mut seen = HashSet::new();
@@ -341,7 +46,7 @@ fn exactly_one_owns_the_path_after_any_death_delay_hang_or_stop_in_any_order() {
 }
 
 #[test]
-fn undisturbed_it_is_handed_over() {
+fn an_undisturbed_path_is_handed_over() {
     let undisturbed = |step: WorldStep| STEPS[..5].contains(&step);
     let seen = explore(undisturbed);
     let last = seen
@@ -378,7 +83,7 @@ fn a_predecessor_that_is_stopped_during_a_takeover_is_succeeded() {
 }
 
 #[test]
-fn nonsense_ends_it_with_the_predecessor_in_its_place() {
+fn an_unexpected_frame_leaves_the_path_to_the_predecessor() {
     let others = [Frame::Unknown, Frame::Offer, Frame::Denied];
     for frame in others.into_iter().chain([Frame::Serving, Frame::Ready]) {
         let mut machine = Predecessor::Connected;
@@ -396,7 +101,7 @@ fn nonsense_ends_it_with_the_predecessor_in_its_place() {
 }
 
 #[test]
-fn a_successor_that_may_not_have_it_knows_why() {
+fn a_successor_that_is_denied_knows_why() {
     let mut machine = Successor::Asked;
     machine.on(HandoverEvent::Frame(Frame::Denied));
     assert_eq!(machine, Successor::Without(Reason::Denied));
