@@ -130,7 +130,7 @@ fn write_now(text: &[u8]) -> io::Result<bool> {
 }
 
 /// A rate limit for lines of one kind, so that clients cannot fill a disk.
-pub(crate) struct LogThrottle(Mutex<ThrottleWindow>);
+pub(crate) struct LineThrottle(Mutex<ThrottleWindow>);
 
 struct ThrottleWindow {
     began: Instant,
@@ -138,7 +138,7 @@ struct ThrottleWindow {
     withheld: u64,
 }
 
-impl LogThrottle {
+impl LineThrottle {
     /// A second.
     const LINES: u32 = 10;
 

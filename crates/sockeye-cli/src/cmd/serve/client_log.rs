@@ -10,13 +10,13 @@ use tracing::{debug, warn};
 use super::recv_errors::{describe_recv_error, limit_of};
 use crate::output;
 use crate::output::message::Sender;
-use crate::stdio::log::LogThrottle;
+use crate::stdio::log::LineThrottle;
 
-pub(super) struct ClientLog(LogThrottle);
+pub(super) struct ClientLog(LineThrottle);
 
 impl ClientLog {
     pub(super) fn new() -> Self {
-        Self(LogThrottle::new())
+        Self(LineThrottle::new())
     }
 
     /// Writes a line about a client to the log, unless there are too many of them.

@@ -25,7 +25,7 @@ use super::environment::{self, Local};
 use crate::args::Serve;
 use crate::exit::{Exit, failure};
 use crate::output::message::Sender;
-use crate::stdio::log::LogThrottle;
+use crate::stdio::log::LineThrottle;
 
 /// The time between SIGTERM and SIGKILL; `--help` says so.
 const GRACE: Duration = Duration::from_secs(2);
@@ -80,7 +80,7 @@ pub(super) struct Programs {
     users: UserConnections,
     /// What programs have left running.
     pub(super) background: Background,
-    throttle: LogThrottle,
+    throttle: LineThrottle,
 }
 
 impl Programs {
@@ -91,7 +91,7 @@ impl Programs {
             patience: args.first_byte_timeout.unwrap_or(PATIENCE),
             users: UserConnections::default(),
             background: Background::default(),
-            throttle: LogThrottle::new(),
+            throttle: LineThrottle::new(),
         })
     }
 
