@@ -21,7 +21,7 @@ pub fn probe(address: &Address) -> Probe {
     look(address, &Lookup::default())
 }
 
-/// As [`probe`], for many addresses: the kernel's tables are read once.
+/// As [`probe()`], for many addresses: the kernel's tables are read once.
 pub fn probe_all<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Probe> {
     probe_all_within(Lookup::PATIENCE, addresses)
 }

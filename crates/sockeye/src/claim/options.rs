@@ -10,7 +10,7 @@ pub enum IfExists {
     Fail,
 }
 
-/// How to claim an address; made by [`Claim::options`].
+/// How to claim an address; made by [`Claim::options`](super::Claim::options).
 #[derive(Debug, Clone)]
 pub struct ClaimOptions {
     pub(super) mode: u32,
