@@ -1,23 +1,37 @@
-//! [`Framing`]: where one message ends and the next begins.
+//! [`Framing`]: where one message ends and the next begins in a stream (lines, length prefixes).
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use sockeye::framing::{Codec, Framing};
+//! use tokio_util::codec::Decoder;
+//!
+//! let mut received = BytesMut::from(&b"first\nsec"[..]);
+//! let mut codec = Codec::new(Framing::Line, 1 << 20);
+//! let message = codec.decode(&mut received)?.expect("a whole line");
+//! assert_eq!(message.payload, "first");
+//! assert!(codec.decode(&mut received)?.is_none(), "an incomplete one");
+//! assert_eq!(&Framing::Length.encode(b"hi")?[..], b"\0\0\0\x02hi");
+//! # Ok::<(), sockeye::framing::FramingError>(())
+//! ```
 
 use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-/// How messages lie in a stream of bytes.
+/// How messages are delimited in a stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
-    /// A message ends at a newline, the last one also at the end of input.
+    /// A message ends at a newline, the last one also at EOF.
     #[default]
     Line,
     /// A message is its length in bytes as a big-endian `u32`, then that many bytes.
     Length,
-    /// Whatever one read gives is a message.
+    /// Each read is a message.
     Raw,
 }
 
-/// A message, without what frames it.
+/// A decoded message.
 ///
 /// Its payload may be part of a larger read buffer, which stays allocated with it; copy what is to
 /// be kept for long.
@@ -25,7 +39,7 @@ pub enum Framing {
 pub struct Message {
     /// The bytes of the message, without newline or length.
     pub payload: Bytes,
-    /// How many bytes came for it, newline or length included.
+    /// Its size in the stream in bytes, newline or length field included.
     pub size: usize,
 }
 
@@ -39,10 +53,10 @@ pub enum FramingError {
         /// The most bytes that a payload may have.
         limit: usize,
     },
-    /// The input ended inside of a message.
+    /// EOF within a message.
     #[error("the input ended after {got} {} of a message", if *got == 1 { "byte" } else { "bytes" })]
     Incomplete {
-        /// The bytes of it that came, its length field included.
+        /// How many of its bytes were received, its length field included.
         got: usize,
     },
     /// Reading failed.
@@ -51,7 +65,7 @@ pub enum FramingError {
 }
 
 impl Framing {
-    /// A message as it goes over the wire.
+    /// Encodes a message with its newline or length field.
     ///
     /// # Errors
     /// [`FramingError::TooLong`] where its length does not fit into a `u32`.
@@ -65,13 +79,13 @@ impl Framing {
 /// The decoder and encoder for a [`Framing`], to be used with [`tokio_util::codec::Framed`] or by
 /// [`Messages`](crate::server::Messages).
 ///
-/// It never reserves memory for a length that was only announced.
+/// It never reserves memory for an announced length.
 #[derive(Debug, Clone)]
 pub struct Codec {
     framing: Framing,
     limit: usize,
-    /// The leading bytes that are known to hold no newline, so that a line that comes byte by byte
-    /// is not searched from its start each time.
+    /// How many leading bytes hold no newline, so that a line that comes byte by byte is not searched
+    /// from its start each time.
     searched: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Whether peers may pass descriptors to a socket, and what becomes of those that come.
+//! fd passing (`SCM_RIGHTS`): whether peers may pass fds to a socket, and what becomes of them.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,25 +9,25 @@ use crate::closing::{self, close_in_background};
 use crate::sys::message::peek;
 use crate::{fd_headroom, sys};
 
-/// What becomes of descriptors that come to a connected socket.
+/// What becomes of fds that are passed to a connected socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passing {
-    /// The kernel refuses them, or the socket is a client's: nothing special.
+    /// The kernel refuses them, or the socket is a client's: nothing is checked.
     Plain,
-    /// They are closed on another thread: the kernel is too old to refuse them, or the client has
-    /// connected before it was told to.
+    /// They are closed in the background: the kernel is too old to refuse them, or the client connected
+    /// before the listener refused any.
     Discards,
-    /// They are for who asks for them; otherwise they are closed on another thread.
+    /// They are given to a caller that receives ancillary data, and otherwise closed in the background.
     Takes,
 }
 
 impl Passing {
-    /// To be asked before up to `size` bytes are received: what has come may wait in the queue, but not
-    /// here, and not in the kernel, which closes what has no room.
+    /// Call before receiving up to `size` bytes: checks that the queued fds fit, since recvmsg(2) would
+    /// close those that do not, in this thread.
     ///
     /// # Errors
-    /// [`RecvError::StillClosing`], [`RecvError::DescriptorsLost`], which both leave it in the queue, and
-    /// what recvmsg(2) says.
+    /// [`RecvError::StillClosing`] and [`RecvError::DescriptorsLost`], which both leave the message in the
+    /// queue; otherwise as recvmsg(2).
     pub(crate) fn check(
         self,
         fd: BorrowedFd<'_>,
@@ -50,7 +50,7 @@ impl Passing {
         }
     }
 
-    /// What the caller is given of what came.
+    /// What the caller gets of a received message.
     pub(crate) fn keep(self, mut received: Received) -> Received {
         fd_headroom::spend(received.descriptors.len());
         if self == Self::Discards {
@@ -60,12 +60,12 @@ impl Passing {
     }
 }
 
-/// What may be received now, without the kernel closing any of it.
+/// What can be received now without the kernel closing any fd.
 #[derive(Debug)]
 pub(crate) struct Clear {
-    /// So many bytes of a stream; beyond, something may have come that was not looked at.
+    /// How many bytes of a stream; what is queued behind them was not checked.
     pub(crate) size: usize,
-    /// Nothing is closed for good while these are open.
+    /// Duplicates of the queued fds: while they are open, a close by the kernel is never the last one.
     copies: Vec<OwnedFd>,
 }
 
@@ -75,10 +75,10 @@ impl Clear {
         Self { size, copies }
     }
 
-    /// Where a message may bring no more descriptors than `most`, if there is such a limit.
+    /// Checks that the next message brings no more fds than `most`, if that is a bound.
     ///
     /// # Errors
-    /// [`RecvError::DescriptorsLost`] where there are more, and what recvmsg(2) says.
+    /// [`RecvError::DescriptorsLost`] if it brings more; otherwise as recvmsg(2).
     pub(crate) fn within(
         fd: BorrowedFd<'_>,
         size: usize,
@@ -110,11 +110,11 @@ impl Drop for Clear {
     }
 }
 
-/// A socket in whose queue descriptors may wait. The kernel closes those with the socket, so then that
-/// is closed on another thread.
+/// A socket that may have fds in its queue. The kernel closes them with the socket, so that is closed in
+/// the background then.
 #[derive(Debug)]
 pub(crate) struct Guarded {
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     fd: Option<OwnedFd>,
     pub(crate) passing: Passing,
 }
@@ -150,7 +150,7 @@ impl Drop for Guarded {
             return;
         };
         if self.passing == Passing::Takes {
-            // What is not there by the next line does not come any more.
+            // After this no more fds are queued.
             let _ = sys::socket::set_pass_rights(fd.as_fd(), false);
         }
         if peek::has_control(fd.as_fd(), 0) {
@@ -159,8 +159,8 @@ impl Drop for Guarded {
     }
 }
 
-/// Whether a socket takes descriptors, be it a listening one or one for datagrams. It takes none while
-/// too many are still to be closed.
+/// Whether a listening or datagram socket accepts fds (`SO_PASSRIGHTS`). It accepts none while too many
+/// are still to be closed.
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) takes: bool,
@@ -168,13 +168,13 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Of a socket that has this setting already.
+    /// For a socket that has this setting already.
     pub(crate) fn new(takes: bool) -> Self {
         let is_paused = AtomicBool::new(false);
         Self { takes, is_paused }
     }
 
-    /// Gives `socket` the setting. Returns whether this kernel has it.
+    /// Applies the setting to `socket`; returns whether the kernel supports it.
     ///
     /// # Errors
     /// As setsockopt(2).
@@ -183,7 +183,7 @@ impl Intake {
         Ok(sys::socket::set_pass_rights(socket, takes)?)
     }
 
-    /// To be called before anything is accepted or received.
+    /// Call before each accept(2) or recvmsg(2).
     pub(crate) fn regulate<'a>(&self, sockets: impl IntoIterator<Item = BorrowedFd<'a>>) {
         if !self.takes {
             return;
@@ -195,12 +195,12 @@ impl Intake {
             return;
         }
         for socket in sockets {
-            // An older kernel has no such option; what comes is refused when it is to be received.
+            // Before Linux 6.16 there is no such option; the check before receiving refuses then.
             let _ = sys::socket::set_pass_rights(socket, !is_paused);
         }
     }
 
-    /// Completes when [`Self::regulate`] would let descriptors in again.
+    /// Completes when [`Self::regulate`] would accept fds again.
     pub(crate) async fn resumed(&self) {
         match self.is_paused.load(Ordering::Relaxed) {
             true => closing::room().await,

@@ -1,4 +1,4 @@
-//! Packet sockets that block, for programs without a runtime.
+//! Blocking seqpacket and datagram sockets, for programs without a runtime.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ use crate::{socket, sys};
 /// A listening UNIX seqpacket socket; dropping it releases the address that it owns.
 #[derive(Debug)]
 pub struct BlockingSeqPacketListener {
-    // Dropped in this order: the path is given up before the socket closes.
+    // Dropped in this order: the path is removed before the socket closes.
     _ownership: Option<Ownership>,
     socket: OwnedFd,
 }
@@ -64,7 +64,7 @@ pub struct BlockingSeqPacket {
 }
 
 impl BlockingSeqPacket {
-    /// Two that are connected to each other (socketpair(2)).
+    /// A connected pair (socketpair(2)).
     ///
     /// # Errors
     /// As socketpair(2).
@@ -73,11 +73,11 @@ impl BlockingSeqPacket {
         Ok((Self::from_connected(left)?, Self::from_connected(right)?))
     }
 
-    /// Adopts a descriptor: a connected UNIX seqpacket socket. It is made close-on-exec and blocking,
-    /// the latter for all who share it.
+    /// Adopts a file descriptor of a connected UNIX seqpacket socket. It is made close-on-exec,
+    /// and blocking for every process that shares it.
     ///
     /// # Errors
-    /// [`AdoptError`] says what it is instead.
+    /// [`AdoptError`]: it is something else.
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::connected(fd.as_fd(), Kind::SeqPacket)?;
         rustix::io::ioctl_fionbio(&fd, false)?;
@@ -89,7 +89,7 @@ impl BlockingSeqPacket {
         Ok(Self { socket })
     }
 
-    /// Who is at the other end.
+    /// The peer credentials (`SO_PEERCRED`).
     ///
     /// # Errors
     /// As [`Peer::of`].
@@ -105,7 +105,7 @@ impl BlockingSeqPacket {
         self.send_msg(record, &[])
     }
 
-    /// Sends one record and duplicates of `descriptors`.
+    /// Sends one record and duplicates of the fds in `descriptors` (`SCM_RIGHTS`).
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then.
@@ -113,29 +113,29 @@ impl BlockingSeqPacket {
         ancillary::send_msg(self, record, descriptors)
     }
 
-    /// Receives one record, and returns its size; `None` at the end of input. Descriptors that come
-    /// along are closed.
+    /// Receives one record, and returns its size; `None` at EOF. Received fds are closed.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
-    /// without receiving all that was sent to it; what it had sent itself comes after that.
+    /// [`RecvError`]; a record that does not fit is lost. A reset (`ECONNRESET`) once, where the peer has
+    /// closed without receiving all that was sent to it; the records that it sent come after that.
     pub fn recv(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
         Ok(self.recv_msg(buffer)?.map(|received| received.bytes))
     }
 
-    /// Receives one record with what came along; `None` at the end of input.
+    /// Receives one record with its ancillary data; `None` at EOF.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
-    /// without receiving all that was sent to it; what it had sent itself comes after that.
+    /// [`RecvError`]; a record that does not fit is lost. A reset (`ECONNRESET`) once, where the peer has
+    /// closed without receiving all that was sent to it; the records that it sent come after that.
     pub fn recv_msg(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         ancillary::recv_msg(self, buffer)
     }
 
-    /// Half-closes: [`Shutdown::Write`] ends the peer's input, and it can still answer.
+    /// Half-closes: with [`Shutdown::Write`] the peer reads to EOF, and can still answer.
     ///
     /// # Errors
     /// As shutdown(2).
+    #[doc(alias = "half-close")]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         Ok(rustix::net::shutdown(self, how)?)
     }
@@ -150,13 +150,13 @@ impl AsFd for BlockingSeqPacket {
 /// A UNIX datagram socket; dropping it releases the address that it owns.
 #[derive(Debug)]
 pub struct BlockingDatagram {
-    // Dropped in this order: the path is given up before the socket closes.
+    // Dropped in this order: the path is removed before the socket closes.
     _ownership: Option<Box<Ownership>>,
     socket: OwnedFd,
 }
 
 impl BlockingDatagram {
-    /// Receives at a claimed address.
+    /// Receives on a claimed address.
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Datagram`].
@@ -165,7 +165,7 @@ impl BlockingDatagram {
         Self::new(socket, ownership)
     }
 
-    /// A socket without an address, to be connected and then [bound](Self::bind).
+    /// An unbound socket, to be connected and then [bound](Self::bind).
     ///
     /// # Errors
     /// As socket(2).
@@ -175,9 +175,9 @@ impl BlockingDatagram {
 
     /// Claims `address` for a socket that is [unbound](Self::unbound).
     ///
-    /// Once it is connected (`Connector::connect_datagram_blocking`), the kernel lets nobody send to
-    /// it but its peer, whatever the mode of its file. So with mode 0666 a server of another user can
-    /// answer, and no stranger can, from the first moment on.
+    /// Once it is connected (`Connector::connect_datagram_blocking`), only its peer can send to it,
+    /// whatever the mode of its file. So with mode 0666 a server of another user can answer, and nobody
+    /// else can, from the start.
     ///
     /// # Errors
     /// As [`ClaimOptions::claim`].
@@ -186,7 +186,8 @@ impl BlockingDatagram {
         Self::from_claim(claim).map_err(|error| ClaimError::io(address, error))
     }
 
-    /// A socket with an abstract name that the kernel chooses, so that it can be answered.
+    /// A socket with an abstract name that the kernel chooses (autobind, unix(7)), so that it can be
+    /// answered.
     ///
     /// # Errors
     /// As socket(2) and bind(2).
@@ -194,7 +195,7 @@ impl BlockingDatagram {
         Self::new(socket::autobound(SocketFlags::empty())?, None)
     }
 
-    /// Two that are connected to each other (socketpair(2)).
+    /// A connected pair (socketpair(2)).
     ///
     /// # Errors
     /// As socketpair(2).
@@ -203,11 +204,11 @@ impl BlockingDatagram {
         Ok((Self::new(left, None)?, Self::new(right, None)?))
     }
 
-    /// Adopts a descriptor: a UNIX datagram socket. Its file is never removed. It is made
-    /// close-on-exec and blocking, the latter for all who share it.
+    /// Adopts a file descriptor of a UNIX datagram socket, whose file is never removed. It is made
+    /// close-on-exec, and blocking for every process that shares it.
     ///
     /// # Errors
-    /// [`AdoptError`] says what it is instead.
+    /// [`AdoptError`]: it is something else.
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::of_kind(fd.as_fd(), Kind::Datagram)?;
         rustix::io::ioctl_fionbio(&fd, false)?;
@@ -223,8 +224,8 @@ impl BlockingDatagram {
         })
     }
 
-    /// How long a send may wait for room in the receiver's queue; `None`, the default, is without
-    /// end. Then it fails with [`io::ErrorKind::WouldBlock`] (socket(7), `SO_SNDTIMEO`).
+    /// How long a send may wait for room in the receiver's queue (`SO_SNDTIMEO`, socket(7)) before it
+    /// fails with [`io::ErrorKind::WouldBlock`]; `None`, the default, is forever.
     ///
     /// # Errors
     /// As setsockopt(2).
@@ -232,8 +233,8 @@ impl BlockingDatagram {
         Ok(set_socket_timeout(&self.socket, Timeout::Send, timeout)?)
     }
 
-    /// Sends a datagram and duplicates of `descriptors` to the address that the socket is connected
-    /// to.
+    /// Sends a datagram and duplicates of the fds in `descriptors` (`SCM_RIGHTS`) to the address that the
+    /// socket is connected to.
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then.
@@ -245,7 +246,7 @@ impl BlockingDatagram {
         ancillary::send_msg(self, datagram, descriptors)
     }
 
-    /// Sends a datagram and duplicates of `descriptors` to an address, such as
+    /// Sends a datagram and duplicates of the fds in `descriptors` (`SCM_RIGHTS`) to an address, such as
     /// [`Received::sender`].
     ///
     /// # Errors
@@ -265,7 +266,7 @@ impl BlockingDatagram {
         }
     }
 
-    /// Receives one datagram with what came along; `None` where receiving was shut down.
+    /// Receives one datagram with its ancillary data; `None` where reading was shut down.
     ///
     /// # Errors
     /// [`RecvError`]; a datagram that does not fit is lost.

@@ -1,4 +1,4 @@
-//! [`Datagram`]: messages without a connection, asynchronous.
+//! [`Datagram`]: a UNIX datagram socket on tokio; a full receiver is retried with back-off.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,32 +25,32 @@ use crate::{closing, fd_headroom, socket, sys};
 /// The first pause of a sender whose receiver's queue is full.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-/// After so long a receiver looks again whether there is room for descriptors.
+/// How long a receiver waits before it checks again whether fds fit.
 const UNTIL_ROOM: Duration = Duration::from_millis(100);
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A UNIX datagram socket on a tokio runtime, with the address that it owns if it was claimed.
 /// Dropping it releases the address as [`Claim`] does.
 ///
-/// A datagram to a receiver whose queue is full (`net.unix.max_dgram_qlen`) waits. The kernel
-/// gives no trustworthy sign when there is room again (poll(2) looks at the socket's own buffer,
-/// not at each receiver's queue), so sending is tried again on a timer, until a deadline.
+/// A send to a receiver whose queue is full (`net.unix.max_dgram_qlen`) is retried with back-off until
+/// a deadline. The kernel does not report reliably when there is room again: poll(2) looks at the
+/// socket's own buffer, not at each receiver's queue.
 #[derive(Debug)]
 pub struct Datagram {
-    // Dropped in this order: the path is given up before the socket closes.
+    // Dropped in this order: the path is removed before the socket closes.
     ownership: Option<Mutex<Ownership>>,
     io: AsyncFd<OwnedFd>,
     send_timeout: Duration,
-    /// Whether nobody else receives with the same socket.
+    /// Whether no other process receives on the same socket.
     is_ours: bool,
     intake: Intake,
-    /// Whether descriptors that find no room stay in the queue. Not with a socket that nobody has asked
-    /// to take any: it might wait for good.
+    /// Whether fds that do not fit stay in the queue. Not if the socket was never set to accept any: it
+    /// might wait forever.
     leaves_in_queue: bool,
 }
 
 impl Datagram {
-    /// Receives at a claimed address.
+    /// Receives on a claimed address.
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Datagram`]; otherwise as
@@ -63,14 +63,15 @@ impl Datagram {
             return Err(io::ErrorKind::Unsupported.into());
         }
         rustix::io::ioctl_fionbio(&claim, true)?;
-        // A duplicate, so that the claim is whole until nothing can fail any more.
+        // A duplicate, so that the claim stays complete until nothing can fail.
         let mut datagram = Self::new(claim.as_fd().try_clone_to_owned()?, true)?;
         datagram.take_descriptors(claim.takes_descriptors())?;
         datagram.ownership = claim.into_ownership().map(Mutex::new);
         Ok(datagram)
     }
 
-    /// A socket with an abstract name that the kernel chooses, so that it can be answered.
+    /// A socket with an abstract name that the kernel chooses (autobind, unix(7)), so that it can be
+    /// answered.
     ///
     /// # Errors
     /// As socket(2) and bind(2).
@@ -81,7 +82,7 @@ impl Datagram {
         Self::new(socket::autobound(SocketFlags::NONBLOCK)?, true)
     }
 
-    /// Two that are connected to each other (socketpair(2)).
+    /// A connected pair (socketpair(2)).
     ///
     /// # Errors
     /// As socketpair(2).
@@ -93,13 +94,13 @@ impl Datagram {
         Ok((Self::new(left, true)?, Self::new(right, true)?))
     }
 
-    /// Adopts a descriptor: a UNIX datagram socket, bound by somebody else, who may receive with it
-    /// too. Its file is never removed and the socket never shut down. It is made close-on-exec and
-    /// non-blocking, the latter for all who share it. It takes descriptors until
-    /// [`Self::take_descriptors`] says otherwise.
+    /// Adopts a file descriptor of a UNIX datagram socket that another process has bound, and may
+    /// receive on. Its file is never removed and the socket never shut down. It is made close-on-exec,
+    /// and non-blocking for every process that shares it. It accepts fds unless
+    /// [`Self::take_descriptors`] turns that off.
     ///
     /// # Errors
-    /// [`AdoptError`] says what it is instead.
+    /// [`AdoptError`]: it is something else.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
@@ -121,8 +122,8 @@ impl Datagram {
         })
     }
 
-    /// Whether others may pass descriptors to it, as [`ClaimOptions::take_descriptors`] does it for a
-    /// socket that is claimed; here it is for all who share the socket.
+    /// Whether senders may pass fds to it, as [`ClaimOptions::take_descriptors`] for a claimed socket;
+    /// it holds for every process that shares the socket.
     ///
     /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
     ///
@@ -134,8 +135,8 @@ impl Datagram {
         Ok(())
     }
 
-    /// How long a send may wait for room in the receiver's queue; ten seconds by default. Then it
-    /// fails with [`io::ErrorKind::TimedOut`].
+    /// How long a send may wait for room in the receiver's queue before it fails with
+    /// [`io::ErrorKind::TimedOut`]; ten seconds by default.
     pub fn set_send_timeout(&mut self, timeout: Duration) {
         self.send_timeout = timeout;
     }
@@ -146,14 +147,14 @@ impl Datagram {
         lock(self.ownership.as_ref()?).unsafe_parent()
     }
 
-    /// Whether others may receive with the same socket.
+    /// Whether other processes may receive on the same socket.
     #[must_use]
     pub fn is_adopted(&self) -> bool {
         !self.is_ours
     }
 
-    /// Sends a datagram and duplicates of `descriptors` to the address that the socket is connected
-    /// to.
+    /// Sends a datagram and duplicates of the fds in `descriptors` (`SCM_RIGHTS`) to the address that the
+    /// socket is connected to.
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then.
@@ -168,7 +169,7 @@ impl Datagram {
         self.send_in_time(datagram, descriptors, None).await
     }
 
-    /// Sends a datagram and duplicates of `descriptors` to an address, such as
+    /// Sends a datagram and duplicates of the fds in `descriptors` (`SCM_RIGHTS`) to an address, such as
     /// [`Received::sender`].
     ///
     /// # Errors
@@ -209,12 +210,12 @@ impl Datagram {
         }
     }
 
-    /// Receives one datagram with what came along.
+    /// Receives one datagram with its ancillary data.
     ///
     /// # Errors
     /// [`RecvError`]; a datagram that does not fit is lost. [`io::ErrorKind::UnexpectedEof`] where
-    /// receiving was shut down and nothing waits any more, which recvmsg(2) itself does not tell of
-    /// a socket that does not block: a loop that trusted its `EAGAIN` would spin.
+    /// reading was shut down and the queue is empty: recvmsg(2) on a non-blocking socket reports only
+    /// `EAGAIN` then, and a loop that relied on it would spin.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -240,14 +241,14 @@ impl Datagram {
         }
     }
 
-    /// Receives a datagram that waits already; `None` where none does.
+    /// Receives a queued datagram; `None` if the queue is empty.
     ///
     /// # Errors
     /// [`RecvError`]; a datagram that does not fit is lost. [`RecvError::StillClosing`] leaves it in
-    /// the queue, since there is no room for its descriptors; [`Datagram::recv_msg`] waits instead.
+    /// the queue, since its fds do not fit; [`Datagram::recv_msg`] waits instead.
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         self.intake.regulate([self.as_fd()]);
-        let received = match RecvError::split_would_block(self.recv_now(buffer)) {
+        let received = match RecvError::split_would_block(self.try_recv_once(buffer)) {
             Ok(received) => received?,
             Err(_) => return Ok(None),
         };
@@ -260,8 +261,8 @@ impl Datagram {
         }))
     }
 
-    /// One recvmsg(2), where all that comes has room.
-    fn recv_now(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+    /// One attempt, if the fds of the next datagram fit.
+    fn try_recv_once(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let fd = self.as_fd();
         let most = match self.leaves_in_queue {
             true => fd_headroom::for_next_message(fd)
@@ -270,7 +271,7 @@ impl Datagram {
         };
         let clear = Clear::within(fd, 1, most, peek::CREDENTIALS);
         let _clear = clear.map_err(|error| match error {
-            // Those behind it would wait for good.
+            // It would block the queue forever.
             RecvError::DescriptorsLost
                 if !fd_headroom::fits_any_message() && closing::discard_next(fd) =>
             {
@@ -282,7 +283,7 @@ impl Datagram {
         recvmsg_once(fd, buffer, RecvFlags::DONTWAIT)
     }
 
-    /// Waits until a datagram waits, and leaves it there for whoever receives with the same socket.
+    /// Waits until the socket is readable, without receiving.
     ///
     /// # Errors
     /// As poll(2).
@@ -293,7 +294,7 @@ impl Datagram {
         socket::readable(&self.io).await
     }
 
-    /// Whether a datagram waits now.
+    /// Whether the socket is readable now.
     ///
     /// # Errors
     /// As poll(2).
@@ -301,13 +302,13 @@ impl Datagram {
         socket::is_readable(self.as_fd())
     }
 
-    /// Keeps newcomers out: the socket file goes, and whoever has connected already can send no
-    /// more (`EPIPE`). What waits in the queue can still be received, and answered.
+    /// Refuses newcomers: the socket file is removed, and connected senders get `EPIPE`. Queued datagrams
+    /// can still be received, and answered.
     ///
-    /// An adopted socket is left as it is; others may receive with it.
+    /// An adopted socket is left as it is; other processes may receive on it.
     ///
     /// # Errors
-    /// As unlink(2), where the file could not be removed; newcomers are refused all the same. As
+    /// As unlink(2), where the file could not be removed, though newcomers are refused then, too; as
     /// shutdown(2).
     pub fn refuse_newcomers(&self) -> io::Result<()> {
         let unlinked = match &self.ownership {
@@ -322,12 +323,12 @@ impl Datagram {
 }
 
 fn lock(ownership: &Mutex<Ownership>) -> MutexGuard<'_, Ownership> {
-    // Nothing in there can be half done.
+    // Nothing under the lock panics half-way.
     ownership.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Datagram {
-    /// What could not be taken is closed with the socket, which may take as long.
+    /// Fds that did not fit are closed with the socket, which may block: that is done in the background.
     fn drop(&mut self) {
         if self.leaves_in_queue
             && peek::has_unread(self.as_fd())

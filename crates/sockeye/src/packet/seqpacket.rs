@@ -1,4 +1,4 @@
-//! [`SeqPacket`]: one connection of records, asynchronous.
+//! [`SeqPacket`]: a connected UNIX seqpacket socket on tokio.
 
 use std::future::poll_fn;
 use std::io;
@@ -42,7 +42,7 @@ pub struct SeqPacket {
 }
 
 impl SeqPacket {
-    /// Two that are connected to each other (socketpair(2)).
+    /// A connected pair (socketpair(2)).
     ///
     /// # Errors
     /// As socketpair(2).
@@ -57,11 +57,11 @@ impl SeqPacket {
         ))
     }
 
-    /// Adopts a descriptor: a connected UNIX seqpacket socket. It is made close-on-exec and
-    /// non-blocking, the latter for all who share it.
+    /// Adopts a file descriptor of a connected UNIX seqpacket socket. It is made close-on-exec,
+    /// and non-blocking for every process that shares it.
     ///
     /// # Errors
-    /// [`AdoptError`] says what it is instead.
+    /// [`AdoptError`]: it is something else.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
@@ -77,15 +77,14 @@ impl SeqPacket {
         Ok(Self { io, busy: None })
     }
 
-    /// Of a new descriptor that does not block, which the runtime need not know before something
-    /// has to be waited for.
+    /// Takes a new non-blocking fd, which is registered with epoll(7) once it has to wait.
     pub(crate) fn from_accepted(fd: OwnedFd, passing: Passing) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
         let io = LazyAsyncFd::new(fd, passing);
         Ok(Self { io, busy: None })
     }
 
-    /// Releases it as a socket that blocks.
+    /// Turns it into a blocking socket.
     ///
     /// # Errors
     /// As ioctl(2) `FIONBIO`.
@@ -95,7 +94,7 @@ impl SeqPacket {
         BlockingSeqPacket::from_connected(fd)
     }
 
-    /// Who is at the other end.
+    /// The peer credentials (`SO_PEERCRED`).
     ///
     /// # Errors
     /// As [`Peer::of`].
@@ -114,7 +113,7 @@ impl SeqPacket {
         self.send_msg(record, &[]).await
     }
 
-    /// Sends one record and duplicates of `descriptors`.
+    /// Sends one record and duplicates of the fds in `descriptors` (`SCM_RIGHTS`).
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then.
@@ -139,12 +138,11 @@ impl SeqPacket {
         Ok(())
     }
 
-    /// Receives one record, and returns its size; `None` at the end of input. Descriptors that come
-    /// along are closed.
+    /// Receives one record, and returns its size; `None` at EOF. Received fds are closed.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
-    /// without receiving all that was sent to it; what it had sent itself comes after that.
+    /// [`RecvError`]; a record that does not fit is lost. A reset (`ECONNRESET`) once, where the peer has
+    /// closed without receiving all that was sent to it; the records that it sent come after that.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -156,11 +154,11 @@ impl SeqPacket {
         }))
     }
 
-    /// Receives one record with what came along; `None` at the end of input.
+    /// Receives one record with its ancillary data; `None` at EOF.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` once, where the peer has closed
-    /// without receiving all that was sent to it; what it had sent itself comes after that.
+    /// [`RecvError`]; a record that does not fit is lost. A reset (`ECONNRESET`) once, where the peer has
+    /// closed without receiving all that was sent to it; the records that it sent come after that.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -197,14 +195,13 @@ impl SeqPacket {
         self.io.set_passing(passing);
     }
 
-    /// Polls before sleeping where a server's connection or [`SeqPacket::recv_polling`] waits for a
-    /// record.
+    /// Busy polls before a read of a server's connection or of [`SeqPacket::recv_polling`] sleeps.
     pub fn set_busy_poll(&mut self, busy: BusyPoll) {
         self.busy = Some(Box::new(busy));
     }
 
-    /// As [`SeqPacket::recv_msg`], but polls before sleeping, if [`SeqPacket::set_busy_poll`] has
-    /// asked for it. Only one task at a time can wait like this.
+    /// As [`SeqPacket::recv_msg`], but busy polls before it sleeps, if [`SeqPacket::set_busy_poll`] is
+    /// set. Only one task at a time can wait like this.
     ///
     /// # Errors
     /// As [`SeqPacket::recv_msg`].
@@ -215,10 +212,11 @@ impl SeqPacket {
         poll_fn(|cx| self.poll_recv_msg(cx, buffer)).await
     }
 
-    /// Half-closes: [`Shutdown::Write`] ends the peer's input, and it can still answer.
+    /// Half-closes: with [`Shutdown::Write`] the peer reads to EOF, and can still answer.
     ///
     /// # Errors
     /// As shutdown(2).
+    #[doc(alias = "half-close")]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         Ok(rustix::net::shutdown(self, how)?)
     }

@@ -1,4 +1,4 @@
-//! [`echo()`]: the handler of a server that sends everything back.
+//! [`echo()`]: the handler of an echo server.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -19,10 +19,10 @@ use crate::lazy_async_fd::ReadOutcome;
 use crate::passing::Passing;
 use crate::recv;
 
-/// Sends back what comes, as it comes, until the end of input; in a drain it ends as
-/// [`Messages`](super::Messages) does. Descriptors that come along are closed.
+/// Sends back what it receives until EOF; in a drain it ends gracefully, as
+/// [`Messages`](super::Messages) does. Received fds are closed.
 ///
-/// What is read is sent in the same turn, so that there is nothing to hold on to in between.
+/// It sends right after each read, in the same poll, so that an idle connection holds no buffer.
 ///
 /// ```no_run
 /// # use sockeye::{Listener, server::{Server, echo}};
@@ -36,24 +36,24 @@ use crate::recv;
 /// ```
 ///
 /// # Errors
-/// As recv(2), except that `ECONNRESET` is an end of input too, and send(2); [`io::ErrorKind::TimedOut`] where one of the server's timeouts has
-/// passed; [`LimitError::Buffered`](super::LimitError::Buffered) where the server has no more room
-/// for what a slow peer does not take.
+/// As recv(2), except that `ECONNRESET` is EOF too, and send(2); [`io::ErrorKind::TimedOut`] where one
+/// of the server's timeouts has passed; [`LimitError::Buffered`](super::LimitError::Buffered) where the
+/// server has evicted what a slow peer does not read.
 ///
 /// # Cancel safety
-/// None: what was read may not have been sent.
+/// None: bytes that were read may not have been sent.
 pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>> + Send {
     connection.set_idle(true);
     let mut drain = ConnectionDrain::new(connection.drain_signal());
-    // What the peer, which is slow, has not taken yet.
+    // What a slow peer has not read yet.
     let mut rest = BytesMut::new();
-    // Where that is left while it waits.
+    // Where that is parked during a wait.
     let mut hold: Option<Box<Hold<BytesMut>>> = None;
-    // Not an async block, which would hold more; most connections are idle most of the time.
+    // Not an async block, which would be larger; most connections are idle most of the time.
     poll_fn(move |cx| {
         loop {
             if let Some(hold) = &mut hold {
-                rest = given_up(connection, hold.take())?.unwrap_or_default();
+                rest = broken_if_evicted(connection, hold.take())?.unwrap_or_default();
             }
             if !rest.is_empty() {
                 match poll_send(connection, cx, &mut rest) {
@@ -63,14 +63,14 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                             Hold::new(connection.budget(), connection.peer())
                         });
                         let parked = hold.park(std::mem::take(&mut rest), WAITING, cx.waker());
-                        given_up(connection, parked)?;
+                        broken_if_evicted(connection, parked)?;
                         return Poll::Pending;
                     }
                 }
                 hold = None;
             }
             let passing = connection.socket().passing();
-            match connection.poll_recv(cx, |fd| pass_back(fd, passing)) {
+            match connection.poll_recv(cx, |fd| try_echo(fd, passing)) {
                 Poll::Ready(Ok(Back::All)) => drain.came(),
                 Poll::Ready(Ok(Back::Part(some))) => {
                     drain.came();
@@ -78,7 +78,7 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                     connection.set_idle(false);
                 }
                 Poll::Ready(Ok(Back::End)) => return Poll::Ready(Ok(())),
-                // The peer has closed without taking all that was sent to it.
+                // The peer has closed without reading all that was sent to it.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                     return Poll::Ready(Ok(()));
                 }
@@ -89,14 +89,14 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
     })
 }
 
-/// What one read has brought, as it is counted while it waits: its memory is kept as a whole.
+/// What one parked read counts as: its memory is kept as a whole.
 const WAITING: Amount = Amount {
     bytes: scratch::SIZE,
     fds: 0,
 };
 
-/// An answer that the server has no more room for is lost.
-fn given_up<T>(connection: &mut Connection, held: io::Result<T>) -> io::Result<T> {
+/// An evicted answer is lost.
+fn broken_if_evicted<T>(connection: &mut Connection, held: io::Result<T>) -> io::Result<T> {
     held.inspect_err(|_| connection.set_broken())
 }
 
@@ -116,18 +116,18 @@ fn poll_send(
     Poll::Ready(Ok(()))
 }
 
-/// What became of what one read has brought.
+/// How much of one read was sent back.
 enum Back {
     All,
     Part(io::Result<BytesMut>),
     End,
 }
 
-/// With recv(2), which costs 0.2 us less than recvmsg(2) and does not tell that a read has ended
-/// behind bytes that descriptors came with. Nothing is forgotten there, for each read is answered, and
-/// when the peer takes the answer, that we can write again is an edge of epoll(7), which tells of all
-/// that there is, what can be read as well.
-fn pass_back(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<ReadOutcome<Back>> {
+/// Receives and sends back. With recv(2), which costs 0.2 us less than recvmsg(2) but does not report
+/// that a read ended behind bytes with fds. No input is missed all the same: each read is answered, and
+/// when the peer reads the answer, writability is a new edge of edge-triggered epoll(7), which reports
+/// readability as well.
+fn try_echo(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<ReadOutcome<Back>> {
     let mut buffer = scratch::take(scratch::SIZE);
     let attempt = if passing == Passing::Plain {
         let received = rustix::net::recv(fd, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT);

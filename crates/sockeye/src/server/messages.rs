@@ -1,4 +1,6 @@
-//! [`Messages`]: a connection read message by message.
+//! [`Messages`]: a stream connection read message by message, with a graceful shutdown between two.
+//!
+//! The way of a byte to here is drawn in `recv.rs`.
 
 mod arrivals;
 mod waiting;
@@ -27,15 +29,14 @@ use crate::recv;
 use arrivals::Arrivals;
 use waiting::Begun;
 
-/// The room for the rest of a message whose beginning has come.
+/// The least room for the rest of an incomplete message.
 const FIRST_ROOM: usize = 4096;
 
-/// Reads the messages of a [`Connection`] and sends answers, and ends at the right moment of a
-/// drain: a message that has begun is waited for; a connection between two messages is closed to
-/// the peer first, and what has come until then is still read; one that has never sent anything
-/// has another second.
+/// Reads the messages of a [`Connection`], sends answers, and ends gracefully in a drain: an incomplete
+/// message is waited for; between two messages reading is shut down, and what came until then is still
+/// read; a connection that has not sent anything yet has another second.
 ///
-/// No buffer is held while nothing is to be read.
+/// An idle connection holds no buffer.
 ///
 /// ```no_run
 /// use sockeye::framing::{Framing, FramingError};
@@ -52,25 +53,25 @@ const FIRST_ROOM: usize = 4096;
 pub struct Messages {
     connection: Connection,
     codec: Codec,
-    /// The bytes of a message that has begun; without any it has no capacity either.
+    /// The bytes of an incomplete message; empty it has no capacity either.
     buffer: BytesMut,
-    /// Whether the buffer is the one that the thread lends.
+    /// Whether the buffer is the thread's scratch buffer.
     holds_scratch: bool,
-    /// Whether a message was taken from the front of the buffer, whose memory is kept as a whole.
+    /// Whether a message was split off the buffer and shares its memory.
     is_cut: bool,
-    /// Where the buffer is left while something is waited for.
+    /// Where the buffer is parked during a wait, so that the server can evict it.
     hold: Option<Box<Hold<Begun>>>,
-    /// When the message that has begun must have come, once it is waited for.
+    /// The deadline of an incomplete message, once it is waited for.
     deadline: Option<Pin<Box<Sleep>>>,
     read_size: usize,
     drain: ConnectionDrain,
     takes_descriptors: bool,
-    /// Those that have come. Few connections ever have any.
+    /// Received fds. Few connections ever have any.
     arrivals: Option<Box<Arrivals>>,
 }
 
-/// Receives at most `limit` bytes to the free room of `buffer`, with descriptors if there is a place
-/// for them.
+/// Receives at most `limit` bytes into the free room of `buffer`, with fds if there are `arrivals` for
+/// them.
 fn try_recv(
     fd: BorrowedFd<'_>,
     buffer: &mut BytesMut,
@@ -96,7 +97,7 @@ fn try_recv(
 }
 
 impl Messages {
-    /// Messages of at most `limit` bytes each.
+    /// Reads messages of at most `limit` bytes each.
     #[must_use]
     pub fn new(mut connection: Connection, framing: Framing, limit: usize) -> Self {
         connection.set_idle(true);
@@ -109,7 +110,7 @@ impl Messages {
             is_cut: false,
             hold: None,
             deadline: None,
-            // A raw message is what one read gives, so the read is what has the limit.
+            // A raw message is one read, so that is what is limited.
             read_size: match framing {
                 Framing::Raw => limit.clamp(1, scratch::SIZE),
                 _ => scratch::SIZE,
@@ -119,9 +120,9 @@ impl Messages {
         }
     }
 
-    /// Takes the descriptors that come along, for [`Messages::descriptors`]; otherwise they are
-    /// closed. What the client passes before this call has to be let in by the listener
-    /// ([`ClaimOptions::take_descriptors`], [`SocketListener::take_descriptors`]), or is refused.
+    /// Accepts fds that the client passes, for [`Messages::descriptors`]; otherwise they are closed.
+    /// Those that it passes before this call are refused, unless the listener accepts fds
+    /// ([`ClaimOptions::take_descriptors`], [`SocketListener::take_descriptors`]).
     ///
     /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
     /// [`SocketListener::take_descriptors`]: crate::listener::SocketListener::take_descriptors
@@ -132,36 +133,36 @@ impl Messages {
         self
     }
 
-    /// The descriptors that came with the message that [`Messages::next`] has returned last, once.
+    /// Takes the fds that came with the last message of [`Messages::next`].
     ///
-    /// A stream does not keep the boundaries of what was sent, and descriptors are attached to a
-    /// write, not to a message: they are counted to the last message that the read which brought
-    /// them has touched.
+    /// A stream keeps no boundaries, and fds are attached to a write, not to a message: they count for
+    /// the last message that has bytes of the read which brought them.
+    #[doc(alias = "SCM_RIGHTS")]
     #[must_use]
     pub fn descriptors(&mut self) -> Vec<OwnedFd> {
-        // If that fails, they are closed, and `next` says why.
-        let _ = self.take_back();
+        // If that fails they were evicted and closed, and `next` reports it.
+        let _ = self.unpark();
         let arrivals = self.arrivals.as_mut();
         arrivals.map_or_else(Vec::new, |arrivals| {
             std::mem::take(&mut arrivals.of_message)
         })
     }
 
-    /// The next message; `None` at the end of input or where a drain ends the connection.
+    /// The next message; `None` at EOF or where a drain ends the connection.
     ///
     /// # Errors
     /// [`FramingError`]; nothing more can be read then. [`io::ErrorKind::TimedOut`] where one of the
-    /// server's timeouts has passed; [`LimitError`](super::LimitError) where the message took too long as a whole, or
-    /// the server had no more room for it.
+    /// server's timeouts has passed; [`LimitError`](super::LimitError) where the message timeout has
+    /// passed, or the server has evicted the message.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Message>, FramingError> {
-        self.take_back()?;
+        self.unpark()?;
         let mut has_read = false;
         loop {
             if !self.buffer.is_empty() {
-                // A buffer can hold thousands of messages: yield to other connections now and then.
+                // A buffer can hold thousands of messages: yield now and then.
                 if !has_read {
                     tokio::task::coop::consume_budget().await;
                 }
@@ -195,7 +196,7 @@ impl Messages {
         }
     }
 
-    /// The message at the front of the buffer, with what came along, if it is there as a whole.
+    /// The message at the front of the buffer, with its fds, if it is complete.
     fn decode(&mut self) -> Result<Option<Message>, FramingError> {
         let length = self.buffer.len();
         let message = match self.drain.progress() {
@@ -205,7 +206,7 @@ impl Messages {
         if let Some(arrivals) = &mut self.arrivals {
             let arrived = match message.is_some() {
                 true => arrivals.take_message(length - self.buffer.len()),
-                false => arrivals.wait(),
+                false => arrivals.check_incomplete(),
             };
             arrived.map_err(io::Error::from)?;
         }
@@ -221,9 +222,9 @@ impl Messages {
     /// Sends bytes as they are; [`Framing::encode`] makes a message of a payload.
     ///
     /// # Errors
-    /// As write(2), and [`io::ErrorKind::TimedOut`] where the peer takes nothing for as long as the
-    /// server's idle timeout; [`LimitError::Buffered`](super::LimitError::Buffered) where the server has no more room for what
-    /// waits.
+    /// As write(2); [`io::ErrorKind::TimedOut`] where the peer reads nothing for as long as the
+    /// server's idle timeout; [`LimitError::Buffered`](super::LimitError::Buffered) where the server
+    /// has evicted this connection.
     ///
     /// # Cancel safety
     /// None: part of the bytes may have been sent.
@@ -233,14 +234,14 @@ impl Messages {
         if rest.is_empty() {
             return Ok(());
         }
-        // What came behind the message that this answers waits as well.
+        // Bytes behind the message that this answers are parked as well.
         self.keep_the_rest();
         poll_fn(|cx| self.poll_send(cx, &mut rest)).await?;
         self.hold = None;
         Ok(())
     }
 
-    /// Sends as many bytes as there is room for, without waiting, and returns their number.
+    /// Sends as many bytes as the socket buffer has room for, without waiting, and returns their number.
     ///
     /// # Errors
     /// As write(2).
@@ -251,25 +252,24 @@ impl Messages {
         }
     }
 
-    /// Gives back what memory it can, for a handler that is about to wait for something else:
-    /// without it, bytes that came behind the message stay in a buffer of 64 KiB. What is kept, with
-    /// the descriptors that came along, then counts for
+    /// Frees memory before a handler waits for something else: otherwise bytes behind the message stay
+    /// in a buffer of 64 KiB. What is kept, with its fds, then counts for
     /// [`Server::max_buffered`](super::Server::max_buffered) and
-    /// [`max_buffered_descriptors`](super::Server::max_buffered_descriptors); if it has to be given
-    /// up, [`Messages::next`] fails with [`LimitError`](super::LimitError).
+    /// [`max_buffered_descriptors`](super::Server::max_buffered_descriptors); if it is evicted,
+    /// [`Messages::next`] fails with [`LimitError`](super::LimitError).
     pub fn shrink(&mut self) {
-        if self.take_back().is_err() {
+        if self.unpark().is_err() {
             return;
         }
         self.keep_the_rest();
         if !self.buffer.is_empty() {
-            // The handler waits for something else, so nobody is woken; what has ended this
-            // connection, `next` finds too.
-            let _ = self.leave(Waker::noop(), 0);
+            // The handler waits for something else, so nothing is to be woken; `next` reports an
+            // eviction.
+            let _ = self.park(Waker::noop(), 0);
         }
     }
 
-    /// How many bytes have come of a message that is not complete.
+    /// How many bytes of an incomplete message were received.
     #[must_use]
     pub fn begun(&self) -> usize {
         let left = self.hold.as_ref();
@@ -288,9 +288,9 @@ impl Messages {
         &self.connection
     }
 
-    /// Waits for bytes; 0 is EOF. A drain ends the wait unless a message has begun.
+    /// Waits for bytes; 0 is EOF. A drain ends the wait unless there is an incomplete message.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.take_back()?;
+        self.unpark()?;
         loop {
             match self.poll_fill(cx) {
                 Poll::Pending => {}
@@ -302,18 +302,18 @@ impl Messages {
                 read => return read,
             }
             if !self.buffer.is_empty() {
-                self.in_time(cx)?;
-                self.leave(cx.waker(), 0)?;
+                self.enforce_message_timeout(cx)?;
+                self.park(cx.waker(), 0)?;
                 return Poll::Pending;
             }
             ready!(self.drain.poll_read_again(cx, self.connection.socket()))?;
         }
     }
 
-    /// Receives into the buffer, which is the thread's while no message has begun.
+    /// Receives into the buffer, or into the scratch buffer while there is no incomplete message.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.buffer.is_empty() {
-            // A message has begun: the room for it doubles as it comes.
+            // An incomplete message: the room for it doubles as it grows.
             let room = self.room_for_more();
             if self.buffer.capacity() - self.buffer.len() <= room / 2 {
                 self.buffer.reserve(room.max(1));
@@ -349,7 +349,7 @@ impl Messages {
         })
     }
 
-    /// Gives the thread's buffer back, and holds no more than what has come of a message.
+    /// Gives the scratch buffer back, and keeps only the bytes of an incomplete message.
     fn keep_the_rest(&mut self) {
         if self.holds_scratch {
             let rest = BytesMut::from(&self.buffer[..]);
@@ -363,7 +363,7 @@ impl Messages {
 
     fn end(&mut self) {
         if self.drain.progress() == ReadProgress::Closing && !self.buffer.is_empty() {
-            // A message that began in the moment between the last look and the close.
+            // A message that began between the last read and the shutdown.
             self.connection.set_broken();
             self.buffer.clear();
         }

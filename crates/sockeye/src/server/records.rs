@@ -1,4 +1,4 @@
-//! [`Records`]: a seqpacket connection read record by record.
+//! [`Records`]: a seqpacket connection read record by record, with a graceful shutdown between two.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,35 +18,35 @@ use crate::ancillary::{RecvError, SendError};
 use crate::packet::SeqPacket;
 
 thread_local! {
-    /// One buffer a thread, borrowed while a record is received, so that idle connections hold none.
+    /// One buffer for each thread, borrowed during a read, so that idle connections hold none.
     static SPARE: Cell<Vec<u8>> = Cell::default();
 }
 
-/// Receives the records of a [`Connection`], and ends at the right moment of a drain: the peer is
-/// closed to first, and what has come until then is still received; a connection that has never
-/// sent anything has another second.
+/// Receives the records of a [`Connection`], and ends gracefully in a drain: reading is shut down, and
+/// what came until then is still received; a connection that has not sent anything yet has another
+/// second.
 pub struct Records {
     connection: Connection<SeqPacket>,
     limit: usize,
     drain: ConnectionDrain,
-    /// The size of the record that came last.
+    /// The size of the last record.
     size: usize,
     has_yielded: bool,
 }
 
-/// A record and the descriptors that came along.
+/// A record and the fds that were passed with it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Record {
     /// Its bytes; there may be none.
     pub payload: Bytes,
-    /// What came along, close-on-exec.
+    /// The fds, close-on-exec.
     pub descriptors: Vec<OwnedFd>,
 }
 
 impl Records {
-    /// Records of at most `limit` bytes each. Every thread that serves any sets aside that much
-    /// address space, so it should be what records may have, not all that a number can say.
+    /// Receives records of at most `limit` bytes each. Every thread that serves any reserves that much
+    /// address space, so do not give `usize::MAX`.
     #[must_use]
     pub fn new(mut connection: Connection<SeqPacket>, limit: usize) -> Self {
         connection.set_idle(true);
@@ -59,12 +59,12 @@ impl Records {
         }
     }
 
-    /// The next record; `None` at the end of input or where a drain ends the connection.
+    /// The next record; `None` at EOF or where a drain ends the connection.
     ///
     /// # Errors
-    /// [`RecvError`]; after [`RecvError::TooLong`], whose record is lost, the next one could be
-    /// received, but the peer cannot know. [`io::ErrorKind::TimedOut`] where one of the server's timeouts
-    /// has passed.
+    /// [`RecvError`]; after [`RecvError::TooLong`] the record is lost, unknown to the peer, and the
+    /// next one can be received. [`io::ErrorKind::TimedOut`] where one of the server's timeouts has
+    /// passed.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -92,11 +92,11 @@ impl Records {
         Ok(None)
     }
 
-    /// Sends one record and duplicates of `descriptors`.
+    /// Sends one record and duplicates of the fds in `descriptors`.
     ///
     /// # Errors
     /// As [`Connection::send_msg`]; [`LimitError::Buffered`](super::LimitError::Buffered) where the
-    /// server has no more room for what waits: this record, and the one that it answers.
+    /// server has evicted this connection while it waited to send.
     ///
     /// # Cancel safety
     /// A dropped future has sent nothing.
@@ -117,20 +117,20 @@ impl Records {
             bytes: self.size + record.len(),
             fds: 0,
         };
-        let mut is_given_up = false;
+        let mut is_evicted = false;
         let sent = {
             let mut sent = pin!(self.connection.send_msg(record, descriptors));
             poll_fn(|cx| match sent.as_mut().poll(cx) {
                 Poll::Ready(sent) => Poll::Ready(sent),
                 Poll::Pending => {
                     let parked = hold.park((), amount, cx.waker());
-                    parked.inspect_err(|_| is_given_up = true)?;
+                    parked.inspect_err(|_| is_evicted = true)?;
                     Poll::Pending
                 }
             })
             .await
         };
-        if is_given_up {
+        if is_evicted {
             self.connection.set_broken();
         }
         sent
@@ -163,16 +163,15 @@ impl Records {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Record>, RecvError>> {
-        // Those who have to give up theirs come first, or all might take one more.
-        if self.connection.budget().is_ending_some()
-            && !std::mem::replace(&mut self.has_yielded, true)
+        // Evicted connections are polled first, or each of the others might take one more record.
+        if self.connection.budget().is_evicting() && !std::mem::replace(&mut self.has_yielded, true)
         {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let mut buffer = SPARE.take();
         if buffer.len() < self.limit {
-            // Memory that was never written to takes no room.
+            // Zeroed pages that were never written to take no memory.
             buffer = vec![0; self.limit];
         }
         let received = self.connection.poll_recv_msg(cx, &mut buffer[..self.limit]);

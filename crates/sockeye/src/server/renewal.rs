@@ -1,4 +1,4 @@
-//! [`Renew`] and [`Renewal`]: removed files of the address are made anew.
+//! [`Renew`] and [`Renewal`]: removed files of the address are recreated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use super::log;
 use crate::claim::{ClaimError, ClaimErrorKind};
 use crate::listener::{ConnectedSocket, SocketListener};
 
-/// Between two attempts while somebody else has the lock, and how many there are.
+/// The pause between two attempts while another process has the lock.
 const PAUSE: Duration = Duration::from_millis(10);
+/// The number of these attempts.
 const TRIES: u32 = 20;
-/// How long after the control socket's file was removed: whoever removes the whole directory is done
-/// by then, and does not find it filled again.
+/// How long to wait after the control socket's file was removed: a process that removes the whole
+/// directory is done by then.
 const DELAY: Duration = Duration::from_millis(100);
 
-/// Has a server look after its files; given to it with
+/// Has a server recreate its files; given to it with
 /// [`Server::renew_files`](super::Server::renew_files).
 #[derive(Debug, Clone, Default)]
 pub struct Renew(Arc<Shared>);
@@ -26,23 +27,22 @@ pub struct Renew(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     asked: Notify,
-    /// Why it has failed, if it has, each time that it was done.
+    /// The error of each attempt, if it failed.
     done: watch::Sender<Option<Arc<ClaimError>>>,
 }
 
 impl Renew {
-    /// Has the server make its files anew where somebody has removed them, and waits until it has;
-    /// for ever where no server runs.
+    /// Has the server recreate removed files, and waits until it has; forever where no server runs.
     ///
     /// # Errors
-    /// Where they could not be made: somebody else may have the path by now.
+    /// [`ClaimError`] where they could not be made: another process may have the path by now.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves it to the server.
+    /// Dropping the future does not cancel the work.
     pub async fn ask(&self) -> Result<(), Arc<ClaimError>> {
         let mut done = self.0.done.subscribe();
         self.0.asked.notify_one();
-        // It is never closed, since we hold it.
+        // The channel is never closed, since we hold the sender.
         let _ = done.changed().await;
         let failed = done.borrow().clone();
         failed.map_or(Ok(()), Err)
@@ -51,10 +51,10 @@ impl Renew {
 
 pub(super) struct Renewal {
     asked: Option<Renew>,
-    /// When to try it once more, and how often that was done.
+    /// When the next attempt is due, and how many there were.
     again: Option<(Instant, u32)>,
-    /// Whether it was said that it failed.
-    is_told: bool,
+    /// Whether the failure was logged.
+    is_logged: bool,
 }
 
 impl Renewal {
@@ -62,16 +62,16 @@ impl Renewal {
         Self {
             asked,
             again: None,
-            is_told: false,
+            is_logged: false,
         }
     }
 
-    /// A file was removed.
+    /// Schedules an attempt: a file was removed.
     pub(super) fn soon(&mut self) {
         self.again.get_or_insert((Instant::now() + DELAY, 0));
     }
 
-    /// Completes when files may have to be made anew.
+    /// Completes when an attempt is due.
     pub(super) async fn is_due(&self) {
         match (self.again, &self.asked) {
             (Some((at, _)), _) => tokio::time::sleep_until(at).await,
@@ -80,13 +80,13 @@ impl Renewal {
         }
     }
 
-    /// Makes anew what is missing. Whether there is another control socket.
+    /// Recreates what is missing; whether there is a new control socket.
     pub(super) fn attempt<S: ConnectedSocket>(&mut self, listener: &mut SocketListener<S>) -> bool {
         let tries = self.again.take().map_or(0, |(_, tries)| tries);
         let (has_new_control, result) = listener.renew();
         match result {
             Ok(()) => {
-                self.is_told = false;
+                self.is_logged = false;
                 self.answer(None);
             }
             Err(error) => {
@@ -95,7 +95,7 @@ impl Renewal {
                 {
                     self.again = Some((Instant::now() + delay, tries + 1));
                 } else {
-                    if !self.is_asked() && !std::mem::replace(&mut self.is_told, true) {
+                    if !self.is_asked() && !std::mem::replace(&mut self.is_logged, true) {
                         log::not_renewed(&error);
                     }
                     self.answer(Some(error));
@@ -105,7 +105,7 @@ impl Renewal {
         has_new_control
     }
 
-    /// Whether somebody waits, who is told the reason.
+    /// Whether a caller of [`Renew::ask`] waits for the result.
     fn is_asked(&self) -> bool {
         let asked = self.asked.as_ref();
         asked.is_some_and(|renew| renew.0.done.receiver_count() > 0)

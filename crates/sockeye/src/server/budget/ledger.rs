@@ -1,4 +1,4 @@
-//! [`Ledger`]: who holds what, and who has to give it up.
+//! [`Ledger`]: what each connection holds, and which one is evicted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::{Amount, Evict};
 use crate::server::LimitError;
 
-/// What a message holds that is just arriving counts for less than what stands still: by how long
-/// nothing new has come for it.
-const STANDING: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
-/// That is for one that holds no more than this part of all that there is.
+/// An arriving message weighs less than a stalled one: what it holds is weighted with the time since
+/// its last input, within these bounds.
+const STALL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+/// Only a message that holds no more than this part of the limit is weighted.
 const SMALL_PART: usize = 8;
-/// So many of those that hold most are compared.
+/// How many of those that hold most are compared.
 const CANDIDATES: usize = 256;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Ledger {
     fds: Ranking,
 }
 
-/// A user id; all that are not known are one.
+/// A user id; all unmapped users are one.
 pub(super) type User = Option<u32>;
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct LedgerEntry {
     pub(super) share: Arc<dyn Evict>,
 }
 
-/// Who holds how much of one kind.
+/// Which connections hold how much, of bytes or of fds.
 #[derive(Debug)]
 pub(super) struct Ranking {
     limit: usize,
@@ -46,7 +46,7 @@ pub(super) struct Ranking {
 #[derive(Debug, Default)]
 struct UserTotal {
     total: usize,
-    /// Since when they do.
+    /// Since when each connection has held its amount.
     by_amount: BTreeMap<(usize, u64), Instant>,
 }
 
@@ -79,7 +79,7 @@ impl Ledger {
         Some(holder)
     }
 
-    /// Who has to end so that no limit is exceeded, and what to say of it.
+    /// The connection to evict, if a limit is exceeded, and its error.
     pub(super) fn too_much(&self) -> Option<(u64, LimitError)> {
         if let Some((held, id)) = self.bytes.victim() {
             let limit = self.bytes.limit;
@@ -121,16 +121,16 @@ impl Ranking {
         }
     }
 
-    /// Who has to end, where all hold too much: of the user whose connections hold most, the one
-    /// that holds most. But a message that is just arriving will soon be done with what it holds,
-    /// unless that is a large part of everything.
+    /// The connection to evict if all hold too much: of the user whose connections hold most, the one
+    /// that holds most. But an arriving message will soon be done with what it holds, unless that is a
+    /// large part of the limit.
     fn victim(&self) -> Option<(usize, u64)> {
         if self.total <= self.limit {
             return None;
         }
         let now = Instant::now();
         let weight = |held: usize, since: Instant| {
-            let (least, most) = STANDING;
+            let (least, most) = STALL;
             let stands = match held <= self.limit / SMALL_PART {
                 true => now.duration_since(since).clamp(least, most),
                 false => most,

@@ -1,4 +1,4 @@
-//! [`Budget`]: what all connections of a server together may hold while they wait.
+//! [`Budget`]: what all connections of a server together may hold while they wait, and eviction over it.
 
 mod ledger;
 
@@ -13,31 +13,32 @@ use crate::peer::Peer;
 use ledger::{Ledger, User};
 use rustix::process::{Resource, getrlimit};
 
-/// Where nothing else was asked for: 64 MiB.
+/// The default: 64 MiB.
 pub(super) const DEFAULT_BYTES: usize = 64 << 20;
-/// Of the descriptors, however many files may be open.
+/// The most fds, however high `RLIMIT_NOFILE` is.
 const MOST_FDS: usize = 4096;
-/// Bytes of memory and descriptors.
+
+/// Bytes of memory and fds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Amount {
     pub(super) bytes: usize,
     pub(super) fds: usize,
 }
 
-/// A message that arrives with one read, and an answer that is sent at once, are never entered here:
-/// only what a connection holds while it waits.
+/// Counts only what a connection holds while it waits, not a message that arrives with one read, nor an
+/// answer that is sent at once.
 #[derive(Debug)]
 pub(super) struct Budget {
     ledger: Mutex<Ledger>,
-    /// What the next connection is known by.
+    /// The id of the next connection.
     next: AtomicU64,
-    /// How many were told to end and have not done so.
+    /// How many evicted connections have not ended yet.
     ending: AtomicUsize,
 }
 
 impl Budget {
-    /// `fds` is a quarter of the limit of open files where nothing else was asked for: the rest is
-    /// for connections. A message with as many as the kernel takes has room in any case.
+    /// `fds` is a quarter of `RLIMIT_NOFILE` by default: the rest is for connections. It always has
+    /// room for the most fds of one message.
     pub(super) fn new(bytes: usize, fds: Option<usize>) -> Self {
         let open_files = || getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let fds = fds.unwrap_or_else(|| usize::try_from(open_files() / 4).unwrap_or(usize::MAX));
@@ -48,12 +49,12 @@ impl Budget {
         }
     }
 
-    /// Whether somebody was told to end and still holds what it had.
-    pub(super) fn is_ending_some(&self) -> bool {
+    /// Whether an evicted connection has not ended yet.
+    pub(super) fn is_evicting(&self) -> bool {
         self.ending.load(Ordering::Relaxed) > 0
     }
 
-    /// Enters what `id` holds now. Where that is more than there is, those that hold most end.
+    /// Enters what `id` holds now, and evicts those that hold most while all hold too much.
     fn set(&self, id: u64, user: User, amount: Amount, share: &Arc<dyn Evict>) {
         let mut ledger = self.ledger();
         ledger.set(id, user, amount, share);
@@ -72,25 +73,25 @@ impl Budget {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        // Nothing in there can panic half-way.
+        // Nothing under the lock panics half-way.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What can be taken from a connection that waits.
+/// A waiting connection that can be evicted.
 trait Evict: Send + Sync + std::fmt::Debug {
     fn evict(&self, why: LimitError, ending: &AtomicUsize);
 }
 
-/// Where a connection leaves what it holds while it waits, so that it can be freed at once and not
-/// only when the connection comes to run.
+/// Where a connection parks what it holds while it waits, so that an eviction frees it at once and not
+/// when the connection is polled.
 struct Share<T>(Mutex<ShareState<T>>);
 
 struct ShareState<T> {
     parked: Option<T>,
     waker: Option<Waker>,
     evicted: Option<LimitError>,
-    /// Whether the connection has ended by itself.
+    /// Whether the connection has ended.
     is_gone: bool,
 }
 
@@ -105,7 +106,7 @@ impl<T> ShareState<T> {
 
 impl<T> Share<T> {
     fn state(&self) -> MutexGuard<'_, ShareState<T>> {
-        // Nothing in there can panic half-way.
+        // Nothing under the lock panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,7 +123,7 @@ impl<T: Send> Evict for Share<T> {
         if state.is_gone {
             return;
         }
-        // Whoever parks at the same time can be entered, and chosen, once more.
+        // A connection that parks at the same time can be entered, and chosen, once more.
         if state.evicted.is_none() {
             state.evicted = Some(why);
             ending.fetch_add(1, Ordering::Relaxed);
@@ -147,7 +148,7 @@ pub(super) struct Hold<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> Hold<T> {
-    /// Of a connection with that peer.
+    /// For a connection with that peer.
     pub(super) fn new(budget: &Arc<Budget>, peer: io::Result<Peer>) -> Box<Self> {
         Box::new(Self {
             budget: Arc::clone(budget),
@@ -163,10 +164,10 @@ impl<T: Send + 'static> Hold<T> {
         })
     }
 
-    /// Leaves `what` here while the task waits.
+    /// Parks `what` while the task waits.
     ///
     /// # Errors
-    /// [`LimitError`], where this connection had to give it up.
+    /// [`LimitError`], if this connection was evicted.
     pub(super) fn park(&mut self, what: T, amount: Amount, waker: &Waker) -> io::Result<()> {
         let mut state = self.share.state();
         state.may_stay()?;
@@ -184,7 +185,7 @@ impl<T: Send + 'static> Hold<T> {
         self.share.state().may_stay()
     }
 
-    /// Takes back what was parked, if anything was.
+    /// Takes back what was parked, if anything.
     ///
     /// # Errors
     /// As [`Self::park`].
@@ -194,7 +195,7 @@ impl<T: Send + 'static> Hold<T> {
         Ok(state.parked.take())
     }
 
-    /// Looks at what is parked, if anything is.
+    /// Looks at what is parked, if anything.
     pub(super) fn look<U>(&self, look: impl FnOnce(&T) -> U) -> Option<U> {
         self.share.state().parked.as_ref().map(look)
     }

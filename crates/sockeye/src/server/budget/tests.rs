@@ -19,14 +19,14 @@ fn park(hold: &mut Hold<&'static str>, bytes: usize, fds: usize) -> io::Result<(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_one_that_holds_most_ends_and_the_others_keep_what_they_have() {
+async fn the_connection_that_holds_most_is_evicted() {
     let budget = budget(100);
     let mut holds: Vec<_> = (0..4).map(|_| hold(&budget, 0)).collect();
     for (hold, bytes) in holds.iter_mut().zip([30, 45, 20]) {
         park(hold, bytes, 0).unwrap();
     }
     park(&mut holds[3], 6, 0).unwrap();
-    assert!(budget.is_ending_some());
+    assert!(budget.is_evicting());
     let error = holds[1].take().unwrap_err();
     let why = error.get_ref().unwrap().downcast_ref::<LimitError>();
     let expected = LimitError::Buffered {
@@ -35,7 +35,7 @@ async fn the_one_that_holds_most_ends_and_the_others_keep_what_they_have() {
     };
     assert_eq!(why, Some(&expected));
     holds.remove(1);
-    assert!(!budget.is_ending_some());
+    assert!(!budget.is_evicting());
     for hold in &mut holds {
         assert_eq!(hold.take().unwrap(), Some("kept"));
     }
@@ -44,7 +44,7 @@ async fn the_one_that_holds_most_ends_and_the_others_keep_what_they_have() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_may_be_the_one_that_holds_most() {
+async fn a_connection_that_parks_more_may_be_evicted_itself() {
     let budget = budget(100);
     let (mut small, mut large) = (hold(&budget, 0), hold(&budget, 0));
     park(&mut small, 1, 0).unwrap();
@@ -61,7 +61,7 @@ async fn whoever_asks_may_be_the_one_that_holds_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_arriving_is_not_ended_for_those_that_stand_still() {
+async fn an_arriving_message_is_not_evicted_for_stalled_ones() {
     let budget = budget(64_000);
     let mut still: Vec<_> = (0..64).map(|_| hold(&budget, 0)).collect();
     for hold in &mut still {
@@ -78,7 +78,7 @@ async fn a_message_that_is_arriving_is_not_ended_for_those_that_stand_still() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn descriptors_have_a_limit_of_their_own() {
+async fn fds_have_a_limit_of_their_own() {
     let budget = budget(1 << 20);
     let mut holds: Vec<_> = (0..3).map(|_| hold(&budget, 0)).collect();
     park(&mut holds[0], 10, 200).unwrap();
@@ -94,7 +94,7 @@ async fn descriptors_have_a_limit_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_at_work_when_it_has_to_end_finds_out_when_it_waits_again() {
+async fn a_running_connection_sees_its_eviction_when_it_parks_again() {
     let budget = budget(100);
     let (mut first, mut second) = (hold(&budget, 0), hold(&budget, 0));
     park(&mut first, 60, 0).unwrap();
@@ -105,7 +105,7 @@ async fn who_is_at_work_when_it_has_to_end_finds_out_when_it_waits_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_ends_for_what_the_connections_of_another_user_hold() {
+async fn no_connection_is_evicted_for_what_another_user_holds() {
     let budget = budget(1000);
     let mut others: Vec<_> = (0..100).map(|_| hold(&budget, 1)).collect();
     let mut mine = hold(&budget, 2);
@@ -120,7 +120,7 @@ async fn nobody_ends_for_what_the_connections_of_another_user_hold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_ends_is_entered_and_counted_no_more() {
+async fn an_evicted_connection_is_counted_no_more() {
     let budget = budget(100);
     let (mut first, mut second) = (hold(&budget, 0), hold(&budget, 0));
     park(&mut first, 60, 0).unwrap();
@@ -132,12 +132,12 @@ async fn who_ends_is_entered_and_counted_no_more() {
     let why = LimitError::Buffered { held: 0, limit: 0 };
     first.share.evict(why, &budget.ending);
     drop(first);
-    assert!(!budget.is_ending_some());
+    assert!(!budget.is_evicting());
     assert_eq!(second.take().unwrap(), Some("kept"));
 }
 
 #[test]
-fn what_was_parked_is_taken_back_or_its_end_is_told() {
+fn what_was_parked_is_taken_back_or_its_eviction_is_reported() {
     const ROUNDS: usize = 20_000;
     let budget = budget(100);
     let turn = Mutex::new(None::<Arc<Share<&'static str>>>);
@@ -169,5 +169,5 @@ fn what_was_parked_is_taken_back_or_its_end_is_told() {
         });
         assert_eq!(lost.count(), 0);
     });
-    assert!(!budget.is_ending_some());
+    assert!(!budget.is_evicting());
 }

@@ -1,14 +1,13 @@
-//! [`Arrivals`]: descriptors on the way to their message.
+//! [`Arrivals`]: received fds, assigned to messages.
 
 use std::os::fd::OwnedFd;
 
 use crate::ancillary::{MAX_DESCRIPTORS, RecvError, close_in_background};
 
-/// Descriptors on the way to the message that they belong to. Those that never get there are closed
-/// elsewhere.
+/// Received fds, until their message is complete and taken. What is left is closed in the background.
 #[derive(Default)]
 pub(super) struct Arrivals {
-    /// What each read has brought, and up to where in the buffer that read went.
+    /// The fds of each read, and the end of that read in the buffer.
     pub(super) waiting: Vec<(usize, Vec<OwnedFd>)>,
     pub(super) of_message: Vec<OwnedFd>,
 }
@@ -37,8 +36,8 @@ impl Arrivals {
         waiting.sum::<usize>() + self.of_message.len()
     }
 
-    /// What the decoder has left is the beginning of one message.
-    pub(super) fn wait(&self) -> Result<(), RecvError> {
+    /// Checks the fds of the incomplete message that the decoder has left.
+    pub(super) fn check_incomplete(&self) -> Result<(), RecvError> {
         within_limit(self.waiting.iter().map(|(_, some)| some.len()).sum())
     }
 }

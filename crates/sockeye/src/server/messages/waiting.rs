@@ -1,4 +1,4 @@
-//! What [`Messages`] does with a message that has begun while it waits.
+//! An incomplete message of [`Messages`] during a wait: parked where the server can evict it.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use super::{FIRST_ROOM, Messages};
 use crate::server::budget::{Amount, Hold};
 use crate::server::{LimitError, scratch};
 
-/// A message that has begun.
+/// An incomplete message, parked.
 pub(super) struct Begun {
     pub(super) buffer: BytesMut,
     arrivals: Option<Box<Arrivals>>,
@@ -25,12 +25,12 @@ impl Messages {
         cx: &mut Context<'_>,
         rest: &mut &[u8],
     ) -> Poll<io::Result<()>> {
-        self.take_back()?;
+        self.unpark()?;
         while !rest.is_empty() {
             match Pin::new(&mut self.connection).poll_write(cx, rest) {
                 Poll::Ready(sent) => *rest = &rest[sent?..],
                 Poll::Pending => {
-                    self.leave(cx.waker(), rest.len())?;
+                    self.park(cx.waker(), rest.len())?;
                     return Poll::Pending;
                 }
             }
@@ -38,8 +38,8 @@ impl Messages {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the message that has begun may still be waited for.
-    pub(super) fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Fails once the incomplete message has passed its deadline.
+    pub(super) fn enforce_message_timeout(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(limit) = self.connection.message_timeout() else {
             return Ok(());
         };
@@ -52,10 +52,12 @@ impl Messages {
         }
     }
 
-    /// Leaves what has come of a message where the server can free it, before this task waits: for
-    /// the rest of it, or to send so many bytes. What had to be given up is lost.
-    pub(super) fn leave(&mut self, waker: &Waker, to_send: usize) -> io::Result<()> {
-        // The room for more has doubled as it came.
+    /// Parks an incomplete message, before this task waits for its rest or to send `to_send` bytes.
+    ///
+    /// # Errors
+    /// [`LimitError`] where it was evicted, and is lost.
+    pub(super) fn park(&mut self, waker: &Waker, to_send: usize) -> io::Result<()> {
+        // The room has doubled as the message grew.
         let most = self.buffer.len() + self.room_for_more();
         if self.buffer.capacity() > most {
             let mut smaller = BytesMut::with_capacity(most);
@@ -80,17 +82,20 @@ impl Messages {
         parked.inspect_err(|_| self.connection.set_broken())
     }
 
-    /// What a message that has begun keeps free while it waits, or each read that brings a byte would
-    /// have all of it copied. It grows with the message, so that all copies together are as long as a
-    /// few messages, and is no more than the message may still need.
+    /// The room that a parked message keeps free. Without any, each read of a byte would copy the whole
+    /// message. It grows with the message, so that all copies together are as long as a few messages,
+    /// and is no more than the message may still need.
     pub(super) fn room_for_more(&self) -> usize {
         let length = self.buffer.len();
         let room = (length / 8).max(length.clamp(FIRST_ROOM, scratch::SIZE));
         room.min(self.codec.limit().saturating_sub(length))
     }
 
-    /// Takes back what was left.
-    pub(super) fn take_back(&mut self) -> io::Result<()> {
+    /// Takes back what was parked.
+    ///
+    /// # Errors
+    /// [`LimitError`] where it was evicted.
+    pub(super) fn unpark(&mut self) -> io::Result<()> {
         let Some(hold) = &mut self.hold else {
             return Ok(());
         };
