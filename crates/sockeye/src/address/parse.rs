@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::escape::unescaped;
 use super::{Kind, MAX_NAME, Name};
 
-/// What stands in front of a name, as others write it too.
+/// The prefixes of kinds, those of other tools too.
 const KINDS: [(&str, Kind); 5] = [
     ("unix:", Kind::Stream),
     ("stream:", Kind::Stream),

@@ -38,11 +38,11 @@ pub enum ClaimErrorKind {
         /// That process, where it can be known.
         pid: Option<Pid>,
     },
-    /// Something that is not a socket stands at the path.
+    /// The file at the path is not a socket.
     NotASocket(FileType),
     /// A stale socket file is there, and [`IfExists::Fail`](super::IfExists::Fail) was asked for.
     Stale,
-    /// A socket file is there, and whether a server uses it cannot be told.
+    /// A socket file is there, and whether a server uses it is unknown.
     Unclear,
     /// A layer below overlayfs was changed while it is mounted, and the socket file that it shows was
     /// removed there: a server may have another one by now.

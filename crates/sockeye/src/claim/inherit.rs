@@ -24,7 +24,7 @@ pub(crate) struct Inheritance {
     pub(crate) control: OwnedFd,
 }
 
-/// What was passed on and is not what it should be.
+/// Which of the passed fds is not the one of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {

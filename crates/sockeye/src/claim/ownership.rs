@@ -72,8 +72,8 @@ impl Drop for Ownership {
         if !self.is_ours {
             return;
         }
-        // Nobody can be told of a failure here (a file system that was remounted read-only); what
-        // is left is a stale file, which the next server replaces.
+        // A failure cannot be reported here (a file system that was remounted read-only); it leaves a
+        // stale file, which the next server replaces.
         let _ = self.unlink();
         self.lock.remove(&self.place);
     }

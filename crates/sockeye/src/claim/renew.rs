@@ -25,7 +25,7 @@ impl Ownership {
     /// this order. A socket that has lost its file cannot be bound again, so a new socket is made.
     ///
     /// Without the lock file somebody else may have claimed the path, or be about to. So its lock is
-    /// taken first, as in a claim, and what stands at the path is left.
+    /// taken first, as in a claim, and a file at the path is left.
     ///
     /// `renewed` says what was made, also where the rest fails.
     pub(crate) fn renew(&mut self, renewed: &mut Renewed) -> Result<(), ClaimError> {

@@ -87,7 +87,7 @@ impl Connector {
         self
     }
 
-    /// Connects a stream and blocks the thread meanwhile.
+    /// Connects a stream; blocks the thread.
     ///
     /// # Errors
     /// [`ConnectError`] says what was found at the address.
@@ -95,7 +95,7 @@ impl Connector {
         Ok(self.wait_for_socket(address, Kind::Stream)?.into())
     }
 
-    /// Connects a seqpacket socket and blocks the thread meanwhile.
+    /// Connects a seqpacket socket; blocks the thread.
     ///
     /// # Errors
     /// [`ConnectError`] says what was found at the address.

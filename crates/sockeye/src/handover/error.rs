@@ -23,10 +23,10 @@ pub struct TakeoverError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TakeoverErrorKind {
-    /// It cannot be claimed, and nobody is there who could hand it over; or what was taken over
-    /// could not be given its mode and owner.
+    /// It cannot be claimed, and no server can hand it over; or the file that was taken over could not be
+    /// given its mode and owner.
     Claim(ClaimError),
-    /// A live server owns the address that hands it over to nobody.
+    /// A live server owns the address, and offers no takeover.
     NotOffered {
         /// Its process, where that can be known.
         pid: Option<Pid>,
@@ -39,17 +39,17 @@ pub enum TakeoverErrorKind {
         /// That user; `None` where it has no mapping in our user namespace.
         uid: Option<u32>,
     },
-    /// The server hands nothing over to our user: to its own and to root only, as its user namespace
+    /// The server does not hand over to our user: to its own and to root only, as its user namespace
     /// shows them.
     Denied {
         /// The server's user; `None` where it has no mapping in our user namespace.
         uid: Option<u32>,
     },
-    /// What the server has passed on does not belong to the address.
+    /// An fd that the server has passed does not belong to the address.
     Mismatch(Mismatch),
     /// The server does not answer.
     TimedOut,
-    /// The server answers something else; its version may be another one.
+    /// The server's answer is not a frame of ours; its version may be another one.
     Broken,
     /// A system call failed.
     Io(io::Error),
@@ -98,7 +98,7 @@ impl TakeoverError {
 
 impl fmt::Display for TakeoverError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // These tell all of it themselves.
+        // These errors are complete sentences.
         match &*self.kind {
             TakeoverErrorKind::Claim(error) => return error.fmt(f),
             TakeoverErrorKind::Connect(error) => return error.fmt(f),

@@ -48,7 +48,7 @@ impl Answers {
         let length = u32::try_from(answer.len()).unwrap_or(u32::MAX);
         frame.extend_from_slice(&length.to_ne_bytes());
         frame.extend_from_slice(answer);
-        // Nobody could be told.
+        // There is nobody to report it to.
         let _ = self.0.write_all(&frame);
     }
 }

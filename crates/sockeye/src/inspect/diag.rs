@@ -24,7 +24,7 @@ pub use message::{DumpProgress, decode};
 
 /// The kernel fills at most 32 KiB at a time.
 const BUFFER: usize = 64 * 1024;
-/// How often a dump is taken anew because the table changed under it.
+/// How many times a dump is repeated because the table changed meanwhile.
 const ATTEMPTS: usize = 4;
 
 /// All UNIX sockets of this network namespace.

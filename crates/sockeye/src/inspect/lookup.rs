@@ -109,7 +109,7 @@ impl Lookup {
 }
 
 /// When a process started, in clock ticks since the start of the machine (proc_pid_stat(5), field 22);
-/// one that has gone comes last. Numbers of processes begin anew, and tell nothing of that.
+/// one that has ended comes last. Pids are reused, so they give no order.
 fn started(pid: i32) -> u64 {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name in parentheses may hold anything, parentheses too.

@@ -132,8 +132,7 @@ fn is_socket(entry: &DirEntry) -> bool {
     entry.file_type().is_ok_and(|found| found.is_socket())
 }
 
-/// Of a name that leads through an fd of who has bound it, the fd's number and the
-/// rest.
+/// The number and the rest of a name that leads through an fd of the process that has bound it.
 pub(super) fn through_descriptor(name: &Path) -> Option<(&str, &Path)> {
     let rest = name
         .strip_prefix("/proc/self/fd")

@@ -180,7 +180,7 @@ impl Snapshot {
         &self.unlisted
     }
 
-    /// The other end of a socket; of a pending connection the listener.
+    /// The peer of a socket; of a pending connection the listener.
     #[must_use]
     pub fn peer_of(&self, socket: &Socket) -> Option<&Socket> {
         self.by_inode(socket.peer.or(socket.waits_at)?)

@@ -18,7 +18,7 @@ pub enum State {
     Bound,
     /// Neither bound nor connected.
     Unconnected,
-    /// Was connected, and the other end is gone.
+    /// Was connected, and the peer has closed.
     Closed,
 }
 

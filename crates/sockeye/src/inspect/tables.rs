@@ -57,7 +57,7 @@ impl Tables {
     }
 
     /// Adds the tables of namespaces that only sockets lead to, such as an accepted one that has
-    /// outlived its client. Returns who has sockets open whose table may not be read.
+    /// outlived its client. Returns the open sockets whose table may not be read.
     ///
     /// # Errors
     /// As [`Tables::read`].

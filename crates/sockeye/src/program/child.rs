@@ -55,8 +55,7 @@ impl Child {
     /// Waits until it ends; processes that it has started may go on.
     ///
     /// # Errors
-    /// As waitid(2); `ECHILD` where this process ignores SIGCHLD, so that nobody is told how its
-    /// children end.
+    /// As waitid(2); `ECHILD` where this process ignores SIGCHLD, so that the exit status is lost.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.

@@ -64,7 +64,7 @@ fn as_uninit(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) }
 }
 
-/// As [`recvmsg`], to the free room of `buffer`, whose length grows by what has come.
+/// As [`recvmsg`], into the spare capacity of `buffer`, whose length grows by what was received.
 ///
 /// # Errors
 /// As recvmsg(2).
@@ -88,8 +88,8 @@ pub(crate) fn recvmsg_append(
 #[cfg(feature = "tokio")]
 pub(crate) struct Bytes {
     pub(crate) count: usize,
-    /// Nothing more was there. Less than there is room for does not say so by itself: a read ends
-    /// behind bytes that fds came with, which the kernel closes here.
+    /// Nothing more was in the queue. A short read does not prove that: a read ends behind bytes with
+    /// fds, which the kernel closes here.
     pub(crate) is_all: bool,
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn recvmsg_bytes(
     })
 }
 
-/// As [`recvmsg_bytes`], to the free room of `buffer`, which grows by what has come.
+/// As [`recvmsg_bytes`], into the spare capacity of `buffer`, which grows by what was received.
 ///
 /// # Errors
 /// As recvmsg(2).

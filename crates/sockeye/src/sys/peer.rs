@@ -102,8 +102,7 @@ pub(crate) fn label(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The name that a socket's own end is bound to, or its other end: what follows the family in the
-/// address. rustix panics at one of 108 bytes, which the kernel lets a peer have.
+/// The name that a socket or its peer is bound to: what follows the family in the address. rustix panics at one of 108 bytes, which the kernel lets a peer have.
 ///
 /// # Errors
 /// As getsockname(2) and getpeername(2).

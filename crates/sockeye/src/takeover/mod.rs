@@ -73,8 +73,8 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// Claims with these options. They are those of the file too if it is taken over: it gets their
-    /// mode and owner, as if it had been made anew.
+    /// Claims with these options. They apply to a file that is taken over too: it gets their
+    /// mode and owner, as a new file would.
     #[must_use]
     pub fn new(claim: ClaimOptions) -> Self {
         Self {
@@ -86,8 +86,8 @@ impl Takeover {
     /// Takes over from servers of this user too. By default only from those of our own user, of
     /// root, and, where we are root, of the user that the claim gives the file to.
     ///
-    /// Whoever has had the listening socket may have kept it, and then accepts some of the
-    /// connections, whose clients are told that they are connected to us.
+    /// A process that has passed the listening socket on may keep it and accept some of the connections,
+    /// whose clients see us as their peer (`SO_PEERCRED`).
     #[must_use]
     pub fn from_user(mut self, uid: u32) -> Self {
         self.trusted.push(uid);
@@ -173,8 +173,7 @@ impl Takeover {
         }
     }
 
-    /// Whether a socket may be taken from this server. Whoever passes one on may still accept what
-    /// comes in there.
+    /// Whether a socket may be taken from this server, which may keep it and accept connections.
     fn trusts(&self, predecessor: &Peer) -> bool {
         let Some(uid) = predecessor.uid() else {
             return false;

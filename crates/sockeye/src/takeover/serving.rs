@@ -1,4 +1,4 @@
-//! The last step of a takeover, and the control socket of whoever serves.
+//! The last step of a takeover, and the control socket of a server.
 
 use std::io;
 
@@ -47,7 +47,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
     }
 }
 
-/// Takes the path over from whoever has it now.
+/// Takes the path over from its owner, or claims it.
 async fn again<S: ConnectedSocket>(
     pending: PendingTakeover,
 ) -> Result<SocketListener<S>, TakeoverError> {

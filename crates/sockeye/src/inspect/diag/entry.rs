@@ -30,8 +30,8 @@ pub struct Entry {
     pub name: Option<Vec<u8>>,
     /// The socket file it was bound to. An accepted socket has that of its listener.
     pub file: Option<FileId>,
-    /// The inode number of the socket at the other end; 0 for one that nobody has open: not
-    /// accepted yet, or closed.
+    /// The inode number of the peer's socket; 0 for one that no process has open: not accepted yet, or
+    /// closed.
     pub peer: Option<u32>,
     /// Of a listener the inode numbers of the sockets in its backlog, 0 for one that was closed
     /// meanwhile.

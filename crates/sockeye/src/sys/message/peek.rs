@@ -58,7 +58,7 @@ fn peek(fd: BorrowedFd<'_>, room: usize) -> Option<(usize, bool)> {
         iov_len: 1,
     };
     let mut control = [0_u64; TIME / 8];
-    // The kernel tells of a reset first, and once; what was sent before can still be received.
+    // The kernel reports a reset first, and once; what was sent before can still be received.
     for _ in 0..2 {
         // SAFETY: msghdr is a plain C structure, for which all zeros mean "nothing".
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
