@@ -179,7 +179,12 @@ pub use takeover::{Takeover, TakeoverError};
 
 // The types of rustix that are part of this API.
 #[doc(no_inline)]
-pub use rustix::{fs::FileType, io::Errno, net::Shutdown, process::Pid};
+pub use rustix::{
+    fs::FileType,
+    io::Errno,
+    net::{Shutdown, SocketAddrUnix},
+    process::Pid,
+};
 
 /// Its snippets compile.
 #[cfg(all(doctest, feature = "tokio"))]

@@ -5,7 +5,8 @@
 //!
 //! ```
 //! use std::os::fd::AsFd;
-//! use sockeye::packet::{BlockingSeqPacket, Shutdown};
+//! use sockeye::Shutdown;
+//! use sockeye::packet::BlockingSeqPacket;
 //!
 //! let (left, right) = BlockingSeqPacket::pair()?;
 //! left.send(b"one")?;
@@ -28,7 +29,5 @@ mod seqpacket;
 pub use blocking::{BlockingDatagram, BlockingSeqPacket, BlockingSeqPacketListener};
 #[cfg(feature = "tokio")]
 pub use datagram::Datagram;
-/// Which direction to shut down (shutdown(2)); rustix's type.
-pub use rustix::net::Shutdown;
 #[cfg(feature = "tokio")]
 pub use seqpacket::SeqPacket;

@@ -1,4 +1,4 @@
-//! Polling before sleeping: what comes is what came without it, and others have their turn.
+//! Busy polling before sleeping: the same bytes arrive as without it, and other tasks are polled.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

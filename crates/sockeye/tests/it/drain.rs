@@ -381,7 +381,7 @@ async fn the_numbers_add_up() {
     }
     server.stop();
     clock.pass(DRAIN + MILLISECOND).await;
-    // Cut off: the one begun, the one whose handler does not say, the one that never said a word.
+    // Aborted: the incomplete one, the one whose handler marks nothing, the one that sent nothing.
     let report = server.report().await;
     assert_eq!(report, counted(3, 4, 3, 4));
     assert_eq!(report.accept_errors, 0);

@@ -276,7 +276,7 @@ async fn a_connection_that_outlives_its_handler_is_counted() {
     server.stop();
     clock.pass(time - MILLISECOND).await;
     assert!(!server.is_over().await);
-    // The end of the drain, and a moment for what was cut off to go.
+    // The drain timeout, and a moment for aborted handlers to be dropped.
     clock.pass(2 * MILLISECOND).await;
     clock.pass(Duration::from_secs(1) + MILLISECOND).await;
     assert_eq!(server.report().await, counted(0, 0, 0, 1));

@@ -20,8 +20,8 @@ use crate::support::serving::{
 /// What a handler does that never reads.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// It marks its connection as idle, and is cut off at the end of the drain.
-    IsCut,
+    /// It marks its connection as idle, and is aborted at the drain timeout.
+    IsAborted,
     /// It returns when the drain begins.
     Returns,
 }
@@ -29,7 +29,7 @@ enum Way {
 async fn idle<S: ConnectedSocket>(mut connection: Connection<S>, way: Way) {
     connection.set_idle(true);
     match way {
-        Way::IsCut => pending().await,
+        Way::IsAborted => pending().await,
         Way::Returns => connection.shutdown_token().cancelled().await,
     }
 }
@@ -65,7 +65,7 @@ fn what_a_stream_holds_unread_is_aborted() {
                     std::io::Write::write_all(&mut &client, sent).unwrap();
                     kept = (!ends).then_some(client);
                 };
-                let handler = |connection: Connection<Stream>| idle(connection, Way::IsCut);
+                let handler = |connection: Connection<Stream>| idle(connection, Way::IsAborted);
                 let counted = counts(listener, handler, client).await;
                 assert_eq!(counted, expected, "{sent:?}, {ends}");
 

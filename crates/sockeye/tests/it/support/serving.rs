@@ -77,7 +77,7 @@ pub(crate) async fn in_time<T>(wait: impl Future<Output = T>) -> T {
             drop(done);
             value
         }
-        _ = ringing => panic!("waited in vain"),
+        _ = ringing => panic!("timed out"),
     }
 }
 
