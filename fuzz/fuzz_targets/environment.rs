@@ -6,10 +6,6 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-#[path = "../../crates/sockeye-cli/src/output"]
-mod output {
-    pub(crate) mod escape;
-}
 #[path = "../../crates/sockeye-cli/src/cmd/serve/notify.rs"]
 mod notify;
 

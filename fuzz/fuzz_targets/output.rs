@@ -5,7 +5,7 @@
 
 use sockeye::address::is_hidden;
 
-#[path = "../../crates/sockeye-cli/src/output/escape.rs"]
+#[path = "../../crates/sockeye-cli/src/escape.rs"]
 mod escape;
 #[path = "../../crates/sockeye-cli/src/output/json.rs"]
 mod json;

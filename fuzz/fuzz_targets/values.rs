@@ -5,6 +5,12 @@
 
 use std::time::Duration;
 
+#[path = "../../crates/sockeye-cli/src/escape.rs"]
+mod escape;
+#[path = "../../crates/sockeye-cli/src/lookup"]
+mod lookup {
+    pub(crate) mod ids;
+}
 #[path = "../../crates/sockeye-cli/src/args/values.rs"]
 mod values;
 
