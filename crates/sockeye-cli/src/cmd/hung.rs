@@ -86,7 +86,7 @@ pub(super) fn advice(mount: Option<&Mount>) -> String {
 /// is waited for.
 ///
 /// # Errors
-/// Exit 6 if one does not answer; `tried` is the verb of the message.
+/// Exit 6 if one does not answer; `tried` is what could not be done.
 pub(super) fn must_answer(
     tried: &str,
     address: &Address,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::stat;
@@ -40,7 +40,8 @@ impl VisibleSockets {
         };
         let selected = snapshot.select(address);
         let selected: HashSet<u32> = selected.iter().map(|socket| socket.inode).collect();
-        let paths = [Some(path), address.path()];
+        let inside = path_in_root(path).map(|(_, path)| path);
+        let paths = [Some(path), address.path(), inside.as_deref()];
         snapshot.look_at_files(|socket| {
             let mut paths = paths.iter().flatten();
             paths.any(|path| has_name(socket, path)) || selected.contains(&socket.inode)
@@ -99,6 +100,14 @@ pub(super) fn has_name(socket: &Socket, path: &Path) -> bool {
         true => name.file_name() == path.file_name(),
         false => std::path::absolute(path).is_ok_and(|path| path == name),
     }
+}
+
+/// The process through whose root directory a path leads (`/proc/PID/root/run/app.sock`), and the path as
+/// that process has it.
+pub(super) fn path_in_root(path: &Path) -> Option<(i32, PathBuf)> {
+    let mut parts = path.strip_prefix("/proc").ok()?.components();
+    let pid = parts.next()?.as_os_str().to_str()?.parse().ok()?;
+    (parts.next()?.as_os_str() == "root").then(|| (pid, Path::new("/").join(parts.as_path())))
 }
 
 /// Whether a socket was bound to this absolute path.

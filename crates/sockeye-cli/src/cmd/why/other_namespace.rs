@@ -13,8 +13,7 @@ use sockeye::inspect::{BoundName, FileState, Socket};
 use super::listener::{Listener, Who};
 use super::report::{Check, Verdict, WhyReport};
 use super::walk_end::WalkedFile;
-use crate::cmd::visibility::is_named;
-use crate::cmd::visibility::{VisibleSockets, is_reachable, state_of};
+use crate::cmd::visibility::{VisibleSockets, is_named, is_reachable, path_in_root, state_of};
 use crate::exit::Exit;
 
 /// A living socket whose file has this path in the server's namespace, but not in ours.
@@ -22,6 +21,8 @@ pub(super) struct OtherNamespace<'a> {
     socket: &'a Socket,
     who: Who,
     holder: Option<i32>,
+    /// The process whose path it is, if that is not this one (`--pid`).
+    client: Option<i32>,
 }
 
 impl<'a> OtherNamespace<'a> {
@@ -32,6 +33,8 @@ impl<'a> OtherNamespace<'a> {
         visible: &'a VisibleSockets,
         here: &[&Socket],
     ) -> Option<Self> {
+        let (client, inside) = path_in_root(path).unzip();
+        let paths = [Some(path), address.path(), inside.as_deref()];
         let socket = visible.sockets().iter().find(|socket| {
             let other_file = socket.file.is_some_and(|bound| {
                 file.is_none_or(|file| (file.device, file.inode) != (bound.device, bound.inode))
@@ -40,7 +43,7 @@ impl<'a> OtherNamespace<'a> {
                 && state_of(socket) == Some(FileState::Present)
                 && socket.file_path.is_none()
                 && other_file
-                && (is_named(socket, Some(path)) || is_named(socket, address.path()))
+                && paths.iter().any(|path| is_named(socket, *path))
                 && !here.iter().any(|known| known.inode == socket.inode)
         })?;
         let holders = socket.holders.as_deref().unwrap_or_default();
@@ -48,6 +51,7 @@ impl<'a> OtherNamespace<'a> {
             socket,
             who: Who::of(socket),
             holder: holders.first().map(|holder| holder.process.pid),
+            client,
         })
     }
 
@@ -60,26 +64,36 @@ impl<'a> OtherNamespace<'a> {
             self.place()
         );
         report.set_listener(Listener::from(self.socket));
-        let verdict = match self.outer_path() {
-            Some(path) => Verdict::new(
+        let verdict = match (self.shares_mounts(), self.outer_path()) {
+            (false, _) => self.other_mounts(found, &text),
+            (true, Some(path)) => Verdict::new(
                 Exit::NothingThere,
                 "root-directory",
                 format!("{found}; {text}"),
                 format!("give the path as it is from here: {}", shell_quoted(&path)),
             ),
-            None => Verdict::new(
+            (true, None) => Verdict::new(
                 Exit::NothingThere,
-                "mount-namespace",
+                "root-directory",
                 format!("{found}; {text}"),
-                format!(
-                    "share the socket's directory (a volume, a bind mount), or run the client \
-                     where the server is: nsenter -m -t {}",
-                    self.holder
-                        .map_or_else(|| "PID".to_owned(), |pid| pid.to_string())
-                ),
+                "share the socket's directory with that root directory (a bind mount)",
             ),
         };
         report.no(Check::Namespace, text, verdict);
+    }
+
+    fn other_mounts(&self, found: &str, text: &str) -> Verdict {
+        let pid = self.holder.map(|pid| pid.to_string());
+        Verdict::new(
+            Exit::NothingThere,
+            "mount-namespace",
+            format!("{found}; {text}"),
+            format!(
+                "share the socket's directory (a volume, a bind mount), or run the client where the \
+                 server is: nsenter -m -t {}",
+                pid.as_deref().unwrap_or("PID")
+            ),
+        )
     }
 
     /// Mentions it where the path leads to a socket here, too.
@@ -91,7 +105,7 @@ impl<'a> OtherNamespace<'a> {
     }
 
     fn place(&self) -> String {
-        if self.outer_path().is_some() {
+        if self.shares_mounts() {
             return "in another root directory (chroot)".to_owned();
         }
         let number = self.holder.and_then(mount_namespace);
@@ -99,10 +113,20 @@ impl<'a> OtherNamespace<'a> {
         format!("in another mount namespace{number}")
     }
 
-    /// Its path in our mount namespace, if only the root directory differs.
+    /// Whether only the root directories of the server and the client differ.
+    fn shares_mounts(&self) -> bool {
+        let client = match self.client {
+            Some(pid) => mount_namespace(pid),
+            None => mount_namespace("self"),
+        };
+        let server = self.holder.and_then(mount_namespace);
+        server.is_some() && server == client
+    }
+
+    /// Its path from here, if only the root directory differs.
     fn outer_path(&self) -> Option<PathBuf> {
-        let pid = self.holder?;
-        if mount_namespace(pid)? != mount_namespace("self")? {
+        let pid = self.holder.filter(|_| self.client.is_none())?;
+        if !self.shares_mounts() {
             return None;
         }
         let Some(BoundName::Path(name)) = &self.socket.name else {

@@ -76,6 +76,20 @@ fn a_server_in_another_mount_namespace_is_named() {
 }
 
 #[test]
+fn a_server_outside_of_the_mount_namespace_of_the_process_is_named() {
+    let place = Place::with_socket("hidden-client.sock");
+    let _listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let name = format!("@sockeye-test-{}-client", std::process::id());
+    let Some(client) = foreign(&["-m"], &mount_on(place.dir()), name.as_ref()) else {
+        return;
+    };
+    let client = client.id().to_string();
+    let words = [&*own_pid(), "another mount namespace", "share the socket's"];
+    why(place.socket(), &["--pid", &client]).is(3, "mount-namespace", &words);
+    why(place.socket(), &[]).is(0, "none", &[&own_pid()]);
+}
+
+#[test]
 fn a_server_in_another_root_directory_is_named() {
     if !is_root() {
         return skipped("not root");
