@@ -84,7 +84,7 @@ pub(super) fn not_restored(error: &crate::claim::ClaimError) {
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 pub(super) fn not_renewed(error: &crate::claim::ClaimError) {
     #[cfg(feature = "tracing")]
-    tracing::warn!("files of the socket were removed and cannot be made anew: {error}");
+    tracing::warn!("removed files of the socket cannot be recreated: {error}");
 }
 
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]

@@ -131,7 +131,7 @@ fn what_a_stranger_has_put_in_place_of_the_control_socket_is_left() {
     let said = server
         .process
         .stderr
-        .line("it says why", |line| line.contains("cannot be made anew"));
+        .line("it says why", |line| line.contains("cannot be recreated"));
     assert!(said.contains("app.sock.takeover"), "{said}");
     assert_eq!(server.ask("hello\n").trim_end(), REPLY);
     assert_eq!(server.stop().code, Some(0));
@@ -285,7 +285,7 @@ fn nothing_is_made_anew_while_somebody_else_has_the_lock() {
         server
             .process
             .stderr
-            .line("it says why", |line| line.contains("cannot be made anew"));
+            .line("it says why", |line| line.contains("cannot be recreated"));
         assert_eq!(fs::symlink_metadata(&socket).is_ok(), removed != 1);
         drop(strangers);
         next.stderr
