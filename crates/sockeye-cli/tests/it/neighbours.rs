@@ -1,9 +1,11 @@
 //! What other tools do with a socket's path, and that the README's table tells it as it is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -30,19 +32,27 @@ fn start(server: &[&str], path: &Path) -> Process {
     Process::spawn(&mut command)
 }
 
-/// Whether a socket that was bound to this path listens (proc_net_unix(5): flag `__SO_ACCEPTCON`), and
-/// its inode number.
-fn listener(path: &Path) -> Option<String> {
-    // Abstract names of others need not be UTF-8.
+/// The inode numbers of the sockets that were bound to this path and listen (proc_net_unix(5): flag
+/// `__SO_ACCEPTCON`).
+fn listeners(path: &Path) -> BTreeSet<String> {
     let table = fs::read("/proc/net/unix").expect("the kernel's table");
     let table = String::from_utf8_lossy(&table);
-    let mut lines = table
+    let fields = table
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let fields = lines.rfind(|fields| {
-        fields.get(3) == Some(&"00010000") && fields.get(7).copied() == path.to_str()
-    })?;
-    Some(fields[6].to_owned())
+    fields
+        .filter(|fields| {
+            fields.get(3) == Some(&"00010000") && fields.get(7).copied() == path.to_str()
+        })
+        .map(|fields| fields[6].to_owned())
+        .collect()
+}
+
+/// Returns once somebody listens at this path.
+fn await_listener(path: &Path) {
+    eventually("somebody listens", || {
+        (!listeners(path).is_empty()).then_some(())
+    });
 }
 
 /// Which file it is: a number may be used again.
@@ -53,11 +63,11 @@ fn identity(path: &Path) -> Option<(u64, i64, i64)> {
 
 /// What becomes of the file at `path`, whose identity is this, when a server is started there.
 fn outcome(server: &[&str], path: &Path, refused: &str, taken: &str) -> String {
-    let (before, old) = (identity(path), listener(path));
+    let (before, old) = (identity(path), listeners(path));
     let mut process = start(server, path);
     eventually("it listens or ends", || {
-        let listens = listener(path).is_some_and(|now| Some(&now) != old.as_ref());
-        (listens || process.ends_within(std::time::Duration::ZERO)).then_some(())
+        let listens = !listeners(path).is_subset(&old);
+        (listens || process.ends_within(Duration::ZERO)).then_some(())
     });
     let outcome = if identity(path) == before {
         refused
@@ -94,7 +104,7 @@ fn neighbours_treat_a_live_path_as_the_readme_says() {
         let place = Place::new();
         let path = place.socket();
         let _first = start(server, &path);
-        eventually("the first one listens", || listener(&path));
+        await_listener(&path);
         outcome(server, &path, "refused", "takes it")
     }));
 }
@@ -137,7 +147,7 @@ fn neighbours_make_and_leave_files_as_the_readme_says() {
         let place = Place::new();
         let path = place.socket();
         let process = start(server, &path);
-        eventually("it listens", || listener(&path));
+        await_listener(&path);
         (place, path, process)
     };
     readme_has(&row("the mode of the file at umask 022", |server| {
