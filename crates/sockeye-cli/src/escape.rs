@@ -11,14 +11,12 @@ pub(crate) fn bytes(bytes: &[u8]) -> impl Display {
     fmt::from_fn(move |f| write(f, bytes, |c| (c == '\\').then_some("\\\\")))
 }
 
-/// A line that was put together from parts which are escaped already, and words of ours: nothing in
-/// it is shown as something else, and nothing is escaped twice.
+/// A line of parts that are escaped already and text of our own: nothing is escaped twice.
 pub(crate) fn line(line: &str) -> impl Display {
     fmt::from_fn(move |f| write(f, line.as_bytes(), |_| None))
 }
 
-/// A name that somebody else chose, as one word that cannot be taken for more: in quotes, unless it
-/// is plain.
+/// A name that somebody else chose, as one word: in quotes, unless it is plain.
 pub(crate) fn name(name: &[u8]) -> impl Display {
     let is_plain = |c: char| c.is_alphanumeric() || "-_.+/:@".contains(c);
     let plain = str::from_utf8(name)
@@ -44,9 +42,9 @@ pub(crate) fn quoted(bytes: &[u8]) -> impl Display {
     })
 }
 
-/// An address as [`sockeye::Address`] prints it, in one word. In quotes, which the command line takes
-/// back, where there are blanks, and where there are escapes in a path: without quotes a path is
-/// taken as it is there, or, where nothing is there, with its escapes undone.
+/// An address as [`sockeye::Address`] prints it, in one word. In quotes if it has blanks, or if a path
+/// has escapes: on the command line a quoted path is read with its escapes decoded, an unquoted one
+/// literally.
 pub(crate) fn address(address: &str) -> impl Display {
     let plain = |c: char| !c.is_whitespace() && c != '"';
     let is_plain = !has_escapes(address) && address.chars().all(plain) && address != "?";
@@ -56,7 +54,7 @@ pub(crate) fn address(address: &str) -> impl Display {
     })
 }
 
-/// As [`address`], in a string of its own, where blanks do no harm.
+/// As [`address`], in a JSON string, where blanks do no harm.
 pub(crate) fn json_address(address: Cow<'_, str>) -> Cow<'_, str> {
     match has_escapes(&address) || address.starts_with('"') {
         true => in_quotes(&address).into(),
@@ -105,8 +103,7 @@ fn write(
     Ok(())
 }
 
-/// Escapes in JSON what the standard lets stand, though it [`is_hidden`]. It can be nowhere but
-/// inside of its strings.
+/// Escapes in JSON what [`is_hidden`], though the standard permits it. It can only be inside of strings.
 pub(crate) fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

@@ -3,8 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-/// Leaves the middle out, and keeps about `head` columns of the beginning. Returns the width of what
-/// is left.
+/// Elides the middle, and keeps about `head` columns of the beginning. Returns the width of the result.
 pub(crate) fn elide(line: &mut String, text: &str, room: usize, head: usize) -> usize {
     let keep = room.saturating_sub(1);
     let (head, _) = prefix(text.chars(), head.min(keep));
@@ -23,7 +22,7 @@ pub(crate) fn elide(line: &mut String, text: &str, room: usize, head: usize) -> 
     used + 1 + width_of(tail)
 }
 
-/// Leaves out what stands before `at`, if that is needed for what stands there.
+/// Elides what is before `at`, if the rest needs the room.
 pub(super) fn elide_from(line: &mut String, text: &str, room: usize, at: usize) -> usize {
     let left = room.saturating_sub(1);
     if at == 0 || left == 0 {
@@ -38,8 +37,7 @@ pub(super) fn elide_from(line: &mut String, text: &str, room: usize, at: usize) 
     1 + elide(line, rest, left, left / 2)
 }
 
-/// Where each of these texts begins to differ from all others; from the beginning of that part of
-/// the path, if that is near.
+/// Where each text begins to differ from all others; the beginning of that path component, if it is near.
 pub(super) fn differences(mut texts: Vec<&str>) -> HashMap<&str, usize> {
     texts.sort_unstable();
     texts.dedup();
@@ -56,8 +54,8 @@ pub(super) fn differences(mut texts: Vec<&str>) -> HashMap<&str, usize> {
     (0..texts.len()).map(place).collect()
 }
 
-/// Where each of these texts differs from another that begins alike, a character each: who sees these
-/// tells them apart, however far they are from each other.
+/// Where each text differs from another with the same beginning, one character each: if these are shown,
+/// no two texts look the same.
 pub(super) fn partings<'a>(mut texts: Vec<&'a str>) -> HashMap<&'a str, Vec<Range<usize>>> {
     texts.sort_unstable();
     texts.dedup();
@@ -98,7 +96,7 @@ pub(super) fn partings<'a>(mut texts: Vec<&'a str>) -> HashMap<&'a str, Vec<Rang
         .collect()
 }
 
-/// Leaves out all but `parts`, and what there is room for at the end.
+/// Elides all but `parts`, and as much of the end as fits.
 pub(super) fn elide_between(
     line: &mut String,
     text: &str,
@@ -131,7 +129,7 @@ fn common(a: &str, b: &str) -> usize {
     same.map(|(c, _)| c.len_utf8()).sum()
 }
 
-/// How many bytes of `chars` fit, and their width.
+/// How many bytes of `chars` fit into a width, and the width of those.
 fn prefix(chars: impl Iterator<Item = char>, room: usize) -> (usize, usize) {
     let (mut bytes, mut width) = (0, 0);
     for c in chars {
@@ -151,8 +149,8 @@ pub(crate) fn width_of(text: &str) -> usize {
     }
 }
 
-/// The columns that a terminal gives a character, for the scripts that names are written in; a
-/// table of the rest is not worth a dependency.
+/// The width of a character on a terminal, for the scripts of usual names; a table of the rest is not
+/// worth a dependency.
 fn width_of_char(c: char) -> usize {
     match c {
         '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' => 0,

@@ -2,9 +2,8 @@
 
 use super::elide::width_of;
 
-/// Appends `line`, broken between words where it is wider than `width`; what comes after a break is
-/// indented by `hang`. A word that is too long stays whole, so that a path can be copied, and so does what
-/// is in quotes.
+/// Appends `line`, wrapped between words if it is wider than `width`; further lines are indented by
+/// `hang`. A word that is too long is not broken, so that a path can be copied; neither is a quoted one.
 pub(crate) fn wrap(out: &mut String, line: &str, width: usize, hang: usize) {
     let hang = hang.min(width / 2);
     let indent = line.len() - line.trim_start_matches(' ').len();
@@ -31,8 +30,8 @@ pub(crate) fn wrap(out: &mut String, line: &str, width: usize, hang: usize) {
     }
 }
 
-/// Where the first word ends: at a blank that is not in its quotes, which are those of a shell's word or
-/// of a name in a sentence.
+/// The end of the first word: a blank that is not in quotes (of a shell's word, or of a name in a
+/// sentence).
 fn word_end(text: &str) -> usize {
     let starts_quoted = ["'", "$'", "\""]
         .iter()
@@ -57,8 +56,7 @@ fn word_end(text: &str) -> usize {
     }
 }
 
-/// Appends a command line that can be copied: what comes after a break is its continuation, and quotes
-/// stay whole.
+/// Appends a command line that can be copied: wrapped with backslashes, and never inside of quotes.
 fn wrap_command(out: &mut String, line: &str, width: usize) {
     let text = line.trim_start_matches(' ');
     let indent = line.len() - text.len();
@@ -99,8 +97,8 @@ fn words_of(line: &str) -> Vec<&str> {
         .collect()
 }
 
-/// A text of paragraphs and lists, wrapped. Lines of a paragraph flow together; one that is indented
-/// stays a line, and goes on under its second column, if it has one. Those of `Examples:` are commands.
+/// Wraps paragraphs and lists. The lines of a paragraph are joined; an indented line stays a line, and
+/// continues under its second column, if it has one. Lines below `Examples:` are commands.
 pub(crate) fn flow(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut is_open = false;
@@ -130,7 +128,7 @@ pub(crate) fn flow(text: &str, width: usize) -> String {
     flowed
 }
 
-/// Where the second column of a line begins; without one a bit more than the line is indented.
+/// Where the second column of a line begins; without one, a little more than its indent.
 fn hang_of(line: &str) -> usize {
     let indent = line.len() - line.trim_start_matches(' ').len();
     let text = &line[indent..];

@@ -120,7 +120,7 @@ impl UnownedFile<'_> {
         };
         match (is_datagram, wanted) {
             (Some(true), Kind::Datagram) => {
-                let text = "a process that is not in visible has a datagram socket there";
+                let text = "a process that is not visible has a datagram socket there";
                 match as_datagram {
                     Ok(Ok(_)) => report.ok(Check::Listener, text),
                     _ => report.no(
