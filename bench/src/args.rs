@@ -37,7 +37,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// `None`: help is wanted.
+    /// `None` for `--help`.
     pub(crate) fn parse(
         arguments: impl IntoIterator<Item = OsString>,
     ) -> anyhow::Result<Option<Self>> {

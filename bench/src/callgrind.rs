@@ -15,7 +15,7 @@ pub(crate) fn count_instructions(peer: &Contestant, harness: &Harness<'_>) -> an
     Ok((many as f64 - few as f64) / (many_messages - few_messages) as f64)
 }
 
-/// The messages that there were, at least as many as asked for, and all instructions of the process.
+/// The number of messages, at least as many as asked for, and all instructions of the process.
 fn run(peer: &Contestant, messages: u64, harness: &Harness<'_>) -> anyhow::Result<(u64, u64)> {
     let options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
     let peer = peer.clone().under("valgrind", &options);

@@ -1,4 +1,4 @@
-//! A process that we started, and that ends with us: killed by its own pid and waited for, whichever way we leave.
+//! A process that we started, and that ends with us: killed by its own pid and waited for, however we end.
 
 use crate::interrupt::Interrupt;
 use anyhow::{Context, ensure};
@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program that only tells its version, or that was interrupted, needs no longer.
+/// How long a program may take that only prints its version, or that was interrupted.
 const SHORT: Duration = Duration::from_secs(5);
 
 /// From here on, we inherit what our children leave running or do not wait for.
@@ -18,8 +18,8 @@ pub(crate) fn adopt_orphans() -> anyhow::Result<()> {
     set_child_subreaper(Some(getpid())).context("cannot adopt what servers leave behind")
 }
 
-/// Waits for those that have ended, so that their processor time counts as ours. To be called when there is no [`ChildProcess`]
-/// that may have ended: it would be taken for one of them.
+/// Waits for orphans that have ended, so that their processor time counts as ours. No [`ChildProcess`] may have ended
+/// at that time: it would be taken for an orphan.
 pub(crate) fn reap_orphans() {
     while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
 }
@@ -36,7 +36,7 @@ impl ChildProcess {
         Ok(Self(child))
     }
 
-    /// What a program prints, errors included, that ends successfully, and soon; a few lines.
+    /// The output of a program that ends successfully and soon, standard error included; a few lines.
     pub(crate) fn output(command: &mut Command, interrupt: &Interrupt) -> Option<String> {
         let (mut reader, writer) = std::io::pipe().ok()?;
         let errors = writer.try_clone().ok()?;

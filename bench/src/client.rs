@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Bytes in every message, the newline at its end included.
 pub(crate) const MESSAGE_SIZE: usize = 64;
 
-/// No server here needs as long for anything; one that does is stuck, and the run ends with an error.
+/// A server that takes longer for anything is stuck, and the run ends with an error.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The answer of every server that does not echo; some add a newline.
@@ -24,7 +24,7 @@ pub(crate) enum AnswerKind {
     Reply,
 }
 
-/// A line that names its connection, so that an answer meant for another one is noticed.
+/// A line that names its connection, so that an answer for another connection is noticed.
 pub(crate) fn message(connection: usize) -> [u8; MESSAGE_SIZE] {
     let mut message = [b'.'; MESSAGE_SIZE];
     let name = format!("connection {connection} ");
@@ -33,8 +33,8 @@ pub(crate) fn message(connection: usize) -> [u8; MESSAGE_SIZE] {
     message
 }
 
-/// Connects; no later wait on the stream, and none in here, exceeds [`PATIENCE`]. Two system calls more than the
-/// standard library's connect, but that one waits for ever where a backlog is full.
+/// Connects; no wait in here or on the stream exceeds [`PATIENCE`]. Two system calls more than the standard library's
+/// connect, which waits for ever where a backlog is full.
 pub(crate) fn connect(address: &SocketAddrAny) -> rustix::io::Result<OwnedFd> {
     let family = address.address_family();
     let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -47,14 +47,14 @@ pub(crate) fn connect(address: &SocketAddrAny) -> rustix::io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// One short message into an empty socket: it goes as a whole, or something is very wrong.
+/// Sends one short message into an empty socket buffer, which takes all of it.
 pub(crate) fn send(stream: &OwnedFd, message: &[u8; MESSAGE_SIZE]) -> anyhow::Result<()> {
     let sent = rustix::net::send(stream, message, SendFlags::empty()).context("cannot send")?;
     ensure!(sent == MESSAGE_SIZE, "only {sent} bytes were taken");
     Ok(())
 }
 
-/// Receives what is there, and waits for it if need be; 0 is the end.
+/// Receives what is there, and waits if there is nothing; 0 is EOF.
 pub(crate) fn receive(stream: &OwnedFd, buffer: &mut [u8]) -> anyhow::Result<usize> {
     match rustix::net::recv(stream, buffer, RecvFlags::empty()) {
         Ok((n, _)) => Ok(n),

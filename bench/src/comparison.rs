@@ -1,4 +1,4 @@
-//! What came of a comparison: the results of each contestant, round by round.
+//! The results of a comparison, of each contestant and round.
 
 use crate::contestants::Missing;
 use crate::spread::Spread;
@@ -22,14 +22,14 @@ impl<T> ContestantResults<T> {
     }
 }
 
-/// The results of all contestants, and who could not take part.
+/// The results of all contestants, and which are missing.
 pub(crate) struct Comparison<T> {
     pub(crate) entries: Vec<ContestantResults<T>>,
     pub(crate) missing: Vec<Missing>,
 }
 
 impl<T> Comparison<T> {
-    /// A comparison that could not take place.
+    /// A comparison without results.
     pub(crate) fn without(what: &str, reason: &anyhow::Error) -> Self {
         Self {
             entries: Vec::new(),

@@ -11,7 +11,7 @@ pub(crate) struct Contestants {
     pub(crate) missing: Vec<Missing>,
 }
 
-/// Somebody who does not take part, and why.
+/// A contestant that is missing, and why.
 #[derive(Clone, Debug)]
 pub(crate) struct Missing {
     pub(crate) name: String,
@@ -42,7 +42,7 @@ pub(crate) struct Contestant {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ClientWait {
     Asleep,
-    /// Asks again and again without a pause.
+    /// Calls recv(2) with MSG_DONTWAIT in a loop.
     Spinning,
     /// As Sockeye's clients with `--busy-poll`.
     BusyPoll,
@@ -86,7 +86,7 @@ impl Contestant {
         self
     }
 
-    /// Started by another program, which becomes it.
+    /// Started by another program, which executes it.
     pub(crate) fn under(mut self, program: &str, arguments: &[&str]) -> Self {
         let inner = std::mem::replace(&mut self.program, program.into());
         let arguments = arguments.iter().map(OsString::from);

@@ -1,4 +1,4 @@
-//! Two cores, one for each side of a conversation.
+//! Two cores: one for the server, one for the client.
 
 use anyhow::bail;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -19,8 +19,8 @@ impl Cores {
         }
     }
 
-    /// Runs both on a thread of their own, so that we stay where we are: what `start` starts inherits the server's core,
-    /// and `measure` has the client's.
+    /// Runs both on a thread of their own, so that our own affinity stays: what `start` starts inherits the server's
+    /// core, and `measure` has the client's.
     pub(crate) fn apart<S, T: Send>(
         &self,
         start: impl FnOnce() -> anyhow::Result<S> + Send,

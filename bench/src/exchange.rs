@@ -1,4 +1,4 @@
-//! Short conversations, one after the other: connect, send a line, half-close, read to the end, close.
+//! Short connections in sequence: connect, send a line, half-close, read to EOF, close.
 
 use crate::client::{self, AnswerKind, MESSAGE_SIZE, REPLY};
 use crate::interrupt::Interrupt;
@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use rustix::net::Shutdown;
 use std::time::{Duration, Instant};
 
-/// Has conversations, one after the other in each of `clients` threads, for [`Harness::hold_rates`].
+/// Runs exchanges in sequence in each of `clients` threads, for [`Harness::hold_rates`].
 pub(crate) fn with(
     answer: AnswerKind,
     clients: usize,
@@ -44,16 +44,16 @@ fn run(
     interrupt: &Interrupt,
 ) -> anyhow::Result<u64> {
     let end = Instant::now() + duration;
-    let mut conversations = 0;
+    let mut exchanges = 0;
     while Instant::now() < end {
         interrupt.check()?;
         converse(server, answer)?;
-        conversations += 1;
+        exchanges += 1;
     }
-    Ok(conversations)
+    Ok(exchanges)
 }
 
-/// One of them.
+/// One exchange.
 pub(crate) fn converse(server: &RunningServer, answer: AnswerKind) -> anyhow::Result<()> {
     let message = client::message(0);
     let expected: &[u8] = match answer {

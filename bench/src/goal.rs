@@ -1,4 +1,4 @@
-//! What Sockeye wants to reach, beside what was found.
+//! The goals, beside the results.
 
 use crate::spread::Spread;
 use std::fmt;
@@ -30,7 +30,7 @@ impl fmt::Display for Bound {
 /// One figure of the rounds, and its bound.
 pub(crate) struct Goal {
     what: String,
-    /// `None` where somebody who is needed is missing.
+    /// `None` where a contestant is missing.
     found: Option<Spread>,
     bound: Bound,
     /// Counts as well.
@@ -69,7 +69,7 @@ impl Goal {
         }
     }
 
-    /// A row of a Markdown table of four columns. `title` says where it was found, `remark` what should be known.
+    /// A row of a Markdown table of four columns. `title` is the benchmark.
     pub(crate) fn row(&self, title: &str, remark: &str) -> String {
         let Self { what, bound, .. } = self;
         let found = self.found.as_ref().map_or_else(
@@ -94,7 +94,7 @@ impl fmt::Display for Goal {
     }
 }
 
-/// As many digits as mean something.
+/// Rounded to the significant digits.
 fn figure(figure: f64) -> String {
     let decimals = match figure.abs() {
         ..0.1 => 3,

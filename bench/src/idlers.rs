@@ -1,4 +1,4 @@
-//! Connections that had one answer each and then do nothing.
+//! Idle connections that had one answer each.
 
 use crate::client::{self, AnswerKind};
 use crate::interrupt::Interrupt;
@@ -8,10 +8,10 @@ use rustix::net::RecvFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::OwnedFd;
 
-/// How many are open at the end.
+/// The number of open connections at the end.
 pub(crate) const CONNECTIONS: usize = 10_000;
 
-/// The connections, and what a server keeps open besides.
+/// File descriptors: the connections, and what a server has open besides.
 const DESCRIPTORS: u64 = CONNECTIONS as u64 + 1000;
 
 /// Lets us, and the servers that we start from here on, open as many descriptors as the hard limit allows; a server may
@@ -53,7 +53,7 @@ impl Idlers {
         Ok(Self(streams))
     }
 
-    /// A server that had closed them would look thrifty.
+    /// Checks that the connections are open: a server that had closed them would seem to need little memory.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         for stream in &self.0 {

@@ -1,7 +1,7 @@
 //! The echo load: many connections, one message in flight on each, from a single thread.
 //!
-//! Whatever time goes by in here is taken from the server, which shares the cores. So the loop is no more than it has to
-//! be: `epoll` with edges (a level-triggered set is looked through twice), one read and one write for each message.
+//! Time spent in here is taken from the server, which shares the cores. So the loop is minimal: edge-triggered epoll (a
+//! level-triggered set is scanned twice), one read and one write for each message.
 
 use crate::client::{self, MESSAGE_SIZE, PATIENCE};
 use crate::interrupt::Interrupt;
@@ -74,8 +74,8 @@ impl<'a> EchoLoad<'a> {
         self.run(|_| Instant::now() < end, |_| {})
     }
 
-    /// Answers every answer with the next message while `goes_on`, which is told how many there were; returns that.
-    /// `on_answer` is told the connection, before its next message is sent.
+    /// Sends the next message after each answer while `goes_on`, which gets the number of answers; returns that number.
+    /// `on_answer` gets the connection before its next message is sent.
     pub(crate) fn run(
         &mut self,
         goes_on: impl Fn(u64) -> bool,
@@ -122,7 +122,7 @@ impl LoadConnection {
         client::send(&self.stream, &self.message)
     }
 
-    /// Takes what is there; true once the answer is complete. What comes later has an edge of its own, so there is no
+    /// Reads what is there; true once the answer is complete. What comes later has an edge of its own, so there is no
     /// need to read until nothing is left.
     fn answered(&mut self) -> anyhow::Result<bool> {
         let mut buffer = [0; MESSAGE_SIZE];

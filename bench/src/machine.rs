@@ -1,4 +1,4 @@
-//! Where figures come from: the machine and the versions of what ran on it.
+//! The machine and the versions of the programs that ran on it.
 
 use crate::child::ChildProcess;
 use crate::interrupt::Interrupt;
@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::process::Command;
 
-/// Programs of others that take part or measure, and the option that makes them tell their version.
+/// Programs of others that are measured or measure, and the option that prints their version.
 const PROGRAMS: [(&str, &[&str]); 10] = [
     ("rustc", &["--version"]),
     ("cc", &["--version"]),
@@ -23,7 +23,7 @@ const PROGRAMS: [(&str, &[&str]); 10] = [
     ("valgrind", &["--version"]),
 ];
 
-/// A line for each fact; what cannot be found out is said to be unknown.
+/// A line for each fact; `unknown` where it cannot be found out.
 pub(crate) fn describe(tools: &Tools, harness: &Harness<'_>) -> String {
     let interrupt = harness.interrupt;
     let cores = std::thread::available_parallelism();

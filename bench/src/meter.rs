@@ -1,10 +1,10 @@
-//! What one measured stretch cost: time on the clock, and processor time of the server, of ourselves and of others.
+//! The cost of one turn: wall time, and processor time of the server, of the load generator and of others.
 
 use crate::procfs;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Time before the meter starts, in which caches, pools and threads come up.
+/// Warm-up time before the meter starts.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Less than this from others is within the error of the machine's counters, in clock ticks.
@@ -31,7 +31,7 @@ impl fmt::Display for RateSample {
     }
 }
 
-/// Adds the slices up in which one server is at work.
+/// Adds up the slices of one server.
 pub(crate) struct Meter {
     server: u32,
     operations: u64,
@@ -51,7 +51,7 @@ impl Meter {
         }
     }
 
-    /// `work` returns how many operations it was.
+    /// `work` returns the number of operations.
     pub(crate) fn measure(
         &mut self,
         work: impl FnOnce() -> anyhow::Result<u64>,
@@ -82,7 +82,7 @@ impl Meter {
     }
 }
 
-/// What the machine does besides, from the start of a turn until all processes of the turn were waited for.
+/// Other load of the machine, from the start of a turn until all its processes were waited for.
 pub(crate) struct Noise {
     at: Instant,
     machine: u64,

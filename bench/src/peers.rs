@@ -45,7 +45,7 @@ impl Tools {
     }
 }
 
-/// A server that there may be no compiler for.
+/// A server that is missing without a compiler.
 pub(crate) fn built(
     name: &'static str,
     program: &Result<PathBuf, String>,

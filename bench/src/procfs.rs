@@ -1,4 +1,4 @@
-//! What `/proc` tells about processor time and memory.
+//! Processor time and memory from `/proc`.
 
 use anyhow::Context;
 use std::fs;

@@ -48,14 +48,14 @@ impl ResultsPage {
     }
 }
 
-/// Where the page goes. Until it is complete there is what was there before.
+/// The file of the page. It is replaced once the new page is complete.
 pub(crate) struct ResultsFile {
     file: NamedTempFile,
     path: PathBuf,
 }
 
 impl ResultsFile {
-    /// Finds out at once whether it can be written there.
+    /// Checks at the start that it can be written.
     pub(crate) fn create(path: PathBuf) -> anyhow::Result<Self> {
         let path = std::path::absolute(path)?;
         let directory = path.parent().unwrap_or(Path::new("/"));

@@ -24,7 +24,7 @@ const NOISE_CORES: f64 = 0.1;
 /// With more than this, the load generator is the limit.
 const LOAD_CORES: f64 = 0.95;
 
-/// The results of a contest, and what they mean.
+/// The results of a benchmark, and what they mean.
 pub(crate) struct ResultsTable {
     pub(crate) title: String,
     lines: String,

@@ -1,5 +1,5 @@
-//! Interleaved rounds: A B C, C B A, and so on. Each round has new processes, so that luck in where their memory
-//! lies is not the same luck in every round, and nobody always comes after the same one.
+//! Interleaved rounds: A B C, C B A, and so on. Each round has new processes, so that memory layout varies between
+//! rounds, and no contestant always follows the same one.
 
 use crate::child;
 use crate::comparison::{Comparison, ContestantResults};
@@ -24,11 +24,11 @@ pub(crate) struct Harness<'a> {
     pub(crate) interrupt: &'a Interrupt,
 }
 
-/// How long one works before it is another's turn, where all are there at once.
+/// The length of a slice, where all contestants of a round run at once.
 const SLICE: Duration = Duration::from_millis(20);
 
 impl Harness<'_> {
-    /// Keeps the candidates that give one answer. The first is the one that the others are compared with, and must.
+    /// Keeps the candidates that give one answer. The first is the baseline, and must give one.
     pub(crate) fn try_out(
         &self,
         candidates: impl IntoIterator<Item = Result<Contestant, Missing>>,
@@ -53,7 +53,7 @@ impl Harness<'_> {
         Ok(Contestants { present, missing })
     }
 
-    /// Starts each server when it is its turn.
+    /// Starts each server at the beginning of its turn.
     pub(crate) fn compare<T: Display>(
         &self,
         title: &str,
@@ -68,8 +68,8 @@ impl Harness<'_> {
         })
     }
 
-    /// Starts all servers of a round at once, and has each work a slice at a time. `load` puts load on one for as long
-    /// as it is told, and returns how many operations that were.
+    /// Starts all servers of a round at once, and loads one at a time, a slice each. `load` loads a server for the
+    /// given time and returns the number of operations.
     pub(crate) fn compare_rates<L>(
         &self,
         title: &str,
@@ -91,7 +91,7 @@ impl Harness<'_> {
         Ok(results)
     }
 
-    /// The same for those who start their servers on their own.
+    /// The same for contestants that start their servers themselves.
     pub(crate) fn compare_unstarted<T: Display>(
         &self,
         title: &str,
@@ -106,8 +106,8 @@ impl Harness<'_> {
         Ok(results)
     }
 
-    /// Gives each contestant, who need not be a server, its turn in each round. Whoever fails is out; the first, with
-    /// whom the others are compared, must not.
+    /// Gives each contestant, which need not be a server, one turn in each round. A contestant that fails is dropped;
+    /// the first, the baseline, must not fail.
     pub(crate) fn take_turns<C, T: Display>(
         &self,
         title: &str,
@@ -127,8 +127,8 @@ impl Harness<'_> {
         })
     }
 
-    /// As [`Self::take_turns`], but all are there at once in each round, and a turn is cut into slices: whatever
-    /// disturbs the machine for more than a moment disturbs all alike. For those who do nothing while others work.
+    /// As [`Self::take_turns`], but all contestants of a round exist at once and turns are sliced, so that noise of the
+    /// machine disturbs all alike. For contestants that are idle while others run.
     pub(crate) fn interleave<C, S: SlicedRun>(
         &self,
         title: &str,
@@ -164,7 +164,7 @@ impl Harness<'_> {
         })
     }
 
-    /// Has `round` give a result and the noise for each of those that are left, in their order.
+    /// Calls `round` for the results and the noise of the contestants that are left, in their order.
     fn run_rounds<C, T: Display>(
         &self,
         title: &str,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Ends with the value.
+/// Ended on drop.
 pub(crate) struct RunningServer {
     child: ChildProcess,
     address: SocketAddrAny,
@@ -70,7 +70,7 @@ impl RunningServer {
         })
     }
 
-    /// Starts a peer, has one answer from it and ends it: does it work at all?
+    /// Starts a peer, reads one answer and ends it, to see whether it works.
     pub(crate) fn try_out(
         peer: &Contestant,
         directory: &Path,
@@ -100,7 +100,7 @@ impl RunningServer {
         self.started
     }
 
-    /// Asks it to end, and returns what it has written to standard error.
+    /// Terminates it, and returns its standard error.
     pub(crate) fn end(mut self, interrupt: &Interrupt) -> anyhow::Result<String> {
         self.child.end(rustix::process::Signal::TERM, interrupt)?;
         fs::read_to_string(&self.log).context("cannot read what the server has written")

@@ -21,7 +21,7 @@ pub(crate) struct SlicedLoad<L> {
 }
 
 impl<L: FnMut(&RunningServer, Duration) -> anyhow::Result<u64>> SlicedLoad<L> {
-    /// Warms the server up. `load` has it work for as long as it is told, and returns how many operations that were.
+    /// Warms the server up. `load` loads it for the given time and returns the number of operations.
     pub(crate) fn begin(server: RunningServer, mut load: L) -> anyhow::Result<Self> {
         load(&server, WARM_UP)?;
         Ok(Self {

@@ -11,7 +11,7 @@ impl Spread {
         (!values.is_empty()).then_some(Self(values))
     }
 
-    /// `ours / theirs`, pair by pair: what disturbs the machine for a whole round disturbs both, and cancels out.
+    /// `ours / theirs` in each round, so that noise of a whole round cancels out.
     pub(crate) fn of_ratios(ours: &[f64], theirs: &[f64]) -> Option<Self> {
         let pairs = ours.iter().zip(theirs);
         Self::new(pairs.map(|(ours, theirs)| ours / theirs).collect())

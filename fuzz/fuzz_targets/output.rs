@@ -17,7 +17,7 @@ fn meant(text: &str) -> Vec<u8> {
     while let Some(c) = rest.next() {
         let hex = |digits: String| u32::from_str_radix(&digits, 16).expect("digits");
         match c {
-            '\\' => match rest.next().expect("no escape is cut off") {
+            '\\' => match rest.next().expect("no escape is truncated") {
                 'n' => bytes.push(b'\n'),
                 'r' => bytes.push(b'\r'),
                 't' => bytes.push(b'\t'),

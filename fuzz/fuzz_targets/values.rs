@@ -1,4 +1,4 @@
-//! Any argument value is taken or refused in words, and what is taken is within its limits.
+//! Any argument value is accepted, or refused with an error text, and what is taken is within its limits.
 #![no_main]
 // Compiled as it stands in the command, which is no library.
 #![allow(dead_code)]

@@ -1,4 +1,4 @@
-//! What can be counted, and so does not drift: one round is enough.
+//! Counts, which do not drift: one round is enough.
 
 use crate::callgrind;
 use crate::client::AnswerKind;
@@ -50,7 +50,7 @@ pub(crate) fn run(
     let title = "system calls for connect, request, answer, close";
     let results = or_missing("strace", harness, || {
         harness.compare(title, &contestants, |server, peer| {
-            calls_of_conversation(server, peer.answer, harness)
+            calls_of_exchange(server, peer.answer, harness)
         })
     })?;
     report.add(table(title, "calls", 2, &results));
@@ -71,7 +71,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// There need not be a `tool` here, and it need not be permitted.
+/// `tool` may be missing, or not permitted.
 fn or_missing(
     tool: &str,
     harness: &Harness<'_>,
@@ -99,7 +99,7 @@ fn calls_of_message(server: &RunningServer, harness: &Harness<'_>) -> anyhow::Re
     Ok(calls as f64 / messages as f64)
 }
 
-fn calls_of_conversation(
+fn calls_of_exchange(
     server: &RunningServer,
     answer: AnswerKind,
     harness: &Harness<'_>,

@@ -1,4 +1,4 @@
-//! Messages on connections that stay.
+//! Messages on persistent connections.
 
 use crate::goal::{Bound, Goal};
 use crate::load;
@@ -8,7 +8,7 @@ use crate::results_table::{ResultsTable, processor_times_at_the_limit};
 use crate::rounds::Harness;
 use crate::tools::Tools;
 
-/// To whom, the rate, and the processor time for a message where the load is the limit.
+/// The contestant to compare with, the goal for the rate, and for processor time where the load generator is the limit.
 const GOALS: [(&str, f64, f64); 3] = [(EPOLL_LOOP, 1.0, 1.0), (TOKIO, 1.15, 0.87), (GO, 1.7, 0.6)];
 
 pub(crate) fn run(

@@ -14,7 +14,7 @@ use crate::tools::Tools;
 use std::fmt;
 use std::time::Duration;
 
-/// Time that a server has to give memory back once its connections are idle.
+/// How long a server may take to free memory once its connections are idle.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// Resident memory of one server in one round.

@@ -18,7 +18,7 @@ const SPREADS: [(usize, usize); 3] = [(1, 4500), (1, 9000), (200, 25)];
 
 const SOCKEYE_LS: &str = "sockeye ls --all";
 
-/// To whom, and the most that ours may take of its time.
+/// The contestant to compare with, and the highest ratio of the times.
 const GOALS: [(&str, f64); 2] = [("ss -xap", 0.6), ("lsof -U", 0.3)];
 
 /// A program that lists sockets.
@@ -96,7 +96,7 @@ fn hold(pairs: usize, interrupt: &Interrupt) -> anyhow::Result<ChildProcess> {
     Ok(child)
 }
 
-/// The milliseconds that a program takes from start to end; what it prints goes nowhere.
+/// The milliseconds that a program takes from start to end; its output is discarded.
 fn time(lister: &Lister<'_>) -> anyhow::Result<f64> {
     let started = Instant::now();
     let status = Command::new(lister.program)

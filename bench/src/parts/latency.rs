@@ -22,12 +22,12 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 const POLLING: &str = "sockeye --busy-poll";
-/// Of the client; the server's is in its arguments.
+/// How long the client polls; the server's is in its arguments.
 const POLLING_TIME: Duration = Duration::from_micros(100);
 
 const SPINNING: &str = "spin loop in C";
 
-/// Whose median to whose, at most.
+/// Two contestants, and the highest ratio of their medians.
 const GOALS: [(&str, &str, f64); 3] = [
     (POLLING, SPINNING, 1.5),
     (POLLING, TOKIO, 0.2),

@@ -1,4 +1,4 @@
-//! The contests, each with who takes part, what is measured and what is the goal.
+//! The benchmarks: each with its contestants, what is measured and the goal.
 
 mod connect;
 mod counts;

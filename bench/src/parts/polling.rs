@@ -20,7 +20,7 @@ const POLLING: &str = "sockeye --busy-poll";
 /// Longer than the server polls.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// A server with little to do.
+/// The results of a server with little load.
 struct PollingCost {
     /// Processor time with connections that do nothing, in percent of a core.
     idle: f64,

@@ -1,4 +1,4 @@
-//! Connect, and have a program started that answers.
+//! Connections that are answered by a program, started for each.
 
 use crate::client::AnswerKind;
 use crate::contestants::Contestant;
@@ -10,7 +10,7 @@ use crate::results_table::ResultsTable;
 use crate::rounds::Harness;
 use crate::tools::Tools;
 
-/// To whom, and the rate.
+/// The contestant to compare with, and the goal for the rate.
 const GOALS: [(&str, f64); 2] = [("s6-ipcserver", 1.0), ("socat", 1.5)];
 
 pub(crate) fn run(

@@ -13,13 +13,13 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socke
 
 use crate::support::{Place, Server, run, run_with_input, sockeye, stale_socket};
 
-/// Both verbs that call a socket.
+/// The subcommands that connect to a socket.
 const CALLERS: [&str; 2] = ["send", "connect"];
 
-fn call(verb: &str, path: impl AsRef<std::ffi::OsStr>) -> Command {
+fn call(subcommand: &str, path: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = sockeye();
-    command.arg(verb).arg(path);
-    if verb == "send" {
+    command.arg(subcommand).arg(path);
+    if subcommand == "send" {
         command.arg("hello");
     }
     command
@@ -28,8 +28,8 @@ fn call(verb: &str, path: impl AsRef<std::ffi::OsStr>) -> Command {
 /// `send` and `connect` fail alike: this code, the path, these words.
 #[track_caller]
 fn callers_fail(path: &Path, code: i32, words: &[&str]) {
-    for verb in CALLERS {
-        let tried = run(&mut call(verb, path));
+    for subcommand in CALLERS {
+        let tried = run(&mut call(subcommand, path));
         tried.fails(code, words);
         tried.explains(&[path.to_str().expect("plain")]);
     }
@@ -49,8 +49,8 @@ fn a_path_that_is_missing_is_named() {
 #[test]
 fn an_abstract_name_that_nobody_has_is_named() {
     let address = format!("@sockeye-test-{}-nobody", std::process::id());
-    for verb in CALLERS {
-        run(&mut call(verb, &address)).fails(3, &[&address]);
+    for subcommand in CALLERS {
+        run(&mut call(subcommand, &address)).fails(3, &[&address]);
     }
 }
 
@@ -162,8 +162,8 @@ fn errors_name_relative_paths_as_they_were_given() {
 fn what_the_path_contains_is_escaped() {
     let place = Place::new();
     let path: PathBuf = place.at("a\nb\u{1b}[2J\u{9b}.sock");
-    for verb in CALLERS {
-        let tried = run(&mut call(verb, &path));
+    for subcommand in CALLERS {
+        let tried = run(&mut call(subcommand, &path));
         tried.fails(3, &["[2J"]);
         let line = tried.stderr.trim_end();
         assert!(!line.chars().any(char::is_control), "{line:?}");
@@ -202,12 +202,12 @@ fn a_datagram_socket_that_is_connected_to_another_one_is_named() {
         format!("dgram:{}", place.socket().display()),
         format!("dgram:@{name}"),
     ] {
-        for verb in CALLERS {
+        for subcommand in CALLERS {
             let words = [
                 "connected the socket to another one",
                 "look at that process",
             ];
-            run(&mut call(verb, &address)).fails(5, &words);
+            run(&mut call(subcommand, &address)).fails(5, &words);
         }
     }
     drop(other);

@@ -158,10 +158,14 @@ const WRONG: &[&[&str]] = &[
 
 #[test]
 fn each_subcommand_explains_itself_on_standard_output() {
-    for verb in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
-        let help = run(sockeye().args([verb, "--help"]));
+    for subcommand in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
+        let help = run(sockeye().args([subcommand, "--help"]));
         help.succeeds();
-        assert!(help.text().contains("Usage"), "{verb}: {}", help.text());
+        assert!(
+            help.text().contains("Usage"),
+            "{subcommand}: {}",
+            help.text()
+        );
     }
 }
 
@@ -169,19 +173,23 @@ fn each_subcommand_explains_itself_on_standard_output() {
 fn the_command_names_its_subcommands() {
     let help = run(sockeye().arg("--help"));
     help.succeeds();
-    for verb in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
-        assert!(help.text().contains(verb), "{verb}: {}", help.text());
+    for subcommand in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
+        assert!(
+            help.text().contains(subcommand),
+            "{subcommand}: {}",
+            help.text()
+        );
     }
 }
 
 #[test]
 fn help_has_every_option_that_scripts_rely_on_and_an_example() {
-    for (verb, options) in OPTIONS {
-        let help = run(sockeye().args([verb, "--help"])).text();
+    for (subcommand, options) in OPTIONS {
+        let help = run(sockeye().args([subcommand, "--help"])).text();
         for option in options {
-            assert!(help.contains(option), "{verb} {option}: {help}");
+            assert!(help.contains(option), "{subcommand} {option}: {help}");
         }
-        assert!(help.contains("xample"), "{verb} has examples: {help}");
+        assert!(help.contains("xample"), "{subcommand} has examples: {help}");
     }
 }
 
@@ -256,21 +264,24 @@ fn a_kind_has_one_word_and_the_others_are_understood() {
 
 #[test]
 fn help_fits_narrow_terminals() {
-    let verbs = [
+    let subcommands = [
         "serve", "send", "connect", "ls", "why", "bench", "demo", "help",
     ];
-    for (verb, width) in verbs.into_iter().flat_map(|verb| [(verb, 60), (verb, 80)]) {
+    for (subcommand, width) in subcommands
+        .into_iter()
+        .flat_map(|subcommand| [(subcommand, 60), (subcommand, 80)])
+    {
         let mut command = sockeye();
-        match verb {
+        match subcommand {
             "help" => command.arg("--help"),
-            verb => command.args([verb, "--help"]),
+            subcommand => command.args([subcommand, "--help"]),
         };
         let text = on_terminal(&mut command, width);
         let plain: Vec<String> = text.lines().map(without_styles).collect();
         for line in &plain {
             // clap does not break the usage.
             let fits = line.chars().count() <= width.into() || line.starts_with("Usage: ");
-            assert!(fits, "{verb} at {width}: {line}");
+            assert!(fits, "{subcommand} at {width}: {line}");
         }
         // Quotes stay whole, and a line that goes on says so to the shell.
         for line in plain.iter().filter(|line| line.starts_with("  ")) {
@@ -279,7 +290,7 @@ fn help_fits_narrow_terminals() {
                 assert_eq!(
                     text.matches('\'').count() % 2,
                     0,
-                    "{verb} at {width}: {line}"
+                    "{subcommand} at {width}: {line}"
                 );
             }
         }
@@ -293,7 +304,7 @@ fn help_fits_narrow_terminals() {
                 && is_prose(&pair[1])
                 && pair[0].chars().count() + 1 + next.chars().count() <= width.into()
         });
-        assert_eq!(ragged.count(), 0, "{verb} at {width}: {text}");
+        assert_eq!(ragged.count(), 0, "{subcommand} at {width}: {text}");
     }
 }
 
@@ -308,11 +319,11 @@ fn examples_can_be_copied_from_a_narrow_terminal() {
         let joined = after.replace(" \\\n    ", " ");
         joined.lines().map(str::to_owned).collect()
     };
-    for verb in ["serve", "send", "connect", "ls", "why", "bench"] {
-        let wide = examples(&on_terminal(sockeye().args([verb, "--help"]), 80));
-        let narrow = examples(&on_terminal(sockeye().args([verb, "--help"]), 40));
-        assert_eq!(wide, narrow, "{verb}");
-        assert!(wide.len() > 2, "{verb}: {wide:?}");
+    for subcommand in ["serve", "send", "connect", "ls", "why", "bench"] {
+        let wide = examples(&on_terminal(sockeye().args([subcommand, "--help"]), 80));
+        let narrow = examples(&on_terminal(sockeye().args([subcommand, "--help"]), 40));
+        assert_eq!(wide, narrow, "{subcommand}");
+        assert!(wide.len() > 2, "{subcommand}: {wide:?}");
     }
 }
 

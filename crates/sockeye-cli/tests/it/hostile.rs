@@ -116,7 +116,7 @@ fn a_gibibyte_without_a_newline_is_refused() {
     let mut other = server.client();
     let client = server.client();
     let sent = flood(&client, b'x', GIB);
-    assert!(sent < GIB / 16, "cut off early, not after {sent}");
+    assert!(sent < GIB / 16, "aborted early, not after {sent}");
     assert!(sent >= 1 << 20, "not before the limit: {sent}");
     other.converse("untouched");
     is_well(&server);
@@ -134,7 +134,7 @@ fn many_at_once_without_a_newline_harm_nobody() {
         .collect();
     for flood in floods {
         let sent = flood.join().expect("no panic");
-        assert!(sent < 1 << 25, "cut off early, not after {sent}");
+        assert!(sent < 1 << 25, "aborted early, not after {sent}");
     }
     is_well(&server);
 }

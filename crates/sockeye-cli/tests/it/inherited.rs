@@ -106,8 +106,8 @@ fn what_was_passed_on_is_looked_at_first() {
             "{said}"
         );
     }
-    for verb in ["serve", "send", "connect"] {
-        let tried = run(sockeye().args([verb, "fd:77"]));
+    for subcommand in ["serve", "send", "connect"] {
+        let tried = run(sockeye().args([subcommand, "fd:77"]));
         assert!(tried.code.is_some_and(|code| code != 0), "{tried:#?}");
         tried.explains(&["77"]);
     }

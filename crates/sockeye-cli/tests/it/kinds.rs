@@ -75,9 +75,9 @@ fn a_call_of_the_wrong_kind_is_told_the_right_address() {
                 _ => address(kind, &place),
             };
             let advice = format!("give the address as {right}\n");
-            for verb in ["send", "connect"] {
+            for subcommand in ["send", "connect"] {
                 let mut command = sockeye();
-                run(command.arg(verb).arg(address(other, &place))).fails(3, &[&advice]);
+                run(command.arg(subcommand).arg(address(other, &place))).fails(3, &[&advice]);
             }
         }
         server.stop().is_clean();

@@ -1,4 +1,4 @@
-//! `sockeye ls`: which sockets exist, whose they are, who is at the other end.
+//! `sockeye ls`: which sockets exist, whose they are, and their peers.
 
 mod connections;
 mod elsewhere;

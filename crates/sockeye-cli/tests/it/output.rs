@@ -100,7 +100,7 @@ fn what_is_not_text_is_base64_in_json() {
     let event: Value = serde_json::from_str(&lines[0]).expect("JSON");
     assert_eq!(event["bytes"], 4);
     assert!(event.get("text").is_none(), "`data` instead of `text`");
-    // With the newline or without it: the issue says it of the text only.
+    // With the newline or without it: only the text says it.
     let data = event["data"].as_str().expect("base64");
     assert!(["/wD+", "/wD+Cg=="].contains(&data), "{event}");
 }

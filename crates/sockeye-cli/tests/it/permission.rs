@@ -13,7 +13,7 @@ fn unprivileged(tools: &Place, arguments: &[&OsStr]) -> Option<Command> {
     Some(command)
 }
 
-fn verb<'a>(name: &'a str, path: &'a Path) -> Vec<&'a OsStr> {
+fn subcommand<'a>(name: &'a str, path: &'a Path) -> Vec<&'a OsStr> {
     let mut arguments = vec![OsStr::new(name), path.as_os_str()];
     if name == "send" {
         arguments.push(OsStr::new("hello"));
@@ -28,7 +28,7 @@ fn a_socket_without_the_write_bit_is_named() {
         place.set_mode(0o755);
         let _server = Server::start(place.socket(), &["--mode", "0400"]);
         let path = place.socket();
-        let Some(mut command) = unprivileged(&tools, &verb(name, &path)) else {
+        let Some(mut command) = unprivileged(&tools, &subcommand(name, &path)) else {
             return;
         };
         let tried = run(&mut command);
@@ -46,7 +46,7 @@ fn a_directory_without_the_search_bit_is_named() {
         stale_socket(&path);
         place.set_mode(0o755);
         set_mode(&dir, 0o600);
-        let Some(mut command) = unprivileged(&tools, &verb(name, &path)) else {
+        let Some(mut command) = unprivileged(&tools, &subcommand(name, &path)) else {
             return;
         };
         let tried = run(&mut command);
@@ -61,7 +61,7 @@ fn a_directory_without_the_write_bit_is_named() {
     let (place, tools) = (Place::new(), Place::new());
     place.set_mode(0o555);
     let path = place.socket();
-    let Some(mut command) = unprivileged(&tools, &verb("serve", &path)) else {
+    let Some(mut command) = unprivileged(&tools, &subcommand("serve", &path)) else {
         return;
     };
     let tried = run(&mut command);
@@ -91,13 +91,13 @@ fn serving_and_sending_need_no_privileges() {
     let (place, tools) = (Place::new(), Place::new());
     place.set_mode(0o1777);
     let path = place.socket();
-    let Some(mut command) = unprivileged(&tools, &verb("serve", &path)) else {
+    let Some(mut command) = unprivileged(&tools, &subcommand("serve", &path)) else {
         return;
     };
     let mut server = Server::started_by(&mut command, &path);
     server.ask("hello\n");
     let again = Place::new();
-    let Some(mut second) = unprivileged(&again, &verb("serve", &path)) else {
+    let Some(mut second) = unprivileged(&again, &subcommand("serve", &path)) else {
         return;
     };
     let pid = server.process.id().to_string();
@@ -116,7 +116,7 @@ fn a_stale_socket_of_another_user_is_not_taken_by_force() {
     place.set_mode(0o1777);
     let before = place.snapshot();
     let path = place.socket();
-    let Some(mut command) = unprivileged(&tools, &verb("serve", &path)) else {
+    let Some(mut command) = unprivileged(&tools, &subcommand("serve", &path)) else {
         return;
     };
     let tried = run(&mut command);

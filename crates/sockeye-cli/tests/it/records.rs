@@ -107,12 +107,12 @@ client.send(b'bye\n')
 ";
 
 /// What a server in Python makes of what is sent to it by a `sockeye VERB`.
-fn sent(verb: &str, words: &[&str], input: &[u8]) -> Option<(String, String)> {
+fn sent(subcommand: &str, words: &[&str], input: &[u8]) -> Option<(String, String)> {
     let place = Place::new();
     let mut server = Process::spawn(python(SERVER)?.arg(place.socket()));
     server.stdout.first_lines(1);
     let mut command = sockeye();
-    command.arg(verb).arg(address("seqpacket", &place));
+    command.arg(subcommand).arg(address("seqpacket", &place));
     let client = run_with_input(command.args(words), input);
     let text = client.succeeds().text();
     let came = server.finish().text();
@@ -168,12 +168,16 @@ fn a_record_above_the_default_buffer_goes_there_and_back() {
         let options = ["--echo", "--max-message", "64MiB"];
         let server = Server::command(&options);
         let server = Server::started_by({ server }.arg(address(kind, &place)), place.socket());
-        for (verb, end) in [("connect", "\n"), ("send", "")] {
+        for (subcommand, end) in [("connect", "\n"), ("send", "")] {
             let mut command = sockeye();
-            let command = command.args([verb, "--max-message", "64MiB"]);
+            let command = command.args([subcommand, "--max-message", "64MiB"]);
             let input = "x".repeat(size);
             let came = run_with_input(command.arg(address(kind, &place)), input.clone() + end);
-            assert_eq!(came.succeeds().stdout.len(), size + 1, "{verb} {kind}");
+            assert_eq!(
+                came.succeeds().stdout.len(),
+                size + 1,
+                "{subcommand} {kind}"
+            );
         }
         drop(server);
     }
@@ -189,12 +193,12 @@ fn a_line_that_no_record_can_take_is_an_error() {
             Server::command(&["--discard"]).arg(address(kind, &place)),
             place.socket(),
         );
-        for (verb, input) in [
+        for (subcommand, input) in [
             ("connect", "x".repeat(too_long) + "\n"),
             ("send", "x".repeat(too_long)),
         ] {
             let mut command = sockeye();
-            let command = command.arg(verb).arg("--max-message=1GiB");
+            let command = command.arg(subcommand).arg("--max-message=1GiB");
             let failed = run_with_input(command.arg(address(kind, &place)), input);
             let size = format!("a record of {too_long} bytes");
             failed.fails(

@@ -257,7 +257,7 @@ fn a_message_that_never_ends_keeps_its_descriptors_only_as_long_as_its_connectio
     server.process.stderr.line("the complaint", |line| {
         line.contains("9 bytes of a message")
     });
-    // The second one is cut off.
+    // The second one is aborted.
     let ending = server.stop();
     assert_eq!(ending.code, Some(7), "{ending:#?}");
 }

@@ -73,7 +73,7 @@ async fn came(
     }
     for (bytes, numbers) in writes {
         let files: Vec<BorrowedFd<'_>> = numbers.iter().map(|&at| files[at].as_fd()).collect();
-        // Not a point at which the server's task could have its turn.
+        // No point at which this task could yield to the server's.
         send_msg(&client, bytes, &files).unwrap();
     }
     drop(client);

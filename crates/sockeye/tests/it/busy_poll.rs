@@ -71,7 +71,7 @@ async fn records_are_polled_for_on_both_sides() {
     assert_eq!(report.served + report.drained, 1);
 }
 
-/// On a runtime with one thread: it would never end if the reader did not give way.
+/// On a runtime with one thread: it would never end if the reader did not yield.
 #[tokio::test]
 async fn a_stream_that_polls_yields_to_the_one_that_writes() {
     let (left, right) = UnixStream::pair().unwrap();

@@ -22,7 +22,7 @@ async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
     }
     let turns = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&turns);
-    // Each of its turns is one of everybody's.
+    // Between two of its polls every task that is ready is polled once.
     let busy = tokio::spawn(poll_fn(move |cx| {
         count.fetch_add(1, Ordering::Relaxed);
         cx.waker().wake_by_ref();

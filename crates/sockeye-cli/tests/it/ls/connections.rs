@@ -1,4 +1,4 @@
-//! `--connections`, and the address at the other end.
+//! `--connections`, and the address of the peer.
 
 use std::os::unix::net::{UnixListener, UnixStream};
 

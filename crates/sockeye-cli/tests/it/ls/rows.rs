@@ -1,4 +1,4 @@
-//! What is told of a socket.
+//! The row of a socket, as text and as JSON.
 
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::id;

@@ -134,7 +134,7 @@ fn what_is_all_ones_own_is_whole() {
     assert_eq!(found[1]["holders"][0]["pid"], server.process.id());
     assert_eq!(found[1]["peer"]["holders"][0]["pid"], client.id());
     run(nobody.ls().args(["--pid", &client.id().to_string()])).succeeds();
-    // A stranger at the other end is not one's own.
+    // A stranger's peer socket is not one's own.
     let mut stranger = Client::connect(&path);
     stranger.send("accepted\n");
     stranger.line();

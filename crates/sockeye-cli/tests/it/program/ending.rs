@@ -78,7 +78,7 @@ fn ending_is_incomplete(kind: &str, options: &[&str], stderr: &str, code: Option
 #[test]
 fn what_a_program_leaves_running_is_waited_for_and_counted() {
     for ends_in_time in [true, false] {
-        // Where there is no time for it, the program would be cut off itself.
+        // Where there is no time for it, the program would be aborted itself.
         for in_drain in if ends_in_time {
             &[true, false][..]
         } else {

@@ -14,7 +14,7 @@ type Variables = BTreeMap<String, String>;
 const DUMP: [&str; 3] = ["/bin/sh", "-c", "env; echo OWN=$$; echo; exec cat"];
 
 /// Two connections at a time, the second one from a client with a path of its own, and what the
-/// program is told of each.
+/// program has each.
 #[track_caller]
 fn told(server: &mut Command) -> [Variables; 2] {
     let place = Place::new();

@@ -84,7 +84,7 @@ fn ask(path: &Path, number: u64) -> Request {
     let timed_out = asked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
     assert!(
         !timed_out,
-        "request {number} was neither answered nor cut off"
+        "request {number} was neither answered nor aborted"
     );
     request
 }

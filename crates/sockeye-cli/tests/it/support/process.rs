@@ -61,7 +61,7 @@ impl Collected {
             let left = end.saturating_duration_since(Instant::now());
             assert!(
                 !left.is_zero() && !buffer.ended,
-                "waited in vain for {what}; came so far: {:?}",
+                "timed out waiting for {what}; came so far: {:?}",
                 String::from_utf8_lossy(&buffer.bytes)
             );
             buffer = self

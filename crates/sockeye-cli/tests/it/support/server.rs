@@ -160,7 +160,7 @@ impl Ending {
         Report::parse(self.stderr.lines().last().expect("a last line"))
     }
 
-    /// Exit 0, nothing cut off, nothing left.
+    /// Exit 0, nothing aborted, nothing left.
     #[track_caller]
     pub(crate) fn is_clean(&self) -> Report {
         assert_eq!(self.code, Some(0), "{self:#?}");
@@ -170,7 +170,7 @@ impl Ending {
         report
     }
 
-    /// Exit 7, since so many answers to datagrams could not be delivered, and nothing cut off.
+    /// Exit 7, since so many answers to datagrams could not be delivered, and nothing aborted.
     #[track_caller]
     pub(crate) fn has_dropped(&self, answers: u64) -> Report {
         assert_eq!(self.code, Some(7), "{self:#?}");
@@ -182,7 +182,7 @@ impl Ending {
         report
     }
 
-    /// Exit 7, something cut off, nothing left.
+    /// Exit 7, something aborted, nothing left.
     #[track_caller]
     pub(crate) fn was_cut(&self) -> Report {
         assert_eq!(self.code, Some(7), "{self:#?}");

@@ -271,7 +271,7 @@ async fn silent_connections_keep_no_successor_waiting() {
     let asker = Asker::ready(&place).await;
     asker.say(&SERVING).await;
     server.result().await.unwrap();
-    // Each was told; some had to give way before.
+    // Each got an answer; some were closed to make room before.
     for asker in silent {
         assert_eq!(asker.hear().await.0, CANCEL);
     }
