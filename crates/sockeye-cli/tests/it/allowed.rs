@@ -6,7 +6,7 @@ use crate::support::{
     Place, Server, copy_of_sockeye, is_root, optional_peer, run, skipped, sockeye,
 };
 
-/// A group that nobody is in, unless told so.
+/// A group without members, unless a test adds some.
 const GROUP: &str = "64999";
 
 struct Case {

@@ -1,4 +1,4 @@
-//! Twenty descriptors and forty clients: no spin, no flood, and everybody's turn comes.
+//! Twenty descriptors and forty clients: no spin, no flood of log lines, and everybody is served.
 
 use std::fs;
 use std::process::Command;

@@ -169,7 +169,7 @@ fn why_names_the_file_system_and_does_not_connect() {
         let mut steps = steps.iter().filter(|step| step["check"] == check);
         steps.next_back().map(|step| step["status"].clone())
     };
-    // The way up to the mount is told.
+    // The steps up to the mount are listed.
     assert_eq!(status("directory"), Some("ok".into()), "{json:#}");
     assert_eq!(status("file"), Some("unknown".into()), "{json:#}");
     assert_eq!(status("connect"), Some("note".into()), "{json:#}");

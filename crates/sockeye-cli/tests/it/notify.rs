@@ -1,4 +1,4 @@
-//! What a service manager is told, in the place of which the test listens.
+//! `sd_notify(3)`: the test listens in place of the service manager.
 
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
@@ -54,7 +54,7 @@ fn the_manager_is_notified_of_the_start_and_of_the_drain() {
         let path = place.socket();
         let status = format!("STATUS=listening on {}", path.display());
         assert_eq!(manager.message(), ["READY=1", &status], "{socket}");
-        // Once it is told, nobody is refused.
+        // Once the manager is notified, nobody is refused.
         let mut client = Client::connect(&path);
         client.send("in the ");
         process.signal(Signal::TERM);

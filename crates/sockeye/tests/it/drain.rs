@@ -210,7 +210,7 @@ async fn bytes_that_wait_in_a_connection_are_served() {
     assert_eq!(idle.ask("one").await, "one");
     let mut silent = Client::connect(&place.address()).await;
     settled().await;
-    // The server's tasks have had no turn between these and the signal.
+    // The server's tasks are not polled between these and the signal.
     idle.send("two\nthree\n").await;
     silent.send("a\nb\n").await;
     server.stop();

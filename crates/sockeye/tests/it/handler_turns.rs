@@ -46,7 +46,7 @@ async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
     server.report().await;
 }
 
-/// A handler that is told when it is asked to go on.
+/// Counts the polls of a handler.
 fn counted_turns<F: Future<Output = ()>>(
     turns: &Arc<AtomicUsize>,
     handler: F,

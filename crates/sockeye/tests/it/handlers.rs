@@ -1,4 +1,4 @@
-//! Handlers: where they run, what they are told, and what becomes of those that panic or go on.
+//! Handlers: on which tasks they run, which tokens they get, and what happens when one panics or goes on.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -113,7 +113,7 @@ async fn a_panic_costs_others_no_poll() {
         clients.push(client);
     }
     settled().await;
-    // All have the same turn, and whatever the order, one of the others has its own after the panic.
+    // All are polled in one turn of the task, and in any order one of the others comes after the panic.
     for (client, text) in clients.iter_mut().zip(["b\n", "!", "b\n"]) {
         client.send(text).await;
     }

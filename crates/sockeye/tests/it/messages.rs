@@ -301,7 +301,7 @@ async fn a_message_may_begin_before_a_drain_and_end_in_it() {
             settled().await;
             reader.server.stop();
             settled().await;
-            // A message after it is still taken, if it comes along; then the connection ends.
+            // A message in the same read is still taken; then the connection ends.
             client.send([&wire[at..], &wire[..]].concat()).await;
             assert_eq!(reader.text().await, "hello");
             assert_eq!(reader.text().await, "hello");

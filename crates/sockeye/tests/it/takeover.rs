@@ -73,7 +73,7 @@ async fn the_predecessor_ends_and_the_file_stays() {
 #[tokio::test]
 async fn what_waits_in_the_backlog_is_the_successors() {
     let place = Place::new();
-    // Its only place is taken, so that it accepts nobody else.
+    // Its only permit is taken, so that it accepts nobody else.
     let listener = listen(&place.address()).await;
     let first = Running::start(Server::new().max_connections(1), listener, echo_lines);
     let mut only = Client::connect(&place.address()).await;

@@ -10,7 +10,7 @@ use crate::support::{Client, Place, Process, eventually, require_peer, sockeye};
 
 type Variables = BTreeMap<String, String>;
 
-/// What each connection is told. The shell adds its own pid, the same way under every server.
+/// The environment of each connection. The shell adds its own pid, the same way under every server.
 const DUMP: [&str; 3] = ["/bin/sh", "-c", "env; echo OWN=$$; echo; exec cat"];
 
 /// Two connections at a time, the second one from a client with a path of its own, and what the

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::{script, serving};
 use crate::support::{Client, Ending, Place, Records, Server, nameless, python, run};
 
-/// Accepts as many connections as it is told and says what it was given.
+/// Accepts the given number of connections and prints its environment and fds.
 const ACCEPT: &str = r#"
 import os, socket, sys
 listener = socket.socket(fileno=3)

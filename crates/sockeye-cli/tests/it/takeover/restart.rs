@@ -148,7 +148,7 @@ fn process_1_does_not_leave_its_namespace_to_die() {
 #[test]
 fn readiness_is_signalled_once() {
     let place = Place::new();
-    // Standard output is where it is told here, so that the test can read it.
+    // Readiness goes to standard output here, so that the test can read it.
     let options = ["--takeover", "--ready-fd", "3"];
     let mut command = Command::new("sh");
     command

@@ -20,7 +20,7 @@ fn a_server_that_listens_has_no_obstacle() {
     assert_eq!(listener["waiting"], 0);
     assert_eq!(listener["state"], "listening");
     assert!(told.json["advice"].as_str().is_some_and(|a| !a.is_empty()));
-    // The way is told from the root on, each directory once.
+    // The steps begin at the root, each directory once.
     let above = place.dir().ancestors().count();
     assert_eq!(told.steps("directory"), vec!["ok"; above], "{}", told.text);
     assert_eq!(told.steps("permission"), ["ok"]);

@@ -117,7 +117,7 @@ async fn records_that_wait_in_a_connection_are_served() {
     assert_eq!(ask(&idle, "one").await, "one");
     let silent = connect(&address).await;
     settled().await;
-    // The server's tasks have had no turn between these and the signal.
+    // The server's tasks are not polled between these and the signal.
     for record in [&b""[..], b"two", b""] {
         rustix::net::send(&idle, record, rustix::net::SendFlags::empty()).unwrap();
         rustix::net::send(&silent, record, rustix::net::SendFlags::empty()).unwrap();

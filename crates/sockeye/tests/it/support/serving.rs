@@ -1,4 +1,4 @@
-//! A server in the test's own runtime, clients beside it, and a clock that moves when it is told.
+//! A server in the test's own runtime, clients beside it, and a clock that the test advances.
 //!
 //! Most of it runs on one thread, and a UNIX socket is ready in the moment that the other end has
 //! written; so when every task waits, nothing more will happen.
@@ -23,7 +23,7 @@ pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 /// The time for draining of those servers that have one of their own.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
-/// tokio's clock, standing still until it is told to go on.
+/// tokio's clock, paused until the test advances it.
 ///
 /// Paused alone it would jump to the next timer whenever it finds all tasks waiting, bytes that
 /// have just come in or not; it does not while a blocking task runs.
