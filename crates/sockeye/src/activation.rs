@@ -1,7 +1,8 @@
 //! Socket activation: sockets that a service manager has opened (`LISTEN_FDS`, sd_listen_fds(3)). The
 //! only module that reads the environment.
 //!
-//! ```no_run
+#![cfg_attr(feature = "tokio", doc = "```no_run")]
+#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
 //! use sockeye::{Listener, activation};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
