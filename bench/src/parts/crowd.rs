@@ -69,9 +69,10 @@ struct CrowdRun<'a> {
 impl<'a> CrowdRun<'a> {
     fn gather(peer: &Contestant, is_large: bool, harness: &Harness<'a>) -> anyhow::Result<Self> {
         let server = RunningServer::start(peer, harness.directory, harness.interrupt)?;
-        let idlers = match is_large {
-            true => Some(Idlers::open(&server, AnswerKind::Echo, harness.interrupt)?),
-            false => None,
+        let idlers = if is_large {
+            Some(Idlers::open(&server, AnswerKind::Echo, harness.interrupt)?)
+        } else {
+            None
         };
         let mut load = EchoLoad::connect(server.address(), ACTIVE, harness.interrupt)?;
         load.run_for(WARM_UP)?;

@@ -48,17 +48,21 @@ pub(crate) fn quoted(bytes: &[u8]) -> impl Display {
 pub(crate) fn address(address: &str) -> impl Display {
     let plain = |c: char| !c.is_whitespace() && c != '"';
     let is_plain = !has_escapes(address) && address.chars().all(plain) && address != "?";
-    fmt::from_fn(move |f| match is_plain {
-        true => f.write_str(address),
-        false => f.write_str(&in_quotes(address)),
+    fmt::from_fn(move |f| {
+        if is_plain {
+            f.write_str(address)
+        } else {
+            f.write_str(&in_quotes(address))
+        }
     })
 }
 
 /// As [`address`], in a JSON string, where blanks do no harm.
 pub(crate) fn json_address(address: Cow<'_, str>) -> Cow<'_, str> {
-    match has_escapes(&address) || address.starts_with('"') {
-        true => in_quotes(&address).into(),
-        false => address,
+    if has_escapes(&address) || address.starts_with('"') {
+        in_quotes(&address).into()
+    } else {
+        address
     }
 }
 
@@ -107,14 +111,13 @@ fn write(
 pub(crate) fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        match is_hidden(c) {
-            true => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
-                    let _ = write!(safe, "\\u{unit:04x}");
-                }
+        if is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(safe, "\\u{unit:04x}");
             }
-            false => safe.push(c),
+        } else {
+            safe.push(c);
         }
     }
     safe

@@ -91,9 +91,10 @@ fn of_claim(error: &ClaimError) -> Exit {
         | ClaimErrorKind::ModeDenied { .. }
         | ClaimErrorKind::AccessList => Exit::NotPermitted,
         ClaimErrorKind::Unclear | ClaimErrorKind::ForeignControlFile { .. } => {
-            match is_denial(error) {
-                true => Exit::NotPermitted,
-                false => Exit::InUse,
+            if is_denial(error) {
+                Exit::NotPermitted
+            } else {
+                Exit::InUse
             }
         }
         ClaimErrorKind::NameTooLong { .. }

@@ -134,9 +134,10 @@ pub fn kind(fd: impl AsFd) -> Result<Option<Kind>, AdoptError> {
 #[cfg(feature = "tokio")]
 pub(crate) fn listener(fd: BorrowedFd<'_>, kind: Kind) -> Result<(), AdoptError> {
     of_kind(fd, kind)?;
-    match socket_acceptconn(fd)? {
-        true => Ok(()),
-        false => Err(AdoptError::NotListening),
+    if socket_acceptconn(fd)? {
+        Ok(())
+    } else {
+        Err(AdoptError::NotListening)
     }
 }
 

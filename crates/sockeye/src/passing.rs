@@ -97,9 +97,10 @@ impl Clear {
             },
             copies: seen.descriptors,
         };
-        match seen.is_control_truncated {
-            true => Err(RecvError::DescriptorsLost),
-            false => Ok(clear),
+        if seen.is_control_truncated {
+            Err(RecvError::DescriptorsLost)
+        } else {
+            Ok(clear)
         }
     }
 }
@@ -202,9 +203,10 @@ impl Intake {
 
     /// Completes when [`Self::regulate`] would accept fds again.
     pub(crate) async fn resumed(&self) {
-        match self.is_paused.load(Ordering::Relaxed) {
-            true => closing::room().await,
-            false => std::future::pending().await,
+        if self.is_paused.load(Ordering::Relaxed) {
+            closing::room().await;
+        } else {
+            std::future::pending::<()>().await;
         }
     }
 }

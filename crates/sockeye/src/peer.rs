@@ -129,9 +129,10 @@ pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
         }
     };
     // Since Linux 6.16 the kernel answers for an ended process too.
-    Ok(match has_ended(found.as_fd())? {
-        false => PeerPidfd::Present(found),
-        true => PeerPidfd::Gone,
+    Ok(if !has_ended(found.as_fd())? {
+        PeerPidfd::Present(found)
+    } else {
+        PeerPidfd::Gone
     })
 }
 

@@ -121,9 +121,12 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
 
 /// A whole number, within the limits of its type.
 pub(crate) fn whole<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error| match is_too_large(&error) {
-        true => "the number is too large".to_owned(),
-        false => "write a whole number".to_owned(),
+    text.parse().map_err(|error| {
+        if is_too_large(&error) {
+            "the number is too large".to_owned()
+        } else {
+            "write a whole number".to_owned()
+        }
     })
 }
 
@@ -162,9 +165,10 @@ pub(crate) fn owner(text: &str) -> Result<Owner, String> {
         uid: if_given(user).map(uid).transpose()?,
         gid: group.and_then(if_given).map(gid).transpose()?,
     };
-    match owner == Owner::default() {
-        true => Err("write USER, USER:GROUP or :GROUP".to_owned()),
-        false => Ok(owner),
+    if owner == Owner::default() {
+        Err("write USER, USER:GROUP or :GROUP".to_owned())
+    } else {
+        Ok(owner)
     }
 }
 

@@ -163,9 +163,12 @@ impl DemoDirectory {
     /// Runs a command to its end and prints its output.
     async fn run(&self, args: &[&str], status: i32) -> anyhow::Result<()> {
         let mut shown = vec!["sockeye".to_owned()];
-        shown.extend(args.iter().map(|arg| match arg.contains(' ') {
-            true => format!("'{arg}'"),
-            false => (*arg).to_owned(),
+        shown.extend(args.iter().map(|arg| {
+            if arg.contains(' ') {
+                format!("'{arg}'")
+            } else {
+                (*arg).to_owned()
+            }
         }));
         say(&format!("   $ {}", shown.join(" ")))?;
         let output = self.command(args).output().await?;

@@ -52,9 +52,10 @@ fn names(files: &[&PathBuf]) -> String {
         names.push(format!("{} more", files.len() - names.len()));
     }
     let last = names.pop().unwrap_or_default();
-    match names.is_empty() {
-        true => last,
-        false => format!("{} and {last}", names.join(", ")),
+    if names.is_empty() {
+        last
+    } else {
+        format!("{} and {last}", names.join(", "))
     }
 }
 

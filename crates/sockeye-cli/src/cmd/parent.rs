@@ -18,11 +18,12 @@ pub(crate) fn end_with_us(command: &mut Command) -> &mut Command {
 pub(crate) fn end_with(parent: i32) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM)).map_err(std::io::Error::from)?;
     // It may have ended before.
-    match getppid().map(Pid::as_raw_pid) == Some(parent) {
-        true => Ok(()),
-        false => Err(failure(
+    if getppid().map(Pid::as_raw_pid) == Some(parent) {
+        Ok(())
+    } else {
+        Err(failure(
             Exit::Usage,
             format!("cannot use {OPTION} {parent}: that process is not our parent; omit it"),
-        )),
+        ))
     }
 }

@@ -88,8 +88,9 @@ fn input(args: &Send) -> anyhow::Result<Input> {
             ),
         ));
     }
-    Ok(Input::Bytes(match is_stream {
-        true => framing.encode(&payload)?.into(),
-        false => payload,
+    Ok(Input::Bytes(if is_stream {
+        framing.encode(&payload)?.into()
+    } else {
+        payload
     }))
 }

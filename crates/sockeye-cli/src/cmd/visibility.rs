@@ -58,9 +58,10 @@ impl VisibleSockets {
     /// How long to wait for further files: shorter if a file system hangs.
     pub(super) fn patience(&self) -> Duration {
         let unanswered = self.snapshot.as_ref().map(Snapshot::unanswered);
-        match unanswered.is_none_or(|files| files.is_empty()) {
-            true => hung::DEADLINE,
-            false => hung::LEAST,
+        if unanswered.is_none_or(|files| files.is_empty()) {
+            hung::DEADLINE
+        } else {
+            hung::LEAST
         }
     }
 
@@ -96,9 +97,10 @@ pub(super) fn has_name(socket: &Socket, path: &Path) -> bool {
         return false;
     };
     let name = Path::new(OsStr::from_bytes(name));
-    match name.is_relative() {
-        true => name.file_name() == path.file_name(),
-        false => std::path::absolute(path).is_ok_and(|path| path == name),
+    if name.is_relative() {
+        name.file_name() == path.file_name()
+    } else {
+        std::path::absolute(path).is_ok_and(|path| path == name)
     }
 }
 
@@ -187,9 +189,10 @@ pub(super) fn may_look_into_all() -> bool {
 
 /// What root could do about it, for everybody else.
 pub(super) fn or_root(does: &str) -> String {
-    match rustix::process::geteuid().is_root() {
-        true => String::new(),
-        false => format!("; root {does}"),
+    if rustix::process::geteuid().is_root() {
+        String::new()
+    } else {
+        format!("; root {does}")
     }
 }
 

@@ -143,9 +143,10 @@ fn prefix(chars: impl Iterator<Item = char>, room: usize) -> (usize, usize) {
 }
 
 pub(crate) fn width_of(text: &str) -> usize {
-    match text.is_ascii() {
-        true => text.len(),
-        false => text.chars().map(width_of_char).sum(),
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.chars().map(width_of_char).sum()
     }
 }
 

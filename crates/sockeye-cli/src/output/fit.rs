@@ -77,12 +77,11 @@ impl Fit<'_> {
             if taken > 0 {
                 let lead = pending + before.min(self.limit.saturating_sub(used + pending + taken));
                 line.extend(std::iter::repeat_n(' ', lead));
-                let shown = match natural <= room {
-                    true => {
-                        line.push_str(text);
-                        natural
-                    }
-                    false => self.cuts[at].elide(line, text, room),
+                let shown = if natural <= room {
+                    line.push_str(text);
+                    natural
+                } else {
+                    self.cuts[at].elide(line, text, room)
                 };
                 used += lead + shown;
                 pending = width.saturating_sub(before + shown) + GAP;

@@ -21,9 +21,10 @@ impl Formatter for Safe {
     where
         W: ?Sized + Write,
     {
-        match fragment.is_ascii() && !fragment.contains('\x7f') {
-            true => writer.write_all(fragment.as_bytes()),
-            false => writer.write_all(escape::json(fragment).as_bytes()),
+        if fragment.is_ascii() && !fragment.contains('\x7f') {
+            writer.write_all(fragment.as_bytes())
+        } else {
+            writer.write_all(escape::json(fragment).as_bytes())
         }
     }
 }

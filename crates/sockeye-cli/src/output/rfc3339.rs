@@ -22,9 +22,10 @@ fn date(days: u64) -> (u64, u64, u64) {
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let of_month = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = match month < 10 {
-        true => (month + 3, 0),
-        false => (month - 9, 1),
+    let (month, carry) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
     };
     (era * 400 + year + carry, month, of_month)
 }

@@ -10,9 +10,10 @@ use super::layout::{GAP, Layout};
 impl Layout {
     /// The minimum width of a cell. A title is never elided.
     fn shortest(&self) -> usize {
-        let shortest = match self.is_address {
-            true => SHORTEST,
-            false => SHORTEST_TEXT,
+        let shortest = if self.is_address {
+            SHORTEST
+        } else {
+            SHORTEST_TEXT
         };
         shortest.max(self.title.len())
     }
@@ -231,9 +232,10 @@ impl TextTable {
             let mut shown = HashMap::new();
             texts.iter().all(|text| {
                 let mut short = String::new();
-                match width_of(text) > width {
-                    true => drop(cut.elide(&mut short, text, width)),
-                    false => short.push_str(text),
+                if width_of(text) > width {
+                    cut.elide(&mut short, text, width);
+                } else {
+                    short.push_str(text);
                 }
                 // The indent of a row is not part of its address.
                 let text = text.trim_start();

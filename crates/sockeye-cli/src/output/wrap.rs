@@ -119,9 +119,10 @@ pub(crate) fn flow(text: &str, width: usize) -> String {
         if at > 0 {
             flowed.push('\n');
         }
-        match are_commands && line.starts_with(' ') {
-            true => wrap_command(&mut flowed, line, width),
-            false => wrap(&mut flowed, line, width, hang_of(line)),
+        if are_commands && line.starts_with(' ') {
+            wrap_command(&mut flowed, line, width);
+        } else {
+            wrap(&mut flowed, line, width, hang_of(line));
         }
         are_commands = line == "Examples:" || are_commands && line.starts_with(' ');
     }

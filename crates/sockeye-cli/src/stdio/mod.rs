@@ -23,12 +23,13 @@ pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// The end of a command whose output could not be written.
 pub(crate) fn unprinted(error: &io::Error) -> anyhow::Error {
-    match is_of_a_reader_gone(error) {
-        true => by_signal(Signal::PIPE),
-        false => failure(
+    if is_of_a_reader_gone(error) {
+        by_signal(Signal::PIPE)
+    } else {
+        failure(
             Exit::Failed,
             format!("cannot write to standard output: {error}"),
-        ),
+        )
     }
 }
 

@@ -86,9 +86,10 @@ fn in_octal(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             // A shell without `$'…'` ends its word at a quote, escaped or not.
-            match is_hidden(c) || c == '\\' || c == '\'' {
-                true => octal(f, c.encode_utf8(&mut [0; 4]).as_bytes())?,
-                false => f.write_char(c)?,
+            if is_hidden(c) || c == '\\' || c == '\'' {
+                octal(f, c.encode_utf8(&mut [0; 4]).as_bytes())?;
+            } else {
+                f.write_char(c)?;
             }
         }
         octal(f, chunk.invalid())?;
@@ -105,9 +106,10 @@ impl Address {
         // An abstract name is always read with its escapes.
         let escapes_fit = self.path().is_none();
         let is_plain = |c| is_plain(c) || c == '\\' && escapes_fit;
-        match text.chars().all(is_plain) {
-            true => text,
-            false => in_quotes(&text),
+        if text.chars().all(is_plain) {
+            text
+        } else {
+            in_quotes(&text)
         }
     }
 

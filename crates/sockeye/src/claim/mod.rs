@@ -257,9 +257,10 @@ impl Claim {
     /// Its parts, if the address is of that kind. The ownership must be dropped first, as variables
     /// in this order are.
     pub(crate) fn into_parts(self, kind: Kind) -> io::Result<(OwnedFd, Option<Ownership>)> {
-        match self.address.kind() == kind {
-            true => Ok((self.socket, self.ownership)),
-            false => Err(io::ErrorKind::Unsupported.into()),
+        if self.address.kind() == kind {
+            Ok((self.socket, self.ownership))
+        } else {
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 

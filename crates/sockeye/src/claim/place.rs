@@ -67,9 +67,10 @@ impl Place {
     #[cfg(feature = "tokio")]
     pub(super) fn group_of_new_files(&self) -> Option<u32> {
         let directory = rustix::fs::fstat(&self.directory).ok()?;
-        match Mode::from_raw_mode(directory.st_mode).contains(Mode::SGID) {
-            true => ids::gid(directory.st_gid),
-            false => ids::gid(rustix::process::getegid().as_raw()),
+        if Mode::from_raw_mode(directory.st_mode).contains(Mode::SGID) {
+            ids::gid(directory.st_gid)
+        } else {
+            ids::gid(rustix::process::getegid().as_raw())
         }
     }
 
@@ -275,12 +276,13 @@ fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
 /// `NameTooLong` where there is no room for a file beside it whose name has so many bytes more.
 pub(super) fn name_fits(address: &Address, base: &OsStr, added: usize) -> Result<(), ClaimError> {
     let (length, most) = (base.len(), NAME_MAX - added);
-    match length <= most {
-        true => Ok(()),
-        false => Err(ClaimError::new(
+    if length <= most {
+        Ok(())
+    } else {
+        Err(ClaimError::new(
             address,
             ClaimErrorKind::NameTooLong { length, most },
-        )),
+        ))
     }
 }
 

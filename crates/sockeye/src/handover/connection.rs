@@ -184,9 +184,10 @@ mod tests {
             assert!(right.say(Frame::Cancel, &[]));
             drop(right);
             assert!(!left.say(Frame::Serving, &[]), "nobody reads it");
-            let heard = match looks {
-                true => left.last_look(),
-                false => left.event().await,
+            let heard = if looks {
+                left.last_look()
+            } else {
+                left.event().await
             };
             assert_eq!(heard.unwrap().0, HandoverEvent::Frame(Frame::Cancel));
             assert_eq!(left.event().await.unwrap().0, HandoverEvent::Closed);

@@ -115,9 +115,10 @@ impl Successor {
     /// predecessor has withdrawn its offer.
     pub(crate) fn verified(&mut self, send: impl FnOnce(Frame) -> bool) {
         if *self == Self::Offered {
-            *self = match send(Frame::Ready) {
-                true => Self::Ready,
-                false => Self::Refused,
+            *self = if send(Frame::Ready) {
+                Self::Ready
+            } else {
+                Self::Refused
             };
         }
     }
@@ -125,9 +126,10 @@ impl Successor {
     /// Sends the frame that makes the path ours, if it can be sent.
     pub(crate) fn serve(&mut self, send: impl FnOnce(Frame) -> bool) {
         if *self == Self::Ready {
-            *self = match send(Frame::Serving) {
-                true => Self::Serving,
-                false => Self::Refused,
+            *self = if send(Frame::Serving) {
+                Self::Serving
+            } else {
+                Self::Refused
             };
         }
     }

@@ -69,10 +69,10 @@ fn ask_until_one_hangs(
     };
     for (told, &index) in waiting.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = match told + 1 == waiting.len() {
-            true => deadline,
-            // So that there is time left for the others, however many hang.
-            false => Instant::now() + ONE_FILE.min(left / 2),
+        let patience = if told + 1 == waiting.len() {
+            deadline
+        } else {
+            Instant::now() + ONE_FILE.min(left / 2)
         };
         match aside.next(patience) {
             Ok(Some(answer)) => answers[index] = Some(answer),

@@ -36,9 +36,10 @@ const ATTEMPTS: usize = 4;
 #[doc(alias = "NETLINK_SOCK_DIAG")]
 pub fn dump() -> io::Result<Vec<Entry>> {
     let table = read_table()?;
-    match table.is_whole {
-        true => Ok(table.entries),
-        false => Err(Errno::AGAIN.into()),
+    if table.is_whole {
+        Ok(table.entries)
+    } else {
+        Err(Errno::AGAIN.into())
     }
 }
 

@@ -74,24 +74,22 @@ impl Files {
             return (file, None);
         };
         let held = holders.unwrap_or_default();
-        let directories: Vec<(PathBuf, bool)> = match parent.is_absolute() {
-            true => {
-                let theirs = held.first().map(|holder| {
-                    let mut theirs = through(holder, "root").into_os_string();
-                    theirs.push(parent);
-                    PathBuf::from(theirs)
-                });
-                let theirs = theirs.filter(|theirs| self.are_different(parent, theirs));
-                let theirs = theirs.map(|theirs| (theirs, true));
-                [(parent.to_owned(), false)]
-                    .into_iter()
-                    .chain(theirs)
-                    .collect()
-            }
-            false => held
-                .iter()
+        let directories: Vec<(PathBuf, bool)> = if parent.is_absolute() {
+            let theirs = held.first().map(|holder| {
+                let mut theirs = through(holder, "root").into_os_string();
+                theirs.push(parent);
+                PathBuf::from(theirs)
+            });
+            let theirs = theirs.filter(|theirs| self.are_different(parent, theirs));
+            let theirs = theirs.map(|theirs| (theirs, true));
+            [(parent.to_owned(), false)]
+                .into_iter()
+                .chain(theirs)
+                .collect()
+        } else {
+            held.iter()
                 .map(|holder| (through(holder, "cwd").join(parent), false))
-                .collect(),
+                .collect()
         };
         let mut state = file.state;
         for (directory, elsewhere) in directories {

@@ -123,9 +123,10 @@ pub(super) fn duplicate(pid: i32, fd: i32, inode: u32) -> Result<OwnedFd, Errno>
     let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
     let process = pidfd_open(pid, PidfdFlags::empty())?;
     let socket = pidfd_getfd(process, fd, PidfdGetfdFlags::empty())?;
-    match fstat(&socket)?.st_ino == u64::from(inode) {
-        true => Ok(socket),
-        false => Err(Errno::STALE),
+    if fstat(&socket)?.st_ino == u64::from(inode) {
+        Ok(socket)
+    } else {
+        Err(Errno::STALE)
     }
 }
 

@@ -206,9 +206,10 @@ impl Snapshot {
                 return None;
             }
             let rank = |socket: &Socket| (is_accepted(socket), socket.name.is_some());
-            let (client, server) = match !one_way && rank(socket) > rank(other) {
-                true => (other, socket),
-                false => (socket, other),
+            let (client, server) = if !one_way && rank(socket) > rank(other) {
+                (other, socket)
+            } else {
+                (socket, other)
             };
             Some(Endpoints { client, server })
         })

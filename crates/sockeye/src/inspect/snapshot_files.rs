@@ -136,9 +136,10 @@ impl Snapshot {
             return known.clone();
         }
         let started = Instant::now();
-        let (mut answer, mut unanswered) = match self.those_that_hang()(path) {
-            true => (Vec::new(), vec![path.to_owned()]),
-            false => ask(&[path], self.left_for_one(), |_| self.at_the_file(path)),
+        let (mut answer, mut unanswered) = if self.those_that_hang()(path) {
+            (Vec::new(), vec![path.to_owned()])
+        } else {
+            ask(&[path], self.left_for_one(), |_| self.at_the_file(path))
         };
         let (mut chosen, base) = answer
             .pop()

@@ -264,10 +264,10 @@ impl Datagram {
     /// One attempt, if the fds of the next datagram fit.
     fn try_recv_once(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         let fd = self.as_fd();
-        let most = match self.leaves_in_queue {
-            true => fd_headroom::for_next_message(fd)
-                .map(|most| if closing::has_room() { most } else { 0 }),
-            false => None,
+        let most = if self.leaves_in_queue {
+            fd_headroom::for_next_message(fd).map(|most| if closing::has_room() { most } else { 0 })
+        } else {
+            None
         };
         let clear = Clear::within(fd, 1, most, peek::CREDENTIALS);
         let _clear = clear.map_err(|error| match error {

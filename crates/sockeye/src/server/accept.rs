@@ -101,9 +101,10 @@ impl<S: ConnectedSocket> Acceptor<S> {
             backoff: None,
             has_waited: false,
             throttles: Throttles::default(),
-            drain_at_most: match listener.is_ours() {
-                true => usize::MAX,
-                false => ADOPTED_BACKLOG,
+            drain_at_most: if listener.is_ours() {
+                usize::MAX
+            } else {
+                ADOPTED_BACKLOG
             },
             listener,
         }

@@ -105,16 +105,16 @@ impl<F: Future<Output = ()>> Future for UntilAborted<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        match this.dropped.poll_open(cx) {
-            true => Poll::Ready(()),
+        if this.dropped.poll_open(cx) {
+            return Poll::Ready(());
+        }
+        if !coop::has_budget_remaining() {
             // The coop budget of all handlers together is used up. If this handler found that out by
             // itself, it would be polled after those that epoll wakes meanwhile. FuturesUnordered
             // yields after two of these.
-            false if !coop::has_budget_remaining() => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            false => this.handler.poll(cx),
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        this.handler.poll(cx)
     }
 }

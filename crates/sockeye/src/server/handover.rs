@@ -283,9 +283,10 @@ async fn request(control: &mut Option<ControlListener>) -> Request {
 /// newcomers would wait for busy ones.
 async fn yield_once() {
     let mut has_yielded = false;
-    poll_fn(|cx| match std::mem::replace(&mut has_yielded, true) {
-        true => Poll::Ready(()),
-        false => {
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            Poll::Ready(())
+        } else {
             cx.waker().wake_by_ref();
             Poll::Pending
         }

@@ -204,9 +204,10 @@ impl Messages {
             _ => self.codec.decode(&mut self.buffer)?,
         };
         if let Some(arrivals) = &mut self.arrivals {
-            let arrived = match message.is_some() {
-                true => arrivals.take_message(length - self.buffer.len()),
-                false => arrivals.check_incomplete(),
+            let arrived = if message.is_some() {
+                arrivals.take_message(length - self.buffer.len())
+            } else {
+                arrivals.check_incomplete()
             };
             arrived.map_err(io::Error::from)?;
         }

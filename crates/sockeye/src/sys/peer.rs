@@ -109,9 +109,10 @@ pub(crate) fn label(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 pub(crate) fn name(fd: BorrowedFd<'_>, of_peer: bool) -> io::Result<Vec<u8>> {
     let mut address = MaybeUninit::<libc::sockaddr_un>::uninit();
     let mut length = size_of_val(&address) as libc::socklen_t;
-    let get = match of_peer {
-        true => libc::getpeername,
-        false => libc::getsockname,
+    let get = if of_peer {
+        libc::getpeername
+    } else {
+        libc::getsockname
     };
     // SAFETY: the pointer and the length describe `address`, which outlives the call.
     let result = unsafe { get(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut length) };

@@ -130,9 +130,10 @@ pub(super) fn begins(
             std::cmp::Ordering::Greater => Err(WrongAnswer::Longer),
         },
         AnswerEnd::Newline if prefix.ends_with(b"\n") && has_prefix => {
-            match compared == payload.len() {
-                true => Ok(true),
-                false => Err(WrongAnswer::Longer),
+            if compared == payload.len() {
+                Ok(true)
+            } else {
+                Err(WrongAnswer::Longer)
             }
         }
         AnswerEnd::Newline => match payload[compared..].iter().position(|byte| *byte == b'\n') {

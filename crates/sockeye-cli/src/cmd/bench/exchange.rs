@@ -52,9 +52,10 @@ impl BenchExchange {
         transport: Transport,
         framing: FramingName,
     ) -> Self {
-        let end = match transport.has_records() {
-            true => AnswerEnd::Record,
-            false => AnswerEnd::of(framing),
+        let end = if transport.has_records() {
+            AnswerEnd::Record
+        } else {
+            AnswerEnd::of(framing)
         };
         let answer = match &custom.answer {
             Expected::Text(text) => {

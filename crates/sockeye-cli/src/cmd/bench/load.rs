@@ -283,9 +283,10 @@ impl<'a> Load<'a> {
             (true, true) => None,
         };
         if let Some(found) = found {
-            return Err(match self.target.is_gone() {
-                true => self.target.gone(),
-                false => self.broken(found),
+            return Err(if self.target.is_gone() {
+                self.target.gone()
+            } else {
+                self.broken(found)
             });
         }
         self.sample.closed += 1;
@@ -366,8 +367,9 @@ impl<'a> Load<'a> {
 
 fn interest(in_room: bool) -> epoll::EventFlags {
     let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-    match in_room {
-        true => flags | epoll::EventFlags::OUT,
-        false => flags,
+    if in_room {
+        flags | epoll::EventFlags::OUT
+    } else {
+        flags
     }
 }

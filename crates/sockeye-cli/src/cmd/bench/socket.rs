@@ -78,9 +78,12 @@ impl BenchTarget {
                 .map(ClientSocket::Tcp)
                 .map_err(|error| self.refused(&error)),
         };
-        let socket = socket.map_err(|error| match self.was_there.get() && self.is_gone() {
-            true => self.gone(),
-            false => error,
+        let socket = socket.map_err(|error| {
+            if self.was_there.get() && self.is_gone() {
+                self.gone()
+            } else {
+                error
+            }
         })?;
         self.was_there.set(true);
         rustix::io::ioctl_fionbio(&socket, true).map_err(io::Error::from)?;

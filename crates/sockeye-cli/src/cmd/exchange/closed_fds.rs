@@ -29,9 +29,10 @@ impl ClosedFds {
     /// Counts them. From the first one on, a signal that ends the command reports them first: that is
     /// how an interactive session ends.
     pub(super) fn count(self: &Arc<Self>, descriptors: usize) -> io::Result<()> {
-        match descriptors > 0 && self.count.fetch_add(descriptors, Ordering::SeqCst) == 0 {
-            true => self.report_on_signals(),
-            false => Ok(()),
+        if descriptors > 0 && self.count.fetch_add(descriptors, Ordering::SeqCst) == 0 {
+            self.report_on_signals()
+        } else {
+            Ok(())
         }
     }
 

@@ -81,9 +81,10 @@ impl<'a> Conversation<'a> {
     fn receive(&self, output: &mut Output<'_>) -> anyhow::Result<WaitOutcome> {
         let mut buffer = vec![
             0;
-            match self.channel.has_records() {
-                true => self.exchange.max_message,
-                false => BUFFER,
+            if self.channel.has_records() {
+                self.exchange.max_message
+            } else {
+                BUFFER
             }
         ];
         let mut busy = BusyPoll::new(self.exchange.busy_poll);
@@ -151,9 +152,10 @@ impl<'a> Conversation<'a> {
             (None, true) => Duration::ZERO,
         };
         let is_sent = self.sending.ends_within(patience)?;
-        match is_sent && output.relay.is_some() {
-            true => Ok(()),
-            false => Err(by_signal(Signal::PIPE)),
+        if is_sent && output.relay.is_some() {
+            Ok(())
+        } else {
+            Err(by_signal(Signal::PIPE))
         }
     }
 
@@ -226,9 +228,10 @@ impl<'a> Conversation<'a> {
                 }
                 _ => false,
             };
-            return Ok(match is_over {
-                true => WaitOutcome::ReaderGone,
-                false => WaitOutcome::Ready,
+            return Ok(if is_over {
+                WaitOutcome::ReaderGone
+            } else {
+                WaitOutcome::Ready
             });
         }
     }

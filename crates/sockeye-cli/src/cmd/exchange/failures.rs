@@ -69,9 +69,10 @@ impl Exchange<'_> {
     pub(super) fn unsendable(&self, error: &SendError) -> anyhow::Error {
         let address = self.target.address.quoted();
         if let SendError::DescriptorsRefused = error {
-            let advice = match self.may_relay {
-                true => "have it take them",
-                false => "send without --fd, or have it take them",
+            let advice = if self.may_relay {
+                "have it take them"
+            } else {
+                "send without --fd, or have it take them"
             };
             return failure(
                 Exit::NotPermitted,

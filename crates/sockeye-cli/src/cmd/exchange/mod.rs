@@ -107,9 +107,10 @@ impl Exchange<'_> {
             Kind::Datagram => {
                 let has_address = self.local.is_some();
                 let socket = self.connect(move |connector, to| {
-                    let socket = match has_address {
-                        true => BlockingDatagram::unbound()?,
-                        false => BlockingDatagram::unclaimed()?,
+                    let socket = if has_address {
+                        BlockingDatagram::unbound()?
+                    } else {
+                        BlockingDatagram::unclaimed()?
                     };
                     connector.connect_datagram_blocking(&socket, to)?;
                     Ok(socket)
@@ -141,9 +142,10 @@ impl Exchange<'_> {
         if ended.is_answered || is_relay || self.answers != AwaitedAnswers::ToTheEnd {
             return;
         }
-        let half_close = match self.half_close {
-            true => "; some take a half-close for a hang-up: --no-shutdown",
-            false => "",
+        let half_close = if self.half_close {
+            "; some take a half-close for a hang-up: --no-shutdown"
+        } else {
+            ""
         };
         crate::stdio::complain(&format!(
             "{}: the server closed without an answer; its log says whether it refused the message{half_close}",
@@ -163,9 +165,12 @@ impl Exchange<'_> {
         waiting::connect(
             self.target.connector(),
             move |connector| attempt(connector, &address),
-            || match is_read && has_hung_up(io::stdout().as_fd())? {
-                true => Err(by_signal(Signal::PIPE)),
-                false => Ok(()),
+            || {
+                if is_read && has_hung_up(io::stdout().as_fd())? {
+                    Err(by_signal(Signal::PIPE))
+                } else {
+                    Ok(())
+                }
             },
         )
     }
@@ -175,9 +180,10 @@ impl Exchange<'_> {
         channel: Channel,
         input: (Input, Vec<OwnedFd>),
     ) -> anyhow::Result<ExchangeOutcome> {
-        let relay = match self.may_relay {
-            true => output::one_socket(),
-            false => None,
+        let relay = if self.may_relay {
+            output::one_socket()
+        } else {
+            None
         };
         let channel = match &relay {
             Some(_) => channel.relaying(),

@@ -109,9 +109,10 @@ impl<'a> Output<'a> {
 
     /// Reports fds that could not be passed on; whether the output is complete.
     pub(super) fn complete(&self) -> Exit {
-        match self.closed.report() {
-            true => Exit::Incomplete,
-            false => Exit::Done,
+        if self.closed.report() {
+            Exit::Incomplete
+        } else {
+            Exit::Done
         }
     }
 }

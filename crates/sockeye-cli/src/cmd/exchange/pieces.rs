@@ -40,15 +40,16 @@ pub(super) fn receive_pieces(
     let mut is_searching = false;
     while left > 0 {
         // Exactly what was peeked at: more may have come since, with fds.
-        let mut bytes = match is_searching {
-            true => vec![0; 1],
-            false => match peek(&socket, left, flags)? {
+        let mut bytes = if is_searching {
+            vec![0; 1]
+        } else {
+            match peek(&socket, left, flags)? {
                 None => break,
                 Some((queued, has_descriptors)) => {
                     is_searching = has_descriptors;
                     vec![0; if is_searching { 1 } else { queued }]
                 }
-            },
+            }
         };
         let Some(received) = recv_msg(&socket, &mut bytes)? else {
             break;

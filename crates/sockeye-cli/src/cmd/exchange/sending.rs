@@ -79,10 +79,10 @@ impl Sending {
     }
 
     pub(super) fn result(self) -> io::Result<Result<(), Unsent>> {
-        match self.has_ended()? {
-            true => self.aside.result(),
-            // It waits for more input: no error.
-            false => Ok(Ok(())),
+        if self.has_ended()? {
+            self.aside.result()
+        } else {
+            Ok(Ok(()))
         }
     }
 }
@@ -150,9 +150,10 @@ impl<'a> Stdin<'a> {
             };
             for piece in pieces {
                 self.descriptors.extend(piece.descriptors);
-                match self.channel.has_records() && !is_record {
-                    true => self.send_lines(&piece.bytes)?,
-                    false => self.send(&piece.bytes)?,
+                if self.channel.has_records() && !is_record {
+                    self.send_lines(&piece.bytes)?;
+                } else {
+                    self.send(&piece.bytes)?;
                 }
             }
         }
@@ -176,9 +177,10 @@ impl<'a> Stdin<'a> {
             }
         }
         // A line that is too long already is not collected to its end.
-        match self.line.len() > self.max_message {
-            true => self.send_line(),
-            false => Ok(()),
+        if self.line.len() > self.max_message {
+            self.send_line()
+        } else {
+            Ok(())
         }
     }
 

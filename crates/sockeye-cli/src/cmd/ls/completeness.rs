@@ -114,9 +114,10 @@ impl<'a> Completeness<'a> {
                 .filter(|t| selection::at(t, self.snapshot).is_empty())
                 .collect(),
         };
-        let lead = match matched {
-            true => "the list is incomplete",
-            false => "nothing found, but that is not certain",
+        let lead = if matched {
+            "the list is incomplete"
+        } else {
+            "nothing found, but that is not certain"
         };
         let unanswered = self.snapshot.unanswered();
         // Such a file must not be looked at again.

@@ -85,12 +85,15 @@ fn without_least_useful<R: Row>(
 
 fn fill<R: Row>(args: &Ls, columns: &[Column], rows: &[R], form: RowDetail) -> TextTable {
     // What was asked for by name is not left out.
-    let layout = |&column: &Column| match args.columns.is_empty() {
-        true => layout(column),
-        false => Layout {
-            rank: 0,
-            ..layout(column)
-        },
+    let layout = |&column: &Column| {
+        if args.columns.is_empty() {
+            layout(column)
+        } else {
+            Layout {
+                rank: 0,
+                ..layout(column)
+            }
+        }
     };
     let mut table = TextTable::new(columns.iter().map(layout).collect(), !args.no_header);
     if !args.columns.is_empty() {

@@ -54,9 +54,10 @@ fn answer(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::Result<Lis
     let mut snapshot = snapshot(args, hung::DEADLINE)?;
     let shown = selection::shown(args, &snapshot);
     snapshot.look_at_files(|socket| shown.contains(&socket.inode));
-    match args.connections {
-        true => connections::list(args, &snapshot, users, out),
-        false => rows::list(args, &snapshot, users, out),
+    if args.connections {
+        connections::list(args, &snapshot, users, out)
+    } else {
+        rows::list(args, &snapshot, users, out)
     }
 }
 
@@ -82,9 +83,10 @@ fn snapshot(args: &Ls, deadline: Duration) -> anyhow::Result<Snapshot> {
 
 /// Columns of another kind of listing are wrong usage.
 fn check_columns(args: &Ls) -> anyhow::Result<()> {
-    let fits = match args.connections {
-        true => Column::is_of_connections,
-        false => Column::is_of_sockets,
+    let fits = if args.connections {
+        Column::is_of_connections
+    } else {
+        Column::is_of_sockets
     };
     let text = match (
         args.columns.iter().all(|&column| fits(column)),

@@ -59,16 +59,17 @@ pub(super) fn passes(args: &Ls, socket: &Socket) -> bool {
 /// The inode numbers of the sockets whose files are looked at: those that are shown, their peers, and
 /// those with the name of an address. Other files may be on file systems that hang.
 pub(super) fn shown(args: &Ls, snapshot: &Snapshot) -> HashSet<u32> {
-    let mut sockets: Vec<&Socket> = match args.connections {
-        true => snapshot
+    let mut sockets: Vec<&Socket> = if args.connections {
+        snapshot
             .sockets()
             .iter()
             .filter(|s| passes(args, s))
-            .collect(),
-        false => select(args, snapshot)
+            .collect()
+    } else {
+        select(args, snapshot)
             .iter()
             .map(|item| item.socket)
-            .collect(),
+            .collect()
     };
     if args.connections {
         sockets.retain(|socket| snapshot.peer_of(socket).is_some());

@@ -133,9 +133,10 @@ impl DatagramServer {
         socket: &Datagram,
         buffer: &mut [u8],
     ) -> Option<Result<ancillary::Received, RecvError>> {
-        match socket.is_adopted() {
-            true => None,
-            false => socket.try_recv(buffer).transpose(),
+        if socket.is_adopted() {
+            None
+        } else {
+            socket.try_recv(buffer).transpose()
         }
     }
 
@@ -212,9 +213,12 @@ impl DatagramLoop<'_> {
         };
         // What this process had no room for is a loss; a rule that the sender has broken is not.
         let is_lost = matches!(error, RecvError::DescriptorsLost);
-        count(self.counted, |report| match is_lost {
-            true => report.aborted += 1,
-            false => report.refused += 1,
+        count(self.counted, |report| {
+            if is_lost {
+                report.aborted += 1;
+            } else {
+                report.refused += 1;
+            }
         });
         let end = if is_lost { "dropped" } else { "refused" };
         let log = &self.server.handler.log;
@@ -263,9 +267,10 @@ impl DatagramLoop<'_> {
         }
         count(self.counted, |report| {
             report.aborted -= 1;
-            match handler.stop.is_cancelled() {
-                true => report.drained += 1,
-                false => report.served += 1,
+            if handler.stop.is_cancelled() {
+                report.drained += 1;
+            } else {
+                report.served += 1;
             }
         });
         if let Some(answer) = handler.answer_to(payload) {

@@ -10,9 +10,10 @@ use crate::exit::{Exit, failure};
 pub(super) fn ready_fd(raw: RawFd, listener: Option<&OwnedFd>) -> anyhow::Result<OwnedFd> {
     // The listener is a duplicate, and may have got this number because it was free.
     let is_ours = listener.is_some_and(|listener| listener.as_raw_fd() == raw);
-    let taken = match is_ours {
-        true => Err(AdoptError::NotOpen(raw)),
-        false => take(raw),
+    let taken = if is_ours {
+        Err(AdoptError::NotOpen(raw))
+    } else {
+        take(raw)
     };
     taken.map_err(|error| failure(Exit::Usage, format!("cannot use --ready-fd {raw}: {error}")))
 }

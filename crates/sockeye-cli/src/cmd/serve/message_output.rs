@@ -107,10 +107,10 @@ impl MessageOutput {
             }
             Err(error) => {
                 let reader_gone = stdio::is_of_a_reader_gone(&error);
-                match reader_gone {
-                    true => self.abandon(),
-                    false if self.error.get().is_some() => {}
-                    false => error!("cannot write to standard output: {error}; stopping"),
+                if reader_gone {
+                    self.abandon();
+                } else if self.error.get().is_none() {
+                    error!("cannot write to standard output: {error}; stopping");
                 }
                 let _ = self.error.set(error);
                 self.stop.cancel();

@@ -19,13 +19,15 @@ pub(super) fn signals(restarts: bool) -> std::io::Result<(Signals, Option<Signal
         // handler replaces that.
         drop(signal(SignalKind::child())?);
     }
-    let hangup = match is_ignored(SignalKind::hangup().as_raw_value()) {
-        true => None,
-        false => Some(signal(SignalKind::hangup())?),
+    let hangup = if is_ignored(SignalKind::hangup().as_raw_value()) {
+        None
+    } else {
+        Some(signal(SignalKind::hangup())?)
     };
-    let (restart, hangup) = match restarts {
-        true => (hangup, None),
-        false => (None, hangup),
+    let (restart, hangup) = if restarts {
+        (hangup, None)
+    } else {
+        (None, hangup)
     };
     let stop = Signals {
         interrupt: signal(SignalKind::interrupt())?,

@@ -163,13 +163,12 @@ async fn claim(args: &Serve) -> anyhow::Result<ServedSocket> {
     args.check_kind(address.kind())?;
     let options = args.claim();
     let options = options.pass_credentials(address.kind() == Kind::Datagram);
-    let socket = match args.takeover {
-        true => {
-            let from = args.takeover_from.iter().copied();
-            let takeover = from.fold(Takeover::new(options), Takeover::from_user);
-            ServedSocket::take_over(takeover, address).await?
-        }
-        false => ServedSocket::from_claim(options.claim(address)?)?,
+    let socket = if args.takeover {
+        let from = args.takeover_from.iter().copied();
+        let takeover = from.fold(Takeover::new(options), Takeover::from_user);
+        ServedSocket::take_over(takeover, address).await?
+    } else {
+        ServedSocket::from_claim(options.claim(address)?)?
     };
     if let Some(directory) = socket.unsafe_parent() {
         warn!(

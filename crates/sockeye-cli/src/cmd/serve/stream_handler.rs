@@ -27,9 +27,10 @@ pub(super) fn handle(
         AnswerMode::Echo => Talk::Echo(connection),
         _ => {
             let messages = Messages::new(connection, handler.framing, handler.max_message);
-            Talk::Messages(match handler.takes_descriptors {
-                true => messages.take_descriptors(),
-                false => messages,
+            Talk::Messages(if handler.takes_descriptors {
+                messages.take_descriptors()
+            } else {
+                messages
             })
         }
     };

@@ -96,9 +96,10 @@ impl Who {
         let last = last
             .unwrap_or_else(|| "a process that has not received its fd yet (SCM_RIGHTS)".into());
         let several = !names.is_empty();
-        let names = match several {
-            true => format!("{} and {last}", names.join(", ")),
-            false => last,
+        let names = if several {
+            format!("{} and {last}", names.join(", "))
+        } else {
+            last
         };
         Self { names, several }
     }

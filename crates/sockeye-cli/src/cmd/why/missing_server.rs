@@ -263,9 +263,10 @@ fn renamed<'a>(
         if !is_named || !is_reachable(socket) {
             return None;
         }
-        let now = match now.is_absolute() {
-            true => now.clone(),
-            false => path.with_file_name(now.file_name()?),
+        let now = if now.is_absolute() {
+            now.clone()
+        } else {
+            path.with_file_name(now.file_name()?)
         };
         let found = stat(&now).ok()?;
         let is_it = socket

@@ -67,17 +67,17 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
             return Err(failure(Exit::Usage, text));
         }
     }
-    match args.connect {
-        true => test_connect::settle(seen, &user, &mut report),
-        false => note_unchecked(address.kind() == Kind::Datagram, &user, &mut report),
+    if args.connect {
+        test_connect::settle(seen, &user, &mut report);
+    } else {
+        note_unchecked(address.kind() == Kind::Datagram, &user, &mut report);
     }
     let exit = report.finish(address);
-    let shown = match args.json {
-        true => report.as_json(address, &user)?,
-        false => {
-            let width = terminal::size().map(|(columns, _)| columns);
-            report.as_text(address, width).into_bytes()
-        }
+    let shown = if args.json {
+        report.as_json(address, &user)?
+    } else {
+        let width = terminal::size().map(|(columns, _)| columns);
+        report.as_text(address, width).into_bytes()
     };
     stdio::print(&shown)?;
     Ok(exit)
@@ -86,9 +86,10 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
 /// Notes what was not checked, where nothing was found to be in the way.
 fn note_unchecked(queue_is_unknown: bool, user: &User, report: &mut WhyReport) {
     if report.verdict().is_none() {
-        let settles = match user.is_caller {
-            true => ": --connect does",
-            false => "",
+        let settles = if user.is_caller {
+            ": --connect does"
+        } else {
+            ""
         };
         if queue_is_unknown {
             let text = "whether the queue of its datagram socket has room was not looked at";

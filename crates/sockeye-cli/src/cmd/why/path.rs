@@ -148,12 +148,11 @@ impl<B: FnMut(&mut WhyReport, &Path)> PathWalk<'_, B> {
             Ok(directory) => {
                 self.directory = directory;
                 // The parent of such a link's target cannot be named otherwise.
-                match self.jumped.as_ref() == Some(&self.shown) {
-                    true => {
-                        self.shown.push("..");
-                        self.jumped = Some(self.shown.clone());
-                    }
-                    false => _ = self.shown.pop(),
+                if self.jumped.as_ref() == Some(&self.shown) {
+                    self.shown.push("..");
+                    self.jumped = Some(self.shown.clone());
+                } else {
+                    _ = self.shown.pop();
                 }
                 None
             }

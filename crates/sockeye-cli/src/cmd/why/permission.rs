@@ -83,10 +83,12 @@ pub(super) fn judge(
         Want::Search => user.searches,
         Want::Write => user.overrides,
     };
-    match bits & want.bit() != 0 {
-        true => (true, rule),
-        false if capable && user.rules_over(attributes) => (true, Rule::Capability),
-        false => (false, rule),
+    if bits & want.bit() != 0 {
+        (true, rule)
+    } else if capable && user.rules_over(attributes) {
+        (true, Rule::Capability)
+    } else {
+        (false, rule)
     }
 }
 
@@ -126,9 +128,10 @@ fn bits_for(
     // (acl_permission_check in Linux's fs/namei.c).
     let is_member = attributes.gid.is_some_and(|gid| user.groups.contains(&gid));
     let Some(list) = list.filter(|_| attributes.mode & 0o070 != 0) else {
-        return match is_member {
-            true => (attributes.mode >> 3, Rule::Group),
-            false => (attributes.mode, Rule::Others),
+        return if is_member {
+            (attributes.mode >> 3, Rule::Group)
+        } else {
+            (attributes.mode, Rule::Others)
         };
     };
     let of = |wanted: Tag| list.iter().find(move |entry| entry.tag == wanted);

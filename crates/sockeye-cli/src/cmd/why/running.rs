@@ -24,11 +24,10 @@ impl User {
             failure(Exit::NothingThere, text)
         })?;
         let closed = |_| {
-            let advice = match rustix::process::geteuid().is_root() {
-                true => {
-                    "root takes CAP_SYS_PTRACE for that, which is missing here, or a security module denies it"
-                }
-                false => "ask as root, or as its user",
+            let advice = if rustix::process::geteuid().is_root() {
+                "root takes CAP_SYS_PTRACE for that, which is missing here, or a security module denies it"
+            } else {
+                "ask as root, or as its user"
             };
             let text = format!(
                 "cannot judge process {pid}: its root directory and namespaces may not be looked \

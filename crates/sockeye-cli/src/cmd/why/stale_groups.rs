@@ -32,9 +32,10 @@ pub(super) fn of(user: &User, is_let_in: impl Fn(&User) -> bool) -> Option<Strin
         names.push(format!("{} more", refused.len() - NAMED));
     }
     let last = names.pop()?;
-    let names = match names.is_empty() {
-        true => format!("{last} lacks"),
-        false => format!("{} and {last} lack", names.join(", ")),
+    let names = if names.is_empty() {
+        format!("{last} lacks")
+    } else {
+        format!("{} and {last} lack", names.join(", "))
     };
     Some(format!(
         "{names} the group: started before {user} was added to it, or without it; restart what \

@@ -29,9 +29,10 @@ pub(super) fn look_at(socket: &Socket, report: &mut WhyReport) {
     };
     for (holder, how) in &stopped {
         let text = format!("{} is {}", brief(holder), how.describe());
-        let status = match stopped.len() == holders.len() {
-            true => Status::No,
-            false => Status::Note,
+        let status = if stopped.len() == holders.len() {
+            Status::No
+        } else {
+            Status::Note
         };
         report.step(Check::Process, status, text);
     }

@@ -51,9 +51,10 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
         Err(errno) => errno,
     };
     let is_full = errno == Errno::AGAIN && address.kind() == Kind::Datagram;
-    let text = match is_full {
-        true => "connected, and there is no room for a datagram: the queue is full".to_owned(),
-        false => format!("connect(2) says: {}", std::io::Error::from(errno)),
+    let text = if is_full {
+        "connected, and there is no room for a datagram: the queue is full".to_owned()
+    } else {
+        format!("connect(2) says: {}", std::io::Error::from(errno))
     };
     report.step(Check::Connect, Status::No, text);
     // Known obstacles and a known missing server are not overruled.
@@ -135,9 +136,10 @@ pub(super) fn attempt(address: &Address) -> Result<OwnedFd, Errno> {
 /// `EAGAIN` if the queue of a datagram socket is full: poll(2) looks at the queue of the peer, too.
 fn has_room(socket: &OwnedFd, kind: Kind) -> Result<(), Errno> {
     let mut writable = [PollFd::new(socket, PollFlags::OUT)];
-    match kind == Kind::Datagram && poll(&mut writable, Some(&Timespec::default()))? == 0 {
-        true => Err(Errno::AGAIN),
-        false => Ok(()),
+    if kind == Kind::Datagram && poll(&mut writable, Some(&Timespec::default()))? == 0 {
+        Err(Errno::AGAIN)
+    } else {
+        Ok(())
     }
 }
 

@@ -131,9 +131,10 @@ impl User {
             );
         }
         let user = self.uid.map_or_else(|| "USER".to_owned(), user_argument);
-        let then = match self.is_caller {
-            true => "then log in again",
-            false => "then restart its processes",
+        let then = if self.is_caller {
+            "then log in again"
+        } else {
+            "then restart its processes"
         };
         format!("usermod -aG {group} {user}, {then}")
     }
@@ -160,17 +161,19 @@ impl fmt::Display for User {
 
 /// Why a process is not visible, as the end of "a process that".
 pub(super) fn hidden() -> &'static str {
-    match rustix::process::geteuid().is_root() {
-        true => "cannot be seen from here",
-        false => "you may not see (root may)",
+    if rustix::process::geteuid().is_root() {
+        "cannot be seen from here"
+    } else {
+        "you may not see (root may)"
     }
 }
 
 /// Who can see what is hidden from the caller. That may be root in a container, or without
 /// capabilities.
 pub(super) fn seer() -> &'static str {
-    match rustix::process::geteuid().is_root() {
-        true => "outside of any container, with all of root's capabilities",
-        false => "as root",
+    if rustix::process::geteuid().is_root() {
+        "outside of any container, with all of root's capabilities"
+    } else {
+        "as root"
     }
 }

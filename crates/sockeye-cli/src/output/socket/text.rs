@@ -88,10 +88,12 @@ fn bound_as(socket: &Socket) -> Option<&[u8]> {
         socket.file_path.as_ref()?,
     );
     let is_moved = name.parent() != now.parent() && !name.starts_with("/proc");
-    match is_moved {
-        true => Some(name.as_os_str().as_bytes()),
-        false if name.file_name() != now.file_name() => Some(name.file_name()?.as_bytes()),
-        false => None,
+    if is_moved {
+        Some(name.as_os_str().as_bytes())
+    } else if name.file_name() != now.file_name() {
+        Some(name.file_name()?.as_bytes())
+    } else {
+        None
     }
 }
 
@@ -123,9 +125,10 @@ pub(crate) fn write_address(out: &mut impl Write, socket: &Socket) -> fmt::Resul
 /// `removed`, or `removed elsewhere`: in another mount namespace or root directory.
 pub(crate) fn write_file(out: &mut impl Write, file: &SocketFile) -> fmt::Result {
     out.write_str(file.state.map_or("?", file_state))?;
-    match file.elsewhere {
-        true => out.write_str(" elsewhere"),
-        false => Ok(()),
+    if file.elsewhere {
+        out.write_str(" elsewhere")
+    } else {
+        Ok(())
     }
 }
 

@@ -131,9 +131,10 @@ impl Ranking {
         let now = Instant::now();
         let weight = |held: usize, since: Instant| {
             let (least, most) = STALL;
-            let stands = match held <= self.limit / SMALL_PART {
-                true => now.duration_since(since).clamp(least, most),
-                false => most,
+            let stands = if held <= self.limit / SMALL_PART {
+                now.duration_since(since).clamp(least, most)
+            } else {
+                most
             };
             held as u128 * stands.as_micros()
         };

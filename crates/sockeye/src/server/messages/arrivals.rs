@@ -43,8 +43,9 @@ impl Arrivals {
 }
 
 fn within_limit(descriptors: usize) -> Result<(), RecvError> {
-    match descriptors <= MAX_DESCRIPTORS {
-        true => Ok(()),
-        false => Err(RecvError::TooManyDescriptors),
+    if descriptors <= MAX_DESCRIPTORS {
+        Ok(())
+    } else {
+        Err(RecvError::TooManyDescriptors)
     }
 }

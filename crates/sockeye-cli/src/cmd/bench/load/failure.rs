@@ -40,9 +40,10 @@ impl Load<'_> {
     }
 
     pub(super) fn broken(&self, found: &str) -> anyhow::Error {
-        let advice = match self.exchange.is_echo() {
-            true => "give a server that echoes, or tell with --request and --expect what is said",
-            false => "look at the server, at what is expected, and at --framing",
+        let advice = if self.exchange.is_echo() {
+            "give a server that echoes, or tell with --request and --expect what is said"
+        } else {
+            "look at the server, at what is expected, and at --framing"
         };
         complaint(Exit::Failed, &self.target.endpoint, found, advice)
     }
