@@ -72,5 +72,7 @@ pub(crate) async fn readable(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std:
 pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut state = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
-    Ok(poll(&mut state, Some(&Timespec::default()))? > 0)
+    // A signal interrupts even a poll(2) that does not wait.
+    let ready = rustix::io::retry_on_intr(|| poll(&mut state, Some(&Timespec::default())))?;
+    Ok(ready > 0)
 }
