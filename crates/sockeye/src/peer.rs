@@ -140,7 +140,8 @@ pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
 fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
     let now = Timespec::default();
     let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
-    Ok(rustix::event::poll(&mut ended, Some(&now))? > 0)
+    let found = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&now)))?;
+    Ok(found > 0)
 }
 
 /// The peer's supplementary group ids (`SO_PEERGROUPS`, Linux 4.13), without the primary one unless

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::io::retry_on_intr;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex, Notify};
@@ -99,7 +100,7 @@ impl Lines {
         loop {
             let mut ready = fd.ready(Interest::PRIORITY | Interest::ERROR).await?;
             let mut state = [PollFd::new(fd.get_ref(), PollFlags::empty())];
-            if poll(&mut state, Some(&Timespec::default()))? > 0 {
+            if retry_on_intr(|| poll(&mut state, Some(&Timespec::default())))? > 0 {
                 return Ok(());
             }
             ready.clear_ready();
@@ -164,7 +165,7 @@ async fn writable(fd: &AsyncFd<OwnedFd>) -> io::Result<()> {
     loop {
         let mut ready = fd.writable().await?;
         let mut state = [PollFd::new(fd.get_ref(), PollFlags::OUT)];
-        if poll(&mut state, Some(&Timespec::default()))? > 0 {
+        if retry_on_intr(|| poll(&mut state, Some(&Timespec::default())))? > 0 {
             return Ok(());
         }
         ready.clear_ready();

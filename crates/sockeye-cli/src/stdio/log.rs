@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use tracing::{Event, Level, Subscriber, warn};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
@@ -122,7 +123,7 @@ impl Write for Stderr {
 fn write_now(text: &[u8]) -> io::Result<bool> {
     let stderr = io::stderr();
     let mut state = [PollFd::new(&stderr, PollFlags::OUT)];
-    if poll(&mut state, Some(&Timespec::default()))? == 0 {
+    if retry_on_intr(|| poll(&mut state, Some(&Timespec::default())))? == 0 {
         return Ok(false);
     }
     stderr.lock().write_all(text)?;

@@ -8,6 +8,7 @@ mod writer;
 use std::io::{self, ErrorKind, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::Signal;
 
 use crate::escape;
@@ -39,7 +40,7 @@ pub(crate) fn is_of_a_reader_gone(error: &io::Error) -> bool {
     let stdout = io::stdout();
     // poll(2) reports POLLERR and POLLHUP without being asked.
     let mut state = [PollFd::new(&stdout, PollFlags::empty())];
-    let found = poll(&mut state, Some(&Timespec::default()));
+    let found = retry_on_intr(|| poll(&mut state, Some(&Timespec::default())));
     error.kind() == ErrorKind::BrokenPipe || found.is_ok_and(|found| found > 0)
 }
 

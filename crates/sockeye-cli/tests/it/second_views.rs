@@ -97,9 +97,10 @@ fn a_server_stays_that_is_seen_through_an_overlay_or_below_it() {
         for (place, is_below) in [(Place::new(), true), (Place::new(), false)] {
             let (upper, merged) = (place.at("upper"), place.at("merged"));
             if mount_overlay(place.dir(), &upper, &merged) {
-                match is_below {
-                    true => servers_stay(&upper, &merged, "overlay"),
-                    false => servers_stay(&merged, &upper, "overlay"),
+                if is_below {
+                    servers_stay(&upper, &merged, "overlay");
+                } else {
+                    servers_stay(&merged, &upper, "overlay");
                 }
             }
         }
@@ -115,9 +116,10 @@ fn a_server_stays_that_is_seen_through_bindfs_or_below_it() {
             let Some(_fuse) = Fuse::mount("bindfs", &["-f"], &below, &shown) else {
                 return;
             };
-            match is_below {
-                true => servers_stay(&below, &shown, "bindfs"),
-                false => servers_stay(&shown, &below, "bindfs"),
+            if is_below {
+                servers_stay(&below, &shown, "bindfs");
+            } else {
+                servers_stay(&shown, &below, "bindfs");
             }
         }
     });
@@ -133,9 +135,10 @@ fn a_server_stays_that_is_seen_through_mergerfs_or_below_it() {
             let Some(_fuse) = Fuse::mount("mergerfs", &["-f"], &below, &shown) else {
                 return;
             };
-            match is_below {
-                true => servers_stay(&below, &shown, "mergerfs"),
-                false => servers_stay(&shown, &below, "mergerfs"),
+            if is_below {
+                servers_stay(&below, &shown, "mergerfs");
+            } else {
+                servers_stay(&shown, &below, "mergerfs");
             }
         }
     });

@@ -199,18 +199,20 @@ fn a_server_without_an_answer_is_remarked_and_half_closing_is_for_those_who_do()
         (&["--no-shutdown", "hi"], false),
     ] {
         let place = Place::new();
-        let server = serve_once(&place.socket(), move |mut stream| match takes_end {
-            true => drop(read_all(&stream)),
-            false => stream.read_exact(&mut [0; 3]).expect("the message"),
+        let server = serve_once(&place.socket(), move |mut stream| {
+            if takes_end {
+                drop(read_all(&stream));
+            } else {
+                stream.read_exact(&mut [0; 3]).expect("the message");
+            }
         });
         let sent = run(&mut send(&place.socket(), options));
-        match takes_end {
-            true => goes_unanswered(&sent),
-            false => {
-                assert_eq!(sent.code, Some(0), "{sent:#?}");
-                sent.explains(&["closed without an answer"]);
-                assert!(!sent.stderr.contains("half-close"), "{sent:#?}");
-            }
+        if takes_end {
+            goes_unanswered(&sent);
+        } else {
+            assert_eq!(sent.code, Some(0), "{sent:#?}");
+            sent.explains(&["closed without an answer"]);
+            assert!(!sent.stderr.contains("half-close"), "{sent:#?}");
         }
         server.join().expect("served");
     }

@@ -72,9 +72,10 @@ fn every_kind_of_socket_is_served() {
         for insists in [false, true] {
             let place = Place::new();
             let path = place.socket();
-            let address = match insists {
-                true => format!("{kind}:systemd:"),
-                false => "systemd:".to_owned(),
+            let address = if insists {
+                format!("{kind}:systemd:")
+            } else {
+                "systemd:".to_owned()
             };
             let Some(mut process) = activated(&[option], &[&path], &address) else {
                 return;

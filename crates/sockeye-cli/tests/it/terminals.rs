@@ -55,12 +55,11 @@ fn flood(kind: &str, address: &Address) -> OwnedFd {
     };
     let mut stuck = 0;
     while stuck < 20 {
-        match send() {
-            true => stuck = 0,
-            false => {
-                stuck += 1;
-                thread::sleep(Duration::from_millis(5));
-            }
+        if send() {
+            stuck = 0;
+        } else {
+            stuck += 1;
+            thread::sleep(Duration::from_millis(5));
         }
     }
     socket

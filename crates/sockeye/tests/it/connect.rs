@@ -128,9 +128,10 @@ fn a_connector_waits_for_a_server_to_appear() {
             let listener = claim.into_blocking().unwrap();
             talk(waiting.join().unwrap(), &listener);
             drop(listener);
-            match stale {
-                true => leave_stale(&path),
-                false => fs::remove_dir(place.at("sub")).unwrap(),
+            if stale {
+                leave_stale(&path);
+            } else {
+                fs::remove_dir(place.at("sub")).unwrap();
             }
         }
     }

@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::Signal;
 use sockeye::packet::BlockingDatagram;
 use sockeye::{Address, Claim, Connector, Kind};
@@ -211,6 +212,6 @@ fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
 
 fn state(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<PollFlags> {
     let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
-    poll(&mut fds, Some(&Timespec::default()))?;
+    retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))?;
     Ok(fds[0].revents())
 }

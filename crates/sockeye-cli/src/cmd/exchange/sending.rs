@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::io::retry_on_intr;
 use sockeye::ancillary::SendError;
 
 use super::channel::{Channel, Unsent};
@@ -64,7 +65,7 @@ impl Sending {
     pub(super) fn ends_within(&self, time: Duration) -> io::Result<bool> {
         let mut fds = [PollFd::new(&self.aside, PollFlags::IN)];
         let time = Timespec::try_from(time).map_err(io::Error::other)?;
-        Ok(poll(&mut fds, Some(&time))? > 0)
+        Ok(retry_on_intr(|| poll(&mut fds, Some(&time)))? > 0)
     }
 
     /// Whether standard input (a terminal, perhaps) has nothing at the moment that would be lost.

@@ -4,27 +4,16 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::thread;
 
 use rustix::process::Signal;
 
 use super::{connected, ls};
-use crate::support::{Place, Process, eventually, python, terminal};
+use crate::support::{Place, Process, python, terminal};
 
 /// What a terminal of this width is given by a command that succeeds.
 pub(crate) fn on_terminal(command: &mut Command, width: u16) -> String {
-    // A busy machine may leave the look at a file no time.
-    let (text, status) = eventually("all files are looked at in time", || {
-        let (text, status) = seen(command, width);
-        let is_incomplete = status.code() == Some(7) && text.contains(" (?)");
-        (!is_incomplete).then_some((text, status))
-    });
-    assert_eq!(status.code(), Some(0), "{text}");
-    text
-}
-
-fn seen(command: &mut Command, width: u16) -> (String, ExitStatus) {
     // Some do not know their lines; the width counts all the same.
     let (mut master, slave) = terminal(width, 0);
     let mut child = command.stdout(slave).spawn().expect("it starts");
@@ -39,7 +28,8 @@ fn seen(command: &mut Command, width: u16) -> (String, ExitStatus) {
     let status = child.wait().expect("our own child");
     let text = reader.join().expect("no panic");
     let text = String::from_utf8(text).expect("text");
-    (text.replace("\r\n", "\n"), status)
+    assert_eq!(status.code(), Some(0), "{text}");
+    text.replace("\r\n", "\n")
 }
 
 #[test]

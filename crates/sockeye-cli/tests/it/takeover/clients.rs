@@ -72,8 +72,9 @@ fn ask(path: &PathBuf) -> Result<(), String> {
         .map_err(failed("shutdown"))?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(failed("read"))?;
-    match answer.strip_suffix('\n') == Some(REPLY) {
-        true => Ok(()),
-        false => Err(format!("the answer is {answer:?}")),
+    if answer.strip_suffix('\n') == Some(REPLY) {
+        Ok(())
+    } else {
+        Err(format!("the answer is {answer:?}"))
     }
 }

@@ -352,10 +352,7 @@ fn whatever_a_successor_cannot_send_one_server_is_left() {
         let mut client = Client::connect(&path);
         client.converse("hello");
         drop(client);
-        let left = match has_new {
-            true => &mut new,
-            false => &mut old.process,
-        };
+        let left = if has_new { &mut new } else { &mut old.process };
         assert!(
             control_path(&path).exists() && lock_path(&path).exists(),
             "{failing}"

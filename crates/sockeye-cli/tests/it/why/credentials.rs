@@ -74,9 +74,12 @@ fn a_group_that_came_later_counts_for_the_user_and_not_for_the_process() {
     chown(&path, Some(0), Some(2)).expect("we are root");
     set_mode(&path, 0o660);
     let groups = fs::read_to_string("/etc/group").expect("a database");
-    let bin = |line: &str| match line.starts_with("bin:") {
-        true => "bin:x:2:daemon\n".to_owned(),
-        false => format!("{line}\n"),
+    let bin = |line: &str| {
+        if line.starts_with("bin:") {
+            "bin:x:2:daemon\n".to_owned()
+        } else {
+            format!("{line}\n")
+        }
     };
     fs::write(
         place.at("group"),

@@ -61,9 +61,10 @@ fn a_live_server_that_knows_nothing_of_locks_stays() {
                 continue;
             }
             let place = Place::new();
-            let socket = match listens {
-                true => listening(kind, &place.socket(), 5),
-                false => bound(kind, &place.socket()),
+            let socket = if listens {
+                listening(kind, &place.socket(), 5)
+            } else {
+                bound(kind, &place.socket())
             };
             let before = identity(&place.socket());
             assert_eq!(denied(&place.address()), ClaimErrorKind::InUse { pid: me });

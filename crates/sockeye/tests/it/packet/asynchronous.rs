@@ -104,9 +104,10 @@ async fn an_empty_record_from_before_is_not_the_end() {
             let client = connected(Kind::SeqPacket, &place.socket());
             send_all(&client, &order);
             drop(client);
-            let accepted = match is_waiting {
-                true => listener.try_accept().unwrap().unwrap(),
-                false => listener.accept().await.unwrap(),
+            let accepted = if is_waiting {
+                listener.try_accept().unwrap().unwrap()
+            } else {
+                listener.accept().await.unwrap()
             };
             assert_eq!(received(&accepted).await, order, "accepted");
         }

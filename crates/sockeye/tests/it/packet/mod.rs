@@ -41,9 +41,10 @@ fn largest(kind: Kind) -> usize {
     let (mut fits, mut does_not) = (100_000_usize, 1 << 30);
     while fits + 1 < does_not {
         let size = fits.midpoint(does_not);
-        match takes(size) {
-            true => fits = size,
-            false => does_not = size,
+        if takes(size) {
+            fits = size;
+        } else {
+            does_not = size;
         }
     }
     fits

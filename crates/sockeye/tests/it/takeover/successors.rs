@@ -100,9 +100,10 @@ async fn a_server_that_is_stopped_or_dropped_leaves_the_files_to_who_has_said_th
         // Nothing in between at which the server could look.
         let said = send_msg(&asker.0, &SERVING, &[]);
         said.unwrap();
-        match drops {
-            true => server.abandon().await,
-            false => assert_eq!(server.report().await.aborted, 0),
+        if drops {
+            server.abandon().await;
+        } else {
+            assert_eq!(server.report().await.aborted, 0);
         }
         assert_eq!(identity(&place.socket()), before);
         assert_eq!(place.names().len(), 3);
