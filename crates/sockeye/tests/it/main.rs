@@ -33,6 +33,7 @@ mod echo;
 mod errors;
 #[cfg(feature = "tokio")]
 mod handler_turns;
+#[cfg(feature = "tokio")]
 mod handlers;
 mod inspect;
 #[cfg(feature = "tokio")]

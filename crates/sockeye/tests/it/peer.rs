@@ -29,7 +29,7 @@ fn a_peer_of_another_user_is_seen_as_such() {
     let (server, _) = listener.accept().unwrap();
     let peer = Peer::of(&server).unwrap();
     assert_eq!((peer.uid(), peer.gid()), (Some(NOBODY), Some(NOBODY)));
-    assert_eq!(peer::groups(&server).unwrap(), []);
+    assert_eq!(peer::groups(&server).unwrap(), Vec::<u32>::new());
     let pid = getpid().as_raw_pid();
     assert_eq!(peer.to_string(), format!("pid {pid} uid {NOBODY}"));
 
