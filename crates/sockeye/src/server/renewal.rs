@@ -19,6 +19,9 @@ const TRIES: u32 = 20;
 /// directory is done by then.
 const DELAY: Duration = Duration::from_millis(100);
 
+/// How long to wait after so many attempts in which the file was removed at once.
+const LATER: Duration = Duration::from_secs(1);
+
 /// Has a server recreate its files; given to it with
 /// [`Server::renew_files`](super::Server::renew_files).
 #[derive(Debug, Clone, Default)]
@@ -90,11 +93,14 @@ impl Renewal {
                 self.answer(None);
             }
             Err(error) => {
-                if let Some(delay) = retry_delay(&error)
-                    && tries < TRIES
-                {
+                let delay = retry_delay(&error);
+                if let Some(delay) = delay.filter(|_| tries < TRIES) {
                     self.again = Some((Instant::now() + delay, tries + 1));
                 } else {
+                    if delay == Some(DELAY) {
+                        // Somebody removes it each time; nothing would tell that this has ended.
+                        self.again = Some((Instant::now() + LATER, TRIES));
+                    }
                     if !self.is_asked() && !std::mem::replace(&mut self.is_logged, true) {
                         log::not_renewed(&error);
                     }
