@@ -88,7 +88,7 @@
 //! # Platform
 //!
 //! Linux 5.9 or later (close_range(2)), tested on 6.18; Rust 1.93 or later. What newer kernels add has a
-//! fallback: 6.5 pidfds of peers, 6.9 signals to process groups by pidfd, 6.16 fds that the kernel refuses.
+//! fallback: pidfds of peers (since 6.5), signals to process groups by pidfd (6.9), refused fds (6.16).
 //!
 //! # Guarantees
 //!

@@ -129,10 +129,10 @@ pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
         }
     };
     // Since Linux 6.16 the kernel answers for an ended process too.
-    Ok(if !has_ended(found.as_fd())? {
-        PeerPidfd::Present(found)
-    } else {
+    Ok(if has_ended(found.as_fd())? {
         PeerPidfd::Gone
+    } else {
+        PeerPidfd::Present(found)
     })
 }
 

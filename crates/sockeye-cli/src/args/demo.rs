@@ -1,6 +1,6 @@
 use clap::Args;
 
-/// Show all subcommands at work in a private directory, in a few seconds
+/// Show the main job in six steps, in a private directory, in a second
 ///
 /// Starts servers and clients of its own, explains what they do, and leaves
 /// nothing behind. The directory is made where TMPDIR says, else in /tmp.

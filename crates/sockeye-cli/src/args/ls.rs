@@ -33,7 +33,7 @@ client-user client-fd client-inode client-q server server-user server-fd
 server-inode server-q
 
 Exit status: 0 something was found, 3 nothing was, 7 the list is incomplete:
-processes or namespaces could not be read.
+processes or namespaces could not be read, or a file system did not answer.
 
 Examples:
   sockeye ls

@@ -40,6 +40,7 @@ mod inherited;
 mod interop;
 mod kinds;
 mod limits;
+mod lingering;
 mod locks;
 mod lost;
 mod ls;

@@ -72,6 +72,7 @@ fn ask_until_one_hangs(
         let patience = if told + 1 == waiting.len() {
             deadline
         } else {
+            // So that there is time left for the others, however many hang.
             Instant::now() + ONE_FILE.min(left / 2)
         };
         match aside.next(patience) {

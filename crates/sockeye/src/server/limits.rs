@@ -126,7 +126,7 @@ impl Server {
         self
     }
 
-    /// A message that is incomplete this long after its first byte ends its connection:
+    /// A message that is incomplete this long after its first byte was read ends its connection:
     /// [`Messages::next`](super::Messages::next) fails with [`LimitError::MessageTimeout`]. The idle
     /// timeout does not catch a client that sends a byte now and then.
     ///

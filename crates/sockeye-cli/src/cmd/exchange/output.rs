@@ -64,7 +64,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    pub(super) fn write(&mut self, piece: Piece) -> anyhow::Result<()> {
+    pub(super) fn write(&mut self, mut piece: Piece) -> anyhow::Result<()> {
         self.is_used = true;
         if let Some((codec, came)) = &mut self.frames {
             came.extend_from_slice(&piece.bytes);
@@ -72,7 +72,7 @@ impl<'a> Output<'a> {
                 stdio::print(&frame.payload)?;
             }
         }
-        let mut bytes = piece.bytes;
+        let mut bytes = std::mem::take(&mut piece.bytes);
         let keeps_records = self.relay.as_ref().is_some_and(Channel::has_records);
         if matches!(self.form, AnswerFormat::Lines)
             && !keeps_records

@@ -5,13 +5,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, IoSliceMut};
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
-use sockeye::ancillary::{RecvError, recv_msg};
+use sockeye::ancillary::{RecvError, close_in_background, recv_msg};
 
 /// Bytes, and the fds that came with the first of them.
 #[derive(Default)]
 pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
     pub(super) descriptors: Vec<OwnedFd>,
+}
+
+impl Drop for Piece {
+    /// close(2) can take as long as the server wishes (`SO_LINGER`), but not in a process that ends.
+    fn drop(&mut self) {
+        close_in_background(self.descriptors.drain(..));
+    }
 }
 
 impl From<&[u8]> for Piece {
@@ -113,7 +120,7 @@ mod tests {
         pieces
             .into_iter()
             .map(|piece| {
-                let text = String::from_utf8(piece.bytes).unwrap();
+                let text = String::from_utf8(piece.bytes.clone()).unwrap();
                 (text, piece.descriptors.len())
             })
             .collect()

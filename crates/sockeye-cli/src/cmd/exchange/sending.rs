@@ -83,6 +83,7 @@ impl Sending {
         if self.has_ended()? {
             self.aside.result()
         } else {
+            // It waits for more input: no error.
             Ok(Ok(()))
         }
     }
@@ -149,8 +150,8 @@ impl<'a> Stdin<'a> {
             let Some(pieces) = came else {
                 break;
             };
-            for piece in pieces {
-                self.descriptors.extend(piece.descriptors);
+            for mut piece in pieces {
+                self.descriptors.append(&mut piece.descriptors);
                 if self.channel.has_records() && !is_record {
                     self.send_lines(&piece.bytes)?;
                 } else {

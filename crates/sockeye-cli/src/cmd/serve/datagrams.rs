@@ -89,8 +89,8 @@ impl DatagramServer {
             if let Some(datagram_programs) = &mut datagram_programs {
                 datagram_programs.abort(programs::END).await;
             }
-            let abort = left + replies.waiting();
-            count(&counted, |report| report.aborted += abort);
+            let aborted = left + replies.waiting();
+            count(&counted, |report| report.aborted += aborted);
         } else if self.once {
             let others = self.left(&socket);
             count(&counted, |report| report.refused += others);
