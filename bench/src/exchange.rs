@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use rustix::net::Shutdown;
 use std::time::{Duration, Instant};
 
-/// Runs exchanges in sequence in each of `clients` threads, for [`Harness::hold_rates`].
+/// Runs exchanges in sequence in each of `clients` threads, for [`Harness::compare_rates`].
 pub(crate) fn with(
     answer: AnswerKind,
     clients: usize,

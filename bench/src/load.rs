@@ -15,7 +15,7 @@ use rustix::net::{RecvFlags, SocketAddrAny};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// Keeps `connections` connections busy, for [`Harness::hold_rates`].
+/// Keeps `connections` connections busy, for [`Harness::compare_rates`].
 pub(crate) fn on<'a>(
     server: &RunningServer,
     connections: usize,
