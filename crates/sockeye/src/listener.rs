@@ -31,8 +31,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with};
 use tokio::io::Interest;
@@ -64,6 +66,8 @@ pub struct SocketListener<S> {
     ownership: Option<Ownership>,
     io: AsyncFd<OwnedFd>,
     older: Older,
+    /// An fd that [`Self::try_accept`] frees where there is none for a connection.
+    reserve: Mutex<Option<OwnedFd>>,
     /// Whether no other process listens with the same socket.
     is_ours: bool,
     intake: Intake,
@@ -120,6 +124,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
     fn new(socket: OwnedFd, ownership: Option<Ownership>) -> io::Result<Self> {
         Ok(Self {
             ownership,
+            reserve: Mutex::new(Some(new_reserve()?)),
             io: socket::register(socket, Interest::READABLE)?,
             older: Older::default(),
             is_ours: false,
@@ -172,15 +177,32 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// As accept(2).
     pub fn try_accept(&self) -> io::Result<Option<S>> {
         self.regulate();
-        let mut accepted = self.older.accept_now();
-        if let Err(Errno::AGAIN) = accepted {
-            accepted = accept_now(&self.io);
+        let mut accepted = self.accept_any_now();
+        if !matches!(accepted, Ok(_) | Err(Errno::AGAIN)) {
+            accepted = self.accept_with_reserve();
         }
         match accepted {
             Ok(fd) => self.connected(fd).map(Some),
             Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn accept_any_now(&self) -> Result<OwnedFd, Errno> {
+        match self.older.accept_now() {
+            Err(Errno::AGAIN) => accept_now(&self.io),
+            accepted => accepted,
+        }
+    }
+
+    /// Frees the reserve for another attempt. Otherwise a drain without a free fd could not tell an
+    /// empty backlog from a client: once the socket is shut down, poll(2) calls it readable.
+    fn accept_with_reserve(&self) -> Result<OwnedFd, Errno> {
+        let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(reserve.take());
+        let accepted = self.accept_any_now();
+        *reserve = new_reserve().ok();
+        accepted
     }
 
     /// Waits until the listener is readable, without accepting.
@@ -237,6 +259,11 @@ impl<S: ConnectedSocket> SocketListener<S> {
     }
 }
 
+/// Any fd that keeps nothing else alive.
+fn new_reserve() -> Result<OwnedFd, Errno> {
+    eventfd(0, EventfdFlags::CLOEXEC)
+}
+
 async fn accept_at(io: &AsyncFd<OwnedFd>) -> io::Result<OwnedFd> {
     loop {
         let mut ready = io.readable().await?;
@@ -272,7 +299,15 @@ fn accept_ready(
 }
 
 fn accept_now(io: &AsyncFd<OwnedFd>) -> Result<OwnedFd, Errno> {
-    accept_with(io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+    match accept_with(io, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        // accept(2) takes an fd before it looks at the backlog.
+        Err(Errno::MFILE | Errno::NFILE)
+            if matches!(socket::is_readable(io.as_fd()), Ok(false)) =>
+        {
+            Err(Errno::AGAIN)
+        }
+        accepted => accepted,
+    }
 }
 
 impl SocketListener<Stream> {
