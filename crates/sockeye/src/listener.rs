@@ -245,7 +245,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// As shutdown(2).
     #[doc(alias = "SHUT_RD")]
     #[doc(alias = "graceful shutdown")]
-    pub fn refuse_newcomers(&mut self) -> io::Result<()> {
+    pub fn refuse_new_clients(&mut self) -> io::Result<()> {
         let unlinked = match &mut self.ownership {
             Some(ownership) => ownership.unlink(),
             None => Ok(()),

@@ -310,7 +310,7 @@ impl Datagram {
     /// # Errors
     /// As unlink(2), where the file could not be removed, though newcomers are refused then, too; as
     /// shutdown(2).
-    pub fn refuse_newcomers(&self) -> io::Result<()> {
+    pub fn refuse_new_clients(&self) -> io::Result<()> {
         let unlinked = match &self.ownership {
             Some(ownership) => lock(ownership).unlink(),
             None => Ok(()),

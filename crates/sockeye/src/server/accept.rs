@@ -168,13 +168,13 @@ impl<S: ConnectedSocket> Acceptor<S> {
         }
     }
 
-    pub(super) fn refuse_newcomers(&mut self) -> io::Result<()> {
-        self.listener.refuse_newcomers()
+    pub(super) fn refuse_new_clients(&mut self) -> io::Result<()> {
+        self.listener.refuse_new_clients()
     }
 
     /// Refuses newcomers, and closes the connections in the backlog.
     pub(super) fn refuse_all(&mut self) {
-        if let Err(error) = self.refuse_newcomers() {
+        if let Err(error) = self.refuse_new_clients() {
             log::cannot_clean_up(&error);
         }
         while self.listener.is_ours()

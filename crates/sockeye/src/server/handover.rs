@@ -114,9 +114,9 @@ impl<S: ConnectedSocket> Entrance<S> {
     /// waiting successors.
     ///
     /// # Errors
-    /// As [`SocketListener::refuse_newcomers`].
+    /// As [`SocketListener::refuse_new_clients`].
     pub(super) fn close(&mut self) -> io::Result<()> {
-        let refused = self.acceptor.refuse_newcomers();
+        let refused = self.acceptor.refuse_new_clients();
         self.control = None;
         refused
     }

@@ -199,13 +199,13 @@ async fn what_waits_is_accepted_without_waiting() {
     assert!(listener.try_accept().unwrap().is_none());
     let _one = UnixStream::connect(place.socket()).unwrap();
     let two = UnixStream::connect(place.socket()).unwrap();
-    listener.refuse_newcomers().unwrap();
+    listener.refuse_new_clients().unwrap();
     assert_eq!(place.names(), ["app.sock.lock"], "still ours");
     assert!(listener.try_accept().unwrap().is_some());
     drop(two);
     assert!(listener.try_accept().unwrap().is_some());
     assert!(listener.try_accept().unwrap().is_none());
-    listener.refuse_newcomers().unwrap();
+    listener.refuse_new_clients().unwrap();
     drop(listener);
     place.assert_empty();
 }
@@ -216,7 +216,7 @@ async fn an_adopted_listener_refuses_nobody() {
     let listener = UnixListener::bind(place.socket()).unwrap();
     let (fd, _) = twice(&listener);
     let mut adopted = Listener::adopt(fd).unwrap();
-    adopted.refuse_newcomers().unwrap();
+    adopted.refuse_new_clients().unwrap();
     let _client = UnixStream::connect(place.socket()).unwrap();
     listener.accept().unwrap();
 }

@@ -118,7 +118,7 @@ impl DatagramServer {
             () = self.ended.cancelled() => {}
             failed = &mut work => return Some(failed),
         }
-        refuse_newcomers(socket);
+        refuse_new_clients(socket);
         let time_is_over = tokio::time::timeout(self.drain_timeout, self.abort.cancelled());
         tokio::select! {
             done = work => Some(done),
@@ -241,7 +241,7 @@ impl DatagramLoop<'_> {
         }
         if self.server.once {
             // The kernel refuses whoever comes from now on; those who wait already are counted.
-            refuse_newcomers(self.socket);
+            refuse_new_clients(self.socket);
         }
         let payload = &buffer[..received.bytes];
         // Aborted, should the drain time out before this function returns.
@@ -283,8 +283,8 @@ impl DatagramLoop<'_> {
     }
 }
 
-fn refuse_newcomers(socket: &Datagram) {
-    if let Err(error) = socket.refuse_newcomers() {
+fn refuse_new_clients(socket: &Datagram) {
+    if let Err(error) = socket.refuse_new_clients() {
         warn!(
             "cannot remove the socket file: {error}; remove it, or let the next server replace it"
         );

@@ -41,7 +41,7 @@ pub(super) async fn serve(
         "stopping on {name}: no newcomers, the program has {} to end; a second signal kills it",
         output::duration(drain)
     );
-    if let Err(error) = socket.refuse_newcomers() {
+    if let Err(error) = socket.refuse_new_clients() {
         warn!(
             "cannot remove the socket file: {error}; remove it, or let the next server replace it"
         );

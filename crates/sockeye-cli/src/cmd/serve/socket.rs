@@ -143,11 +143,11 @@ impl ServedSocket {
         count
     }
 
-    pub(super) fn refuse_newcomers(&mut self) -> io::Result<()> {
+    pub(super) fn refuse_new_clients(&mut self) -> io::Result<()> {
         match self {
-            Self::Stream(listener) => listener.refuse_newcomers(),
-            Self::SeqPacket(listener) => listener.refuse_newcomers(),
-            Self::Datagram(socket) => socket.refuse_newcomers(),
+            Self::Stream(listener) => listener.refuse_new_clients(),
+            Self::SeqPacket(listener) => listener.refuse_new_clients(),
+            Self::Datagram(socket) => socket.refuse_new_clients(),
         }
     }
 }

@@ -120,7 +120,7 @@ async fn an_empty_datagram_is_not_the_end() {
         let (left, right) = direct_pair(Kind::Datagram);
         send_all(&left, &order);
         let right = Datagram::adopt(right).unwrap();
-        right.refuse_newcomers().unwrap();
+        right.refuse_new_clients().unwrap();
         send_all(&left, &[b"an adopted one is not shut down"]);
         let mut buffer = [0; 64];
         for record in &order {
@@ -273,7 +273,7 @@ async fn refused_newcomers_end_the_accepting_of_seqpacket_connections() {
     let mut listener = listener(&place);
     let path = place.socket();
     let waiting: OwnedFd = connected(Kind::SeqPacket, &path);
-    listener.refuse_newcomers().unwrap();
+    listener.refuse_new_clients().unwrap();
     assert!(!path.exists());
     send_all(&waiting, &[b"x"]);
     let accepted = in_time(listener.accept()).await.unwrap();

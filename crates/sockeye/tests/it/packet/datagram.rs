@@ -172,7 +172,7 @@ async fn newcomers_are_refused_and_those_in_the_queue_answered() {
         let client = client_of(&address).await;
         client.send_msg(b"one", &[]).await.unwrap();
         client.send_msg(b"", &[]).await.unwrap();
-        server.refuse_newcomers().unwrap();
+        server.refuse_new_clients().unwrap();
         assert_eq!(
             place.names(),
             match address.path() {
