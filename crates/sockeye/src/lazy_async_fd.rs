@@ -68,7 +68,7 @@ impl LazyAsyncFd {
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub(crate) fn registered(fd: OwnedFd) -> io::Result<Self> {
-        let socket = Self::new(fd, Passing::Plain);
+        let socket = Self::new(fd, Passing::Unchecked);
         socket.registration()?;
         Ok(socket)
     }

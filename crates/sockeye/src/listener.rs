@@ -97,16 +97,16 @@ impl<S: ConnectedSocket> SocketListener<S> {
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim is whole until nothing can fail any more.
         let socket = claim.as_fd().try_clone_to_owned()?;
-        let takes_descriptors = claim.takes_descriptors();
+        let allows_fd_passing = claim.allows_fd_passing();
         let mut listener = Self::new(socket, claim.into_ownership())?;
-        listener.set_intake(takes_descriptors, false)?;
+        listener.set_intake(allows_fd_passing, false)?;
         listener.is_ours = true;
         Ok(listener)
     }
 
     /// Adopts a listening fd that another process has bound, and may listen on too. Its file is never
     /// removed and the socket never shut down. It is made close-on-exec, and, for all who share it,
-    /// non-blocking and refusing fds ([`Self::take_descriptors`]).
+    /// non-blocking and refusing fds ([`Self::allow_fd_passing`]).
     ///
     /// # Errors
     /// [`AdoptError`] says what the fd is instead.
@@ -117,7 +117,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         adopt::listener(fd.as_fd(), S::KIND)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
         let mut listener = Self::new(fd, None).map_err(AdoptError::Io)?;
-        listener.take_descriptors(false).map_err(AdoptError::Io)?;
+        listener.allow_fd_passing(false).map_err(AdoptError::Io)?;
         Ok(listener)
     }
 
@@ -129,7 +129,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             older: Older::default(),
             is_ours: false,
             intake: Intake::new(false),
-            passing: Passing::Plain,
+            passing: Passing::Unchecked,
             has_early_clients: AtomicBool::new(false),
             predecessor: None,
             pending_takeover: None,

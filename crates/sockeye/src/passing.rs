@@ -12,13 +12,13 @@ use crate::{fd_headroom, sys};
 /// What becomes of fds that are passed to a connected socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passing {
-    /// The kernel refuses them, or the socket is a client's: nothing is checked.
-    Plain,
+    /// The kernel refuses them, or the socket is a client's: nothing is checked before a receive.
+    Unchecked,
     /// They are closed in the background: the kernel is too old to refuse them, or the client connected
     /// before the listener refused any.
     Discards,
-    /// They are given to a caller that receives ancillary data, and otherwise closed in the background.
-    Takes,
+    /// A caller that receives ancillary data gets them; otherwise they are closed in the background.
+    Receives,
 }
 
 impl Passing {
@@ -34,7 +34,7 @@ impl Passing {
         size: usize,
         has_records: bool,
     ) -> Result<Clear, RecvError> {
-        if self == Self::Plain {
+        if self == Self::Unchecked {
             return Ok(Clear::all(size));
         }
         let has_room = closing::has_room();
@@ -147,10 +147,10 @@ impl From<Guarded> for OwnedFd {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        let Some(fd) = self.fd.take_if(|_| self.passing != Passing::Plain) else {
+        let Some(fd) = self.fd.take_if(|_| self.passing != Passing::Unchecked) else {
             return;
         };
-        if self.passing == Passing::Takes {
+        if self.passing == Passing::Receives {
             // After this no more fds are queued.
             let _ = sys::socket::set_pass_rights(fd.as_fd(), false);
         }

@@ -54,8 +54,8 @@ pub(crate) fn try_recv_bytes(
         return Ok(ReadOutcome::some(0));
     }
     let received = match passing {
-        Passing::Plain => sys::message::recvmsg_bytes_append(fd, buffer)?,
-        Passing::Discards | Passing::Takes => {
+        Passing::Unchecked => sys::message::recvmsg_bytes_append(fd, buffer)?,
+        Passing::Discards | Passing::Receives => {
             let clear = passing.check(fd, buffer.chunk_mut().len(), false)?;
             let mut room = buffer.limit(clear.size);
             let (received, descriptors) =

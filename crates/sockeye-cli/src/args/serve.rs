@@ -340,7 +340,7 @@ impl Serve {
             .mode(self.mode.unwrap_or(0o600))
             .owner(owner.uid, owner.gid)
             .backlog(self.backlog)
-            .take_descriptors(self.fds)
+            .allow_fd_passing(self.fds)
             .if_exists(match self.if_exists {
                 Policy::ReplaceStale => IfExists::ReplaceStale,
                 Policy::Fail => IfExists::Fail,

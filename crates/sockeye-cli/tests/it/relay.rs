@@ -55,7 +55,7 @@ fn file_descriptors_that_came_with_records_are_reported_once() {
     let place = Place::new();
     let address = format!("seqpacket:{}", place.socket().display());
     let claim = Claim::options()
-        .take_descriptors(true)
+        .allow_fd_passing(true)
         .claim(&address.parse().expect("an address"));
     let listener = BlockingSeqPacketListener::from_claim(claim.expect("a fresh path"));
     let listener = listener.expect("seqpacket");
@@ -173,7 +173,7 @@ fn a_relay_of_records_keeps_them_as_they_are() {
     let place = Place::new();
     let address = format!("seqpacket:{}", place.at("back").display());
     let claim = Claim::options()
-        .take_descriptors(true)
+        .allow_fd_passing(true)
         .claim(&address.parse().expect("an address"));
     let back = BlockingSeqPacketListener::from_claim(claim.expect("a fresh path"));
     let back = back.expect("seqpacket");

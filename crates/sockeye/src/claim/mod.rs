@@ -140,7 +140,7 @@ impl ClaimOptions {
             ownership,
             socket,
             address: address.clone(),
-            takes_descriptors: self.take_descriptors,
+            allows_fd_passing: self.allow_fd_passing,
         }
     }
 
@@ -150,7 +150,7 @@ impl ClaimOptions {
             set_socket_passcred(&socket, true)?;
         }
         // An older kernel cannot refuse any; what comes then is closed elsewhere.
-        if !self.take_descriptors {
+        if !self.allow_fd_passing {
             sys::socket::set_pass_rights(socket.as_fd(), false)?;
         }
         Ok(socket)
@@ -222,7 +222,7 @@ pub struct Claim {
     socket: OwnedFd,
     address: Address,
     #[cfg_attr(not(feature = "tokio"), expect(dead_code))]
-    takes_descriptors: bool,
+    allows_fd_passing: bool,
 }
 
 impl Claim {
@@ -265,8 +265,8 @@ impl Claim {
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn takes_descriptors(&self) -> bool {
-        self.takes_descriptors
+    pub(crate) fn allows_fd_passing(&self) -> bool {
+        self.allows_fd_passing
     }
 
     #[cfg(feature = "tokio")]

@@ -20,7 +20,7 @@ pub struct ClaimOptions {
     pub(super) backlog: i32,
     pub(super) takeover: bool,
     pub(super) pass_credentials: bool,
-    pub(super) take_descriptors: bool,
+    pub(super) allow_fd_passing: bool,
 }
 
 impl Default for ClaimOptions {
@@ -33,7 +33,7 @@ impl Default for ClaimOptions {
             backlog: 4096,
             takeover: false,
             pass_credentials: false,
-            take_descriptors: false,
+            allow_fd_passing: false,
         }
     }
 }
@@ -98,19 +98,19 @@ impl ClaimOptions {
     /// Linux 6.16; on an older kernel fds arrive, and a thread of their own closes them.
     ///
     /// The receiver has to close fds, and close(2) can take as long as the client wishes. A server that
-    /// must not block gives them to
+    /// must not block passes them to
     /// [`close_in_background`](crate::ancillary::close_in_background); while too many are still to be
     /// closed, no more are accepted.
     #[doc(alias = "SO_PASSRIGHTS")]
     #[must_use]
-    pub fn take_descriptors(mut self, take: bool) -> Self {
-        self.take_descriptors = take;
+    pub fn allow_fd_passing(mut self, allow: bool) -> Self {
+        self.allow_fd_passing = allow;
         self
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn takes_descriptors(&self) -> bool {
-        self.take_descriptors
+    pub(crate) fn allows_fd_passing(&self) -> bool {
+        self.allow_fd_passing
     }
 
     /// The user that the file is given to, where one was asked for.

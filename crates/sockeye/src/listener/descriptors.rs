@@ -9,22 +9,22 @@ use crate::passing::Passing;
 use crate::{fd_headroom, sys};
 
 impl<S: ConnectedSocket> SocketListener<S> {
-    /// Whether clients may pass fds, as [`ClaimOptions::take_descriptors`] does for a claimed socket.
+    /// Whether clients may pass fds, as [`ClaimOptions::allow_fd_passing`] does for a claimed socket.
     /// The setting is shared by all processes that have the socket.
     ///
-    /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
+    /// [`ClaimOptions::allow_fd_passing`]: crate::claim::ClaimOptions::allow_fd_passing
     ///
     /// # Errors
     /// As setsockopt(2).
-    pub fn take_descriptors(&mut self, take: bool) -> io::Result<()> {
-        self.set_intake(take, true)
+    pub fn allow_fd_passing(&mut self, allow: bool) -> io::Result<()> {
+        self.set_intake(allow, true)
     }
 
     pub(super) fn set_intake(&mut self, takes: bool, has_early_clients: bool) -> io::Result<()> {
         let can_refuse = self.intake.set(self.io.as_fd(), takes)?;
         self.passing = match (takes, can_refuse) {
-            (true, _) => Passing::Takes,
-            (false, true) => Passing::Plain,
+            (true, _) => Passing::Receives,
+            (false, true) => Passing::Unchecked,
             (false, false) => Passing::Discards,
         };
         self.has_early_clients = AtomicBool::new(has_early_clients && can_refuse);
@@ -39,7 +39,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
 
     pub(super) fn connected(&self, fd: OwnedFd) -> io::Result<S> {
         let mut passing = self.passing;
-        if passing != Passing::Plain {
+        if passing != Passing::Unchecked {
             fd_headroom::spend(1);
         }
         if self.has_early_clients.load(Ordering::Relaxed) {
@@ -50,7 +50,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
                 }
                 _ => {
                     sys::socket::set_pass_rights(fd.as_fd(), self.intake.takes)?;
-                    if passing == Passing::Plain {
+                    if passing == Passing::Unchecked {
                         passing = Passing::Discards;
                     }
                 }

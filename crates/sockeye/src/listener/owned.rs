@@ -17,12 +17,12 @@ impl<S: ConnectedSocket> SocketListener<S> {
     pub(crate) fn inherited(
         socket: OwnedFd,
         ownership: Ownership,
-        takes_descriptors: bool,
+        allows_fd_passing: bool,
     ) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         let mut listener = Self::new(socket, Some(ownership))?;
         // The socket gets the setting once it is ours.
-        listener.intake = Intake::new(takes_descriptors);
+        listener.intake = Intake::new(allows_fd_passing);
         Ok(listener)
     }
 
@@ -61,7 +61,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             let _ = ownership.listen(&self.io);
         }
         // Without it, fds are closed on another thread.
-        let _ = self.take_descriptors(self.intake.takes);
+        let _ = self.allow_fd_passing(self.intake.takes);
     }
 
     /// The ownership of the path, if there is one.

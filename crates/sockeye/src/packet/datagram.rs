@@ -65,7 +65,7 @@ impl Datagram {
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim stays complete until nothing can fail.
         let mut datagram = Self::new(claim.as_fd().try_clone_to_owned()?, true)?;
-        datagram.take_descriptors(claim.takes_descriptors())?;
+        datagram.allow_fd_passing(claim.allows_fd_passing())?;
         datagram.ownership = claim.into_ownership().map(Mutex::new);
         Ok(datagram)
     }
@@ -97,7 +97,7 @@ impl Datagram {
     /// Adopts a file descriptor of a UNIX datagram socket that another process has bound, and may
     /// receive on. Its file is never removed and the socket never shut down. It is made close-on-exec,
     /// and non-blocking for every process that shares it. It accepts fds unless
-    /// [`Self::take_descriptors`] turns that off.
+    /// [`Self::allow_fd_passing`] turns that off.
     ///
     /// # Errors
     /// [`AdoptError`]: it is something else.
@@ -122,16 +122,16 @@ impl Datagram {
         })
     }
 
-    /// Whether senders may pass fds to it, as [`ClaimOptions::take_descriptors`] for a claimed socket;
+    /// Whether senders may pass fds to it, as [`ClaimOptions::allow_fd_passing`] for a claimed socket;
     /// it holds for every process that shares the socket.
     ///
-    /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
+    /// [`ClaimOptions::allow_fd_passing`]: crate::claim::ClaimOptions::allow_fd_passing
     ///
     /// # Errors
     /// As setsockopt(2).
-    pub fn take_descriptors(&mut self, take: bool) -> io::Result<()> {
-        let can_refuse = self.intake.set(self.io.as_fd(), take)?;
-        self.leaves_in_queue = take || !can_refuse;
+    pub fn allow_fd_passing(&mut self, allow: bool) -> io::Result<()> {
+        let can_refuse = self.intake.set(self.io.as_fd(), allow)?;
+        self.leaves_in_queue = allow || !can_refuse;
         Ok(())
     }
 

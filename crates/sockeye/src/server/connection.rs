@@ -156,7 +156,7 @@ impl<S: ConnectedSocket> Connection<S> {
     #[must_use]
     pub fn into_parts(mut self) -> (S, ConnectionPermit) {
         // Another process may still receive fds that are queued: closing it here must not refuse them.
-        self.socket_mut().set_passing(Passing::Plain);
+        self.socket_mut().set_passing(Passing::Unchecked);
         match (self.socket.take(), self.guard.take()) {
             (Some(socket), Some(guard)) => (socket, ConnectionPermit(guard)),
             _ => unreachable!("{TAKEN}"),
@@ -164,11 +164,11 @@ impl<S: ConnectedSocket> Connection<S> {
     }
 
     /// Has the kernel accept fds, if the listener did not.
-    pub(super) fn take_descriptors(&mut self) {
-        if self.socket().passing() != Passing::Takes {
+    pub(super) fn receive_descriptors(&mut self) {
+        if self.socket().passing() != Passing::Receives {
             // Where that fails, none are received.
             let _ = pass_descriptors(self.socket(), true);
-            self.socket_mut().set_passing(Passing::Takes);
+            self.socket_mut().set_passing(Passing::Receives);
         }
     }
 

@@ -129,7 +129,7 @@ enum Back {
 /// readability as well.
 fn try_echo(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<ReadOutcome<Back>> {
     let mut buffer = scratch::take(scratch::SIZE);
-    let attempt = if passing == Passing::Plain {
+    let attempt = if passing == Passing::Unchecked {
         let received = rustix::net::recv(fd, buffer.spare_capacity_mut(), RecvFlags::DONTWAIT);
         received
             .map_err(io::Error::from)

@@ -65,7 +65,7 @@ pub struct Messages {
     deadline: Option<Pin<Box<Sleep>>>,
     read_size: usize,
     drain: ConnectionDrain,
-    takes_descriptors: bool,
+    receives_descriptors: bool,
     /// Received fds. Few connections ever have any.
     arrivals: Option<Box<Arrivals>>,
 }
@@ -115,21 +115,21 @@ impl Messages {
                 Framing::Raw => limit.clamp(1, scratch::SIZE),
                 _ => scratch::SIZE,
             },
-            takes_descriptors: false,
+            receives_descriptors: false,
             arrivals: None,
         }
     }
 
-    /// Accepts fds that the client passes, for [`Messages::descriptors`]; otherwise they are closed.
-    /// Those that it passes before this call are refused, unless the listener accepts fds
-    /// ([`ClaimOptions::take_descriptors`], [`SocketListener::take_descriptors`]).
+    /// Receives the fds that the client passes, for [`Messages::descriptors`]; without this they are closed.
+    /// Fds that it passes before this call are refused, unless the listener allows fd passing
+    /// ([`ClaimOptions::allow_fd_passing`], [`SocketListener::allow_fd_passing`]).
     ///
-    /// [`ClaimOptions::take_descriptors`]: crate::claim::ClaimOptions::take_descriptors
-    /// [`SocketListener::take_descriptors`]: crate::listener::SocketListener::take_descriptors
+    /// [`ClaimOptions::allow_fd_passing`]: crate::claim::ClaimOptions::allow_fd_passing
+    /// [`SocketListener::allow_fd_passing`]: crate::listener::SocketListener::allow_fd_passing
     #[must_use]
-    pub fn take_descriptors(mut self) -> Self {
-        self.takes_descriptors = true;
-        self.connection.take_descriptors();
+    pub fn receive_descriptors(mut self) -> Self {
+        self.receives_descriptors = true;
+        self.connection.receive_descriptors();
         self
     }
 
@@ -324,11 +324,11 @@ impl Messages {
             connection,
             buffer,
             holds_scratch,
-            takes_descriptors,
+            receives_descriptors,
             arrivals,
             ..
         } = self;
-        let mut arrivals = takes_descriptors.then_some(arrivals);
+        let mut arrivals = receives_descriptors.then_some(arrivals);
         let passing = connection.socket().passing();
         if buffer.is_empty() {
             let limit = self.read_size;

@@ -131,7 +131,7 @@ fn verify<S: ConnectedSocket>(
         Err(Err(error)) => return Err(TakeoverError::claim(error)),
     };
     let before = ownership.access();
-    let listener = SocketListener::inherited(socket, ownership, claim.takes_descriptors())
+    let listener = SocketListener::inherited(socket, ownership, claim.allows_fd_passing())
         .map_err(|error| TakeoverError::io(address, error))?;
     let applied = listener
         .ownership()

@@ -33,7 +33,7 @@ where
     let address = Address::new(S::KIND, &name).unwrap();
     runtime().block_on(async {
         let claim = Claim::options()
-            .take_descriptors(true)
+            .allow_fd_passing(true)
             .claim(&address)
             .unwrap();
         let listener = SocketListener::<S>::from_claim(claim).unwrap();
@@ -66,7 +66,7 @@ where
 }
 
 async fn messages(connection: Connection<Stream>, tell: mpsc::UnboundedSender<End>) {
-    let mut messages = Messages::new(connection, Framing::Line, 1 << 20).take_descriptors();
+    let mut messages = Messages::new(connection, Framing::Line, 1 << 20).receive_descriptors();
     let mut count = 0;
     let error = loop {
         match messages.next().await {
@@ -141,7 +141,7 @@ fn descriptors_of_whoever_is_refused_are_closed() {
         let server = Server::new().authorize(|_, _| false);
         runtime().block_on(async {
             let claim = Claim::options()
-                .take_descriptors(true)
+                .allow_fd_passing(true)
                 .claim(&address)
                 .unwrap();
             let listener = sockeye::Listener::from_claim(claim).unwrap();

@@ -34,7 +34,7 @@ async fn tell(
     warm_up: usize,
     tell: mpsc::UnboundedSender<Result<Came, FramingError>>,
 ) {
-    let mut messages = Messages::new(connection, framing, 1 << 20).take_descriptors();
+    let mut messages = Messages::new(connection, framing, 1 << 20).receive_descriptors();
     for _ in 0..warm_up {
         messages.next().await.unwrap().unwrap();
         messages.send(b"!").await.unwrap();

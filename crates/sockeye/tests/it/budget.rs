@@ -166,7 +166,8 @@ async fn descriptors_of_unfinished_messages_are_bounded_and_253_pass() {
     let handler = move |connection: Connection| {
         let tell = tell.clone();
         async move {
-            let mut messages = Messages::new(connection, Framing::Line, 1 << 20).take_descriptors();
+            let mut messages =
+                Messages::new(connection, Framing::Line, 1 << 20).receive_descriptors();
             let end = match messages.next().await {
                 Ok(_) => Ok(messages.descriptors().len()),
                 Err(FramingError::Io(error)) => Err(limit(&error)),

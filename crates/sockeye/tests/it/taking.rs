@@ -43,7 +43,7 @@ fn is_refused(client: &UnixStream) {
 async fn count(connection: Connection, takes: bool) {
     let mut messages = Messages::new(connection, Framing::Line, 100);
     if takes {
-        messages = messages.take_descriptors();
+        messages = messages.receive_descriptors();
     }
     while let Ok(Some(_)) = messages.next().await {
         let count = messages.descriptors().len();
@@ -90,7 +90,7 @@ async fn an_adopted_listener_has_the_setting_that_it_is_given_for_its_backlog_to
         let address = place.address();
         // Somebody else has made it, with the other setting.
         let claim = Claim::options()
-            .take_descriptors(!takes)
+            .allow_fd_passing(!takes)
             .claim(&address)
             .unwrap();
         let early = connect(&address);
@@ -101,7 +101,7 @@ async fn an_adopted_listener_has_the_setting_that_it_is_given_for_its_backlog_to
             send(&early).unwrap();
         }
         let mut listener = Listener::adopt(claim.as_fd().try_clone_to_owned().unwrap()).unwrap();
-        listener.take_descriptors(takes).unwrap();
+        listener.allow_fd_passing(takes).unwrap();
         let later = connect(&address);
         if takes {
             send(&later).unwrap();
@@ -133,13 +133,13 @@ async fn what_an_early_client_passes_to_who_takes_none_is_closed() {
     let place = Place::new();
     let address = place.address();
     let claim = Claim::options()
-        .take_descriptors(true)
+        .allow_fd_passing(true)
         .claim(&address)
         .unwrap();
     let early = connect(&address);
     send(&early).unwrap();
     let mut listener = Listener::adopt(claim.as_fd().try_clone_to_owned().unwrap()).unwrap();
-    listener.take_descriptors(false).unwrap();
+    listener.allow_fd_passing(false).unwrap();
     let mut stream = in_time(listener.accept()).await.unwrap();
     let mut buffer = [0; 8];
     let received = in_time(stream.recv_msg(&mut buffer)).await.unwrap();
@@ -157,10 +157,10 @@ async fn after_a_takeover_the_setting_is_that_of_the_new_server() {
         }
         let place = Place::new();
         let address = place.address();
-        let before = Takeover::new(Claim::options().take_descriptors(!takes));
+        let before = Takeover::new(Claim::options().allow_fd_passing(!takes));
         let listener: Listener = before.listen(&address).await.unwrap();
         let old = Running::start(Server::new(), listener, move |c| count(c, !takes));
-        let after = Takeover::new(Claim::options().take_descriptors(takes));
+        let after = Takeover::new(Claim::options().allow_fd_passing(takes));
         let listener: Listener = in_time(after.listen(&address)).await.unwrap();
         let new = Running::start(Server::new(), listener, move |c| count(c, takes));
         in_time(old.result()).await.unwrap();

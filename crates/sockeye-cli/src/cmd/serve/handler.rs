@@ -17,7 +17,7 @@ pub(super) struct Handler {
     /// The reply as it goes over a stream; empty where there is none.
     pub(super) framed_reply: Bytes,
     pub(super) framing: Framing,
-    pub(super) takes_descriptors: bool,
+    pub(super) allows_fd_passing: bool,
     pub(super) max_message: usize,
     /// How many bytes of answers may wait for receivers that do not read.
     pub(super) max_buffered: usize,
@@ -43,7 +43,7 @@ impl Handler {
             answer,
             framed_reply,
             framing,
-            takes_descriptors: args.fds,
+            allows_fd_passing: args.fds,
             max_message: args.max_message,
             max_buffered: args.max_buffered(),
             stop: stop.clone(),

@@ -76,11 +76,11 @@ impl ServedSocket {
         }
     }
 
-    /// Checks an inherited socket. With `takes_descriptors` clients may pass fds.
+    /// Checks an inherited socket. With `allows_fd_passing` clients may pass fds.
     pub(super) fn adopt(
         fd: OwnedFd,
         kind: Kind,
-        takes_descriptors: bool,
+        allows_fd_passing: bool,
     ) -> Result<Self, AdoptError> {
         let mut socket = match kind {
             Kind::Stream => Self::Stream(Listener::adopt(fd)?),
@@ -88,9 +88,9 @@ impl ServedSocket {
             Kind::Datagram => Self::Datagram(Datagram::adopt(fd)?),
         };
         let set = match &mut socket {
-            Self::Stream(listener) => listener.take_descriptors(takes_descriptors),
-            Self::SeqPacket(listener) => listener.take_descriptors(takes_descriptors),
-            Self::Datagram(socket) => socket.take_descriptors(takes_descriptors),
+            Self::Stream(listener) => listener.allow_fd_passing(allows_fd_passing),
+            Self::SeqPacket(listener) => listener.allow_fd_passing(allows_fd_passing),
+            Self::Datagram(socket) => socket.allow_fd_passing(allows_fd_passing),
         };
         set.map_err(AdoptError::Io)?;
         Ok(socket)

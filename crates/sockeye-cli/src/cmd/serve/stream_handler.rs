@@ -27,8 +27,8 @@ pub(super) fn handle(
         AnswerMode::Echo => Talk::Echo(connection),
         _ => {
             let messages = Messages::new(connection, handler.framing, handler.max_message);
-            Talk::Messages(if handler.takes_descriptors {
-                messages.take_descriptors()
+            Talk::Messages(if handler.allows_fd_passing {
+                messages.receive_descriptors()
             } else {
                 messages
             })

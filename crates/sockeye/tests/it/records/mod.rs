@@ -14,7 +14,7 @@ use crate::support::serving::{DRAIN, Running, in_time};
 const LIMIT: usize = 1000;
 
 fn claimed(address: &Address) -> SeqPacketListener {
-    let options = Claim::options().mode(0o666).take_descriptors(true);
+    let options = Claim::options().mode(0o666).allow_fd_passing(true);
     let claim = options.claim(address).unwrap();
     SeqPacketListener::from_claim(claim).unwrap()
 }

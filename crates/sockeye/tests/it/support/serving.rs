@@ -82,7 +82,7 @@ pub(crate) async fn in_time<T>(wait: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn claimed(address: &Address) -> Listener {
-    let options = Claim::options().mode(0o666).take_descriptors(true);
+    let options = Claim::options().mode(0o666).allow_fd_passing(true);
     Listener::from_claim(options.claim(address).unwrap()).unwrap()
 }
 
