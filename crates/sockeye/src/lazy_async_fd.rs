@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::{coop, yield_now};
 
-use crate::passing::{Guarded, Passing};
+use crate::passing::{BackgroundCloseFd, Passing};
 
 /// Registered lazily: after two `EAGAIN`s with a yield in between. Many a short connection never
 /// waits, and so never costs an epoll_ctl(2).
@@ -26,7 +26,7 @@ pub(crate) struct LazyAsyncFd {
     has_yielded: AtomicBool,
     /// Whether the next attempt is made without readiness.
     looks_again: AtomicBool,
-    fd: Guarded,
+    fd: BackgroundCloseFd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl LazyAsyncFd {
             registration: OnceLock::new(),
             has_yielded: AtomicBool::new(false),
             looks_again: AtomicBool::new(false),
-            fd: Guarded::new(fd, passing),
+            fd: BackgroundCloseFd::new(fd, passing),
         }
     }
 

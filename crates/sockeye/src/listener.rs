@@ -47,7 +47,7 @@ use crate::adopt::{self, AdoptError};
 use crate::claim::{BlockingListener, Claim, Ownership};
 use crate::handover::PendingTakeover;
 use crate::packet::SeqPacket;
-use crate::passing::{Intake, Passing};
+use crate::passing::{PassRights, Passing};
 use crate::peer::Peer;
 use crate::socket;
 use crate::stream::Stream;
@@ -70,7 +70,7 @@ pub struct SocketListener<S> {
     reserve: Mutex<Option<OwnedFd>>,
     /// Whether no other process listens with the same socket.
     is_ours: bool,
-    intake: Intake,
+    pass_rights: PassRights,
     /// The setting of new connections.
     passing: Passing,
     /// Whether there may be clients who connected before the socket had our setting.
@@ -99,7 +99,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         let socket = claim.as_fd().try_clone_to_owned()?;
         let allows_fd_passing = claim.allows_fd_passing();
         let mut listener = Self::new(socket, claim.into_ownership())?;
-        listener.set_intake(allows_fd_passing, false)?;
+        listener.set_fd_passing(allows_fd_passing, false)?;
         listener.is_ours = true;
         Ok(listener)
     }
@@ -128,7 +128,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             io: socket::register(socket, Interest::READABLE)?,
             older: Older::default(),
             is_ours: false,
-            intake: Intake::new(false),
+            pass_rights: PassRights::new(false),
             passing: Passing::Unchecked,
             has_early_clients: AtomicBool::new(false),
             predecessor: None,
@@ -154,7 +154,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             tokio::select! {
                 biased;
                 accepted = self.accept_any() => return self.connected(accepted?),
-                () = self.intake.resumed() => {}
+                () = self.pass_rights.resumed() => {}
             }
         }
     }

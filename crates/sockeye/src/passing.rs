@@ -33,9 +33,9 @@ impl Passing {
         fd: BorrowedFd<'_>,
         size: usize,
         has_records: bool,
-    ) -> Result<Clear, RecvError> {
+    ) -> Result<PeekedFds, RecvError> {
         if self == Self::Unchecked {
-            return Ok(Clear::all(size));
+            return Ok(PeekedFds::all(size));
         }
         let has_room = closing::has_room();
         let most = if has_room {
@@ -44,7 +44,7 @@ impl Passing {
             Some(0)
         };
         let others = if has_records { peek::TIME } else { 0 };
-        match Clear::within(fd, size, most, others) {
+        match PeekedFds::within(fd, size, most, others) {
             Err(RecvError::DescriptorsLost) if !has_room => Err(RecvError::StillClosing),
             other => other,
         }
@@ -60,16 +60,17 @@ impl Passing {
     }
 }
 
-/// What can be received now without the kernel closing any fd.
+/// The fds of the next message, seen with `MSG_PEEK`, and how much can be received with them without
+/// the kernel closing any.
 #[derive(Debug)]
-pub(crate) struct Clear {
+pub(crate) struct PeekedFds {
     /// How many bytes of a stream; what is queued behind them was not checked.
     pub(crate) size: usize,
     /// Duplicates of the queued fds: while they are open, a close by the kernel is never the last one.
     copies: Vec<OwnedFd>,
 }
 
-impl Clear {
+impl PeekedFds {
     pub(crate) fn all(size: usize) -> Self {
         let copies = Vec::new();
         Self { size, copies }
@@ -89,7 +90,7 @@ impl Clear {
             return Ok(Self::all(size));
         };
         let seen = peek::descriptors(fd, size, most, others)?;
-        let clear = Self {
+        let peeked = Self {
             size: if seen.is_record {
                 size
             } else {
@@ -100,34 +101,34 @@ impl Clear {
         if seen.is_control_truncated {
             Err(RecvError::DescriptorsLost)
         } else {
-            Ok(clear)
+            Ok(peeked)
         }
     }
 }
 
-impl Drop for Clear {
+impl Drop for PeekedFds {
     fn drop(&mut self) {
         close_in_background(self.copies.drain(..));
     }
 }
 
-/// A socket that may have fds in its queue. The kernel closes them with the socket, so that is closed in
-/// the background then.
+/// A socket that is closed in the background if fds are in its queue, since the kernel closes them with
+/// it.
 #[derive(Debug)]
-pub(crate) struct Guarded {
+pub(crate) struct BackgroundCloseFd {
     /// `Some` until it is dropped.
     fd: Option<OwnedFd>,
     pub(crate) passing: Passing,
 }
 
-impl Guarded {
+impl BackgroundCloseFd {
     pub(crate) fn new(fd: OwnedFd, passing: Passing) -> Self {
         let fd = Some(fd);
         Self { fd, passing }
     }
 }
 
-impl AsFd for Guarded {
+impl AsFd for BackgroundCloseFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.fd {
             Some(fd) => fd.as_fd(),
@@ -136,16 +137,16 @@ impl AsFd for Guarded {
     }
 }
 
-impl From<Guarded> for OwnedFd {
-    fn from(mut guarded: Guarded) -> Self {
-        match guarded.fd.take() {
+impl From<BackgroundCloseFd> for OwnedFd {
+    fn from(mut socket: BackgroundCloseFd) -> Self {
+        match socket.fd.take() {
             Some(fd) => fd,
             None => unreachable!("only a drop takes it"),
         }
     }
 }
 
-impl Drop for Guarded {
+impl Drop for BackgroundCloseFd {
     fn drop(&mut self) {
         let Some(fd) = self.fd.take_if(|_| self.passing != Passing::Unchecked) else {
             return;
@@ -161,32 +162,35 @@ impl Drop for Guarded {
 }
 
 /// Whether a listening or datagram socket accepts fds (`SO_PASSRIGHTS`). It accepts none while too many
-/// are still to be closed.
+/// wait to be closed.
 #[derive(Debug)]
-pub(crate) struct Intake {
-    pub(crate) takes: bool,
+pub(crate) struct PassRights {
+    pub(crate) is_allowed: bool,
     is_paused: AtomicBool,
 }
 
-impl Intake {
+impl PassRights {
     /// For a socket that has this setting already.
-    pub(crate) fn new(takes: bool) -> Self {
+    pub(crate) fn new(is_allowed: bool) -> Self {
         let is_paused = AtomicBool::new(false);
-        Self { takes, is_paused }
+        Self {
+            is_allowed,
+            is_paused,
+        }
     }
 
     /// Applies the setting to `socket`; returns whether the kernel supports it.
     ///
     /// # Errors
     /// As setsockopt(2).
-    pub(crate) fn set(&mut self, socket: BorrowedFd<'_>, takes: bool) -> io::Result<bool> {
-        *self = Self::new(takes);
-        Ok(sys::socket::set_pass_rights(socket, takes)?)
+    pub(crate) fn set(&mut self, socket: BorrowedFd<'_>, allow: bool) -> io::Result<bool> {
+        *self = Self::new(allow);
+        Ok(sys::socket::set_pass_rights(socket, allow)?)
     }
 
     /// Call before each accept(2) or recvmsg(2).
     pub(crate) fn regulate<'a>(&self, sockets: impl IntoIterator<Item = BorrowedFd<'a>>) {
-        if !self.takes {
+        if !self.is_allowed {
             return;
         }
         let is_paused = !closing::has_room();

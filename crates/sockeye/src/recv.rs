@@ -56,8 +56,8 @@ pub(crate) fn try_recv_bytes(
     let received = match passing {
         Passing::Unchecked => sys::message::recvmsg_bytes_append(fd, buffer)?,
         Passing::Discards | Passing::Receives => {
-            let clear = passing.check(fd, buffer.chunk_mut().len(), false)?;
-            let mut room = buffer.limit(clear.size);
+            let peeked = passing.check(fd, buffer.chunk_mut().len(), false)?;
+            let mut room = buffer.limit(peeked.size);
             let (received, descriptors) =
                 sys::message::recvmsg_bytes_and_fds_append(fd, &mut room)?;
             fd_headroom::spend(descriptors.len());
@@ -79,11 +79,11 @@ pub(crate) fn try_recv_append(
     passing: Passing,
 ) -> io::Result<ReadOutcome<Result<Option<Received>, RecvError>>> {
     let room = limit.min(buffer.capacity() - buffer.len());
-    let clear = match RecvError::split_would_block(passing.check(fd, room, false))? {
-        Ok(clear) => clear,
+    let peeked = match RecvError::split_would_block(passing.check(fd, room, false))? {
+        Ok(peeked) => peeked,
         Err(error) => return Ok(ReadOutcome::some(Err(error))),
     };
-    let room = clear.size;
+    let room = peeked.size;
     let message = sys::message::recvmsg_append(fd, buffer, room, RecvFlags::DONTWAIT)?;
     // A read ends behind bytes with fds, and before those of another sender: more may be queued.
     let is_alone = !message.has_control && !message.is_control_truncated;
@@ -100,8 +100,8 @@ pub(crate) fn try_recv_msg(
     buffer: &mut [u8],
     passing: Passing,
 ) -> Result<Option<Received>, RecvError> {
-    let clear = passing.check(fd, buffer.len(), false)?;
-    let received = recvmsg_once(fd, &mut buffer[..clear.size], RecvFlags::DONTWAIT)?;
+    let peeked = passing.check(fd, buffer.len(), false)?;
+    let received = recvmsg_once(fd, &mut buffer[..peeked.size], RecvFlags::DONTWAIT)?;
     Ok(received.map(|received| passing.keep(received)))
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn try_recv_record(
     buffer: &mut [u8],
     passing: Passing,
 ) -> Result<Option<Received>, RecvError> {
-    let _clear = passing.check(fd, buffer.len(), true)?;
+    let _peeked = passing.check(fd, buffer.len(), true)?;
     let received = recvmsg_once(fd, buffer, RecvFlags::DONTWAIT)?;
     Ok(received.map(|received| passing.keep(received)))
 }

@@ -17,12 +17,16 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// # Errors
     /// As setsockopt(2).
     pub fn allow_fd_passing(&mut self, allow: bool) -> io::Result<()> {
-        self.set_intake(allow, true)
+        self.set_fd_passing(allow, true)
     }
 
-    pub(super) fn set_intake(&mut self, takes: bool, has_early_clients: bool) -> io::Result<()> {
-        let can_refuse = self.intake.set(self.io.as_fd(), takes)?;
-        self.passing = match (takes, can_refuse) {
+    pub(super) fn set_fd_passing(
+        &mut self,
+        allow: bool,
+        has_early_clients: bool,
+    ) -> io::Result<()> {
+        let can_refuse = self.pass_rights.set(self.io.as_fd(), allow)?;
+        self.passing = match (allow, can_refuse) {
             (true, _) => Passing::Receives,
             (false, true) => Passing::Unchecked,
             (false, false) => Passing::Discards,
@@ -34,7 +38,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// Lets new connections pass fds only while there is room for these.
     pub(super) fn regulate(&self) {
         let sockets = self.older.sockets().chain([&self.io]);
-        self.intake.regulate(sockets.map(AsFd::as_fd));
+        self.pass_rights.regulate(sockets.map(AsFd::as_fd));
     }
 
     pub(super) fn connected(&self, fd: OwnedFd) -> io::Result<S> {
@@ -45,11 +49,11 @@ impl<S: ConnectedSocket> SocketListener<S> {
         if self.has_early_clients.load(Ordering::Relaxed) {
             match sys::socket::pass_rights(fd.as_fd())? {
                 // Later ones have connected after the setting was made.
-                Some(takes) if takes == self.intake.takes => {
+                Some(is_allowed) if is_allowed == self.pass_rights.is_allowed => {
                     self.has_early_clients.store(false, Ordering::Relaxed);
                 }
                 _ => {
-                    sys::socket::set_pass_rights(fd.as_fd(), self.intake.takes)?;
+                    sys::socket::set_pass_rights(fd.as_fd(), self.pass_rights.is_allowed)?;
                     if passing == Passing::Unchecked {
                         passing = Passing::Discards;
                     }

@@ -8,7 +8,7 @@ use tokio::io::Interest;
 use super::{ConnectedSocket, SocketListener};
 use crate::claim::{ClaimError, Ownership, Renewed};
 use crate::handover::PendingTakeover;
-use crate::passing::Intake;
+use crate::passing::PassRights;
 use crate::peer::Peer;
 use crate::socket;
 
@@ -22,7 +22,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         let mut listener = Self::new(socket, Some(ownership))?;
         // The socket gets the setting once it is ours.
-        listener.intake = Intake::new(allows_fd_passing);
+        listener.pass_rights = PassRights::new(allows_fd_passing);
         Ok(listener)
     }
 
@@ -61,7 +61,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             let _ = ownership.listen(&self.io);
         }
         // Without it, fds are closed on another thread.
-        let _ = self.allow_fd_passing(self.intake.takes);
+        let _ = self.allow_fd_passing(self.pass_rights.is_allowed);
     }
 
     /// The ownership of the path, if there is one.

@@ -18,7 +18,7 @@ use crate::ancillary::{
 };
 use crate::backoff::Backoff;
 use crate::claim::{Claim, Ownership};
-use crate::passing::{Clear, Intake};
+use crate::passing::{PassRights, PeekedFds};
 use crate::sys::message::peek;
 use crate::{closing, fd_headroom, socket, sys};
 
@@ -43,7 +43,7 @@ pub struct Datagram {
     send_timeout: Duration,
     /// Whether no other process receives on the same socket.
     is_ours: bool,
-    intake: Intake,
+    pass_rights: PassRights,
     /// Whether fds that do not fit stay in the queue. Not if the socket was never set to accept any: it
     /// might wait forever.
     leaves_in_queue: bool,
@@ -117,7 +117,7 @@ impl Datagram {
             io: socket::register(socket, Interest::READABLE)?,
             send_timeout: SEND_TIMEOUT,
             is_ours,
-            intake: Intake::new(true),
+            pass_rights: PassRights::new(true),
             leaves_in_queue: false,
         })
     }
@@ -130,7 +130,7 @@ impl Datagram {
     /// # Errors
     /// As setsockopt(2).
     pub fn allow_fd_passing(&mut self, allow: bool) -> io::Result<()> {
-        let can_refuse = self.intake.set(self.io.as_fd(), allow)?;
+        let can_refuse = self.pass_rights.set(self.io.as_fd(), allow)?;
         self.leaves_in_queue = allow || !can_refuse;
         Ok(())
     }
@@ -224,8 +224,8 @@ impl Datagram {
             let mut ready = tokio::select! {
                 biased;
                 ready = self.io.readable() => ready?,
-                () = self.intake.resumed() => {
-                    self.intake.regulate([self.as_fd()]);
+                () = self.pass_rights.resumed() => {
+                    self.pass_rights.regulate([self.as_fd()]);
                     continue;
                 }
             };
@@ -247,14 +247,14 @@ impl Datagram {
     /// [`RecvError`]; a datagram that does not fit is lost. [`RecvError::StillClosing`] leaves it in
     /// the queue, since its fds do not fit; [`Datagram::recv_msg`] waits instead.
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        self.intake.regulate([self.as_fd()]);
+        self.pass_rights.regulate([self.as_fd()]);
         let received = match RecvError::split_would_block(self.try_recv_once(buffer)) {
             Ok(received) => received?,
             Err(_) => return Ok(None),
         };
         Ok(received.map(|mut received| {
             fd_headroom::spend(received.descriptors.len());
-            if !self.intake.takes {
+            if !self.pass_rights.is_allowed {
                 close_in_background(std::mem::take(&mut received.descriptors));
             }
             received
@@ -269,8 +269,8 @@ impl Datagram {
         } else {
             None
         };
-        let clear = Clear::within(fd, 1, most, peek::CREDENTIALS);
-        let _clear = clear.map_err(|error| match error {
+        let peeked = PeekedFds::within(fd, 1, most, peek::CREDENTIALS);
+        let _peeked = peeked.map_err(|error| match error {
             // It would block the queue forever.
             RecvError::DescriptorsLost
                 if !fd_headroom::fits_any_message() && closing::discard_next(fd) =>
