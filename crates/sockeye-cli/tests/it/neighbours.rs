@@ -1,5 +1,8 @@
 //! What other tools do with a socket's path, and that the README's table tells it as it is.
 
+mod figures;
+mod listing;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
