@@ -22,7 +22,6 @@ mod access;
 mod blocking;
 mod bound;
 mod control;
-mod doubt;
 mod error;
 mod fault;
 #[cfg(feature = "tokio")]
@@ -38,6 +37,7 @@ mod publish;
 #[cfg(feature = "tokio")]
 mod renew;
 mod times;
+mod unclear;
 
 use std::fmt;
 use std::io;
@@ -51,7 +51,6 @@ use rustix::net::sockopt::set_socket_passcred;
 
 pub use blocking::BlockingListener;
 pub(crate) use control::control_address;
-pub use doubt::Doubt;
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 pub(crate) use fault::{Fault, fault_in};
 pub use fault::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
@@ -66,6 +65,7 @@ pub use probe::Probe;
 pub use process_link::ProcessLink;
 #[cfg(feature = "tokio")]
 pub(crate) use renew::Renewed;
+pub use unclear::UnclearReason;
 
 use crate::address::{Address, Kind, Name};
 use crate::{socket, sys};
@@ -80,7 +80,8 @@ const CONTROL_BACKLOG: u32 = 128;
 
 impl ClaimOptions {
     /// Claims `address` and listens on it. Does not block, but where the file at the path may be a second
-    /// view of a living socket's file: that file is looked at for three seconds at most ([`Doubt`]).
+    /// view of an open socket's file: that file is looked at for at most three seconds
+    /// ([`UnclearReason`]).
     ///
     /// # Errors
     /// [`ClaimError`] says what stands in the way; then everything is as it was before.
@@ -174,9 +175,9 @@ impl ClaimOptions {
             (Probe::Stale, _) => fail(ClaimErrorKind::Stale),
             (Probe::Live { pid }, _) => fail(ClaimErrorKind::InUse { pid }),
             (Probe::NotASocket(file), _) => fail(ClaimErrorKind::NotASocket(file)),
-            (Probe::Unclear(Doubt::LayerChanged), _) => fail(ClaimErrorKind::LayerChanged),
-            (Probe::Unclear(doubt), _) => Err(ClaimError::new(address, ClaimErrorKind::Unclear)
-                .with_source(io::Error::other(doubt.to_string()))),
+            (Probe::Unclear(UnclearReason::LayerChanged), _) => fail(ClaimErrorKind::LayerChanged),
+            (Probe::Unclear(reason), _) => Err(ClaimError::new(address, ClaimErrorKind::Unclear)
+                .with_source(io::Error::other(reason.to_string()))),
             (Probe::Unknown(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)), _) => {
                 Err(ClaimError::io(address, errno))
             }

@@ -9,8 +9,8 @@ use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
 use super::access::OwnerAccess;
-use super::doubt::{Doubt, ProbedFile};
 use super::place::{FileIdentity, Place};
+use super::unclear::{ProbedFile, UnclearReason};
 use crate::address::Kind;
 use crate::inspect::diag::{self, Entry};
 use crate::inspect::lookup::Lookup;
@@ -35,7 +35,7 @@ pub enum Probe {
     /// Something else than a socket. A symbolic link is not followed.
     NotASocket(FileType),
     /// A socket file at which connect(2) is refused, which does not prove that it is stale.
-    Unclear(Doubt),
+    Unclear(UnclearReason),
     /// The system call that failed leaves it open.
     Unknown(Errno),
 }
@@ -49,7 +49,7 @@ pub enum Probe {
     reason = "the method itself is of one lifetime only"
 )]
 pub(super) fn path(place: &Place, lookup: &Lookup) -> (Probe, Option<OwnedFd>) {
-    find(place, lookup, |found| found.doubt())
+    find(place, lookup, |found| found.unclear_reason())
 }
 
 /// As [`path`], under the lock. A file of our own whose mode keeps even us from asking (0400) lets
@@ -74,7 +74,7 @@ pub(super) fn at_a_glance(place: &Place) -> Probe {
 fn find(
     place: &Place,
     lookup: &Lookup,
-    doubt: impl Fn(&ProbedFile<'_>) -> Option<Doubt>,
+    reason: impl Fn(&ProbedFile<'_>) -> Option<UnclearReason>,
 ) -> (Probe, Option<OwnedFd>) {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = match openat(&place.directory, &place.base, flags, Mode::empty()) {
@@ -92,7 +92,7 @@ fn find(
                     name: place.bindable.as_deref(),
                     lookup,
                 };
-                (socket_file(&found, doubt), Some(file))
+                (socket_file(&found, reason), Some(file))
             }
             other => (Probe::NotASocket(other), None),
         },
@@ -100,7 +100,10 @@ fn find(
     }
 }
 
-fn socket_file(found: &ProbedFile<'_>, doubt: impl Fn(&ProbedFile<'_>) -> Option<Doubt>) -> Probe {
+fn socket_file(
+    found: &ProbedFile<'_>,
+    reason: impl Fn(&ProbedFile<'_>) -> Option<UnclearReason>,
+) -> Probe {
     let lookup = found.lookup;
     let is_bound = |entry: &&Entry| is_bound_to(entry, found.file, found.stat, found.base);
     let is_owner = |entry: &&Entry| entry.is_reachable() && is_bound(entry);
@@ -116,7 +119,7 @@ fn socket_file(found: &ProbedFile<'_>, doubt: impl Fn(&ProbedFile<'_>) -> Option
     let answer = ask(found);
     if let ConnectAnswer::Refused = answer {
         return match here {
-            Ok(_) => doubt(found).map_or(Probe::Stale, Probe::Unclear),
+            Ok(_) => reason(found).map_or(Probe::Stale, Probe::Unclear),
             // A living socket of the same name could not be seen.
             Err(errno) => Probe::Unknown(errno),
         };

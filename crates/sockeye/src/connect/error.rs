@@ -11,7 +11,7 @@ use rustix::process::Pid;
 
 use crate::address::{Address, Kind};
 use crate::adopt::AdoptError;
-use crate::claim::{Doubt, ProcessLink};
+use crate::claim::{ProcessLink, UnclearReason};
 
 /// Why there is no connection: what was tried, what was found, what to do.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub enum ConnectErrorKind {
     /// A socket file that nobody listens on.
     Stale,
     /// A socket file at which connect(2) is refused, though a living socket may be bound to it.
-    Unclear(Doubt),
+    Unclear(UnclearReason),
     /// No socket has this abstract name.
     NobodyListens,
     /// A server has the address but does not listen: not yet, or not any more.

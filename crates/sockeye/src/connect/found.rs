@@ -70,7 +70,7 @@ fn refused(address: &Address, path: &Path, patience: Duration) -> ConnectErrorKi
         .and_then(|real| Address::from_path(real).ok());
     match probe_all_within(patience, [target.as_ref().unwrap_or(address)]).pop() {
         Some(Probe::Live { pid }) => ConnectErrorKind::NotListening { pid },
-        Some(Probe::Unclear(doubt)) => ConnectErrorKind::Unclear(doubt),
+        Some(Probe::Unclear(reason)) => ConnectErrorKind::Unclear(reason),
         _ => ConnectErrorKind::Stale,
     }
 }

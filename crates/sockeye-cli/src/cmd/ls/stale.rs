@@ -15,7 +15,8 @@ use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use sockeye::address::quoted;
 use sockeye::claim::{
-    Doubt, Probe, ProcessLink, WORKING_DIRECTORY_REMOVED, begins_in_removed, probe_all_within,
+    Probe, ProcessLink, UnclearReason, WORKING_DIRECTORY_REMOVED, begins_in_removed,
+    probe_all_within,
 };
 use sockeye::inspect::{Aside, Mount, Snapshot};
 use sockeye::{Address, ids};
@@ -128,12 +129,15 @@ fn outcome(
     if !hung.is_empty() {
         return not_answered("the list is incomplete", hung);
     }
-    let unclear: Vec<Doubt> = files.iter().filter_map(|found| found.doubt).collect();
-    if let [doubt, ..] = unclear[..] {
+    let unclear: Vec<UnclearReason> = files
+        .iter()
+        .filter_map(|found| found.unclear_reason)
+        .collect();
+    if let [reason, ..] = unclear[..] {
         return ListOutcome {
             exit: Exit::Incomplete,
             message: Some(format!(
-                "of the files listed, {} may have a living socket: {doubt}; sockeye why PATH explains each",
+                "of the files listed, {} may have a living socket: {reason}; sockeye why PATH explains each",
                 unclear.len()
             )),
         };
@@ -209,7 +213,7 @@ struct JudgedFile {
     file: CandidateFile,
     /// Whether it is certain that none is.
     is_stale: bool,
-    doubt: Option<Doubt>,
+    unclear_reason: Option<UnclearReason>,
 }
 
 /// Probes each file: a socket that is not visible may be bound to it. If a probe fails, the snapshot has
@@ -225,9 +229,9 @@ fn probe_files(files: Vec<CandidateFile>, sees_all: bool, patience: Duration) ->
         .into_iter()
         .zip(probe_all_within(patience, &addresses));
     let judged = probed.filter_map(|(file, probe)| {
-        let (is_stale, doubt) = match probe {
+        let (is_stale, unclear_reason) = match probe {
             Probe::Stale => (true, None),
-            Probe::Unclear(doubt) => (false, Some(doubt)),
+            Probe::Unclear(reason) => (false, Some(reason)),
             Probe::Unknown(_) => (sees_all, None),
             // A server has come meanwhile, or is hidden.
             _ => return None,
@@ -235,7 +239,7 @@ fn probe_files(files: Vec<CandidateFile>, sees_all: bool, patience: Duration) ->
         Some(JudgedFile {
             file,
             is_stale,
-            doubt,
+            unclear_reason,
         })
     });
     judged.collect()

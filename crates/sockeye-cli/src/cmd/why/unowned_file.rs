@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
-use sockeye::claim::{Doubt, Probe, probe_all_within};
+use sockeye::claim::{Probe, UnclearReason, probe_all_within};
 use sockeye::{Address, Kind, Name};
 
 use super::leftover_connections::LeftoverConnections;
@@ -46,7 +46,7 @@ impl UnownedFile<'_> {
             report.set_if_refused(leftover.verdict(is_alive));
         }
         match (found, other) {
-            (Some(Probe::Unclear(doubt)), _) => unclear(doubt, report),
+            (Some(Probe::Unclear(reason)), _) => unclear(reason, report),
             (Some(Probe::Live { .. }), other) => {
                 self.alive(is_alive, report);
                 if let Some(other) = other {
@@ -189,13 +189,15 @@ fn other_kind(text: &str, advice: String) -> Verdict {
     Verdict::new(Exit::NothingThere, "kind", text, advice)
 }
 
-fn unclear(doubt: Doubt, report: &mut WhyReport) {
-    let text = format!("a connect is refused, and yet the file may have a living server: {doubt}");
-    let advice = match doubt {
-        Doubt::OtherMachine { .. } => {
+fn unclear(reason: UnclearReason, report: &mut WhyReport) {
+    let text = format!("a connect is refused, and yet the file may have a living server: {reason}");
+    let advice = match reason {
+        UnclearReason::OtherMachine { .. } => {
             "look at the other machines that use the file system; remove the file if you know that no server uses it"
         }
-        Doubt::LayerChanged => "mount the overlay anew, or connect to the path in that layer",
+        UnclearReason::LayerChanged => {
+            "mount the overlay anew, or connect to the path in that layer"
+        }
         _ => {
             "connect to the path that this server has bound; remove the file if you know that no server uses it"
         }

@@ -9,8 +9,8 @@ use rustix::process::Pid;
 
 use super::{ClaimError, ClaimErrorKind};
 use crate::address::quoted;
-use crate::claim::doubt::Doubt;
 use crate::claim::fault::WORKING_DIRECTORY_REMOVED;
+use crate::claim::unclear::UnclearReason;
 use crate::claim::{CONTROL_SUFFIX, LOCK_SUFFIX};
 use crate::hint::{file_type_name, hint_for};
 use crate::ids::Shown;
@@ -94,7 +94,7 @@ fn layer_changed(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(
         f,
         "whether a server uses the socket file there cannot be told: {}; mount the overlay anew, or choose another path",
-        Doubt::LayerChanged
+        UnclearReason::LayerChanged
     )
 }
 

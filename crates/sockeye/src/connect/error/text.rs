@@ -9,7 +9,7 @@ use rustix::process::Pid;
 
 use super::{ConnectError, ConnectErrorKind};
 use crate::address::{Address, Kind, quoted};
-use crate::claim::{Doubt, WORKING_DIRECTORY_REMOVED};
+use crate::claim::{UnclearReason, WORKING_DIRECTORY_REMOVED};
 use crate::hint::{file_type_name, hint_for};
 use crate::ids::Shown;
 
@@ -35,7 +35,7 @@ impl fmt::Display for ConnectError {
                 f,
                 "the socket file is there but nobody listens on it{waited} (left behind by a server that was killed); start the server, it will replace the file"
             ),
-            ConnectErrorKind::Unclear(doubt) => unclear(f, doubt, waited),
+            ConnectErrorKind::Unclear(reason) => unclear(f, reason, waited),
             ConnectErrorKind::NobodyListens => {
                 write!(
                     f,
@@ -109,10 +109,10 @@ fn parent_missing(f: &mut fmt::Formatter<'_>, directory: &Path, waited: Waited) 
     )
 }
 
-fn unclear(f: &mut fmt::Formatter<'_>, doubt: &Doubt, waited: Waited) -> fmt::Result {
+fn unclear(f: &mut fmt::Formatter<'_>, reason: &UnclearReason, waited: Waited) -> fmt::Result {
     write!(
         f,
-        "nobody answers at the socket file{waited} ({doubt}); connect to the path that its server has bound"
+        "nobody answers at the socket file{waited} ({reason}); connect to the path that its server has bound"
     )
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
-use sockeye::claim::{ClaimErrorKind, Doubt, Probe, probe};
+use sockeye::claim::{ClaimErrorKind, Probe, UnclearReason, probe};
 use sockeye::{Address, Claim, Kind};
 
 use super::denied;
@@ -98,7 +98,7 @@ fn a_live_server_stays_that_is_seen_through_an_overlay_or_below_it() {
                 let found = probe(&address(&seen));
                 let me = Some(rustix::process::getpid());
                 assert!(
-                    matches!(found, Probe::Unclear(Doubt::Namesake { pid, .. }) if pid == me),
+                    matches!(found, Probe::Unclear(UnclearReason::Namesake { pid, .. }) if pid == me),
                     "{found:?}"
                 );
                 is_left_alone(&seen, &at);

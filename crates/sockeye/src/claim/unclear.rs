@@ -1,4 +1,4 @@
-//! [`Doubt`]: why a file at which connect(2) is refused may be a living socket's all the same.
+//! [`UnclearReason`]: why a socket file at which connect(2) is refused may not be stale.
 //!
 //! The kernel binds a socket to an inode. overlayfs, FUSE and network file systems show one file
 //! under several inodes, and a server is reached through its own only.
@@ -22,11 +22,11 @@ use crate::inspect::diag::{Entry, FileId};
 use crate::inspect::lookup::Lookup;
 use crate::inspect::mounts::{Mounts, Nature, is_mount_root, nature_for};
 
-/// Why a socket file at which connect(2) is refused may belong to a living server.
+/// Why a socket file at which connect(2) is refused may belong to a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Doubt {
-    /// A living socket was bound to a file of the same name, and one of the two files is on a file
+pub enum UnclearReason {
+    /// An open socket is bound to a file of the same name, and one of the two files is on a file
     /// system that shows the files of others: this may be its file, seen twice.
     Namesake {
         /// The socket's process, where it may be known.
@@ -46,7 +46,7 @@ pub enum Doubt {
     },
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for UnclearReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Namesake {
@@ -87,13 +87,13 @@ pub(super) struct ProbedFile<'a> {
 
 impl ProbedFile<'_> {
     /// Why it may be a living socket's file though connect(2) is refused; `None` where it is stale.
-    pub(super) fn doubt(&self) -> Option<Doubt> {
+    pub(super) fn unclear_reason(&self) -> Option<UnclearReason> {
         let nature = self.lookup.mounts.nature_at(self.file);
         if let Nature::Shared(file_system) = nature {
-            return Some(Doubt::OtherMachine { file_system });
+            return Some(UnclearReason::OtherMachine { file_system });
         }
         if nature == Nature::Overlay && self.stat.st_nlink == 0 && !is_mount_root(self.file) {
-            return Some(Doubt::LayerChanged);
+            return Some(UnclearReason::LayerChanged);
         }
         let here = self.lookup.here().unwrap_or_default();
         let all = here.iter().chain(self.lookup.everywhere());
@@ -102,7 +102,7 @@ impl ProbedFile<'_> {
             let view = self.may_be_seen(nature, entry)?;
             let pid = self.lookup.holder(entry.inode);
             // Where nobody has it, its process may have ended.
-            (pid.is_some() || !Lookup::is_gone(entry.inode)).then(|| Doubt::Namesake {
+            (pid.is_some() || !Lookup::is_gone(entry.inode)).then(|| UnclearReason::Namesake {
                 pid,
                 uid: entry.uid,
                 file_system: view.name(),
