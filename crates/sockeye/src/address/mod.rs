@@ -78,7 +78,7 @@ pub struct Address {
 pub struct AddressError {
     /// The whole text that was refused.
     pub text: OsString,
-    /// The part at fault and what is wrong with it.
+    /// The invalid part and what is wrong with it.
     pub problem: String,
     /// What to write instead.
     pub hint: &'static str,

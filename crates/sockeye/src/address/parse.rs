@@ -25,9 +25,9 @@ pub(super) fn split_kind(text: &[u8]) -> (Kind, &[u8]) {
 }
 
 /// What is wrong, and what to write instead.
-type Fault = (String, &'static str);
+type NameProblem = (String, &'static str);
 
-pub(super) fn parse_name(text: &[u8]) -> Result<Name, Fault> {
+pub(super) fn parse_name(text: &[u8]) -> Result<Name, NameProblem> {
     if let Some(rest) = text.strip_prefix(b"@") {
         return parse_abstract(rest);
     }
@@ -71,7 +71,7 @@ pub(super) fn parse_name(text: &[u8]) -> Result<Name, Fault> {
     parse_path(text)
 }
 
-fn parse_path(text: &[u8]) -> Result<Name, Fault> {
+fn parse_path(text: &[u8]) -> Result<Name, NameProblem> {
     if text.is_empty() {
         return Err((
             "the name is empty".to_owned(),
@@ -101,7 +101,7 @@ fn parse_path(text: &[u8]) -> Result<Name, Fault> {
     Ok(Name::Path(PathBuf::from(OsString::from_vec(path))))
 }
 
-fn parse_abstract(text: &[u8]) -> Result<Name, Fault> {
+fn parse_abstract(text: &[u8]) -> Result<Name, NameProblem> {
     let name = without_escapes(text)?;
     if name.is_empty() {
         return Err((
@@ -118,7 +118,7 @@ fn parse_abstract(text: &[u8]) -> Result<Name, Fault> {
     Ok(Name::Abstract(name))
 }
 
-fn without_escapes(text: &[u8]) -> Result<Vec<u8>, Fault> {
+fn without_escapes(text: &[u8]) -> Result<Vec<u8>, NameProblem> {
     unescaped(text).map_err(|wrong| {
         (
             format!("{:?} is not an escape", OsStr::from_bytes(wrong)),

@@ -23,7 +23,6 @@ mod blocking;
 mod bound;
 mod control;
 mod error;
-mod fault;
 #[cfg(feature = "tokio")]
 mod inherit;
 mod lock;
@@ -38,6 +37,7 @@ mod publish;
 mod renew;
 mod times;
 mod unclear;
+mod unreachable_parent;
 
 use std::fmt;
 use std::io;
@@ -52,8 +52,6 @@ use rustix::net::sockopt::set_socket_passcred;
 pub use blocking::BlockingListener;
 pub(crate) use control::control_address;
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
-pub(crate) use fault::{Fault, fault_in};
-pub use fault::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 #[cfg(feature = "tokio")]
 pub use inherit::Mismatch;
 #[cfg(feature = "tokio")]
@@ -66,6 +64,8 @@ pub use process_link::ProcessLink;
 #[cfg(feature = "tokio")]
 pub(crate) use renew::Renewed;
 pub use unclear::UnclearReason;
+pub(crate) use unreachable_parent::{UnreachableParent, unreachable_parent};
+pub use unreachable_parent::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 
 use crate::address::{Address, Kind, Name};
 use crate::{socket, sys};

@@ -13,7 +13,7 @@ use rustix::net::SocketFlags;
 
 use super::LOCK_SUFFIX;
 use super::error::{ClaimError, ClaimErrorKind};
-use super::fault::{Fault, fault_in};
+use super::unreachable_parent::{UnreachableParent, unreachable_parent};
 use crate::address::{Address, MAX_NAME};
 use crate::inspect::mounts;
 use crate::{ids, socket};
@@ -223,7 +223,7 @@ impl Place {
         }
         match errno {
             // Moved away since it was opened.
-            Errno::NOENT | Errno::NOTDIR if fault_in(&self.parent).is_some() => {
+            Errno::NOENT | Errno::NOTDIR if unreachable_parent(&self.parent).is_some() => {
                 parent_error(address, &self.parent, errno)
             }
             errno => self.denies(address, errno),
@@ -256,17 +256,17 @@ impl Place {
 
 /// The error for a directory that cannot be opened.
 fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
-    let kind = match fault_in(parent) {
-        Some(Fault::Missing(directory)) => ClaimErrorKind::ParentMissing(directory),
-        Some(Fault::Removed(directory)) => ClaimErrorKind::ParentRemoved(directory),
-        Some(Fault::NotADirectory(path)) => ClaimErrorKind::ParentNotADirectory(path),
-        Some(Fault::Denied(directory)) => ClaimErrorKind::ParentDenies {
+    let kind = match unreachable_parent(parent) {
+        Some(UnreachableParent::Missing(directory)) => ClaimErrorKind::ParentMissing(directory),
+        Some(UnreachableParent::Removed(directory)) => ClaimErrorKind::ParentRemoved(directory),
+        Some(UnreachableParent::NotADirectory(path)) => ClaimErrorKind::ParentNotADirectory(path),
+        Some(UnreachableParent::Denied(directory)) => ClaimErrorKind::ParentDenies {
             mode_and_owner: rustix::fs::stat(&directory)
                 .ok()
                 .map(|stat| (stat.st_mode & 0o7777, ids::uid(stat.st_uid))),
             directory,
         },
-        Some(Fault::Closed(link)) => ClaimErrorKind::ProcessDenies(link),
+        Some(UnreachableParent::Closed(link)) => ClaimErrorKind::ProcessDenies(link),
         None => ClaimErrorKind::Io,
     };
     ClaimError::new(address, kind).with_source(errno)

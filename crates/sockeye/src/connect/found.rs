@@ -12,7 +12,9 @@ use rustix::io::Errno;
 
 use super::error::{ConnectError, ConnectErrorKind};
 use crate::address::{Address, Kind, Name};
-use crate::claim::{Fault, Probe, ProcessLink, fault_in, probe, probe_all_within};
+use crate::claim::{
+    Probe, ProcessLink, UnreachableParent, probe, probe_all_within, unreachable_parent,
+};
 use crate::ids;
 use crate::inspect::{diag, is_bound_to};
 
@@ -88,12 +90,16 @@ fn on_the_way(path: &Path, links: u32) -> ConnectErrorKind {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    match fault_in(parent) {
-        Some(Fault::Missing(directory)) => return ConnectErrorKind::ParentMissing(directory),
-        Some(Fault::Removed(_)) => return ConnectErrorKind::WorkingDirectoryRemoved,
-        Some(Fault::Closed(link)) => return ConnectErrorKind::ProcessDenies(link),
-        Some(Fault::NotADirectory(path)) => return ConnectErrorKind::ParentNotADirectory(path),
-        Some(Fault::Denied(directory)) => {
+    match unreachable_parent(parent) {
+        Some(UnreachableParent::Missing(directory)) => {
+            return ConnectErrorKind::ParentMissing(directory);
+        }
+        Some(UnreachableParent::Removed(_)) => return ConnectErrorKind::WorkingDirectoryRemoved,
+        Some(UnreachableParent::Closed(link)) => return ConnectErrorKind::ProcessDenies(link),
+        Some(UnreachableParent::NotADirectory(path)) => {
+            return ConnectErrorKind::ParentNotADirectory(path);
+        }
+        Some(UnreachableParent::Denied(directory)) => {
             return ConnectErrorKind::DirectoryDenies {
                 mode_and_owner: mode_of(&directory),
                 directory,

@@ -9,8 +9,8 @@ use rustix::process::Pid;
 
 use super::{ClaimError, ClaimErrorKind};
 use crate::address::quoted;
-use crate::claim::fault::WORKING_DIRECTORY_REMOVED;
 use crate::claim::unclear::UnclearReason;
+use crate::claim::unreachable_parent::WORKING_DIRECTORY_REMOVED;
 use crate::claim::{CONTROL_SUFFIX, LOCK_SUFFIX};
 use crate::hint::{file_type_name, hint_for};
 use crate::ids::Shown;

@@ -1,4 +1,4 @@
-//! [`Fault`]: why a directory cannot be reached, and where on its path.
+//! [`UnreachableParent`]: why the directory of a path cannot be reached, and which part of it is the cause.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use super::process_link::ProcessLink;
 
-/// The first part of a path that cannot be passed.
-pub(crate) enum Fault {
+/// The first part of a directory's path that cannot be passed.
+pub(crate) enum UnreachableParent {
     Missing(PathBuf),
     /// This directory was removed; `.` is the working directory.
     Removed(PathBuf),
@@ -22,13 +22,13 @@ pub(crate) enum Fault {
 /// As many symbolic links as the kernel follows (MAXSYMLINKS of linux/namei.h).
 const MOST_LINKS: u32 = 40;
 
-/// Walks down to the directory `parent` and returns the first fault. A directory that denies is given by
+/// Walks down to the directory `parent` and returns the first part that cannot be passed. A directory that denies is given by
 /// its absolute path, also where a symbolic link has led to it.
-pub(crate) fn fault_in(parent: &Path) -> Option<Fault> {
+pub(crate) fn unreachable_parent(parent: &Path) -> Option<UnreachableParent> {
     if begins_in_removed(parent) {
-        return Some(Fault::Removed(".".into()));
+        return Some(UnreachableParent::Removed(".".into()));
     }
-    fault_behind(parent, MOST_LINKS)
+    find_unreachable(parent, MOST_LINKS)
 }
 
 /// What an error says where [`begins_in_removed`].
@@ -45,10 +45,10 @@ pub fn begins_in_removed(path: &Path) -> bool {
     !is_above && here.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-fn fault_behind(parent: &Path, links: u32) -> Option<Fault> {
+fn find_unreachable(parent: &Path, links: u32) -> Option<UnreachableParent> {
     let denied = |path: &Path| {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Some(Fault::Denied(path))
+        Some(UnreachableParent::Denied(path))
     };
     let mut walked = PathBuf::new();
     for part in parent.components() {
@@ -60,18 +60,18 @@ fn fault_behind(parent: &Path, links: u32) -> Option<Fault> {
         walked.push(part);
         match stat(&walked) {
             Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {}
-            Ok(_) => return Some(Fault::NotADirectory(walked)),
-            Err(Errno::NOENT) => return Some(Fault::Missing(walked)),
+            Ok(_) => return Some(UnreachableParent::NotADirectory(walked)),
+            Err(Errno::NOENT) => return Some(UnreachableParent::Missing(walked)),
             Err(Errno::ACCESS) => {
                 if let Some(link) = ProcessLink::at(&walked) {
-                    return Some(Fault::Closed(link));
+                    return Some(UnreachableParent::Closed(link));
                 }
                 // What is denied may lie behind a link that can be read.
                 return match std::fs::read_link(&walked) {
                     Ok(target) if links > 0 => {
                         let target = above.join(target);
-                        let fault = fault_behind(target.parent()?, links - 1);
-                        fault.or_else(|| fault_behind(&target, links - 1))
+                        let found = find_unreachable(target.parent()?, links - 1);
+                        found.or_else(|| find_unreachable(&target, links - 1))
                     }
                     _ => denied(&above),
                 };
