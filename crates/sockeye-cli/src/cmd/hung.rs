@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::stat;
 use sockeye::Address;
 use sockeye::address::{quoted, shell_quoted};
-use sockeye::inspect::{Aside, Mount};
+use sockeye::inspect::{ForkedWorker, Mount};
 
 use crate::exit::{Exit, failure};
 use crate::output;
@@ -131,10 +131,10 @@ fn first_unanswered<'a>(
     let soon = Instant::now() + DEADLINE;
     let mut slow = Some(slow).filter(|_| soon < deadline);
     // If no copy of this process can be made, the check is left out.
-    let mut look = Aside::start(|answers| {
+    let mut worker = ForkedWorker::start(|results| {
         for path in paths {
             let _ = stat(*path);
-            answers.send(&[]);
+            results.send(&[]);
         }
     })
     .ok()?;
@@ -144,11 +144,11 @@ fn first_unanswered<'a>(
     };
     let late = paths.find(|path| {
         let end = if slow.is_some() { soon } else { deadline };
-        is_late(look.next(end))
+        is_late(worker.next(end))
             && match slow.take() {
                 Some(slow) => {
                     slow(path);
-                    is_late(look.next(deadline))
+                    is_late(worker.next(deadline))
                 }
                 None => true,
             }

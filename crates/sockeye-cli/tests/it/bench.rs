@@ -49,7 +49,7 @@ fn number(object: &Value, name: &str) -> f64 {
     object[name].as_f64().expect("a number")
 }
 
-/// Answers `answer(bytes, how many reads came before)` to each read, a thread for each connection;
+/// ResultSender `answer(bytes, how many reads came before)` to each read, a thread for each connection;
 /// `None` closes it.
 fn serve<S: Read + Write + Send + 'static>(
     clients: impl Iterator<Item = std::io::Result<S>> + Send + 'static,
@@ -83,7 +83,7 @@ fn serve_unix(
     serve(listener.incoming(), answer);
 }
 
-/// Answers the first message of each connection, and closes it.
+/// ResultSender the first message of each connection, and closes it.
 fn serve_once_each(path: &Path, answer: fn(&[u8]) -> Vec<u8>) {
     let listener = UnixListener::bind(path).expect("a fresh path");
     thread::spawn(move || {

@@ -89,7 +89,7 @@ fn exhausted(server: &Server, clients: &mut Vec<Client>) -> Vec<Client> {
         let open = fs::read_dir(format!("/proc/{}/fd", server.process.id()));
         (open.expect("it is there").count() >= 20).then_some(())
     });
-    // Answers may lag behind the last accepted connection.
+    // ResultSender may lag behind the last accepted connection.
     let free = Timespec::default();
     loop {
         let mut polled: Vec<_> = clients

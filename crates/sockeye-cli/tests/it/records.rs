@@ -87,7 +87,7 @@ fn every_size_is_shown_whole_and_in_order() {
     }
 }
 
-/// Answers each record with its size, until the end of input.
+/// ResultSender each record with its size, until the end of input.
 const SERVER: &str = r"
 import socket, sys
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

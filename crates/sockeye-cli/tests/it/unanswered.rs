@@ -1,4 +1,4 @@
-//! Answers to datagrams that could not arrive, and that do.
+//! ResultSender to datagrams that could not arrive, and that do.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

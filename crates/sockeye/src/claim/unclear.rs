@@ -17,7 +17,7 @@ use rustix::process::Pid;
 
 use super::times;
 use crate::ids;
-use crate::inspect::Aside;
+use crate::inspect::ForkedWorker;
 use crate::inspect::diag::{Entry, FileId};
 use crate::inspect::lookup::Lookup;
 use crate::inspect::mounts::{Mounts, Nature, is_mount_root, nature_for};
@@ -206,13 +206,13 @@ fn file_of(
 /// The result of `look`, which runs in a thread or a process of its own; `None` at the deadline.
 ///
 /// A thread that hangs in a file system can keep its process from ending, so a process of one thread
-/// is copied instead ([`Aside`]); one of several threads is not, whose fds a copy would hold
+/// is copied instead ([`ForkedWorker`]); one of several threads is not, whose fds a copy would hold
 /// open for a moment.
 fn until(deadline: Instant, look: impl FnOnce() -> bool + Send + 'static) -> Option<bool> {
     let left = deadline.checked_duration_since(Instant::now())?;
     if has_one_thread() {
-        let mut aside = Aside::start(|answers| answers.send(&[u8::from(look())])).ok()?;
-        return Some(aside.next(deadline).ok()?? == [1]);
+        let mut worker = ForkedWorker::start(|results| results.send(&[u8::from(look())])).ok()?;
+        return Some(worker.next(deadline).ok()?? == [1]);
     }
     let (tell, told) = mpsc::sync_channel(1);
     let work = move || {

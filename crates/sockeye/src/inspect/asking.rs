@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::aside::Aside;
+use super::forked_worker::ForkedWorker;
 use super::mounts::Mounts;
 
 /// The longest wait for one file, where there are others.
@@ -59,12 +59,12 @@ fn ask_until_one_hangs(
     look: &mut impl FnMut(usize) -> Vec<u8>,
     answers: &mut [Option<Vec<u8>>],
 ) -> (usize, bool) {
-    let aside = Aside::start(|answers| {
+    let worker = ForkedWorker::start(|results| {
         for &index in waiting {
-            answers.send(&look(index));
+            results.send(&look(index));
         }
     });
-    let Ok(mut aside) = aside else {
+    let Ok(mut worker) = worker else {
         return (0, false);
     };
     for (told, &index) in waiting.iter().enumerate() {
@@ -75,7 +75,7 @@ fn ask_until_one_hangs(
             // So that there is time left for the others, however many hang.
             Instant::now() + ONE_FILE.min(left / 2)
         };
-        match aside.next(patience) {
+        match worker.next(patience) {
             Ok(Some(answer)) => answers[index] = Some(answer),
             Ok(None) => return (told, false),
             Err(error) => return (told, error.kind() == io::ErrorKind::TimedOut),

@@ -13,10 +13,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-mod aside;
 mod asking;
 pub mod diag;
 mod file;
+mod forked_worker;
 mod hung_files;
 pub(crate) mod lookup;
 pub(crate) mod mounts;
@@ -30,8 +30,8 @@ mod snapshot_files;
 mod socket;
 mod tables;
 
-pub use aside::{Answers, Aside};
 pub(crate) use file::is_bound_to;
+pub use forked_worker::{ForkedWorker, ResultSender};
 pub use mounts::Mount;
 pub use options::{Hidden, Namespaces, Options};
 pub use snapshot::{Endpoints, Snapshot};

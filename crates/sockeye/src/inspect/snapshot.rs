@@ -55,7 +55,7 @@ impl Snapshot {
 
     /// Takes a snapshot that waits for file systems that hang (FUSE, NFS) no longer than `deadline`, all
     /// looks at files together. [`Snapshot::look_at_files`] and [`Snapshot::select`] look at files, from
-    /// a forked copy of this process ([`Aside`](super::Aside)); until then [`Socket::file`] has no state,
+    /// a forked copy of this process ([`ForkedWorker`](super::ForkedWorker)); until then [`Socket::file`] has no state,
     /// and the device and inode number that sock_diag(7) gives.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ fn no_task_outlives_its_server() {
     });
 }
 
-/// Answers each byte with itself.
+/// ResultSender each byte with itself.
 async fn echo_bytes(mut connection: Connection) {
     let mut byte = [0];
     while connection.read(&mut byte).await.unwrap() > 0 {

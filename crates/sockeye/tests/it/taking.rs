@@ -39,7 +39,7 @@ fn is_refused(client: &UnixStream) {
     assert!(matches!(send(client), Err(SendError::DescriptorsRefused)));
 }
 
-/// Answers each message with the number of descriptors that came with it.
+/// ResultSender each message with the number of descriptors that came with it.
 async fn count(connection: Connection, takes: bool) {
     let mut messages = Messages::new(connection, Framing::Line, 100);
     if takes {

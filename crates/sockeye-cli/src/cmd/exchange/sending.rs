@@ -17,7 +17,7 @@ use super::pollable_thread::PollableThread;
 use super::{BUFFER, Input, is_readable};
 
 pub(super) struct Sending {
-    aside: PollableThread<Result<(), Unsent>>,
+    thread: PollableThread<Result<(), Unsent>>,
     /// Whether bytes may be on their way from the input to the socket.
     moving: Arc<AtomicBool>,
     pub(super) from_stdin: bool,
@@ -33,7 +33,7 @@ impl Sending {
     ) -> io::Result<Self> {
         let moving = Arc::new(AtomicBool::new(true));
         let from_stdin = matches!(input, Input::Stdin);
-        let aside = {
+        let thread = {
             let moving = Arc::clone(&moving);
             PollableThread::start(move || {
                 let sent = match input {
@@ -51,19 +51,19 @@ impl Sending {
             })?
         };
         Ok(Self {
-            aside,
+            thread,
             moving,
             from_stdin,
         })
     }
 
     pub(super) fn has_ended(&self) -> io::Result<bool> {
-        self.aside.has_ended()
+        self.thread.has_ended()
     }
 
     /// Waits for the end of the sending: a server often closes before the input has ended.
     pub(super) fn ends_within(&self, time: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.aside, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.thread, PollFlags::IN)];
         let time = Timespec::try_from(time).map_err(io::Error::other)?;
         Ok(retry_on_intr(|| poll(&mut fds, Some(&time)))? > 0)
     }
@@ -81,7 +81,7 @@ impl Sending {
 
     pub(super) fn result(self) -> io::Result<Result<(), Unsent>> {
         if self.has_ended()? {
-            self.aside.result()
+            self.thread.result()
         } else {
             // It waits for more input: no error.
             Ok(Ok(()))
@@ -91,7 +91,7 @@ impl Sending {
 
 impl AsFd for Sending {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.aside.as_fd()
+        self.thread.as_fd()
     }
 }
 

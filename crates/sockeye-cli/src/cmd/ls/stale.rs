@@ -18,7 +18,7 @@ use sockeye::claim::{
     Probe, ProcessLink, UnclearReason, WORKING_DIRECTORY_REMOVED, begins_in_removed,
     probe_all_within,
 };
-use sockeye::inspect::{Aside, Mount, Snapshot};
+use sockeye::inspect::{ForkedWorker, Mount, Snapshot};
 use sockeye::{Address, ids};
 
 use super::completeness::{incomplete, not_answered};
@@ -259,9 +259,9 @@ struct CandidateFile {
 /// does not delay the others.
 fn look_into_all(dirs: &[PathBuf], deadline: Instant) -> Vec<io::Result<Vec<CandidateFile>>> {
     // All copies of this process are made before any thread: a copy has no other threads.
-    let looks: Vec<io::Result<Aside>> = dirs.iter().map(|dir| look_into(dir)).collect();
+    let looks: Vec<io::Result<ForkedWorker>> = dirs.iter().map(|dir| look_into(dir)).collect();
     thread::scope(|scope| {
-        let read = |look: io::Result<Aside>| scope.spawn(move || files_of(look?, deadline));
+        let read = |look: io::Result<ForkedWorker>| scope.spawn(move || files_of(look?, deadline));
         let readers: Vec<_> = looks.into_iter().map(read).collect();
         let found = readers.into_iter().map(|reader| {
             let panicked = |_| Err(io::Error::other("a thread panicked"));
@@ -272,10 +272,10 @@ fn look_into_all(dirs: &[PathBuf], deadline: Instant) -> Vec<io::Result<Vec<Cand
 }
 
 /// Starts to read a directory in a copy of this process, since its file system may hang.
-fn look_into(dir: &Path) -> io::Result<Aside> {
-    Aside::start(|answers| {
+fn look_into(dir: &Path) -> io::Result<ForkedWorker> {
+    ForkedWorker::start(|results| {
         let mut send = |answer: &Result<CandidateFile, i32>| {
-            answers.send(&serde_json::to_vec(answer).unwrap_or_default());
+            results.send(&serde_json::to_vec(answer).unwrap_or_default());
         };
         if let Err(error) = socket_files(dir, |file| send(&Ok(file))) {
             send(&Err(error.raw_os_error().unwrap_or_default()));
@@ -283,7 +283,7 @@ fn look_into(dir: &Path) -> io::Result<Aside> {
     })
 }
 
-fn files_of(mut look: Aside, deadline: Instant) -> io::Result<Vec<CandidateFile>> {
+fn files_of(mut look: ForkedWorker, deadline: Instant) -> io::Result<Vec<CandidateFile>> {
     let mut files = Vec::new();
     while let Some(answer) = look.next(deadline)? {
         let answer: Result<CandidateFile, i32> = serde_json::from_slice(&answer)?;

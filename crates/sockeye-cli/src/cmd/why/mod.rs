@@ -2,6 +2,7 @@
 
 mod access;
 mod attributes;
+mod forked_walk;
 mod leftover_connections;
 mod link;
 mod listener;
@@ -21,7 +22,6 @@ mod test_connect;
 mod unowned_file;
 mod user;
 mod verdict;
-mod walk_aside;
 mod walk_end;
 
 use std::path::Path;
@@ -123,7 +123,7 @@ fn explain_path(
         );
         report.note(Check::Namespace, text);
     }
-    let end = walk_aside::walk(path, user, report).map_err(|error| {
+    let end = forked_walk::walk(path, user, report).map_err(|error| {
         failure(
             Exit::Failed,
             format!(

@@ -1,4 +1,4 @@
-//! Answers, limits and timeouts.
+//! ResultSender, limits and timeouts.
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd;

@@ -140,7 +140,7 @@ pub(crate) fn counted(served: u64, refused: u64, drained: u64, aborted: u64) -> 
     report
 }
 
-/// Answers each line with itself.
+/// ResultSender each line with itself.
 pub(crate) async fn echo_lines(connection: Connection) {
     let mut messages = Messages::new(connection, Framing::Line, 1 << 20);
     while let Ok(Some(message)) = messages.next().await {

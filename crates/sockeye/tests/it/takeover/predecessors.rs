@@ -20,7 +20,7 @@ impl Impostor {
         }
     }
 
-    /// Answers one successor.
+    /// ResultSender one successor.
     fn answer(&self, offer: &[u8], descriptors: &[BorrowedFd<'_>]) -> OwnedFd {
         let connection = rustix::net::accept(&self.control).unwrap();
         let mut hello = [0; 64];

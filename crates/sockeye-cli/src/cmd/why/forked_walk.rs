@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use sockeye::inspect::{Aside, Mount};
+use sockeye::inspect::{ForkedWorker, Mount};
 
 use super::path;
 use super::report::{Check, CheckedStep, Verdict, WhyReport, shown};
@@ -24,14 +24,14 @@ struct WalkProgress {
 
 /// Walks the path, unless a file system on it hangs.
 pub(super) fn walk(path: &Path, user: &User, report: &mut WhyReport) -> std::io::Result<WalkEnd> {
-    let mut look = Aside::start(|answers| {
+    let mut worker = ForkedWorker::start(|results| {
         let mut send = |report: &mut WhyReport, next: &Path, end| {
             let news = WalkProgress {
                 found: report.take_news(),
                 next: next.to_owned(),
                 end,
             };
-            answers.send(&serde_json::to_vec(&news).unwrap_or_default());
+            results.send(&serde_json::to_vec(&news).unwrap_or_default());
         };
         let mut report = WhyReport::default();
         let end = path::walk(path, user, &mut report, |report, next| {
@@ -42,7 +42,7 @@ pub(super) fn walk(path: &Path, user: &User, report: &mut WhyReport) -> std::io:
     let deadline = Instant::now() + hung::DEADLINE;
     let mut next = path.to_owned();
     loop {
-        let news = match look.next(deadline) {
+        let news = match worker.next(deadline) {
             Ok(Some(news)) => serde_json::from_slice::<WalkProgress>(&news)?,
             Ok(None) => return Err(std::io::Error::other("the process that looked has ended")),
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {

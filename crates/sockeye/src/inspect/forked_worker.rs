@@ -1,4 +1,4 @@
-//! [`Aside`]: a look at files from a forked copy of this process.
+//! [`ForkedWorker`]: a forked copy of this process, which looks at files that may hang.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,70 +10,70 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::sys;
 
-/// More than any answer needs: what the other process says is held in memory.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// More than any result needs: it is held in memory.
+const LONGEST_RESULT: usize = 1 << 20;
 
-/// A look at files that may never return: a file system whose server hangs (FUSE, NFS) blocks whoever
-/// asks for a name, and not even SIGKILL ends a wait for a FUSE server that has read the request. A
-/// thread in such a wait keeps its whole process from ending. So a forked copy of this process looks
-/// (fork(2)), and is left behind where it blocks.
+/// A forked copy of this process (fork(2)) that looks at files which may hang. A file system whose
+/// server hangs (FUSE, NFS) blocks whoever asks for a name, and not even SIGKILL ends a wait for a FUSE
+/// server that has read the request. A thread in such a wait keeps its whole process from ending; a copy
+/// is left behind.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
-/// use sockeye::inspect::Aside;
+/// use sockeye::inspect::ForkedWorker;
 ///
-/// let mut look = Aside::start(|answers| {
+/// let mut worker = ForkedWorker::start(|results| {
 ///     let exists = std::path::Path::new("/run").exists();
-///     answers.send(&[u8::from(exists)]);
+///     results.send(&[u8::from(exists)]);
 /// })?;
 /// let deadline = Instant::now() + Duration::from_secs(3);
-/// assert_eq!(look.next(deadline)?, Some(vec![1]));
-/// assert_eq!(look.next(deadline)?, None);
+/// assert_eq!(worker.next(deadline)?, Some(vec![1]));
+/// assert_eq!(worker.next(deadline)?, None);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Aside {
-    answers: PipeReader,
+pub struct ForkedWorker {
+    results: PipeReader,
     process: OwnedFd,
 }
 
-/// Where a look sends what it has found.
+/// Sends results from a [`ForkedWorker`] to the process that has started it.
 #[derive(Debug)]
-pub struct Answers(PipeWriter);
+pub struct ResultSender(PipeWriter);
 
-impl Answers {
-    /// Sends one answer; nothing happens where nobody waits for it any more.
-    pub fn send(&mut self, answer: &[u8]) {
-        let mut frame = Vec::with_capacity(4 + answer.len());
-        let length = u32::try_from(answer.len()).unwrap_or(u32::MAX);
+impl ResultSender {
+    /// Sends one result, which is dropped where nobody waits for it any more.
+    pub fn send(&mut self, result: &[u8]) {
+        let mut frame = Vec::with_capacity(4 + result.len());
+        let length = u32::try_from(result.len()).unwrap_or(u32::MAX);
         frame.extend_from_slice(&length.to_ne_bytes());
-        frame.extend_from_slice(answer);
+        frame.extend_from_slice(result);
         // There is nobody to report it to.
         let _ = self.0.write_all(&frame);
     }
 }
 
-impl Aside {
+impl ForkedWorker {
     /// Starts `look` in a copy of this process, which has its memory and working directory and none
-    /// of its file descriptors. `look` should look at files and send answers, and no more: a lock
+    /// of its file descriptors. `look` should look at files and send results, and do no more: a lock
     /// that another thread holds at this moment stays locked in the copy.
     ///
     /// The parent gets SIGCHLD when the copy ends, which is then reaped here.
     ///
     /// # Errors
     /// As pipe(2), fork(2) and pidfd_open(2).
-    pub fn start(look: impl FnOnce(&mut Answers)) -> io::Result<Self> {
-        let (reader, process) = sys::fork::fork(|writer| look(&mut Answers(writer)))?;
+    pub fn start(look: impl FnOnce(&mut ResultSender)) -> io::Result<Self> {
+        let (reader, process) = sys::fork::fork(|writer| look(&mut ResultSender(writer)))?;
         Ok(Self {
-            answers: reader,
+            results: reader,
             process,
         })
     }
 
-    /// The next answer, or `None` when the look has ended.
+    /// The next result, or `None` when the worker has ended.
     ///
     /// # Errors
-    /// `TimedOut` where nothing came by `deadline`; `InvalidData` for an answer of more than a
+    /// `TimedOut` where nothing came by `deadline`; `InvalidData` for a result of more than a
     /// mebibyte.
     pub fn next(&mut self, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
         let mut length = [0; 4];
@@ -81,18 +81,18 @@ impl Aside {
             return Ok(None);
         }
         let length = u32::from_ne_bytes(length) as usize;
-        if length > LONGEST_ANSWER {
+        if length > LONGEST_RESULT {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mut answer = vec![0; length];
-        Ok(self.fill(&mut answer, deadline)?.then_some(answer))
+        let mut result = vec![0; length];
+        Ok(self.fill(&mut result, deadline)?.then_some(result))
     }
 
-    /// Whether all of `buffer` came before the look ended.
+    /// Whether all of `buffer` came before the worker ended.
     fn fill(&mut self, mut buffer: &mut [u8], deadline: Instant) -> io::Result<bool> {
         while !buffer.is_empty() {
             self.wait(deadline)?;
-            match self.answers.read(buffer) {
+            match self.results.read(buffer) {
                 Ok(0) => return Ok(false),
                 Ok(count) => buffer = &mut buffer[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -109,7 +109,7 @@ impl Aside {
                 tv_sec: i64::MAX,
                 tv_nsec: 0,
             });
-            let mut readable = [PollFd::new(&self.answers, PollFlags::IN)];
+            let mut readable = [PollFd::new(&self.results, PollFlags::IN)];
             match poll(&mut readable, Some(&left)) {
                 Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
                 Ok(_) => return Ok(()),
@@ -120,7 +120,7 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for ForkedWorker {
     fn drop(&mut self) {
         // It has ended, or is not wanted any more.
         let _ = pidfd_send_signal(&self.process, Signal::KILL);
