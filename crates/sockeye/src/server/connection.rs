@@ -87,7 +87,7 @@ impl<S: AsFd> Drop for Connection<S> {
 
 impl<S: ConnectedSocket> Connection<S> {
     pub(super) fn new(socket: S, timeouts: Timeouts, mut guard: ConnectionGuard) -> Self {
-        guard.state = ConnectionOutcome::Busy;
+        guard.outcome = ConnectionOutcome::Busy;
         Self {
             socket: Some(socket),
             deadlines: Deadlines::new(timeouts),
@@ -113,22 +113,22 @@ impl<S: ConnectedSocket> Connection<S> {
 
     /// Marks the connection as idle, or as busy with a message. One that is dropped in a drain while
     /// idle counts as drained, not as aborted, unless it has unread input. After
-    /// [`set_broken`](Self::set_broken) this changes nothing.
+    /// [`mark_aborted`](Self::mark_aborted) this changes nothing.
     pub fn set_idle(&mut self, idle: bool) {
-        let state = &mut self.guard_mut().state;
-        *state = match (*state, idle) {
-            (ConnectionOutcome::Broken, _) => ConnectionOutcome::Broken,
+        let outcome = &mut self.guard_mut().outcome;
+        *outcome = match (*outcome, idle) {
+            (ConnectionOutcome::Aborted, _) => ConnectionOutcome::Aborted,
             (_, true) => ConnectionOutcome::Idle,
             (_, false) => ConnectionOutcome::Busy,
         };
     }
 
-    /// Marks the connection as broken by us: something that the peer has sent, or the answer to it, is
-    /// lost. When it is dropped it counts as aborted, in a drain or not.
+    /// Marks the connection as aborted by us: something that the peer has sent, or the answer to it, is
+    /// lost. It counts as aborted whenever it ends.
     /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) do so
     /// where a limit of the server has ended it.
-    pub fn set_broken(&mut self) {
-        self.guard_mut().state = ConnectionOutcome::Broken;
+    pub fn mark_aborted(&mut self) {
+        self.guard_mut().outcome = ConnectionOutcome::Aborted;
     }
 
     pub(super) fn budget(&self) -> &Arc<Budget> {

@@ -163,7 +163,7 @@ pub(super) enum ConnectionOutcome {
     /// No message is in progress, so that an abort loses nothing.
     Idle,
     /// We have lost a message, or left one unread.
-    Broken,
+    Aborted,
 }
 
 /// One connection in the [`Counters`], with its permit. Held inside of the connection, so that every
@@ -171,7 +171,7 @@ pub(super) enum ConnectionOutcome {
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
     counters: Arc<Counters>,
-    pub(super) state: ConnectionOutcome,
+    pub(super) outcome: ConnectionOutcome,
     /// The user that it counts for, with a per-user limit. All unmapped users count as one.
     user: Option<Option<u32>>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
@@ -183,7 +183,7 @@ impl ConnectionGuard {
         counters.open.fetch_add(1, Ordering::AcqRel);
         Self {
             counters: Arc::clone(counters),
-            state: ConnectionOutcome::Busy,
+            outcome: ConnectionOutcome::Busy,
             user: None,
             permit: None,
             _token: counters.tracker.token(),
@@ -196,13 +196,13 @@ impl ConnectionGuard {
 
     /// Call before the connection is closed. Where it is idle in a drain or has timed out, reading is
     /// shut down, so that what the peer sends from now on fails there; and unread input, which only
-    /// the kernel knows of, makes it broken.
+    /// the kernel knows of, makes it count as aborted.
     pub(super) fn check_unread(&mut self, socket: BorrowedFd<'_>, over: Option<Direction>) {
-        let is_drained = self.state == ConnectionOutcome::Idle && self.counters.drain.is_open();
+        let is_drained = self.outcome == ConnectionOutcome::Idle && self.counters.drain.is_open();
         if over == Some(Direction::Read) || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
             if sys::message::peek::has_unread(socket) {
-                self.state = ConnectionOutcome::Broken;
+                self.outcome = ConnectionOutcome::Aborted;
             }
         }
     }
@@ -235,9 +235,9 @@ impl Drop for ConnectionGuard {
             log::panicked();
             &counters.aborted
         } else {
-            match self.state {
+            match self.outcome {
                 ConnectionOutcome::Refused => &counters.refused,
-                ConnectionOutcome::Broken => &counters.aborted,
+                ConnectionOutcome::Aborted => &counters.aborted,
                 ConnectionOutcome::Busy if counters.abort.is_open() => &counters.aborted,
                 _ if counters.drain.is_open() => &counters.drained,
                 _ => &counters.served,

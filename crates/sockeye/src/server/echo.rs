@@ -97,7 +97,7 @@ const WAITING: Amount = Amount {
 
 /// An evicted answer is lost.
 fn broken_if_evicted<T>(connection: &mut Connection, held: io::Result<T>) -> io::Result<T> {
-    held.inspect_err(|_| connection.set_broken())
+    held.inspect_err(|_| connection.mark_aborted())
 }
 
 fn poll_send(

@@ -216,7 +216,7 @@ impl Messages {
 
     fn failed(&mut self, error: &FramingError) {
         if matches!(error, FramingError::Io(error) if is_our_loss(error)) {
-            self.connection.set_broken();
+            self.connection.mark_aborted();
         }
     }
 
@@ -278,9 +278,9 @@ impl Messages {
         left.unwrap_or(self.buffer.len())
     }
 
-    /// As [`Connection::set_broken`].
-    pub fn set_broken(&mut self) {
-        self.connection.set_broken();
+    /// As [`Connection::mark_aborted`].
+    pub fn mark_aborted(&mut self) {
+        self.connection.mark_aborted();
     }
 
     /// The connection.
@@ -365,7 +365,7 @@ impl Messages {
     fn end(&mut self) {
         if self.drain.progress() == ReadProgress::Closing && !self.buffer.is_empty() {
             // A message that began between the last read and the shutdown.
-            self.connection.set_broken();
+            self.connection.mark_aborted();
             self.buffer.clear();
         }
         self.drain.ended();

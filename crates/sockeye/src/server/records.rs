@@ -131,14 +131,14 @@ impl Records {
             .await
         };
         if is_evicted {
-            self.connection.set_broken();
+            self.connection.mark_aborted();
         }
         sent
     }
 
-    /// As [`Connection::set_broken`].
-    pub fn set_broken(&mut self) {
-        self.connection.set_broken();
+    /// As [`Connection::mark_aborted`].
+    pub fn mark_aborted(&mut self) {
+        self.connection.mark_aborted();
     }
 
     /// The connection.
@@ -149,7 +149,7 @@ impl Records {
 
     fn failed(&mut self, error: &RecvError) {
         if is_our_loss_of_record(error) {
-            self.connection.set_broken();
+            self.connection.mark_aborted();
         }
     }
 

@@ -110,7 +110,7 @@ impl Programs {
         let mut child = match started {
             Ok(child) => child,
             Err(error) => {
-                connection.set_broken();
+                connection.mark_aborted();
                 return self.not_started(peer, &error, "its connection is closed");
             }
         };

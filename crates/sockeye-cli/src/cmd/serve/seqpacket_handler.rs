@@ -52,7 +52,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
             // They may take much memory, and the output may be slow; what is shown is not sent back.
             drop((std::mem::take(&mut payload), descriptors));
             if !Box::pin(handler.output.print(line, sender)).await {
-                records.set_broken();
+                records.mark_aborted();
                 return Ok(());
             }
         }
@@ -81,7 +81,7 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
                     handler
                         .log
                         .complain(|| records.connection().peer().ok(), &text);
-                    records.set_broken();
+                    records.mark_aborted();
                     return Ok(());
                 }
             }

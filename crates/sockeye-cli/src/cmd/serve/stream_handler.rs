@@ -84,7 +84,7 @@ async fn converse(handler: &Handler, messages: &mut Messages) -> Result<(), Fram
             }
         };
         if !printed {
-            messages.set_broken();
+            messages.mark_aborted();
             return Ok(());
         }
         if listens && !handler.framed_reply.is_empty() {

@@ -79,7 +79,7 @@ impl Messages {
         let new = || Hold::new(connection.budget(), connection.peer());
         let hold = self.hold.get_or_insert_with(new);
         let parked = hold.park(begun, amount, waker);
-        parked.inspect_err(|_| self.connection.set_broken())
+        parked.inspect_err(|_| self.connection.mark_aborted())
     }
 
     /// The room that a parked message keeps free. Without any, each read of a byte would copy the whole
@@ -99,7 +99,7 @@ impl Messages {
         let Some(hold) = &mut self.hold else {
             return Ok(());
         };
-        let taken = hold.take().inspect_err(|_| self.connection.set_broken());
+        let taken = hold.take().inspect_err(|_| self.connection.mark_aborted());
         if let Some(begun) = taken? {
             (self.buffer, self.arrivals) = (begun.buffer, begun.arrivals);
         }
