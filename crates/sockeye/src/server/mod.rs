@@ -1,6 +1,7 @@
 //! [`Server`]: accept loop with back-off, connection limits, timeouts, graceful shutdown with a drain.
 
 mod accept;
+mod accept_loop;
 mod budget;
 mod connection;
 mod connection_drain;
@@ -8,7 +9,6 @@ mod counters;
 mod drain_timer;
 mod echo;
 mod handlers;
-mod handover;
 mod latch;
 mod limits;
 mod log;
@@ -40,11 +40,11 @@ use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
 use crate::takeover::TakeoverError;
 use accept::Acceptor;
+use accept_loop::AcceptLoop;
 use budget::Budget;
 use counters::Counters;
 use drain_timer::DrainTimer;
 use handlers::Handlers;
-use handover::Entrance;
 use timeouts::Timeouts;
 
 type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
@@ -245,14 +245,14 @@ impl Server {
             () = &mut shutdown, if is_pending => return Ok(counters.report()),
             listener = listener.begin() => listener?,
         };
-        let mut entrance = Entrance::new(&self, Acceptor::new(&self, &counters, listener));
+        let mut accept_loop = AcceptLoop::new(&self, Acceptor::new(&self, &counters, listener));
         let mut timer = DrainTimer::new(&self);
         let mut handle = {
             let (handlers, counters) = (Handlers::new(), Arc::clone(&counters));
             move |connection| handlers.run(&handler, connection, &counters)
         };
         let begin_drain = || counters.drain.open();
-        let ended = entrance
+        let ended = accept_loop
             .serve(&mut timer, shutdown, begin_drain, &mut handle)
             .await;
 
@@ -265,12 +265,12 @@ impl Server {
         if let (Some(tell), Some(successor)) = (&self.on_handover, &successor) {
             tell(successor);
         }
-        if let Err(error) = entrance.close() {
+        if let Err(error) = accept_loop.close() {
             log::cannot_clean_up(&error);
         }
         // A fatal error of accept(2) is reported, and the backlog is skipped; one in the drain is not.
-        if fatal.is_some() || entrance.drain(&timer, &mut handle).await {
-            drop(entrance);
+        if fatal.is_some() || accept_loop.drain(&timer, &mut handle).await {
+            drop(accept_loop);
             tokio::select! {
                 () = counters.all_closed() => {}
                 () = timer.expired() => counters.abort_all(self.abort_grace, DROP_TIMEOUT).await,
@@ -278,7 +278,7 @@ impl Server {
         } else {
             // In this order: aborted handlers free the fds that counting the backlog needs.
             counters.abort_all(self.abort_grace, DROP_TIMEOUT).await;
-            entrance.abort_backlog();
+            accept_loop.abort_backlog();
         }
         let report = counters.report();
         match fatal {

@@ -1,4 +1,4 @@
-//! [`Entrance`]: connections come in here, and successors that may take it over.
+//! [`AcceptLoop`]: accepts connections, offers the listener to successors, and drains the backlog.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -18,7 +18,7 @@ use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
 use crate::takeover::{ControlListener, Request};
 
-pub(super) struct Entrance<S: ConnectedSocket> {
+pub(super) struct AcceptLoop<S: ConnectedSocket> {
     // Dropped in this order: successors see the control socket close after the files are removed.
     acceptor: Acceptor<S>,
     control: Option<ControlListener>,
@@ -34,16 +34,16 @@ pub(super) struct Entrance<S: ConnectedSocket> {
     has_accepted_once: bool,
 }
 
-enum EntranceEvent<S: AsFd> {
+enum AcceptLoopEvent<S: AsFd> {
     Accepted(AcceptOutcome<S>),
     /// A successor had an offer and gave up.
     GivenUp,
     HandedOver(Peer),
 }
 
-impl<S: ConnectedSocket> Entrance<S> {
+impl<S: ConnectedSocket> AcceptLoop<S> {
     pub(super) fn new(server: &Server, mut acceptor: Acceptor<S>) -> Self {
-        let mut entrance = Self {
+        let mut accept_loop = Self {
             control: control_of(acceptor.listener()),
             acceptor,
             is_handed_over: false,
@@ -54,8 +54,8 @@ impl<S: ConnectedSocket> Entrance<S> {
             has_accepted_once: false,
         };
         // It may have gone before it was watched.
-        entrance.look_after_control();
-        entrance
+        accept_loop.look_after_control();
+        accept_loop
     }
 
     /// Accepts until the server shuts down, a successor takes over, or the one connection of
@@ -89,7 +89,7 @@ impl<S: ConnectedSocket> Entrance<S> {
                 event = self.next(), if !self.has_accepted_once => event?,
             };
             match event {
-                EntranceEvent::Accepted(AcceptOutcome::Connection(connection)) => {
+                AcceptLoopEvent::Accepted(AcceptOutcome::Connection(connection)) => {
                     handle(connection);
                     self.has_accepted_once = self.once;
                     if self.has_accepted_once {
@@ -98,14 +98,14 @@ impl<S: ConnectedSocket> Entrance<S> {
                         yield_once().await;
                     }
                 }
-                EntranceEvent::Accepted(AcceptOutcome::Again) => {}
-                EntranceEvent::Accepted(AcceptOutcome::Ended) => {
+                AcceptLoopEvent::Accepted(AcceptOutcome::Again) => {}
+                AcceptLoopEvent::Accepted(AcceptOutcome::Ended) => {
                     log::shut_down_by_others();
                     return Ok(None);
                 }
-                EntranceEvent::GivenUp if timer.has_begun() => return Ok(None),
-                EntranceEvent::GivenUp => {}
-                EntranceEvent::HandedOver(successor) => return Ok(Some(successor)),
+                AcceptLoopEvent::GivenUp if timer.has_begun() => return Ok(None),
+                AcceptLoopEvent::GivenUp => {}
+                AcceptLoopEvent::HandedOver(successor) => return Ok(Some(successor)),
             }
         }
     }
@@ -152,7 +152,7 @@ impl<S: ConnectedSocket> Entrance<S> {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    async fn next(&mut self) -> io::Result<EntranceEvent<S>> {
+    async fn next(&mut self) -> io::Result<AcceptLoopEvent<S>> {
         loop {
             // A successor with an offer may be taking over these files.
             let may_renew = !self
@@ -167,9 +167,9 @@ impl<S: ConnectedSocket> Entrance<S> {
                     continue;
                 }
                 next = self.acceptor.next() => return match next {
-                    Ok(next) => Ok(EntranceEvent::Accepted(next)),
+                    Ok(next) => Ok(AcceptLoopEvent::Accepted(next)),
                     // A successor that took over and ended has shut the listener down.
-                    Err(error) => self.revoke().map(EntranceEvent::HandedOver).ok_or(error),
+                    Err(error) => self.revoke().map(AcceptLoopEvent::HandedOver).ok_or(error),
                 },
             };
             match request {
@@ -179,11 +179,11 @@ impl<S: ConnectedSocket> Entrance<S> {
                 Request::GivenUp => {
                     self.restore();
                     self.look_after_control();
-                    return Ok(EntranceEvent::GivenUp);
+                    return Ok(AcceptLoopEvent::GivenUp);
                 }
                 Request::Taken(successor) => {
                     self.hand_over();
-                    return Ok(EntranceEvent::HandedOver(successor));
+                    return Ok(AcceptLoopEvent::HandedOver(successor));
                 }
             }
         }
@@ -251,7 +251,7 @@ impl<S: ConnectedSocket> Entrance<S> {
     }
 }
 
-impl<S: ConnectedSocket> Drop for Entrance<S> {
+impl<S: ConnectedSocket> Drop for AcceptLoop<S> {
     fn drop(&mut self) {
         let _ = self.revoke();
     }
