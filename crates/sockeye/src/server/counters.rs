@@ -36,7 +36,7 @@ pub struct Report {
     /// Failed calls of accept(2).
     pub accept_errors: u64,
     /// Replies to datagrams that could not be delivered; always 0 for a [`Server`](super::Server).
-    pub dropped_answers: u64,
+    pub dropped_replies: u64,
 }
 
 impl fmt::Display for Report {
@@ -46,7 +46,7 @@ impl fmt::Display for Report {
             "served {}, refused {}, drained {}, aborted {}, accept errors {}",
             self.served, self.refused, self.drained, self.aborted, self.accept_errors
         )?;
-        match self.dropped_answers {
+        match self.dropped_replies {
             0 => Ok(()),
             dropped => write!(f, ", dropped answers {dropped}"),
         }
@@ -148,7 +148,7 @@ impl Counters {
             drained: get(&self.drained),
             aborted: get(&self.aborted) + self.open() as u64,
             accept_errors: get(&self.accept_errors),
-            dropped_answers: 0,
+            dropped_replies: 0,
         }
     }
 }

@@ -99,7 +99,7 @@ impl DatagramServer {
             if let Some(datagram_programs) = &mut datagram_programs {
                 datagram_programs.add_to(report);
             }
-            report.dropped_answers = replies.undelivered();
+            report.dropped_replies = replies.undelivered();
         });
         let report = counted.get();
         match ended {

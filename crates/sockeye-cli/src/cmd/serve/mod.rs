@@ -94,7 +94,7 @@ async fn serve(args: &Serve, mut startup: Startup) -> anyhow::Result<Exit> {
     received_fds::tell_unclosed();
     info!("stopped: {report}");
     Ok(match (result.is_ok(), handler.output.error.get()) {
-        (true, None) if report.aborted + report.dropped_answers > 0 => Exit::Incomplete,
+        (true, None) if report.aborted + report.dropped_replies > 0 => Exit::Incomplete,
         (true, None) => Exit::Done,
         _ => Exit::Failed,
     })
