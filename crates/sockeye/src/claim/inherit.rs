@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
@@ -51,6 +52,11 @@ impl Ownership {
     pub(crate) fn control(&self) -> Option<(BorrowedFd<'_>, PathBuf)> {
         let Control { place, socket, .. } = self.control.as_ref()?;
         Some((socket.as_fd(), place.through_descriptor(&place.base)))
+    }
+
+    /// How long a successor that is ready may take to serve, if that was set.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.options.patience()
     }
 
     /// What an [`Inheritance`] is made of, besides the listening socket.

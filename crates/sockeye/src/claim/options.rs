@@ -1,5 +1,8 @@
 //! [`ClaimOptions`]: how to claim an address.
 
+#[cfg(feature = "tokio")]
+use std::time::Duration;
+
 /// What to do about a stale socket file at the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IfExists {
@@ -21,6 +24,9 @@ pub struct ClaimOptions {
     pub(super) takeover: bool,
     pub(super) pass_credentials: bool,
     pub(super) allow_fd_passing: bool,
+    /// How long a successor that is ready may take to serve, if that was set.
+    #[cfg(feature = "tokio")]
+    pub(super) patience: Option<Duration>,
 }
 
 impl Default for ClaimOptions {
@@ -34,6 +40,8 @@ impl Default for ClaimOptions {
             takeover: false,
             pass_credentials: false,
             allow_fd_passing: false,
+            #[cfg(feature = "tokio")]
+            patience: None,
         }
     }
 }
@@ -111,6 +119,18 @@ impl ClaimOptions {
     #[cfg(feature = "tokio")]
     pub(crate) fn allows_fd_passing(&self) -> bool {
         self.allow_fd_passing
+    }
+
+    /// Sets how long the server waits for a successor that is ready and does not serve yet.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.patience
     }
 
     /// The user that the file is given to, where one was asked for.

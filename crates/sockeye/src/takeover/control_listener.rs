@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::PATIENCE;
 use super::file_watch::FileWatch;
 use crate::handover::{ControlConnection, Frame, HandoverEvent, Predecessor, STEP};
 use crate::ids;
@@ -33,6 +32,8 @@ pub(crate) struct ControlListener {
     candidates: Vec<Candidate>,
     /// Whether offers are still made.
     offers: bool,
+    /// How long a successor that is ready may take to serve.
+    patience: Duration,
     /// Of the socket's file: without it no successor can connect.
     watch: io::Result<FileWatch>,
 }
@@ -61,12 +62,13 @@ pub(crate) enum Request {
 impl ControlListener {
     /// # Errors
     /// As dup(2) and epoll_ctl(2).
-    pub(crate) fn new(socket: BorrowedFd<'_>, file: &Path) -> io::Result<Self> {
+    pub(crate) fn new(socket: BorrowedFd<'_>, file: &Path, patience: Duration) -> io::Result<Self> {
         let socket = socket.try_clone_to_owned()?;
         Ok(Self {
             listener: SeqPacketListener::adopt(socket).map_err(io::Error::other)?,
             candidates: Vec::new(),
             offers: true,
+            patience,
             watch: FileWatch::of(file),
         })
     }
@@ -95,7 +97,7 @@ impl ControlListener {
                 Wakeup::Event(index, event) => {
                     let candidate = &mut self.candidates[index];
                     let had_offer = candidate.side.has_offer();
-                    candidate.take(event);
+                    candidate.take(event, self.patience);
                     match candidate.side {
                         Predecessor::Asked => self.hurry(),
                         Predecessor::HandedOver => {
@@ -142,7 +144,7 @@ impl ControlListener {
     /// Nothing can be passed on.
     pub(crate) fn refuse(&mut self) {
         if let Some(index) = self.next_in_turn() {
-            self.candidates[index].take(HandoverEvent::Deadline);
+            self.candidates[index].withdraw();
             self.candidates.remove(index);
         }
     }
@@ -240,7 +242,7 @@ impl ControlListener {
             };
             let least = oldest(Predecessor::Connected).or_else(|| oldest(Predecessor::Asked));
             if let Some(index) = least {
-                self.candidates.remove(index).take(HandoverEvent::Deadline);
+                self.candidates.remove(index).withdraw();
             }
         }
         self.candidates.push(newcomer);
@@ -272,17 +274,24 @@ impl Candidate {
         }
     }
 
-    fn take(&mut self, event: HandoverEvent) {
+    fn take(&mut self, event: HandoverEvent, patience: Duration) {
         if let Some(frame) = self.side.on(event) {
             self.connection.say(frame, &[]);
         }
-        let patience = match self.side {
+        let deadline = match self.side {
             // It waits for an offer, and gives up by itself.
             Predecessor::Asked => None,
-            Predecessor::Promised => Some(Instant::now() + PATIENCE),
+            Predecessor::Promised => Instant::now().checked_add(patience),
             _ => return,
         };
-        self.connection.wait_until(patience);
+        self.connection.wait_until(deadline);
+    }
+
+    /// Makes no offer to it.
+    fn withdraw(&mut self) {
+        if let Some(frame) = self.side.on(HandoverEvent::Deadline) {
+            self.connection.say(frame, &[]);
+        }
     }
 }
 

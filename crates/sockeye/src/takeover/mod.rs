@@ -48,11 +48,12 @@ use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
 use successor::Attempt;
 
-/// How long a predecessor waits for a successor that is ready to serve.
+/// How long a predecessor waits for a successor that is ready to serve, unless that was set.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a successor asks for a path: a little longer than the predecessor may wait for another
-/// one.
-const ASKING: Duration = Duration::from_secs(35);
+/// How much longer a successor asks for a path than the predecessor may wait for another one.
+const SPARE: Duration = Duration::from_secs(5);
+/// The longest time that a successor asks.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long a live server without a control socket is watched: it may be about to end, or to make
 /// a new one.
 const UNSETTLED: Duration = Duration::from_millis(500);
@@ -94,12 +95,25 @@ impl Takeover {
         self
     }
 
+    /// How long the server that runs with the listener waits for its own successor, between the return
+    /// of that one's [`listen`](Self::listen) and its [`Server::run`](crate::server::Server::run);
+    /// default 30 seconds. It serves meanwhile. After that the successor is taken for one that hangs,
+    /// and the next one gets its turn.
+    ///
+    /// The predecessor's time counts. Where both are one program they have the same.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.claim = self.claim.with_patience(patience);
+        self
+    }
+
     /// Claims `address` if nobody is there, otherwise takes it over from a server that allows it;
     /// such a server runs [`Server::run`](crate::server::Server::run). It goes on serving until that
-    /// runs with the returned listener. If that does not happen within thirty seconds it keeps the
-    /// path, and `run` takes it over once more.
+    /// runs with the returned listener. If that does not happen within its
+    /// [`patience`](Self::patience) it keeps the path, and `run` takes it over once more.
     ///
-    /// Waits for 35 seconds at most: for a server that starts, ends, hangs or is asked by others.
+    /// Waits for 35 seconds at most, or five more than a longer `patience`: for a server that starts,
+    /// ends, hangs or is asked by others.
     ///
     /// # Errors
     /// [`TakeoverError`]; then the server that is there goes on serving.
@@ -117,7 +131,9 @@ impl Takeover {
         if address.kind() != S::KIND {
             return Err(io(std::io::ErrorKind::Unsupported.into()));
         }
-        let deadline = Instant::now() + ASKING;
+        let patience = self.claim.patience().unwrap_or(PATIENCE).max(PATIENCE);
+        let asking = patience.saturating_add(SPARE).min(LONGEST);
+        let deadline = Instant::now() + asking;
         let [first, longest] = PAUSES;
         let mut backoff = Backoff::new(first, longest);
         let mut failure = None;

@@ -2,8 +2,7 @@
 
 use std::io;
 
-use super::{ControlListener, Takeover};
-use crate::claim::Ownership;
+use super::{ControlListener, PATIENCE, Takeover};
 use crate::handover::{Outcome, PendingTakeover, TakeoverError};
 use crate::listener::{ConnectedSocket, SocketListener};
 
@@ -41,8 +40,12 @@ impl<S: ConnectedSocket> SocketListener<S> {
 
     /// Where successors ask, if the claim allows them to.
     pub(crate) fn control(&self) -> io::Result<Option<ControlListener>> {
-        let control = self.ownership().and_then(Ownership::control);
-        let control = control.map(|(socket, file)| ControlListener::new(socket, &file));
+        let Some(ownership) = self.ownership() else {
+            return Ok(None);
+        };
+        let patience = ownership.patience().unwrap_or(PATIENCE);
+        let control = ownership.control();
+        let control = control.map(|(socket, file)| ControlListener::new(socket, &file, patience));
         control.transpose()
     }
 }

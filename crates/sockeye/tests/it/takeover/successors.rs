@@ -32,6 +32,11 @@ impl Asker {
         self.0.send(frame).await.unwrap();
     }
 
+    fn has_heard_nothing(&self) -> bool {
+        let seen = rustix::net::recv(&self.0, &mut [0; 2], RecvFlags::DONTWAIT | RecvFlags::PEEK);
+        seen.err() == Some(Errno::AGAIN)
+    }
+
     /// The next frame and how many descriptors came with it; nothing at the end.
     async fn hear(&self) -> (Vec<u8>, usize) {
         let mut buffer = [0; 64];
@@ -206,6 +211,29 @@ async fn a_successor_that_comes_too_late_takes_over_once_more() {
 }
 
 #[tokio::test]
+async fn a_successor_has_as_long_as_the_predecessors_patience() {
+    let place = Place::new();
+    for patience in [Duration::from_secs(2), Duration::from_secs(600)] {
+        let patient = takeover().patience(patience);
+        let listener: Listener = in_time(patient.listen(&place.address())).await.unwrap();
+        let server = Running::start(Server::new(), listener, echo_lines);
+        let slow = Asker::ready(&place).await;
+        let next = Asker::connect(&place).await;
+        next.say(&HELLO).await;
+        let clock = Clock::stop();
+        clock.pass(patience - MILLISECOND).await;
+        assert!(slow.has_heard_nothing());
+        clock.pass(2 * MILLISECOND).await;
+        assert_eq!(slow.hear().await.0, CANCEL);
+        assert_eq!(next.hear().await, (OFFER.to_vec(), 3));
+        drop((slow, next, clock));
+        tokio::time::resume();
+        server.report().await;
+    }
+    place.assert_empty();
+}
+
+#[tokio::test]
 async fn a_successor_of_a_server_that_has_stopped_meanwhile_claims_the_path() {
     let place = Place::new();
     let first = serve(&place.address()).await;
@@ -309,9 +337,7 @@ async fn one_successor_at_a_time_has_an_offer() {
     let second = Asker::connect(&place).await;
     second.say(&HELLO).await;
     settled().await;
-    let mut nothing = [0; 2];
-    let seen = rustix::net::recv(&second.0, &mut nothing, RecvFlags::DONTWAIT);
-    assert_eq!(seen.err(), Some(Errno::AGAIN));
+    assert!(second.has_heard_nothing());
     drop(first);
     assert_eq!(second.hear().await, (OFFER.to_vec(), 3));
     drop(second);
