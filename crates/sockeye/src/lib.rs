@@ -73,6 +73,7 @@
 //! | listener handover: restart without a gap | [`takeover`] |
 //! | message boundaries on a stream | [`framing`] |
 //! | connecting, with a timeout and a reason for each failure | [`connect`] |
+//! | pauses between attempts: exponential back-off | [`Backoff`] |
 //! | peer credentials (`SO_PEERCRED`, pidfd, groups), unmapped ids | [`peer`], [`ids`] |
 //! | fd passing (`SCM_RIGHTS`), `SCM_CREDENTIALS` | [`ancillary`] |
 //! | a program for each connection, as inetd runs them | [`program`] |
@@ -162,6 +163,7 @@ mod sys;
 pub mod takeover;
 
 pub use address::{Address, AddressError, Kind, Name};
+pub use backoff::Backoff;
 pub use busy_poll::BusyPoll;
 pub use claim::{Claim, ClaimError, IfExists};
 pub use connect::{ConnectError, Connector};

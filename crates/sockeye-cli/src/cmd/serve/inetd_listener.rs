@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use sockeye::inspect::diag::{self, DiagState, Entry};
 use sockeye::program::Child;
-use sockeye::{Kind, Name, Program};
+use sockeye::{Backoff, Kind, Name, Program};
 use tracing::{debug, info, warn};
 
 use super::lifecycle::Lifecycle;
@@ -74,7 +74,8 @@ async fn start_on_demand(
     starts: &mut u64,
     running: &mut Option<Child>,
 ) -> io::Result<&'static str> {
-    let mut backoff = FIRST_BACKOFF;
+    let first = || Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF);
+    let mut backoff = first();
     loop {
         tokio::select! {
             biased;
@@ -100,15 +101,15 @@ async fn start_on_demand(
             Err(error) => warn!("cannot start the program: {error}; trying again"),
         }
         if began.elapsed() >= SHORT_RUN || !socket.is_readable()? {
-            backoff = FIRST_BACKOFF;
+            backoff = first();
             continue;
         }
-        debug!("the program has ended at once and clients wait; starting it again in {backoff:?}");
+        let pause = backoff.next_pause();
+        debug!("the program has ended at once and clients wait; starting it again in {pause:?}");
         tokio::select! {
             name = lifecycle.next_signal() => return Ok(name),
-            () = tokio::time::sleep(backoff) => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }
 }
 

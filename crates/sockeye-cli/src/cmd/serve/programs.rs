@@ -13,7 +13,7 @@ use rustix::process::Rlimit;
 use sockeye::listener::ConnectedSocket;
 use sockeye::program::{Child, Environment, is_shortage};
 use sockeye::server::Connection;
-use sockeye::{Peer, Program};
+use sockeye::{Backoff, Peer, Program};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
@@ -222,7 +222,7 @@ impl Programs {
     /// Starts the program, with a back-off while resources are short.
     async fn start(&self, ends: Ends<'_>, variables: Environment) -> io::Result<Child> {
         let deadline = Instant::now() + self.patience;
-        let mut backoff = FIRST_BACKOFF;
+        let mut backoff = Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF);
         loop {
             let variables = variables.clone();
             let started = match ends {
@@ -231,14 +231,16 @@ impl Programs {
                     self.program.start_with(input, output, variables).await
                 }
             };
-            match started {
-                Err(error) if is_shortage(&error) && Instant::now() + backoff < deadline => {
-                    debug!("cannot start the program: {error}; trying again in {backoff:?}");
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(LONGEST_BACKOFF);
-                }
+            let error = match started {
+                Err(error) if is_shortage(&error) => error,
                 result => return result,
+            };
+            let pause = backoff.next_pause();
+            if Instant::now() + pause >= deadline {
+                return Err(error);
             }
+            debug!("cannot start the program: {error}; trying again in {pause:?}");
+            tokio::time::sleep(pause).await;
         }
     }
 
