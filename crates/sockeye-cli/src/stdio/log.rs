@@ -1,4 +1,4 @@
-//! Log lines on standard error.
+//! Log lines on standard error, and [`LineQuota`], a rate limit for those that clients cause.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -130,21 +130,23 @@ fn write_now(text: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A rate limit for lines of one kind, so that clients cannot fill a disk.
-pub(crate) struct LineThrottle(Mutex<ThrottleWindow>);
+/// A rate limit for lines of one kind, so that clients cannot fill a disk: ten a second, each about one
+/// client, then a line that says how many more there were. The library's own lines come once a second
+/// with their count in them (`server::log::LogInterval`), and need no line about the others.
+pub(crate) struct LineQuota(Mutex<QuotaWindow>);
 
-struct ThrottleWindow {
+struct QuotaWindow {
     began: Instant,
     passed: u32,
     withheld: u64,
 }
 
-impl LineThrottle {
+impl LineQuota {
     /// A second.
     const LINES: u32 = 10;
 
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(ThrottleWindow {
+        Self(Mutex::new(QuotaWindow {
             began: Instant::now(),
             passed: 0,
             withheld: 0,

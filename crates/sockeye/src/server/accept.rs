@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::counters::{ConnectionGuard, ConnectionOutcome, Counters};
-use super::log::{self, LogThrottle};
+use super::log::{self, LogInterval};
 use super::{Authorize, Server, Timeouts};
 use crate::backoff::Backoff;
 use crate::busy_poll::BusyPoll;
@@ -40,7 +40,7 @@ pub(super) struct Acceptor<S> {
     backoff: Option<AcceptBackoff>,
     /// Whether the last accept had to wait.
     has_waited: bool,
-    throttles: Throttles,
+    log_intervals: LogIntervals,
     /// How many connections a drain may still accept.
     drain_at_most: usize,
 }
@@ -63,11 +63,11 @@ struct AcceptBackoff {
 }
 
 #[derive(Default)]
-struct Throttles {
-    connection: LogThrottle,
-    backoff: LogThrottle,
-    not_allowed: LogThrottle,
-    too_many: LogThrottle,
+struct LogIntervals {
+    connection: LogInterval,
+    backoff: LogInterval,
+    not_allowed: LogInterval,
+    too_many: LogInterval,
 }
 
 /// What a failed accept(2) means for the next one.
@@ -100,7 +100,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
             }),
             backoff: None,
             has_waited: false,
-            throttles: Throttles::default(),
+            log_intervals: LogIntervals::default(),
             drain_at_most: if listener.is_ours() {
                 usize::MAX
             } else {
@@ -242,7 +242,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         match failure {
             AcceptFailure::Connection => {
                 let advice = "the client has gone";
-                log::accept_failed(&mut self.throttles.connection, error, advice);
+                log::accept_failed(&mut self.log_intervals.connection, error, advice);
             }
             AcceptFailure::OutOfResources => {
                 let first = || Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
@@ -253,7 +253,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
                     backoff,
                 });
                 let advice = "waiting for a connection to close; raise the limit (ulimit -n) or set a maximum of connections";
-                log::accept_failed(&mut self.throttles.backoff, error, advice);
+                log::accept_failed(&mut self.log_intervals.backoff, error, advice);
             }
             AcceptFailure::Fatal => {}
         }
@@ -290,20 +290,24 @@ impl<S: ConnectedSocket> Acceptor<S> {
     ) -> bool {
         let Some(peer) = peer else {
             let why = "its credentials are unknown";
-            log::refused(&mut self.throttles.not_allowed, None, why);
+            log::refused(&mut self.log_intervals.not_allowed, None, why);
             return false;
         };
         if let Some(allow) = &self.authorize
             && !catch_unwind(AssertUnwindSafe(|| allow(peer, socket))).unwrap_or(false)
         {
-            log::refused(&mut self.throttles.not_allowed, Some(*peer), "not allowed");
+            log::refused(
+                &mut self.log_intervals.not_allowed,
+                Some(*peer),
+                "not allowed",
+            );
             return false;
         }
         if let Some(most) = self.max_per_uid
             && !guard.within(peer.uid(), most)
         {
             let why = "its user has as many connections as it may";
-            log::refused(&mut self.throttles.too_many, Some(*peer), why);
+            log::refused(&mut self.log_intervals.too_many, Some(*peer), why);
             return false;
         }
         true

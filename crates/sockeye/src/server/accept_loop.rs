@@ -11,7 +11,7 @@ use super::Server;
 use super::accept::{AcceptOutcome, Acceptor};
 use super::connection::Connection;
 use super::drain_timer::DrainTimer;
-use super::log::{self, LogThrottle};
+use super::log::{self, LogInterval};
 use super::renewal::Renewal;
 use crate::claim::{FileAccess, Ownership};
 use crate::listener::{ConnectedSocket, SocketListener};
@@ -27,7 +27,7 @@ pub(super) struct AcceptLoop<S: ConnectedSocket> {
     access: Option<FileAccess>,
     renewal: Renewal,
     /// For log lines about denied successors.
-    denied: LogThrottle,
+    denied: LogInterval,
     /// [`Server::once`].
     once: bool,
     /// The one connection has been accepted.
@@ -49,7 +49,7 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
             is_handed_over: false,
             access: None,
             renewal: Renewal::new(server.renew.clone()),
-            denied: LogThrottle::default(),
+            denied: LogInterval::default(),
             once: server.once,
             has_accepted_once: false,
         };

@@ -1,4 +1,8 @@
 //! The log lines of a server, written through `tracing` if that feature is on.
+//!
+//! [`LogInterval`] is their rate limit: one line of a kind a second, which ends in how many events it stands
+//! for. The command's limit is another (`LineQuota`): each of its lines is about one client, so several a
+//! second are of use, and those over the quota are counted in a line of their own.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,14 +12,14 @@ use crate::peer::Peer;
 /// At most one line of a kind a second.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lets one line a second through and counts the others.
+/// A rate limit: lets one line a second through and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct LogThrottle {
+pub(super) struct LogInterval {
     last: Option<Instant>,
     count: u64,
 }
 
-impl LogThrottle {
+impl LogInterval {
     /// The number of events since the last line, if another may be written now.
     fn pass(&mut self) -> Option<u64> {
         self.count += 1;
@@ -29,8 +33,8 @@ impl LogThrottle {
 }
 
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-pub(super) fn accept_failed(throttle: &mut LogThrottle, error: &io::Error, advice: &str) {
-    if let Some(count) = throttle.pass() {
+pub(super) fn accept_failed(interval: &mut LogInterval, error: &io::Error, advice: &str) {
+    if let Some(count) = interval.pass() {
         #[cfg(feature = "tracing")]
         tracing::warn!(
             "cannot accept a connection: {error} ({count} since the last line); {advice}"
@@ -39,8 +43,8 @@ pub(super) fn accept_failed(throttle: &mut LogThrottle, error: &io::Error, advic
 }
 
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-pub(super) fn refused(throttle: &mut LogThrottle, peer: Option<Peer>, why: &str) {
-    if let Some(count) = throttle.pass() {
+pub(super) fn refused(interval: &mut LogInterval, peer: Option<Peer>, why: &str) {
+    if let Some(count) = interval.pass() {
         #[cfg(feature = "tracing")]
         match peer {
             Some(peer) => tracing::warn!("refused {peer}: {why} ({count} since the last line)"),
@@ -50,8 +54,8 @@ pub(super) fn refused(throttle: &mut LogThrottle, peer: Option<Peer>, why: &str)
 }
 
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-pub(super) fn takeover_denied(throttle: &mut LogThrottle, peer: Peer) {
-    if let Some(count) = throttle.pass() {
+pub(super) fn takeover_denied(interval: &mut LogInterval, peer: Peer) {
+    if let Some(count) = interval.pass() {
         #[cfg(feature = "tracing")]
         tracing::warn!(
             "refused to hand over to {peer}, who is neither our own user nor root as our user namespace shows it ({count} since the last line)"

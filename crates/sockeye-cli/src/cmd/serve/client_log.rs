@@ -10,13 +10,13 @@ use tracing::{debug, warn};
 use super::recv_errors::{describe_recv_error, limit_of};
 use crate::output;
 use crate::output::message::Sender;
-use crate::stdio::log::LineThrottle;
+use crate::stdio::log::LineQuota;
 
-pub(super) struct ClientLog(LineThrottle);
+pub(super) struct ClientLog(LineQuota);
 
 impl ClientLog {
     pub(super) fn new() -> Self {
-        Self(LineThrottle::new())
+        Self(LineQuota::new())
     }
 
     /// Writes a line about a client to the log, unless there are too many of them.

@@ -25,7 +25,7 @@ use super::environment::{self, Local};
 use crate::args::Serve;
 use crate::exit::{Exit, failure};
 use crate::output::message::Sender;
-use crate::stdio::log::LineThrottle;
+use crate::stdio::log::LineQuota;
 
 /// The time between SIGTERM and SIGKILL; `--help` says so.
 const GRACE: Duration = Duration::from_secs(2);
@@ -80,7 +80,7 @@ pub(super) struct Programs {
     users: UserConnections,
     /// What programs have left running.
     pub(super) background: Background,
-    throttle: LineThrottle,
+    log_quota: LineQuota,
 }
 
 impl Programs {
@@ -91,7 +91,7 @@ impl Programs {
             patience: args.first_byte_timeout.unwrap_or(PATIENCE),
             users: UserConnections::default(),
             background: Background::default(),
-            throttle: LineThrottle::new(),
+            log_quota: LineQuota::new(),
         })
     }
 
@@ -264,13 +264,13 @@ impl Programs {
     }
 
     fn say(&self, line: impl FnOnce()) {
-        if self.throttle.pass() {
+        if self.log_quota.pass() {
             line();
         }
     }
 
     pub(super) fn tell_rest(&self) {
-        self.throttle.tell_rest();
+        self.log_quota.tell_rest();
     }
 }
 
