@@ -202,7 +202,7 @@ impl Unserved {
     }
 
     fn left_waiting(&mut self, socket: &ServedSocket) {
-        self.waiting = socket.count_waiting();
+        self.waiting = socket.discard_queued();
         if self.waiting > 0 {
             warn!(
                 "clients or datagrams that still waited for the program and are lost: {}",

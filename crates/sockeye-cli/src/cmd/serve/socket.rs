@@ -113,8 +113,9 @@ impl ServedSocket {
         }
     }
 
-    /// Takes and counts the clients or datagrams that wait. The socket refuses newcomers already.
-    pub(super) fn count_waiting(&self) -> u64 {
+    /// Closes the connections in the backlog, or discards the queued datagrams, and returns how many there
+    /// were. The socket refuses new clients already.
+    pub(super) fn discard_queued(&self) -> u64 {
         let mut count = 0;
         // A program may have made the socket block.
         while self.is_readable().unwrap_or(false) {
