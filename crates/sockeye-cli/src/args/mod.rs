@@ -23,7 +23,7 @@ pub(crate) use demo::Demo;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use ls::{ListedAddress, Ls, Netns};
 pub(crate) use send::{ConnectTarget, Send};
-pub(crate) use serve::{AnswerMode, Serve};
+pub(crate) use serve::{ReplyMode, Serve};
 pub(crate) use values::{FramingName, Tradition};
 pub(crate) use why::Why;
 

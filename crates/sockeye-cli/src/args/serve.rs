@@ -244,19 +244,19 @@ pub(crate) struct Serve {
     pub(crate) program: Vec<OsString>,
 }
 
-/// How a message is answered.
-pub(crate) enum AnswerMode {
-    Reply(String),
+/// What is sent back for a message.
+pub(crate) enum ReplyMode {
+    Text(String),
     Echo,
     Discard,
 }
 
 impl Serve {
-    pub(crate) fn answer(&self) -> AnswerMode {
+    pub(crate) fn reply_mode(&self) -> ReplyMode {
         match (self.echo, self.discard) {
-            (true, _) => AnswerMode::Echo,
-            (_, true) => AnswerMode::Discard,
-            _ => AnswerMode::Reply(self.reply.clone()),
+            (true, _) => ReplyMode::Echo,
+            (_, true) => ReplyMode::Discard,
+            _ => ReplyMode::Text(self.reply.clone()),
         }
     }
 

@@ -123,7 +123,7 @@ impl<S: ConnectedSocket> Connection<S> {
         };
     }
 
-    /// Marks the connection as aborted by us: something that the peer has sent, or the answer to it, is
+    /// Marks the connection as aborted by us: something that the peer has sent, or the reply to it, is
     /// lost. It counts as aborted whenever it ends.
     /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) do so
     /// where a limit of the server has ended it.

@@ -95,7 +95,7 @@ const WAITING: Amount = Amount {
     fds: 0,
 };
 
-/// An evicted answer is lost.
+/// An evicted reply is lost.
 fn broken_if_evicted<T>(connection: &mut Connection, held: io::Result<T>) -> io::Result<T> {
     held.inspect_err(|_| connection.mark_aborted())
 }
@@ -125,7 +125,7 @@ enum Back {
 
 /// Receives and sends back. With recv(2), which costs 0.2 us less than recvmsg(2) but does not report
 /// that a read ended behind bytes with fds. No input is missed all the same: each read is answered, and
-/// when the peer reads the answer, writability is a new edge of edge-triggered epoll(7), which reports
+/// when the peer reads the reply, writability is a new edge of edge-triggered epoll(7), which reports
 /// readability as well.
 fn try_echo(fd: BorrowedFd<'_>, passing: Passing) -> io::Result<ReadOutcome<Back>> {
     let mut buffer = scratch::take(scratch::SIZE);

@@ -100,8 +100,8 @@ impl Server {
     }
 
     /// How many bytes all connections together may hold of incomplete messages, with the room for
-    /// their rest, and of answers that wait to be sent; default 64 MiB. A message that arrives whole,
-    /// or an answer that is sent at once, does not count. It should be several times the limit of one
+    /// their rest, and of replies that wait to be sent; default 64 MiB. A message that arrives whole,
+    /// or a reply that is sent at once, does not count. It should be several times the limit of one
     /// message.
     ///
     /// Over it, the connection that holds most, of the user whose connections hold most, is evicted:

@@ -32,7 +32,7 @@ use waiting::Begun;
 /// The least room for the rest of an incomplete message.
 const FIRST_ROOM: usize = 4096;
 
-/// Reads the messages of a [`Connection`], sends answers, and ends gracefully in a drain: an incomplete
+/// Reads the messages of a [`Connection`], sends replies, and ends gracefully in a drain: an incomplete
 /// message is waited for; between two messages reading is shut down, and what came until then is still
 /// read; a connection that has not sent anything yet has another second.
 ///
@@ -296,7 +296,7 @@ impl Messages {
             match self.poll_fill(cx) {
                 Poll::Pending => {}
                 // The kernel reports a reset after the last byte, where the peer has closed without
-                // reading all answers.
+                // reading all replies.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                     return Poll::Ready(Ok(0));
                 }

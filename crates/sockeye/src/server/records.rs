@@ -72,7 +72,7 @@ impl Records {
         while self.drain.progress() != ReadProgress::Ended {
             self.connection.set_idle(true);
             let received = match poll_fn(|cx| self.poll_next(cx)).await {
-                // The peer has closed without receiving all answers. The kernel reports that once,
+                // The peer has closed without receiving all replies. The kernel reports that once,
                 // and before the records that the peer had sent.
                 Err(RecvError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                     continue;

@@ -25,7 +25,7 @@ const DEFAULT_PROGRAMS: usize = 64;
 /// Runs a program for each datagram, some at a time, and sends what it prints to the sender.
 pub(super) struct DatagramPrograms {
     programs: Arc<Programs>,
-    answers: Arc<DatagramReplies>,
+    replies: Arc<DatagramReplies>,
     handler: Arc<Handler>,
     abort: CancellationToken,
     permits: Arc<Semaphore>,
@@ -45,13 +45,13 @@ impl DatagramPrograms {
     pub(super) fn new(
         programs: &Arc<Programs>,
         most: Option<usize>,
-        answers: &Arc<DatagramReplies>,
+        replies: &Arc<DatagramReplies>,
         handler: &Arc<Handler>,
         abort: &CancellationToken,
     ) -> Self {
         Self {
             programs: Arc::clone(programs),
-            answers: Arc::clone(answers),
+            replies: Arc::clone(replies),
             handler: Arc::clone(handler),
             abort: abort.clone(),
             permits: Arc::new(Semaphore::new(most.unwrap_or(DEFAULT_PROGRAMS))),
@@ -78,25 +78,25 @@ impl DatagramPrograms {
                 return self.handler.log.complain(|| peer, &text);
             }
         };
-        let (programs, answers) = (Arc::clone(&self.programs), Arc::clone(&self.answers));
+        let (programs, replies) = (Arc::clone(&self.programs), Arc::clone(&self.replies));
         let (handler, abort) = (Arc::clone(&self.handler), self.abort.clone());
         let outcomes = Arc::clone(&self.outcomes);
         self.running.spawn(async move {
             let _permit = permit;
             let limit = handler.max_message;
-            let answer = programs.answer(&input, from.as_ref(), peer, limit, &abort);
-            let answer = answer.await;
-            let counter = match &answer {
+            let reply = programs.reply(&input, from.as_ref(), peer, limit, &abort);
+            let reply = reply.await;
+            let counter = match &reply {
                 None => &outcomes.aborted,
                 Some(_) if handler.stop.is_cancelled() => &outcomes.drained,
                 Some(_) => &outcomes.served,
             };
             counter.fetch_add(1, Ordering::Relaxed);
-            let Some(answer) = answer.filter(|answer| !answer.is_empty()) else {
+            let Some(reply) = reply.filter(|reply| !reply.is_empty()) else {
                 return;
             };
             match from {
-                Some(to) => answers.send(&answer, to, peer).await,
+                Some(to) => replies.send(&reply, to, peer).await,
                 None => handler.log.complain(|| peer, NO_ADDRESS),
             }
         });

@@ -1,4 +1,4 @@
-//! [`DatagramReplies`]: the answers to datagrams, and queues of those that have to wait.
+//! [`DatagramReplies`]: the replies to datagrams, and queues of those that have to wait.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::handler::Handler;
 use super::undelivered::Undelivered;
 
-/// How many answers may wait for room in their receivers' queues.
+/// How many replies may wait for room in their receivers' queues.
 const MAX_WAITING: usize = 256;
 /// How many of them for one receiver, so that there are some left for others.
 const MAX_WAITING_FOR_ONE: usize = 128;
@@ -38,7 +38,7 @@ struct ReplyQueues {
     waiting: Mutex<WaitingReplies>,
 }
 
-/// The answers for each receiver that has no room; the first one is being sent.
+/// The replies for each receiver that has no room; the first one is being sent.
 type WaitingReplies = HashMap<SocketAddrUnix, VecDeque<(Bytes, Option<Peer>)>>;
 
 impl DatagramReplies {
@@ -54,12 +54,12 @@ impl DatagramReplies {
         }
     }
 
-    pub(super) async fn send(&self, answer: &[u8], to: SocketAddrUnix, peer: Option<Peer>) {
+    pub(super) async fn send(&self, reply: &[u8], to: SocketAddrUnix, peer: Option<Peer>) {
         while lock(&self.tasks).try_join_next().is_some() {}
         let queues = &self.queues;
         let log = &queues.handler.log;
         if !lock(&queues.waiting).contains_key(&to) {
-            let mut sent = pin!(queues.socket.send_msg_to(answer, &[], &to));
+            let mut sent = pin!(queues.socket.send_msg_to(reply, &[], &to));
             let first = poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await;
             if let Poll::Ready(sent) = first {
                 return queues.undelivered.tell(log, sent, &to, peer);
@@ -69,30 +69,30 @@ impl DatagramReplies {
         let for_all: usize = waiting.values().map(VecDeque::len).sum();
         let for_one = waiting.get(&to).map_or(0, VecDeque::len);
         let bytes: usize = waiting.values().flatten().map(|(some, _)| some.len()).sum();
-        let is_full = bytes + answer.len() > queues.handler.max_buffered;
+        let is_full = bytes + reply.len() > queues.handler.max_buffered;
         if is_full || for_all >= MAX_WAITING || for_one >= MAX_WAITING_FOR_ONE {
             queues.undelivered.count(1);
-            let text = "does not take its answers, and too many wait; this one is dropped";
+            let text = "does not read its replies, and too many wait; this one is dropped";
             return log.complain(|| peer, text);
         }
-        let answer = (Bytes::copy_from_slice(answer), peer);
+        let reply = (Bytes::copy_from_slice(reply), peer);
         match waiting.entry(to) {
-            Entry::Occupied(mut queue) => queue.get_mut().push_back(answer),
+            Entry::Occupied(mut queue) => queue.get_mut().push_back(reply),
             Entry::Vacant(entry) => {
                 let deliver = Arc::clone(queues).deliver(entry.key().clone());
                 lock(&self.tasks).spawn(deliver);
-                entry.insert(VecDeque::from([answer]));
+                entry.insert(VecDeque::from([reply]));
             }
         }
     }
 
-    /// How many answers have not been sent.
+    /// How many replies have not been sent.
     pub(super) fn waiting(&self) -> u64 {
         let waiting = lock(&self.queues.waiting);
         waiting.values().map(|queue| queue.len() as u64).sum()
     }
 
-    /// How many answers could not be delivered.
+    /// How many replies could not be delivered.
     pub(super) fn undelivered(&self) -> u64 {
         self.queues.undelivered.counted()
     }
@@ -111,15 +111,15 @@ impl ReplyQueues {
     async fn deliver(self: Arc<Self>, to: SocketAddrUnix) {
         let log = &self.handler.log;
         let next = || lock(&self.waiting).get(&to)?.front().cloned();
-        while let Some((answer, peer)) = next() {
-            match self.socket.send_msg_to(&answer, &[], &to).await {
+        while let Some((reply, peer)) = next() {
+            match self.socket.send_msg_to(&reply, &[], &to).await {
                 Err(SendError::Io(error)) if error.kind() == ErrorKind::TimedOut => {
                     // The others have waited long enough too.
                     let dropped = lock(&self.waiting)
                         .remove(&to)
                         .map_or(0, |queue| queue.len());
                     self.undelivered.count(dropped as u64);
-                    let text = format!("did not take its answers in time; {dropped} were dropped");
+                    let text = format!("did not read its replies in time; {dropped} were dropped");
                     return log.complain(|| peer, &text);
                 }
                 sent => self.undelivered.tell(log, sent, &to, peer),

@@ -60,7 +60,7 @@ impl DatagramServer {
                 "cannot ask for the senders' processes: {error} (Linux 6.5 has it); only their first groups are known"
             );
         }
-        // An answer may be as long as a message.
+        // A reply may be as long as a message.
         make_room(&socket, self.handler.max_message);
         socket.set_send_timeout(self.drain_timeout.max(Duration::from_secs(1)));
         let socket = Arc::new(socket);
@@ -273,9 +273,9 @@ impl DatagramLoop<'_> {
                 report.served += 1;
             }
         });
-        if let Some(answer) = handler.answer_to(payload) {
+        if let Some(reply) = handler.reply_to(payload) {
             match received.sender {
-                Some(sender) => self.replies.send(answer, sender, peer).await,
+                Some(sender) => self.replies.send(reply, sender, peer).await,
                 None => handler.log.complain(|| peer, NO_ADDRESS),
             }
         }

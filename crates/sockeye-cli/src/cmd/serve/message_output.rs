@@ -10,7 +10,7 @@ use tracing::error;
 
 use super::client_log::ClientLog;
 use super::startup::cannot_start;
-use crate::args::{AnswerMode, Serve};
+use crate::args::{ReplyMode, Serve};
 use crate::lookup::names::Names;
 use crate::output;
 use crate::output::message::{self, Sender, ShownMessage};
@@ -40,8 +40,8 @@ impl MessageOutput {
         stop: &CancellationToken,
         log: &Arc<ClientLog>,
     ) -> anyhow::Result<Self> {
-        let lines = match args.answer() {
-            AnswerMode::Echo => None,
+        let lines = match args.reply_mode() {
+            ReplyMode::Echo => None,
             _ if !args.program.is_empty() => None,
             _ => Some(
                 Lines::stdout(args.max_buffered()).map_err(|error| cannot_start(args, &error))?,

@@ -141,7 +141,7 @@ impl Programs {
 
     /// Starts the program with a datagram as its standard input, and returns what it prints, up to
     /// `limit` bytes. `None` where it could not be started, printed more, or was aborted.
-    pub(super) async fn answer(
+    pub(super) async fn reply(
         &self,
         datagram: &OwnedFd,
         from: Option<&SocketAddrUnix>,
@@ -166,19 +166,19 @@ impl Programs {
             }
         };
         let pid = child.pid().as_raw_pid();
-        let mut answer = Vec::new();
+        let mut reply = Vec::new();
         // One byte more than may be sent, to know that it is too much.
         let read = tokio::select! {
-            read = read(printed, &child, &mut answer, limit + 1) => read,
+            read = read(printed, &child, &mut reply, limit + 1) => read,
             () = abort.cancelled() => {
                 self.tell(pid, peer, child.terminate(GRACE).await);
                 return None;
             }
         };
-        if answer.len() > limit {
+        if reply.len() > limit {
             self.say(|| {
                 let sender = Sender::new(peer).describe();
-                warn!("the program for {sender} printed more than {limit} bytes, the most that an answer may have; its datagram is lost");
+                warn!("the program for {sender} printed more than {limit} bytes, the most that a reply may have; its datagram is lost");
             });
             // The pipe is closed: SIGPIPE ends most programs that go on to print.
             let ended = tokio::time::timeout(GRACE, child.wait());
@@ -205,7 +205,7 @@ impl Programs {
             self.say(|| warn!("cannot read what the program printed: {error}"));
             return None;
         }
-        Some(answer)
+        Some(reply)
     }
 
     async fn start_for(
@@ -287,18 +287,18 @@ pub(super) fn goes_on(error: &io::Error) -> bool {
 async fn read(
     mut printed: pipe::Receiver,
     child: &Child,
-    answer: &mut Vec<u8>,
+    reply: &mut Vec<u8>,
     most: usize,
 ) -> io::Result<()> {
     loop {
-        let room = most - answer.len();
+        let room = most - reply.len();
         if room == 0 {
             return Ok(());
         }
         let mut some = (&mut printed).take(room as u64);
         tokio::select! {
             biased;
-            read = some.read_buf(answer) => if read? == 0 {
+            read = some.read_buf(reply) => if read? == 0 {
                 return Ok(());
             },
             ended = child.ended() => {
@@ -308,7 +308,7 @@ async fn read(
         }
     }
     let rest = File::from(printed.into_nonblocking_fd()?);
-    match rest.take((most - answer.len()) as u64).read_to_end(answer) {
+    match rest.take((most - reply.len()) as u64).read_to_end(reply) {
         Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
         _ => Ok(()),
     }

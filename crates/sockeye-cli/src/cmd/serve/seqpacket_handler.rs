@@ -1,4 +1,4 @@
-//! Seqpacket connections: records and their answers.
+//! Seqpacket connections: records and their replies.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -56,17 +56,17 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
                 return Ok(());
             }
         }
-        if let Some(answer) = handler.answer_to(&payload).filter(|_| listens) {
-            let mut sent = records.send(answer, &[]).await;
+        if let Some(reply) = handler.reply_to(&payload).filter(|_| listens) {
+            let mut sent = records.send(reply, &[]).await;
             if let Err(SendError::TooLong { size, .. }) = sent {
                 // The client's send buffer is larger than ours, which is raised as far as possible.
                 make_room(records.connection(), size);
-                sent = records.send(answer, &[]).await;
+                sent = records.send(reply, &[]).await;
             }
             match sent {
                 Ok(()) => {}
                 // The peer is gone, but what it sent before can still be received. ECONNRESET, for
-                // answers that it has not read, is reported by the next system call only.
+                // replies that it has not read, is reported by the next system call only.
                 Err(SendError::Io(error))
                     if matches!(
                         error.kind(),

@@ -1,4 +1,4 @@
-//! Stream connections: messages and their answers, or an echo.
+//! Stream connections: messages and their replies, or an echo.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
@@ -13,7 +13,7 @@ use sockeye::server::{Connection, Messages, echo};
 use super::handler::Handler;
 use super::received_fds::ReceivedFds;
 use super::recv_errors::limit_of;
-use crate::args::AnswerMode;
+use crate::args::ReplyMode;
 use crate::output;
 use crate::output::message::ShownMessage;
 
@@ -23,8 +23,8 @@ pub(super) fn handle(
     handler: Arc<Handler>,
     connection: Connection,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let mut talk = match handler.answer {
-        AnswerMode::Echo => Talk::Echo(connection),
+    let mut talk = match handler.reply_mode {
+        ReplyMode::Echo => Talk::Echo(connection),
         _ => {
             let messages = Messages::new(connection, handler.framing, handler.max_message);
             Talk::Messages(if handler.allows_fd_passing {
@@ -129,7 +129,7 @@ enum Talk {
     Messages(Messages),
 }
 
-/// How far an answer has been sent.
+/// How far a reply has been sent.
 enum Sent<'a> {
     Done(io::Result<()>),
     /// The peer is slow; the rest goes in a future that not every task has room for.

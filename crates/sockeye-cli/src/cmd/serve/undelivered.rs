@@ -1,4 +1,4 @@
-//! [`Undelivered`]: counts and describes answers to datagrams that could not be delivered.
+//! [`Undelivered`]: counts and describes replies to datagrams that could not be delivered.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
@@ -31,15 +31,15 @@ pub(super) struct Undelivered {
 }
 
 impl Undelivered {
-    pub(super) fn count(&self, answers: u64) {
-        self.count.fetch_add(answers, Ordering::Relaxed);
+    pub(super) fn count(&self, replies: u64) {
+        self.count.fetch_add(replies, Ordering::Relaxed);
     }
 
     pub(super) fn counted(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Counts an answer that was not taken, and says why.
+    /// Counts a reply that was not taken, and says why.
     pub(super) fn tell(
         &self,
         log: &ClientLog,
@@ -58,10 +58,10 @@ impl Undelivered {
             } else if is_bound_elsewhere(to, peer) {
                 (&self.told_of_paths, BOUND_ELSEWHERE)
             } else {
-                // As far as is visible from here the client did not wait for an answer.
+                // As far as is visible from here the client did not wait for a reply.
                 let sender = Sender::new(peer);
                 return debug!(
-                    "no socket has the address of {} for its answer: {error}; it has ended, or is hidden in another namespace",
+                    "no socket has the address of {} for its reply: {error}; it has ended, or is hidden in another namespace",
                     sender.describe()
                 );
             };
@@ -96,7 +96,7 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// Whether an abstract name that no socket has here is known to be that of a client in another network
-/// namespace. A path is the same in each. Most clients that are gone did not wait for an answer, so
+/// namespace. A path is the same in each. Most clients that are gone did not wait for a reply, so
 /// one that is not known to be in another namespace is taken for one of them.
 fn is_in_another_namespace(to: &SocketAddrUnix, peer: Option<Peer>) -> bool {
     let namespace = |pid: Pid| {

@@ -25,8 +25,8 @@ pub(super) struct Amount {
     pub(super) fds: usize,
 }
 
-/// Counts only what a connection holds while it waits, not a message that arrives with one read, nor an
-/// answer that is sent at once.
+/// Counts only what a connection holds while it waits, not a message that arrives with one read, nor a
+/// reply that is sent at once.
 #[derive(Debug)]
 pub(super) struct Budget {
     ledger: Mutex<Ledger>,
