@@ -85,15 +85,13 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// Listens with a claimed socket.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] where the address is of another kind; otherwise as
-    /// epoll_ctl(2).
+    /// [`io::ErrorKind::Unsupported`] where the address is of another kind; the error names the type
+    /// for that. Otherwise as epoll_ctl(2).
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
-        if claim.address().kind() != S::KIND {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
+        claim.must_be(S::KIND)?;
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim is whole until nothing can fail any more.
         let socket = claim.as_fd().try_clone_to_owned()?;

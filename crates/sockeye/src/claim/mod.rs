@@ -38,6 +38,7 @@ mod renew;
 mod times;
 mod unclear;
 mod unreachable_parent;
+mod wrong_kind;
 
 use std::fmt;
 use std::io;
@@ -249,7 +250,8 @@ impl Claim {
     /// A listener that blocks, for servers without a runtime.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Stream`].
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Stream`]; the error names the
+    /// type for its kind.
     pub fn into_blocking(self) -> io::Result<BlockingListener> {
         let (socket, ownership) = self.into_parts(Kind::Stream)?;
         Ok(BlockingListener::new(ownership, socket.into()))
@@ -261,7 +263,17 @@ impl Claim {
         if self.address.kind() == kind {
             Ok((self.socket, self.ownership))
         } else {
-            Err(io::ErrorKind::Unsupported.into())
+            Err(wrong_kind::blocking(&self.address, kind))
+        }
+    }
+
+    /// Checks that the address is of the kind that a type for tokio takes.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn must_be(&self, kind: Kind) -> io::Result<()> {
+        if self.address.kind() == kind {
+            Ok(())
+        } else {
+            Err(wrong_kind::asynchronous(&self.address, kind))
         }
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::address::{Address, escaped};
+use crate::address::{Address, Kind, escaped};
 use crate::claim::{CONTROL_SUFFIX, ClaimError, ClaimErrorKind, Mismatch};
 use crate::connect::ConnectError;
 use crate::hint::hint_for;
@@ -26,6 +26,11 @@ pub enum TakeoverErrorKind {
     /// It cannot be claimed, and no server can hand it over; or the file that was taken over could not be
     /// given its mode and owner.
     Claim(ClaimError),
+    /// The address is of another kind than the listener that was asked for.
+    WrongKind {
+        /// What the listener accepts.
+        wanted: Kind,
+    },
     /// A live server owns the address, and offers no takeover.
     NotOffered {
         /// Its process, where that can be known.
@@ -106,6 +111,7 @@ impl fmt::Display for TakeoverError {
         }
         match &*self.kind {
             TakeoverErrorKind::Claim(_) | TakeoverErrorKind::Connect(_) => Ok(()),
+            TakeoverErrorKind::WrongKind { wanted } => wrong_kind(f, self.address.kind(), *wanted),
             TakeoverErrorKind::NotOffered { pid } => {
                 f.write_str("a live server owns it")?;
                 if let Some(pid) = pid {
@@ -124,15 +130,7 @@ impl fmt::Display for TakeoverError {
             TakeoverErrorKind::ForeignServer { uid: None } => f.write_str(
                 "whose server it is cannot be known in this user namespace, which does not map its uid; run where all uids are mapped",
             ),
-            TakeoverErrorKind::Denied { uid } => {
-                f.write_str("its server ")?;
-                if let Some(uid) = uid {
-                    write!(f, "(uid {uid}) ")?;
-                }
-                f.write_str(
-                    "refuses us: it hands over to its own user and to root only, and in its user namespace we are neither; run as that user in that namespace, or stop that server and start this one",
-                )
-            }
+            TakeoverErrorKind::Denied { uid } => denied(f, *uid),
             TakeoverErrorKind::Mismatch(Mismatch::Kind(found)) => write!(
                 f,
                 "a {found} server is there, and this one is to be a {} server; stop that one first, or ask for its kind",
@@ -160,6 +158,27 @@ impl fmt::Display for TakeoverError {
             }
         }
     }
+}
+
+fn wrong_kind(f: &mut fmt::Formatter<'_>, kind: Kind, wanted: Kind) -> fmt::Result {
+    let listener = match kind {
+        Kind::SeqPacket => "SeqPacketListener",
+        _ => "Listener",
+    };
+    write!(
+        f,
+        "it is a {kind} socket, and a listener of {wanted} sockets was asked for; ask for a {listener}"
+    )
+}
+
+fn denied(f: &mut fmt::Formatter<'_>, uid: Option<u32>) -> fmt::Result {
+    f.write_str("its server ")?;
+    if let Some(uid) = uid {
+        write!(f, "(uid {uid}) ")?;
+    }
+    f.write_str(
+        "refuses us: it hands over to its own user and to root only, and in its user namespace we are neither; run as that user in that namespace, or stop that server and start this one",
+    )
 }
 
 impl std::error::Error for TakeoverError {

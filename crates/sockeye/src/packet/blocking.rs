@@ -27,7 +27,8 @@ impl BlockingSeqPacketListener {
     /// Listens with a claimed socket.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::SeqPacket`].
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::SeqPacket`]; the error names the
+    /// type for its kind.
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
         let (socket, ownership) = claim.into_parts(Kind::SeqPacket)?;
         Ok(Self {
@@ -159,7 +160,8 @@ impl BlockingDatagram {
     /// Receives on a claimed address.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Datagram`].
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Datagram`]; the error names the
+    /// type for its kind.
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
         let (socket, ownership) = claim.into_parts(Kind::Datagram)?;
         Self::new(socket, ownership)

@@ -53,15 +53,13 @@ impl Datagram {
     /// Receives on a claimed address.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Datagram`]; otherwise as
-    /// epoll_ctl(2).
+    /// [`io::ErrorKind::Unsupported`] where the address is not of [`Kind::Datagram`]; the error names
+    /// the type for its kind. Otherwise as epoll_ctl(2).
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
-        if claim.address().kind() != Kind::Datagram {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
+        claim.must_be(Kind::Datagram)?;
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim stays complete until nothing can fail.
         let mut datagram = Self::new(claim.as_fd().try_clone_to_owned()?, true)?;

@@ -39,7 +39,7 @@ use tokio::time::Instant;
 
 pub(crate) use control_listener::{ControlListener, Request};
 
-use crate::address::Address;
+use crate::address::{Address, Kind};
 use crate::backoff::Backoff;
 use crate::claim::{ClaimErrorKind, ClaimOptions, control_address};
 pub use crate::handover::{TakeoverError, TakeoverErrorKind};
@@ -128,8 +128,10 @@ impl Takeover {
         address: &Address,
     ) -> Result<SocketListener<S>, TakeoverError> {
         let io = |error| TakeoverError::io(address, error);
-        if address.kind() != S::KIND {
-            return Err(io(std::io::ErrorKind::Unsupported.into()));
+        // A datagram socket cannot be handed over at all, which its claim says.
+        if address.kind() != S::KIND && address.kind() != Kind::Datagram {
+            let wrong = TakeoverErrorKind::WrongKind { wanted: S::KIND };
+            return Err(TakeoverError::new(address, wrong));
         }
         let patience = self.claim.patience().unwrap_or(PATIENCE).max(PATIENCE);
         let asking = patience.saturating_add(SPARE).min(LONGEST);

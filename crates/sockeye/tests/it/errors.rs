@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use sockeye::packet::{BlockingDatagram, BlockingSeqPacketListener};
 use sockeye::{Address, Claim, Connector, IfExists, Kind};
 
 use crate::support::{
@@ -186,4 +187,91 @@ async fn what_is_not_adopted_is_named() {
     let (pipe, _writer) = std::io::pipe().unwrap();
     let error = sockeye::Stream::adopt(pipe.into()).unwrap_err();
     assert_says(&error, &["not a socket", "; pass"]);
+}
+
+#[test]
+fn a_claim_of_another_kind_names_the_type_for_it() {
+    let place = Place::new();
+    let says = |kind, error: &std::io::Error, parts: &[&str]| {
+        let address = place.address_of(kind).to_string();
+        assert_says(error, &["cannot listen on ", &address, ": "]);
+        assert_says(error, parts);
+        place.assert_empty();
+    };
+    let claim = |kind| Claim::options().claim(&place.address_of(kind)).unwrap();
+    let error = claim(Kind::SeqPacket).into_blocking().unwrap_err();
+    let parts = [
+        "a seqpacket socket",
+        "a stream",
+        "; use BlockingSeqPacketListener::",
+    ];
+    says(Kind::SeqPacket, &error, &parts);
+    let error = BlockingSeqPacketListener::from_claim(claim(Kind::Datagram)).unwrap_err();
+    let parts = [
+        "a datagram socket",
+        "a seqpacket",
+        "; use BlockingDatagram::",
+    ];
+    says(Kind::Datagram, &error, &parts);
+    let error = BlockingDatagram::from_claim(claim(Kind::Stream)).unwrap_err();
+    let parts = [
+        "a stream socket",
+        "a datagram",
+        "; use Claim::into_blocking",
+    ];
+    says(Kind::Stream, &error, &parts);
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_listener_of_another_kind_names_the_type_for_it() {
+    use sockeye::{Datagram, Listener, SeqPacketListener, Takeover};
+
+    let place = Place::new();
+    let claim = |kind| Claim::options().claim(&place.address_of(kind)).unwrap();
+    let error = Listener::from_claim(claim(Kind::SeqPacket)).unwrap_err();
+    let parts = [
+        "a seqpacket socket",
+        "Listener::",
+        "a stream",
+        "; use SeqPacketListener::",
+    ];
+    assert_says(&error, &parts);
+    let error = SeqPacketListener::from_claim(claim(Kind::Datagram)).unwrap_err();
+    let parts = [
+        "a datagram socket",
+        "SeqPacketListener::",
+        "; use Datagram::",
+    ];
+    assert_says(&error, &parts);
+    let error = Datagram::from_claim(claim(Kind::Stream)).unwrap_err();
+    assert_says(
+        &error,
+        &["a stream socket", "Datagram::", "; use Listener::"],
+    );
+    place.assert_empty();
+
+    let takeover = Takeover::new(Claim::options());
+    let address = place.address_of(Kind::SeqPacket);
+    let error = takeover
+        .listen::<sockeye::Stream>(&address)
+        .await
+        .unwrap_err();
+    let parts = [
+        "cannot take over ",
+        &address.to_string(),
+        "a seqpacket socket",
+        "; ask for a SeqPacketListener",
+    ];
+    assert_says(&error, &parts);
+    let address = place.address_of(Kind::Datagram);
+    let error = takeover
+        .listen::<sockeye::Stream>(&address)
+        .await
+        .unwrap_err();
+    assert_says(
+        &error,
+        &["only the path of a stream or seqpacket socket", "; give"],
+    );
+    place.assert_empty();
 }
