@@ -22,7 +22,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// How messages are delimited in a stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
-    /// A message ends at a newline, the last one also at EOF.
+    /// A message ends at a newline (LF), the last one also at EOF. A payload has none in it. A carriage
+    /// return (CR) is a byte like any other: where the peer ends lines with CR LF, the payload ends
+    /// with the CR.
     #[default]
     Line,
     /// A message is its length in bytes as a big-endian `u32`, then that many bytes.
@@ -53,6 +55,15 @@ pub enum FramingError {
         /// The most bytes that a payload may have.
         limit: usize,
     },
+    /// A payload that is to be sent as a line has a newline in it: the peer would receive two messages,
+    /// the second one of whoever chose the text.
+    #[error(
+        "a newline at offset {at} of a line, where the peer would begin another message; escape it, or delimit by length"
+    )]
+    NewlineInLine {
+        /// The offset of the first newline in the payload.
+        at: usize,
+    },
     /// EOF within a message.
     #[error("the input ended after {got} {} of a message", if *got == 1 { "byte" } else { "bytes" })]
     Incomplete {
@@ -68,7 +79,8 @@ impl Framing {
     /// Encodes a message with its newline or length field.
     ///
     /// # Errors
-    /// [`FramingError::TooLong`] where its length does not fit into a `u32`.
+    /// [`FramingError::NewlineInLine`] where a line has a newline in it; [`FramingError::TooLong`] where
+    /// a length does not fit into a `u32`.
     pub fn encode(self, payload: &[u8]) -> Result<Bytes, FramingError> {
         let mut wire = BytesMut::new();
         Codec::new(self, usize::MAX).encode(payload, &mut wire)?;
@@ -188,6 +200,11 @@ impl Encoder<&[u8]> for Codec {
         if payload.len() > self.limit {
             return Err(self.too_long());
         }
+        if self.framing == Framing::Line
+            && let Some(at) = memchr::memchr(b'\n', payload)
+        {
+            return Err(FramingError::NewlineInLine { at });
+        }
         wire.reserve(payload.len() + LENGTH);
         if self.framing == Framing::Length {
             let length = u32::try_from(payload.len()).map_err(|_| FramingError::TooLong {
@@ -257,6 +274,28 @@ mod tests {
         let mut input = BytesMut::from(&b"12345"[..]);
         let error = Codec::new(Framing::Line, 4).decode(&mut input).unwrap_err();
         assert!(matches!(error, FramingError::TooLong { limit: 4 }));
+    }
+
+    #[test]
+    fn a_line_with_a_newline_in_it_is_not_sent() {
+        let mut wire = BytesMut::from(&b"before\n"[..]);
+        for (payload, found) in [(&b"one\ntwo"[..], 3), (b"\n", 0), (b"one\r\n", 4)] {
+            let mut codec = Codec::new(Framing::Line, 100);
+            let error = codec.encode(payload, &mut wire).unwrap_err();
+            assert!(matches!(error, FramingError::NewlineInLine { at } if at == found));
+            assert_eq!(&wire[..], b"before\n");
+            for framing in [Framing::Length, Framing::Raw] {
+                assert!(framing.encode(payload).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn a_carriage_return_belongs_to_the_line() {
+        let wire = Framing::Line.encode(b"one\r").unwrap();
+        assert_eq!(&wire[..], b"one\r\n");
+        let (lines, _) = decode_all(Framing::Line, 10, &wire, 1).unwrap();
+        assert_eq!(lines, ["one\r"]);
     }
 
     #[test]
