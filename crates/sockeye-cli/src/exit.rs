@@ -98,6 +98,7 @@ fn of_claim(error: &ClaimError) -> Exit {
             }
         }
         ClaimErrorKind::NameTooLong { .. }
+        | ClaimErrorKind::NotAMode { .. }
         | ClaimErrorKind::NoTakeover
         | ClaimErrorKind::AlreadyBound => Exit::Usage,
         _ => Exit::Failed,

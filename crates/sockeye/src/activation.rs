@@ -63,7 +63,7 @@ pub struct Passed {
 }
 
 /// Why the passed sockets could not be taken.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivationError {
     /// A variable is not what sd_listen_fds(3) says.
@@ -95,6 +95,8 @@ pub enum ActivationError {
         source: AdoptError,
     },
 }
+
+crate::error_debug::debug_as_display!(ActivationError);
 
 /// The sockets that were passed to this process; none where they were meant for another one
 /// (`LISTEN_PID`, `LISTEN_PIDFDID`).

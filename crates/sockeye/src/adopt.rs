@@ -24,7 +24,6 @@ use crate::hint::hint_for;
 use crate::sys;
 
 /// Why an fd is not the socket that was asked for.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum AdoptError {
     /// No such fd is open.
@@ -49,6 +48,8 @@ pub enum AdoptError {
     /// A system call failed.
     Io(io::Error),
 }
+
+crate::error_debug::debug_as_display!(AdoptError);
 
 impl fmt::Display for AdoptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

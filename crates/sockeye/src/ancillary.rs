@@ -57,7 +57,7 @@ pub struct Received {
 }
 
 /// Why nothing was sent.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// More fds than [`MAX_DESCRIPTORS`].
@@ -84,8 +84,10 @@ pub enum SendError {
     Io(#[from] io::Error),
 }
 
+crate::error_debug::debug_as_display!(SendError);
+
 /// Why nothing was received.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
     /// A record is larger than the buffer. The kernel has discarded the rest of it.
@@ -112,6 +114,8 @@ pub enum RecvError {
     #[error("{0}")]
     Io(#[from] io::Error),
 }
+
+crate::error_debug::debug_as_display!(RecvError);
 
 #[cfg(feature = "tokio")]
 impl SendError {

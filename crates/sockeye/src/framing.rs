@@ -46,7 +46,7 @@ pub struct Message {
 }
 
 /// Why a stream is not a sequence of messages.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum FramingError {
     /// A message is longer than allowed. Its rest is not read.
@@ -74,6 +74,8 @@ pub enum FramingError {
     #[error(transparent)]
     Io(#[from] io::Error),
 }
+
+crate::error_debug::debug_as_display!(FramingError);
 
 impl Framing {
     /// Encodes a message with its newline or length field.

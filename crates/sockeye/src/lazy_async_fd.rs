@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 use tokio::task::{coop, yield_now};
 
 use crate::passing::{BackgroundCloseFd, Passing};
@@ -67,7 +68,10 @@ impl LazyAsyncFd {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub(crate) fn registered(fd: OwnedFd) -> io::Result<Self> {
+        // It panics with the location of our caller; the registration would do so with its own.
+        let _runtime = Handle::current();
         let socket = Self::new(fd, Passing::Unchecked);
         socket.registration()?;
         Ok(socket)

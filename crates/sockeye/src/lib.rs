@@ -116,6 +116,7 @@ pub mod busy_poll;
 pub mod claim;
 mod closing;
 pub mod connect;
+mod error_debug;
 #[cfg(feature = "tokio")]
 mod fd_headroom;
 #[cfg(feature = "tokio")]

@@ -61,6 +61,7 @@ pub type SeqPacketListener = SocketListener<SeqPacket>;
 
 /// A listening UNIX socket on a tokio runtime, with the address that it owns if it was claimed.
 /// Dropping it releases the address as [`Claim`] does.
+#[must_use = "dropping it releases the address"]
 pub struct SocketListener<S> {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,
@@ -90,6 +91,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
         claim.must_be(S::KIND)?;
         rustix::io::ioctl_fionbio(&claim, true)?;
@@ -111,6 +113,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::listener(fd.as_fd(), S::KIND)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
@@ -119,6 +122,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         Ok(listener)
     }
 
+    #[track_caller]
     fn new(socket: OwnedFd, ownership: Option<Ownership>) -> io::Result<Self> {
         Ok(Self {
             ownership,
@@ -316,6 +320,7 @@ impl SocketListener<Stream> {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn from_std(listener: StdListener) -> Result<Self, AdoptError> {
         Self::adopt(listener.into())
     }

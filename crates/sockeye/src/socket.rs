@@ -47,6 +47,7 @@ pub(crate) fn path_of(fd: impl AsFd) -> PathBuf {
 #[cfg(feature = "tokio")]
 // The deprecated constructor is unsound for types whose fd is not their own; OwnedFd's is.
 #[allow(deprecated)]
+#[track_caller]
 pub(crate) fn register(
     fd: OwnedFd,
     interest: tokio::io::Interest,

@@ -67,6 +67,7 @@ impl Stream {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::connected(fd.as_fd(), Kind::Stream)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
@@ -80,10 +81,12 @@ impl Stream {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn from_std(stream: StdStream) -> Result<Self, AdoptError> {
         Self::adopt(stream.into())
     }
 
+    #[track_caller]
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             io: LazyAsyncFd::registered(fd)?,

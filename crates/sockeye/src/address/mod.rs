@@ -73,7 +73,7 @@ pub struct Address {
 }
 
 /// Why a text is not an [`Address`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} in address {text:?}; {hint}")]
 pub struct AddressError {
     /// The whole text that was refused.
@@ -83,6 +83,8 @@ pub struct AddressError {
     /// What to write instead.
     pub hint: &'static str,
 }
+
+crate::error_debug::debug_as_display!(AddressError);
 
 impl Address {
     /// Parses bytes, such as an argument or a line of a configuration. Paths need not be UTF-8, and a

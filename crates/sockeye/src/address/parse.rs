@@ -68,7 +68,22 @@ pub(super) fn parse_name(text: &[u8]) -> Result<Name, NameProblem> {
             ));
         }
     }
+    if is_url(text) {
+        return Err((
+            "a URL is not a path".to_owned(),
+            "write the path alone, or ./… for a file of this name",
+        ));
+    }
     parse_path(text)
+}
+
+/// Whether it begins with a scheme and `://` (RFC 3986).
+fn is_url(text: &[u8]) -> bool {
+    let Some(at) = text.windows(3).position(|part| part == b"://") else {
+        return false;
+    };
+    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    text.first().is_some_and(u8::is_ascii_alphabetic) && text[..at].iter().all(is_scheme)
 }
 
 fn parse_path(text: &[u8]) -> Result<Name, NameProblem> {

@@ -62,6 +62,14 @@ fn errors_name_the_part() {
     assert!(problem("fd:x1").contains("\"x1\""));
     assert!(problem("fd:-1").contains("\"-1\""));
     assert!(problem("tcp:localhost:80").contains("tcp:"));
+    for url in [
+        "http://x",
+        "unix:https://a/b",
+        "http+unix://%2Frun%2Fa",
+        "file:///x",
+    ] {
+        assert!(problem(url).contains("URL"), "{}", problem(url));
+    }
     assert!(problem("dir/").contains("directory"));
     assert!(problem("..").contains("directory"));
     assert!(problem("-").contains("./-"));
@@ -78,6 +86,7 @@ fn paths_that_look_like_something_else_are_made_clear() {
         "unix:a",
         "stream:a",
         "tcp:1",
+        "http://x",
         "-",
         "systemd:x",
     ] {

@@ -16,12 +16,13 @@ use super::process_link::ProcessLink;
 use crate::address::Address;
 
 /// Why an address could not be claimed: what was tried, what was found, what to do.
-#[derive(Debug)]
 pub struct ClaimError {
     address: Address,
     kind: ClaimErrorKind,
     pub(super) source: Option<io::Error>,
 }
+
+crate::error_debug::debug_as_display!(ClaimError);
 
 /// What stands in the way of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +83,11 @@ pub enum ClaimErrorKind {
     /// The directory hands an access control list down to the socket file (acl(5)), which lets
     /// others in than the mode does, and it cannot be removed.
     AccessList,
+    /// The mode asked for has more than permission bits, most likely since it was written in decimal.
+    NotAMode {
+        /// The mode asked for.
+        mode: u32,
+    },
     /// The mode of the socket file may not be set.
     ModeDenied {
         /// The mode asked for.

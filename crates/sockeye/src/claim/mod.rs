@@ -100,6 +100,10 @@ impl ClaimOptions {
         address: &Address,
         socket: OwnedFd,
     ) -> Result<Claim, ClaimError> {
+        if self.mode > 0o777 {
+            let mode = self.mode;
+            return Err(ClaimError::new(address, ClaimErrorKind::NotAMode { mode }));
+        }
         let control = match (self.takeover, control_address(address)) {
             (true, None) => return Err(ClaimError::new(address, ClaimErrorKind::NoTakeover)),
             (true, control) => control,
@@ -218,6 +222,7 @@ fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
 #[doc(alias = "bind")]
 #[doc(alias = "flock")]
 #[doc(alias = "stale socket")]
+#[must_use = "dropping it releases the address"]
 pub struct Claim {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,

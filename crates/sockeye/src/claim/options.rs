@@ -48,12 +48,13 @@ impl Default for ClaimOptions {
 
 impl ClaimOptions {
     /// The permission bits of the socket file, whatever the umask; default 0600. To connect, a
-    /// client needs write permission (unix(7)).
+    /// client needs write permission (unix(7)). A claim with other bits than 0777, as of `mode(660)`,
+    /// fails ([`ClaimErrorKind::NotAMode`](super::ClaimErrorKind::NotAMode)).
     #[doc(alias = "umask")]
     #[doc(alias = "chmod")]
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode & 0o777;
+        self.mode = mode;
         self
     }
 

@@ -14,7 +14,6 @@ use crate::adopt::AdoptError;
 use crate::claim::{ProcessLink, UnclearReason};
 
 /// Why there is no connection: what was tried, what was found, what to do.
-#[derive(Debug)]
 pub struct ConnectError {
     address: Address,
     // Boxed to keep the results of connecting small.
@@ -22,6 +21,8 @@ pub struct ConnectError {
     waited: Option<Duration>,
     source: Option<io::Error>,
 }
+
+crate::error_debug::debug_as_display!(ConnectError);
 
 /// What was found at the address.
 #[derive(Debug)]

@@ -13,11 +13,12 @@ use crate::hint::hint_for;
 
 /// Why an address could be neither claimed nor taken over: what was tried, what was found, what to
 /// do. The server that was there goes on.
-#[derive(Debug)]
 pub struct TakeoverError {
     address: Address,
     kind: Box<TakeoverErrorKind>,
 }
+
+crate::error_debug::debug_as_display!(TakeoverError);
 
 /// What stands in the way of a takeover.
 #[derive(Debug)]

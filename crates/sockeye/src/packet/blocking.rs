@@ -17,6 +17,7 @@ use crate::{socket, sys};
 
 /// A listening UNIX seqpacket socket; dropping it releases the address that it owns.
 #[derive(Debug)]
+#[must_use = "dropping it releases the address"]
 pub struct BlockingSeqPacketListener {
     // Dropped in this order: the path is removed before the socket closes.
     _ownership: Option<Ownership>,
@@ -150,6 +151,7 @@ impl AsFd for BlockingSeqPacket {
 
 /// A UNIX datagram socket; dropping it releases the address that it owns.
 #[derive(Debug)]
+#[must_use = "dropping it releases the address"]
 pub struct BlockingDatagram {
     // Dropped in this order: the path is removed before the socket closes.
     _ownership: Option<Box<Ownership>>,

@@ -36,6 +36,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// a deadline. The kernel does not report reliably when there is room again: poll(2) looks at the
 /// socket's own buffer, not at each receiver's queue.
 #[derive(Debug)]
+#[must_use = "dropping it releases the address"]
 pub struct Datagram {
     // Dropped in this order: the path is removed before the socket closes.
     ownership: Option<Mutex<Ownership>>,
@@ -58,6 +59,7 @@ impl Datagram {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
         claim.must_be(Kind::Datagram)?;
         rustix::io::ioctl_fionbio(&claim, true)?;
@@ -76,6 +78,7 @@ impl Datagram {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn unclaimed() -> io::Result<Self> {
         Self::new(socket::autobound(SocketFlags::NONBLOCK)?, true)
     }
@@ -87,6 +90,7 @@ impl Datagram {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (left, right) = socket::pair(Kind::Datagram, SocketFlags::NONBLOCK)?;
         Ok((Self::new(left, true)?, Self::new(right, true)?))
@@ -102,12 +106,14 @@ impl Datagram {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::of_kind(fd.as_fd(), Kind::Datagram)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
         Self::new(fd, false).map_err(AdoptError::Io)
     }
 
+    #[track_caller]
     fn new(socket: OwnedFd, is_ours: bool) -> io::Result<Self> {
         sys::message::mark_records(socket.as_fd())?;
         Ok(Self {

@@ -49,6 +49,7 @@ impl SeqPacket {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (left, right) = socket::pair(Kind::SeqPacket, SocketFlags::NONBLOCK)?;
         Ok((
@@ -65,12 +66,14 @@ impl SeqPacket {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
+    #[track_caller]
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::connected(fd.as_fd(), Kind::SeqPacket)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
         Self::from_nonblocking(fd).map_err(AdoptError::Io)
     }
 
+    #[track_caller]
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
         let io = LazyAsyncFd::registered(fd)?;

@@ -11,7 +11,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use crate::address::{quoted, shell_quoted};
 
 /// Why a program cannot be started.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgramError {
     /// There is no such file, or none in the directories that were searched.
@@ -43,6 +43,8 @@ pub enum ProgramError {
         source: io::Error,
     },
 }
+
+crate::error_debug::debug_as_display!(ProgramError);
 
 /// The default of execvp(3) without `PATH`.
 const DEFAULT_SEARCH: &str = "/bin:/usr/bin";

@@ -40,6 +40,7 @@ pub struct Connection<S: AsFd = Stream> {
 /// What counts a connection for the limits and the report, until it is dropped; from
 /// [`Connection::into_parts`].
 #[derive(Debug)]
+#[must_use = "the connection counts for the limits until this is dropped"]
 pub struct ConnectionPermit(
     #[expect(dead_code, reason = "its drop is what counts")] ConnectionGuard,
 );
@@ -153,7 +154,6 @@ impl<S: ConnectedSocket> Connection<S> {
 
     /// Separates the socket, which has no timeouts then, from its permit. The socket can be closed or
     /// passed to another process while the connection still counts for the limits.
-    #[must_use]
     pub fn into_parts(mut self) -> (S, ConnectionPermit) {
         // Another process may still receive fds that are queued: closing it here must not refuse them.
         self.socket_mut().set_passing(Passing::Unchecked);

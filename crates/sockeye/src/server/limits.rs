@@ -3,12 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use super::Server;
+use super::{Server, ServerError};
 use crate::ancillary::RecvError;
 
 /// Which limit of a [`Server`] has ended a connection; found inside of the
 /// [`io::Error`] that reading or sending fails with ([`io::Error::get_ref`]).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LimitError {
     /// [`Server::max_buffered`].
@@ -39,6 +39,8 @@ pub enum LimitError {
     },
 }
 
+crate::error_debug::debug_as_display!(LimitError);
+
 /// Whether a connection has ended because our own resources ran out, so that we have lost what the peer
 /// sent; not where the peer has broken a rule.
 pub(super) fn is_our_loss(error: &io::Error) -> bool {
@@ -65,7 +67,8 @@ pub(super) fn is_our_loss_of_record(error: &RecvError) -> bool {
 }
 
 impl Server {
-    /// Serves at most `connections` at a time; others wait in the backlog.
+    /// Serves at most `connections` at a time; others wait in the backlog. With 0,
+    /// [`run`](Self::run) fails.
     #[doc(alias = "backlog")]
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
@@ -74,12 +77,23 @@ impl Server {
     }
 
     /// Serves at most `connections` of one user at a time; more are closed at once and counted as
-    /// refused. All users without a mapping in our user namespace count as one
+    /// refused. With 0, [`run`](Self::run) fails. All users without a mapping in our user namespace count as one
     /// ([`Peer::uid`](crate::Peer::uid)).
     #[must_use]
     pub fn max_per_uid(mut self, connections: usize) -> Self {
         self.max_per_uid = Some(connections);
         self
+    }
+
+    pub(super) fn check_limits(&self) -> Result<(), ServerError> {
+        let limits = [
+            ("max_connections", self.max_connections),
+            ("max_per_uid", self.max_per_uid),
+        ];
+        match limits.into_iter().find(|(_, limit)| *limit == Some(0)) {
+            Some((limit, _)) => Err(ServerError::ZeroLimit { limit }),
+            None => Ok(()),
+        }
     }
 
     /// Reading from a connection that has sent nothing for this long since it was accepted fails

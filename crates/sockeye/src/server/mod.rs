@@ -218,6 +218,7 @@ impl Server {
     /// # Errors
     /// [`ServerError::Accept`] where accepting has become impossible (accept(2): `EBADF`, `EINVAL`,
     /// …), after the drain. [`ServerError::Takeover`] as [`SocketListener::begin`].
+    /// [`ServerError::ZeroLimit`] at once.
     ///
     /// # Cancel safety
     /// Dropping the future releases the address; running handlers are not aborted.
@@ -235,6 +236,7 @@ impl Server {
         H: Fn(Connection<S>) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
+        self.check_limits()?;
         let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
         let counters = Counters::new(budget, self.message_timeout);
         let mut shutdown = pin!(shutdown);
@@ -303,7 +305,8 @@ impl fmt::Debug for Server {
 }
 
 /// Why a server has ended, or did not begin.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum ServerError {
     /// Accepting became impossible.
     #[error("cannot accept connections: {source}")]
@@ -313,10 +316,18 @@ pub enum ServerError {
         /// What was served until then.
         report: Report,
     },
+    /// A limit of connections is 0, so that nobody could be served.
+    #[error("{limit} is 0, so that nobody could be served; allow at least 1, or set no limit")]
+    ZeroLimit {
+        /// The method of [`Server`] that has set it.
+        limit: &'static str,
+    },
     /// The last step of a takeover failed: nobody was served.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
 }
+
+crate::error_debug::debug_as_display!(ServerError);
 
 impl ServerError {
     /// What was served until then.
@@ -324,7 +335,7 @@ impl ServerError {
     pub fn report(&self) -> Report {
         match self {
             Self::Accept { report, .. } => *report,
-            Self::Takeover(_) => Report::default(),
+            Self::ZeroLimit { .. } | Self::Takeover(_) => Report::default(),
         }
     }
 }

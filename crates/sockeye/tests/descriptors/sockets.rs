@@ -76,7 +76,7 @@ impl Pair {
                 fd
             }
             Kind::Datagram => {
-                sockeye::packet::BlockingDatagram::adopt(fd.try_clone().unwrap()).unwrap();
+                drop(sockeye::packet::BlockingDatagram::adopt(fd.try_clone().unwrap()).unwrap());
                 fd
             }
         };

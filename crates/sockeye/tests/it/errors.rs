@@ -275,3 +275,34 @@ async fn a_listener_of_another_kind_names_the_type_for_it() {
     );
     place.assert_empty();
 }
+
+#[test]
+fn a_mode_in_decimal_is_named_with_the_octal_one() {
+    let address = Place::new().address();
+    let says = |mode, parts: &[&str]| {
+        let error = Claim::options().mode(mode).claim(&address).unwrap_err();
+        assert_says(&error, parts);
+    };
+    says(660, &["the mode 0o1224", "beyond 0o777", "as 0o660"]);
+    says(0o4755, &["the mode 0o4755", "beyond 0o777", "as 0o660"]);
+}
+
+#[test]
+fn the_debug_of_an_error_is_its_sentence() {
+    let place = Place::new();
+    let _owner = Claim::options().claim(&place.address()).unwrap();
+    // As `main` prints it.
+    let error: Box<dyn std::error::Error> =
+        Box::new(Claim::options().claim(&place.address()).unwrap_err());
+    assert_says(
+        &format!("{error:?}"),
+        &["cannot listen on ", "live server", "; stop"],
+    );
+    let error = Connector::new().connect_blocking(&place.abstract_address(Kind::Stream));
+    assert_says(
+        &format!("{:?}", error.unwrap_err()),
+        &["cannot connect to ", "; "],
+    );
+    let error = "http://x".parse::<Address>().unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+}

@@ -38,6 +38,8 @@ mod handlers;
 mod inspect;
 #[cfg(feature = "tokio")]
 mod messages;
+#[cfg(feature = "tokio")]
+mod no_runtime;
 mod packet;
 mod peer;
 #[cfg(feature = "tokio")]

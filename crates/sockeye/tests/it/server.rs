@@ -263,3 +263,18 @@ async fn serve_until_it_is_gone() {
     assert_eq!(error.report().drained, 1, "{}", error.report());
     assert_eq!(error.report().aborted, 0, "{}", error.report());
 }
+
+#[tokio::test]
+async fn a_limit_of_no_connections_is_refused() {
+    let place = Place::new();
+    for (server, limit) in [
+        (Server::new().max_connections(0), "max_connections"),
+        (Server::new().max_per_uid(0), "max_per_uid"),
+    ] {
+        let running = Running::start(server, claimed(&place.address()), echo_lines);
+        let error = running.result().await.unwrap_err();
+        assert!(error.to_string().starts_with(limit), "{error}");
+        assert_eq!(error.report(), counted(0, 0, 0, 0));
+        place.assert_empty();
+    }
+}

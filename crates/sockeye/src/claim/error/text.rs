@@ -45,6 +45,7 @@ impl fmt::Display for ClaimError {
             ClaimErrorKind::DirectoryReplaced { now } => self.directory_replaced(f, now.as_ref()),
             ClaimErrorKind::OwnerDenied { uid, gid } => self.owner_denied(f, *uid, *gid),
             ClaimErrorKind::AccessList => self.access_list(f),
+            ClaimErrorKind::NotAMode { mode } => not_a_mode(f, *mode),
             ClaimErrorKind::ModeDenied { mode } => self.mode_denied(f, *mode),
             ClaimErrorKind::ModeRefused { found } => self.mode_refused(f, *found),
             ClaimErrorKind::NoSockets {
@@ -120,6 +121,16 @@ fn parent_removed(f: &mut fmt::Formatter<'_>, directory: &Path) -> fmt::Result {
 fn parent_not_a_directory(f: &mut fmt::Formatter<'_>, path: &Path) -> fmt::Result {
     let path = quoted(path);
     write!(f, "{path} is not a directory; choose another path")
+}
+
+fn not_a_mode(f: &mut fmt::Formatter<'_>, mode: u32) -> fmt::Result {
+    let digits = mode.to_string();
+    let meant = u32::from_str_radix(&digits, 8).is_ok_and(|meant| meant <= 0o777);
+    write!(
+        f,
+        "the mode {mode:#o} has bits beyond 0o777; write it in octal, as 0o{}",
+        if meant { &digits } else { "660" }
+    )
 }
 
 impl ClaimError {

@@ -32,13 +32,15 @@ fn the_mode_is_exact_whatever_the_umask() {
 }
 
 #[test]
-fn only_permission_bits_are_taken() {
-    let place = Place::new();
-    let _claim = Claim::options()
-        .mode(0o7644)
-        .claim(&place.address())
-        .unwrap();
-    assert_eq!(mode_of(&place.socket()), 0o644);
+fn a_mode_with_other_bits_is_refused_and_nothing_is_left() {
+    for mode in [660, 0o1600, 0o2660, 0o100_600, u32::MAX] {
+        let place = Place::new();
+        for address in [place.address(), place.abstract_address(Kind::Stream)] {
+            let error = Claim::options().mode(mode).claim(&address).unwrap_err();
+            assert_eq!(error.kind(), &ClaimErrorKind::NotAMode { mode });
+        }
+        place.assert_empty();
+    }
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! Where a runtime is missing, the panic names the line of the caller.
+
+use std::cell::Cell;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+use sockeye::{Claim, Datagram, Kind, Listener, SeqPacket, SeqPacketListener, Stream};
+
+use crate::support::Place;
+
+thread_local! {
+    /// Where this thread panicked last.
+    static FILE: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Where `act` panics.
+fn panics_in<T>(act: impl FnOnce() -> T) -> Option<String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            FILE.set(info.location().map(|location| location.file().to_owned()));
+            before(info);
+        }));
+    });
+    FILE.set(None);
+    assert!(
+        catch_unwind(AssertUnwindSafe(act)).is_err(),
+        "it has panicked"
+    );
+    FILE.take()
+}
+
+#[test]
+fn the_panic_without_a_runtime_names_the_caller() {
+    let here = Some(file!().to_owned());
+    let place = Place::new();
+    let claim = |kind| Claim::options().claim(&place.address_of(kind)).unwrap();
+    let pair = || UnixStream::pair().unwrap().0;
+
+    let stream = claim(Kind::Stream);
+    assert_eq!(panics_in(|| Listener::from_claim(stream)), here);
+    let packets = claim(Kind::SeqPacket);
+    assert_eq!(panics_in(|| SeqPacketListener::from_claim(packets)), here);
+    let datagrams = claim(Kind::Datagram);
+    assert_eq!(panics_in(|| Datagram::from_claim(datagrams)), here);
+    place.assert_empty();
+
+    let listener = UnixListener::bind(place.socket()).unwrap();
+    let adopted = listener.try_clone().unwrap();
+    assert_eq!(panics_in(|| Listener::adopt(adopted.into())), here);
+    assert_eq!(panics_in(|| Listener::from_std(listener)), here);
+    assert_eq!(panics_in(|| Stream::adopt(pair().into())), here);
+    assert_eq!(panics_in(|| Stream::from_std(pair())), here);
+    assert_eq!(panics_in(|| SeqPacket::pair().map(drop)), here);
+    assert_eq!(panics_in(|| Datagram::pair().map(drop)), here);
+    assert_eq!(panics_in(|| Datagram::unclaimed().map(drop)), here);
+}
