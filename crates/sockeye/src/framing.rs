@@ -116,6 +116,10 @@ impl Codec {
         }
     }
 
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
@@ -219,6 +223,14 @@ impl Encoder<&[u8]> for Codec {
             wire.put_u8(b'\n');
         }
         Ok(())
+    }
+}
+
+impl Encoder<Bytes> for Codec {
+    type Error = FramingError;
+
+    fn encode(&mut self, payload: Bytes, wire: &mut BytesMut) -> Result<(), FramingError> {
+        self.encode(&payload[..], wire)
     }
 }
 

@@ -181,6 +181,11 @@ impl Stream {
         recv::poll_recv(&self.io, &mut self.busy, cx, try_recv)
     }
 
+    /// To read and write from both halves. It does not busy poll.
+    pub(crate) fn io(&self) -> &LazyAsyncFd {
+        &self.io
+    }
+
     pub(crate) fn look_again(&self) {
         self.io.look_again();
     }
@@ -217,13 +222,17 @@ impl AsyncRead for Stream {
     }
 }
 
-fn poll_send(io: &LazyAsyncFd, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+pub(crate) fn poll_send(
+    io: &LazyAsyncFd,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
     io.poll_io(cx, Direction::Write, |fd| {
         Ok(ReadOutcome::some(send(fd, bytes, NOT_NOW)?))
     })
 }
 
-fn poll_send_vectored(
+pub(crate) fn poll_send_vectored(
     io: &LazyAsyncFd,
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],
@@ -235,6 +244,6 @@ fn poll_send_vectored(
 }
 
 /// The peer reads to EOF, and can still answer.
-fn half_close(io: &LazyAsyncFd) -> io::Result<()> {
+pub(crate) fn half_close(io: &LazyAsyncFd) -> io::Result<()> {
     Ok(rustix::net::shutdown(io, Shutdown::Write)?)
 }

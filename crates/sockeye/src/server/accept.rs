@@ -156,7 +156,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
             Ok(Some(stream)) => {
                 let mut guard = ConnectionGuard::new(&self.counters);
                 // In case the drain times out before there is a permit.
-                guard.outcome = ConnectionOutcome::Aborted;
+                guard.set_outcome(ConnectionOutcome::Aborted);
                 guard.permit = if is_ours { self.permit().await } else { early };
                 Some(self.enter(stream, guard))
             }
@@ -180,7 +180,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         while self.listener.is_ours()
             && let Ok(Some(stream)) = self.listener.try_accept()
         {
-            ConnectionGuard::new(&self.counters).outcome = ConnectionOutcome::Refused;
+            ConnectionGuard::new(&self.counters).set_outcome(ConnectionOutcome::Refused);
             drop(stream);
         }
     }
@@ -272,7 +272,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         if self.max_per_uid.is_some() || self.authorize.is_some() {
             let peer = Peer::of(&stream);
             if !self.admits(stream.as_fd(), peer.as_ref().ok(), &mut guard) {
-                guard.outcome = ConnectionOutcome::Refused;
+                guard.set_outcome(ConnectionOutcome::Refused);
                 return AcceptOutcome::Again;
             }
         }

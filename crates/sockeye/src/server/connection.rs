@@ -1,5 +1,8 @@
 //! [`Connection`]: a stream or seqpacket socket with its permit, timeouts and shutdown tokens.
 
+mod core;
+mod halves;
+
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,10 +16,13 @@ use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+pub use self::halves::{
+    ConnectionReadHalf, ConnectionWriteHalf, OwnedConnectionReadHalf, OwnedConnectionWriteHalf,
+};
 use super::budget::Budget;
 use super::counters::{ConnectionGuard, ConnectionOutcome};
 use super::latch::LatchWaiter;
-use super::timeouts::{Deadlines, Timeouts, enforce_deadlines};
+use super::timeouts::{Timeouts, Waiting, enforce_deadlines};
 use crate::ancillary::{Received, RecvError, SendError, pass_descriptors};
 use crate::lazy_async_fd::{Direction, ReadOutcome};
 use crate::listener::ConnectedSocket;
@@ -24,17 +30,16 @@ use crate::packet::SeqPacket;
 use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::stream::Stream;
+use core::ConnectionCore;
 
 /// A connection of a [`Server`](super::Server): a [`Stream`] or a [`SeqPacket`] that counts for the
 /// connection limits until it is dropped, and whose reads and writes fail with
 /// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed.
 #[derive(Debug)]
 pub struct Connection<S: AsFd = Stream> {
-    // Dropped in this order: the fd is closed before its permit is free.
-    /// `Some` until it is dropped or taken apart, as `guard` is.
-    socket: Option<S>,
-    deadlines: Option<Box<Deadlines>>,
-    guard: Option<ConnectionGuard>,
+    core: ConnectionCore<S>,
+    /// The waits of both directions, once there were any.
+    waiting: [Option<Box<Waiting>>; 2],
 }
 
 /// What counts a connection for the limits and the report, until it is dropped; from
@@ -45,54 +50,12 @@ pub struct ConnectionPermit(
     #[expect(dead_code, reason = "its drop is what counts")] ConnectionGuard,
 );
 
-const TAKEN: &str = "only a drop and into_parts take it";
-
-impl<S: AsFd> Connection<S> {
-    fn held(&self) -> &S {
-        match &self.socket {
-            Some(socket) => socket,
-            None => unreachable!("{TAKEN}"),
-        }
-    }
-
-    fn socket_mut(&mut self) -> &mut S {
-        match &mut self.socket {
-            Some(socket) => socket,
-            None => unreachable!("{TAKEN}"),
-        }
-    }
-
-    fn guard(&self) -> &ConnectionGuard {
-        match &self.guard {
-            Some(guard) => guard,
-            None => unreachable!("{TAKEN}"),
-        }
-    }
-
-    fn guard_mut(&mut self) -> &mut ConnectionGuard {
-        match &mut self.guard {
-            Some(guard) => guard,
-            None => unreachable!("{TAKEN}"),
-        }
-    }
-}
-
-impl<S: AsFd> Drop for Connection<S> {
-    fn drop(&mut self) {
-        if let (Some(socket), Some(guard)) = (&self.socket, &mut self.guard) {
-            let over = self.deadlines.as_ref().and_then(|deadlines| deadlines.over);
-            guard.check_unread(socket.as_fd(), over);
-        }
-    }
-}
-
 impl<S: ConnectedSocket> Connection<S> {
     pub(super) fn new(socket: S, timeouts: Timeouts, mut guard: ConnectionGuard) -> Self {
-        guard.outcome = ConnectionOutcome::Busy;
+        guard.set_outcome(ConnectionOutcome::Busy);
         Self {
-            socket: Some(socket),
-            deadlines: Deadlines::new(timeouts),
-            guard: Some(guard),
+            core: ConnectionCore::new(socket, timeouts, guard),
+            waiting: [None, None],
         }
     }
 
@@ -109,19 +72,14 @@ impl<S: ConnectedSocket> Connection<S> {
     #[must_use]
     pub fn shutdown_token(&self) -> CancellationToken {
         // A child token: cancelling it must not shut down other connections.
-        self.guard().counters().drain.token().child_token()
+        self.core.counters().drain.token().child_token()
     }
 
     /// Marks the connection as idle, or as busy with a message. One that is dropped in a drain while
     /// idle counts as drained, not as aborted, unless it has unread input. After
     /// [`mark_aborted`](Self::mark_aborted) this changes nothing.
     pub fn set_idle(&mut self, idle: bool) {
-        let outcome = &mut self.guard_mut().outcome;
-        *outcome = match (*outcome, idle) {
-            (ConnectionOutcome::Aborted, _) => ConnectionOutcome::Aborted,
-            (_, true) => ConnectionOutcome::Idle,
-            (_, false) => ConnectionOutcome::Busy,
-        };
+        self.core.guard_mut().set_idle(idle);
     }
 
     /// Marks the connection as aborted by us: something that the peer has sent, or the reply to it, is
@@ -129,38 +87,36 @@ impl<S: ConnectedSocket> Connection<S> {
     /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) do so
     /// where a limit of the server has ended it.
     pub fn mark_aborted(&mut self) {
-        self.guard_mut().outcome = ConnectionOutcome::Aborted;
+        self.core.guard().mark_aborted();
     }
 
     pub(super) fn budget(&self) -> &Arc<Budget> {
-        &self.guard().counters().budget
+        &self.core.counters().budget
     }
 
     /// How long a message may take from its first byte on.
     pub(super) fn message_timeout(&self) -> Option<Duration> {
-        self.guard().counters().message_timeout
+        self.core.counters().message_timeout
     }
 
     pub(super) fn drain_signal(&self) -> LatchWaiter {
-        LatchWaiter::new(&self.guard().counters().drain)
+        LatchWaiter::new(&self.core.counters().drain)
     }
 
     /// Cancelled at the drain timeout: abort what has begun, within
     /// [`Server::abort_grace`](super::Server::abort_grace).
     #[must_use]
     pub fn abort_token(&self) -> CancellationToken {
-        self.guard().counters().abort.token().child_token()
+        self.core.counters().abort.token().child_token()
     }
 
     /// Separates the socket, which has no timeouts then, from its permit. The socket can be closed or
     /// passed to another process while the connection still counts for the limits.
     pub fn into_parts(mut self) -> (S, ConnectionPermit) {
         // Another process may still receive fds that are queued: closing it here must not refuse them.
-        self.socket_mut().set_passing(Passing::Unchecked);
-        match (self.socket.take(), self.guard.take()) {
-            (Some(socket), Some(guard)) => (socket, ConnectionPermit(guard)),
-            _ => unreachable!("{TAKEN}"),
-        }
+        self.core.socket_mut().set_passing(Passing::Unchecked);
+        let (socket, guard) = self.core.into_parts();
+        (socket, ConnectionPermit(guard))
     }
 
     /// Has the kernel accept fds, if the listener did not.
@@ -168,20 +124,14 @@ impl<S: ConnectedSocket> Connection<S> {
         if self.socket().passing() != Passing::Receives {
             // Where that fails, none are received.
             let _ = pass_descriptors(self.socket(), true);
-            self.socket_mut().set_passing(Passing::Receives);
+            self.core.socket_mut().set_passing(Passing::Receives);
         }
     }
 
     /// The socket, without the server's timeouts.
     #[must_use]
     pub fn socket(&self) -> &S {
-        self.held()
-    }
-
-    fn moved(&mut self, direction: Direction) {
-        if let Some(deadlines) = &mut self.deadlines {
-            deadlines.moved(direction);
-        }
+        self.core.socket()
     }
 
     fn enforce_deadlines<T>(
@@ -190,25 +140,62 @@ impl<S: ConnectedSocket> Connection<S> {
         direction: Direction,
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        enforce_deadlines(&mut self.deadlines, cx, direction, result)
+        let waiting = &mut self.waiting[direction as usize];
+        enforce_deadlines(self.core.activity(), waiting, cx, direction, result)
     }
 }
 
 impl Connection {
+    /// Splits it into halves that borrow it, to read and write in one task.
+    pub fn split(&mut self) -> (ConnectionReadHalf<'_>, ConnectionWriteHalf<'_>) {
+        halves::borrowed(&self.core, &mut self.waiting)
+    }
+
+    /// Splits it into halves for two tasks. They share its permit and its timeouts: it counts as
+    /// open until both are dropped, and what one of them sends keeps the other from being idle.
+    /// Dropping the write half half-closes the connection.
+    ///
+    /// ```no_run
+    /// # use sockeye::server::Connection;
+    /// # use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    /// # use tokio::sync::mpsc;
+    /// # async fn handle(connection: Connection, mut news: mpsc::Receiver<String>) -> std::io::Result<()> {
+    /// let (reader, mut writer) = connection.into_split();
+    /// let sender = tokio::spawn(async move {
+    ///     while let Some(news) = news.recv().await {
+    ///         writer.write_all(news.as_bytes()).await?;
+    ///     }
+    ///     std::io::Result::Ok(())
+    /// });
+    /// let mut lines = BufReader::new(reader).lines();
+    /// while let Some(line) = lines.next_line().await? {
+    ///     println!("received {line}");
+    /// }
+    /// sender.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn into_split(self) -> (OwnedConnectionReadHalf, OwnedConnectionWriteHalf) {
+        halves::owned(self.core, self.waiting)
+    }
+
     pub(super) fn poll_recv<T>(
         &mut self,
         cx: &mut Context<'_>,
         try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
-        let received = self.socket_mut().poll_recv(cx, try_recv);
+        let received = self.core.socket_mut().poll_recv(cx, try_recv);
         self.enforce_deadlines(cx, Direction::Read, received)
     }
 
     /// Sends what the socket buffer has room for, without asking for readiness.
     pub(super) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let count = rustix::net::send(self.held(), bytes, flags)?;
-        self.moved(Direction::Write);
+        let count = rustix::net::send(self.core.socket(), bytes, flags)?;
+        if let Some(activity) = self.core.activity() {
+            activity.moved(Direction::Write);
+        }
         Ok(count)
     }
 }
@@ -230,7 +217,7 @@ impl Connection<SeqPacket> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
-        let received = self.socket_mut().poll_recv_msg(cx, buffer).map(Ok);
+        let received = self.core.socket_mut().poll_recv_msg(cx, buffer).map(Ok);
         self.enforce_deadlines(cx, Direction::Read, received)
             .map(|received| received?)
     }
@@ -248,16 +235,13 @@ impl Connection<SeqPacket> {
         record: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        let Self {
-            socket, deadlines, ..
-        } = self;
-        let Some(socket) = socket else {
-            unreachable!("{TAKEN}")
-        };
-        let mut sent = pin!(socket.send_msg(record, descriptors));
+        let Self { core, waiting } = self;
+        let waiting = &mut waiting[Direction::Write as usize];
+        let mut sent = pin!(core.socket().send_msg(record, descriptors));
         poll_fn(|cx| {
             let sent = sent.as_mut().poll(cx).map(Ok);
-            enforce_deadlines(deadlines, cx, Direction::Write, sent).map(|sent| sent?)
+            enforce_deadlines(core.activity(), waiting, cx, Direction::Write, sent)
+                .map(|sent| sent?)
         })
         .await
     }
@@ -265,7 +249,7 @@ impl Connection<SeqPacket> {
 
 impl<S: AsFd> AsFd for Connection<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.held().as_fd()
+        self.core.as_fd()
     }
 }
 
@@ -275,7 +259,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(self.socket_mut()).poll_read(cx, buffer);
+        let read = Pin::new(self.core.socket_mut()).poll_read(cx, buffer);
         self.enforce_deadlines(cx, Direction::Read, read)
     }
 }
@@ -286,7 +270,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(self.socket_mut()).poll_write(cx, bytes);
+        let written = Pin::new(self.core.socket_mut()).poll_write(cx, bytes);
         self.enforce_deadlines(cx, Direction::Write, written)
     }
 
@@ -295,19 +279,19 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(self.socket_mut()).poll_write_vectored(cx, slices);
+        let written = Pin::new(self.core.socket_mut()).poll_write_vectored(cx, slices);
         self.enforce_deadlines(cx, Direction::Write, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.held().is_write_vectored()
+        self.core.socket().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.socket_mut()).poll_flush(cx)
+        Pin::new(self.core.socket_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.socket_mut()).poll_shutdown(cx)
+        Pin::new(self.core.socket_mut()).poll_shutdown(cx)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,6 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::budget::Budget;
 use super::latch::Latch;
 use super::log;
-use crate::lazy_async_fd::Direction;
 use crate::sys;
 
 /// What a server has done, in connections.
@@ -155,6 +154,7 @@ impl Counters {
 
 /// What a connection counts as if it ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum ConnectionOutcome {
     /// It never got to a handler.
     Refused,
@@ -166,12 +166,33 @@ pub(super) enum ConnectionOutcome {
     Aborted,
 }
 
+impl ConnectionOutcome {
+    fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Refused,
+            1 => Self::Busy,
+            2 => Self::Idle,
+            _ => Self::Aborted,
+        }
+    }
+
+    /// What a connection is once it is marked as idle or busy.
+    fn marked(self, idle: bool) -> Self {
+        match (self, idle) {
+            (Self::Aborted, _) => Self::Aborted,
+            (_, true) => Self::Idle,
+            (_, false) => Self::Busy,
+        }
+    }
+}
+
 /// One connection in the [`Counters`], with its permit. Held inside of the connection, so that every
 /// path that drops the connection frees it.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
     counters: Arc<Counters>,
-    pub(super) outcome: ConnectionOutcome,
+    /// A [`ConnectionOutcome`].
+    outcome: AtomicU8,
     /// The user that it counts for, with a per-user limit. All unmapped users count as one.
     user: Option<Option<u32>>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
@@ -183,7 +204,7 @@ impl ConnectionGuard {
         counters.open.fetch_add(1, Ordering::AcqRel);
         Self {
             counters: Arc::clone(counters),
-            outcome: ConnectionOutcome::Busy,
+            outcome: AtomicU8::new(ConnectionOutcome::Busy as u8),
             user: None,
             permit: None,
             _token: counters.tracker.token(),
@@ -194,15 +215,40 @@ impl ConnectionGuard {
         &self.counters
     }
 
-    /// Call before the connection is closed. Where it is idle in a drain or has timed out, reading is
-    /// shut down, so that what the peer sends from now on fails there; and unread input, which only
-    /// the kernel knows of, makes it count as aborted.
-    pub(super) fn check_unread(&mut self, socket: BorrowedFd<'_>, over: Option<Direction>) {
-        let is_drained = self.outcome == ConnectionOutcome::Idle && self.counters.drain.is_open();
-        if over == Some(Direction::Read) || is_drained {
+    fn outcome(&self) -> ConnectionOutcome {
+        ConnectionOutcome::from_u8(self.outcome.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_outcome(&mut self, outcome: ConnectionOutcome) {
+        *self.outcome.get_mut() = outcome as u8;
+    }
+
+    pub(super) fn set_idle(&mut self, idle: bool) {
+        let outcome = self.outcome.get_mut();
+        *outcome = ConnectionOutcome::from_u8(*outcome).marked(idle) as u8;
+    }
+
+    /// As [`Self::set_idle`], where both halves of the connection may do it.
+    pub(super) fn set_shared_idle(&self, idle: bool) {
+        let marked = |outcome| Some(ConnectionOutcome::from_u8(outcome).marked(idle) as u8);
+        let order = Ordering::Relaxed;
+        let _ = self.outcome.fetch_update(order, order, marked);
+    }
+
+    pub(super) fn mark_aborted(&self) {
+        let aborted = ConnectionOutcome::Aborted as u8;
+        self.outcome.store(aborted, Ordering::Relaxed);
+    }
+
+    /// Call before the connection is closed. Where it is idle in a drain or reading has timed out,
+    /// reading is shut down, so that what the peer sends from now on fails there; and unread input,
+    /// which only the kernel knows of, makes it count as aborted.
+    pub(super) fn check_unread(&self, socket: BorrowedFd<'_>, is_read_over: bool) {
+        let is_drained = self.outcome() == ConnectionOutcome::Idle && self.counters.drain.is_open();
+        if is_read_over || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
             if sys::message::peek::has_unread(socket) {
-                self.outcome = ConnectionOutcome::Aborted;
+                self.mark_aborted();
             }
         }
     }
@@ -235,7 +281,7 @@ impl Drop for ConnectionGuard {
             log::panicked();
             &counters.aborted
         } else {
-            match self.outcome {
+            match self.outcome() {
                 ConnectionOutcome::Refused => &counters.refused,
                 ConnectionOutcome::Aborted => &counters.aborted,
                 ConnectionOutcome::Busy if counters.abort.is_open() => &counters.aborted,

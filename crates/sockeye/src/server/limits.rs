@@ -104,8 +104,8 @@ impl Server {
         self
     }
 
-    /// Reading and writing fail with [`io::ErrorKind::TimedOut`] when no byte was received or sent
-    /// for this long.
+    /// Reading fails with [`io::ErrorKind::TimedOut`] when no byte was received or sent for this
+    /// long, and a write that has to wait, when the peer has read nothing for this long.
     #[doc(alias = "idle timeout")]
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {

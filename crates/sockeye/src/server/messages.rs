@@ -3,6 +3,7 @@
 //! The way of a byte to here is drawn in `recv.rs`.
 
 mod arrivals;
+mod framed;
 mod waiting;
 
 use std::fmt;
@@ -99,22 +100,26 @@ fn try_recv(
 impl Messages {
     /// Reads messages of at most `limit` bytes each.
     #[must_use]
-    pub fn new(mut connection: Connection, framing: Framing, limit: usize) -> Self {
+    pub fn new(connection: Connection, framing: Framing, limit: usize) -> Self {
+        Self::with_codec(connection, Codec::new(framing, limit))
+    }
+
+    fn with_codec(mut connection: Connection, codec: Codec) -> Self {
         connection.set_idle(true);
         Self {
             drain: ConnectionDrain::new(connection.drain_signal()),
             connection,
-            codec: Codec::new(framing, limit),
             buffer: BytesMut::new(),
             holds_scratch: false,
             is_cut: false,
             hold: None,
             deadline: None,
             // A raw message is one read, so that is what is limited.
-            read_size: match framing {
-                Framing::Raw => limit.clamp(1, scratch::SIZE),
+            read_size: match codec.framing() {
+                Framing::Raw => codec.limit().clamp(1, scratch::SIZE),
                 _ => scratch::SIZE,
             },
+            codec,
             receives_descriptors: false,
             arrivals: None,
         }

@@ -28,7 +28,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use connection::{Connection, ConnectionPermit};
+pub use connection::{
+    Connection, ConnectionPermit, ConnectionReadHalf, ConnectionWriteHalf, OwnedConnectionReadHalf,
+    OwnedConnectionWriteHalf,
+};
 pub use counters::Report;
 pub use echo::echo;
 pub use limits::LimitError;

@@ -1,8 +1,9 @@
-//! [`Timeouts`] of a server, and [`Deadlines`], which applies them to one connection.
+//! [`Timeouts`] of a server; [`Activity`] and [`Waiting`], which apply them to one connection.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,72 +18,118 @@ pub(super) struct Timeouts {
     pub(super) idle: Option<Duration>,
 }
 
-/// The deadlines of one connection.
+/// When one connection has last received and sent, for both of its halves.
 #[derive(Debug)]
-pub(super) struct Deadlines {
+pub(super) struct Activity {
     timeouts: Timeouts,
-    /// When it was accepted; `None` after the first byte.
-    accepted: Option<Instant>,
-    last: Instant,
-    /// The direction in which a timeout has passed, if any.
-    pub(super) over: Option<Direction>,
-    // One for each direction: two tasks may wait, each with its waker. Set to the earliest deadline,
-    // and not moved on each byte.
-    timers: [Pin<Box<Sleep>>; 2],
+    accepted: Instant,
+    has_received: AtomicBool,
+    /// The last byte in either direction, in nanoseconds after `accepted`.
+    last: AtomicU64,
+    /// The last byte that was sent, or the beginning of the wait to send the next one, likewise.
+    write_progress: AtomicU64,
+    /// Whether a wait for input has timed out.
+    is_read_over: AtomicBool,
 }
 
-impl Deadlines {
+impl Activity {
+    /// `None` without timeouts.
     pub(super) fn new(timeouts: Timeouts) -> Option<Box<Self>> {
-        if timeouts.first_byte.is_none() && timeouts.idle.is_none() {
-            return None;
-        }
-        let now = Instant::now();
-        let mut deadlines = Self {
-            timeouts,
-            accepted: Some(now),
-            last: now,
-            over: None,
-            timers: [(); 2].map(|()| Box::pin(tokio::time::sleep(Duration::MAX))),
+        let has_timeouts = timeouts.first_byte.is_some() || timeouts.idle.is_some();
+        has_timeouts.then(|| {
+            Box::new(Self {
+                timeouts,
+                accepted: Instant::now(),
+                has_received: AtomicBool::new(false),
+                last: AtomicU64::new(0),
+                write_progress: AtomicU64::new(0),
+                is_read_over: AtomicBool::new(false),
+            })
+        })
+    }
+
+    pub(super) fn is_read_over(&self) -> bool {
+        self.is_read_over.load(Ordering::Relaxed)
+    }
+
+    /// A wait to send is over when the peer has read nothing for the idle timeout, whatever it sends
+    /// meanwhile: otherwise a peer that only sends would keep what it does not read.
+    fn deadline(&self, direction: Direction) -> Option<Instant> {
+        let after = |from: u64, time: Option<Duration>| {
+            (self.accepted + Duration::from_nanos(from)).checked_add(time?)
         };
-        for direction in [Direction::Read, Direction::Write] {
-            if let Some(deadline) = deadlines.deadline(direction) {
-                deadlines.timers[direction as usize]
-                    .as_mut()
-                    .reset(deadline);
+        match direction {
+            Direction::Write => after(
+                self.write_progress.load(Ordering::Relaxed),
+                self.timeouts.idle,
+            ),
+            Direction::Read => {
+                let idle = after(self.last.load(Ordering::Relaxed), self.timeouts.idle);
+                let first_byte = if self.has_received.load(Ordering::Relaxed) {
+                    None
+                } else {
+                    after(0, self.timeouts.first_byte)
+                };
+                [first_byte, idle].into_iter().flatten().min()
             }
         }
-        Some(Box::new(deadlines))
     }
 
-    fn deadline(&self, direction: Direction) -> Option<Instant> {
-        let after = |from: Instant, time: Option<Duration>| from.checked_add(time?);
-        let first = self
-            .accepted
-            .filter(|_| direction == Direction::Read)
-            .and_then(|accepted| after(accepted, self.timeouts.first_byte));
-        let idle = after(self.last, self.timeouts.idle);
-        match (first, idle) {
-            (Some(first), Some(idle)) => Some(first.min(idle)),
-            (first, idle) => first.or(idle),
+    pub(super) fn moved(&self, direction: Direction) {
+        let now = self.now();
+        self.last.store(now, Ordering::Relaxed);
+        match direction {
+            Direction::Read if !self.has_received.load(Ordering::Relaxed) => {
+                self.has_received.store(true, Ordering::Relaxed);
+            }
+            Direction::Read => {}
+            Direction::Write => self.write_progress.store(now, Ordering::Relaxed),
         }
     }
 
-    pub(super) fn moved(&mut self, direction: Direction) {
-        self.last = Instant::now();
-        if direction == Direction::Read {
-            self.accepted = None;
-        }
+    fn now(&self) -> u64 {
+        // 584 years.
+        self.accepted.elapsed().as_nanos() as u64
     }
+}
 
-    fn poll_over(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
+/// The wait of one half of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    is_waiting: bool,
+    /// Set to the earliest deadline, and not moved on each byte.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Waiting {
+    fn poll_over(
+        &mut self,
+        activity: &Activity,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Error> {
+        if !std::mem::replace(&mut self.is_waiting, true) && direction == Direction::Write {
+            let now = activity.now();
+            activity.write_progress.store(now, Ordering::Relaxed);
+        }
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            None => {
+                let Some(deadline) = activity.deadline(direction) else {
+                    return Poll::Pending;
+                };
+                let timer = Box::pin(tokio::time::sleep_until(deadline));
+                self.timer.insert(timer)
+            }
+        };
         loop {
-            ready!(self.timers[direction as usize].as_mut().poll(cx));
-            match self.deadline(direction) {
-                Some(deadline) if deadline > Instant::now() => {
-                    self.timers[direction as usize].as_mut().reset(deadline);
-                }
+            ready!(timer.as_mut().poll(cx));
+            match activity.deadline(direction) {
+                Some(deadline) if deadline > Instant::now() => timer.as_mut().reset(deadline),
                 Some(_) => {
-                    self.over = Some(direction);
+                    if direction == Direction::Read {
+                        activity.is_read_over.store(true, Ordering::Relaxed);
+                    }
                     return Poll::Ready(io::ErrorKind::TimedOut.into());
                 }
                 None => return Poll::Pending,
@@ -94,17 +141,22 @@ impl Deadlines {
 /// Call after each attempt to read or write: a deadline is checked only while that is pending, and
 /// moves with each byte.
 pub(super) fn enforce_deadlines<T>(
-    deadlines: &mut Option<Box<Deadlines>>,
+    activity: Option<&Activity>,
+    waiting: &mut Option<Box<Waiting>>,
     cx: &mut Context<'_>,
     direction: Direction,
     result: Poll<io::Result<T>>,
 ) -> Poll<io::Result<T>> {
-    match (result, deadlines) {
-        (Poll::Pending, Some(deadlines)) => deadlines.poll_over(cx, direction).map(Err),
-        (done, Some(deadlines)) => {
-            deadlines.moved(direction);
-            done
-        }
-        (result, None) => result,
+    let Some(activity) = activity else {
+        return result;
+    };
+    if result.is_pending() {
+        let waiting = waiting.get_or_insert_default();
+        return waiting.poll_over(activity, cx, direction).map(Err);
     }
+    activity.moved(direction);
+    if let Some(waiting) = waiting {
+        waiting.is_waiting = false;
+    }
+    result
 }

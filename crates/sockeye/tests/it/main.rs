@@ -32,6 +32,8 @@ mod drain;
 mod echo;
 mod errors;
 #[cfg(feature = "tokio")]
+mod halves;
+#[cfg(feature = "tokio")]
 mod handler_turns;
 #[cfg(feature = "tokio")]
 mod handlers;

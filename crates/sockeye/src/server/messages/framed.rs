@@ -1,0 +1,45 @@
+//! [`Messages`] from a [`Framed`], and the other way: what was read and not yet decoded goes along.
+
+use bytes::Bytes;
+use rustix::net::Shutdown;
+use tokio_util::codec::{Framed, FramedParts};
+
+use super::Messages;
+use crate::framing::Codec;
+use crate::server::Connection;
+
+/// For a `Sink` and a `Stream` of messages. It does not
+/// drain by itself ([`Connection::shutdown_token`] says when), its buffers do not count for
+/// [`Server::max_buffered`](crate::server::Server::max_buffered), and it closes received fds.
+impl From<Messages> for Framed<Connection, Codec> {
+    fn from(mut messages: Messages) -> Self {
+        if messages.unpark().is_err() {
+            // The begun message was evicted: what follows is no message.
+            let _ = rustix::net::shutdown(&messages.connection, Shutdown::Both);
+        }
+        messages.keep_the_rest();
+        messages.connection.set_idle(false);
+        let mut parts = FramedParts::new::<Bytes>(messages.connection, messages.codec);
+        parts.read_buf = messages.buffer;
+        Self::from_parts(parts)
+    }
+}
+
+/// Fails, and returns the `Framed`, where it has not sent everything: flush it first.
+impl TryFrom<Framed<Connection, Codec>> for Messages {
+    type Error = Framed<Connection, Codec>;
+
+    fn try_from(framed: Framed<Connection, Codec>) -> Result<Self, Self::Error> {
+        if !framed.write_buffer().is_empty() {
+            return Err(framed);
+        }
+        let parts = framed.into_parts();
+        let mut messages = Self::with_codec(parts.io, parts.codec);
+        if !parts.read_buf.is_empty() {
+            messages.buffer = parts.read_buf;
+            messages.is_cut = true;
+            messages.drain.came();
+        }
+        Ok(messages)
+    }
+}
