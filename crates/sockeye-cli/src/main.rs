@@ -18,7 +18,7 @@ use signal_hook::low_level::emulate_default_handler;
 use exit::Exit;
 
 fn main() -> ExitCode {
-    match args::parse() {
+    match args::parse(stdio::terminal::size().map(|(columns, _)| columns)) {
         Ok(command) => finish(cmd::run(command)),
         Err(error) => usage(&error),
     }

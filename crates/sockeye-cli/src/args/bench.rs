@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
 use super::endpoint::{Endpoint, endpoint};
+use super::unresolved::Unresolved;
 use super::values::{FramingName, duration, size};
 use crate::exit::{Exit, failure};
 use crate::transport::Transport;
@@ -171,6 +172,15 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    pub(super) fn unresolved(&mut self) -> Vec<Unresolved<'_>> {
+        let servers = self.address.iter_mut().chain(&mut self.compare);
+        let addresses = servers.filter_map(|server| match server {
+            Endpoint::Unix(address) => Some(Unresolved::Address(address)),
+            Endpoint::Tcp(_) => None,
+        });
+        addresses.collect()
+    }
+
     pub(crate) fn kinds(&self) -> Vec<Transport> {
         match &*self.kinds {
             [] => vec![

@@ -5,14 +5,14 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use sockeye::{Address, Kind, Name};
+use sockeye::{Kind, Name};
 
-use crate::lookup::address::to_connect;
+use super::address::{AddressUse, TypedAddress};
 use crate::transport::Transport;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    Unix(Address),
+    Unix(TypedAddress),
     /// `HOST:PORT`
     Tcp(String),
 }
@@ -20,7 +20,8 @@ pub(crate) enum Endpoint {
 impl Endpoint {
     pub(crate) fn parse(text: &OsString) -> Result<Self, String> {
         let Some(rest) = text.as_bytes().strip_prefix(b"tcp:") else {
-            let address = to_connect(text).map_err(|error| error.to_string())?;
+            let address = TypedAddress::parse(text, AddressUse::Connect);
+            let address = address.map_err(|error| error.to_string())?;
             return match address.name() {
                 Name::Path(_) | Name::Abstract(_) => Ok(Self::Unix(address)),
                 _ => Err(

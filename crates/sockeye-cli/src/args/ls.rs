@@ -8,9 +8,10 @@ use clap::{Args, ValueEnum};
 use sockeye::inspect::Namespaces;
 use sockeye::{Address, AddressError, Kind, Name};
 
+use super::address::{AddressUse, TypedAddress};
+use super::id::{TypedId, user};
+use super::unresolved::Unresolved;
 use super::values::{duration, pid, whole};
-use crate::lookup::address::to_look_for;
-use crate::lookup::ids::uid;
 use crate::output::column::Column;
 
 const EXAMPLES: &str = "\
@@ -75,8 +76,8 @@ pub(crate) struct Ls {
     pub(crate) pids: Vec<i32>,
 
     /// Of all sockets, those of user U; may be repeated
-    #[arg(long = "user", value_name = "U", value_parser = uid)]
-    pub(crate) users: Vec<u32>,
+    #[arg(long = "user", value_name = "U", value_parser = user)]
+    users: Vec<TypedId>,
 
     /// Of all sockets, the one with inode number N; may be repeated
     #[arg(long = "inode", value_name = "N", value_parser = whole::<u32>)]
@@ -125,6 +126,18 @@ pub(crate) struct Ls {
 }
 
 impl Ls {
+    pub(super) fn unresolved(&mut self) -> Vec<Unresolved<'_>> {
+        let users = self.users.iter_mut();
+        let users = users.map(|id| Unresolved::User("--user", id));
+        let swallowed = match &mut self.watch {
+            Some(WatchArgument::Address(target)) => Some(target),
+            _ => None,
+        };
+        let addresses = self.addresses.iter_mut().chain(swallowed);
+        let addresses = addresses.map(|target| Unresolved::Address(&mut target.address));
+        users.chain(addresses).collect()
+    }
+
     /// The addresses, with the one that clap took for the value of `--watch`.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &ListedAddress> {
         let swallowed = match &self.watch {
@@ -147,6 +160,16 @@ impl Ls {
         self.kinds.is_empty() || self.kinds.iter().any(|&name| Kind::from(name) == kind)
     }
 
+    /// Whether sockets of this user are wanted; those of an unknown one are only where all are.
+    pub(crate) fn wants_user(&self, uid: Option<u32>) -> bool {
+        self.users.is_empty() || self.names_user(uid)
+    }
+
+    /// Whether `--user` names this user.
+    pub(crate) fn names_user(&self, uid: Option<u32>) -> bool {
+        uid.is_some() && self.users.iter().any(|user| user.number() == uid)
+    }
+
     /// Whether one of the options that select among all sockets is given.
     pub(crate) fn has_filter(&self) -> bool {
         !self.kinds.is_empty() || self.has_narrow_filter()
@@ -161,14 +184,14 @@ impl Ls {
 /// An address to list.
 #[derive(Debug, Clone)]
 pub(crate) struct ListedAddress {
-    pub(crate) address: Address,
+    pub(crate) address: TypedAddress,
     /// The kind, if it was written.
     pub(crate) kind: Option<Kind>,
 }
 
 impl ListedAddress {
     fn parse(text: OsString) -> Result<Self, AddressError> {
-        let address = to_look_for(&text)?;
+        let address = TypedAddress::parse(&text, AddressUse::LookFor)?;
         if matches!(address.name(), Name::Fd(_) | Name::Systemd(_)) {
             return Err(AddressError {
                 text,

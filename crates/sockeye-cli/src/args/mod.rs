@@ -1,4 +1,5 @@
-//! The command line of each subcommand, parsed into plain values before any system call.
+//! The command line of each subcommand, parsed into plain values before any system call. What must be
+//! looked up ([`Unresolved`]) is looked up in `cmd`, before the subcommand runs.
 //!
 //! To add a subcommand, see "Where do I" in ARCHITECTURE.md.
 
@@ -7,9 +8,11 @@ mod bench;
 mod connect;
 mod demo;
 mod endpoint;
+mod id;
 mod ls;
 mod send;
 mod serve;
+mod unresolved;
 pub(crate) mod values;
 mod why;
 
@@ -21,14 +24,15 @@ pub(crate) use bench::Bench;
 pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
 pub(crate) use endpoint::Endpoint;
+pub(crate) use id::TypedId;
 pub(crate) use ls::{ListedAddress, Ls, Netns};
 pub(crate) use send::{ConnectTarget, Send};
 pub(crate) use serve::{ReplyMode, Serve};
+pub(crate) use unresolved::Unresolved;
 pub(crate) use values::{FramingName, Tradition};
 pub(crate) use why::Why;
 
 use crate::output::wrap::flow;
-use crate::stdio::terminal;
 
 /// Longer lines are hard to read.
 const WIDEST_HELP: usize = 80;
@@ -96,14 +100,30 @@ pub(crate) struct TcpEcho {
     pub(crate) end_with_parent: Option<i32>,
 }
 
-pub(crate) fn parse() -> Result<Command, clap::Error> {
-    let matches = in_terminal(Cli::command()).try_get_matches()?;
+impl Command {
+    /// What must be looked up before the subcommand runs.
+    pub(crate) fn unresolved(&mut self) -> Vec<Unresolved<'_>> {
+        match self {
+            Self::Serve(args) => args.unresolved(),
+            Self::Send(args) => args.target.unresolved(),
+            Self::Connect(args) => args.target.unresolved(),
+            Self::Ls(args) => args.unresolved(),
+            Self::Why(args) => args.unresolved(),
+            Self::Bench(args) => args.unresolved(),
+            Self::Demo(_) | Self::TcpEcho(_) => Vec::new(),
+        }
+    }
+}
+
+/// Parses the command line. Help is wrapped to `columns`, those of the terminal if there is one.
+pub(crate) fn parse(columns: Option<usize>) -> Result<Command, clap::Error> {
+    let width = columns.map_or(WIDEST_HELP, |columns| columns.min(WIDEST_HELP));
+    let matches = wrapped(Cli::command(), width).try_get_matches()?;
     Cli::from_arg_matches(&matches).map(|cli| cli.command)
 }
 
-/// Wraps the text after the options to the terminal; clap keeps its line breaks.
-fn in_terminal(command: clap::Command) -> clap::Command {
-    let width = terminal::size().map_or(WIDEST_HELP, |(columns, _)| columns.min(WIDEST_HELP));
+/// Wraps the text after the options too; clap keeps its line breaks.
+fn wrapped(command: clap::Command, width: usize) -> clap::Command {
     let flowed = command
         .get_after_help()
         .map(|text| flow(&text.to_string(), width));
@@ -113,7 +133,7 @@ fn in_terminal(command: clap::Command) -> clap::Command {
     };
     // clap itself takes a terminal without lines for none.
     let command = command.term_width(width);
-    command.mut_subcommands(in_terminal)
+    command.mut_subcommands(|subcommand| wrapped(subcommand, width))
 }
 
 /// The command that prints the help of the subcommand of this name, or of all where there is none.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use sockeye::{Address, Connector, Kind, Name};
 
-use super::address::{bound, connectable};
+use super::address::{TypedAddress, bound, connectable};
+use super::unresolved::Unresolved;
 use super::values::{FramingName, duration, size, timeout};
 use crate::exit::{Exit, failure};
 
@@ -118,7 +119,7 @@ pub(crate) struct ConnectTarget {
     /// Where the server listens: a path, @name or fd:N; with seqpacket: or dgram:
     /// in front if it is not a stream
     #[arg(value_parser = connectable())]
-    pub(crate) address: Address,
+    pub(crate) address: TypedAddress,
 
     /// Give up when the server's backlog or datagram queue stays full for D, or a
     /// file system on the path does not answer for D
@@ -132,10 +133,16 @@ pub(crate) struct ConnectTarget {
     /// For dgram: bind the client's socket to this path or @name, where answers
     /// come; without it the kernel chooses an abstract name
     #[arg(long, value_name = "ADDRESS", value_parser = bound())]
-    bind: Option<Address>,
+    bind: Option<TypedAddress>,
 }
 
 impl ConnectTarget {
+    pub(super) fn unresolved(&mut self) -> Vec<Unresolved<'_>> {
+        let bind = self.bind.as_mut();
+        let addresses = [&mut self.address].into_iter().chain(bind);
+        addresses.map(Unresolved::Address).collect()
+    }
+
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }

@@ -3,14 +3,15 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Args};
-use sockeye::{Address, IfExists, Kind};
+use sockeye::{IfExists, Kind};
 
-use super::address::bound;
+use super::address::{TypedAddress, bound};
+use super::id::{TypedId, group, user};
+use super::unresolved::Unresolved;
 use super::values::{
     FramingName, Owner, Policy, Tradition, count, duration, fd, mode, owner, size, timeout, whole,
 };
 use crate::exit::{Exit, failure};
-use crate::lookup::ids::{gid, uid};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,7 +67,7 @@ pub(crate) struct Serve {
     /// Where to listen: a path, @name, fd:N or systemd:NAME; seqpacket: or dgram:
     /// in front for another kind than a stream
     #[arg(value_parser = bound())]
-    pub(crate) address: Address,
+    pub(crate) address: TypedAddress,
 
     /// Answer each message with TEXT and a newline, a record with TEXT alone
     #[arg(
@@ -131,13 +132,13 @@ pub(crate) struct Serve {
     /// Serve processes of this user only (by their peer credentials), and those of
     /// --allow-group; others are closed and told nothing. Our own user is always
     /// allowed, one without a mapping in our user namespace never
-    #[arg(long = "allow-user", value_name = "U", value_parser = uid)]
-    pub(crate) allow_users: Vec<u32>,
+    #[arg(long = "allow-user", value_name = "U", value_parser = user)]
+    pub(crate) allow_users: Vec<TypedId>,
 
     /// Serve processes that are in this group, also as a supplementary one; with
     /// dgram: supplementary groups are known only while the sender runs
-    #[arg(long = "allow-group", value_name = "G", value_parser = gid)]
-    pub(crate) allow_groups: Vec<u32>,
+    #[arg(long = "allow-group", value_name = "G", value_parser = group)]
+    pub(crate) allow_groups: Vec<TypedId>,
 
     /// Close a connection that has sent nothing for D since it was accepted; with a
     /// PROGRAM, one that it could not be started for (10s if not given)
@@ -195,8 +196,8 @@ pub(crate) struct Serve {
     /// Take over from a server of this user too. It may keep the listening socket
     /// and accept some of the connections, whose clients believe that they talk
     /// to us
-    #[arg(long = "takeover-from", value_name = "USER", requires = "takeover", value_parser = uid)]
-    pub(crate) takeover_from: Vec<u32>,
+    #[arg(long = "takeover-from", value_name = "USER", requires = "takeover", value_parser = user)]
+    pub(crate) takeover_from: Vec<TypedId>,
 
     /// Started by SIGHUP: --ready-fd was written long ago, and the soft limit of open
     /// files was this one
@@ -252,6 +253,24 @@ pub(crate) enum ReplyMode {
 }
 
 impl Serve {
+    pub(super) fn unresolved(&mut self) -> Vec<Unresolved<'_>> {
+        let owner = self.owner.as_mut();
+        let (user, group) = owner.map_or((None, None), |owner| {
+            (owner.user.as_mut(), owner.group.as_mut())
+        });
+        let user = user.map(|id| Unresolved::User("--owner", id));
+        let group = group.map(|id| Unresolved::Group("--owner", id));
+        let allowed = self.allow_users.iter_mut();
+        let allowed = allowed.map(|id| Unresolved::User("--allow-user", id));
+        let groups = self.allow_groups.iter_mut();
+        let groups = groups.map(|id| Unresolved::Group("--allow-group", id));
+        let predecessors = self.takeover_from.iter_mut();
+        let predecessors = predecessors.map(|id| Unresolved::User("--takeover-from", id));
+        let ids = user.into_iter().chain(group).chain(allowed).chain(groups);
+        let address = Unresolved::Address(&mut self.address);
+        ids.chain(predecessors).chain([address]).collect()
+    }
+
     pub(crate) fn reply_mode(&self) -> ReplyMode {
         match (self.echo, self.discard) {
             (true, _) => ReplyMode::Echo,
@@ -335,10 +354,12 @@ impl Serve {
     }
 
     pub(crate) fn claim(&self) -> sockeye::claim::ClaimOptions {
-        let owner = self.owner.unwrap_or_default();
+        let owner = self.owner.as_ref();
+        let user = owner.and_then(|owner| owner.user.as_ref()?.number());
+        let group = owner.and_then(|owner| owner.group.as_ref()?.number());
         sockeye::Claim::options()
             .mode(self.mode.unwrap_or(0o600))
-            .owner(owner.uid, owner.gid)
+            .owner(user, group)
             .backlog(self.backlog)
             .allow_fd_passing(self.fds)
             .if_exists(match self.if_exists {
@@ -355,6 +376,6 @@ impl Serve {
         if self.mode.is_some() {
             return Some("--mode");
         }
-        self.owner.map(|_| "--owner")
+        self.owner.as_ref().map(|_| "--owner")
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::lookup::ids::{gid, uid};
+use super::id::{TypedId, group, user};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FramingName {
@@ -41,10 +41,10 @@ pub(crate) enum Tradition {
 }
 
 /// Owner and group of a socket file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Owner {
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
+    pub(crate) user: Option<TypedId>,
+    pub(crate) group: Option<TypedId>,
 }
 
 /// `50us`, `500ms`, `10s`, `2m`; seconds without a unit.
@@ -157,13 +157,10 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
 
 /// `USER`, `USER:GROUP`, `:GROUP`; names or numbers.
 pub(crate) fn owner(text: &str) -> Result<Owner, String> {
-    let (user, group) = match text.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (text, None),
-    };
+    let (owner, owning_group) = text.split_once(':').unwrap_or((text, ""));
     let owner = Owner {
-        uid: if_given(user).map(uid).transpose()?,
-        gid: group.and_then(if_given).map(gid).transpose()?,
+        user: if_given(owner).map(user).transpose()?,
+        group: if_given(owning_group).map(group).transpose()?,
     };
     if owner == Owner::default() {
         Err("write USER, USER:GROUP or :GROUP".to_owned())
@@ -248,11 +245,14 @@ mod tests {
 
     #[test]
     fn owners() {
-        let owner_of = |uid, gid| Ok(Owner { uid, gid });
-        assert_eq!(owner("root"), owner_of(Some(0), None));
-        assert_eq!(owner("root:0"), owner_of(Some(0), Some(0)));
-        assert_eq!(owner(":7"), owner_of(None, Some(7)));
-        for bad in ["", ":", "no-such-user-here", "4294967295"] {
+        let owner_of = |user, group| Ok(Owner { user, group });
+        let root = || Some(TypedId::Name("root".to_owned()));
+        let number = |number| Some(TypedId::Number(number));
+        assert_eq!(owner("root"), owner_of(root(), None));
+        assert_eq!(owner("root:"), owner_of(root(), None));
+        assert_eq!(owner("root:0"), owner_of(root(), number(0)));
+        assert_eq!(owner(":7"), owner_of(None, number(7)));
+        for bad in ["", ":", "4294967295", "0:4294967295"] {
             assert!(owner(bad).is_err(), "{bad}");
         }
     }

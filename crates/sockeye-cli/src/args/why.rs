@@ -1,9 +1,9 @@
 use clap::Args;
-use sockeye::Address;
 
-use super::address::connectable;
+use super::address::{TypedAddress, connectable};
+use super::id::{TypedId, user};
+use super::unresolved::Unresolved;
 use super::values::pid;
-use crate::lookup::ids::uid;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,11 +33,11 @@ Exit status:
 pub(crate) struct Why {
     /// Where the server should listen: a path or @name
     #[arg(value_parser = connectable())]
-    pub(crate) address: Address,
+    pub(crate) address: TypedAddress,
 
     /// Judge the permissions of USER (a name or a number) and of its groups
-    #[arg(short, long, value_name = "USER", value_parser = uid)]
-    pub(crate) user: Option<u32>,
+    #[arg(short, long, value_name = "USER", value_parser = user)]
+    pub(crate) user: Option<TypedId>,
 
     /// Judge the permissions of process PID: its groups, capabilities, root
     /// directory and namespaces
@@ -51,4 +51,13 @@ pub(crate) struct Why {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl Why {
+    pub(super) fn unresolved(&mut self) -> Vec<Unresolved<'_>> {
+        let user = self.user.as_mut();
+        let user = user.map(|id| Unresolved::User("--user", id));
+        let address = Unresolved::Address(&mut self.address);
+        user.into_iter().chain([address]).collect()
+    }
 }

@@ -21,10 +21,12 @@ mod why;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::args::Command;
-use crate::exit::Exit;
+use crate::args::{Command, Unresolved};
+use crate::exit::{Exit, failure};
+use crate::lookup::ids;
 
-pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
+pub(crate) fn run(mut command: Command) -> anyhow::Result<Exit> {
+    look_up(&mut command)?;
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Send(args) => send::run(&args),
@@ -35,6 +37,27 @@ pub(crate) fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(_) => demo::run(),
         Command::TcpEcho(args) => tcp_echo::run(&args),
     }
+}
+
+/// Looks up names of users and groups, and which reading of an address is a file.
+fn look_up(command: &mut Command) -> anyhow::Result<()> {
+    for argument in command.unresolved() {
+        let (option, looked_up) = match argument {
+            Unresolved::Address(address) => {
+                address.choose_reading(|path| path.symlink_metadata().is_ok());
+                continue;
+            }
+            Unresolved::User(option, user) => (option, user.look_up(ids::uid)),
+            Unresolved::Group(option, group) => (option, group.look_up(ids::gid)),
+        };
+        looked_up.map_err(|error| {
+            failure(
+                Exit::Usage,
+                format!("invalid value for '{option}': {error}"),
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// The first directory above `path` that we may not search (its execute bit).

@@ -49,24 +49,20 @@ pub(crate) fn name_of(uid: u32) -> Option<String> {
     entry.map(|entry| entry.name)
 }
 
-/// A user, by name or number.
-pub(crate) fn uid(text: &str) -> Result<u32, String> {
-    match (text.parse(), User::from_name(text)) {
-        (Ok(u32::MAX), _) => Err(format!("{text} is not a user id")),
-        (Ok(uid), _) => Ok(uid),
-        (_, Ok(Some(user))) => Ok(user.uid.as_raw()),
-        (_, Ok(None)) => Err(format!("there is no user {text:?}")),
-        (_, Err(error)) => Err(format!("cannot look up user {text:?}: {error}")),
+/// The number of the user of this name.
+pub(crate) fn uid(name: &str) -> Result<u32, String> {
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err(format!("there is no user {name:?}")),
+        Err(error) => Err(format!("cannot look up user {name:?}: {error}")),
     }
 }
 
-/// A group, by name or number.
-pub(crate) fn gid(text: &str) -> Result<u32, String> {
-    match (text.parse(), Group::from_name(text)) {
-        (Ok(u32::MAX), _) => Err(format!("{text} is not a group id")),
-        (Ok(gid), _) => Ok(gid),
-        (_, Ok(Some(group))) => Ok(group.gid.as_raw()),
-        (_, Ok(None)) => Err(format!("there is no group {text:?}")),
-        (_, Err(error)) => Err(format!("cannot look up group {text:?}: {error}")),
+/// The number of the group of this name.
+pub(crate) fn gid(name: &str) -> Result<u32, String> {
+    match Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err(format!("there is no group {name:?}")),
+        Err(error) => Err(format!("cannot look up group {name:?}: {error}")),
     }
 }

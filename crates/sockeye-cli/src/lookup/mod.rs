@@ -1,6 +1,5 @@
-//! Names of users and processes, states of processes, descriptions of fds, addresses as typed.
+//! Names of users and processes, states of processes, descriptions of fds.
 
-pub(crate) mod address;
 pub(crate) mod descriptor;
 pub(crate) mod ids;
 pub(crate) mod names;

@@ -137,8 +137,22 @@ fn the_groups_of_a_sender_that_has_ended_are_not_known() {
 fn unknown_names_are_wrong_usage() {
     for (option, value) in [
         ("--allow-user", "no-such-one"),
+        ("--allow-group", "no-such-one"),
         ("--allow-group", "4294967295"),
+        ("--owner", "root:no-such-one"),
     ] {
-        run(Server::command(&[option, value]).arg("/nowhere")).fails(2, &[option, value]);
+        run(Server::command(&[option, value]).arg("/nowhere")).fails(
+            2,
+            &[
+                option,
+                value.trim_start_matches("root:"),
+                "see sockeye serve --help",
+            ],
+        );
+    }
+    for subcommand in ["ls", "why"] {
+        let mut command = sockeye();
+        command.args([subcommand, "--user", "no-such-one", "/nowhere"]);
+        run(&mut command).fails(2, &["--user", "there is no user \"no-such-one\""]);
     }
 }

@@ -82,7 +82,9 @@ impl EchoServer {
             .context("cannot start an echo server")?;
         let mut server = Self {
             child,
-            endpoint: address.map_or(Endpoint::Tcp(String::new()), Endpoint::Unix),
+            endpoint: address.map_or(Endpoint::Tcp(String::new()), |address| {
+                Endpoint::Unix(address.into())
+            }),
         };
         let told = server.first_line()?;
         if transport == Transport::Tcp {

@@ -22,7 +22,7 @@ pub(crate) fn check_file_systems(
     files: &[PathBuf],
     timeout: Option<Duration>,
 ) -> anyhow::Result<()> {
-    let address = &target.address;
+    let address: &Address = &target.address;
     let addresses = [Some(address), local].into_iter().flatten();
     let sockets = addresses.filter_map(Address::path);
     let paths: Vec<&Path> = sockets.chain(files.iter().map(PathBuf::as_path)).collect();

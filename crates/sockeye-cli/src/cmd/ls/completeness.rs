@@ -204,7 +204,7 @@ impl<'a> Completeness<'a> {
     fn is_asked_for(&self, holder: &Holder) -> bool {
         let Process { pid, uid, .. } = *holder.process;
         self.args.pids.contains(&pid)
-            || uid.is_some_and(|uid| self.args.users.contains(&uid))
+            || self.args.names_user(uid)
             || self.args.addresses().next().is_some() && self.holders.contains(&pid)
     }
 

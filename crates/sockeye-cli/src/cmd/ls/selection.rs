@@ -51,7 +51,7 @@ pub(super) fn passes(args: &Ls, socket: &Socket) -> bool {
     };
     (args.inodes.is_empty() || args.inodes.contains(&socket.inode))
         && args.wants_kind(socket.kind)
-        && (args.users.is_empty() || socket.uid.is_some_and(|uid| args.users.contains(&uid)))
+        && args.wants_user(socket.uid)
         && (!args.listening || socket.state == State::Listening)
         && (args.pids.is_empty() || args.pids.iter().any(holds))
 }

@@ -92,9 +92,7 @@ fn without_owner(
         .filter_map(|s| Some(s.file?.inode as u32))
         .collect();
     files.retain(|file| !(owned.contains(&(file.inode as u32)) && file.is_owned(snapshot)));
-    files.retain(|file| {
-        args.users.is_empty() || file.uid.is_some_and(|uid| args.users.contains(&uid))
-    });
+    files.retain(|file| args.wants_user(file.uid));
     files
 }
 

@@ -7,6 +7,8 @@ use rustix::io::Errno;
 use sockeye::{Peer, ids, peer};
 use tracing::warn;
 
+use crate::args::TypedId;
+
 /// Checked against peer credentials; the server's own user is always allowed.
 #[derive(Debug, Clone)]
 pub(super) struct Allowed {
@@ -16,10 +18,12 @@ pub(super) struct Allowed {
 
 impl Allowed {
     /// `None` where everybody is allowed.
-    pub(super) fn new(uids: &[u32], gids: &[u32]) -> Option<Self> {
-        if uids.is_empty() && gids.is_empty() {
+    pub(super) fn new(users: &[TypedId], groups: &[TypedId]) -> Option<Self> {
+        if users.is_empty() && groups.is_empty() {
             return None;
         }
+        let uids: Vec<u32> = users.iter().filter_map(TypedId::number).collect();
+        let gids: Vec<u32> = groups.iter().filter_map(TypedId::number).collect();
         if let Some(uid) = uids.iter().find(|&&uid| ids::uid(uid).is_none()) {
             has_no_effect("--allow-user", *uid, "users");
         }
@@ -27,8 +31,8 @@ impl Allowed {
             has_no_effect("--allow-group", *gid, "groups");
         }
         Some(Self {
-            uids: uids.iter().copied().chain(ids::own_uid()).collect(),
-            gids: gids.to_vec(),
+            uids: uids.into_iter().chain(ids::own_uid()).collect(),
+            gids,
         })
     }
 

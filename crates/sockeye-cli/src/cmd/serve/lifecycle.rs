@@ -93,7 +93,7 @@ impl Lifecycle {
                 stop: self.stop.clone(),
                 soft_limit: limit.current,
                 is_successor: args.successor.is_some(),
-                address: args.address.clone(),
+                address: Address::clone(&args.address),
                 notify: Arc::clone(&self.notify),
                 handed_over: self.handed_over.clone(),
                 renew: self.renew.clone(),

@@ -20,7 +20,7 @@ use super::lifecycle::Lifecycle;
 use super::programs;
 use super::socket::ServedSocket;
 use super::systemd;
-use crate::args::Serve;
+use crate::args::{Serve, TypedId};
 use crate::cmd::descriptor_limit;
 use crate::cmd::hung;
 use crate::escape;
@@ -164,7 +164,7 @@ async fn claim(args: &Serve) -> anyhow::Result<ServedSocket> {
     let options = args.claim();
     let options = options.pass_credentials(address.kind() == Kind::Datagram);
     let socket = if args.takeover {
-        let from = args.takeover_from.iter().copied();
+        let from = args.takeover_from.iter().filter_map(TypedId::number);
         let takeover = from.fold(Takeover::new(options), Takeover::from_user);
         ServedSocket::take_over(takeover, address).await?
     } else {

@@ -30,7 +30,7 @@ use rustix::fs::FileType;
 use sockeye::address::MAX_NAME;
 use sockeye::{Address, Kind, Name};
 
-use crate::args::Why;
+use crate::args::{TypedId, Why};
 use crate::cmd::visibility::VisibleSockets;
 use crate::exit::{Exit, failure};
 use crate::stdio;
@@ -42,7 +42,7 @@ use walk_end::WalkEnd;
 
 pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
     let address = &args.address;
-    let user = match (args.user, args.pid) {
+    let user = match (args.user.as_ref().and_then(TypedId::number), args.pid) {
         (Some(uid), _) => User::other(uid),
         (_, Some(pid)) => User::running(pid)?,
         (None, None) => User::caller(),
