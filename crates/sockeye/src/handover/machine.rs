@@ -4,7 +4,8 @@
 //! it was sent, whenever it is read: a predecessor that withdraws its offer shuts down its reading side
 //! and reads once more, so `Serving` is either read by then or fails to be sent. Each side has all fds
 //! from `Offer` on, so EOF means that the other has died and left them: a predecessor that withdraws
-//! its offer says `Cancel` before it closes.
+//! its offer says `Cancel` before it closes. One that ends, and can wait no longer for a successor that
+//! is ready, leaves the path to it: it closes without `Cancel`, and so looks as if it had died.
 
 use super::frame::Frame;
 
@@ -31,6 +32,8 @@ pub(crate) enum Predecessor {
     /// The takeover failed; the path is still ours.
     Kept,
     HandedOver,
+    /// We end, and the successor owns the path when it comes to serve.
+    Left,
 }
 
 impl Predecessor {
@@ -40,7 +43,7 @@ impl Predecessor {
             (Self::Connected, HandoverEvent::Frame(Frame::Hello)) => (Self::Asked, None),
             (Self::Offered, HandoverEvent::Frame(Frame::Ready)) => (Self::Promised, None),
             (Self::Promised, HandoverEvent::Frame(Frame::Serving)) => (Self::HandedOver, None),
-            (over @ (Self::Kept | Self::HandedOver), _) => (over, None),
+            (over @ (Self::Kept | Self::HandedOver | Self::Left), _) => (over, None),
             (_, HandoverEvent::Closed) => (Self::Kept, None),
             (_, HandoverEvent::Frame(_) | HandoverEvent::Deadline) => {
                 (Self::Kept, Some(Frame::Cancel))
@@ -48,6 +51,16 @@ impl Predecessor {
         };
         *self = next;
         answer
+    }
+
+    /// As [`Self::on`], where the server ends and reads a last time: a successor that is ready and has
+    /// said nothing more gets the path.
+    pub(crate) fn leave_on(&mut self, event: HandoverEvent) -> Option<Frame> {
+        if (*self, event) == (Self::Promised, HandoverEvent::Deadline) {
+            *self = Self::Left;
+            return None;
+        }
+        self.on(event)
     }
 
     /// Makes the offer. Only one successor at a time has one: any that has one may serve.
@@ -97,7 +110,7 @@ impl Successor {
             (Self::Asked, HandoverEvent::Frame(Frame::Offer)) => Self::Offered,
             (Self::Asked, HandoverEvent::Frame(Frame::Denied)) => Self::Without(Reason::Denied),
             (Self::Asked, HandoverEvent::Closed) => Self::Without(Reason::Ended),
-            // It has died, and nobody else has the fds.
+            // It has died or left the path to us, and nobody else has the fds.
             (Self::Refused, HandoverEvent::Closed) => Self::Serving,
             (Self::Asked | Self::Refused, HandoverEvent::Frame(Frame::Cancel)) => {
                 Self::Without(Reason::Cancelled)
@@ -120,6 +133,13 @@ impl Successor {
             } else {
                 Self::Refused
             };
+        }
+    }
+
+    /// We are to stop before we serve, and ask what has become of the predecessor.
+    pub(crate) fn stop(&mut self) {
+        if *self == Self::Ready {
+            *self = Self::Refused;
         }
     }
 

@@ -51,6 +51,16 @@ impl PendingTakeover {
         })
     }
 
+    /// Whether the predecessor has left the path to us, or has died. Where it has not, this gives the
+    /// takeover up.
+    pub(crate) fn is_left(&mut self) -> bool {
+        self.side.stop();
+        if let Ok((event, _)) = self.connection.last_look() {
+            self.side.on(event);
+        }
+        self.side == Successor::Serving
+    }
+
     /// Waits for one more event, and returns the fds that came with it.
     pub(crate) async fn step(&mut self, deadline: Instant) -> Result<Vec<OwnedFd>, TakeoverError> {
         self.connection.wait_until(Some(deadline));

@@ -78,14 +78,14 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
                 () = &mut shutdown, if !timer.has_begun() => {
                     timer.begin();
                     begin_drain();
-                    // A successor with an offer may take the path: it is waited for, so that no
-                    // client is refused.
+                    // A successor with an offer may take the path: it is waited for, so that clients
+                    // are served meanwhile.
                     if !self.stop_offering() {
                         return Ok(None);
                     }
                     continue;
                 }
-                () = timer.expired(), if timer.has_begun() => return Ok(self.revoke()),
+                () = timer.is_handover_over(), if timer.has_begun() => return Ok(self.leave()),
                 event = self.next(), if !self.has_accepted_once => event?,
             };
             match event {
@@ -197,6 +197,13 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
     /// Revokes an offer; returns the successor, if it took the path before that.
     fn revoke(&mut self) -> Option<Peer> {
         let successor = self.control.as_mut()?.revoke()?;
+        self.hand_over();
+        Some(successor)
+    }
+
+    /// Leaves the path to a successor that is ready; returns it. From any other the offer is withdrawn.
+    fn leave(&mut self) -> Option<Peer> {
+        let successor = self.control.as_mut()?.leave()?;
         self.hand_over();
         Some(successor)
     }

@@ -7,6 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 
+/// How much of the drain timeout is left, at most, for connections that were accepted while a successor
+/// was waited for.
+const LAST: Duration = Duration::from_secs(2);
+
 pub(super) struct DrainTimer {
     drain: Duration,
     abort: CancellationToken,
@@ -32,9 +36,21 @@ impl DrainTimer {
         self.begun.get_or_insert_with(end);
     }
 
+    /// Completes when a successor is not waited for any longer: two seconds before the drain times out,
+    /// or half of a shorter one.
+    pub(super) async fn is_handover_over(&self) {
+        let end = self.begun.flatten();
+        self.aborted_or(end.map(|end| end - LAST.min(self.drain / 2)))
+            .await;
+    }
+
     /// Completes when what still runs is to be aborted.
     pub(super) async fn expired(&self) {
-        match self.begun.flatten() {
+        self.aborted_or(self.begun.flatten()).await;
+    }
+
+    async fn aborted_or(&self, end: Option<Instant>) {
+        match end {
             Some(end) => {
                 let _ = tokio::time::timeout_at(end, self.abort.cancelled()).await;
             }

@@ -19,11 +19,12 @@ mod scratch;
 mod timeouts;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -150,6 +151,9 @@ impl Server {
     }
 
     /// How long handlers may go on after shutdown has begun; default ten seconds.
+    ///
+    /// A server that is told to shut down during a takeover waits for its successor for this time, less
+    /// two seconds (half of less than four), and accepts meanwhile.
     #[must_use]
     pub fn drain_timeout(mut self, time: Duration) -> Self {
         self.drain_timeout = time;
@@ -171,8 +175,8 @@ impl Server {
         self
     }
 
-    /// Calls `tell` with the successor's credentials when it has taken the listener over
-    /// ([`takeover`]).
+    /// Calls `tell` with the successor's credentials when it has taken the listener over, or when this
+    /// server ends and leaves it to a successor that is ready ([`takeover`]).
     ///
     /// [`takeover`]: crate::takeover
     #[must_use]
@@ -204,7 +208,9 @@ impl Server {
     /// still running after the drain timeout is aborted.
     ///
     /// Where the claim allows a takeover, a successor ends it too. Then the successor gets newcomers
-    /// and the backlog, and only accepted connections are drained.
+    /// and the backlog, and only accepted connections are drained. So it is where `shutdown` completes
+    /// while a successor is ready that does not run yet: this server accepts until that one runs, or
+    /// the [`drain_timeout`](Self::drain_timeout) is nearly over.
     ///
     /// The listener is closed, and its address released, as soon as the backlog is empty, so that
     /// a successor may start while this server still drains.
@@ -243,12 +249,10 @@ impl Server {
         let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
         let counters = Counters::new(budget, self.message_timeout);
         let mut shutdown = pin!(shutdown);
-        let is_pending = listener.is_pending();
-        let listener = tokio::select! {
-            biased;
-            // The predecessor keeps the path.
-            () = &mut shutdown, if is_pending => return Ok(counters.report()),
-            listener = listener.begin() => listener?,
+        let (listener, is_stopped) = match begin(listener, shutdown.as_mut()).await? {
+            Beginning::Serves(listener) => (listener, false),
+            Beginning::Ends(listener) => (listener, true),
+            Beginning::WithoutPath => return Ok(counters.report()),
         };
         let mut accept_loop = AcceptLoop::new(&self, Acceptor::new(&self, &counters, listener));
         let mut timer = DrainTimer::new(&self);
@@ -257,9 +261,12 @@ impl Server {
             move |connection| handlers.run(&handler, connection, &counters)
         };
         let begin_drain = || counters.drain.open();
-        let ended = accept_loop
-            .serve(&mut timer, shutdown, begin_drain, &mut handle)
-            .await;
+        let ended = if is_stopped {
+            Ok(None)
+        } else {
+            let served = accept_loop.serve(&mut timer, shutdown, begin_drain, &mut handle);
+            served.await
+        };
 
         timer.begin();
         counters.drain.open();
@@ -290,6 +297,35 @@ impl Server {
             None => Ok(report),
             Some(source) => Err(ServerError::Accept { source, report }),
         }
+    }
+}
+
+/// How a server begins.
+enum Beginning<S> {
+    Serves(SocketListener<S>),
+    /// It is to stop already. The path is its own: the predecessor has gone.
+    Ends(SocketListener<S>),
+    /// It is to stop already, and the predecessor keeps the path.
+    WithoutPath,
+}
+
+/// Completes a takeover, unless the server is to stop before.
+async fn begin<S: ConnectedSocket>(
+    listener: SocketListener<S>,
+    mut shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Beginning<S>, TakeoverError> {
+    if !listener.is_pending() {
+        return Ok(Beginning::Serves(listener));
+    }
+    if poll_fn(|cx| Poll::Ready(shutdown.as_mut().poll(cx).is_ready())).await {
+        return Ok(listener
+            .if_left()
+            .map_or(Beginning::WithoutPath, Beginning::Ends));
+    }
+    tokio::select! {
+        biased;
+        () = shutdown => Ok(Beginning::WithoutPath),
+        listener = listener.begin() => Ok(Beginning::Serves(listener?)),
     }
 }
 

@@ -164,16 +164,28 @@ impl ControlListener {
     /// Withdraws the offer. Returns the successor, if it has taken the path before. The others hear of it
     /// when this is dropped; files that are to be removed must be gone by then.
     pub(crate) fn revoke(&mut self) -> Option<Peer> {
+        self.end(Predecessor::on)
+    }
+
+    /// As [`Self::revoke`], but a successor that is ready gets the path, and is returned too.
+    pub(crate) fn leave(&mut self) -> Option<Peer> {
+        self.end(Predecessor::leave_on)
+    }
+
+    fn end(
+        &mut self,
+        on: impl Fn(&mut Predecessor, HandoverEvent) -> Option<Frame>,
+    ) -> Option<Peer> {
         self.offers = false;
         let index = self.holder()?;
         let holder = &mut self.candidates[index];
         while holder.side.has_offer() {
             let event = holder.connection.last_look();
-            holder
-                .side
-                .on(event.map_or(HandoverEvent::Deadline, |(event, _)| event));
+            let event = event.map_or(HandoverEvent::Frame(Frame::Unknown), |(event, _)| event);
+            on(&mut holder.side, event);
         }
-        (holder.side == Predecessor::HandedOver).then(|| self.candidates.remove(index).peer)
+        matches!(holder.side, Predecessor::HandedOver | Predecessor::Left)
+            .then(|| self.candidates.remove(index).peer)
     }
 
     /// Who has an offer.

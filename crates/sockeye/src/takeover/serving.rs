@@ -38,6 +38,17 @@ impl<S: ConnectedSocket> SocketListener<S> {
         Ok(self)
     }
 
+    /// Serving ends before it began. Returns the listener if the path is ours all the same, since the
+    /// predecessor has left it to us or has died; otherwise the predecessor keeps it.
+    pub(crate) fn if_left(mut self) -> Option<Self> {
+        let mut pending = self.take_pending()?;
+        if !pending.is_left() || !self.is_intact() {
+            return None;
+        }
+        self.own();
+        Some(self)
+    }
+
     /// Where successors ask, if the claim allows them to.
     pub(crate) fn control(&self) -> io::Result<Option<ControlListener>> {
         let Some(ownership) = self.ownership() else {

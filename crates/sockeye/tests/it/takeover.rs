@@ -1,7 +1,9 @@
 //! Takeovers between servers of this process, and with counterparts that misbehave.
 
+mod asker;
 mod predecessors;
 mod renewals;
+mod stopped;
 mod successors;
 
 use std::fs;
@@ -21,6 +23,8 @@ use sockeye::{
     Address, Claim, Connector, Kind, Listener, SeqPacket, SeqPacketListener, Takeover,
     TakeoverError,
 };
+
+use asker::Asker;
 
 use crate::support::serving::{
     Client, Clock, DRAIN, MILLISECOND, Running, echo_lines, in_time, settled,

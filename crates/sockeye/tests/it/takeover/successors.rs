@@ -2,56 +2,6 @@
 
 use super::*;
 
-/// A successor that does what the test says.
-struct Asker(SeqPacket);
-
-impl Asker {
-    async fn connect(place: &Place) -> Self {
-        let address = format!("seqpacket:{}", control(place).display());
-        let address = address.parse().unwrap();
-        Self(Connector::new().connect_seqpacket(&address).await.unwrap())
-    }
-
-    /// One that has the descriptors.
-    async fn offered(place: &Place) -> Self {
-        let asker = Self::connect(place).await;
-        asker.say(&HELLO).await;
-        assert_eq!(asker.hear().await, (OFFER.to_vec(), 3));
-        asker
-    }
-
-    /// One that may serve.
-    async fn ready(place: &Place) -> Self {
-        let asker = Self::offered(place).await;
-        asker.say(&READY).await;
-        settled().await;
-        asker
-    }
-
-    async fn say(&self, frame: &[u8]) {
-        self.0.send(frame).await.unwrap();
-    }
-
-    fn has_heard_nothing(&self) -> bool {
-        let seen = rustix::net::recv(&self.0, &mut [0; 2], RecvFlags::DONTWAIT | RecvFlags::PEEK);
-        seen.err() == Some(Errno::AGAIN)
-    }
-
-    /// The next frame and how many descriptors came with it; nothing at the end.
-    async fn hear(&self) -> (Vec<u8>, usize) {
-        let mut buffer = [0; 64];
-        loop {
-            return match in_time(self.0.recv_msg(&mut buffer)).await {
-                Ok(Some(got)) => (buffer[..got.bytes].to_vec(), got.descriptors.len()),
-                Ok(None) => Default::default(),
-                // What we said was not read; what was said to us comes after that.
-                Err(RecvError::Io(error)) if error.kind() == ErrorKind::ConnectionReset => continue,
-                Err(error) => panic!("{error}"),
-            };
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_successor_that_dies_at_any_step_before_it_serves_changes_nothing() {
     let place = Place::new();
@@ -91,82 +41,6 @@ async fn nonsense_is_answered_with_a_refusal() {
     assert_eq!(client.ask("still here").await, "still here");
     drop(client);
     server.report().await;
-    place.assert_empty();
-}
-
-/// Its last word is what makes the path the successor's, whether or not it was read.
-#[tokio::test]
-async fn a_server_that_is_stopped_or_dropped_leaves_the_files_to_who_has_said_that_it_serves() {
-    for drops in [false, true] {
-        let place = Place::new();
-        let server = serve(&place.address()).await;
-        let before = identity(&place.socket());
-        let asker = Asker::ready(&place).await;
-        // Nothing in between at which the server could look.
-        let said = send_msg(&asker.0, &SERVING, &[]);
-        said.unwrap();
-        if drops {
-            server.abandon().await;
-        } else {
-            assert_eq!(server.report().await.aborted, 0);
-        }
-        assert_eq!(identity(&place.socket()), before);
-        assert_eq!(place.names().len(), 3);
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_is_dropped_takes_its_offer_back() {
-    let place = Place::new();
-    let server = serve(&place.address()).await;
-    let asker = Asker::ready(&place).await;
-    server.abandon().await;
-    place.assert_empty();
-    assert!(asker.0.send(&SERVING).await.is_err());
-    assert_eq!(asker.hear().await.0, CANCEL);
-}
-
-#[tokio::test]
-async fn a_server_that_is_stopped_accepts_until_its_successor_serves() {
-    let place = Place::new();
-    let server = serve(&place.address()).await;
-    let before = identity(&place.socket());
-    let asker = Asker::ready(&place).await;
-    server.stop();
-    assert!(!server.is_over().await);
-    let mut client = Client::connect(&place.address()).await;
-    assert_eq!(client.ask("still here").await, "still here");
-    assert_eq!(identity(&place.socket()), before);
-    asker.say(&SERVING).await;
-    server.result().await.unwrap();
-    assert_eq!(identity(&place.socket()), before);
-}
-
-#[tokio::test]
-async fn a_server_that_is_stopped_waits_for_its_successor_as_long_as_it_drains() {
-    let place = Place::new();
-    let server = serve(&place.address()).await;
-    let asker = Asker::ready(&place).await;
-    let clock = Clock::stop();
-    server.stop();
-    clock.pass(DRAIN - MILLISECOND).await;
-    assert!(!server.is_over().await);
-    clock.pass(2 * MILLISECOND).await;
-    server.result().await.unwrap();
-    place.assert_empty();
-    assert!(asker.0.send(&SERVING).await.is_err());
-    assert_eq!(asker.hear().await.0, CANCEL);
-}
-
-#[tokio::test]
-async fn a_successor_that_gives_up_while_the_server_stops_leaves_it_to_end_in_order() {
-    let place = Place::new();
-    let server = serve(&place.address()).await;
-    let asker = Asker::ready(&place).await;
-    server.stop();
-    assert!(!server.is_over().await);
-    drop(asker);
-    server.result().await.unwrap();
     place.assert_empty();
 }
 
@@ -231,30 +105,6 @@ async fn a_successor_has_as_long_as_the_predecessors_patience() {
         server.report().await;
     }
     place.assert_empty();
-}
-
-#[tokio::test]
-async fn a_successor_of_a_server_that_has_stopped_meanwhile_claims_the_path() {
-    let place = Place::new();
-    let first = serve(&place.address()).await;
-    let listener = listen(&place.address()).await;
-    let clock = Clock::stop();
-    first.stop();
-    clock.pass(DRAIN + MILLISECOND).await;
-    first.result().await.unwrap();
-    place.assert_empty();
-    drop(clock);
-    tokio::time::resume();
-    let second = Running::start(Server::new(), listener, echo_lines);
-    let mut client = connect_when_there(&place).await;
-    assert_eq!(client.ask("hello").await, "hello");
-    second.report().await;
-    place.assert_empty();
-}
-
-async fn connect_when_there(place: &Place) -> Client {
-    let connector = Connector::new().wait_for(PATIENCE);
-    Client::from(connector.connect(&place.address()).await.unwrap())
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use crate::handover::frame::Frame;
 use crate::handover::machine::{HandoverEvent, Predecessor, Reason, Successor};
 
-/// Both sides and what is on the way between them. How slow a side is makes no difference to what
-/// can happen next; one that hangs never does anything any more.
+/// Both sides and what is on the way between them. A slow side is one for which nothing happens while
+/// the other goes on. One that hangs does nothing, and no time of its own passes, until it resumes, if
+/// it ever does (SIGSTOP, SIGCONT).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) predecessor: Predecessor,
@@ -40,18 +41,24 @@ pub(super) enum WorldStep {
     PredecessorIsOutOfTime,
     SuccessorIsOutOfTime,
     /// The time for draining is over, and a successor with an offer has not served.
+    PredecessorLeaves,
+    /// Its server is dropped.
     PredecessorRevokes,
     SuccessorRejects,
     PredecessorStops,
     SuccessorStops,
+    /// It is told to stop before it serves.
+    SuccessorGivesUp,
     PredecessorDies,
     SuccessorDies,
     PredecessorHangs,
     SuccessorHangs,
+    PredecessorResumes,
+    SuccessorResumes,
 }
 
 /// All of them. The first eight must happen some time, if nothing else does.
-pub(super) const STEPS: [WorldStep; 15] = [
+pub(super) const STEPS: [WorldStep; 19] = [
     WorldStep::PredecessorReads,
     WorldStep::PredecessorOffers,
     WorldStep::SuccessorReads,
@@ -59,14 +66,18 @@ pub(super) const STEPS: [WorldStep; 15] = [
     WorldStep::SuccessorServes,
     WorldStep::PredecessorIsOutOfTime,
     WorldStep::SuccessorIsOutOfTime,
+    WorldStep::PredecessorLeaves,
     WorldStep::PredecessorRevokes,
     WorldStep::SuccessorRejects,
     WorldStep::PredecessorStops,
     WorldStep::SuccessorStops,
+    WorldStep::SuccessorGivesUp,
     WorldStep::PredecessorDies,
     WorldStep::SuccessorDies,
     WorldStep::PredecessorHangs,
     WorldStep::SuccessorHangs,
+    WorldStep::PredecessorResumes,
+    WorldStep::SuccessorResumes,
 ];
 pub(super) const CERTAIN: usize = 8;
 
@@ -105,7 +116,17 @@ impl World {
     /// The predecessor learns something.
     fn predecessor_learns(&mut self, event: HandoverEvent) {
         let answer = self.predecessor.on(event);
-        self.predecessor_gone |= self.predecessor == Predecessor::HandedOver;
+        self.predecessor_has_learned(answer);
+    }
+
+    fn predecessor_learns_at_last(&mut self, event: HandoverEvent) {
+        let answer = self.predecessor.leave_on(event);
+        self.predecessor_has_learned(answer);
+    }
+
+    fn predecessor_has_learned(&mut self, answer: Option<Frame>) {
+        let has_given_away = [Predecessor::HandedOver, Predecessor::Left];
+        self.predecessor_gone |= has_given_away.contains(&self.predecessor);
         if self.predecessor == Predecessor::Kept {
             self.keep(answer);
         }
@@ -136,7 +157,10 @@ impl World {
         !self.predecessor_dead
             && !self.removed
             && !self.committed
-            && self.predecessor != Predecessor::HandedOver
+            && !matches!(
+                self.predecessor,
+                Predecessor::HandedOver | Predecessor::Left
+            )
     }
 
     pub(super) fn successor_owns(&self) -> bool {
@@ -149,12 +173,14 @@ impl World {
             WorldStep::PredecessorReads
             | WorldStep::PredecessorOffers
             | WorldStep::PredecessorIsOutOfTime
+            | WorldStep::PredecessorLeaves
             | WorldStep::PredecessorRevokes
             | WorldStep::PredecessorStops => {
                 world.predecessor_acts() && world.predecessor_does(step)?
             }
             WorldStep::PredecessorDies => {
                 world.predecessor_gone = true;
+                world.predecessor_hangs = false;
                 !std::mem::replace(&mut world.predecessor_dead, true)
             }
             WorldStep::PredecessorHangs => {
@@ -162,11 +188,14 @@ impl World {
             }
             WorldStep::SuccessorDies => {
                 world.successor_gone = true;
+                world.successor_hangs = false;
                 !std::mem::replace(&mut world.successor_dead, true)
             }
             WorldStep::SuccessorHangs => {
                 !world.successor_dead && !std::mem::replace(&mut world.successor_hangs, true)
             }
+            WorldStep::PredecessorResumes => std::mem::take(&mut world.predecessor_hangs),
+            WorldStep::SuccessorResumes => std::mem::take(&mut world.successor_hangs),
             _ => world.successor_acts() && world.successor_does(step)?,
         };
         done.then_some(world)
@@ -193,11 +222,18 @@ impl World {
                 self.predecessor_is_deaf = true;
                 self.predecessor_learns(HandoverEvent::Deadline);
             }
-            WorldStep::PredecessorRevokes if self.stopping => {
+            WorldStep::PredecessorLeaves | WorldStep::PredecessorRevokes
+                if self.stopping && self.predecessor.has_offer() =>
+            {
                 self.predecessor_is_deaf = true;
                 while self.predecessor.has_offer() {
                     let event = Self::event(&mut self.to_predecessor, self.successor_gone);
-                    self.predecessor_learns(event.unwrap_or(HandoverEvent::Deadline));
+                    let event = event.unwrap_or(HandoverEvent::Deadline);
+                    if step == WorldStep::PredecessorLeaves {
+                        self.predecessor_learns_at_last(event);
+                    } else {
+                        self.predecessor_learns(event);
+                    }
                 }
             }
             WorldStep::PredecessorStops if !self.stopping => {
@@ -261,6 +297,14 @@ impl World {
                 self.removed = true;
                 self.successor_dead = true;
             }
+            WorldStep::SuccessorGivesUp if self.successor == Successor::Ready => {
+                self.successor.stop();
+                let event = Self::event(&mut self.to_successor, self.predecessor_gone);
+                self.successor.on(event.unwrap_or(HandoverEvent::Deadline));
+                // The path was left to it, and it removes the files.
+                self.removed |= self.successor_owns();
+                self.successor_dead = true;
+            }
             _ => return None,
         }
         self.successor_gone = self.successor_dead
@@ -275,6 +319,10 @@ impl World {
         );
         if self.predecessor == Predecessor::HandedOver {
             assert!(self.committed, "given away to nobody: {self:#?}");
+        }
+        // However slow or stopped the successor is, and whatever it has said but its last word.
+        if !self.predecessor_dead && !self.stopping && !self.committed {
+            assert!(self.predecessor_owns(), "given up to nobody: {self:#?}");
         }
         if !is_the_end {
             return;
@@ -294,8 +342,10 @@ impl World {
         let nobody = (self.predecessor_dead || self.stopping || self.committed)
             && (!successor_is_left || self.successor == Successor::Without(Reason::Broken));
         assert!(owners == 1 || nobody, "nobody owns it: {self:#?}");
-        if !self.predecessor_hangs && !self.predecessor_dead && !self.stopping && !self.committed {
-            assert!(self.predecessor_owns(), "given up to nobody: {self:#?}");
+        // One that hangs for good keeps no other successor from having its turn, nor the server from
+        // ending.
+        if !self.predecessor_dead && !self.predecessor_hangs {
+            assert!(!self.predecessor.has_offer(), "waits for good: {self:#?}");
         }
         if self.predecessor_hangs && self.successor == Successor::Ready {
             assert!(!successor_is_left, "waits for one that hangs: {self:#?}");
