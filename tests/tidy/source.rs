@@ -18,7 +18,7 @@ pub(crate) struct SourceFile {
 }
 
 impl SourceFile {
-    /// Parsed anew each time, since what comes of it stays on one thread.
+    /// Parsed each time, since what comes of it stays on one thread.
     pub(crate) fn syntax(&self) -> syn::File {
         syn::parse_file(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.path))
     }

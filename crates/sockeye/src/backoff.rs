@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Pauses between attempts, each twice as long as the one before, up to a bound.
 ///
 /// It has no jitter and does not sleep itself, so that it serves blocking and async code alike. To begin
-/// anew after a success, make a new one.
+/// again after a success, make a new one.
 ///
 /// ```
 /// use std::time::Duration;

@@ -11,7 +11,7 @@ pub(crate) fn hint_for(errno: Option<Errno>) -> &'static str {
         Some(Errno::NOSPC | Errno::DQUOT) => "make room on that file system",
         Some(Errno::LOOP) => "look at the symbolic links on the way",
         Some(Errno::STALE) => {
-            "a layer below overlayfs was changed, or a network server has lost the file; mount it anew"
+            "a layer below overlayfs was changed, or a network server has lost the file; remount it"
         }
         Some(Errno::NAMETOOLONG) => "shorten the path",
         _ => "look at the path, or at what the system has left",

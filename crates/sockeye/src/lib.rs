@@ -3,7 +3,7 @@
 //!
 //! # Before and after
 //!
-//! This server removes whatever is at its path, a living server's socket too, binds with the mode that
+//! This server removes whatever is at its path, a running server's socket too, binds with the mode that
 //! the umask leaves, ends at the first `EMFILE`, and drops requests that have begun on SIGTERM:
 //!
 //! ```no_run
@@ -93,7 +93,7 @@
 //!
 //! # Guarantees
 //!
-//! - A living server's socket is never removed, nor a file that is not a socket.
+//! - A running server's socket is never removed, nor a file that is not a socket.
 //! - At no instant is a socket more open than its mode, owner and access list say; 0600 by default.
 //! - Every wait has a deadline or a cancellation, every length from a peer a cap, every queue a bound.
 //! - A received fd is owned and close-on-exec from the system call on.

@@ -227,7 +227,7 @@ fn an_abstract_name_may_have_bytes_that_are_not_text() {
 }
 
 #[test]
-fn a_draining_abstract_name_keeps_newcomers_out() {
+fn a_draining_abstract_name_refuses_new_clients() {
     let name = format!("sockeye-test-{}-drain", std::process::id());
     let address = format!("@{name}");
     let mut command = Server::command(&["--drain", "60s"]);
@@ -236,7 +236,7 @@ fn a_draining_abstract_name_keeps_newcomers_out() {
     client.converse("first");
     client.send("hal");
     server.terminate();
-    crate::support::eventually("newcomers are refused", || {
+    crate::support::eventually("new clients are refused", || {
         (run(&mut send(&address)).code == Some(3)).then_some(())
     });
     client.send("f\n");

@@ -213,7 +213,7 @@ fn a_server_that_closes_after_each_answer_is_measured() {
         text(&place.socket()),
     ]));
     assert_eq!(found.code, Some(0), "{found:#?}");
-    found.explains(&["closed", "opened anew"]);
+    found.explains(&["closed", "opened again"]);
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Crowd {
         assert!(meta.file_type().is_socket());
         let mut client = Client::connect(path);
         client.converse("who is it?");
-        let owner = socket_peercred(client.stream()).expect("a live peer");
+        let owner = socket_peercred(client.stream()).expect("a connected peer");
         let child = &mut self.children[winner];
         assert_eq!(owner.pid, Pid::from_child(child));
         child

@@ -109,7 +109,7 @@ sys.stdin.read()
 /// Fills a pipe, whose capacity the system may have cut.
 fn fill(pipe: &PipeWriter) {
     let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
-    // Opened anew, so that the other writer does not get O_NONBLOCK as well.
+    // A second open(2), so that the other writer does not get O_NONBLOCK as well.
     let mut pipe = fs::OpenOptions::new()
         .write(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())

@@ -263,7 +263,7 @@ fn a_server_whose_reader_leaves_says_so_and_drains() {
         assert_eq!(child.try_wait().expect("our own child"), None);
         drop(reader);
         // No further message is needed for it to notice.
-        eventually("newcomers are refused", || {
+        eventually("new clients are refused", || {
             UnixStream::connect(place.socket()).is_err().then_some(())
         });
         client.send("un\n");
@@ -271,7 +271,7 @@ fn a_server_whose_reader_leaves_says_so_and_drains() {
         assert!(client.rest().ends_with(b"\n"), "what has begun is answered");
         let output = child.wait_with_output().expect("our own child");
         let said = String::from_utf8_lossy(&output.stderr);
-        let told = "sockeye: nobody reads standard output any more: no newcomers, draining for at most 20s\n";
+        let told = "sockeye: nobody reads standard output any more: no new clients, draining for at most 20s\n";
         assert_eq!(said, told, "{name}");
         // The second line could not be printed.
         assert_eq!(output.status.code(), Some(1), "{name}");

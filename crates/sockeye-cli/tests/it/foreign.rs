@@ -1,4 +1,4 @@
-//! What is not ours at the path: live servers that know nothing of our lock, files, symlinks.
+//! What is not ours at the path: running servers that know nothing of our lock, files, symlinks.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -153,7 +153,7 @@ fn a_server_binds_the_path_as_it_is_typed() {
     assert!(byte.greeting.ends_with("/caf\\xe9.sock\""));
     assert!(literal.greeting.ends_with("/caf\\\\xe9.sock\""));
     let typed = byte.greeting.strip_prefix("listening on ").expect("so");
-    run(Server::command(&[]).arg(typed)).fails(4, &["a live server"]);
+    run(Server::command(&[]).arg(typed)).fails(4, &["a running server"]);
     // A directory cannot be made by typing, so the one that is there is meant.
     let directory = place.at(OsStr::from_bytes(b"\xff"));
     std::fs::create_dir(&directory).expect("our own place");

@@ -29,11 +29,11 @@ fn a_live_server_of_any_kind_is_not_displaced() {
         for other in KINDS {
             let refused = run(Server::command(&[]).arg(address(other, &place)));
             let pid = server.process.id().to_string();
-            refused.fails(4, &["a live server owns it", &pid]);
+            refused.fails(4, &["a running server owns it", &pid]);
             // Nor where its lock is gone.
             fs::rename(server.lock_path(), place.at("kept")).expect("our own");
             let refused = run(Server::command(&[]).arg(address(other, &place)));
-            refused.fails(4, &["live server"]);
+            refused.fails(4, &["running server"]);
             fs::rename(place.at("kept"), server.lock_path()).expect("our own");
         }
         assert_eq!(place.snapshot(), before);

@@ -158,7 +158,7 @@ fn a_mode_without_write_permission_survives_a_kill() {
     command.args(["serve", "--mode", "0400"]);
     command.arg(place.socket());
     let server = Server::started_by(&mut command, place.socket());
-    run(&mut command).fails(4, &["live server"]);
+    run(&mut command).fails(4, &["running server"]);
     assert_eq!(mode_of(&place.socket()), 0o400);
     // Killed.
     drop(server);

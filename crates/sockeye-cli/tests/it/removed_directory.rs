@@ -72,7 +72,7 @@ fn what_lies_elsewhere_is_reached() {
         assert_eq!(sent.succeeds().text(), format!("{REPLY}\n"));
         in_removed(&place, &format!("ls {path}")).succeeds();
         in_removed(&place, &format!("why {path}")).succeeds();
-        in_removed(&place, &format!("serve {path}")).fails(4, &["a live server"]);
+        in_removed(&place, &format!("serve {path}")).fails(4, &["a running server"]);
     }
     in_removed(&place, "send ../nothing hi").fails(3, &["there is no such file"]);
 }

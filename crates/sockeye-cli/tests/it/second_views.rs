@@ -46,7 +46,7 @@ fn servers_stay(bound_in: &Path, seen_in: &Path, test: &str) {
         assert!(!told.text().contains("stale"), "{told:#?}");
         let listed = run(sockeye().args(["ls", "--stale", "--in"]).arg(seen_in));
         assert_eq!(listed.code, Some(7), "{listed:#?}");
-        listed.explains(&[&pid, "1 may have a living socket", "sockeye why"]);
+        listed.explains(&[&pid, "1 may have an open socket", "sockeye why"]);
         assert!(listed.text().contains("?") && !listed.text().contains("stale"));
         let failed = run(sockeye().args(["send"]).arg(&seen).arg("hello"));
         failed.fails(3, &[&pid, "the path that its server has bound"]);
@@ -60,7 +60,7 @@ fn servers_stay(bound_in: &Path, seen_in: &Path, test: &str) {
     dead_ones_are_replaced(seen_in, test);
 }
 
-/// What a killed server leaves behind is not blocked by a living one that has another file of the
+/// What a killed server leaves behind is not blocked by a running one that has another file of the
 /// same name.
 #[track_caller]
 fn dead_ones_are_replaced(directory: &Path, test: &str) {
@@ -350,20 +350,14 @@ fn a_server_that_has_restarted_below_an_overlay_stays() {
             let _second = start();
             let found = run(sockeye().arg("why").arg(&seen));
             assert_eq!(found.code, Some(4), "{found:#?}");
-            for words in [
-                "layer below overlayfs was changed",
-                "mount the overlay anew",
-            ] {
+            for words in ["layer below overlayfs was changed", "remount the overlay"] {
                 assert!(found.text().contains(words), "{words}: {found:#?}");
             }
             assert!(!found.text().contains("bind mount"), "{found:#?}");
             let listed = run(sockeye().args(["ls", "--stale", "--in"]).arg(&merged));
             assert_eq!(listed.code, Some(7), "{listed:#?}");
             listed.explains(&["layer below overlayfs was changed"]);
-            let words = [
-                "layer below overlayfs was changed",
-                "mount the overlay anew",
-            ];
+            let words = ["layer below overlayfs was changed", "remount the overlay"];
             run(sockeye().arg("serve").arg(&seen)).fails(4, &words);
             run(sockeye().args(["send", &address, "hello"])).succeeds();
         }

@@ -50,7 +50,7 @@ fn is_unused(mut server: Process, path: &Path) {
 fn ask_all(path: &Path, command: impl Fn() -> Command) {
     let before = fs::metadata(path).expect("it listens");
     let served = run(command().args(["serve"]).arg(path));
-    served.fails(4, &["a live server owns it"]);
+    served.fails(4, &["a running server owns it"]);
     let told = run(command().arg("why").arg(path));
     assert!(matches!(told.code, Some(0 | 7)), "{told:#?}");
     assert!(!told.text().contains("stale"), "{told:#?}");

@@ -58,7 +58,7 @@ fn answers_that_wait_are_not_overtaken() {
     let mut next = first;
     for number in 0..last {
         assert_eq!(receive(&client), number.to_string().as_bytes());
-        // There is room now, but not for this one's answer.
+        // There is room now, but not for this one's reply.
         if next < last {
             client
                 .send_to(next.to_string().as_bytes(), &server.path)
@@ -71,19 +71,19 @@ fn answers_that_wait_are_not_overtaken() {
 }
 
 #[test]
-fn a_client_that_never_reads_loses_its_answer() {
+fn a_client_that_never_reads_loses_its_replies() {
     if !queues_are_short() {
         return;
     }
     let place = Place::new();
-    // The time for an answer too, but a second at least.
+    // The time for a reply too, but a second at least.
     let mut server = serve(&place, &["--echo", "--drain", "100ms"]);
     let client = bound(place.at("client"));
     send_numbers(&client, &server, 0..longest_queue() + 5);
     let complaint = server
         .process
         .stderr
-        .line("the complaint", |line| line.contains("did not take"));
+        .line("the complaint", |line| line.contains("did not read"));
     assert!(complaint.contains("5 were dropped"), "{complaint}");
     // It has lost those, and is answered as soon as it reads.
     for number in 0..longest_queue() {
@@ -134,7 +134,7 @@ fn a_drain_waits_for_slow_receivers_and_aborts_them() {
             .process
             .stderr
             .line("the drain", |line| line.starts_with("stopping on"));
-        eventually("newcomers are kept out", || {
+        eventually("new clients are refused", || {
             let late = nameless().send_to(b"not answered", &server.path);
             late.is_err().then_some(())
         });

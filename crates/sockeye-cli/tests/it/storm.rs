@@ -46,7 +46,7 @@ fn a_storm_of_servers_loses_no_request_in_silence_and_ends_with_one_owner() {
     println!("SOCKEYE_STORM_SEED={seed} SOCKEYE_STORM_SECONDS={seconds}");
     let mut random = Random(seed);
     let place = Place::new();
-    // A name of its own: a living socket of the same name on a FUSE elsewhere makes a stale one
+    // A name of its own: an open socket of the same name on a FUSE elsewhere makes a stale one
     // unclear.
     let socket = place.at(format!("{seed:x}.sock"));
     let mut servers = Servers::new(&socket);

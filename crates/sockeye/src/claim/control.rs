@@ -22,7 +22,7 @@ pub(crate) fn control_address(address: &Address) -> Option<Address> {
     is_fit.then(|| Address::new(Kind::SeqPacket, &Name::Path(path.into())).ok())?
 }
 
-/// The better explanation is a file that is neither ours to replace nor a living socket.
+/// The better explanation is a file that is neither ours to replace nor an open socket.
 fn by_what(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
     let is_in_the_way = matches!(
         error.kind(),

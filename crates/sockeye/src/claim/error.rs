@@ -28,7 +28,7 @@ crate::error_debug::debug_as_display!(ClaimError);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimErrorKind {
-    /// A live server owns the address.
+    /// A running server owns the address.
     InUse {
         /// Its process, where that can be known.
         pid: Option<Pid>,
@@ -67,7 +67,7 @@ pub enum ClaimErrorKind {
     },
     /// The way leads through a link of `/proc` that may not be followed.
     ProcessDenies(ProcessLink),
-    /// The directory of a live server's files was moved, removed or hidden: its path does not lead to
+    /// The directory of a running server's files was moved, removed or hidden: its path does not lead to
     /// them any more.
     DirectoryReplaced {
         /// Where it is now, if it is not removed and that can be known.

@@ -120,7 +120,7 @@ fn socket_file(
     if let ConnectAnswer::Refused = answer {
         return match here {
             Ok(_) => reason(found).map_or(Probe::Stale, Probe::Unclear),
-            // A living socket of the same name could not be seen.
+            // An open socket of the same name could not be seen.
             Err(errno) => Probe::Unknown(errno),
         };
     }
@@ -160,7 +160,7 @@ pub(super) fn abstract_name(kind: Kind, name: &[u8]) -> Probe {
 }
 
 enum ConnectAnswer {
-    /// A living socket is bound to the file.
+    /// An open socket is bound to the file.
     Alive,
     /// None is.
     Refused,

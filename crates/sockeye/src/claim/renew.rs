@@ -1,4 +1,4 @@
-//! Makes the files of a live server again that somebody has removed.
+//! Removed files of a running server are recreated.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use super::ownership::Ownership;
 use super::place::FileIdentity;
 use super::{control, control_address, lock, publish};
 
-/// What was made again, beside the lock file.
+/// What was recreated, beside the lock file.
 #[derive(Debug, Default)]
 pub(crate) struct Renewed {
     /// Listens at the path from now on. The old socket stays open, for clients that reach it by another
@@ -21,7 +21,7 @@ pub(crate) struct Renewed {
 }
 
 impl Ownership {
-    /// Makes again what is missing of the lock file, the control socket's file and the socket file, in
+    /// Recreates what is missing of the lock file, the control socket's file and the socket file, in
     /// this order. A socket that has lost its file cannot be bound again, so a new socket is made.
     ///
     /// Without the lock file somebody else may have claimed the path, or be about to. So its lock is
@@ -87,7 +87,7 @@ impl Ownership {
         }
     }
 
-    /// Undoes a socket that was made again, on which nothing can listen.
+    /// Undoes a recreated socket, on which nothing can listen.
     pub(crate) fn unpublish(&mut self, error: io::Error) -> ClaimError {
         self.remove_file();
         ClaimError::io(&self.address, error)

@@ -61,7 +61,7 @@ impl fmt::Display for UnclearReason {
                 }
                 write!(
                     f,
-                    " has a living socket of the same file name, and {file_system} may show its file here a second time"
+                    " has an open socket of the same file name, and {file_system} may show its file here a second time"
                 )
             }
             Self::LayerChanged => f.write_str(
@@ -86,7 +86,7 @@ pub(super) struct ProbedFile<'a> {
 }
 
 impl ProbedFile<'_> {
-    /// Why it may be a living socket's file though connect(2) is refused; `None` where it is stale.
+    /// Why it may be an open socket's file though connect(2) is refused; `None` where it is stale.
     pub(super) fn unclear_reason(&self) -> Option<UnclearReason> {
         let nature = self.lookup.mounts.nature_at(self.file);
         if let Nature::Shared(file_system) = nature {

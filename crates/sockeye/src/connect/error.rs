@@ -40,7 +40,7 @@ pub enum ConnectErrorKind {
     ParentNotADirectory(PathBuf),
     /// A socket file that nobody listens on.
     Stale,
-    /// A socket file at which connect(2) is refused, though a living socket may be bound to it.
+    /// A socket file at which connect(2) is refused, though an open socket may be bound to it.
     Unclear(UnclearReason),
     /// No socket has this abstract name.
     NobodyListens,

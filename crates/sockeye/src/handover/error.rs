@@ -32,7 +32,7 @@ pub enum TakeoverErrorKind {
         /// What the listener accepts.
         wanted: Kind,
     },
-    /// A live server owns the address, and offers no takeover.
+    /// A running server owns the address, and offers no takeover.
     NotOffered {
         /// Its process, where that can be known.
         pid: Option<Pid>,
@@ -114,7 +114,7 @@ impl fmt::Display for TakeoverError {
             TakeoverErrorKind::Claim(_) | TakeoverErrorKind::Connect(_) => Ok(()),
             TakeoverErrorKind::WrongKind { wanted } => wrong_kind(f, self.address.kind(), *wanted),
             TakeoverErrorKind::NotOffered { pid } => {
-                f.write_str("a live server owns it")?;
+                f.write_str("a running server owns it")?;
                 if let Some(pid) = pid {
                     write!(f, " (pid {})", pid.as_raw_pid())?;
                 }

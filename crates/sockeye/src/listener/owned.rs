@@ -87,7 +87,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
         self.is_ours
     }
 
-    /// Makes the files again that somebody has removed. Returns whether there is a new control socket,
+    /// Recreates removed files. Returns whether there is a new control socket,
     /// which there may be also where the rest has failed.
     ///
     /// # Errors

@@ -306,13 +306,13 @@ impl Datagram {
         socket::is_readable(self.as_fd())
     }
 
-    /// Refuses newcomers: the socket file is removed, and connected senders get `EPIPE`. Queued datagrams
+    /// Refuses new clients: the socket file is removed, and connected senders get `EPIPE`. Queued datagrams
     /// can still be received, and answered.
     ///
     /// An adopted socket is left as it is; other processes may receive on it.
     ///
     /// # Errors
-    /// As unlink(2), where the file could not be removed, though newcomers are refused then, too; as
+    /// As unlink(2), where the file could not be removed, though new clients are refused then, too; as
     /// shutdown(2).
     pub fn refuse_new_clients(&self) -> io::Result<()> {
         let unlinked = match &self.ownership {

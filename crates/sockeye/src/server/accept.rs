@@ -172,7 +172,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
         self.listener.refuse_new_clients()
     }
 
-    /// Refuses newcomers, and closes the connections in the backlog.
+    /// Refuses new clients, and closes the connections in the backlog.
     pub(super) fn refuse_all(&mut self) {
         if let Err(error) = self.refuse_new_clients() {
             log::cannot_clean_up(&error);

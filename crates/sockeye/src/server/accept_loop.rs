@@ -110,7 +110,7 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
         }
     }
 
-    /// Refuses newcomers, if the listener is still ours, and closes the control socket, which tells
+    /// Refuses new clients, if the listener is still ours, and closes the control socket, which tells
     /// waiting successors.
     ///
     /// # Errors
@@ -287,7 +287,7 @@ async fn request(control: &mut Option<ControlListener>) -> Request {
 
 /// Yields once, so that the handler of the last connection is polled before the next accept(2), which
 /// mostly gets `EAGAIN`. Not after each connection of a burst: a yield polls every ready handler, and
-/// newcomers would wait for busy ones.
+/// new connections would wait for busy ones.
 async fn yield_once() {
     let mut has_yielded = false;
     poll_fn(|cx| {

@@ -30,9 +30,9 @@ impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
     pub(super) fn new() -> Self {
         match Handle::current().runtime_flavor() {
             RuntimeFlavor::CurrentThread => {
-                let (newcomers, coming) = unbounded_channel();
-                tokio::spawn(run_all(coming));
-                Self::OneTask(newcomers)
+                let (sender, receiver) = unbounded_channel();
+                tokio::spawn(run_all(receiver));
+                Self::OneTask(sender)
             }
             _ => Self::Tasks,
         }
@@ -57,18 +57,18 @@ impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
         match self {
             Self::Tasks => drop(tokio::spawn(handler)),
             // It fails while the runtime shuts down, and drops the handler as the runtime would.
-            Self::OneTask(newcomers) => drop(newcomers.send(handler)),
+            Self::OneTask(sender) => drop(sender.send(handler)),
         }
     }
 }
 
 /// Runs the handlers that come until no sender is left.
-async fn run_all<F: Future<Output = ()>>(mut coming: UnboundedReceiver<F>) {
+async fn run_all<F: Future<Output = ()>>(mut receiver: UnboundedReceiver<F>) {
     let mut running = FuturesUnordered::new();
     poll_fn(|cx| {
         let is_over = loop {
             // Without coop budget, which is for the running handlers.
-            match pin!(coop::unconstrained(coming.recv())).poll(cx) {
+            match pin!(coop::unconstrained(receiver.recv())).poll(cx) {
                 Poll::Ready(Some(handler)) => running.push(handler),
                 Poll::Ready(None) => break true,
                 Poll::Pending => break false,

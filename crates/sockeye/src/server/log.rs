@@ -95,14 +95,14 @@ pub(super) fn not_renewed(error: &crate::claim::ClaimError) {
 pub(super) fn unwatched(error: &io::Error) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
-        "cannot watch the file at which successors ask ({error}), so it is not made anew if somebody removes it; allow more watches (fs.inotify)"
+        "cannot watch the file at which successors ask ({error}), so it is not recreated if somebody removes it; allow more watches (fs.inotify)"
     );
 }
 
 pub(super) fn shut_down_by_others() {
     #[cfg(feature = "tracing")]
     tracing::info!(
-        "another process that has the listening socket has shut it down: no newcomers, draining"
+        "another process that has the listening socket has shut it down: no new clients, draining"
     );
 }
 

@@ -185,7 +185,7 @@ impl Server {
         self
     }
 
-    /// Serves one connection, however long it takes, then shuts down. Once it is accepted, newcomers
+    /// Serves one connection, however long it takes, then shuts down. Once it is accepted, new clients
     /// are refused, and connections in the backlog are closed and counted as refused. A refused
     /// connection does not count as the one. An adopted listener is left to its other owners.
     #[must_use]
@@ -203,11 +203,11 @@ impl Server {
         self
     }
 
-    /// Accepts until `shutdown` completes, then drains: newcomers are refused, what is in
+    /// Accepts until `shutdown` completes, then drains: new clients are refused, what is in
     /// the backlog is accepted and served, [`Connection::shutdown_token`] is cancelled, and what is
     /// still running after the drain timeout is aborted.
     ///
-    /// Where the claim allows a takeover, a successor ends it too. Then the successor gets newcomers
+    /// Where the claim allows a takeover, a successor ends it too. Then the successor gets new connections
     /// and the backlog, and only accepted connections are drained. So it is where `shutdown` completes
     /// while a successor is ready that does not run yet: this server accepts until that one runs, or
     /// the [`drain_timeout`](Self::drain_timeout) is nearly over.

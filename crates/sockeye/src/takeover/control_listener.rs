@@ -242,7 +242,7 @@ impl ControlListener {
             return Some(peer);
         }
         connection.wait_until(Some(Instant::now() + STEP));
-        let newcomer = Candidate {
+        let candidate = Candidate {
             connection,
             peer,
             side: Predecessor::Connected,
@@ -257,7 +257,7 @@ impl ControlListener {
                 self.candidates.remove(index).withdraw();
             }
         }
-        self.candidates.push(newcomer);
+        self.candidates.push(candidate);
         None
     }
 }

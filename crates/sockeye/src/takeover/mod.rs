@@ -54,7 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SPARE: Duration = Duration::from_secs(5);
 /// The longest time that a successor asks.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How long a live server without a control socket is watched: it may be about to end, or to make
+/// How long a running server without a control socket is watched: it may be about to end, or to make
 /// a new one.
 const UNSETTLED: Duration = Duration::from_millis(500);
 /// How many times in a row the sockets that are passed may not be those at the path, whose owner may

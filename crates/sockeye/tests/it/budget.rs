@@ -126,7 +126,7 @@ async fn a_message_has_its_time_from_its_first_byte_on() {
     for _ in 0..4 {
         clock.pass(time / 4 - MILLISECOND).await;
         dribbles.send("x").await;
-        // In two pieces, each message anew.
+        // Each message in two pieces.
         talks.send("be").await;
         clock.pass(MILLISECOND / 2).await;
         talks.send("gun\nbe").await;

@@ -53,7 +53,7 @@ fn a_claim_says_what_is_at_the_path() {
     let place = Place::new();
     let pid = format!("(pid {})", std::process::id());
     let server = listening(Kind::Stream, &place.socket(), 1);
-    assert_claim_says(&place.address(), &["live server", &pid, "stop"]);
+    assert_claim_says(&place.address(), &["running server", &pid, "stop"]);
     drop(server);
     let fails = Claim::options().if_exists(IfExists::Fail);
     let error = fails.claim(&place.address()).unwrap_err();
@@ -296,7 +296,7 @@ fn the_debug_of_an_error_is_its_sentence() {
         Box::new(Claim::options().claim(&place.address()).unwrap_err());
     assert_says(
         &format!("{error:?}"),
-        &["cannot listen on ", "live server", "; stop"],
+        &["cannot listen on ", "running server", "; stop"],
     );
     let error = Connector::new().connect_blocking(&place.abstract_address(Kind::Stream));
     assert_says(

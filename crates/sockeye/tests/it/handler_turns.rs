@@ -1,4 +1,4 @@
-//! Handlers on one thread yield to each other, to newcomers and to other tasks.
+//! Handlers on one thread yield to each other, to new connections and to other tasks.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::support::Place;
 use crate::support::serving::{Client, Running, claimed, in_time, on_each_runtime};
 
 #[tokio::test]
-async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
-    const NEWCOMERS: usize = 100;
+async fn new_clients_do_not_wait_for_the_busy_one_after_the_other() {
+    const NEW_CLIENTS: usize = 100;
     let place = Place::new();
     let listener = claimed(&place.address());
     let mut clients = Vec::new();
-    for _ in 0..NEWCOMERS {
+    for _ in 0..NEW_CLIENTS {
         clients.push(Client::connect(&place.address()).await);
     }
     let turns = Arc::new(AtomicUsize::new(0));
@@ -37,12 +37,12 @@ async fn newcomers_do_not_wait_for_the_busy_one_after_the_other() {
         }
     });
     let mut turns = 0;
-    for _ in 0..NEWCOMERS {
+    for _ in 0..NEW_CLIENTS {
         turns = in_time(begun.recv()).await.unwrap();
     }
     busy.abort();
     // More than once, since the runtime looks after its driver in between.
-    assert!(turns < NEWCOMERS, "{turns} turns");
+    assert!(turns < NEW_CLIENTS, "{turns} turns");
     server.report().await;
 }
 

@@ -330,7 +330,7 @@ async fn a_timeout_of_the_server_ends_the_wait() {
     assert_eq!(client.rest().await, b"");
 }
 
-/// The future of `next` may be dropped and made anew at any moment.
+/// The future of `next` may be dropped and replaced at any moment.
 #[tokio::test]
 async fn a_dropped_wait_loses_nothing() {
     let place = Place::new();

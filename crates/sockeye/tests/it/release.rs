@@ -1,4 +1,4 @@
-//! Giving up an address: newcomers are kept out, and successors and other holders are not.
+//! Giving up an address: new clients are refused, and successors and other holders are not.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -21,7 +21,7 @@ async fn refused(address: &Address) -> ConnectError {
 }
 
 #[tokio::test]
-async fn newcomers_are_kept_out() {
+async fn new_clients_are_refused() {
     let place = Place::new();
     let _clock = Clock::stop();
     let path = place.address();

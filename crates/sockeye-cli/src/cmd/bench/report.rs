@@ -96,7 +96,7 @@ impl BenchReport {
         }
         if *closed > 0 {
             self.remarks.push(format!(
-                "{name} closed {closed} connections after an answer; each was opened anew, which is in the times"
+                "{name} closed {closed} connections after an answer; each was opened again, which is in the times"
             ));
         }
     }

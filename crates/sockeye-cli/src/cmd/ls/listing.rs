@@ -47,7 +47,7 @@ pub(super) fn write<R: Row>(
 }
 
 /// Leaves out the columns that say least before anything is elided: a kind that all have, fds, peers
-/// where there are none. Filled anew each time, since the first column has the indent.
+/// where there are none. Filled each time, since the first column has the indent.
 fn without_least_useful<R: Row>(
     args: &Ls,
     columns: &[Column],

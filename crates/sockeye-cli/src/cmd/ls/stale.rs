@@ -1,4 +1,4 @@
-//! `--stale`: socket files that no living socket is bound to.
+//! `--stale`: socket files that no open socket is bound to.
 
 use std::collections::HashSet;
 use std::env;
@@ -135,7 +135,7 @@ fn outcome(
         return ListOutcome {
             exit: Exit::Incomplete,
             message: Some(format!(
-                "of the files listed, {} may have a living socket: {reason}; sockeye why PATH explains each",
+                "of the files listed, {} may have an open socket: {reason}; sockeye why PATH explains each",
                 unclear.len()
             )),
         };

@@ -42,7 +42,7 @@ pub(super) struct DatagramServer {
 
 impl DatagramServer {
     /// Receives and answers until the handler's token is cancelled, or another process has shut an
-    /// adopted socket down, then drains: newcomers are refused, and the queue is still answered.
+    /// adopted socket down, then drains: new clients are refused, and the queue is still answered.
     ///
     /// # Errors
     /// Receiving has failed for good.
@@ -182,7 +182,7 @@ impl DatagramLoop<'_> {
                     if error.kind() == io::ErrorKind::UnexpectedEof && self.socket.is_adopted() =>
                 {
                     info!(
-                        "another process that has the socket has shut it down: no newcomers, draining"
+                        "another process that has the socket has shut it down: no new clients, draining"
                     );
                     self.server.ended.cancel();
                     break;

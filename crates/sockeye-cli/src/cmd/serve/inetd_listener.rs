@@ -38,7 +38,7 @@ pub(super) async fn serve(
     let drain = args.drain;
     lifecycle.stopping();
     info!(
-        "stopping on {name}: no newcomers, the program has {} to end; a second signal kills it",
+        "stopping on {name}: no new clients, the program has {} to end; a second signal kills it",
         output::duration(drain)
     );
     if let Err(error) = socket.refuse_new_clients() {

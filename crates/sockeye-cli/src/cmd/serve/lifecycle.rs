@@ -25,7 +25,7 @@ pub(super) struct Lifecycle {
     pub(super) stop: CancellationToken,
     /// Cancelled when the drain is to end at once, by a second signal.
     pub(super) abort: CancellationToken,
-    /// Asks the server to make its files anew where one was removed.
+    /// Asks the server to recreate removed files.
     pub(super) renew: Renew,
     /// `None` once a task waits for them.
     signals: Option<Signals>,
@@ -119,7 +119,7 @@ impl Lifecycle {
                 name = signals.next() => {
                     pending.stop();
                     stop.cancel();
-                    info!("stopping on {name}: no newcomers, draining for at most {drain}; a second signal aborts");
+                    info!("stopping on {name}: no new clients, draining for at most {drain}; a second signal aborts");
                 }
                 () = stop.cancelled() => {}
             }

@@ -135,7 +135,7 @@ impl MessageOutput {
         if self.is_abandoned.set(()).is_ok() {
             let drain = output::duration(self.drain_timeout);
             error!(
-                "nobody reads standard output any more: no newcomers, draining for at most {drain}"
+                "nobody reads standard output any more: no new clients, draining for at most {drain}"
             );
         }
     }

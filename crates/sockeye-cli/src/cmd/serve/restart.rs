@@ -64,7 +64,7 @@ pub(super) struct Restart {
     pub(super) address: Address,
     pub(super) notify: Arc<Notify>,
     pub(super) handed_over: CancellationToken,
-    /// Asks the server to make its files anew where one was removed.
+    /// Asks the server to recreate removed files.
     pub(super) renew: Renew,
 }
 
@@ -97,7 +97,7 @@ impl Restart {
             Ok(Err(error)) => return Err(format!("cannot restart on SIGHUP: {error}")),
             Err(_) => {
                 return Err(format!(
-                    "cannot restart on SIGHUP: files of {} were removed and are not made anew",
+                    "cannot restart on SIGHUP: files of {} were removed and are not recreated",
                     self.address
                 ));
             }

@@ -118,7 +118,7 @@ pub(super) fn by_name(path: &Path, visible: &VisibleSockets, report: &mut WhyRep
     }
 }
 
-/// Notes living servers that had this path before.
+/// Notes running servers that had this path before.
 pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut WhyReport) {
     let path = shown(path);
     for socket in old.iter().filter(|socket| is_reachable(socket)) {
@@ -137,7 +137,7 @@ pub(super) fn replaced(path: &Path, old: &[&Socket], report: &mut WhyReport) {
     }
 }
 
-/// Reports on living servers that were bound to this path, where `found` is now; `restart` is how
+/// Reports on running servers that were bound to this path, where `found` is now; `restart` is how
 /// they get it back.
 fn servers_of(
     address: &Address,

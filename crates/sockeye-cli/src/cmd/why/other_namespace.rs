@@ -16,7 +16,7 @@ use super::walk_end::WalkedFile;
 use crate::cmd::visibility::{VisibleSockets, is_named, is_reachable, path_in_root, state_of};
 use crate::exit::Exit;
 
-/// A living socket whose file has this path in the server's namespace, but not in ours.
+/// An open socket whose file has this path in the server's namespace, but not in ours.
 pub(super) struct OtherNamespace<'a> {
     socket: &'a Socket,
     who: Who,

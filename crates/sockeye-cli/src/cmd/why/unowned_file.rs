@@ -167,9 +167,9 @@ impl UnownedFile<'_> {
             Some(hidden_reason) => (hidden_reason.as_str(), seer()),
             None => ("it came just now", "ask again"),
         };
-        let text = "a living socket is bound to the file, and whether it listens cannot be seen";
+        let text = "an open socket is bound to the file, and whether it listens cannot be seen";
         if self.leftover.is_none() {
-            let text = "a living socket is bound to the file and does not listen, not yet or not any more, or it is a client's";
+            let text = "an open socket is bound to the file and does not listen, not yet or not any more, or it is a client's";
             let advice = "try again, or look for its process";
             let verdict = Verdict::new(Exit::NothingThere, "not-listening", text, advice);
             report.set_if_refused(verdict);
@@ -190,14 +190,13 @@ fn other_kind(text: &str, advice: String) -> Verdict {
 }
 
 fn unclear(reason: UnclearReason, report: &mut WhyReport) {
-    let text = format!("a connect is refused, and yet the file may have a living server: {reason}");
+    let text =
+        format!("a connect is refused, and yet the file may belong to a running server: {reason}");
     let advice = match reason {
         UnclearReason::OtherMachine { .. } => {
             "look at the other machines that use the file system; remove the file if you know that no server uses it"
         }
-        UnclearReason::LayerChanged => {
-            "mount the overlay anew, or connect to the path in that layer"
-        }
+        UnclearReason::LayerChanged => "remount the overlay, or connect to the path in that layer",
         _ => {
             "connect to the path that this server has bound; remove the file if you know that no server uses it"
         }

@@ -66,7 +66,7 @@ impl Crowd {
 
     /// The process at the other end of the accepted connection.
     fn connected(&self) -> u32 {
-        let peer = Peer::of(&self.accepted).expect("a live peer");
+        let peer = Peer::of(&self.accepted).expect("a connected peer");
         let pid = peer.pid().expect("a process of our namespace");
         pid.as_raw_nonzero().get().unsigned_abs()
     }

@@ -89,7 +89,7 @@ fn a_program_that_does_not_want_to_end_is_killed_with_its_children() {
     );
 }
 
-/// The listener is in the server alone: nobody keeps it open and lets newcomers hang.
+/// The listener is in the server alone: nobody keeps it open and lets new clients hang.
 #[test]
 fn a_killed_server_refuses_though_its_program_lives() {
     let place = Place::new();

@@ -91,17 +91,17 @@ impl Server {
         self.process.signal(Signal::TERM);
     }
 
-    /// SIGTERM, and returns once newcomers are kept out.
+    /// SIGTERM, and returns once new clients are refused.
     #[track_caller]
     pub(crate) fn begin_drain(&self) {
         self.terminate();
         self.await_refusal();
     }
 
-    /// Until newcomers are kept out.
+    /// Until new clients are refused.
     #[track_caller]
     pub(crate) fn await_refusal(&self) {
-        eventually("newcomers are refused", || {
+        eventually("new clients are refused", || {
             UnixStream::connect(&self.path).is_err().then_some(())
         });
     }

@@ -88,7 +88,7 @@ fn a_server_without_takeover_keeps_its_place() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &[]);
     run(Server::command(TAKEOVER).arg(place.socket()))
-        .fails(4, &["take over", "live server", "stop"]);
+        .fails(4, &["take over", "running server", "stop"]);
     assert_eq!(server.ask("still here\n").trim_end(), REPLY);
     server.stop().is_clean();
 }
@@ -97,7 +97,7 @@ fn a_server_without_takeover_keeps_its_place() {
 fn a_plain_server_does_not_displace_one_that_allows_a_takeover() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), TAKEOVER);
-    run(Server::command(&[]).arg(place.socket())).fails(4, &["live server", "stop"]);
+    run(Server::command(&[]).arg(place.socket())).fails(4, &["running server", "stop"]);
     server.stop().is_clean();
 }
 
@@ -151,7 +151,7 @@ fn without_an_owner_the_file_is_the_successors_own() {
         assert_eq!(server.process.wait().code(), Some(0));
         server = next;
     }
-    // A file that is made anew there would have the group of the directory.
+    // A file that is recreated there would have the group of the directory.
     let directory = place.socket();
     let directory = directory.parent().expect("absolute");
     std::os::unix::fs::chown(directory, None, Some(1)).unwrap();
@@ -296,7 +296,7 @@ fn what_somebody_else_has_put_in_place_of_the_control_socket_is_named() {
     // A stream socket, so it cannot be the control socket of a server.
     let _stranger = std::os::unix::net::UnixListener::bind(&control).expect("a fresh path");
     set_mode(&control, 0o666);
-    refused(4, &["live server"]);
+    refused(4, &["running server"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Files of a live server that a cleaner has removed.
+//! Files of a running server that a cleaner has removed.
 
 use std::fs;
 use std::io::Write;
@@ -53,7 +53,7 @@ fn whichever_are_removed_sighup_restarts() {
 
 /// Nobody asks the server for anything.
 #[test]
-fn a_control_socket_that_was_removed_is_made_anew_and_all_else_that_is_missing() {
+fn a_control_socket_that_was_removed_is_recreated_with_all_else_that_is_missing() {
     for kind in ["stream:", "seqpacket:"] {
         for removed in [4, 5, 6, 7] {
             let place = Place::new();
@@ -91,14 +91,14 @@ fn a_control_socket_that_was_removed_is_made_anew_and_all_else_that_is_missing()
 
 /// Before it is watched nothing tells of its removal.
 #[test]
-fn a_control_socket_that_is_removed_as_soon_as_it_is_there_is_made_anew() {
+fn a_control_socket_that_is_removed_as_soon_as_it_is_there_is_recreated() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), TAKEOVER);
     let control = control_path(&place.socket());
     for _ in 0..30 {
         let start = Instant::now();
         while fs::remove_file(&control).is_err() {
-            assert!(start.elapsed() < PATIENCE, "it is not made anew");
+            assert!(start.elapsed() < PATIENCE, "it is not recreated");
             std::hint::spin_loop();
         }
     }
@@ -149,7 +149,7 @@ fn a_directory_that_is_removed_as_a_whole_stays_removed() {
         let mut client = server.client();
         fs::remove_dir_all(&dir).expect("nobody fills it");
         server.process.stderr.line("it says so", |line| {
-            line.contains("was removed; stop this server and start it anew")
+            line.contains("was removed; stop this server and start it again")
         });
         client.converse("still here");
         assert!(!dir.exists());
@@ -164,9 +164,9 @@ fn a_directory_that_is_removed_as_a_whole_stays_removed() {
 fn sighup_does_not_restart_where_the_directory_was_moved_removed_or_replaced() {
     for (what, words) in [
         ("moved", "is {dir}-moved now; move it back"),
-        ("moved and made anew", "is {dir}-moved now; move it back"),
+        ("moved and recreated", "is {dir}-moved now; move it back"),
         ("removed", "was removed"),
-        ("removed and made anew", "was removed"),
+        ("removed and recreated", "was removed"),
         ("replaced by a file", "was removed"),
     ] {
         let place = Place::new();
@@ -180,7 +180,7 @@ fn sighup_does_not_restart_where_the_directory_was_moved_removed_or_replaced() {
             _ => fs::remove_dir_all(&dir).expect("our own place"),
         }
         match what.split(' ').next_back() {
-            Some("anew") => fs::create_dir(&dir).expect("our own place"),
+            Some("recreated") => fs::create_dir(&dir).expect("our own place"),
             Some("file") => fs::write(&dir, "").expect("our own place"),
             _ => {}
         }
@@ -228,7 +228,7 @@ fn without_lock_or_socket_file_another_one_takes_over() {
 fn a_server_whose_path_another_one_has_claimed_does_not_restart() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), TAKEOVER);
-    // Otherwise it makes them anew.
+    // Otherwise it recreates them.
     server.process.freeze();
     for file in files(&place) {
         fs::remove_file(file).expect("it is there");
@@ -270,7 +270,7 @@ fn what_a_stranger_has_put_at_the_path_is_left() {
 
 /// Whoever has the lock may be about to bind the path.
 #[test]
-fn nothing_is_made_anew_while_somebody_else_has_the_lock() {
+fn nothing_is_recreated_while_somebody_else_has_the_lock() {
     for removed in [1, 2] {
         let place = Place::new();
         let mut server = Server::start(place.socket(), TAKEOVER);
@@ -330,7 +330,7 @@ fn who_comes_by_another_name_of_a_removed_socket_is_served() {
     let other = place.at("other.sock");
     fs::hard_link(place.socket(), &other).expect("one file system");
     fs::remove_file(place.socket()).expect("it is there");
-    // The files are made anew, and the next one then does not come.
+    // The files are recreated, and the next one then does not come.
     fs::remove_file(&sockeye).expect("it is there");
     server.process.signal(Signal::HUP);
     server

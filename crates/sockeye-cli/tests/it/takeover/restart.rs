@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[test]
-fn sighup_starts_the_same_command_anew_and_no_client_notices() {
+fn sighup_restarts_the_same_command_and_no_client_notices() {
     let place = Place::new();
     let mut server = Server::start(place.socket(), &["--takeover", "--drain", "5s"]);
     let before = inode(&server.path);

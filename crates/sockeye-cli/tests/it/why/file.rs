@@ -43,7 +43,7 @@ fn bears(path: &Path, whose: &str, advice: &str) {
     let dir = path.parent().expect("absolute");
     let mut listed = sockeye();
     listed.args(["ls", "--stale", "-H", "--in"]).arg(dir);
-    assert_eq!(run(&mut listed).text(), "", "a living socket owns it");
+    assert_eq!(run(&mut listed).text(), "", "an open socket owns it");
 }
 
 #[test]

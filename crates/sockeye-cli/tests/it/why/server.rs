@@ -1,4 +1,4 @@
-//! Who listens, and whether a newcomer would be let in.
+//! Who listens, and whether a new client could connect.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};

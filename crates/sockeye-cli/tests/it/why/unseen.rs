@@ -25,7 +25,7 @@ fn hidden_server(socket: &'static str) -> Option<(Nobody, Place, Process)> {
 fn a_stale_file_is_stale_whatever_is_hidden() {
     let place = Place::new();
     place.set_mode(0o755);
-    // A name of its own: into a living server of the same name nobody may look, and so may not tell
+    // A name of its own: into a running server of the same name nobody may look, and so may not tell
     // the two files apart.
     let path = place.at("nobodys-stale.sock");
     stale_socket(&path);
@@ -144,7 +144,7 @@ fn a_server_outside_of_the_container_is_not_seen() {
     };
     let path = place.socket();
     let told = ask(&[], path.as_os_str());
-    let words = ["a living socket", "--connect", "outside of any container"];
+    let words = ["an open socket", "--connect", "outside of any container"];
     told.is(7, "nobody-seen", &words);
     assert!(!told.text.contains("as root"), "{}", told.text);
     ask(&[], &kind("dgram:", &path)).is(3, "kind", &["not a datagram one"]);

@@ -71,7 +71,7 @@ impl fmt::Display for ClaimError {
 }
 
 fn in_use(f: &mut fmt::Formatter<'_>, pid: Option<Pid>) -> fmt::Result {
-    f.write_str("a live server owns it")?;
+    f.write_str("a running server owns it")?;
     fmt_pid(f, pid)?;
     f.write_str("; stop that one or choose another address")
 }
@@ -94,7 +94,7 @@ fn not_a_socket(f: &mut fmt::Formatter<'_>, file: FileType) -> fmt::Result {
 fn layer_changed(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(
         f,
-        "whether a server uses the socket file there cannot be told: {}; mount the overlay anew, or choose another path",
+        "whether a server uses the socket file there cannot be told: {}; remount the overlay, or choose another path",
         UnclearReason::LayerChanged
     )
 }
@@ -185,13 +185,13 @@ impl ClaimError {
         match now {
             Some(now) if *now != directory => write!(
                 f,
-                "is {} now; move it back, or stop this server and start it anew",
+                "is {} now; move it back, or stop this server and start it again",
                 quoted(now)
             ),
             Some(_) => f.write_str(
-                "is hidden by another one; unmount that, or stop this server and start it anew",
+                "is hidden by another one; unmount that, or stop this server and start it again",
             ),
-            None => f.write_str("was removed; stop this server and start it anew"),
+            None => f.write_str("was removed; stop this server and start it again"),
         }
     }
 

@@ -36,14 +36,14 @@ fn serving(kind: Kind, path: &Path) -> OwnedFd {
     }
 }
 
-/// Nobody takes the file at `seen`, under which the living one of `server` is shown.
+/// Nobody takes the file at `seen`, under which the open one of `server` is shown.
 #[track_caller]
 fn is_left_alone(seen: &Path, server: &Path) {
     let before = (identity(seen), identity(server));
     assert_eq!(denied(&address(seen)), ClaimErrorKind::Unclear);
     let error = Claim::options().claim(&address(seen)).unwrap_err();
     let text = error.to_string();
-    for word in ["living socket of the same file name", "remove it if"] {
+    for word in ["open socket of the same file name", "remove it if"] {
         assert!(text.contains(word), "{word}: {text}");
     }
     assert!(!text.contains('\n'), "{text}");

@@ -267,7 +267,7 @@ async fn a_claim_of_another_kind_is_not_taken() {
 
 /// With the clock stopped nothing but readiness can wake the accepting task.
 #[tokio::test]
-async fn refused_newcomers_end_the_accepting_of_seqpacket_connections() {
+async fn refusing_new_clients_ends_the_accepting_of_seqpacket_connections() {
     let place = Place::new();
     let _clock = Clock::stop();
     let mut listener = listener(&place);

@@ -162,7 +162,7 @@ async fn whoever_has_none_is_not_known() {
 }
 
 #[tokio::test]
-async fn newcomers_are_refused_and_those_in_the_queue_answered() {
+async fn new_clients_are_refused_and_those_in_the_queue_answered() {
     let place = Place::new();
     for address in [
         place.address_of(Kind::Datagram),

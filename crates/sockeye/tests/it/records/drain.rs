@@ -247,7 +247,7 @@ async fn an_adopted_listener_goes_on_for_its_other_holders() {
 }
 
 #[tokio::test]
-async fn newcomers_are_kept_out_and_a_successor_may_start() {
+async fn new_clients_are_refused_and_a_successor_may_start() {
     let place = Place::new();
     let _clock = Clock::stop();
     for address in [

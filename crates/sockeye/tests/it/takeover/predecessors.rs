@@ -128,7 +128,7 @@ async fn what_is_passed_on_must_belong_to_the_path() {
         // All that it had found is still there.
         assert_eq!(inner.names().len(), 3);
     }
-    // The lock file itself, but opened anew: another process could take the lock.
+    // The lock file itself, but opened again: another process could take the lock.
     let inner = Place::new();
     let impostor = Impostor::new(&inner);
     let mut copies = impostor.copies();

@@ -1,10 +1,10 @@
-//! Files of a server that runs, removed and made anew.
+//! Files of a running server, removed and recreated.
 
 use sockeye::server::Renew;
 
 use super::*;
 
-/// A server that makes its files anew when it is asked to.
+/// A server that recreates its files when it is asked to.
 async fn renewing(place: &Place) -> (Running, Renew) {
     let renew = Renew::default();
     let server = Server::new().renew_files(renew.clone());
@@ -49,7 +49,7 @@ async fn a_strangers_socket_in_place_of_the_control_socket_is_reported() {
 }
 
 #[tokio::test]
-async fn a_control_socket_is_listened_at_though_the_socket_file_could_not_be_made_anew() {
+async fn a_control_socket_is_listened_at_though_the_socket_file_could_not_be_recreated() {
     let place = Place::new();
     let (first, renew) = renewing(&place).await;
     let mut begun = Client::connect(&place.address()).await;
