@@ -225,8 +225,8 @@ pub(crate) struct Serve {
     #[arg(long, value_enum, default_value_t = Tradition::Ipc, requires = "program")]
     pub(crate) env: Tradition,
 
-    /// Print a JSON object for each message
-    #[arg(long)]
+    /// Print a JSON object for each message, instead of a line
+    #[arg(long, conflicts_with = "echo")]
     pub(crate) json: bool,
 
     /// Log errors only

@@ -114,6 +114,7 @@ const WRONG: &[&[&str]] = &[
     &["serve", "--ready-fd", "stdout", "PATH"],
     &["serve", "--echo", "--discard", "PATH"],
     &["serve", "--echo", "--reply", "x", "PATH"],
+    &["serve", "--echo", "--json", "PATH"],
     &["send", "--timeout", "never", "PATH", "x"],
     &["send", "-w", "?", "PATH", "x"],
     &["send", "--wait", "", "PATH", "x"],

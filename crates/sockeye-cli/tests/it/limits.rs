@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::support::{Client, Place, Process, REPLY, Server, eventually};
+use crate::support::{Client, Place, Process, REPLY, Records, Server, eventually};
 
 #[test]
 fn the_connection_limit_lets_the_others_wait() {
@@ -80,6 +80,32 @@ fn the_idle_timeout_closes_who_falls_silent() {
     let cut = answered.elapsed();
     assert!(cut >= Duration::from_millis(200), "{cut:?}");
     assert!(cut < Duration::from_secs(5), "{cut:?}");
+}
+
+#[test]
+fn the_log_says_what_the_idle_timeout_ended() {
+    let place = Place::new();
+    let reply = "long ".repeat(1000);
+    let options = ["--idle-timeout", "300ms", "--reply", &reply];
+    let server = Server::start(place.socket(), &options);
+    let logged = |what: &str| {
+        server.process.stderr.line(what, |line| line.contains(what));
+    };
+
+    let mut half = server.client();
+    half.send("half");
+    logged("sent 4 bytes of a message and then nothing until the idle timeout");
+
+    let mut unread = server.client();
+    unread.send_until_stuck(|_| b'\n');
+    logged("left an answer unread until the idle timeout");
+
+    let records = place.at("records.sock");
+    let address = format!("seqpacket:{}", records.display());
+    let server = Server::started_by(Server::command(&options).arg(address), &records);
+    Records::connect(&records).send_until_closed();
+    let what = "left an answer unread until the idle timeout";
+    server.process.stderr.line(what, |line| line.contains(what));
 }
 
 #[test]

@@ -55,6 +55,12 @@ impl ClientLog {
         self.complain(peer, &format!("{text}; its connection is closed"));
     }
 
+    /// Says that the idle timeout has passed while an answer was being sent.
+    pub(super) fn tell_unread_reply(&self, peer: impl FnOnce() -> Option<Peer>) {
+        let text = "left an answer unread until the idle timeout; its connection is closed";
+        self.complain(peer, text);
+    }
+
     /// As [`Self::tell_end`], also where fds or a message were refused.
     pub(super) fn tell_loss(&self, peer: impl FnOnce() -> Option<Peer>, error: &FramingError) {
         let why = match error {

@@ -22,7 +22,7 @@ pub(super) fn tell_unclosed() {
     let left = unclosed();
     if left > 0 {
         warn!(
-            "{left} file descriptors that clients have passed are still being closed; the address is free, but this process may take a while to end"
+            "up to {left} file descriptors that clients have passed are still being closed; the address is free, but this process may take a while to end"
         );
     }
 }

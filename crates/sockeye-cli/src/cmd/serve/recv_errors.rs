@@ -1,6 +1,6 @@
 //! Why nothing could be received: in the server's words, or as one of its limits.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use sockeye::ancillary::RecvError;
 use sockeye::server::LimitError;
@@ -8,6 +8,11 @@ use sockeye::server::LimitError;
 /// The limit of the server that has ended a connection, if one has.
 pub(super) fn limit_of(error: &io::Error) -> Option<&LimitError> {
     error.get_ref()?.downcast_ref()
+}
+
+/// Whether the idle timeout, or that of the first byte, has ended a connection.
+pub(super) fn is_idle_timeout(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::TimedOut && limit_of(error).is_none()
 }
 
 /// Describes what was refused or lost; `None` for an error of the socket itself.

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::handler::Handler;
 use super::received_fds::ReceivedFds;
-use super::recv_errors::{describe_recv_error, limit_of};
+use super::recv_errors::{describe_recv_error, is_idle_timeout, limit_of};
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::{Sender, ShownMessage};
 
@@ -74,6 +74,12 @@ async fn converse(handler: &Handler, records: &mut Records) -> Result<(), RecvEr
                     ) =>
                 {
                     listens = false;
+                }
+                Err(SendError::Io(error)) if is_idle_timeout(&error) => {
+                    handler
+                        .log
+                        .tell_unread_reply(|| records.connection().peer().ok());
+                    return Ok(());
                 }
                 Err(SendError::Io(error)) => return Err(error.into()),
                 Err(error) => {

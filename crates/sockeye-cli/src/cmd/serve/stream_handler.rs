@@ -12,7 +12,7 @@ use sockeye::server::{Connection, Messages, echo};
 
 use super::handler::Handler;
 use super::received_fds::ReceivedFds;
-use super::recv_errors::limit_of;
+use super::recv_errors::{is_idle_timeout, limit_of};
 use crate::args::ReplyMode;
 use crate::output;
 use crate::output::message::ShownMessage;
@@ -88,10 +88,19 @@ async fn converse(handler: &Handler, messages: &mut Messages) -> Result<(), Fram
             return Ok(());
         }
         if listens && !handler.framed_reply.is_empty() {
-            listens = match send(messages, handler.framed_reply.clone()) {
-                Sent::Done(sent) => takes_answers(sent)?,
-                Sent::Rest(rest) => takes_answers(rest.await)?,
+            let sent = match send(messages, handler.framed_reply.clone()) {
+                Sent::Done(sent) => sent,
+                Sent::Rest(rest) => rest.await,
             };
+            if let Err(error) = &sent
+                && is_idle_timeout(error)
+            {
+                handler
+                    .log
+                    .tell_unread_reply(|| messages.connection().peer().ok());
+                return Ok(());
+            }
+            listens = takes_answers(sent)?;
         }
     }
 }
@@ -112,7 +121,7 @@ fn explain(handler: &Handler, error: &FramingError, messages: &Messages) {
         FramingError::Io(error) if limit_of(error).is_some() => {
             return handler.log.tell_limit(peer, error, messages.begun());
         }
-        FramingError::Io(error) if error.kind() == ErrorKind::TimedOut && messages.begun() > 0 => {
+        FramingError::Io(error) if is_idle_timeout(error) && messages.begun() > 0 => {
             format!(
                 "{} of a message and then nothing until the idle timeout; its connection is closed",
                 output::bytes(messages.begun())

@@ -43,6 +43,11 @@ impl Records {
         );
     }
 
+    /// Sends records and reads no answer until the server closes the connection.
+    pub(crate) fn send_until_closed(&self) {
+        while send(&self.0, b"record", SendFlags::NOSIGNAL).is_ok() {}
+    }
+
     /// The next record; an end of input looks like an empty one.
     #[track_caller]
     pub(crate) fn next(&self) -> Vec<u8> {
