@@ -12,20 +12,21 @@ use crate::exit::{Exit, failure};
 use crate::transport::Transport;
 
 const EXAMPLES: &str = "\
-A request is sent when the answer to the one before has come (closed loop), or
-with --rate when it is due (open loop): its time counts from then, even if it
-had to wait for a connection, so that a server that stalls cannot hide it.
+Closed loop (the default): each connection sends its next request when it has
+the answer to the last one. Open loop (--rate): a request is sent when it is
+due, and its time counts from then, even if it has to wait for a connection, so
+that the figures show when a server stalls.
 
-B/S counts the bytes of the requests. CONNECTIONS/S are conversations: connect,
-one request, its answer, close; at most 16 at a time. For dgram a connection is
-a client socket with an address of its own.
+B/S: bytes of requests a second. CONNECTIONS/S: connect, one request, its
+answer, close; at most 16 at a time. With dgram a connection is a client socket
+with an address of its own.
 
-An answer must be the text of --expect (a newline may follow), or begin with
-that of --expect-prefix. With --expect-prefix and --expect-any an answer is a
-record, a line, or with --framing raw what one read returns. A connection that
-the server closes after an answer is opened again.
+The answer must be the TEXT of --expect (a newline may follow), or begin with
+the TEXT of --expect-prefix. With --expect-prefix and --expect-any the answer is
+one record, one line, or with --framing raw what one read returns. If the server
+closes a connection after an answer, a new one is made.
 
-SIGINT, SIGTERM and SIGHUP end it; the results until then are written.
+SIGINT, SIGTERM and SIGHUP end the run; what has been measured is written.
 
 Examples:
   sockeye bench
@@ -42,10 +43,10 @@ Examples:
 
 /// Measure round trips: requests a second, and how long each took
 ///
-/// Without an address: the whole matrix in about a minute, with echo servers of
-/// its own, each a process, on UNIX stream, seqpacket and datagram sockets and on
-/// TCP loopback; it leaves nothing behind. With the address of your server,
-/// which echoes or answers a request: the same load, for at most 20s.
+/// Without an address: measures UNIX stream, seqpacket and datagram sockets and
+/// TCP loopback, in about a minute, with echo servers that it starts and ends
+/// itself. With the address of a server of yours, which echoes or answers the
+/// --request: measures that server with the same load, for at most 20s.
 #[derive(Args)]
 #[command(
     after_help = EXAMPLES,
@@ -59,7 +60,7 @@ pub(crate) struct Bench {
     #[arg(value_parser = endpoint(), group = "what")]
     pub(crate) address: Option<Endpoint>,
 
-    /// Without an address, only these kinds
+    /// Without an address: measure only these kinds
     #[arg(
         long = "kind",
         value_enum,
@@ -69,8 +70,8 @@ pub(crate) struct Bench {
     )]
     kinds: Vec<Transport>,
 
-    /// Compare two servers: the ratio of the requests a second of A to those of
-    /// B, measured in turn, pair by pair, with 64 bytes on 16 connections
+    /// Compare two servers, measured alternately: requests a second of A divided by
+    /// those of B [default: 64 bytes on 16 connections]
     #[arg(
         long,
         num_args = 2,
@@ -85,7 +86,7 @@ pub(crate) struct Bench {
     #[arg(long = "size", value_name = "SIZE", value_delimiter = ',', value_parser = size)]
     sizes: Vec<usize>,
 
-    /// How many connections, each with one request at a time [default: 1,16,256]
+    /// Numbers of connections, each with one request in flight [default: 1,16,256]
     #[arg(
         long = "connections",
         value_name = "N",
@@ -94,16 +95,16 @@ pub(crate) struct Bench {
     )]
     connections: Vec<u32>,
 
-    /// Duration of each measurement, after a short warm-up [default: what fits
-    /// into the minute, or the 20s]
+    /// Duration of each measurement, after a short warm-up [default: so that the
+    /// whole run takes a minute, or 20s with an address]
     #[arg(long, value_name = "D", value_parser = time)]
     pub(crate) time: Option<Duration>,
 
-    /// The server echoes (the default)
+    /// Expect each message back (the default)
     #[arg(long, conflicts_with = "asked")]
     echo: bool,
 
-    /// Send TEXT, and a newline on a stream
+    /// Send TEXT (with a newline on a stream), instead of messages of --size
     #[arg(
         long,
         value_name = "TEXT",
@@ -124,7 +125,7 @@ pub(crate) struct Bench {
     )]
     pub(crate) request_file: Option<PathBuf>,
 
-    /// The answer is TEXT
+    /// Expect TEXT as the answer
     #[arg(
         long,
         value_name = "TEXT",
@@ -134,7 +135,7 @@ pub(crate) struct Bench {
     )]
     pub(crate) expect: Option<String>,
 
-    /// The answer begins with TEXT
+    /// Expect an answer that begins with TEXT
     #[arg(
         long,
         value_name = "TEXT",
@@ -144,21 +145,22 @@ pub(crate) struct Bench {
     )]
     pub(crate) expect_prefix: Option<String>,
 
-    /// Any answer will do
+    /// Accept any answer
     #[arg(long, group = "answer", requires = "asked")]
     pub(crate) expect_any: bool,
 
-    /// Where a message on a stream ends: at a newline, with each read, or after a
-    /// length (u32, big-endian, in front of it) [default: line]
+    /// How messages on a stream are told apart: by newlines (line), one for each
+    /// read (raw), or by a length in front of each (length: u32, big-endian)
+    /// [default: line]
     #[arg(long, value_enum)]
     framing: Option<FramingName>,
 
-    /// Send N requests a second over all connections, whatever the answers
+    /// Send N requests a second over all connections, without waiting for answers
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<NonZeroU32>,
 
-    /// Busy-poll for answers for at most D before sleeping; so do the servers of
-    /// the matrix
+    /// Poll for answers for at most D (as in 50us) before sleeping; the servers that
+    /// bench starts do the same
     #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
     pub(crate) busy_poll: Duration,
 
@@ -166,7 +168,7 @@ pub(crate) struct Bench {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write the results to FILE as well, as a page with charts
+    /// Also write the results to FILE, as an HTML page with charts
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 }

@@ -1,8 +1,8 @@
 use clap::Args;
 
-/// Show the main job in six steps, in a private directory, in a second
+/// Show the main job in six steps, in about a second
 ///
-/// Starts servers and clients of its own, explains what they do, and leaves
-/// nothing behind. The directory is made where TMPDIR says, else in /tmp.
+/// Starts servers and clients in a private directory (under TMPDIR, else /tmp),
+/// explains what they do, and leaves nothing behind.
 #[derive(Args)]
 pub(crate) struct Demo {}

@@ -15,26 +15,31 @@ use super::values::{duration, pid, whole};
 use crate::output::column::Column;
 
 const EXAMPLES: &str = "\
-In text, ? is unknown and - is none. In JSON unknown is null; holders is [] only
-if it is certain that nobody has the socket open. (removed), (replaced): what
-happened to the socket's file; (bound as NAME): it was renamed since.
-(elsewhere): a path in another mount namespace or root directory. → is before
-the address of the peer, if the socket has none itself. (stopped) or (T): the
-process is stopped, by SIGSTOP, a debugger or with its container. PEER-USER is
-the owner of the peer's socket. Names are quoted if they are not plain text.
+Cells:
+  ?                unknown (JSON: null; holders is [] only if it is certain that no process has the socket open)
+  -                none
+  → ADDRESS        the socket has no address; this is its peer's
+  (removed)        the socket file was removed
+  (replaced)       another file is at the path now
+  (bound as NAME)  the socket file was renamed after bind(2)
+  (elsewhere)      the path is in another mount namespace or root directory
+  (stopped), (T)   the process is stopped by SIGSTOP, by a debugger or with its container
 
-A narrow terminal gets fewer columns; -o prints all that it names. Without the
-column KIND, dgram: or seqpacket: is before the address. With --watch each round
-begins with its time (not with -H); with --json it is
-{\"time\":...,\"round\":N}.
+PEER-USER is the owner of the peer's socket. Names that are not plain text are
+in quotes. A narrow terminal gets fewer columns; -o prints every column that it names.
+Where the column KIND is left out, dgram: or seqpacket: stands in front of the
+address. With --watch each listing begins with the time (not with -H); with
+--json that line is {\"time\":...,\"round\":N}.
 
-Columns of -o: kind state address recv-q send-q user pid fd peer peer-user inode
-peer-inode peer-address file netns; with --connections: kind state address netns client
-client-user client-fd client-inode client-q server server-user server-fd
-server-inode server-q
+Columns of -o:
+  kind state address recv-q send-q user pid fd peer peer-user inode peer-inode peer-address file netns
+Columns of -o with --connections:
+  kind state address netns client client-user client-fd client-inode client-q server server-user server-fd server-inode server-q
 
-Exit status: 0 something was found, 3 nothing was, 7 the list is incomplete:
-processes or namespaces could not be read, or a file system did not answer.
+Exit status:
+  0  something was found
+  3  nothing was found
+  7  the list is incomplete: a process or namespace could not be read, or a file system did not answer
 
 Examples:
   sockeye ls
@@ -48,51 +53,51 @@ Examples:
 /// List sockets, their processes and their peers
 ///
 /// Without arguments: every listener, and under it its connections with the
-/// process of the peer. A path is looked up by device and inode, so that a
-/// relative, linked, renamed or bind-mounted one finds its socket.
+/// process at the other end. A path is looked up by device and inode, so that a
+/// relative path, a symbolic link, a renamed file and a bind mount find the socket.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Ls {
-    /// Only the sockets at this path or @name, and their connections; with a kind
-    /// in front (dgram:/dev/log) only of this kind
+    /// List only the sockets at this path or @name, and their connections; with a
+    /// kind in front (dgram:/dev/log) only sockets of this kind
     #[arg(value_name = "ADDRESS", value_parser = target())]
     addresses: Vec<ListedAddress>,
 
-    /// All sockets, also unnamed ones; with --connections also unnamed pairs
-    /// within one process
+    /// Also list unnamed sockets; with --connections also unnamed pairs within one
+    /// process
     #[arg(short, long)]
     pub(crate) all: bool,
 
-    /// Listeners only, without their connections
+    /// List listeners only, without their connections
     #[arg(short, long)]
     pub(crate) listening: bool,
 
-    /// One row for each connection, with both ends
+    /// Print one row for each connection, with both ends
     #[arg(long, conflicts_with = "listening")]
     pub(crate) connections: bool,
 
-    /// Of all sockets, those that process P has open; may be repeated
+    /// List every socket, named or not, that process P has open; may be repeated
     #[arg(long = "pid", value_name = "P", value_parser = pid)]
     pub(crate) pids: Vec<i32>,
 
-    /// Of all sockets, those of user U; may be repeated
+    /// List every socket, named or not, that user U owns; may be repeated
     #[arg(long = "user", value_name = "U", value_parser = user)]
     users: Vec<TypedId>,
 
-    /// Of all sockets, the one with inode number N; may be repeated
+    /// List the socket with inode number N, named or not; may be repeated
     #[arg(long = "inode", value_name = "N", value_parser = whole::<u32>)]
     pub(crate) inodes: Vec<u32>,
 
-    /// Of all sockets, those of this kind; may be repeated
+    /// List every socket of this kind, named or not; may be repeated
     #[arg(long = "kind", value_enum, value_name = "KIND")]
     kinds: Vec<KindName>,
 
-    /// Stale socket files: no living socket is bound to them; ? if not certain
+    /// List stale socket files, to which no open socket is bound; ? if not certain
     #[arg(long, conflicts_with_all = ["addresses", "all", "listening", "connections", "pids", "inodes", "kinds", "netns"])]
     pub(crate) stale: bool,
 
-    /// With --stale, look into DIR, but not below; may be repeated [default:
-    /// $XDG_RUNTIME_DIR and /run]
+    /// With --stale: search DIR, but not the directories in it; may be repeated
+    /// [default: $XDG_RUNTIME_DIR and /run]
     #[arg(long = "in", value_name = "DIR", requires = "stale")]
     pub(crate) dirs: Vec<PathBuf>,
 
@@ -108,7 +113,7 @@ pub(crate) struct Ls {
     #[arg(short = 'H', long)]
     pub(crate) no_header: bool,
 
-    /// Print these columns (or, with --json, fields), separated by commas
+    /// Print these columns (with --json: these fields), separated by commas
     #[arg(
         short = 'o',
         long = "columns",

@@ -43,24 +43,25 @@ Addresses: [kind:]name
   @name                     an abstract name; \\xNN is a byte, \\\\ a backslash
   fd:N                      an inherited file descriptor
   systemd:NAME              a socket that systemd passes (socket activation);
-                            systemd: the only one
-  \"/a b\\xff\"                a path in quotes, as sockeye prints one that has
-                            blanks, a backslash or bytes that are not text
-                            (quote it once more for the shell); without quotes
-                            a path is taken as it is or, where nothing is
-                            there, with its escapes undone
+                            systemd: where it passes only one
+  \"/a b\\xff\"                a path in quotes, with escapes: sockeye prints one
+                            so if it has blanks, a backslash or bytes that are
+                            not text (quote it once more for the shell). A path
+                            without quotes is taken as it is; its escapes are
+                            undone only if nothing is at that path
 Kinds: stream (the default; also unix), seqpacket, dgram (datagram)
 
 Exit status:
   0  done
   1  failed on the way
   2  wrong usage
-  3  nothing there, or no socket to call
-  4  in use; with serve also: the path is not a socket
+  3  nothing at the address, or no server
+  4  address in use; with serve also: the path is not a socket
   5  not permitted
   6  timed out
   7  done, but incomplete: something was aborted, permissions hid a part, or a file system did not answer
-  130  ended by Ctrl-C (SIGINT), as a shell shows it; 141 where nobody reads the output (SIGPIPE)
+  130  ended by Ctrl-C (SIGINT), as a shell shows it
+  141  ended because nobody reads the output (SIGPIPE), as a shell shows it
 
 Examples:
   sockeye serve /tmp/app.sock

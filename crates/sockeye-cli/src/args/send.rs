@@ -11,9 +11,11 @@ use super::values::{FramingName, duration, size, timeout};
 use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
-Exit status: 0 the server closed the connection after all was sent, with an
-answer or without (which is reported); 1 it closed with a part of the message
-unread (a reset), whatever it had answered; 6 timed out.
+Exit status:
+  0  the whole message was sent, and the server closed the connection; a missing answer is reported
+  1  the server closed the connection before it had read the whole message (a reset), even if it had answered
+  6  timed out
+The other codes are those of sockeye --help.
 
 Examples:
   sockeye send /tmp/app.sock Hello UNIX socket!
@@ -27,11 +29,12 @@ Examples:
 
 /// Send a message and print the answer
 ///
-/// The words are joined with spaces and end in a newline. Without words, or
-/// with -, standard input is sent as it is. Then the connection is half-closed
-/// and what comes back is printed until the server closes it. For seqpacket:
-/// and dgram: addresses the message is one record, without a newline, and each
-/// record that comes is printed as a line; to a datagram, one answer is awaited.
+/// The words are joined with spaces, and a newline is added. Without words, or
+/// with -, standard input is sent as it is. Then the connection is half-closed,
+/// and what the server sends is printed until it closes the connection. For
+/// seqpacket: and dgram: addresses the message is one record, without a newline,
+/// and each record that comes is printed as a line; with dgram: the command waits
+/// for one answer.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
@@ -43,25 +46,27 @@ pub(crate) struct Send {
     words: Vec<OsString>,
 
     /// Give up if the answer is not complete D after connecting [default: 10s
-    /// for dgram:, else none]
+    /// with dgram:, else no limit]
     #[arg(short, long, value_name = "D", value_parser = timeout)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Busy-poll for the answer for at most D (as in 50us) before sleeping
+    /// Poll for the answer for at most D (as in 50us) before sleeping
     #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
     pub(crate) busy_poll: Duration,
 
-    /// Leave the connection open for sending; the server must end it
+    /// Do not half-close the connection after the message; then only the server
+    /// ends it
     #[arg(long)]
     pub(crate) no_shutdown: bool,
 
-    /// With length, send the message as one frame (its length as u32,
-    /// big-endian, in front) and print the payloads of the answers; with raw,
-    /// print records as they are and not as lines [default: line]
+    /// With length: send the message with its length in front (u32, big-endian),
+    /// and print the payloads of such answers. With raw: print records as they
+    /// are, without a newline after each [default: line]
     #[arg(long, value_enum)]
     framing: Option<FramingName>,
 
-    /// Pass an fd of FILE (opened for reading) with the message; repeatable
+    /// Open FILE for reading and pass its file descriptor with the message; may be
+    /// repeated
     #[arg(long = "fd", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -69,8 +74,7 @@ pub(crate) struct Send {
     #[arg(long)]
     pub(crate) no_answer: bool,
 
-    /// With --framing length and for records, the longest message to send or
-    /// take
+    /// The longest record, or message of --framing length, to send or receive
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     pub(crate) max_message: usize,
 }
@@ -84,10 +88,7 @@ impl Send {
     pub(crate) fn check_kind(&self) -> anyhow::Result<()> {
         let kind = self.target.address.kind();
         let (option, why) = if self.no_answer && kind != Kind::Datagram {
-            (
-                "--no-answer",
-                "the server ends the connection when it has answered",
-            )
+            ("--no-answer", "a connection ends when the server closes it")
         } else if self.framing == Some(FramingName::Length) && kind != Kind::Stream {
             ("--framing length", "a record needs no length")
         } else {
@@ -116,12 +117,12 @@ impl Send {
 /// The server, and the timeouts of the connect.
 #[derive(Args)]
 pub(crate) struct ConnectTarget {
-    /// Where the server listens: a path, @name or fd:N; with seqpacket: or dgram:
+    /// Where the server listens: a path, @name or fd:N, with seqpacket: or dgram:
     /// in front if it is not a stream
     #[arg(value_parser = connectable())]
     pub(crate) address: TypedAddress,
 
-    /// Give up when the server's backlog or datagram queue stays full for D, or a
+    /// Give up if the server's backlog or datagram queue stays full for D, or if a
     /// file system on the path does not answer for D
     #[arg(short = 'w', long, value_name = "D", default_value = "10s", value_parser = duration)]
     connect_timeout: Duration,
@@ -130,8 +131,8 @@ pub(crate) struct ConnectTarget {
     #[arg(long, value_name = "D", default_value = "0s", hide_default_value = true, value_parser = duration)]
     wait: Duration,
 
-    /// For dgram: bind the client's socket to this path or @name, where answers
-    /// come; without it the kernel chooses an abstract name
+    /// With dgram: bind the client's socket to this path or @name, to which answers
+    /// are sent; without --bind the kernel chooses an abstract name
     #[arg(long, value_name = "ADDRESS", value_parser = bound())]
     bind: Option<TypedAddress>,
 }

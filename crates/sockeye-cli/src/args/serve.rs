@@ -26,50 +26,52 @@ Examples:
 
 A PROGRAM has the connection as its standard input and output, inherits standard
 error, and gets no other file descriptor. With dgram: its standard input is the
-datagram, and what it has printed when it ends is the answer, of 1 MiB at most;
+datagram, and its answer is what it has printed when it ends (1 MiB at most);
 processes that it leaves running are not waited for. Its environment is that of
 s6-ipcserver: PROTO=IPC, the peer credentials IPCREMOTEEUID, IPCREMOTEEGID and
-IPCREMOTEPID (each unset where it is unknown), IPCREMOTEPATH, IPCLOCALPATH, and
-IPCCONNNUM, how many connections that user has. With --inetd-listener it gets
-the listening socket as descriptor 3 (sd_listen_fds(3)).
+IPCREMOTEPID (unset where they are unknown), IPCREMOTEPATH, IPCLOCALPATH, and
+IPCCONNNUM, the number of connections of that user. With --inetd-listener it
+gets the listening socket as file descriptor 3 (sd_listen_fds(3)).
 
-Graceful shutdown: SIGINT, SIGTERM and SIGHUP drain. No new connection is let
-in, and requests that have begun are answered, for at most the time of --drain.
-A second signal aborts: the process group of each PROGRAM gets SIGTERM, and
-SIGKILL when the PROGRAM has ended, or two seconds later. Processes that a
-PROGRAM has left running, with the connection open, are waited for in the drain;
-then they go on, and their connections count as aborted, as do those that no
-PROGRAM could be started for. With --inetd-listener the PROGRAM gets SIGTERM at
-once; clients that still wait for it when it has ended, and connections that it
-had open when the signal killed it, are counted (exit 7). With --takeover, SIGHUP
-restarts instead: the same command is started anew and takes over.
+Graceful shutdown: SIGINT, SIGTERM and SIGHUP begin a drain. New connections are
+refused, and requests that have begun are answered, for at most the time of
+--drain. A second signal aborts: the process group of each PROGRAM gets SIGTERM,
+then SIGKILL as soon as the PROGRAM has ended, or after two seconds. If a PROGRAM
+leaves processes running that have the connection open, the drain waits for them
+too; after it they go on, and the connection counts as aborted. So does one that
+no PROGRAM could be started for. With --inetd-listener the PROGRAM gets SIGTERM
+at once; clients that are still in the backlog when it has ended, and connections
+that it had open if the signal killed it, are counted (exit 7). With --takeover,
+SIGHUP restarts instead: the same command is started again and takes over.
 
 Exit 7: the server has lost something that a client had sent, or the answer to
-it. The report counts the connection as aborted. That is so for all that the
+it, and the report counts the connection as aborted. That is so for all that a
 drain aborts, and at any time for a connection that is closed by --max-buffered
-or by the limit of passed descriptors. Not counted is a client that breaks a rule
-(--max-message, a timeout) or that ends amid its own message.
+or by the limit of passed file descriptors. A client that breaks a rule
+(--max-message, a timeout), or ends in the middle of its own message, does not
+count.
 
 Socket activation: systemd:NAME is the socket that systemd passes with
-FileDescriptorName=NAME, systemd: the only one. Type=notify and WatchdogSec= work
-with any address.";
+FileDescriptorName=NAME; where it passes only one, systemd: is enough.
+Type=notify and WatchdogSec= work with any address.";
 
 /// Listen on an address and answer messages
 ///
-/// The socket file is made with exactly the mode asked for. A stale file, which
-/// a dead server has left, is replaced; a live server is never displaced. At the
-/// end the file is removed. One line is printed for each message, and an indented
-/// one for file descriptors that came with it; or a PROGRAM is started for each
-/// connection.
+/// The socket file has exactly the mode of --mode. A stale file, left by a server
+/// that has died, is replaced; the file of a running server never is. When the
+/// server ends it removes the file. For each message a line is printed, followed
+/// by an indented one if file descriptors came with it; or a PROGRAM is started
+/// for each connection.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("answer"))]
 pub(crate) struct Serve {
-    /// Where to listen: a path, @name, fd:N or systemd:NAME; seqpacket: or dgram:
-    /// in front for another kind than a stream
+    /// Where to listen: a path, @name, fd:N or systemd:NAME, with seqpacket: or
+    /// dgram: in front if it is not a stream
     #[arg(value_parser = bound())]
     pub(crate) address: TypedAddress,
 
-    /// Answer each message with TEXT and a newline, a record with TEXT alone
+    /// Answer each message with TEXT and a newline; a record or datagram with TEXT
+    /// alone
     #[arg(
         long,
         value_name = "TEXT",
@@ -78,27 +80,32 @@ pub(crate) struct Serve {
     )]
     reply: String,
 
-    /// Send bytes back as they come, and print nothing
+    /// Send back all that comes, and print nothing
     #[arg(long, group = "answer")]
     echo: bool,
 
-    /// Answer nothing
+    /// Send no answers
     #[arg(long, group = "answer")]
     discard: bool,
 
-    /// Where a message ends: at a newline, with each read, or after a length prefix
-    /// (u32, big-endian) [default: line]; a record or a datagram is a message
+    /// How messages on a stream are told apart: by newlines (line), one for each
+    /// read (raw), or by a length in front of each (length: u32, big-endian)
+    /// [default: line]. A record or datagram is always one message
     #[arg(long, value_enum)]
     framing: Option<FramingName>,
 
-    /// Refuse a longer message: its connection is closed, a datagram dropped
+    /// The longest message. A connection that sends a longer one is closed; a
+    /// longer datagram is dropped
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     pub(crate) max_message: usize,
 
-    /// Hold at most SIZE bytes of incomplete messages and of answers that wait for
-    /// slow readers, of all connections together: over it, the connection that holds
-    /// most is closed. As many bytes of lines may wait to be printed [default: 64MiB,
-    /// or four times --max-message]
+    /// Bound the memory of all connections together: at most SIZE bytes of incomplete
+    /// messages, and of answers that clients have not read. Over it, the connection
+    /// that holds most is closed [default: 64MiB, or four times --max-message]
+    ///
+    /// The same bound holds once more for messages that wait to be printed. A message
+    /// is answered after it is printed: if nobody reads standard output, and the
+    /// kernel's buffer of the pipe is full, no connection gets an answer.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_buffered: Option<usize>,
 
@@ -110,38 +117,43 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "USER[:GROUP]", value_parser = owner)]
     owner: Option<Owner>,
 
-    /// What to do about a stale socket file, which nobody listens on
+    /// What to do about a stale socket file (one that no server listens on)
     #[arg(long, value_enum, default_value_t = Policy::ReplaceStale)]
     if_exists: Policy,
 
-    /// Backlog: how many connections may wait to be accepted (the kernel's own limit
-    /// is net.core.somaxconn)
+    /// Backlog: how many connections may wait to be accepted (the kernel allows
+    /// net.core.somaxconn at most)
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = whole::<u32>)]
     pub(crate) backlog: u32,
 
     /// Connection limit: serve at most N at a time; others wait in the backlog. With
-    /// dgram: and a PROGRAM, run at most N at a time [default there: 64]
+    /// dgram: and a PROGRAM: run it for at most N datagrams at a time [default: no
+    /// limit; 64 with dgram: and a PROGRAM]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_connections: Option<usize>,
 
-    /// Per-user limit: serve at most N connections of one user at a time; more are
-    /// closed. Users without a mapping in our user namespace count as one
+    /// Per-user limit: serve at most N connections of one user at a time; further
+    /// ones are closed. All users without a mapping in the server's user namespace
+    /// count as one
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_per_uid: Option<usize>,
 
-    /// Serve processes of this user only (by their peer credentials), and those of
-    /// --allow-group; others are closed and told nothing. Our own user is always
-    /// allowed, one without a mapping in our user namespace never
+    /// Serve this user only (by the peer credentials); may be repeated, and combined
+    /// with --allow-group. The connections of all others are closed without an
+    /// answer. The server's own user is always allowed; a user without a mapping in
+    /// the server's user namespace never is
     #[arg(long = "allow-user", value_name = "U", value_parser = user)]
     pub(crate) allow_users: Vec<TypedId>,
 
-    /// Serve processes that are in this group, also as a supplementary one; with
-    /// dgram: supplementary groups are known only while the sender runs
+    /// Serve this group only: processes that have it as their group or as a
+    /// supplementary one (with dgram: a supplementary group is known only while the
+    /// sender runs); may be repeated, and combined with --allow-user
     #[arg(long = "allow-group", value_name = "G", value_parser = group)]
     pub(crate) allow_groups: Vec<TypedId>,
 
-    /// Close a connection that has sent nothing for D since it was accepted; with a
-    /// PROGRAM, one that it could not be started for (10s if not given)
+    /// Close a connection that has sent nothing D after it was accepted. With a
+    /// PROGRAM: close one for which the PROGRAM could not be started in that time
+    /// [default: no limit; 10s with a PROGRAM]
     #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) first_byte_timeout: Option<Duration>,
 
@@ -153,36 +165,38 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Let clients pass file descriptors (SCM_RIGHTS), show these and close them. A
-    /// PROGRAM receives them itself. With --echo, and those of a datagram for a
-    /// PROGRAM, they are closed unshown. Without --fds the kernel refuses them:
-    /// sending one fails with EPERM (as systemd-notify's BARRIER=1 does)
+    /// Let clients pass file descriptors (SCM_RIGHTS): they are shown and closed, or
+    /// a PROGRAM receives them itself. Without --fds the kernel refuses them: sending
+    /// one fails with EPERM (so does BARRIER=1 of systemd-notify)
     ///
-    /// They are closed on a thread of its own, since that can take as long as the
-    /// client wishes. While too many are still to be closed (an eighth of the limit
-    /// of open files, 253 at least and 1024 at most) no more are let in. Before Linux
-    /// 6.16 the kernel cannot refuse descriptors: without --fds they are closed in
-    /// the same way.
+    /// With --echo they are closed without being shown, and so are those of a
+    /// datagram for a PROGRAM. A separate thread closes them, since a client can make
+    /// close(2) take as long as it wishes. While too many wait to be closed (an eighth
+    /// of the limit of open files, at least 253 and at most 1024), no more are
+    /// received. Before Linux 6.16 the kernel cannot refuse file descriptors: without
+    /// --fds they are received, and closed in the same way.
     #[arg(long)]
     pub(crate) fds: bool,
 
-    /// Before sleeping, poll a connection for at most D (as in 50us) for its next
-    /// message. That saves a wake-up and costs processor time; it is given up where
-    /// messages come later, or where other connections have work
+    /// Poll a connection for its next message for at most D (as in 50us) before
+    /// sleeping. That saves a wake-up and costs processor time; it is not done where
+    /// messages come later than D, or while other connections have work
     #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
     pub(crate) busy_poll: Duration,
 
-    /// Drain timeout: how long a graceful shutdown waits for requests in flight; with
-    /// dgram: also how long an answer waits for its receiver at any time, a second at
-    /// least. At most 256 wait, 128 for one receiver; more are dropped and counted
+    /// Drain timeout: how long a graceful shutdown waits for requests in flight
+    ///
+    /// With dgram: also how long an answer waits for room in the queue of its
+    /// receiver, at any time (at least 1s). At most 256 answers wait, 128 of them for
+    /// one receiver; more are dropped, and the report counts them.
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) drain: Duration,
 
-    /// Serve one connection, or one datagram, and end: all others are refused
+    /// Serve one connection, or one datagram, and end; refuse all others
     #[arg(long, conflicts_with_all = ["takeover", "inetd_listener"])]
     pub(crate) once: bool,
 
-    /// Take over the listening socket from a live server that was started with
+    /// Take over the listening socket of a running server that was started with
     /// --takeover too, if there is one, and let a successor take over later
     ///
     /// The socket itself is handed over, so that no client is refused; the
@@ -193,9 +207,9 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) takeover: bool,
 
-    /// Take over from a server of this user too. It may keep the listening socket
-    /// and accept some of the connections, whose clients believe that they talk
-    /// to us
+    /// Take over from a server of this user too; may be repeated. That server may
+    /// keep the listening socket and accept some connections itself, whose clients
+    /// believe that they talk to the new server
     #[arg(long = "takeover-from", value_name = "USER", requires = "takeover", value_parser = user)]
     pub(crate) takeover_from: Vec<TypedId>,
 
@@ -212,16 +226,17 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = fd)]
     pub(crate) ready_fd: Option<RawFd>,
 
-    /// Start PROGRAM at the first connection and pass it the listening socket itself;
-    /// start it again when it has ended and another connection comes
+    /// Start PROGRAM when the first client connects and pass it the listening socket.
+    /// When the PROGRAM has ended, start it again for the next client
     #[arg(long, requires = "program", conflicts_with_all = [
         "takeover", "env", "max_connections", "max_per_uid", "allow_users", "allow_groups",
         "first_byte_timeout",
     ])]
     pub(crate) inetd_listener: bool,
 
-    /// Which names the environment of a PROGRAM has for its client: ipc those of
-    /// s6-ipcserver, ucspi those of unixserver (UNIXREMOTEEUID and the like)
+    /// The names of a PROGRAM's environment variables: those of s6-ipcserver (ipc:
+    /// IPCREMOTEEUID and others) or those of unixserver (ucspi: UNIXREMOTEEUID and
+    /// others)
     #[arg(long, value_enum, default_value_t = Tradition::Ipc, requires = "program")]
     pub(crate) env: Tradition,
 
@@ -233,11 +248,12 @@ pub(crate) struct Serve {
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Log more to standard error; twice for still more
+    /// Log more to standard error; -vv logs still more
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Start PROGRAM for each connection, instead of answering messages
+    /// Start PROGRAM for each connection (with dgram: for each datagram), instead of
+    /// answering messages
     #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = [
         "reply", "echo", "discard", "framing", "max_message", "max_buffered", "message_timeout",
         "idle_timeout", "json", "busy_poll",
