@@ -330,7 +330,7 @@ fn while_too_many_are_still_to_be_closed_no_more_are_let_in() {
         answers(kind, &place, &[]);
         // Now that close(2) ends.
         drop(lingering);
-        eventually("they are let in", || {
+        eventually("they are received", || {
             (refused().code == Some(0)).then_some(())
         });
         let ending = server.stop();

@@ -149,7 +149,7 @@ fn descriptors_of_whoever_is_refused_are_closed() {
             client.send_msg(b"x", &borrowed(&files)).await.unwrap();
             let shutdown =
                 async { while client.recv_msg(&mut [0]).await.is_ok_and(|r| r.is_some()) {} };
-            let handler = |_: Connection| async { panic!("nobody is let in") };
+            let handler = |_: Connection| async { panic!("no connection is accepted") };
             let report = server.run(listener, handler, shutdown).await.unwrap();
             assert_eq!(report.refused, 1);
         });

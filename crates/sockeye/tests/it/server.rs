@@ -156,7 +156,7 @@ async fn a_user_above_his_maximum_is_refused() {
     assert_eq!(two.ask("2").await, "2");
     for _ in 0..3 {
         let mut refused = Client::connect(&place.address()).await;
-        assert_eq!(refused.rest().await, b"", "told nothing");
+        assert_eq!(refused.rest().await, b"", "closed without an answer");
     }
     // The limit is each user's own.
     let path = place.socket();
@@ -200,7 +200,7 @@ async fn who_is_not_authorized_never_gets_to_the_handler() {
     });
     for _ in 0..3 {
         let mut client = Client::connect(&place.address()).await;
-        assert_eq!(client.rest().await, b"", "told nothing");
+        assert_eq!(client.rest().await, b"", "closed without an answer");
     }
     starts.try_recv().unwrap_err();
     let path = place.socket();

@@ -87,7 +87,7 @@ impl Allowed {
 /// All ids without a mapping show as this one, so it stands for nobody.
 fn has_no_effect(option: &str, id: u32, all: &str) {
     warn!(
-        "{option} {id} has no effect: in this user namespace {id} stands for all {all} without a mapping, so nobody is let in by it"
+        "{option} {id} has no effect: in this user namespace {id} stands for all {all} without a mapping, so it allows nobody"
     );
 }
 

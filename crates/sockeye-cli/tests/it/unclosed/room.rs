@@ -68,7 +68,7 @@ fn a_datagram_whose_descriptors_never_find_room_is_thrown_away() {
         }
         // Now that close(2) ends.
         drop(lingering);
-        eventually("they are let in", || {
+        eventually("they are received", || {
             let sent = run(&mut send("dgram", &place, &["--fd", "/dev/null"]));
             (sent.code == Some(0)).then_some(())
         });

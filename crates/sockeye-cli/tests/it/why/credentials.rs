@@ -111,7 +111,7 @@ fn a_group_that_came_later_counts_for_the_user_and_not_for_the_process() {
         "restart it",
     ];
     ask(&["--pid", &pid]).is(5, "permission", &words);
-    // A new login would be let in, and it is said who is not.
+    // A new login would be allowed, and it is said who is not.
     let told = ask(&["--user", "daemon"]);
     told.is(
         0,

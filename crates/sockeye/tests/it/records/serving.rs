@@ -208,7 +208,7 @@ async fn limits_and_authorization_hold() {
         assert_eq!(
             next(&SeqPacket::adopt(theirs).unwrap()).await,
             None,
-            "told nothing"
+            "closed without an answer"
         );
         refused += 1;
     }
