@@ -6,7 +6,7 @@
 //! ```
 //!
 //! SIGTERM or Ctrl-C: the path is released, requests that have begun are answered, then it ends.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+#![expect(clippy::print_stdout, reason = "it is a program")]
 
 use std::error::Error;
 use std::time::Duration;
@@ -36,16 +36,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .max_per_uid(100)
         .idle_timeout(Duration::from_secs(60))
         .drain_timeout(Duration::from_secs(5))
-        .run(Listener::from_claim(claim)?, handle, shutdown)
+        .run(Listener::from_claim(claim)?, echo_lines, shutdown)
         .await?;
+    // With how many connections ended in an error.
     println!("{report}");
     Ok(())
-}
-
-async fn handle(connection: Connection) {
-    if let Err(error) = echo_lines(connection).await {
-        eprintln!("{error}");
-    }
 }
 
 async fn echo_lines(connection: Connection) -> Result<(), FramingError> {

@@ -37,10 +37,9 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let claim = Claim::options().mode(0o660).claim(&"/run/app.sock".parse()?)?;
-//! let handler = |connection| async { drop(echo_lines(connection).await) };
 //! let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
 //! let server = Server::new().max_connections(1000);
-//! println!("{}", server.run(Listener::from_claim(claim)?, handler, shutdown).await?);
+//! println!("{}", server.run(Listener::from_claim(claim)?, echo_lines, shutdown).await?);
 //! # Ok(())
 //! # }
 //! ```

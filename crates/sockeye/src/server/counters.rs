@@ -13,9 +13,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::Server;
 use super::budget::Budget;
+use super::handler_panic::HandlerPanic;
 use super::latch::Latch;
-use super::log;
+use super::log::{self, LogInterval};
 use crate::sys;
 
 /// What a server has done, in connections.
@@ -34,6 +36,8 @@ pub struct Report {
     pub aborted: u64,
     /// Failed calls of accept(2).
     pub accept_errors: u64,
+    /// Handlers that returned an error. Their connections count as served, drained or aborted, too.
+    pub failed: u64,
     /// Replies to datagrams that could not be delivered; always 0 for a [`Server`](super::Server).
     pub dropped_replies: u64,
 }
@@ -45,10 +49,13 @@ impl fmt::Display for Report {
             "served {}, refused {}, drained {}, aborted {}, accept errors {}",
             self.served, self.refused, self.drained, self.aborted, self.accept_errors
         )?;
-        match self.dropped_replies {
-            0 => Ok(()),
-            dropped => write!(f, ", dropped answers {dropped}"),
+        if self.dropped_replies > 0 {
+            write!(f, ", dropped answers {}", self.dropped_replies)?;
         }
+        if self.failed > 0 {
+            write!(f, ", failed {}", self.failed)?;
+        }
+        Ok(())
     }
 }
 
@@ -60,6 +67,10 @@ pub(super) struct Counters {
     drained: AtomicU64,
     aborted: AtomicU64,
     accept_errors: AtomicU64,
+    failed: AtomicU64,
+    failure_log: Mutex<LogInterval>,
+    /// Where `run` is to panic as a handler does.
+    pub(super) panic: Option<HandlerPanic>,
     open: AtomicUsize,
     per_uid: Mutex<HashMap<Option<u32>, usize>>,
     /// What all connections together may hold.
@@ -78,17 +89,21 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn new(budget: Budget, message_timeout: Option<Duration>) -> Arc<Self> {
+    pub(super) fn new(server: &Server) -> Arc<Self> {
+        let budget = Budget::new(server.max_buffered, server.max_buffered_descriptors);
         Arc::new(Self {
             served: AtomicU64::default(),
             refused: AtomicU64::default(),
             drained: AtomicU64::default(),
             aborted: AtomicU64::default(),
             accept_errors: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            failure_log: Mutex::default(),
+            panic: server.propagates_panics.then(HandlerPanic::default),
             open: AtomicUsize::default(),
             per_uid: Mutex::default(),
             budget: Arc::new(budget),
-            message_timeout,
+            message_timeout: server.message_timeout,
             closed: Notify::new(),
             tracker: TaskTracker::new(),
             drain: Arc::default(),
@@ -99,6 +114,11 @@ impl Counters {
 
     pub(super) fn count_aborted(&self) {
         self.aborted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_failed(&self, error: &dyn fmt::Display) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        log::handler_failed(&mut lock(&self.failure_log), error);
     }
 
     pub(super) fn accept_error(&self) {
@@ -147,6 +167,7 @@ impl Counters {
             drained: get(&self.drained),
             aborted: get(&self.aborted) + self.open() as u64,
             accept_errors: get(&self.accept_errors),
+            failed: get(&self.failed),
             dropped_replies: 0,
         }
     }
@@ -295,7 +316,7 @@ impl Drop for ConnectionGuard {
     }
 }
 
-fn lock<T>(per_uid: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // The map is whole at any point where a panic could be.
-    per_uid.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // It is whole at any point where a panic could be.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

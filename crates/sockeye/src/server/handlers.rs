@@ -2,10 +2,10 @@
 
 use std::future::{Future, poll_fn};
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -16,6 +16,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::connection::Connection;
 use super::counters::Counters;
+use super::handler_output::HandlerOutput;
+use super::handler_output::sealed::Failure;
 use super::latch::LatchWaiter;
 
 /// On a multi-threaded runtime each handler is a task. On a current-thread runtime all of them are one
@@ -25,7 +27,7 @@ pub(super) enum Handlers<F> {
     OneTask(UnboundedSender<UntilAborted<F>>),
 }
 
-impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
+impl<F: Future<Output: HandlerOutput> + Send + 'static> Handlers<F> {
     /// On the current runtime.
     pub(super) fn new() -> Self {
         match Handle::current().runtime_flavor() {
@@ -46,12 +48,21 @@ impl<F: Future<Output = ()> + Send + 'static> Handlers<F> {
         counters: &Arc<Counters>,
     ) {
         // A panic before the first await; later ones are the runtime's, or run_all's.
-        let Ok(handler) = catch_unwind(AssertUnwindSafe(|| handler(connection))) else {
-            return;
+        let handler = match catch_unwind(AssertUnwindSafe(|| handler(connection))) {
+            Ok(handler) => handler,
+            Err(panic) => {
+                match &counters.panic {
+                    Some(first) => first.keep(panic),
+                    // Dropping it might panic again.
+                    None => std::mem::forget(panic),
+                }
+                return;
+            }
         };
         let handler = UntilAborted {
             dropped: LatchWaiter::new(&counters.dropped),
             handler,
+            counters: Arc::clone(counters),
             running: counters.running(),
         };
         match self {
@@ -95,12 +106,13 @@ pin_project_lite::pin_project! {
         dropped: LatchWaiter,
         #[pin]
         handler: F,
+        counters: Arc<Counters>,
         // A handler may go on after its connection has closed.
         running: TaskTrackerToken,
     }
 }
 
-impl<F: Future<Output = ()>> Future for UntilAborted<F> {
+impl<F: Future<Output: HandlerOutput>> Future for UntilAborted<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -115,6 +127,21 @@ impl<F: Future<Output = ()>> Future for UntilAborted<F> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        this.handler.poll(cx)
+        let handler = this.handler;
+        let output = match &this.counters.panic {
+            None => ready!(handler.poll(cx)),
+            Some(first) => match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {
+                Ok(polled) => ready!(polled),
+                Err(panic) => {
+                    first.keep(panic);
+                    // The handler is still to be dropped in a panic, so that it counts as aborted.
+                    resume_unwind(Box::new(()));
+                }
+            },
+        };
+        if let Some(error) = output.failure() {
+            this.counters.count_failed(error);
+        }
+        Poll::Ready(())
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Server, ServerError};
+use super::Server;
 use crate::ancillary::RecvError;
 
 /// Which limit of a [`Server`] has ended a connection; found inside of the
@@ -83,17 +83,6 @@ impl Server {
     pub fn max_per_uid(mut self, connections: usize) -> Self {
         self.max_per_uid = Some(connections);
         self
-    }
-
-    pub(super) fn check_limits(&self) -> Result<(), ServerError> {
-        let limits = [
-            ("max_connections", self.max_connections),
-            ("max_per_uid", self.max_per_uid),
-        ];
-        match limits.into_iter().find(|(_, limit)| *limit == Some(0)) {
-            Some((limit, _)) => Err(ServerError::ZeroLimit { limit }),
-            None => Ok(()),
-        }
     }
 
     /// Reading from a connection that has sent nothing for this long since it was accepted fails

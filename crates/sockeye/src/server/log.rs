@@ -4,6 +4,7 @@
 //! for. The command's limit is another (`LineQuota`): each of its lines is about one client, so several a
 //! second are of use, and those over the quota are counted in a line of their own.
 
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,19 @@ pub(super) fn refused(interval: &mut LogInterval, peer: Option<Peer>, why: &str)
         match peer {
             Some(peer) => tracing::warn!("refused {peer}: {why} ({count} since the last line)"),
             None => tracing::warn!("refused a connection: {why} ({count} since the last line)"),
+        }
+    }
+}
+
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(super) fn handler_failed(interval: &mut LogInterval, error: &dyn fmt::Display) {
+    if let Some(count) = interval.pass() {
+        #[cfg(feature = "tracing")]
+        {
+            // It may quote what a client has sent.
+            let error = format!("{error:#}");
+            let error = crate::address::escaped(&error);
+            tracing::warn!("a handler failed: {error} ({count} since the last line)");
         }
     }
 }

@@ -8,6 +8,9 @@ mod connection_drain;
 mod counters;
 mod drain_timer;
 mod echo;
+mod error;
+mod handler_output;
+mod handler_panic;
 mod handlers;
 mod latch;
 mod limits;
@@ -20,8 +23,8 @@ mod timeouts;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::os::fd::BorrowedFd;
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -35,6 +38,8 @@ pub use connection::{
 };
 pub use counters::Report;
 pub use echo::echo;
+pub use error::ServerError;
+pub use handler_output::HandlerOutput;
 pub use limits::LimitError;
 pub use messages::Messages;
 pub use records::{Record, Records};
@@ -45,7 +50,6 @@ use crate::peer::Peer;
 use crate::takeover::TakeoverError;
 use accept::Acceptor;
 use accept_loop::AcceptLoop;
-use budget::Budget;
 use counters::Counters;
 use drain_timer::DrainTimer;
 use handlers::Handlers;
@@ -73,7 +77,7 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 /// let address: Address = "/run/app.sock".parse()?;
 /// let listener = Listener::from_claim(Claim::options().claim(&address)?)?;
 /// let hello = |mut connection: Connection| async move {
-///     let _ = connection.write_all(b"hello\n").await;
+///     connection.write_all(b"hello\n").await
 /// };
 /// let report = Server::new()
 ///     .max_connections(1000)
@@ -100,6 +104,7 @@ pub struct Server {
     on_handover: Option<Arc<OnHandover>>,
     renew: Option<Renew>,
     once: bool,
+    propagates_panics: bool,
 }
 
 impl Default for Server {
@@ -127,6 +132,7 @@ impl Server {
             on_handover: None,
             renew: None,
             once: false,
+            propagates_panics: false,
         }
     }
 
@@ -194,6 +200,14 @@ impl Server {
         self
     }
 
+    /// Has [`run`](Self::run) panic as soon as a handler does, instead of that connection alone: a failed
+    /// assertion in a handler then fails the test that runs the server. Default no.
+    #[must_use]
+    pub fn propagate_panics(mut self, propagate: bool) -> Self {
+        self.propagates_panics = propagate;
+        self
+    }
+
     /// Recreates removed files of the address (after a cleaner of temporary directories, say) when
     /// [`Renew::ask`] is called. That is also done before the listener is offered to a successor, but
     /// without its control socket a successor does not find the server.
@@ -221,6 +235,9 @@ impl Server {
     /// An adopted listener that another of its owners shuts down (shutdown(2), `SHUT_RD`) begins a
     /// drain, too.
     ///
+    /// A handler returns `()` or a `Result<(), E>` ([`HandlerOutput`]): its error is logged and counts as
+    /// [`Report::failed`]. A panic of a handler ends its connection only, which counts as aborted.
+    ///
     /// Accept errors of single connections are skipped. Where fds or memory run out, accept(2) backs
     /// off until a connection closes, or for 5 ms up to 1 s.
     ///
@@ -228,6 +245,9 @@ impl Server {
     /// [`ServerError::Accept`] where accepting has become impossible (accept(2): `EBADF`, `EINVAL`,
     /// …), after the drain. [`ServerError::Takeover`] as [`SocketListener::begin`].
     /// [`ServerError::ZeroLimit`] at once.
+    ///
+    /// # Panics
+    /// With [`propagate_panics`](Self::propagate_panics), where a handler does.
     ///
     /// # Cancel safety
     /// Dropping the future releases the address; running handlers are not aborted.
@@ -243,21 +263,46 @@ impl Server {
     where
         S: ConnectedSocket,
         H: Fn(Connection<S>) -> F,
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output: HandlerOutput> + Send + 'static,
     {
         self.check_limits()?;
-        let budget = Budget::new(self.max_buffered, self.max_buffered_descriptors);
-        let counters = Counters::new(budget, self.message_timeout);
+        let counters = Counters::new(&self);
+        let run = pin!(self.run_counted(&counters, listener, handler, shutdown));
+        let Some(panic) = &counters.panic else {
+            return run.await;
+        };
+        let ended = tokio::select! {
+            ended = run => ended,
+            first = panic.next() => resume_unwind(first),
+        };
+        match panic.take() {
+            Some(first) => resume_unwind(first),
+            None => ended,
+        }
+    }
+
+    async fn run_counted<S, H, F>(
+        &self,
+        counters: &Arc<Counters>,
+        listener: SocketListener<S>,
+        handler: H,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Report, ServerError>
+    where
+        S: ConnectedSocket,
+        H: Fn(Connection<S>) -> F,
+        F: Future<Output: HandlerOutput> + Send + 'static,
+    {
         let mut shutdown = pin!(shutdown);
         let (listener, is_stopped) = match begin(listener, shutdown.as_mut()).await? {
             Beginning::Serves(listener) => (listener, false),
             Beginning::Ends(listener) => (listener, true),
             Beginning::WithoutPath => return Ok(counters.report()),
         };
-        let mut accept_loop = AcceptLoop::new(&self, Acceptor::new(&self, &counters, listener));
-        let mut timer = DrainTimer::new(&self);
+        let mut accept_loop = AcceptLoop::new(self, Acceptor::new(self, counters, listener));
+        let mut timer = DrainTimer::new(self);
         let mut handle = {
-            let (handlers, counters) = (Handlers::new(), Arc::clone(&counters));
+            let (handlers, counters) = (Handlers::new(), Arc::clone(counters));
             move |connection| handlers.run(&handler, connection, &counters)
         };
         let begin_drain = || counters.drain.open();
@@ -340,41 +385,5 @@ impl fmt::Debug for Server {
             .field("drain_timeout", &self.drain_timeout)
             .field("abort_grace", &self.abort_grace)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a server has ended, or did not begin.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// Accepting became impossible.
-    #[error("cannot accept connections: {source}")]
-    Accept {
-        /// What accept(2) or shutdown(2) said.
-        source: io::Error,
-        /// What was served until then.
-        report: Report,
-    },
-    /// A limit of connections is 0, so that nobody could be served.
-    #[error("{limit} is 0, so that nobody could be served; allow at least 1, or set no limit")]
-    ZeroLimit {
-        /// The method of [`Server`] that has set it.
-        limit: &'static str,
-    },
-    /// The last step of a takeover failed: nobody was served.
-    #[error(transparent)]
-    Takeover(#[from] TakeoverError),
-}
-
-crate::error_debug::debug_as_display!(ServerError);
-
-impl ServerError {
-    /// What was served until then.
-    #[must_use]
-    pub fn report(&self) -> Report {
-        match self {
-            Self::Accept { report, .. } => *report,
-            Self::ZeroLimit { .. } | Self::Takeover(_) => Report::default(),
-        }
     }
 }

@@ -34,6 +34,8 @@ mod errors;
 #[cfg(feature = "tokio")]
 mod halves;
 #[cfg(feature = "tokio")]
+mod handler_failures;
+#[cfg(feature = "tokio")]
 mod handler_turns;
 #[cfg(feature = "tokio")]
 mod handlers;

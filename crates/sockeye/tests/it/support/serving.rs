@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sockeye::framing::Framing;
 use sockeye::listener::{ConnectedSocket, SocketListener};
-use sockeye::server::{Connection, Messages, Report, Server, ServerError};
+use sockeye::server::{Connection, HandlerOutput, Messages, Report, Server, ServerError};
 use sockeye::{Address, Claim, Connector, Listener, Stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::runtime::Builder;
@@ -97,7 +97,7 @@ impl Running {
     where
         S: ConnectedSocket,
         H: Fn(Connection<S>) -> F + Send + 'static,
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output: HandlerOutput> + Send + 'static,
     {
         let shutdown = CancellationToken::new();
         let told = shutdown.clone().cancelled_owned();
