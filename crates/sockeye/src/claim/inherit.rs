@@ -4,14 +4,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{
+    FileType, Gid, MemfdFlags, Mode, OFlags, Uid, fchown, fstat, memfd_create, openat,
+};
 use rustix::io::Errno;
 use rustix::net::listen;
 
 use super::lock::Lock;
 use super::ownership::{Control, Ownership};
 use super::place::{FileIdentity, Place};
-use super::{CONTROL_BACKLOG, ClaimError, ClaimOptions, access, control_address};
+use super::{CONTROL_BACKLOG, ClaimError, ClaimErrorKind, ClaimOptions, access, control_address};
 use crate::address::{Address, Kind};
 use crate::adopt::{self, AdoptError};
 use crate::ids;
@@ -125,12 +127,40 @@ impl Ownership {
         is_there && self.lock.is_current(&self.place) == Ok(true)
     }
 
+    /// The owner and the group that a claim would give the file.
+    fn owner_to_be(&self) -> (Option<u32>, Option<u32>) {
+        let (uid, gid) = (self.options.uid, self.options.gid);
+        let gid = gid.or_else(|| self.place.group_of_new_files());
+        (uid.or_else(ids::own_uid), gid)
+    }
+
+    /// Checks whether we may give the file its owner, without changing it: a file of our own that has no
+    /// name is given that owner.
+    pub(crate) fn check_owner(&self) -> Result<(), ClaimError> {
+        let Some(now) = self.access() else {
+            return Ok(());
+        };
+        let (uid, gid) = self.owner_to_be();
+        let (uid, gid) = (
+            uid.filter(|uid| now.uid != Some(*uid)),
+            gid.filter(|gid| now.gid != Some(*gid)),
+        );
+        let Ok(file) = memfd_create("owner", MemfdFlags::CLOEXEC) else {
+            return Ok(());
+        };
+        match fchown(&file, uid.map(Uid::from_raw), gid.map(Gid::from_raw)) {
+            Err(Errno::PERM) => {
+                let kind = ClaimErrorKind::OwnerDenied { uid, gid };
+                Err(ClaimError::new(&self.address, kind).with_source(Errno::PERM))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives the files the mode and the owner that a claim would have given them.
     pub(crate) fn apply_mode_and_owner(&self) -> Result<(), ClaimError> {
-        let options = &self.options;
-        let uid = options.uid.or_else(ids::own_uid);
-        let gid = options.gid.or_else(|| self.place.group_of_new_files());
-        self.settle_with(&options.clone().owner(uid, gid))?;
+        let (uid, gid) = self.owner_to_be();
+        self.settle_with(&self.options.clone().owner(uid, gid))?;
         let control = self.control.as_ref().zip(control_address(&self.address));
         if let Some((control, address)) = control
             && let Some(file) = control.file

@@ -74,6 +74,11 @@ impl ControlConnection {
         }
     }
 
+    /// Whether the other side is there and has sent nothing.
+    pub(crate) fn has_heard_nothing(&self) -> bool {
+        is_silent(self.socket.as_fd())
+    }
+
     /// Shuts down the reading side: what the other side sends from now on fails there. What it has sent
     /// before is returned, one event with each call.
     pub(crate) fn last_look(&self) -> io::Result<(HandoverEvent, Vec<OwnedFd>)> {
@@ -121,6 +126,12 @@ fn understood(
 /// what the other side sent before can still be read.
 fn is_reset(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionReset
+}
+
+fn is_silent(socket: BorrowedFd<'_>) -> bool {
+    let mut state = [PollFd::new(&socket, PollFlags::IN)];
+    let now = Timespec::default();
+    poll(&mut state, Some(&now)) == Ok(0)
 }
 
 fn has_hung_up(socket: BorrowedFd<'_>) -> bool {

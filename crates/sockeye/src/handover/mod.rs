@@ -14,7 +14,7 @@ pub(crate) use connection::ControlConnection;
 pub use error::{TakeoverError, TakeoverErrorKind};
 pub(crate) use frame::Frame;
 pub(crate) use machine::{HandoverEvent, Predecessor, Reason, Successor};
-pub(crate) use pending::{Outcome, PendingTakeover};
+pub(crate) use pending::PendingTakeover;
 
 /// How long either side waits for a frame that depends on the other process alone.
 pub(crate) const STEP: Duration = Duration::from_secs(10);

@@ -23,37 +23,33 @@ pub(crate) struct PendingTakeover {
     pub(crate) address: Address,
 }
 
-/// Whose the path is.
-pub(crate) enum Outcome {
-    /// Ours.
-    Ours,
-    /// Nobody else's, if the files are still there: the predecessor has died.
-    Left,
-    /// It is to be taken over once more.
-    Theirs,
-}
-
 impl PendingTakeover {
-    /// Clients are served from now on: tells the predecessor, if it still waits for that.
+    /// Whether the predecessor still waits for us, as far as can be seen.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.side == Successor::Ready && self.connection.has_heard_nothing()
+    }
+
+    /// Clients are served from now on. `false` where the predecessor does not wait for that any more.
+    pub(crate) fn serve(&mut self) -> bool {
+        let connection = &self.connection;
+        self.side.serve(|frame| connection.say(frame, &[]));
+        self.side == Successor::Serving
+    }
+
+    /// Whether a predecessor that does not wait for us any more has left the path to us, or has died.
+    /// Otherwise it keeps the path.
     ///
     /// # Errors
     /// As recvmsg(2).
-    pub(crate) async fn complete(&mut self) -> Result<Outcome, TakeoverError> {
-        let connection = &self.connection;
-        self.side.serve(|frame| connection.say(frame, &[]));
-        if self.side == Successor::Serving {
-            return Ok(Outcome::Ours);
-        }
+    pub(crate) async fn is_left(&mut self) -> Result<bool, TakeoverError> {
+        self.side.stop();
         self.step(Instant::now() + STEP).await?;
-        Ok(match self.side {
-            Successor::Serving => Outcome::Left,
-            _ => Outcome::Theirs,
-        })
+        Ok(self.side == Successor::Serving)
     }
 
-    /// Whether the predecessor has left the path to us, or has died. Where it has not, this gives the
+    /// As [`Self::is_left`], without waiting. Where the predecessor still waits for us, this gives the
     /// takeover up.
-    pub(crate) fn is_left(&mut self) -> bool {
+    pub(crate) fn is_left_now(&mut self) -> bool {
         self.side.stop();
         if let Ok((event, _)) = self.connection.last_look() {
             self.side.on(event);

@@ -75,7 +75,7 @@ pub struct Takeover {
 
 impl Takeover {
     /// Claims with these options. They apply to a file that is taken over too: it gets their
-    /// mode and owner, as a new file would.
+    /// mode and owner, as a new file would, when the successor serves.
     #[must_use]
     pub fn new(claim: ClaimOptions) -> Self {
         Self {

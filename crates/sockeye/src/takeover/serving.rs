@@ -3,7 +3,8 @@
 use std::io;
 
 use super::{ControlListener, PATIENCE, Takeover};
-use crate::handover::{Outcome, PendingTakeover, TakeoverError};
+use crate::claim::{ClaimError, Ownership};
+use crate::handover::{PendingTakeover, TakeoverError};
 use crate::listener::{ConnectedSocket, SocketListener};
 
 impl<S: ConnectedSocket> SocketListener<S> {
@@ -22,13 +23,12 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// Dropping the future leaves the path to the server that has it.
     pub async fn begin(mut self) -> Result<Self, TakeoverError> {
         while let Some(mut pending) = self.take_pending() {
-            let is_ours = match pending.complete().await? {
-                Outcome::Ours => true,
-                Outcome::Left => self.is_intact(),
-                Outcome::Theirs => false,
-            };
-            if is_ours {
+            if pending.is_awaited() && self.serve(&mut pending)? {
                 self.own();
+            } else if pending.is_left().await? && self.is_intact() {
+                // If this fails our own files are removed.
+                self.own();
+                self.apply_mode_and_owner().map_err(TakeoverError::claim)?;
             } else {
                 // Its lock would keep us from claiming the path.
                 drop(self);
@@ -38,11 +38,35 @@ impl<S: ConnectedSocket> SocketListener<S> {
         Ok(self)
     }
 
+    /// Gives the file our mode and owner, and says that we serve. In this order, since the predecessor
+    /// may end at once; and not earlier, since it serves with its own until then. `false`, with the file
+    /// as it was, where it does not wait for us any more.
+    fn serve(&self, pending: &mut PendingTakeover) -> Result<bool, TakeoverError> {
+        let before = self.ownership().and_then(Ownership::access);
+        let applied = self.apply_mode_and_owner();
+        if applied.is_ok() && pending.serve() {
+            return Ok(true);
+        }
+        if !self.is_intact() {
+            return Ok(false);
+        }
+        // A predecessor of another user cannot: the file may not be its own any more.
+        if let (Some(ownership), Some(before)) = (self.ownership(), before) {
+            let _ = ownership.restore(before);
+        }
+        applied.map_or_else(|error| Err(TakeoverError::claim(error)), |()| Ok(false))
+    }
+
+    fn apply_mode_and_owner(&self) -> Result<(), ClaimError> {
+        let ownership = self.ownership();
+        ownership.map_or(Ok(()), Ownership::apply_mode_and_owner)
+    }
+
     /// Serving ends before it began. Returns the listener if the path is ours all the same, since the
     /// predecessor has left it to us or has died; otherwise the predecessor keeps it.
     pub(crate) fn if_left(mut self) -> Option<Self> {
         let mut pending = self.take_pending()?;
-        if !pending.is_left() || !self.is_intact() {
+        if !pending.is_left_now() || !self.is_intact() {
             return None;
         }
         self.own();

@@ -115,7 +115,7 @@ fn without_offer<S>(pending: &PendingTakeover) -> Result<Option<Attempt<S>>, Tak
     }
 }
 
-/// Checks what was offered, does all that can fail, and says that it is done.
+/// Checks what was offered, and whether the rest can succeed, and says that we are ready.
 fn verify<S: ConnectedSocket>(
     mut pending: PendingTakeover,
     passed: Inheritance,
@@ -130,32 +130,20 @@ fn verify<S: ConnectedSocket>(
         }
         Err(Err(error)) => return Err(TakeoverError::claim(error)),
     };
-    let before = ownership.access();
+    if let Err(error) = ownership.check_owner() {
+        return Err(TakeoverError::claim(error));
+    }
     let listener = SocketListener::inherited(socket, ownership, claim.allows_fd_passing())
         .map_err(|error| TakeoverError::io(address, error))?;
-    let applied = listener
-        .ownership()
-        .map_or(Ok(()), Ownership::apply_mode_and_owner);
     let connection = &pending.connection;
-    if applied.is_ok() {
-        let mut said = Ok(());
-        pending.side.verified(|frame| {
-            said = connection.try_to_say(frame, &[]);
-            said.is_ok()
-        });
-        // A predecessor that reads no more has said why, or has died and left everything to us.
-        if said.map_or_else(|error| error.kind() == ErrorKind::BrokenPipe, |()| true) {
-            return Ok(Attempt::Taken(Box::new(listener.pending(pending))));
-        }
-    } else if !listener.is_intact() {
-        return Ok(Attempt::Ended);
+    let mut said = Ok(());
+    pending.side.verified(|frame| {
+        said = connection.try_to_say(frame, &[]);
+        said.is_ok()
+    });
+    // A predecessor that reads no more has said why, or has died and left everything to us.
+    if said.map_or_else(|error| error.kind() == ErrorKind::BrokenPipe, |()| true) {
+        return Ok(Attempt::Taken(Box::new(listener.pending(pending))));
     }
-    // A predecessor of another user cannot: the file may not be its own any more.
-    if let (Some(ownership), Some(before)) = (listener.ownership(), before) {
-        let _ = ownership.restore(before);
-    }
-    match applied {
-        Ok(()) => Ok(Attempt::Ended),
-        Err(error) => Err(TakeoverError::claim(error)),
-    }
+    Ok(Attempt::Ended)
 }

@@ -29,7 +29,7 @@ use asker::Asker;
 use crate::support::serving::{
     Client, Clock, DRAIN, MILLISECOND, Running, echo_lines, in_time, settled,
 };
-use crate::support::{PATIENCE, Place, identity, listening, mode_of};
+use crate::support::{PATIENCE, Place, identity, listening, mode_of, set_mode};
 
 const HELLO: [u8; 2] = [2, 1];
 const OFFER: [u8; 2] = [2, 2];

@@ -123,13 +123,26 @@ async fn a_successor_that_is_stopped_before_it_serves_leaves_the_path() {
 }
 
 #[tokio::test]
-async fn a_mode_that_the_successor_has_set_is_taken_back_if_it_does_not_serve() {
+async fn the_file_has_the_successors_mode_once_that_one_serves() {
     let place = Place::new();
     let first = serve(&place.address()).await;
     let wide = Takeover::new(Claim::options().mode(0o666));
     let listener: Listener = in_time(wide.listen(&place.address())).await.unwrap();
+    assert_eq!(mode_of(&place.socket()), 0o600);
+    let second = Running::start(Server::new(), listener, echo_lines);
+    first.result().await.unwrap();
     assert_eq!(mode_of(&place.socket()), 0o666);
-    drop(listener);
+    second.report().await;
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn a_mode_that_a_successor_has_set_before_it_died_is_taken_back() {
+    let place = Place::new();
+    let first = serve(&place.address()).await;
+    let asker = Asker::ready(&place).await;
+    set_mode(&place.socket(), 0o666);
+    drop(asker);
     let mut client = Client::connect(&place.address()).await;
     assert_eq!(client.ask("hello").await, "hello");
     settled().await;
