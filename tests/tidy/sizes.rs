@@ -81,6 +81,13 @@ impl<'ast> Visit<'ast> for Functions<'_> {
         visit::visit_item_fn(self, function);
     }
 
+    fn visit_trait_item_fn(&mut self, function: &'ast syn::TraitItemFn) {
+        if let Some(block) = &function.default {
+            self.measure(&function.sig, block);
+        }
+        visit::visit_trait_item_fn(self, function);
+    }
+
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
         self.measure(&function.sig, &function.block);
         visit::visit_impl_item_fn(self, function);
