@@ -60,7 +60,7 @@ Examples:
 pub(crate) struct Ls {
     /// List only the sockets at this path or @name, and their connections; with a
     /// kind in front (dgram:/dev/log) only sockets of this kind
-    #[arg(value_name = "ADDRESS", value_parser = target())]
+    #[arg(value_name = "ADDRESS", value_parser = listed())]
     addresses: Vec<ListedAddress>,
 
     /// Also list unnamed sockets; with --connections also unnamed pairs within one
@@ -209,7 +209,7 @@ impl ListedAddress {
     }
 }
 
-fn target() -> impl TypedValueParser<Value = ListedAddress> {
+fn listed() -> impl TypedValueParser<Value = ListedAddress> {
     OsStringValueParser::new().try_map(ListedAddress::parse)
 }
 

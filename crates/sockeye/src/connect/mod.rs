@@ -303,18 +303,36 @@ impl From<Errno> for AttemptFailure {
     }
 }
 
-/// One connect(2) that does not block; the socket stays non-blocking.
+/// As [`connect_once`], or adopts an inherited socket.
 fn attempt(address: &Address, kind: Kind) -> Result<OwnedFd, AttemptFailure> {
     if address.kind() != kind {
         let wrong = ConnectErrorKind::WrongAddressKind { wanted: kind };
         return Err(refuse(address, wrong));
     }
-    if let Name::Fd(raw) = address.name() {
-        return adopted(*raw, kind)
-            .map_err(|error| refuse(address, ConnectErrorKind::NotAdopted(error)));
+    match address.name() {
+        Name::Fd(raw) => adopted(*raw, kind)
+            .map_err(|error| refuse(address, ConnectErrorKind::NotAdopted(error))),
+        Name::Systemd(_) => Err(refuse(address, ConnectErrorKind::NotAnAddressToCall)),
+        Name::Path(_) | Name::Abstract(_) => Ok(connect_once(address)?),
     }
+}
+
+/// One connect(2) that does not block, for a diagnosis: it neither waits for a server, as [`Connector`]
+/// does, nor looks at what is in the way. The socket is non-blocking.
+///
+/// ```
+/// let address = "@sockeye-doc-nobody".parse()?;
+/// let refused = sockeye::connect::connect_once(&address).unwrap_err();
+/// assert_eq!(refused, sockeye::Errno::CONNREFUSED);
+/// # Ok::<(), sockeye::AddressError>(())
+/// ```
+///
+/// # Errors
+/// The errno of connect(2), socket(2), or open(2) for a path that is too long for a socket address:
+/// `EAGAIN` for a full backlog, `EINVAL` for an inherited fd, which has no address.
+pub fn connect_once(address: &Address) -> Result<OwnedFd, Errno> {
     let (target, _held) = target(address)?;
-    let socket = socket::new(kind, SocketFlags::NONBLOCK)?;
+    let socket = socket::new(address.kind(), SocketFlags::NONBLOCK)?;
     connect(&socket, &target)?;
     Ok(socket)
 }
@@ -333,6 +351,9 @@ fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), AttemptFailu
         let wrong = ConnectErrorKind::WrongAddressKind { wanted };
         return Err(refuse(address, wrong));
     }
+    if let Name::Fd(_) | Name::Systemd(_) = address.name() {
+        return Err(refuse(address, ConnectErrorKind::NotAnAddressToCall));
+    }
     let (target, _held) = target(address)?;
     Ok(connect(socket, &target)?)
 }
@@ -342,7 +363,7 @@ fn refuse(address: &Address, kind: ConnectErrorKind) -> AttemptFailure {
 }
 
 /// The argument of connect(2), and the fd that must stay open until then.
-fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), AttemptFailure> {
+fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Errno> {
     Ok(match address.name() {
         Name::Path(path) if path.as_os_str().len() <= MAX_NAME => {
             (SocketAddrUnix::new(path.as_path())?, None)
@@ -354,8 +375,6 @@ fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Attemp
             (SocketAddrUnix::new(socket::path_of(&file))?, Some(file))
         }
         Name::Abstract(name) => (SocketAddrUnix::new_abstract_name(name)?, None),
-        Name::Fd(_) | Name::Systemd(_) => {
-            return Err(refuse(address, ConnectErrorKind::NotAnAddressToCall));
-        }
+        Name::Fd(_) | Name::Systemd(_) => return Err(Errno::INVAL),
     })
 }

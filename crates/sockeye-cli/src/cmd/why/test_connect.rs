@@ -4,12 +4,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use sockeye::address::MAX_NAME;
+use sockeye::connect::connect_once;
 use sockeye::peer::{PeerPidfd, pidfd};
-use sockeye::{Address, Kind, Name, Peer};
+use sockeye::{Address, Kind, Peer};
 
 use super::missing_server::UNPLACED;
 use super::report::{Check, Status, Verdict, WhyReport, stale};
@@ -31,7 +29,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
         let text = format!("not tried: it would be you who connects, not {user}");
         return report.note(Check::Connect, text);
     }
-    let errno = match attempt(address)
+    let errno = match connect_once(address)
         .and_then(|socket| has_room(&socket, address.kind()).map(|()| socket))
     {
         Ok(socket) => {
@@ -119,20 +117,6 @@ fn verdict_on(errno: Errno, address: &Address, report: &mut WhyReport) -> Verdic
     }
 }
 
-/// Connects without blocking.
-pub(super) fn attempt(address: &Address) -> Result<OwnedFd, Errno> {
-    let (target, _held) = target(address)?;
-    let socket_type = match address.kind() {
-        Kind::Stream => SocketType::STREAM,
-        Kind::SeqPacket => SocketType::SEQPACKET,
-        Kind::Datagram => SocketType::DGRAM,
-    };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, socket_type, flags, None)?;
-    connect(&socket, &target)?;
-    Ok(socket)
-}
-
 /// `EAGAIN` if the queue of a datagram socket is full: poll(2) looks at the queue of the peer, too.
 fn has_room(socket: &OwnedFd, kind: Kind) -> Result<(), Errno> {
     let mut writable = [PollFd::new(socket, PollFlags::OUT)];
@@ -158,21 +142,6 @@ fn listened(socket: &OwnedFd, kind: Kind) -> String {
                 command(name.as_deref())
             )
         }
-    }
-}
-
-fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Errno> {
-    match address.name() {
-        Name::Path(path) if path.as_os_str().len() <= MAX_NAME => {
-            Ok((SocketAddrUnix::new(path.as_path())?, None))
-        }
-        Name::Path(path) => {
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let file = openat(CWD, path.as_path(), flags, Mode::empty())?;
-            Ok((SocketAddrUnix::new(through(&file))?, Some(file)))
-        }
-        Name::Abstract(name) => Ok((SocketAddrUnix::new_abstract_name(name)?, None)),
-        _ => Err(Errno::INVAL),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use sockeye::claim::{Probe, UnclearReason, probe_all_within};
+use sockeye::connect::connect_once;
 use sockeye::{Address, Kind, Name};
 
 use super::leftover_connections::LeftoverConnections;
@@ -14,7 +15,6 @@ use super::other_namespace::OtherNamespace;
 use super::report::stale;
 use super::report::with_kind;
 use super::report::{Check, Status, Verdict, WhyReport};
-use super::test_connect::attempt;
 use super::user::seer;
 use super::walk_end::WalkedFile;
 use crate::cmd::visibility::VisibleSockets;
@@ -112,7 +112,7 @@ impl UnownedFile<'_> {
         let wanted = self.address.kind();
         // A datagram socket does not notice it either.
         let name = Name::Path(OsStr::from_bytes(self.path.as_os_str().as_bytes()).into());
-        let as_datagram = Address::new(Kind::Datagram, &name).map(|address| attempt(&address));
+        let as_datagram = Address::new(Kind::Datagram, &name).map(|address| connect_once(&address));
         let is_datagram = match as_datagram {
             Ok(Ok(_) | Err(Errno::PERM)) => Some(true),
             Ok(Err(Errno::PROTOTYPE)) => Some(false),
