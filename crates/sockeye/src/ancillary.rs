@@ -67,7 +67,7 @@ pub enum SendError {
     #[error("descriptors without a byte, and a stream carries them with one; send a byte")]
     NoBytes,
     /// The receiver refuses fds (`SO_PASSRIGHTS`, Linux 6.16; see [`pass_descriptors`]).
-    #[error("the receiver takes no file descriptors; send without any, or have it take them")]
+    #[error("the receiver refuses file descriptors; send without any, or have it accept them")]
     DescriptorsRefused,
     /// The record is larger than the kernel takes at once.
     #[error(

@@ -258,7 +258,7 @@ fn a_stall_is_felt_by_all_requests_that_were_due_meanwhile() {
         .args(["--size", "64", "--connections", "1", text(&place.socket())]));
     // 400 of 1000 were due while it stalled, and a hundred of them waited for more than 300 ms.
     assert_eq!(found.code, Some(0), "{found:#?}");
-    // Not `objects`: a machine that is busy with others may be told of requests that came too late.
+    // Not `objects`: a machine that is busy with others may report requests that came too late.
     let latency = &parsed(&found)[0]["latency_us"];
     assert!(number(latency, "p90") > 250_000.0, "{latency}");
     assert!(number(latency, "max") >= 400_000.0, "{latency}");

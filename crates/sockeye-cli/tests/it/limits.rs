@@ -158,7 +158,7 @@ fn the_backlog_is_as_long_as_asked() {
     let place = Place::new();
     let server = Server::start(place.socket(), &["--backlog", "5"]);
     server.process.freeze();
-    // The kernel lets one more in than the number says.
+    // The kernel accepts one more than the number says.
     assert_eq!(fill(&server).len(), 6);
     server.process.thaw();
     server.ask("hello\n");

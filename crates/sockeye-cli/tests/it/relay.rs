@@ -251,7 +251,7 @@ fn file_descriptors_that_the_other_side_refuses_are_reported() {
         assert_eq!(sent.text(), "");
         let told = front.process.stderr.line("the end of connect", |line| {
             line.starts_with("sockeye: cannot send to")
-                && line.contains("takes no file descriptors")
+                && line.contains("refuses file descriptors")
         });
         assert!(told.contains("back"), "{told}");
         let told = front
@@ -265,7 +265,7 @@ fn file_descriptors_that_the_other_side_refuses_are_reported() {
         let mut front = relay_with(&[], kind, &place);
         let mut command = sockeye();
         let sent = run(command.args(["send", "--fd", "/dev/null", &address("front"), "lost"]));
-        sent.fails(5, &["takes no file descriptors"]);
+        sent.fails(5, &["refuses file descriptors"]);
         front.stop();
         assert_eq!(back.stop().stdout, "");
     }

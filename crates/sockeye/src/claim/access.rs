@@ -20,7 +20,7 @@ pub(super) const ACCESS_LIST: &str = "system.posix_acl_access";
 
 /// Gives the file of a socket exactly the owner and the mode that were asked for, through an
 /// fd of the file itself: by name, whoever may write the directory could put a link in its place. At
-/// no instant may anybody connect whom neither the old nor the new mode lets in.
+/// no instant may anybody connect whom neither the old nor the new mode allows.
 pub(super) fn apply_mode_and_owner(
     address: &Address,
     options: &ClaimOptions,
@@ -127,7 +127,7 @@ impl Drop for OwnerAccess<'_> {
     }
 }
 
-/// Whether a list may let somebody in whom the mode does not.
+/// Whether a list may allow somebody whom the mode does not.
 fn has_access_list(file: &OwnedFd, mode: u32) -> Result<bool, Errno> {
     match getxattr(socket::path_of(file), ACCESS_LIST, &mut [0; 0]) {
         Ok(_) => Ok(true),

@@ -138,7 +138,7 @@ pub(crate) fn recvmsg_bytes_append(
     Ok(received)
 }
 
-/// As [`recvmsg_bytes_append`], but takes fds that come with the bytes: otherwise the kernel would close
+/// As [`recvmsg_bytes_append`], but receives fds that come with the bytes: otherwise the kernel would close
 /// them within this call, which can block.
 ///
 /// # Errors

@@ -70,14 +70,14 @@ impl Exchange<'_> {
         let address = self.target.address.quoted();
         if let SendError::DescriptorsRefused = error {
             let advice = if self.may_relay {
-                "have it take them"
+                "have it accept them"
             } else {
-                "send without --fd, or have it take them"
+                "send without --fd, or have it accept them"
             };
             return failure(
                 Exit::NotPermitted,
                 format!(
-                    "cannot send to {address}: the server takes no file descriptors (EPERM); {advice} (sockeye serve --fds)"
+                    "cannot send to {address}: the server refuses file descriptors (EPERM); {advice} (sockeye serve --fds)"
                 ),
             );
         }

@@ -135,7 +135,7 @@ fn unsent(error: SendError) -> anyhow::Error {
         }
         SendError::DescriptorsRefused => (
             Exit::NotPermitted,
-            "file descriptors came with the answer, and its reader takes none (EPERM); have that program take them".to_owned(),
+            "file descriptors came with the answer, and its reader refuses them (EPERM); have that program accept them".to_owned(),
         ),
         error => (Exit::Failed, error.to_string()),
     };

@@ -226,7 +226,7 @@ impl DatagramLoop<'_> {
         Ok(())
     }
 
-    /// Whether the datagram was let in and shown, or given to a program.
+    /// Whether the datagram was accepted and shown, or given to a program.
     async fn serve(&mut self, received: ancillary::Received, buffer: &[u8]) -> bool {
         let handler = &self.server.handler;
         let descriptors = ReceivedFds(received.descriptors);

@@ -317,7 +317,7 @@ fn a_link_of_somebody_else_in_an_open_sticky_directory_is_not_followed() {
     told.is(5, "protected-link", &["sticky"]);
 }
 
-/// The modes of `/proc/PID` let everybody in, and the kernel does not.
+/// The modes of `/proc/PID` allow everybody, and the kernel does not.
 #[test]
 fn a_link_into_a_process_takes_ptrace_access() {
     if !is_root() {

@@ -219,12 +219,12 @@ impl ClaimError {
         // The list is read through /proc.
         if self.errno() == Some(Errno::NOENT) {
             return f.write_str(
-                "/proc is not mounted, without which it cannot be told whether an access list (ACL) lets others in than the mode does; mount it, or give the group no rights",
+                "/proc is not mounted, without which it cannot be told whether an access list (ACL) allows others than the mode does; mount it, or give the group no rights",
             );
         }
         write!(
             f,
-            "the default access list (ACL) of {} lets others in than the mode does, and cannot be removed from the socket file ({}); remove it there with setfacl -k, or choose another directory",
+            "the default access list (ACL) of {} allows others than the mode does, and cannot be removed from the socket file ({}); remove it there with setfacl -k, or choose another directory",
             quoted(&self.address.directory()),
             self.reason()
         )

@@ -300,7 +300,7 @@ fn a_directory_that_is_replaced_meanwhile_gets_no_file_that_stays() {
                             lost += 1;
                             unknown += usize::from(*stray != StrayFile::Removed);
                         }
-                        // One that was told of, and left.
+                        // One that was reported, and left.
                         ClaimErrorKind::InUse { .. } if unknown > 0 => {}
                         _ => panic!("{error}"),
                     },
@@ -312,6 +312,6 @@ fn a_directory_that_is_replaced_meanwhile_gets_no_file_that_stays() {
     });
     let left = |directory| fs::read_dir(directory).unwrap().count();
     let left = left(&asked) + left(&other);
-    assert!(left <= unknown, "{left} files, and {unknown} were told of");
+    assert!(left <= unknown, "{left} files, and {unknown} were reported");
     assert!(lost > unknown, "{unknown} of {lost} were not found");
 }

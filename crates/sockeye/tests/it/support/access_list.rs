@@ -36,7 +36,7 @@ pub(crate) fn list_nobody(path: &Path, attribute: &str) -> Option<()> {
     }
 }
 
-/// A place whose directory lets [`NOBODY`] in by its default list.
+/// A place whose directory allows [`NOBODY`] by its default list.
 pub(crate) fn listed_place() -> Option<Place> {
     let place = Place::new();
     place.open_to_all();

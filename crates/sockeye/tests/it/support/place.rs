@@ -63,7 +63,7 @@ impl Place {
         assert_eq!(self.names(), Vec::<OsString>::new());
     }
 
-    /// Lets any user in.
+    /// Any user may enter it.
     pub(crate) fn open_to_all(&self) {
         set_mode(self.dir(), 0o755);
     }
