@@ -105,7 +105,7 @@ crate::error_debug::debug_as_display!(ActivationError);
 /// by then.
 ///
 /// # Errors
-/// [`ActivationError`] names the variable at fault.
+/// [`ActivationError`] names the malformed variable.
 #[doc(alias = "sd_listen_fds")]
 #[doc(alias = "LISTEN_FDS")]
 #[doc(alias = "socket activation")]

@@ -1,4 +1,4 @@
-//! Inherited file descriptors (fds): checked to be the UNIX sockets that they should be.
+//! Checks that inherited file descriptors (fds) are UNIX sockets of the expected kind.
 //!
 //! ```
 //! use std::os::unix::net::UnixStream;

@@ -198,9 +198,9 @@ pub fn send_msg(
     }
 }
 
-/// Receives into `buffer`, with ancillary data: the queued bytes of a stream, or one record. `None` at
-/// EOF, and from a stream if `buffer` is empty. An empty record is told from EOF only on a socket that
-/// a type of this crate has made or adopted.
+/// Receives into `buffer`, with ancillary data: the queued bytes of a stream, or one record. `None`
+/// at EOF, and from a stream if `buffer` is empty. Only on a socket that a type of this crate has
+/// made or adopted does an empty record differ from EOF.
 ///
 /// # Errors
 /// [`RecvError`]. A record that does not fit is lost, with its fds.

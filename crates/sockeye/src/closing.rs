@@ -43,12 +43,13 @@ static ROOM: Notify = Notify::const_new();
 /// wishes (a TCP socket with `SO_LINGER` and unsent data, a file on a FUSE that does not answer), which
 /// would stall an event loop.
 ///
-/// Where more wait to be closed than the limit (an eighth of `RLIMIT_NOFILE`, 253 at least and 1024 at
-/// most, but no more than half of it), the types of this crate take no more: a
+/// Where more wait to be closed than the limit (an eighth of `RLIMIT_NOFILE`, 253 at least and 1024
+/// at most, but no more than half of it), the types of this crate receive no more: a
 /// [`Server`](crate::server::Server) has the kernel refuse them, and receiving fails with
-/// [`RecvError::StillClosing`](super::ancillary::RecvError). A [`Datagram`](crate::Datagram) takes those
-/// that were in its queue before, while they fit into `RLIMIT_NOFILE`; then it receives nothing until
-/// there is room again.
+/// [`RecvError::StillClosing`](super::ancillary::RecvError). A [`Datagram`](crate::Datagram) receives
+/// those that are in its queue already, while they fit into `RLIMIT_NOFILE`; then it receives nothing
+/// until some are closed.
+#[doc(alias = "SO_LINGER")]
 pub fn close_in_background(descriptors: impl IntoIterator<Item = OwnedFd>) {
     let mut queue = None;
     for descriptor in descriptors {

@@ -21,6 +21,8 @@ use tokio_util::codec::{Decoder, Encoder};
 
 /// How messages are delimited in a stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[doc(alias = "length prefix")]
+#[doc(alias = "delimiter")]
 pub enum Framing {
     /// A message ends at a newline (LF), the last one also at EOF. A payload has none in it. A carriage
     /// return (CR) is a byte like any other: where the peer ends lines with CR LF, the payload ends

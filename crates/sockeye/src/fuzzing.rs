@@ -1,4 +1,4 @@
-//! What the fuzz targets need of private modules: those that take bytes from outside.
+//! Gives the fuzz targets access to private parsers of outside input.
 #![allow(missing_docs)]
 
 use std::ffi::OsString;

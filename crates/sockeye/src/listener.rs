@@ -41,7 +41,7 @@ use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 pub use connected_socket::ConnectedSocket;
-use older::Older;
+use older::OlderSockets;
 
 use crate::adopt::{self, AdoptError};
 use crate::claim::{BlockingListener, Claim, Ownership};
@@ -66,7 +66,7 @@ pub struct SocketListener<S> {
     // Dropped in this order: the path is given up before the socket closes.
     ownership: Option<Ownership>,
     io: AsyncFd<OwnedFd>,
-    older: Older,
+    older: OlderSockets,
     /// An fd that [`Self::try_accept`] frees where there is none for a connection.
     reserve: Mutex<Option<OwnedFd>>,
     /// Whether no other process listens with the same socket.
@@ -128,7 +128,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             ownership,
             reserve: Mutex::new(Some(new_reserve()?)),
             io: socket::register(socket, Interest::READABLE)?,
-            older: Older::default(),
+            older: OlderSockets::default(),
             is_ours: false,
             pass_rights: PassRights::new(false),
             passing: Passing::Unchecked,
@@ -145,8 +145,8 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// outside of a tokio runtime.
     ///
     /// # Errors
-    /// As accept(2). `EINVAL` where the socket was shut down; accept(2) of a non-blocking socket says
-    /// `EAGAIN` then, and a loop on that would spin.
+    /// As accept(2). `EINVAL` where the socket was shut down, for which accept(2) of a non-blocking
+    /// socket reports `EAGAIN`.
     ///
     /// # Cancel safety
     /// Dropping the future loses no connection.

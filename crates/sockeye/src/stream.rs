@@ -63,7 +63,7 @@ impl Stream {
     /// non-blocking for every process that shares it.
     ///
     /// # Errors
-    /// [`AdoptError`]: it is something else.
+    /// [`AdoptError`] says what the fd is instead.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.

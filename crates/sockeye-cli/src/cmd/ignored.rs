@@ -1,4 +1,4 @@
-//! Signals that whoever started us has ignored, which is to stay so.
+//! Signals that were ignored when this process started, and stay ignored.
 
 /// Whether whoever started us has a signal ignored (proc_pid_status(5), `SigIgn`).
 pub(super) fn is_ignored(signal: i32) -> bool {

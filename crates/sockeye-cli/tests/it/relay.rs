@@ -250,8 +250,7 @@ fn file_descriptors_that_the_other_side_refuses_are_reported() {
         let sent = run(command.args(["send", "--fd", "/dev/null", &address("front"), "lost"]));
         assert_eq!(sent.text(), "");
         let told = front.process.stderr.line("the end of connect", |line| {
-            line.starts_with("sockeye: cannot send to")
-                && line.contains("refuses file descriptors")
+            line.starts_with("sockeye: cannot send to") && line.contains("refuses file descriptors")
         });
         assert!(told.contains("back"), "{told}");
         let told = front

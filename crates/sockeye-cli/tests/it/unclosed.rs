@@ -176,7 +176,7 @@ fn a_server_refuses_descriptors_unless_it_is_told_to_take_them() {
             let place = Place::new();
             let server = serve(kind, &place, options, program);
             let refused = run(&mut send(kind, &place, &["--fd", "/etc/passwd"]));
-            refused.fails(5, &["takes no file descriptors (EPERM)", "--fds"]);
+            refused.fails(5, &["refuses file descriptors (EPERM)", "--fds"]);
             if options.is_empty() {
                 answers(kind, &place, &[]);
             }

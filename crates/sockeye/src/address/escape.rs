@@ -1,4 +1,4 @@
-//! Names that others chose, made safe to print, in the form in which an address takes them back.
+//! Names that others chose, escaped to be safe to print; an address parses the escapes.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Write};
@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::Address;
 
-/// Shows a path or a name as an [`Address`](super::Address) takes it back: `\\` is a backslash,
-/// and `\xNN` is a byte that is not text, or one of a character that [`is_hidden`].
+/// Shows a path or a name as an [`Address`](super::Address) parses it: `\\` is a backslash, and
+/// `\xNN` is a byte that is not text, or one of a character that [`is_hidden`].
 ///
 /// ```
 /// use std::ffi::OsStr;
@@ -23,7 +23,7 @@ pub fn escaped<T: AsRef<OsStr> + ?Sized>(name: &T) -> impl Display {
 }
 
 /// As [`escaped`], for a sentence: in double quotes where it could be read as more than a path, as
-/// with a blank in it. A double quote inside of them is `\x22`.
+/// with a blank in it. A double quote within the quotes is `\x22`.
 ///
 /// ```
 /// use sockeye::address::quoted;

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use super::ownership::Ownership;
 
 /// A blocking listener that owns its address; dropping it releases the address.
+#[doc(alias = "UnixListener")]
 #[must_use = "dropping it releases the address"]
 pub struct BlockingListener {
     // Dropped in this order: the path is given up before the socket closes.

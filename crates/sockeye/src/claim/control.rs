@@ -1,4 +1,4 @@
-//! The control socket, `PATH.takeover`, at which a successor asks.
+//! The control socket, `PATH.takeover`, at which a successor asks for the listener.
 
 use std::io;
 

@@ -24,7 +24,7 @@ pub struct ClaimError {
 
 crate::error_debug::debug_as_display!(ClaimError);
 
-/// What stands in the way of a claim.
+/// What prevents a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimErrorKind {

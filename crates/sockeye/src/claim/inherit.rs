@@ -1,4 +1,4 @@
-//! An ownership that another process passes on: checked before it is used.
+//! Ownership of a path, received from a predecessor and checked before it is used.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;

@@ -10,9 +10,9 @@ use super::probe::{self, Probe};
 use crate::address::{Address, Name};
 use crate::inspect::lookup::Lookup;
 
-/// Finds out what is at an address, without changing anything. No server sees a connection. A datagram
-/// socket that our sock_diag(7) does not show is marked there as connected from then on, and works as
-/// before.
+/// Finds out what is at an address, without changing anything. No server sees a connection. A
+/// datagram socket that sock_diag(7) does not show here is shown as connected in its own network
+/// namespace from then on, and works as before.
 ///
 /// The answer may be outdated when it arrives; only [`ClaimOptions::claim`](super::ClaimOptions::claim)
 /// probes under the lock. The answer for an `fd:` or `systemd:` address is [`Probe::Unknown`].
@@ -28,7 +28,7 @@ pub fn probe_all<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<Pr
 
 /// As [`probe_all`]. Whether a refused connect is proof depends on the files of other sockets, which
 /// may be on a mount that hangs (FUSE, NFS): all of these together are waited for no longer than
-/// `patience`, instead of three seconds. What that leaves open is [`Probe::Unclear`].
+/// `patience`, instead of three seconds. What is undecided then is [`Probe::Unclear`].
 pub fn probe_all_within<'a>(
     patience: Duration,
     addresses: impl IntoIterator<Item = &'a Address>,

@@ -72,9 +72,9 @@ use crate::address::{Address, Kind, Name};
 use crate::{socket, sys};
 use place::{FileIdentity, Place};
 
-/// What is added to a socket's path to name its lock file.
+/// The suffix of the lock file beside a socket: `PATH.lock`.
 pub const LOCK_SUFFIX: &str = ".lock";
-/// What is added to a socket's path to name the socket at which a successor may ask for it.
+/// The suffix of the control socket, at which a successor asks for the listener: `PATH.takeover`.
 pub const CONTROL_SUFFIX: &str = ".takeover";
 /// So many successors may wait at a time.
 const CONTROL_BACKLOG: u32 = 128;
@@ -85,7 +85,7 @@ impl ClaimOptions {
     /// ([`UnclearReason`]).
     ///
     /// # Errors
-    /// [`ClaimError`] says what stands in the way; then everything is as it was before.
+    /// [`ClaimError`] says what prevents the claim; nothing was changed then.
     pub fn claim(&self, address: &Address) -> Result<Claim, ClaimError> {
         let socket = self.socket(address.kind());
         self.claim_with(

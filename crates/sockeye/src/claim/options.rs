@@ -67,13 +67,14 @@ impl ClaimOptions {
     }
 
     /// What to do about a stale socket file; default [`IfExists::ReplaceStale`].
+    #[doc(alias = "stale socket")]
     #[must_use]
     pub fn if_exists(mut self, if_exists: IfExists) -> Self {
         self.if_exists = if_exists;
         self
     }
 
-    /// How many connections may wait to be accepted; default 4096. The kernel takes no more than
+    /// How many connections may wait to be accepted; default 4096. The kernel limits it to
     /// `net.core.somaxconn` (listen(2)).
     #[doc(alias = "listen")]
     #[must_use]
@@ -86,6 +87,7 @@ impl ClaimOptions {
     /// [`Server`](crate::server::Server) that runs on it; default no. The successor asks at a
     /// socket of its own beside the path, `PATH.takeover` of mode 0600. Only the path of a stream or
     /// seqpacket socket can be handed over.
+    #[doc(alias = "restart")]
     #[must_use]
     pub fn takeover(mut self, allowed: bool) -> Self {
         self.takeover = allowed;
@@ -111,6 +113,7 @@ impl ClaimOptions {
     /// [`close_in_background`](crate::ancillary::close_in_background); while too many are still to be
     /// closed, no more are accepted.
     #[doc(alias = "SO_PASSRIGHTS")]
+    #[doc(alias = "SCM_RIGHTS")]
     #[must_use]
     pub fn allow_fd_passing(mut self, allow: bool) -> Self {
         self.allow_fd_passing = allow;

@@ -36,7 +36,7 @@ pub enum Probe {
     NotASocket(FileType),
     /// A socket file at which connect(2) is refused, which does not prove that it is stale.
     Unclear(UnclearReason),
-    /// The system call that failed leaves it open.
+    /// Unknown, since a system call failed with this error.
     Unknown(Errno),
 }
 

@@ -19,7 +19,7 @@ impl ProcessLink {
     /// What to do about a link that may not be followed.
     pub const ADVICE: &str = "run as root (CAP_SYS_PTRACE in the user namespace of that process), or with all ids of that process; or give a path that leads there without /proc";
 
-    /// A link of that kind, where it is known that somebody may not follow it.
+    /// The link at `path`, which somebody is known not to be allowed to follow.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
@@ -35,7 +35,7 @@ impl ProcessLink {
         is_closed.then(|| Self::new(path))
     }
 
-    /// The first one on the way to `path`, and that path itself.
+    /// The first such link among the directories of `path` and `path` itself.
     #[must_use]
     pub fn on_the_way(path: &Path) -> Option<Self> {
         let ways: Vec<&Path> = path.ancestors().collect();

@@ -1,4 +1,4 @@
-//! Proves by their times that two socket files are two, not two views of one.
+//! Proves by timestamps that two socket files differ, and are not two views of one file.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

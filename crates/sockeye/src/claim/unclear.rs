@@ -27,7 +27,7 @@ use crate::inspect::mounts::{Mounts, Nature, is_mount_root, nature_for};
 #[non_exhaustive]
 pub enum UnclearReason {
     /// An open socket is bound to a file of the same name, and one of the two files is on a file
-    /// system that shows the files of others: this may be its file, seen twice.
+    /// system that shows files of others (overlayfs, FUSE): the two may be one file.
     Namesake {
         /// The socket's process, where it may be known.
         pid: Option<Pid>,

@@ -1,4 +1,4 @@
-//! The error of a claim that is made a socket of another kind than its own.
+//! The error where a claim is turned into a socket of another kind.
 
 use std::io;
 

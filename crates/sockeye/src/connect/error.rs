@@ -132,7 +132,7 @@ impl ConnectError {
         &self.address
     }
 
-    /// How long was tried, if the time limit ran out.
+    /// How long attempts were made, if the time limit ran out.
     #[must_use]
     pub fn waited(&self) -> Option<Duration> {
         self.waited

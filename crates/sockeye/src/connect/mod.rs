@@ -68,8 +68,8 @@ impl Connector {
     /// How long a server with a full backlog is tried, from the first attempt that found it. Any other
     /// server is connected to at once.
     ///
-    /// Why a socket file refuses takes a look at other sockets' files; mounts that hang are waited for
-    /// as long at most, and no longer than three seconds.
+    /// To find out why a socket file refuses, the files of other sockets are looked at. Mounts that
+    /// hang delay that by at most this timeout, and at most three seconds.
     ///
     /// The kernel gives no sign when a backlog has room again (a socket that was refused with
     /// `EAGAIN` turns writable without being connected), so attempts are made on a timer.

@@ -20,7 +20,7 @@ pub struct TakeoverError {
 
 crate::error_debug::debug_as_display!(TakeoverError);
 
-/// What stands in the way of a takeover.
+/// What prevents a takeover.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TakeoverErrorKind {

@@ -1,6 +1,6 @@
 //! The protocol of a takeover: what predecessor and successor say to each other, and the state of each.
 //!
-//! It needs no listener. [`takeover`](crate::takeover) passes listeners on with it.
+//! It knows nothing of listeners; [`takeover`](crate::takeover) hands them over with it.
 
 mod connection;
 mod error;

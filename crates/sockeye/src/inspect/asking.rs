@@ -1,4 +1,4 @@
-//! [`ask`]: looks at files one after the other, and at those behind one that hangs.
+//! [`ask`]: looks at files one after the other, and goes on with the next where one hangs.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -32,6 +32,7 @@ const LONGEST_RESULT: usize = 1 << 20;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
+#[doc(alias = "fork")]
 pub struct ForkedWorker {
     results: PipeReader,
     process: OwnedFd,

@@ -135,8 +135,8 @@ impl Mount {
         above(Mounts::default().here(), &path).cloned()
     }
 
-    /// The names in a directory on which something is mounted. What readdir(3) tells of them is of
-    /// the files below.
+    /// The names in a directory on which something is mounted. For these, readdir(3) describes the
+    /// files under the mounts.
     #[must_use]
     pub fn names_in(directory: &Path) -> Vec<OsString> {
         let Ok(directory) = std::fs::canonicalize(directory) else {
@@ -150,7 +150,7 @@ impl Mount {
             .collect()
     }
 
-    /// Whether another process or machine answers for its files, and may fail to.
+    /// Whether another process or machine serves its files, so that a look at one may hang.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         let by_others = matches!(self.nature(), Nature::View("FUSE") | Nature::Shared(_));

@@ -71,9 +71,9 @@ pub struct Process {
 /// A file descriptor (fd) of a socket, and its process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
-    /// Whose it is.
+    /// The process that has it open.
     pub process: Arc<Process>,
-    /// Its number there.
+    /// Its number in that process.
     pub fd: i32,
 }
 

@@ -16,6 +16,8 @@ impl<S: ConnectedSocket> SocketListener<S> {
     ///
     /// # Errors
     /// As setsockopt(2).
+    #[doc(alias = "SCM_RIGHTS")]
+    #[doc(alias = "SO_PASSRIGHTS")]
     pub fn allow_fd_passing(&mut self, allow: bool) -> io::Result<()> {
         self.set_fd_passing(allow, true)
     }

@@ -1,4 +1,4 @@
-//! [`Older`]: a listener's sockets whose file somebody has removed.
+//! [`OlderSockets`]: former sockets of a listener, whose file somebody has removed.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,13 +17,13 @@ const MOST: usize = 4;
 
 /// Sockets that have lost their file, and may still be reached by another name. Oldest first.
 #[derive(Default)]
-pub(super) struct Older {
+pub(super) struct OlderSockets {
     sockets: Vec<AsyncFd<OwnedFd>>,
     /// Connections that arrived at one of them while it was closed.
     latecomers: Mutex<Vec<OwnedFd>>,
 }
 
-impl Older {
+impl OlderSockets {
     pub(super) fn is_empty(&self) -> bool {
         self.sockets.is_empty()
     }

@@ -79,7 +79,7 @@ impl BlockingSeqPacket {
     /// and blocking for every process that shares it.
     ///
     /// # Errors
-    /// [`AdoptError`]: it is something else.
+    /// [`AdoptError`] says what the fd is instead.
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::connected(fd.as_fd(), Kind::SeqPacket)?;
         rustix::io::ioctl_fionbio(&fd, false)?;
@@ -118,8 +118,9 @@ impl BlockingSeqPacket {
     /// Receives one record, and returns its size; `None` at EOF. Received fds are closed.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost. A reset (`ECONNRESET`) once, where the peer has
-    /// closed without receiving all that was sent to it; the records that it sent come after that.
+    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` is reported once where the
+    /// peer has closed without receiving all that was sent to it; records that it sent can be
+    /// received after that.
     pub fn recv(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
         Ok(self.recv_msg(buffer)?.map(|received| received.bytes))
     }
@@ -127,8 +128,9 @@ impl BlockingSeqPacket {
     /// Receives one record with its ancillary data; `None` at EOF.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost. A reset (`ECONNRESET`) once, where the peer has
-    /// closed without receiving all that was sent to it; the records that it sent come after that.
+    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` is reported once where the
+    /// peer has closed without receiving all that was sent to it; records that it sent can be
+    /// received after that.
     pub fn recv_msg(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
         ancillary::recv_msg(self, buffer)
     }
@@ -212,7 +214,7 @@ impl BlockingDatagram {
     /// close-on-exec, and blocking for every process that shares it.
     ///
     /// # Errors
-    /// [`AdoptError`]: it is something else.
+    /// [`AdoptError`] says what the fd is instead.
     pub fn adopt(fd: OwnedFd) -> Result<Self, AdoptError> {
         adopt::of_kind(fd.as_fd(), Kind::Datagram)?;
         rustix::io::ioctl_fionbio(&fd, false)?;

@@ -36,6 +36,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// a deadline. The kernel does not report reliably when there is room again: poll(2) looks at the
 /// socket's own buffer, not at each receiver's queue.
 #[derive(Debug)]
+#[doc(alias = "UnixDatagram")]
+#[doc(alias = "SOCK_DGRAM")]
 #[must_use = "dropping it releases the address"]
 pub struct Datagram {
     // Dropped in this order: the path is removed before the socket closes.
@@ -102,7 +104,7 @@ impl Datagram {
     /// [`Self::allow_fd_passing`] turns that off.
     ///
     /// # Errors
-    /// [`AdoptError`]: it is something else.
+    /// [`AdoptError`] says what the fd is instead.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
@@ -133,6 +135,8 @@ impl Datagram {
     ///
     /// # Errors
     /// As setsockopt(2).
+    #[doc(alias = "SCM_RIGHTS")]
+    #[doc(alias = "SO_PASSRIGHTS")]
     pub fn allow_fd_passing(&mut self, allow: bool) -> io::Result<()> {
         let can_refuse = self.pass_rights.set(self.io.as_fd(), allow)?;
         self.leaves_in_queue = allow || !can_refuse;
@@ -314,6 +318,7 @@ impl Datagram {
     /// # Errors
     /// As unlink(2), where the file could not be removed, though new clients are refused then, too; as
     /// shutdown(2).
+    #[doc(alias = "graceful shutdown")]
     pub fn refuse_new_clients(&self) -> io::Result<()> {
         let unlinked = match &self.ownership {
             Some(ownership) => lock(ownership).unlink(),

@@ -36,6 +36,7 @@ use crate::{recv, socket, sys};
 /// # }
 /// ```
 #[derive(Debug)]
+#[doc(alias = "SOCK_SEQPACKET")]
 pub struct SeqPacket {
     io: LazyAsyncFd,
     busy: Option<Box<BusyPoll>>,
@@ -62,7 +63,7 @@ impl SeqPacket {
     /// and non-blocking for every process that shares it.
     ///
     /// # Errors
-    /// [`AdoptError`]: it is something else.
+    /// [`AdoptError`] says what the fd is instead.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
@@ -144,8 +145,9 @@ impl SeqPacket {
     /// Receives one record, and returns its size; `None` at EOF. Received fds are closed.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost. A reset (`ECONNRESET`) once, where the peer has
-    /// closed without receiving all that was sent to it; the records that it sent come after that.
+    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` is reported once where the
+    /// peer has closed without receiving all that was sent to it; records that it sent can be
+    /// received after that.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -160,8 +162,9 @@ impl SeqPacket {
     /// Receives one record with its ancillary data; `None` at EOF.
     ///
     /// # Errors
-    /// [`RecvError`]; a record that does not fit is lost. A reset (`ECONNRESET`) once, where the peer has
-    /// closed without receiving all that was sent to it; the records that it sent come after that.
+    /// [`RecvError`]; a record that does not fit is lost. `ECONNRESET` is reported once where the
+    /// peer has closed without receiving all that was sent to it; records that it sent can be
+    /// received after that.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.

@@ -116,7 +116,7 @@ impl Program {
     /// for blocking work.
     ///
     /// # Errors
-    /// As clone(2) and execve(2). [`is_shortage`] tells which of them pass.
+    /// As clone(2) and execve(2). [`is_temporary`] says whether another attempt may succeed.
     ///
     /// # Cancel safety
     /// If the future is dropped, the program is not started, or killed.
@@ -215,7 +215,7 @@ impl Recipe {
 /// Whether an error of [`Program::start`] may pass: processes, memory or fds ran out, or the
 /// program's file is being written.
 #[must_use]
-pub fn is_shortage(error: &io::Error) -> bool {
+pub fn is_temporary(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(
         Errno::from_io_error(error),

@@ -1,4 +1,4 @@
-//! [`Acceptor`], the accept loop: connection permits, accept(2), accept back-off after `EMFILE`.
+//! [`Acceptor`]: connection permits, accept(2), and accept back-off after `EMFILE`.
 
 use std::future::{Future, poll_fn};
 use std::io;

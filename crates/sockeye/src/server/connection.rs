@@ -42,7 +42,7 @@ pub struct Connection<S: AsFd = Stream> {
     waiting: [Option<Box<Waiting>>; 2],
 }
 
-/// What counts a connection for the limits and the report, until it is dropped; from
+/// Keeps a connection counted in the limits and the report until it is dropped; from
 /// [`Connection::into_parts`].
 #[derive(Debug)]
 #[must_use = "the connection counts for the limits until this is dropped"]
@@ -105,6 +105,7 @@ impl<S: ConnectedSocket> Connection<S> {
 
     /// Cancelled at the drain timeout: abort what has begun, within
     /// [`Server::abort_grace`](super::Server::abort_grace).
+    #[doc(alias = "cancellation")]
     #[must_use]
     pub fn abort_token(&self) -> CancellationToken {
         self.core.counters().abort.token().child_token()
@@ -112,6 +113,7 @@ impl<S: ConnectedSocket> Connection<S> {
 
     /// Separates the socket, which has no timeouts then, from its permit. The socket can be closed or
     /// passed to another process while the connection still counts for the limits.
+    #[doc(alias = "fd passing")]
     pub fn into_parts(mut self) -> (S, ConnectionPermit) {
         // Another process may still receive fds that are queued: closing it here must not refuse them.
         self.core.socket_mut().set_passing(Passing::Unchecked);

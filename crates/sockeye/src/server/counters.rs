@@ -1,4 +1,4 @@
-//! [`Counters`]: what has become of the connections, counted where they end.
+//! [`Counters`]: how each connection ended, counted for the [`Report`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

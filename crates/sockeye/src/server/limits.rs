@@ -70,6 +70,7 @@ impl Server {
     /// Serves at most `connections` at a time; others wait in the backlog. With 0,
     /// [`run`](Self::run) fails.
     #[doc(alias = "backlog")]
+    #[doc(alias = "connection limit")]
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
@@ -79,6 +80,7 @@ impl Server {
     /// Serves at most `connections` of one user at a time; more are closed at once and counted as
     /// refused. With 0, [`run`](Self::run) fails. All users without a mapping in our user namespace count as one
     /// ([`Peer::uid`](crate::Peer::uid)).
+    #[doc(alias = "per-user limit")]
     #[must_use]
     pub fn max_per_uid(mut self, connections: usize) -> Self {
         self.max_per_uid = Some(connections);
@@ -87,6 +89,7 @@ impl Server {
 
     /// Reading from a connection that has sent nothing for this long since it was accepted fails
     /// with [`io::ErrorKind::TimedOut`].
+    #[doc(alias = "header timeout")]
     #[must_use]
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.first_byte = Some(timeout);
@@ -115,6 +118,7 @@ impl Server {
     /// [`Messages`](super::Messages), [`Records`](super::Records) and [`echo()`](super::echo()) are
     /// counted. What a handler holds itself is not, and what the kernel holds for each socket is
     /// bounded by its send buffer (`net.core.wmem_default`).
+    #[doc(alias = "memory limit")]
     #[must_use]
     pub fn max_buffered(mut self, bytes: usize) -> Self {
         self.max_buffered = bytes;

@@ -33,9 +33,9 @@ use waiting::Begun;
 /// The least room for the rest of an incomplete message.
 const FIRST_ROOM: usize = 4096;
 
-/// Reads the messages of a [`Connection`], sends replies, and ends gracefully in a drain: an incomplete
-/// message is waited for; between two messages reading is shut down, and what came until then is still
-/// read; a connection that has not sent anything yet has another second.
+/// Reads the messages of a [`Connection`], sends replies, and ends gracefully in a drain: an
+/// incomplete message is waited for; between two messages reading is shut down, and what came until
+/// then is still read; a connection that has sent nothing yet gets one more second.
 ///
 /// An idle connection holds no buffer.
 ///
@@ -131,6 +131,8 @@ impl Messages {
     ///
     /// [`ClaimOptions::allow_fd_passing`]: crate::claim::ClaimOptions::allow_fd_passing
     /// [`SocketListener::allow_fd_passing`]: crate::listener::SocketListener::allow_fd_passing
+    #[doc(alias = "SCM_RIGHTS")]
+    #[doc(alias = "fd passing")]
     #[must_use]
     pub fn receive_descriptors(mut self) -> Self {
         self.receives_descriptors = true;
@@ -275,9 +277,9 @@ impl Messages {
         }
     }
 
-    /// How many bytes of an incomplete message were received.
+    /// How many bytes of an incomplete message have been received.
     #[must_use]
-    pub fn begun(&self) -> usize {
+    pub fn incomplete_bytes(&self) -> usize {
         let left = self.hold.as_ref();
         let left = left.and_then(|hold| hold.look(|begun| begun.buffer.len()));
         left.unwrap_or(self.buffer.len())

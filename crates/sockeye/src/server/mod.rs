@@ -139,6 +139,8 @@ impl Server {
     /// Calls `allow` for each accepted connection, with its peer credentials and its socket (for
     /// [`peer::groups`](crate::peer::groups), say). If it returns `false` or panics, the connection is
     /// closed at once and counted as refused. It must not block.
+    #[doc(alias = "SO_PEERCRED")]
+    #[doc(alias = "access control")]
     #[must_use]
     pub fn authorize(
         mut self,
@@ -160,6 +162,7 @@ impl Server {
     ///
     /// A server that is told to shut down during a takeover waits for its successor for this time, less
     /// two seconds (half of less than four), and accepts meanwhile.
+    #[doc(alias = "graceful shutdown timeout")]
     #[must_use]
     pub fn drain_timeout(mut self, time: Duration) -> Self {
         self.drain_timeout = time;
@@ -175,6 +178,7 @@ impl Server {
     }
 
     /// Cancelling `token` ends a drain at once, as the drain timeout does.
+    #[doc(alias = "force shutdown")]
     #[must_use]
     pub fn abort_on(mut self, token: CancellationToken) -> Self {
         self.abort = token;
@@ -221,10 +225,10 @@ impl Server {
     /// the backlog is accepted and served, [`Connection::shutdown_token`] is cancelled, and what is
     /// still running after the drain timeout is aborted.
     ///
-    /// Where the claim allows a takeover, a successor ends it too. Then the successor gets new connections
-    /// and the backlog, and only accepted connections are drained. So it is where `shutdown` completes
-    /// while a successor is ready that does not run yet: this server accepts until that one runs, or
-    /// the [`drain_timeout`](Self::drain_timeout) is nearly over.
+    /// Where the claim allows a takeover, a successor ends it too. Then the successor gets new
+    /// connections and the backlog, and only accepted connections are drained. The same holds where
+    /// `shutdown` completes while a successor is ready but does not serve yet: this server accepts
+    /// until the successor serves, or the [`drain_timeout`](Self::drain_timeout) is nearly over.
     ///
     /// The listener is closed, and its address released, as soon as the backlog is empty, so that
     /// a successor may start while this server still drains.

@@ -22,8 +22,8 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = Cell::default();
 }
 
-/// Receives the records of a [`Connection`], and ends gracefully in a drain: reading is shut down, and
-/// what came until then is still received; a connection that has not sent anything yet has another
+/// Receives the records of a [`Connection`], and ends gracefully in a drain: reading is shut down,
+/// and what came until then is still received; a connection that has sent nothing yet gets one more
 /// second.
 pub struct Records {
     connection: Connection<SeqPacket>,
@@ -45,8 +45,8 @@ pub struct Record {
 }
 
 impl Records {
-    /// Receives records of at most `limit` bytes each. Every thread that serves any reserves that much
-    /// address space, so do not give `usize::MAX`.
+    /// Receives records of at most `limit` bytes each. Each thread that receives records reserves
+    /// that much address space, so do not pass `usize::MAX`.
     #[must_use]
     pub fn new(mut connection: Connection<SeqPacket>, limit: usize) -> Self {
         connection.set_idle(true);

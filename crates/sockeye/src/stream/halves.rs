@@ -1,4 +1,4 @@
-//! The halves of a [`Stream`], and what it writes as they do.
+//! The halves of a [`Stream`], and the write path that they share.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,4 +1,4 @@
-//! What two threads have in common.
+//! Whether two threads share their table of fds.
 
 /// linux/kcmp.h
 const KCMP_FILES: libc::c_int = 2;

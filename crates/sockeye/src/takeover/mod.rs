@@ -95,12 +95,12 @@ impl Takeover {
         self
     }
 
-    /// How long the server that runs with the listener waits for its own successor, between the return
-    /// of that one's [`listen`](Self::listen) and its [`Server::run`](crate::server::Server::run);
-    /// default 30 seconds. It serves meanwhile. After that the successor is taken for one that hangs,
-    /// and the next one gets its turn.
+    /// How long this server, once it serves, waits for a successor of its own between the return of
+    /// the successor's [`listen`](Self::listen) and its [`Server::run`](crate::server::Server::run);
+    /// default 30 seconds. It serves meanwhile. A successor that takes longer counts as hung, and
+    /// another may take over.
     ///
-    /// The predecessor's time counts. Where both are one program they have the same.
+    /// In a takeover the patience of the predecessor applies.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.claim = self.claim.with_patience(patience);
@@ -108,9 +108,9 @@ impl Takeover {
     }
 
     /// Claims `address` if nobody is there, otherwise takes it over from a server that allows it;
-    /// such a server runs [`Server::run`](crate::server::Server::run). It goes on serving until that
-    /// runs with the returned listener. If that does not happen within its
-    /// [`patience`](Self::patience) it keeps the path, and `run` takes it over once more.
+    /// such a server runs [`Server::run`](crate::server::Server::run). The predecessor goes on
+    /// serving until `run` is called with the returned listener. If that is not within its
+    /// [`patience`](Self::patience), it keeps the path, and `run` takes over once more.
     ///
     /// Waits for 35 seconds at most, or five more than a longer `patience`: for a server that starts,
     /// ends, hangs or is asked by others.

@@ -106,7 +106,7 @@ async fn above_the_maximum_they_wait_in_the_backlog() {
     for client in &clients[3..] {
         client.assert_nothing_came();
     }
-    // Each that leaves lets one in, in the order in which they came.
+    // Each that leaves makes room for one, in the order in which they came.
     for mut client in clients {
         assert_eq!(client.line().await, "hello");
     }

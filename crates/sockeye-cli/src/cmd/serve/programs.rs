@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::net::SocketAddrUnix;
 use rustix::process::Rlimit;
 use sockeye::listener::ConnectedSocket;
-use sockeye::program::{Child, Environment, is_shortage};
+use sockeye::program::{Child, Environment, is_temporary};
 use sockeye::server::Connection;
 use sockeye::{Backoff, Peer, Program};
 use tokio::io::AsyncReadExt;
@@ -232,7 +232,7 @@ impl Programs {
                 }
             };
             let error = match started {
-                Err(error) if is_shortage(&error) => error,
+                Err(error) if is_temporary(&error) => error,
                 result => return result,
             };
             let pause = backoff.next_pause();

@@ -1,4 +1,4 @@
-//! Why nothing could be received: in the server's words, or as one of its limits.
+//! Why nothing could be received, as a log line or as one of the server's limits.
 
 use std::io::{self, ErrorKind};
 

@@ -119,12 +119,14 @@ fn explain(handler: &Handler, error: &FramingError, messages: &Messages) {
             )
         }
         FramingError::Io(error) if limit_of(error).is_some() => {
-            return handler.log.tell_limit(peer, error, messages.begun());
+            return handler
+                .log
+                .tell_limit(peer, error, messages.incomplete_bytes());
         }
-        FramingError::Io(error) if is_idle_timeout(error) && messages.begun() > 0 => {
+        FramingError::Io(error) if is_idle_timeout(error) && messages.incomplete_bytes() > 0 => {
             format!(
                 "{} of a message and then nothing until the idle timeout; its connection is closed",
-                output::bytes(messages.begun())
+                output::bytes(messages.incomplete_bytes())
             )
         }
         error => return handler.log.tell_loss(peer, error),

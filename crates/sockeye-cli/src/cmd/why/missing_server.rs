@@ -1,4 +1,4 @@
-//! Servers that live, though no socket of theirs is at the path.
+//! Servers that still run, though none of their sockets is at the path.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

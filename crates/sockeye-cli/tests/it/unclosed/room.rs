@@ -64,7 +64,7 @@ fn a_datagram_whose_descriptors_never_find_room_is_thrown_away() {
         answers("dgram", &place, &[]);
         if can_refuse() {
             let refused = run(&mut send("dgram", &place, &["--fd", "/dev/null"]));
-            refused.fails(5, &["takes no file descriptors (EPERM)"]);
+            refused.fails(5, &["refuses file descriptors (EPERM)"]);
         }
         // Now that close(2) ends.
         drop(lingering);

@@ -1,4 +1,4 @@
-//! [`Messages`] from a [`Framed`], and the other way: what was read and not yet decoded goes along.
+//! [`Messages`] from a [`Framed`] and back, with the bytes that were read and not decoded yet.
 
 use bytes::Bytes;
 use rustix::net::Shutdown;
