@@ -172,6 +172,43 @@ impl LazyAsyncFd {
     }
 }
 
+/// Readiness, for callers that make their own attempts.
+impl LazyAsyncFd {
+    /// Waits until an attempt may succeed. One task for each direction can wait like this.
+    pub(crate) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        let registration = self.registration()?;
+        let ready = match direction {
+            Direction::Read => registration.poll_read_ready(cx),
+            Direction::Write => registration.poll_write_ready(cx),
+        };
+        ready.map_ok(|_still_ready| ())
+    }
+
+    /// As [`Self::poll_ready`], for any number of tasks.
+    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<()> {
+        let ready = self.registration()?.ready(interest).await;
+        ready.map(|_still_ready| ())
+    }
+
+    /// Makes one attempt. After `EAGAIN` the next one is made once there is readiness again.
+    pub(crate) fn try_io<T>(
+        &self,
+        interest: Interest,
+        attempt: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self.registration.get() {
+            None => attempt(self.fd.as_fd()),
+            Some(_) => self
+                .registration()?
+                .try_io(interest, |_| attempt(self.fd.as_fd())),
+        }
+    }
+}
+
 impl AsFd for LazyAsyncFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

@@ -1,7 +1,7 @@
 //! [`Stream`]: a connected UNIX stream socket on tokio, with fd passing and half-close.
 //!
 //! ```
-//! use sockeye::Stream;
+//! use sockeye::{Shutdown, Stream};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -9,7 +9,7 @@
 //! let (left, right) = std::os::unix::net::UnixStream::pair()?;
 //! let (mut left, mut right) = (Stream::from_std(left)?, Stream::from_std(right)?);
 //! left.write_all(b"question").await?;
-//! left.shutdown().await?; // half-close: the peer reads to EOF and can still answer
+//! left.shutdown(Shutdown::Write)?; // half-close: the peer reads to EOF and can still answer
 //! let mut question = String::new();
 //! right.read_to_string(&mut question).await?;
 //! right.write_all(b"answer").await?;
@@ -32,7 +32,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg};
-use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::address::Kind;
@@ -129,6 +129,61 @@ impl Stream {
         Peer::of(self)
     }
 
+    /// Shuts down one direction or both: with [`Shutdown::Write`] the peer reads to EOF and can still
+    /// answer; after [`Shutdown::Read`] its writes fail with `EPIPE`, and what it has sent can still be
+    /// read.
+    ///
+    /// `AsyncWriteExt::shutdown(&mut stream)` is `Shutdown::Write`.
+    ///
+    /// # Errors
+    /// As shutdown(2).
+    #[doc(alias = "half-close")]
+    #[doc(alias = "SHUT_RD")]
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        Ok(rustix::net::shutdown(self, how)?)
+    }
+
+    /// Waits until [`Stream::try_read`] may succeed. It may fail all the same
+    /// ([`io::ErrorKind::WouldBlock`]): call this again then.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.io.ready(Interest::READABLE).await
+    }
+
+    /// Waits until [`Stream::try_write`] may succeed. It may fail all the same
+    /// ([`io::ErrorKind::WouldBlock`]): call this again then.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.io.ready(Interest::WRITABLE).await
+    }
+
+    /// Reads what is queued, without waiting, and returns the number of bytes; 0 at EOF. Received fds
+    /// are closed.
+    ///
+    /// # Errors
+    /// As recvmsg(2); [`io::ErrorKind::WouldBlock`] where nothing is queued.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        try_read(&self.io, buffer)
+    }
+
+    /// Sends what the socket buffer has room for, without waiting, and returns the number of bytes.
+    ///
+    /// # Errors
+    /// As send(2); [`io::ErrorKind::WouldBlock`] where there is no room.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        try_write(&self.io, bytes)
+    }
+
     /// Sends all bytes, and duplicates of the fds in `descriptors` with the first byte
     /// (`SCM_RIGHTS`).
     ///
@@ -143,17 +198,7 @@ impl Stream {
         bytes: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        let send = |fd: BorrowedFd<'_>| {
-            SendError::split_would_block(sendmsg_once(
-                fd,
-                bytes,
-                descriptors,
-                None,
-                SendFlags::DONTWAIT,
-            ))
-        };
-        let sent = self.io.io(Interest::WRITABLE, send).await??;
-        Ok(self.write_all(&bytes[sent..]).await?)
+        send_msg(&self.io, bytes, descriptors).await
     }
 
     /// Receives into `buffer` the bytes that are queued, with their ancillary data; `None` at EOF, or
@@ -165,11 +210,7 @@ impl Stream {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv_msg(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        let passing = self.io.passing();
-        let try_recv = |fd: BorrowedFd<'_>| {
-            RecvError::split_would_block(recv::try_recv_msg(fd, buffer, passing))
-        };
-        self.io.io(Interest::READABLE, try_recv).await?
+        recv_msg(&self.io, buffer).await
     }
 
     /// Calls `try_recv` until it does not fail with `EAGAIN`; the read path is drawn in `recv.rs`.
@@ -241,6 +282,52 @@ pub(crate) fn poll_send_vectored(
         let nothing = &mut SendAncillaryBuffer::default();
         Ok(ReadOutcome::some(sendmsg(fd, slices, nothing, NOT_NOW)?))
     })
+}
+
+pub(crate) fn try_read(io: &LazyAsyncFd, mut buffer: &mut [u8]) -> io::Result<usize> {
+    let passing = io.passing();
+    let read = io.try_io(Interest::READABLE, |fd| {
+        recv::try_recv_bytes(fd, &mut buffer, passing)
+    });
+    Ok(read?.result)
+}
+
+pub(crate) fn try_write(io: &LazyAsyncFd, bytes: &[u8]) -> io::Result<usize> {
+    io.try_io(Interest::WRITABLE, |fd| Ok(send(fd, bytes, NOT_NOW)?))
+}
+
+async fn recv_msg(io: &LazyAsyncFd, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
+    let passing = io.passing();
+    let try_recv =
+        |fd: BorrowedFd<'_>| RecvError::split_would_block(recv::try_recv_msg(fd, buffer, passing));
+    io.io(Interest::READABLE, try_recv).await?
+}
+
+async fn send_msg(
+    io: &LazyAsyncFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), SendError> {
+    let (mut rest, mut descriptors) = (bytes, descriptors);
+    loop {
+        let send = |fd: BorrowedFd<'_>| try_send_msg(fd, rest, descriptors);
+        rest = &rest[io.io(Interest::WRITABLE, send).await??..];
+        // They have gone with the first byte.
+        descriptors = &[];
+        if rest.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Sends what there is room for, with fds.
+pub(crate) fn try_send_msg(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<Result<usize, SendError>> {
+    let sent = sendmsg_once(fd, bytes, descriptors, None, SendFlags::DONTWAIT);
+    SendError::split_would_block(sent)
 }
 
 /// The peer reads to EOF, and can still answer.

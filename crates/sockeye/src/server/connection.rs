@@ -1,19 +1,17 @@
 //! [`Connection`]: a stream or seqpacket socket with its permit, timeouts and shutdown tokens.
 
+mod attempts;
 mod core;
 mod halves;
+mod seqpacket;
+mod stream;
 
-use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::SendFlags;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 pub use self::halves::{
@@ -23,10 +21,9 @@ use super::budget::Budget;
 use super::counters::{ConnectionGuard, ConnectionOutcome};
 use super::latch::LatchWaiter;
 use super::timeouts::{Timeouts, Waiting, enforce_deadlines};
-use crate::ancillary::{Received, RecvError, SendError, pass_descriptors};
-use crate::lazy_async_fd::{Direction, ReadOutcome};
+use crate::ancillary::pass_descriptors;
+use crate::lazy_async_fd::Direction;
 use crate::listener::ConnectedSocket;
-use crate::packet::SeqPacket;
 use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::stream::Stream;
@@ -147,153 +144,8 @@ impl<S: ConnectedSocket> Connection<S> {
     }
 }
 
-impl Connection {
-    /// Splits it into halves that borrow it, to read and write in one task.
-    pub fn split(&mut self) -> (ConnectionReadHalf<'_>, ConnectionWriteHalf<'_>) {
-        halves::borrowed(&self.core, &mut self.waiting)
-    }
-
-    /// Splits it into halves for two tasks. They share its permit and its timeouts: it counts as
-    /// open until both are dropped, and what one of them sends keeps the other from being idle.
-    /// Dropping the write half half-closes the connection.
-    ///
-    /// ```no_run
-    /// # use sockeye::server::Connection;
-    /// # use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-    /// # use tokio::sync::mpsc;
-    /// # async fn handle(connection: Connection, mut news: mpsc::Receiver<String>) -> std::io::Result<()> {
-    /// let (reader, mut writer) = connection.into_split();
-    /// let sender = tokio::spawn(async move {
-    ///     while let Some(news) = news.recv().await {
-    ///         writer.write_all(news.as_bytes()).await?;
-    ///     }
-    ///     std::io::Result::Ok(())
-    /// });
-    /// let mut lines = BufReader::new(reader).lines();
-    /// while let Some(line) = lines.next_line().await? {
-    ///     println!("received {line}");
-    /// }
-    /// sender.abort();
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn into_split(self) -> (OwnedConnectionReadHalf, OwnedConnectionWriteHalf) {
-        halves::owned(self.core, self.waiting)
-    }
-
-    pub(super) fn poll_recv<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
-    ) -> Poll<io::Result<T>> {
-        let received = self.core.socket_mut().poll_recv(cx, try_recv);
-        self.enforce_deadlines(cx, Direction::Read, received)
-    }
-
-    /// Sends what the socket buffer has room for, without asking for readiness.
-    pub(super) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let count = rustix::net::send(self.core.socket(), bytes, flags)?;
-        if let Some(activity) = self.core.activity() {
-            activity.moved(Direction::Write);
-        }
-        Ok(count)
-    }
-}
-
-impl Connection<SeqPacket> {
-    /// Receives one record with its ancillary data, as [`SeqPacket::recv_msg`] does.
-    ///
-    /// # Errors
-    /// [`RecvError`], and [`io::ErrorKind::TimedOut`] where one of the server's timeouts has passed.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn recv_msg(&mut self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        poll_fn(|cx| self.poll_recv_msg(cx, buffer)).await
-    }
-
-    pub(super) fn poll_recv_msg(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<Result<Option<Received>, RecvError>> {
-        let received = self.core.socket_mut().poll_recv_msg(cx, buffer).map(Ok);
-        self.enforce_deadlines(cx, Direction::Read, received)
-            .map(|received| received?)
-    }
-
-    /// Sends one record and duplicates of the fds in `descriptors`.
-    ///
-    /// # Errors
-    /// [`SendError`], and [`io::ErrorKind::TimedOut`] where the peer reads nothing for as long as
-    /// the server's idle timeout; nothing was sent then.
-    ///
-    /// # Cancel safety
-    /// A dropped future has sent nothing.
-    pub async fn send_msg(
-        &mut self,
-        record: &[u8],
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(), SendError> {
-        let Self { core, waiting } = self;
-        let waiting = &mut waiting[Direction::Write as usize];
-        let mut sent = pin!(core.socket().send_msg(record, descriptors));
-        poll_fn(|cx| {
-            let sent = sent.as_mut().poll(cx).map(Ok);
-            enforce_deadlines(core.activity(), waiting, cx, Direction::Write, sent)
-                .map(|sent| sent?)
-        })
-        .await
-    }
-}
-
 impl<S: AsFd> AsFd for Connection<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.core.as_fd()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(self.core.socket_mut()).poll_read(cx, buffer);
-        self.enforce_deadlines(cx, Direction::Read, read)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(self.core.socket_mut()).poll_write(cx, bytes);
-        self.enforce_deadlines(cx, Direction::Write, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(self.core.socket_mut()).poll_write_vectored(cx, slices);
-        self.enforce_deadlines(cx, Direction::Write, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.core.socket().is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.core.socket_mut()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.core.socket_mut()).poll_shutdown(cx)
     }
 }

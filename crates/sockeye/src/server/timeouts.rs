@@ -155,8 +155,28 @@ pub(super) fn enforce_deadlines<T>(
         return waiting.poll_over(activity, cx, direction).map(Err);
     }
     activity.moved(direction);
+    end_wait(waiting);
+    result
+}
+
+/// As [`enforce_deadlines`], for a wait until an attempt may succeed: no byte has moved then.
+pub(super) fn enforce_deadlines_of_readiness(
+    activity: Option<&Activity>,
+    waiting: &mut Option<Box<Waiting>>,
+    cx: &mut Context<'_>,
+    direction: Direction,
+    ready: Poll<io::Result<()>>,
+) -> Poll<io::Result<()>> {
+    match activity {
+        Some(_) if ready.is_ready() => end_wait(waiting),
+        Some(_) => return enforce_deadlines(activity, waiting, cx, direction, ready),
+        None => {}
+    }
+    ready
+}
+
+fn end_wait(waiting: &mut Option<Box<Waiting>>) {
     if let Some(waiting) = waiting {
         waiting.is_waiting = false;
     }
-    result
 }

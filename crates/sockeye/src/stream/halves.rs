@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use super::Stream;
+use crate::ancillary::{Received, RecvError, SendError};
 use crate::lazy_async_fd::{Direction, LazyAsyncFd};
 use crate::recv;
 
@@ -43,6 +44,41 @@ impl Drop for OwnedWriteHalf {
 
 macro_rules! impl_read {
     ($($half:ty),*) => { $(
+        impl $half {
+            /// As [`Stream::readable`].
+            ///
+            /// # Errors
+            /// As epoll_ctl(2).
+            ///
+            /// # Cancel safety
+            /// Dropping the future loses nothing.
+            pub async fn readable(&self) -> io::Result<()> {
+                self.0.ready(Interest::READABLE).await
+            }
+
+            /// As [`Stream::try_read`].
+            ///
+            /// # Errors
+            /// As [`Stream::try_read`].
+            pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                super::try_read(&self.0, buffer)
+            }
+
+            /// As [`Stream::recv_msg`].
+            ///
+            /// # Errors
+            /// [`RecvError`]
+            ///
+            /// # Cancel safety
+            /// Dropping the future loses nothing.
+            pub async fn recv_msg(
+                &mut self,
+                buffer: &mut [u8],
+            ) -> Result<Option<Received>, RecvError> {
+                super::recv_msg(&self.0, buffer).await
+            }
+        }
+
         impl AsyncRead for $half {
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -60,6 +96,46 @@ macro_rules! impl_read {
         impl AsFd for $half {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.0.as_fd()
+            }
+        }
+    )* };
+}
+
+macro_rules! impl_write_half {
+    ($($half:ty),*) => { $(
+        impl $half {
+            /// As [`Stream::writable`].
+            ///
+            /// # Errors
+            /// As epoll_ctl(2).
+            ///
+            /// # Cancel safety
+            /// Dropping the future loses nothing.
+            pub async fn writable(&self) -> io::Result<()> {
+                self.0.ready(Interest::WRITABLE).await
+            }
+
+            /// As [`Stream::try_write`].
+            ///
+            /// # Errors
+            /// As [`Stream::try_write`].
+            pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                super::try_write(&self.0, bytes)
+            }
+
+            /// As [`Stream::send_msg`].
+            ///
+            /// # Errors
+            /// As [`Stream::send_msg`].
+            ///
+            /// # Cancel safety
+            /// None: part of the bytes may have been sent, with the fds.
+            pub async fn send_msg(
+                &mut self,
+                bytes: &[u8],
+                descriptors: &[BorrowedFd<'_>],
+            ) -> Result<(), SendError> {
+                super::send_msg(&self.0, bytes, descriptors).await
             }
         }
     )* };
@@ -106,4 +182,5 @@ macro_rules! impl_write {
 }
 
 impl_read!(ReadHalf<'_>, OwnedReadHalf);
+impl_write_half!(WriteHalf<'_>, OwnedWriteHalf);
 impl_write!(Stream, io; WriteHalf<'_>, 0; OwnedWriteHalf, 0);

@@ -9,6 +9,8 @@
 )]
 
 mod arriving;
+#[cfg(feature = "tokio")]
+mod connections;
 mod leaking;
 #[cfg(feature = "tokio")]
 mod serving;

@@ -41,7 +41,7 @@ async fn what_comes_goes_back_until_the_end_of_input() {
     let mut client = connect(&place).await;
     exchange(&mut client, b"one").await;
     exchange(&mut client, b"another").await;
-    client.shutdown().await.unwrap();
+    client.shutdown(sockeye::Shutdown::Write).unwrap();
     assert_eq!(in_time(client.read_u8()).await.ok(), None, "the end");
     drop(client);
     settled().await;
@@ -77,7 +77,7 @@ async fn a_peer_that_reads_late_gets_everything() {
     let server = serve(&place, Server::new());
     let mut client = connect(&place).await;
     let sent = stuff(&client).await;
-    client.shutdown().await.unwrap();
+    client.shutdown(sockeye::Shutdown::Write).unwrap();
     let mut came = Vec::new();
     in_time(client.read_to_end(&mut came)).await.unwrap();
     assert!(came == sent);

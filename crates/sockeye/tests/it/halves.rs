@@ -164,6 +164,46 @@ async fn a_client_that_only_sends_does_not_keep_the_write_half_waiting() {
 }
 
 #[tokio::test]
+async fn a_wait_for_readiness_has_the_timeouts_of_a_read_and_of_a_write() {
+    let place = Place::new();
+    let clock = Clock::stop();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handler = move |mut connection: Connection| {
+        let tell = tell.clone();
+        async move {
+            let first = connection.readable().await;
+            tell.send(first).unwrap();
+            // Readiness lasts until an attempt fails.
+            while connection.try_read(&mut [0]).is_ok() {}
+            tell.send(connection.readable().await).unwrap();
+            let (mut reader, mut writer) = connection.into_split();
+            tell.send(reader.readable().await).unwrap();
+            while writer.try_write(&[0; 1 << 16]).is_ok() {}
+            tell.send(writer.writable().await).unwrap();
+        }
+    };
+    let server = Server::new().idle_timeout(IDLE);
+    let server = Running::start(server, claimed(&place.address()), handler);
+    let mut client = Client::connect(&place.address()).await;
+    clock.pass(IDLE - MILLISECOND).await;
+    client.send("x").await;
+    settled().await;
+    told.try_recv().unwrap().unwrap();
+    clock.pass(IDLE - MILLISECOND).await;
+    told.try_recv().unwrap_err();
+    clock.pass(2 * MILLISECOND).await;
+    for is_write in [false, false, true] {
+        if is_write {
+            told.try_recv().unwrap_err();
+            clock.pass(IDLE + MILLISECOND).await;
+        }
+        let error = told.try_recv().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+    drop(server);
+}
+
+#[tokio::test]
 async fn either_half_may_mark_the_connection() {
     for (is_aborted, report) in [(true, counted(0, 0, 0, 1)), (false, counted(0, 0, 1, 0))] {
         let place = Place::new();

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use sockeye::ancillary::send_msg;
-use sockeye::{BusyPoll, Listener, Stream};
+use sockeye::{BusyPoll, Listener, Shutdown, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::support::Place;
@@ -41,7 +40,7 @@ async fn vectored_writes_go_out_together() {
 async fn a_half_close_lets_the_other_answer() {
     let (mut left, mut right) = pair();
     left.write_all(b"question").await.unwrap();
-    left.shutdown().await.unwrap();
+    left.shutdown(Shutdown::Write).unwrap();
     let mut text = String::new();
     right.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "question");
@@ -92,6 +91,61 @@ async fn owned_halves_work_both_ways_and_half_close() {
     reader.read_exact(&mut byte).await.unwrap();
 }
 
+#[tokio::test]
+async fn after_shut_rd_the_peer_cannot_send_and_what_came_is_read() {
+    let (mut left, mut right) = pair();
+    right.write_all(b"before").await.unwrap();
+    left.shutdown(Shutdown::Read).unwrap();
+    let error = right.write_all(b"after").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    let mut text = String::new();
+    left.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "before");
+    left.write_all(b"answer").await.unwrap();
+    left.shutdown(Shutdown::Write).unwrap();
+    text.clear();
+    right.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "answer");
+}
+
+#[tokio::test]
+async fn readiness_is_awaited_and_attempts_do_not_wait() {
+    let place = Place::new();
+    let listener = Listener::from_std(bind(&place)).unwrap();
+    let client = UnixStream::connect(place.socket()).unwrap();
+    let client = Stream::from_std(client).unwrap();
+    // One that is not registered with epoll before it waits, and one that is.
+    let server = listener.accept().await.unwrap();
+    for (left, right) in [(&server, &client), (&client, &server)] {
+        let mut buffer = [0; 1 << 16];
+        let error = left.try_read(&mut buffer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let mut sent = 0;
+        let error = loop {
+            match right.try_write(&buffer) {
+                Ok(count) => sent += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let drain = async {
+            let mut count = 0;
+            while count < sent {
+                in_time(left.readable()).await.unwrap();
+                match left.try_read(&mut buffer) {
+                    Ok(some) => count += some,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+            }
+        };
+        let ((), writable) = tokio::join!(drain, in_time(right.writable()));
+        writable.unwrap();
+        assert_eq!(right.try_write(b"x").unwrap(), 1);
+        in_time(left.readable()).await.unwrap();
+        assert_eq!(left.try_read(&mut buffer).unwrap(), 1);
+    }
+}
+
 /// Whether some epoll of this process watches the descriptor.
 fn is_registered(fd: impl AsFd) -> bool {
     let target = format!("tfd: {:8} ", fd.as_fd().as_raw_fd());
@@ -108,7 +162,7 @@ async fn what_needs_no_waiting_needs_no_epoll() {
     let listener = Listener::from_std(bind(&place)).unwrap();
     let mut client = UnixStream::connect(place.socket()).unwrap();
     client.write_all(b"question").unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
 
     let mut server = listener.accept().await.unwrap();
     let mut text = String::new();

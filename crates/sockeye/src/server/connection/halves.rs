@@ -1,5 +1,6 @@
 //! The halves of a [`Connection`](super::Connection).
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -9,7 +10,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+use super::attempts::try_recv_msg;
 use super::core::ConnectionCore;
+use crate::ancillary::{Received, RecvError, SendError};
 use crate::lazy_async_fd::Direction;
 use crate::peer::Peer;
 use crate::recv;
@@ -79,7 +82,7 @@ pub(super) fn owned(
 impl Drop for OwnedConnectionWriteHalf {
     fn drop(&mut self) {
         // It fails where the peer has closed.
-        let _ = stream::half_close(self.core.socket().io());
+        let _ = stream::half_close(self.core.io());
     }
 }
 
@@ -117,16 +120,6 @@ macro_rules! impl_half {
             pub fn mark_aborted(&mut self) {
                 self.core.guard().mark_aborted();
             }
-
-            fn enforce_deadlines<T>(
-                &mut self,
-                cx: &mut Context<'_>,
-                direction: Direction,
-                result: Poll<io::Result<T>>,
-            ) -> Poll<io::Result<T>> {
-                let activity = self.core.activity();
-                enforce_deadlines(activity, &mut self.waiting, cx, direction, result)
-            }
         }
 
         impl AsFd for $half {
@@ -139,18 +132,56 @@ macro_rules! impl_half {
 
 macro_rules! impl_read {
     ($($half:ty),*) => { $(
+        impl $half {
+            /// As [`Connection::readable`](super::Connection::readable).
+            ///
+            /// # Errors
+            /// As [`Connection::readable`](super::Connection::readable).
+            ///
+            /// # Cancel safety
+            /// Dropping the future loses nothing.
+            pub async fn readable(&mut self) -> io::Result<()> {
+                let Self { core, waiting } = self;
+                poll_fn(|cx| core.poll_ready(waiting, cx, Direction::Read)).await
+            }
+
+            /// As [`Stream::try_read`].
+            ///
+            /// # Errors
+            /// As [`Stream::try_read`].
+            pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.core.try_read(buffer)
+            }
+
+            /// As [`Connection::recv_msg`](super::Connection::recv_msg).
+            ///
+            /// # Errors
+            /// As [`Connection::recv_msg`](super::Connection::recv_msg).
+            ///
+            /// # Cancel safety
+            /// Dropping the future loses nothing.
+            pub async fn recv_msg(
+                &mut self,
+                buffer: &mut [u8],
+            ) -> Result<Option<Received>, RecvError> {
+                let Self { core, waiting } = self;
+                let mut try_recv = try_recv_msg(core.io().passing(), buffer);
+                poll_fn(|cx| core.poll_recv(waiting, cx, &mut try_recv)).await?
+            }
+        }
+
         impl AsyncRead for $half {
             fn poll_read(
-                mut self: Pin<&mut Self>,
+                self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buffer: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                let io = self.core.socket().io();
-                let passing = io.passing();
-                let received = io.poll_io(cx, Direction::Read, |fd| {
+                let Self { core, waiting } = self.get_mut();
+                let passing = core.io().passing();
+                let received = core.poll_recv(waiting, cx, |fd| {
                     recv::try_recv_bytes(fd, buffer, passing)
                 });
-                self.enforce_deadlines(cx, Direction::Read, received.map_ok(drop))
+                received.map_ok(drop)
             }
         }
     )* };
@@ -158,23 +189,64 @@ macro_rules! impl_read {
 
 macro_rules! impl_write {
     ($($half:ty),*) => { $(
+        impl $half {
+            /// As [`Connection::writable`](super::Connection::writable).
+            ///
+            /// # Errors
+            /// As [`Connection::writable`](super::Connection::writable).
+            ///
+            /// # Cancel safety
+            /// Dropping the future loses nothing.
+            pub async fn writable(&mut self) -> io::Result<()> {
+                let Self { core, waiting } = self;
+                poll_fn(|cx| core.poll_ready(waiting, cx, Direction::Write)).await
+            }
+
+            /// As [`Stream::try_write`].
+            ///
+            /// # Errors
+            /// As [`Stream::try_write`].
+            pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                self.core.try_write(bytes)
+            }
+
+            /// As [`Connection::send_msg`](super::Connection::send_msg).
+            ///
+            /// # Errors
+            /// As [`Connection::send_msg`](super::Connection::send_msg).
+            ///
+            /// # Cancel safety
+            /// None: part of the bytes may have been sent, with the fds.
+            pub async fn send_msg(
+                &mut self,
+                bytes: &[u8],
+                descriptors: &[BorrowedFd<'_>],
+            ) -> Result<(), SendError> {
+                let (mut rest, mut descriptors) = (bytes, descriptors);
+                let Self { core, waiting } = self;
+                poll_fn(|cx| core.poll_send_msg(waiting, cx, &mut rest, &mut descriptors)).await
+            }
+        }
+
         impl AsyncWrite for $half {
             fn poll_write(
-                mut self: Pin<&mut Self>,
+                self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 bytes: &[u8],
             ) -> Poll<io::Result<usize>> {
-                let sent = stream::poll_send(self.core.socket().io(), cx, bytes);
-                self.enforce_deadlines(cx, Direction::Write, sent)
+                let Self { core, waiting } = self.get_mut();
+                let sent = stream::poll_send(core.io(), cx, bytes);
+                enforce_deadlines(core.activity(), waiting, cx, Direction::Write, sent)
             }
 
             fn poll_write_vectored(
-                mut self: Pin<&mut Self>,
+                self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                let sent = stream::poll_send_vectored(self.core.socket().io(), cx, slices);
-                self.enforce_deadlines(cx, Direction::Write, sent)
+                let Self { core, waiting } = self.get_mut();
+                let sent = stream::poll_send_vectored(core.io(), cx, slices);
+                enforce_deadlines(core.activity(), waiting, cx, Direction::Write, sent)
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -186,7 +258,7 @@ macro_rules! impl_write {
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(stream::half_close(self.core.socket().io()))
+                Poll::Ready(stream::half_close(self.core.io()))
             }
         }
     )* };
