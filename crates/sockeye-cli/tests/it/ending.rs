@@ -121,6 +121,26 @@ fn outputs() -> Vec<(&'static str, OwnedFd, OwnedFd)> {
     ]
 }
 
+/// The command dies of SIGPIPE once nobody reads its output, in silence, and goes on until then.
+#[track_caller]
+fn ends_with_its_reader(mut command: Command, reader: OwnedFd, output: OwnedFd, what: &str) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    drop(command);
+    std::thread::sleep(Duration::from_millis(150));
+    let status = child.try_wait().expect("our own child");
+    assert_eq!(status, None, "{what}: somebody reads it");
+    drop(reader);
+    let output = child.wait_with_output().expect("our own child");
+    let signal = output.status.signal();
+    assert_eq!(signal, Some(Signal::PIPE.as_raw()), "{what}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{what}");
+}
+
 #[test]
 fn send_and_connect_end_with_their_reader_and_not_before() {
     for arguments in [&["send", "hello"] as &[&str], &["connect"], &["send"]] {
@@ -139,21 +159,7 @@ fn send_and_connect_end_with_their_reader_and_not_before() {
                 .arg(arguments[0])
                 .arg(place.socket())
                 .args(&arguments[1..]);
-            let mut child = command
-                .stdin(Stdio::null())
-                .stdout(output)
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("started");
-            drop(command);
-            std::thread::sleep(Duration::from_millis(100));
-            let status = child.try_wait().expect("our own child");
-            assert_eq!(status, None, "{arguments:?}: somebody reads the {name}");
-            drop(reader);
-            let output = child.wait_with_output().expect("our own child");
-            let signal = output.status.signal();
-            assert_eq!(signal, Some(Signal::PIPE.as_raw()), "{arguments:?} {name}");
-            assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+            ends_with_its_reader(command, reader, output, &format!("{arguments:?} {name}"));
             drop(done);
             server.join().expect("served");
         }
@@ -177,21 +183,7 @@ fn waiting_for_a_server_ends_with_the_reader_and_not_before() {
         for (name, reader, output) in outputs() {
             let mut command = sockeye();
             command.args(arguments).current_dir(place.dir());
-            let mut child = command
-                .stdin(Stdio::null())
-                .stdout(output)
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("started");
-            drop(command);
-            std::thread::sleep(Duration::from_millis(150));
-            let status = child.try_wait().expect("our own child");
-            assert_eq!(status, None, "{arguments:?}: somebody reads the {name}");
-            drop(reader);
-            let output = child.wait_with_output().expect("our own child");
-            let signal = output.status.signal();
-            assert_eq!(signal, Some(Signal::PIPE.as_raw()), "{arguments:?} {name}");
-            assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+            ends_with_its_reader(command, reader, output, &format!("{arguments:?} {name}"));
         }
     }
     drop(full);

@@ -16,7 +16,7 @@ use std::process::{Command, id};
 
 use serde_json::Value;
 
-use crate::support::{Finished, run, sockeye};
+use crate::support::{Finished, Place, run, sockeye};
 
 /// `sockeye ls ARGUMENTS`
 fn ls(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
@@ -72,6 +72,14 @@ fn is_ours(holders: &Value, descriptor: i64) {
 fn listen_abstract(name: &[u8]) -> UnixListener {
     let address = SocketAddr::from_abstract_name(name).expect("short");
     UnixListener::bind_addr(&address).expect("nobody else has it")
+}
+
+/// A listener in a place of its own, and its path as text.
+fn listening() -> (Place, UnixListener, String) {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let path = place.socket().to_str().expect("plain").to_owned();
+    (place, listener, path)
 }
 
 /// A connection and what the listener made of it.

@@ -1,19 +1,16 @@
 //! `--connections`, and the address of the peer.
 
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 
-use super::{connected, inode, json, ls};
-use crate::support::{Place, run};
+use super::{connected, inode, json, listening, ls};
+use crate::support::run;
 
 #[test]
 fn connections_have_both_ends() {
-    let place = Place::new();
-    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (_place, listener, path) = listening();
     let (client, accepted) = connected(&listener);
-    let waiting = UnixStream::connect(place.socket()).expect("the backlog has room");
-    let path = place.socket();
-    let path = path.to_str().expect("plain");
-    let found = json(["--connections", path]);
+    let waiting = UnixStream::connect(&path).expect("the backlog has room");
+    let found = json(["--connections", &path]);
     assert_eq!(found.len(), 2, "{found:#?}");
     for pair in found {
         assert_eq!(pair.as_object().expect("an object").len(), 3);
@@ -26,21 +23,18 @@ fn connections_have_both_ends() {
         assert_eq!(pair["client"]["inode"], client_is);
         assert_eq!(pair["server"]["inode"], server_is);
     }
-    let text = run(&mut ls(["--connections", path])).text();
+    let text = run(&mut ls(["--connections", &path])).text();
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(text.contains("CLIENT"), "{text}");
 }
 
 #[test]
 fn a_listener_without_connections_is_not_missing() {
-    let place = Place::new();
-    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
-    let path = place.socket();
-    let path = path.to_str().expect("plain");
-    let listed = run(&mut ls(["--connections", path]));
-    listed.fails(3, &[path, "has no connections"]);
+    let (_place, listener, path) = listening();
+    let listed = run(&mut ls(["--connections", &path]));
+    listed.fails(3, &[&path, "has no connections"]);
     assert!(!listed.stderr.contains("no such socket"), "{listed:#?}");
-    run(&mut ls(["--connections", "--kind", "dgram", path])).fails(3, &["no connection matches"]);
+    run(&mut ls(["--connections", "--kind", "dgram", &path])).fails(3, &["no connection matches"]);
     let (client, _accepted) = connected(&listener);
     let listed = run(&mut ls(["--json", "--all", "--connections"]));
     let found = super::objects(&listed);
@@ -50,11 +44,8 @@ fn a_listener_without_connections_is_not_missing() {
 
 #[test]
 fn a_client_without_a_name_is_shown_by_its_peer() {
-    let place = Place::new();
-    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (_place, listener, path) = listening();
     let (client, accepted) = connected(&listener);
-    let path = place.socket();
-    let path = path.to_str().expect("plain");
     let row = |socket: &UnixStream, columns| {
         let inode = inode(socket).to_string();
         run(&mut ls(["-H", "-o", columns, "--inode", &inode])).text()

@@ -3,7 +3,7 @@
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::id;
 
-use super::{connected, fd, inode, is_ours, json, ls, our_fds};
+use super::{connected, fd, inode, is_ours, json, listening, ls, our_fds};
 use rustix::process::Signal;
 
 use crate::support::{
@@ -13,14 +13,11 @@ use crate::support::{
 
 #[test]
 fn a_listener_is_followed_by_its_connections_and_the_pending_ones() {
-    let place = Place::new();
-    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (_place, listener, path) = listening();
     let (client, accepted) = connected(&listener);
-    let waiting = UnixStream::connect(place.socket()).expect("the backlog has room");
-    let path = place.socket();
-    let path = path.to_str().expect("plain");
+    let waiting = UnixStream::connect(&path).expect("the backlog has room");
 
-    let found = json([path]);
+    let found = json([&path]);
     let [first, rest @ ..] = &*found else {
         panic!("{found:#?}");
     };
@@ -28,7 +25,7 @@ fn a_listener_is_followed_by_its_connections_and_the_pending_ones() {
     assert_eq!(first["state"], "listening");
     assert_eq!(first["address"], path);
     assert_eq!(first["inode"], inode(&listener));
-    let file = rustix::fs::stat(path).expect("bound");
+    let file = rustix::fs::stat(&path).expect("bound");
     assert_eq!(
         first["file"],
         serde_json::json!({"dev": file.st_dev, "ino": file.st_ino, "state": "present"})
@@ -266,12 +263,9 @@ fn columns_and_fields_can_be_chosen() {
 
 #[test]
 fn a_listing_is_watched_until_nobody_reads() {
-    let place = Place::new();
-    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
-    let path = place.socket();
-    let path = path.to_str().expect("plain");
+    let (_place, listener, path) = listening();
     // The address may stand where the interval could.
-    let mut watching = ls(["--json", "--watch", "50ms", path]);
+    let mut watching = ls(["--json", "--watch", "50ms", &path]);
     let watching = Process::spawn(&mut watching);
     let lines = watching.stdout.first_lines(4);
     let round = |line: &String| {
@@ -289,7 +283,7 @@ fn a_listing_is_watched_until_nobody_reads() {
     drop(watching);
     let mut head = std::process::Command::new("sh");
     head.args(["-c", "\"$0\" ls -H --watch \"$1\" | head -n 1"]);
-    let seen = run(head.arg(env!("CARGO_BIN_EXE_sockeye")).arg(path));
+    let seen = run(head.arg(env!("CARGO_BIN_EXE_sockeye")).arg(&path));
     seen.succeeds();
     assert!(seen.text().contains("listening"), "{}", seen.text());
 }
@@ -338,8 +332,7 @@ sys.stdin.read()";
 
 #[test]
 fn a_table_that_keeps_changing_is_reported() {
-    let place = Place::new();
-    let listener = UnixListener::bind(place.socket()).expect("a fresh path");
+    let (place, listener, path) = listening();
     // Of every dump the first part is let through, and the rest is said to be lost.
     let log = place.at("strace");
     let Some(strace) = crate::support::strace("recvfrom", log.as_os_str()) else {
@@ -352,13 +345,11 @@ fn a_table_that_keeps_changing_is_reported() {
         command.arg(env!("CARGO_BIN_EXE_sockeye")).args(arguments);
         run(&mut command)
     };
-    let path = place.socket();
-    let path = path.to_str().expect("plain");
     let dir = place.dir().to_str().expect("plain");
     for arguments in [
-        &["ls", path][..],
-        &["ls", "--json", path],
-        &["ls", "--connections", path],
+        &["ls", &path][..],
+        &["ls", "--json", &path],
+        &["ls", "--connections", &path],
         &["ls", "--pid", "1"],
         &["why", "@sockeye-test-nobody"],
     ] {

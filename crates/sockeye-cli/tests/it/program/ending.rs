@@ -75,6 +75,23 @@ fn ending_is_incomplete(kind: &str, options: &[&str], stderr: &str, code: Option
     assert_eq!(code, Some(7), "{kind} {options:?}: {stderr}");
 }
 
+/// The server waits for `left`, a process that its program has left running, and counts its connection.
+#[track_caller]
+fn drains(server: &mut Server, left: Pid, ends_in_time: bool) {
+    if ends_in_time {
+        server.await_release();
+        kill_process(left, Signal::KILL).expect("it is ours");
+        server.ending().is_clean();
+        return;
+    }
+    let ending = server.ending();
+    assert_eq!(ending.was_cut().aborted, 1);
+    let counts = ending.stderr.contains("still open in processes");
+    assert!(counts, "{ending:#?}");
+    // It goes on.
+    kill_process(left, Signal::KILL).expect("it is there");
+}
+
 #[test]
 fn what_a_program_leaves_running_is_waited_for_and_counted() {
     for ends_in_time in [true, false] {
@@ -105,20 +122,7 @@ fn what_a_program_leaves_running_is_waited_for_and_counted() {
             if !in_drain {
                 server.terminate();
             }
-            if ends_in_time {
-                server.await_release();
-                kill_process(left, Signal::KILL).expect("it is ours");
-                server.ending().is_clean();
-                continue;
-            }
-            let ending = server.ending();
-            assert_eq!(ending.was_cut().aborted, 1);
-            assert!(
-                ending.stderr.contains("still open in processes"),
-                "{ending:#?}"
-            );
-            // It goes on.
-            kill_process(left, Signal::KILL).expect("it is there");
+            drains(&mut server, left, ends_in_time);
         }
     }
 }
@@ -141,14 +145,7 @@ fn what_a_program_leaves_running_for_a_client_of_another_network_namespace_count
         let end = |line: &str| line.contains(": done");
         server.process.stderr.line("the program's end", end);
         server.terminate();
-        if ends_in_time {
-            server.await_release();
-            kill_process(left, Signal::KILL).expect("it is ours");
-            server.ending().is_clean();
-            continue;
-        }
-        assert_eq!(server.ending().was_cut().aborted, 1);
-        kill_process(left, Signal::KILL).expect("it is there");
+        drains(&mut server, left, ends_in_time);
     }
 }
 

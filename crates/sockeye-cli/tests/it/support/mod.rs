@@ -18,7 +18,7 @@ pub(crate) use files::{Place, set_mode, stale_socket};
 pub(crate) use mounts::{Fuse, bind_file, in_own_mounts, mount_overlay, mount_tmpfs};
 pub(crate) use packets::{Records, bound, longest_queue, nameless, receive, records_of_all_sizes};
 pub(crate) use peers::{
-    as_other_user, copy_of_sockeye, in_another_network, is_root, optional_peer, python,
+    OtherUser, as_other_user, copy_of_sockeye, in_another_network, is_root, optional_peer, python,
     require_peer, require_python_module, skipped, strace,
 };
 pub(crate) use process::{Finished, Process, run, run_with_input};

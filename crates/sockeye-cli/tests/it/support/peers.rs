@@ -146,3 +146,31 @@ pub(crate) fn as_other_user(program: &OsStr) -> Option<Command> {
         .arg(program);
     Some(command)
 }
+
+/// The other user, in a place where both may make files.
+pub(crate) struct OtherUser {
+    pub(crate) place: Place,
+    copy: PathBuf,
+}
+
+impl OtherUser {
+    /// `None`, and says so, where the tests may not be somebody else.
+    pub(crate) fn new() -> Option<Self> {
+        if !is_root() {
+            skipped("not root");
+            return None;
+        }
+        let place = Place::new();
+        let copy = copy_of_sockeye(&place);
+        place.set_mode(0o1777);
+        as_other_user(copy.as_os_str())?;
+        Some(Self { place, copy })
+    }
+
+    /// `sockeye serve OPTIONS PATH` as that user.
+    pub(crate) fn serve(&self, options: &[&str]) -> Command {
+        let mut command = as_other_user(self.copy.as_os_str()).expect("as before");
+        command.arg("serve").args(options).arg(self.place.socket());
+        command
+    }
+}

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::clients::Clients;
 use super::{TAKEOVER, control_path, inode, open_descriptors, rounds, spawn};
 use crate::support::{
-    Client, Place, Process, REPLY, Server, as_other_user, copy_of_sockeye, eventually, is_root,
-    lock_path, optional_peer, run, set_mode, skipped, stale_socket,
+    Client, OtherUser, Place, Process, REPLY, Server, eventually, is_root, lock_path,
+    optional_peer, run, set_mode, skipped, stale_socket,
 };
 
 #[test]
@@ -164,15 +164,11 @@ fn without_an_owner_the_file_is_the_successors_own() {
 
 #[test]
 fn nothing_that_another_users_server_has_passed_on_stays_that_users() {
-    if !is_root() {
-        return skipped("not root");
-    }
-    let place = Place::new();
-    let sockeye = copy_of_sockeye(&place);
-    place.set_mode(0o1777);
-    let mut as_nobody = as_other_user(sockeye.as_os_str()).expect("setpriv");
-    as_nobody.args(["serve", "--takeover"]).arg(place.socket());
-    let mut theirs = Server::started_by(&mut as_nobody, place.socket());
+    let Some(nobody) = OtherUser::new() else {
+        return;
+    };
+    let place = &nobody.place;
+    let mut theirs = Server::started_by(&mut nobody.serve(TAKEOVER), place.socket());
     let mut roots = Server::start(place.socket(), &["--takeover", "--takeover-from", "65534"]);
     assert_eq!(theirs.process.wait().code(), Some(0));
     for path in [
@@ -211,19 +207,11 @@ fn a_server_of_another_kind_is_named_as_that() {
 
 #[test]
 fn one_that_cannot_have_its_owner_leaves_all_as_it_was() {
-    if !is_root() {
-        return skipped("not root");
-    }
-    let place = Place::new();
-    let sockeye = copy_of_sockeye(&place);
-    place.set_mode(0o1777);
-    let serve = |options: &[&str]| {
-        let mut command = as_other_user(sockeye.as_os_str()).expect("setpriv");
-        command.arg("serve").args(options).arg(place.socket());
-        command
+    let Some(nobody) = OtherUser::new() else {
+        return;
     };
-    let mut server = Server::started_by(&mut serve(TAKEOVER), place.socket());
-    let other = run(&mut serve(&["--takeover", "--owner", "root"]));
+    let mut server = Server::started_by(&mut nobody.serve(TAKEOVER), nobody.place.socket());
+    let other = run(&mut nobody.serve(&["--takeover", "--owner", "root"]));
     assert_eq!(other.code, Some(5), "{other:?}");
     assert_eq!(server.ask("still here\n").trim_end(), REPLY);
     server.stop().is_clean();
@@ -231,22 +219,18 @@ fn one_that_cannot_have_its_owner_leaves_all_as_it_was() {
 
 #[test]
 fn another_user_may_not_take_over_and_root_takes_over_from_whom_it_trusts() {
-    if !is_root() {
-        return skipped("not root");
-    }
-    let place = Place::new();
-    let sockeye = copy_of_sockeye(&place);
-    place.set_mode(0o1777);
-    let mut as_nobody = as_other_user(sockeye.as_os_str()).expect("setpriv");
-    as_nobody.args(["serve", "--takeover"]).arg(place.socket());
+    let Some(nobody) = OtherUser::new() else {
+        return;
+    };
+    let place = &nobody.place;
     let mut roots = Server::start(place.socket(), TAKEOVER);
-    let refused = run(&mut as_nobody);
+    let refused = run(&mut nobody.serve(TAKEOVER));
     assert_eq!(refused.code, Some(5), "{refused:?}");
     assert_eq!(roots.ask("still here\n").trim_end(), REPLY);
     roots.stop().is_clean();
 
     for trust in ["--takeover-from", "--owner"] {
-        let mut theirs = Server::started_by(&mut as_nobody, place.socket());
+        let mut theirs = Server::started_by(&mut nobody.serve(TAKEOVER), place.socket());
         run(Server::command(TAKEOVER).arg(place.socket())).fails(
             5,
             &["uid 65534", "--takeover-from", "keep the listening socket"],
@@ -268,18 +252,14 @@ fn another_user_may_not_take_over_and_root_takes_over_from_whom_it_trusts() {
 
 #[test]
 fn what_somebody_else_has_put_in_place_of_the_control_socket_is_named() {
-    if !is_root() {
-        return skipped("not root");
-    }
-    let place = Place::new();
-    let sockeye = copy_of_sockeye(&place);
-    place.set_mode(0o1777);
+    let Some(nobody) = OtherUser::new() else {
+        return;
+    };
+    let place = &nobody.place;
     let control = control_path(&place.socket());
     let text = control.to_str().expect("plain").to_owned();
-    let mut as_nobody = as_other_user(sockeye.as_os_str()).expect("setpriv");
-    as_nobody.args(["serve", "--takeover"]).arg(place.socket());
-    let mut refused = |code, words: &[&str]| {
-        let ended = run(&mut as_nobody);
+    let refused = |code, words: &[&str]| {
+        let ended = run(&mut nobody.serve(TAKEOVER));
         ended.fails(code, words).explains(&[&text]);
         assert!(!place.socket().exists(), "{ended:?}");
         assert!(!lock_path(&place.socket()).exists(), "{ended:?}");
