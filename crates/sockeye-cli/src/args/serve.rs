@@ -311,7 +311,7 @@ impl Serve {
             Some(all) if all < self.max_message => Err(failure(
                 Exit::Usage,
                 format!(
-                    "cannot listen on {} with --max-buffered {all}: a message alone may have {} bytes (--max-message); raise the one, or lower the other",
+                    "cannot listen on {} with --max-buffered {all}: one message may have {} bytes (--max-message); raise --max-buffered, or lower --max-message",
                     self.address, self.max_message
                 ),
             )),

@@ -120,7 +120,7 @@ impl fmt::Display for TakeoverError {
                 }
                 write!(
                     f,
-                    " and hands it over to nobody (there is no {}{CONTROL_SUFFIX}); stop that one, or, where it runs with --takeover and that file was removed, restart it with SIGHUP",
+                    " and offers no takeover (there is no {}{CONTROL_SUFFIX}); stop it first, or send it SIGHUP if it was started with --takeover and that file was removed",
                     escaped(self.address.path().unwrap_or("".as_ref()))
                 )
             }

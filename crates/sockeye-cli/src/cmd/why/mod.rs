@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Why) -> anyhow::Result<Exit> {
 fn note_unchecked(queue_is_unknown: bool, user: &User, report: &mut WhyReport) {
     if report.verdict().is_none() {
         let settles = if user.is_caller {
-            ": --connect does"
+            "; use --connect for that"
         } else {
             ""
         };

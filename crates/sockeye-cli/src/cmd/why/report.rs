@@ -185,7 +185,7 @@ impl WhyReport {
                 "none",
                 "a connect would succeed",
                 format!(
-                    "nothing is in the way of {}; if a client fails, look at the client",
+                    "nothing prevents a connect to {}; if a client fails, look for the cause in the client",
                     address.quoted()
                 ),
             )

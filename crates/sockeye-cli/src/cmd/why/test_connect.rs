@@ -34,14 +34,14 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
     {
         Ok(socket) => {
             let peer = listened(&socket, address.kind());
-            let text = format!("connected{peer}, and hung up");
+            let text = format!("connected{peer}, and closed the connection");
             report.ok(Check::Connect, text);
             if exit != Exit::Done && cause != STOPPED {
                 report.overrule(Verdict::new(
                     Exit::Done,
                     "none",
                     format!("a connect succeeds{peer}"),
-                    "nothing is in the way",
+                    "no change is needed",
                 ));
             }
             return;
@@ -50,7 +50,7 @@ pub(super) fn settle(address: &Address, user: &User, report: &mut WhyReport) {
     };
     let is_full = errno == Errno::AGAIN && address.kind() == Kind::Datagram;
     let text = if is_full {
-        "connected, and there is no room for a datagram: the queue is full".to_owned()
+        "connected, but the queue has no room for a datagram".to_owned()
     } else {
         format!("connect(2) says: {}", std::io::Error::from(errno))
     };

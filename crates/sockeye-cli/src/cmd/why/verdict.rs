@@ -216,7 +216,7 @@ fn is_other_kind(address: &Address, socket: &Socket, report: &mut WhyReport) {
             with_kind(address, kind)
         ),
     );
-    let text = format!("{text}; it is that of {}", Who::of(socket));
+    let text = format!("{text}; it belongs to {}", Who::of(socket));
     report.no(Check::Kind, text, verdict);
 }
 

@@ -162,7 +162,7 @@ os.execv(sys.argv[1], sys.argv[1:])
     told.is(
         0,
         "none",
-        &["security modules", "were not asked: --connect does"],
+        &["security modules", "were not asked; use --connect for that"],
     );
     assert_eq!(told.steps("module"), ["note"]);
     let told = Told::by(|| sockeye(&["why", "--connect"]));

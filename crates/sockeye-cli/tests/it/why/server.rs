@@ -231,7 +231,7 @@ fn the_queue_of_a_datagram_socket_is_only_known_by_a_connect() {
     told.is(
         0,
         "none",
-        &["queue of its datagram socket", "--connect does"],
+        &["queue of its datagram socket", "use --connect for that"],
     );
     assert_eq!(told.steps("backlog"), ["note"]);
     let told = why(kind("dgram:", &path), &["--connect"]);

@@ -41,9 +41,9 @@ impl Load<'_> {
 
     pub(super) fn broken(&self, found: &str) -> anyhow::Error {
         let advice = if self.exchange.is_echo() {
-            "give a server that echoes, or tell with --request and --expect what is said"
+            "use a server that echoes, or give what it answers with --request and --expect"
         } else {
-            "look at the server, at what is expected, and at --framing"
+            "check the server, --expect and --framing"
         };
         complaint(Exit::Failed, &self.target.endpoint, found, advice)
     }
