@@ -53,7 +53,7 @@ pub struct BusyPoll {
     misses: u32,
     /// How many waits are not to be polled.
     skip: u32,
-    crowd: Option<Crowd>,
+    crowd: Option<SharedThreads>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +66,7 @@ enum Phase {
 
 /// The connections that share a server's threads.
 #[derive(Debug, Clone)]
-struct Crowd {
+struct SharedThreads {
     /// Messages of all of them.
     messages: Arc<AtomicU64>,
     /// How many there were at our last one.
@@ -94,7 +94,7 @@ impl BusyPoll {
     #[cfg(feature = "tokio")]
     pub(crate) fn shared(limit: Duration, workers: usize) -> Self {
         Self {
-            crowd: Some(Crowd {
+            crowd: Some(SharedThreads {
                 messages: Arc::default(),
                 seen: 0,
                 was_busy: false,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::stat;
-use sockeye::inspect::{BoundName, FileState, Options, Snapshot, Socket, State};
+use sockeye::inspect::{BoundName, FileState, Snapshot, SnapshotOptions, Socket, SocketState};
 use sockeye::{Address, Kind};
 
 use super::hung;
@@ -68,7 +68,7 @@ impl VisibleSockets {
     /// Without looking at files.
     pub(super) fn of_names() -> Self {
         let namespace = stat("/proc/self/ns/net").ok().map(|found| found.st_ino);
-        let taken = Snapshot::take_without_files(Options::default(), hung::DEADLINE);
+        let taken = Snapshot::take_without_files(SnapshotOptions::default(), hung::DEADLINE);
         let (snapshot, hidden_reason) = match taken {
             Ok(snapshot) => {
                 let hidden_reason = hidden_reason(&snapshot);
@@ -138,7 +138,8 @@ pub(super) fn state_of(socket: &Socket) -> Option<FileState> {
 
 /// Whether clients can reach it: an accepted socket has the name of its listener, but cannot be reached.
 pub(super) fn is_reachable(socket: &Socket) -> bool {
-    socket.kind == Kind::Datagram || matches!(socket.state, State::Listening | State::Bound)
+    socket.kind == Kind::Datagram
+        || matches!(socket.state, SocketState::Listening | SocketState::Bound)
 }
 
 /// Why a socket may exist that is not in the snapshot.

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, unli
 use super::error::{ClaimError, ClaimErrorKind, StrayFile};
 use super::place::{self, FileIdentity, Place};
 use crate::address::Address;
-use crate::inspect::diag::{self, Entry};
+use crate::inspect::diag::{self, DiagEntry};
 use crate::inspect::is_bound_to;
 use crate::{ids, socket, sys};
 
@@ -63,14 +63,14 @@ fn is_own(place: &Place, base: &OsStr, stat: &Stat) -> bool {
 }
 
 /// The entry of our own socket in the kernel's table.
-fn entry_of(socket: &OwnedFd) -> Option<Entry> {
+fn entry_of(socket: &OwnedFd) -> Option<DiagEntry> {
     let inode = fstat(socket).ok()?.st_ino as u32;
     let table = diag::dump().ok()?;
     table.into_iter().find(|entry| entry.inode == inode)
 }
 
 /// The file with that name, if our socket is bound to it.
-fn identity(entry: Option<&Entry>, directory: impl AsFd, base: &OsStr) -> Option<FileIdentity> {
+fn identity(entry: Option<&DiagEntry>, directory: impl AsFd, base: &OsStr) -> Option<FileIdentity> {
     let file = openat(directory, base, PATH_ONLY, Mode::empty()).ok()?;
     let stat = fstat(&file).ok()?;
     let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
@@ -78,7 +78,7 @@ fn identity(entry: Option<&Entry>, directory: impl AsFd, base: &OsStr) -> Option
 }
 
 /// Removes the file of our socket from a directory that took the place of the one that was opened.
-fn remove_stray(socket: &OwnedFd, entry: Option<&Entry>, place: &Place) -> StrayFile {
+fn remove_stray(socket: &OwnedFd, entry: Option<&DiagEntry>, place: &Place) -> StrayFile {
     for _ in 0..ATTEMPTS {
         let now = path_of_file(socket);
         if let Ok(None) = now {
@@ -96,7 +96,7 @@ fn remove_stray(socket: &OwnedFd, entry: Option<&Entry>, place: &Place) -> Stray
 }
 
 /// `None` where our file is not in it.
-fn remove_at(path: &Path, entry: Option<&Entry>) -> Option<StrayFile> {
+fn remove_at(path: &Path, entry: Option<&DiagEntry>) -> Option<StrayFile> {
     let (parent, base) = (path.parent()?, path.file_name()?);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(CWD, parent, flags, Mode::empty()).ok()?;

@@ -17,7 +17,7 @@ use super::{CONTROL_BACKLOG, ClaimError, ClaimErrorKind, ClaimOptions, access, c
 use crate::address::{Address, Kind};
 use crate::adopt::{self, AdoptError};
 use crate::ids;
-use crate::inspect::diag::{self, Entry};
+use crate::inspect::diag::{self, DiagEntry};
 use crate::inspect::{is_bound_to, namespace};
 
 /// The fds that the owner of a path passes on.
@@ -226,7 +226,7 @@ impl Ownership {
 fn bound_file(
     socket: &OwnedFd,
     place: &Place,
-    table: &[Entry],
+    table: &[DiagEntry],
 ) -> Result<Option<FileIdentity>, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = match openat(&place.directory, &place.base, flags, Mode::empty()) {
@@ -241,7 +241,7 @@ fn bound_file(
     // sock_diag(7) has 32 bits of it.
     let inode = fstat(socket)?.st_ino as u32;
     let is_it =
-        |entry: &Entry| entry.inode == inode && is_bound_to(entry, &file, &stat, &place.base);
+        |entry: &DiagEntry| entry.inode == inode && is_bound_to(entry, &file, &stat, &place.base);
     let is_bound = table.iter().any(is_it) || namespace::elsewhere().any(|entry| is_it(&entry));
     Ok(is_bound.then(|| FileIdentity::of(&stat)))
 }

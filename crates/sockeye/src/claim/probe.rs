@@ -12,7 +12,7 @@ use super::access::OwnerAccess;
 use super::place::{FileIdentity, Place};
 use super::unclear::{ProbedFile, UnclearReason};
 use crate::address::Kind;
-use crate::inspect::diag::{self, Entry};
+use crate::inspect::diag::{self, DiagEntry};
 use crate::inspect::lookup::Lookup;
 use crate::inspect::{is_bound_to, procfs};
 use crate::socket;
@@ -105,9 +105,9 @@ fn socket_file(
     reason: impl Fn(&ProbedFile<'_>) -> Option<UnclearReason>,
 ) -> Probe {
     let lookup = found.lookup;
-    let is_bound = |entry: &&Entry| is_bound_to(entry, found.file, found.stat, found.base);
-    let is_owner = |entry: &&Entry| entry.is_reachable() && is_bound(entry);
-    let live = |owner: &Entry| Probe::Live {
+    let is_bound = |entry: &&DiagEntry| is_bound_to(entry, found.file, found.stat, found.base);
+    let is_owner = |entry: &&DiagEntry| entry.is_reachable() && is_bound(entry);
+    let live = |owner: &DiagEntry| Probe::Live {
         pid: lookup.holder(owner.inode),
     };
     // A datagram socket to which another one connects is marked as connected for its life, so those

@@ -18,7 +18,7 @@ use rustix::process::Pid;
 use super::times;
 use crate::ids;
 use crate::inspect::ForkedWorker;
-use crate::inspect::diag::{Entry, FileId};
+use crate::inspect::diag::{DiagEntry, FileId};
 use crate::inspect::lookup::Lookup;
 use crate::inspect::mounts::{Mounts, Nature, is_mount_root, nature_for};
 
@@ -111,7 +111,7 @@ impl ProbedFile<'_> {
     }
 
     /// The file system through which the file of `entry` and this one may be one.
-    fn may_be_seen(&self, ours: Nature, entry: &Entry) -> Option<Nature> {
+    fn may_be_seen(&self, ours: Nature, entry: &DiagEntry) -> Option<Nature> {
         let id = entry.file?;
         if self.is_strangers(entry) {
             return None;
@@ -153,7 +153,7 @@ impl ProbedFile<'_> {
 
     /// Whether somebody made the socket who has nothing to do with this file. Anybody may bind any
     /// name, and must not keep others from theirs.
-    fn is_strangers(&self, entry: &Entry) -> bool {
+    fn is_strangers(&self, entry: &DiagEntry) -> bool {
         let ours = [Some(0), ids::uid(self.stat.st_uid), ids::own_uid()];
         match entry.uid {
             Some(_) => !ours.contains(&entry.uid),
@@ -164,7 +164,7 @@ impl ProbedFile<'_> {
 
     /// The nature of the file system that the file of a socket is on, if it is mounted here or where
     /// its process is.
-    fn nature_of(&self, entry: &Entry, id: FileId) -> Option<Nature> {
+    fn nature_of(&self, entry: &DiagEntry, id: FileId) -> Option<Nature> {
         let here = self.lookup.mounts.nature_of(id.device);
         let mut pids = self.lookup.pids(entry.inode);
         here.or_else(|| pids.find_map(|pid| nature_for(pid, id.device)))
@@ -173,7 +173,7 @@ impl ProbedFile<'_> {
 
 /// Opens the file that a socket is bound to, by its name where its process is.
 fn file_of(
-    entry: &Entry,
+    entry: &DiagEntry,
     id: FileId,
     lookup: &Lookup,
 ) -> Option<impl FnOnce() -> Option<OwnedFd> + Send + 'static> {

@@ -138,9 +138,9 @@ fn actual_kind(address: &Address) -> Option<Kind> {
 }
 
 /// The socket that is bound to the address, from the kernel's table.
-fn bound_to(address: &Address) -> Option<diag::Entry> {
+fn bound_to(address: &Address) -> Option<diag::DiagEntry> {
     let table = diag::dump().ok()?;
-    let mut reachable = table.into_iter().filter(diag::Entry::is_reachable);
+    let mut reachable = table.into_iter().filter(diag::DiagEntry::is_reachable);
     match address.name() {
         Name::Path(path) => {
             let real = std::fs::canonicalize(path).ok()?;

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 use crate::sys;
-pub use entry::{DiagState, Entry, FileId};
+pub use entry::{DiagEntry, DiagState, FileId};
 use message::request;
 pub use message::{DumpProgress, decode};
 
@@ -34,7 +34,7 @@ const ATTEMPTS: usize = 4;
 /// where it was built without `unix_diag`. `EAGAIN` where the table changed under every attempt.
 #[doc(alias = "UNIX_DIAG")]
 #[doc(alias = "NETLINK_SOCK_DIAG")]
-pub fn dump() -> io::Result<Vec<Entry>> {
+pub fn dump() -> io::Result<Vec<DiagEntry>> {
     let table = read_table()?;
     if table.is_whole {
         Ok(table.entries)
@@ -61,7 +61,7 @@ pub fn shows(socket: impl AsFd) -> io::Result<bool> {
 
 /// The sockets of a network namespace, as far as they could be read.
 pub(super) struct Table {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<DiagEntry>,
     /// `false` where the table changed under every attempt: these are those of the last one.
     pub(super) is_whole: bool,
 }
@@ -84,7 +84,7 @@ pub(super) fn read_table() -> io::Result<Table> {
 }
 
 /// Whether these are all.
-fn dump_once(entries: &mut Vec<Entry>) -> io::Result<bool> {
+fn dump_once(entries: &mut Vec<DiagEntry>) -> io::Result<bool> {
     let socket = rustix::net::socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Stat, major, makedev, minor, stat, statfs};
 use rustix::io::Errno;
 
-use super::diag::{Entry, FileId};
+use super::diag::{DiagEntry, FileId};
 use super::mounts::{Mounts, has_subvolumes, hides_its_device};
 use super::renamed::Search;
 use super::socket::{FileState, Holder, SocketFile};
 
 /// Whether the kernel says that `entry` is bound to this file.
-pub(crate) fn is_bound_to(entry: &Entry, file: impl AsFd, stat: &Stat, base: &OsStr) -> bool {
+pub(crate) fn is_bound_to(entry: &DiagEntry, file: impl AsFd, stat: &Stat, base: &OsStr) -> bool {
     let Some(bound) = entry.file else {
         return false;
     };

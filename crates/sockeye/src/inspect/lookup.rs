@@ -6,16 +6,16 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::diag::{self, Entry};
+use super::diag::{self, DiagEntry};
 use super::mounts::Mounts;
-use super::options::{Hidden, Options};
+use super::options::{Hidden, SnapshotOptions};
 use super::procfs::{self, Walk};
 use super::tables::Tables;
 
 /// The sockets of all network namespaces, who has them open, and the mounts.
 pub(crate) struct Lookup {
-    here: OnceCell<Result<Vec<Entry>, Errno>>,
-    everywhere: OnceCell<Vec<Entry>>,
+    here: OnceCell<Result<Vec<DiagEntry>, Errno>>,
+    everywhere: OnceCell<Vec<DiagEntry>>,
     walk: OnceCell<Walk>,
     pub(crate) mounts: Mounts,
     /// How much longer files on mounts that hang may be waited for, all of them together.
@@ -56,16 +56,16 @@ impl Lookup {
     ///
     /// # Errors
     /// As [`diag::dump`].
-    pub(crate) fn here(&self) -> Result<&[Entry], Errno> {
+    pub(crate) fn here(&self) -> Result<&[DiagEntry], Errno> {
         let read = || diag::dump().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO));
         let table = self.here.get_or_init(read);
         table.as_deref().map_err(|&errno| errno)
     }
 
     /// Those of all namespaces that processes and sockets lead to, as far as they may be entered.
-    pub(crate) fn everywhere(&self) -> &[Entry] {
+    pub(crate) fn everywhere(&self) -> &[DiagEntry] {
         self.everywhere.get_or_init(|| {
-            let (options, mut hidden) = (Options::default(), Hidden::default());
+            let (options, mut hidden) = (SnapshotOptions::default(), Hidden::default());
             let Ok(mut tables) = Tables::read(options, &mut hidden) else {
                 return Vec::new();
             };
@@ -79,7 +79,7 @@ impl Lookup {
     /// Whether a socket that was found has been closed meanwhile.
     pub(crate) fn is_gone(socket: u32) -> bool {
         let now = Self::default();
-        let is_it = |entry: &Entry| entry.inode == socket;
+        let is_it = |entry: &DiagEntry| entry.inode == socket;
         let here = now.here().unwrap_or_default();
         !here.iter().any(is_it) && !now.everywhere().iter().any(is_it)
     }

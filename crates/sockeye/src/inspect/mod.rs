@@ -4,9 +4,9 @@
 //! with one walk over `/proc/*/fd`.
 //!
 //! ```no_run
-//! use sockeye::inspect::{Options, Snapshot};
+//! use sockeye::inspect::{SnapshotOptions, Snapshot};
 //!
-//! let snapshot = Snapshot::take(Options::default())?;
+//! let snapshot = Snapshot::take(SnapshotOptions::default())?;
 //! for connection in snapshot.connections() {
 //!     println!("{:?} talks to {:?}", connection.client.holders, connection.server.holders);
 //! }
@@ -33,6 +33,6 @@ mod tables;
 pub(crate) use file::is_bound_to;
 pub use forked_worker::{ForkedWorker, ResultSender};
 pub use mounts::Mount;
-pub use options::{Hidden, Namespaces, Options};
+pub use options::{Hidden, Namespaces, SnapshotOptions};
 pub use snapshot::{Endpoints, Snapshot};
-pub use socket::{BoundName, FileState, Holder, Process, Socket, SocketFile, State};
+pub use socket::{BoundName, FileState, Holder, Process, Socket, SocketFile, SocketState};

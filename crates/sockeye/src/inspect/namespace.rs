@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat, stat};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 #[cfg(feature = "tokio")]
-use super::diag::Entry;
+use super::diag::DiagEntry;
 use super::diag::{self, Table};
 use super::procfs::{self, Open};
 use crate::sys;
@@ -41,7 +41,7 @@ pub(super) fn others() -> BTreeMap<Id, PathBuf> {
 
 /// The sockets of all other namespaces that we may enter.
 #[cfg(feature = "tokio")]
-pub(crate) fn elsewhere() -> impl Iterator<Item = Entry> {
+pub(crate) fn elsewhere() -> impl Iterator<Item = DiagEntry> {
     let tables = others().into_values().filter_map(|path| dump(&path).ok());
     tables.flat_map(|table| table.entries)
 }

@@ -1,4 +1,4 @@
-//! [`Options`] of a snapshot, and what was [`Hidden`] from it.
+//! [`SnapshotOptions`] of a snapshot, and what was [`Hidden`] from it.
 
 /// Which network namespaces to look into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,7 +13,7 @@ pub enum Namespaces {
 
 /// How to take a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
+pub struct SnapshotOptions {
     /// Which network namespaces to look into.
     pub namespaces: Namespaces,
 }

@@ -5,13 +5,13 @@ use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::diag::{self, Entry, FileId};
+use super::diag::{self, DiagEntry, FileId};
 use super::file::unplaced;
 use super::hung_files::HungFiles;
 use super::namespace;
-use super::options::{Hidden, Namespaces, Options};
+use super::options::{Hidden, Namespaces, SnapshotOptions};
 use super::procfs::{self, Open, Walk};
-use super::socket::{BoundName, Holder, Socket, State};
+use super::socket::{BoundName, Holder, Socket, SocketState};
 use super::tables::Tables;
 use crate::address::Kind;
 
@@ -47,7 +47,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As socket(2) for `AF_NETLINK` and what sock_diag(7) answers, for the current namespace.
-    pub fn take(options: Options) -> io::Result<Self> {
+    pub fn take(options: SnapshotOptions) -> io::Result<Self> {
         let mut snapshot = Self::read(options, HungFiles::default())?;
         snapshot.look_at_files(|_| true);
         Ok(snapshot)
@@ -60,11 +60,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Snapshot::take`].
-    pub fn take_without_files(options: Options, deadline: Duration) -> io::Result<Self> {
+    pub fn take_without_files(options: SnapshotOptions, deadline: Duration) -> io::Result<Self> {
         Self::read(options, HungFiles::within(deadline))
     }
 
-    fn read(options: Options, hung_files: HungFiles) -> io::Result<Self> {
+    fn read(options: SnapshotOptions, hung_files: HungFiles) -> io::Result<Self> {
         let mut hidden = Hidden::default();
         // At the same time; what changes in between is the same for both orders.
         let (tables, walk) = std::thread::scope(|scope| {
@@ -191,7 +191,7 @@ impl Snapshot {
         let listening: HashSet<(Kind, &BoundName)> = self
             .sockets
             .iter()
-            .filter(|socket| socket.state == State::Listening)
+            .filter(|socket| socket.state == SocketState::Listening)
             .filter_map(|socket| Some((socket.kind, socket.name.as_ref()?)))
             .collect();
         self.sockets.iter().filter_map(move |socket| {
@@ -201,7 +201,7 @@ impl Snapshot {
                 let name = socket.name.as_ref();
                 name.is_some_and(|name| listening.contains(&(socket.kind, name)))
             };
-            let one_way = socket.state == State::Pending || other.peer != Some(socket.inode);
+            let one_way = socket.state == SocketState::Pending || other.peer != Some(socket.inode);
             if !one_way && socket.inode > other.inode {
                 return None;
             }
@@ -217,7 +217,7 @@ impl Snapshot {
 }
 
 fn socket_of(
-    entry: Entry,
+    entry: DiagEntry,
     namespace: Option<namespace::Id>,
     holders: Option<Vec<Holder>>,
     waits_at: Option<u32>,
@@ -245,28 +245,28 @@ fn socket_of(
     }
 }
 
-fn state_of(entry: &Entry, waits: bool) -> State {
+fn state_of(entry: &DiagEntry, waits: bool) -> SocketState {
     let apart = match entry.name {
-        Some(_) => State::Bound,
-        None => State::Unconnected,
+        Some(_) => SocketState::Bound,
+        None => SocketState::Unconnected,
     };
     let peer = match entry.peer {
-        Some(0) => Some(State::Closed),
-        Some(_) => Some(State::Connected),
+        Some(0) => Some(SocketState::Closed),
+        Some(_) => Some(SocketState::Connected),
         None => None,
     };
     match entry.state {
         // The kernel marks a datagram socket as connected when another one has connected to it.
         _ if entry.kind == Kind::Datagram => peer.unwrap_or(apart),
-        diag::DiagState::Listening => State::Listening,
+        diag::DiagState::Listening => SocketState::Listening,
         diag::DiagState::Unconnected => apart,
-        diag::DiagState::Connected if waits => State::Pending,
+        diag::DiagState::Connected if waits => SocketState::Pending,
         // Its listener is in a table that we could not read, for the other end of a closed
         // connection has shut both directions down.
         diag::DiagState::Connected if entry.peer == Some(0) && entry.shutdown < Some(3) => {
-            State::Pending
+            SocketState::Pending
         }
-        diag::DiagState::Connected => peer.unwrap_or(State::Closed),
+        diag::DiagState::Connected => peer.unwrap_or(SocketState::Closed),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::address::Kind;
 
 /// What a socket is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum SocketState {
     /// listen(2) was called.
     Listening,
     /// Joined to another socket, or a datagram socket with a default destination.
@@ -84,7 +84,7 @@ pub struct Socket {
     /// Stream, seqpacket or datagram.
     pub kind: Kind,
     /// What it is doing.
-    pub state: State,
+    pub state: SocketState,
     /// What it was bound to, if it was.
     pub name: Option<BoundName>,
     /// The inode number of the socket itself, as in `/proc/PID/fd`.

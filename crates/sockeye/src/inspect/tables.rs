@@ -6,15 +6,15 @@ use std::io;
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
-use super::diag::{self, Entry, Table};
+use super::diag::{self, DiagEntry, Table};
 use super::namespace;
-use super::options::{Hidden, Namespaces, Options};
+use super::options::{Hidden, Namespaces, SnapshotOptions};
 use super::procfs::{Open, Walk};
 
 /// Each socket once, by inode number, with its namespace.
 #[derive(Default)]
 pub(super) struct Tables {
-    pub(super) entries: Vec<(Entry, Option<namespace::Id>)>,
+    pub(super) entries: Vec<(DiagEntry, Option<namespace::Id>)>,
     /// Where each is in `entries`.
     pub(super) by_inode: HashMap<u32, usize>,
 }
@@ -24,7 +24,7 @@ impl Tables {
     ///
     /// # Errors
     /// As [`diag::read_table`], for the current namespace.
-    pub(super) fn read(options: Options, hidden: &mut Hidden) -> io::Result<Self> {
+    pub(super) fn read(options: SnapshotOptions, hidden: &mut Hidden) -> io::Result<Self> {
         let mut tables = Self::default();
         tables.add(diag::read_table()?, namespace::current(), hidden);
         if options.namespaces == Namespaces::All {
@@ -64,7 +64,7 @@ impl Tables {
     pub(super) fn complete<'a>(
         &mut self,
         walk: &'a Walk,
-        options: Options,
+        options: SnapshotOptions,
         hidden: &mut Hidden,
     ) -> io::Result<Vec<&'a Open>> {
         let found = walk.found.iter();

@@ -1,4 +1,4 @@
-//! [`Child`]: a running program.
+//! [`ProgramChild`]: a running program.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,13 +22,13 @@ const AFTER_KILL: Duration = Duration::from_secs(1);
 ///
 /// If it is dropped before it has been waited for, its group is killed.
 #[derive(Debug)]
-pub struct Child {
+pub struct ProgramChild {
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
     reaped: bool,
 }
 
-impl Child {
+impl ProgramChild {
     // The deprecated constructor is unsound for types whose fd is not their own; OwnedFd's is.
     #[allow(deprecated)]
     pub(super) fn new(pid: Pid, pidfd: OwnedFd) -> io::Result<Self> {
@@ -68,7 +68,7 @@ impl Child {
     /// over. One that has left its group is signalled too; what it has started there is not.
     ///
     /// # Errors
-    /// As [`Child::wait`]. [`io::ErrorKind::TimedOut`] where it has not ended a second after SIGKILL,
+    /// As [`ProgramChild::wait`]. [`io::ErrorKind::TimedOut`] where it has not ended a second after SIGKILL,
     /// as in a system call that cannot be interrupted; [`io::ErrorKind::PermissionDenied`] where that
     /// is because we may not signal it, as one that is setuid.
     ///
@@ -95,7 +95,7 @@ impl Child {
         self.reap()
     }
 
-    /// Waits until it has ended, and leaves how to [`Child::wait`]: its pidfd is readable then
+    /// Waits until it has ended, and leaves how to [`ProgramChild::wait`]: its pidfd is readable then
     /// (pidfd_open(2)).
     ///
     /// # Errors
@@ -124,14 +124,14 @@ impl Child {
     }
 }
 
-impl AsFd for Child {
+impl AsFd for ProgramChild {
     /// The pidfd.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 }
 
-impl Drop for Child {
+impl Drop for ProgramChild {
     fn drop(&mut self) {
         if !self.reaped {
             kill(self.pid, self.pidfd.as_fd());

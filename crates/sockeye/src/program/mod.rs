@@ -29,7 +29,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Rlimit;
 
-pub use child::Child;
+pub use child::ProgramChild;
 pub use environment::Environment;
 pub use find::ProgramError;
 #[cfg(fuzzing)]
@@ -123,7 +123,11 @@ impl Program {
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
-    pub async fn start(&self, connection: impl AsFd, variables: Environment) -> io::Result<Child> {
+    pub async fn start(
+        &self,
+        connection: impl AsFd,
+        variables: Environment,
+    ) -> io::Result<ProgramChild> {
         let connection = connection.as_fd().try_clone_to_owned()?;
         self.blocking(move |recipe| {
             let connection = connection.as_fd();
@@ -148,7 +152,7 @@ impl Program {
         input: impl AsFd,
         output: impl AsFd,
         variables: Environment,
-    ) -> io::Result<Child> {
+    ) -> io::Result<ProgramChild> {
         let input = input.as_fd().try_clone_to_owned()?;
         let output = output.as_fd().try_clone_to_owned()?;
         self.blocking(move |recipe| {
@@ -170,7 +174,11 @@ impl Program {
     ///
     /// # Panics
     /// As [`Program::start`].
-    pub async fn start_listening(&self, listener: impl AsFd, name: &str) -> io::Result<Child> {
+    pub async fn start_listening(
+        &self,
+        listener: impl AsFd,
+        name: &str,
+    ) -> io::Result<ProgramChild> {
         let listener = listener.as_fd().try_clone_to_owned()?;
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut variables = Environment::default();
@@ -186,8 +194,8 @@ impl Program {
 
     async fn blocking(
         &self,
-        start: impl FnOnce(&Recipe) -> io::Result<Child> + Send + 'static,
-    ) -> io::Result<Child> {
+        start: impl FnOnce(&Recipe) -> io::Result<ProgramChild> + Send + 'static,
+    ) -> io::Result<ProgramChild> {
         let recipe = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || start(&recipe)).await?
     }
@@ -198,7 +206,7 @@ impl Recipe {
         &self,
         variables: &Environment,
         descriptors: &[(BorrowedFd<'_>, RawFd)],
-    ) -> io::Result<Child> {
+    ) -> io::Result<ProgramChild> {
         let spawn = Spawn {
             path: &self.path,
             arguments: self.arguments.iter().map(CString::as_c_str),
@@ -208,7 +216,7 @@ impl Recipe {
             open_files: self.open_files,
         };
         let (pid, pidfd) = spawn.start()?;
-        Child::new(pid, pidfd)
+        ProgramChild::new(pid, pidfd)
     }
 }
 

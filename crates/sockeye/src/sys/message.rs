@@ -86,7 +86,7 @@ pub(crate) fn recvmsg_append(
 
 /// What [`recvmsg_bytes`] has received.
 #[cfg(feature = "tokio")]
-pub(crate) struct Bytes {
+pub(crate) struct ReceivedBytes {
     pub(crate) count: usize,
     /// Nothing more was in the queue. A short read does not prove that: a read ends behind bytes with
     /// fds, which the kernel closes here.
@@ -101,7 +101,7 @@ pub(crate) struct Bytes {
 pub(crate) fn recvmsg_bytes(
     fd: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
-) -> io::Result<Bytes> {
+) -> io::Result<ReceivedBytes> {
     let mut bytes = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
@@ -115,7 +115,7 @@ pub(crate) fn recvmsg_bytes(
     let count = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
     let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
     let is_control_truncated = header.msg_flags & libc::MSG_CTRUNC != 0;
-    Ok(Bytes {
+    Ok(ReceivedBytes {
         count,
         is_all: (1..buffer.len()).contains(&count) && !is_control_truncated,
     })
@@ -129,7 +129,7 @@ pub(crate) fn recvmsg_bytes(
 pub(crate) fn recvmsg_bytes_append(
     fd: BorrowedFd<'_>,
     buffer: &mut impl bytes::BufMut,
-) -> io::Result<Bytes> {
+) -> io::Result<ReceivedBytes> {
     let room = buffer.chunk_mut();
     // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
     let received = recvmsg_bytes(fd, unsafe { room.as_uninit_slice_mut() })?;
@@ -147,14 +147,14 @@ pub(crate) fn recvmsg_bytes_append(
 pub(crate) fn recvmsg_bytes_and_fds_append(
     fd: BorrowedFd<'_>,
     buffer: &mut impl bytes::BufMut,
-) -> io::Result<(Bytes, Vec<OwnedFd>)> {
+) -> io::Result<(ReceivedBytes, Vec<OwnedFd>)> {
     let room = buffer.chunk_mut();
     // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
     let room = unsafe { room.as_uninit_slice_mut() };
     let size = room.len();
     let message = recvmsg_uninit(fd, room, RecvFlags::DONTWAIT, CONTROL)?;
     let is_alone = !message.has_control && !message.is_control_truncated;
-    let bytes = Bytes {
+    let bytes = ReceivedBytes {
         count: message.length.min(size),
         is_all: (1..size).contains(&message.length) && is_alone,
     };

@@ -7,7 +7,9 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
-use sockeye::inspect::{BoundName, FileState, Namespaces, Options, Snapshot, Socket, State};
+use sockeye::inspect::{
+    BoundName, FileState, Namespaces, Snapshot, SnapshotOptions, Socket, SocketState,
+};
 use sockeye::{Address, Claim, Kind};
 
 use crate::support::{Place, connected, in_own_directory, is_root, listening};
@@ -15,7 +17,7 @@ use crate::support::{Place, connected, in_own_directory, is_root, listening};
 mod renamed;
 
 fn snapshot() -> Snapshot {
-    Snapshot::take(Options {
+    Snapshot::take(SnapshotOptions {
         namespaces: Namespaces::Current,
     })
     .unwrap()
@@ -80,7 +82,7 @@ fn a_connection_joins_both_ends() {
     let socket = of(&snapshot, &*listener);
     assert_eq!(
         (socket.kind, socket.state),
-        (Kind::Stream, State::Listening)
+        (Kind::Stream, SocketState::Listening)
     );
     assert_eq!((socket.recv_queue, socket.send_queue), (Some(0), Some(7)));
     let name = place.socket().into_os_string().into_encoded_bytes();
@@ -95,7 +97,7 @@ fn a_connection_joins_both_ends() {
     assert_eq!(socket.namespace, Some(namespace));
 
     let accepted = of(&snapshot, &server);
-    assert_eq!(accepted.state, State::Connected);
+    assert_eq!(accepted.state, SocketState::Connected);
     assert_eq!(accepted.peer, Some(inode(&client)));
     let mut both = vec![server.as_raw_fd(), second.as_raw_fd()];
     both.sort_unstable();
@@ -118,7 +120,7 @@ fn a_connection_in_the_backlog_is_pending_at_its_listener() {
         let client = connected(kind, &place.socket());
         let snapshot = snapshot();
         let waiting = of(&snapshot, &client);
-        assert_eq!(waiting.state, State::Pending);
+        assert_eq!(waiting.state, SocketState::Pending);
         assert_eq!(
             (waiting.peer, waiting.waits_at),
             (None, Some(inode(&listener)))
@@ -132,20 +134,20 @@ fn a_connection_in_the_backlog_is_pending_at_its_listener() {
 
         drop(listener);
         let gone = of(&self::snapshot(), &client);
-        assert_eq!((gone.state, gone.waits_at), (State::Closed, None));
+        assert_eq!((gone.state, gone.waits_at), (SocketState::Closed, None));
     }
 }
 
 #[test]
 fn what_has_lost_its_other_end_is_closed() {
     let (left, right) = UnixStream::pair().unwrap();
-    assert_eq!(of(&snapshot(), &left).state, State::Connected);
+    assert_eq!(of(&snapshot(), &left).state, SocketState::Connected);
     left.shutdown(std::net::Shutdown::Write).unwrap();
     let half = of(&snapshot(), &left);
     assert_eq!((half.shut_read, half.shut_write), (Some(false), Some(true)));
     drop(right);
     let socket = of(&snapshot(), &left);
-    assert_eq!((socket.state, socket.peer), (State::Closed, None));
+    assert_eq!((socket.state, socket.peer), (SocketState::Closed, None));
 }
 
 #[test]
@@ -153,13 +155,13 @@ fn datagram_sockets_have_states_of_their_own() {
     let place = Place::new();
     let server = UnixDatagram::bind(place.socket()).unwrap();
     let client = UnixDatagram::unbound().unwrap();
-    assert_eq!(of(&snapshot(), &client).state, State::Unconnected);
+    assert_eq!(of(&snapshot(), &client).state, SocketState::Unconnected);
     client.connect(place.socket()).unwrap();
     client.send(b"one").unwrap();
     let snapshot = snapshot();
-    assert_eq!(of(&snapshot, &server).state, State::Bound);
+    assert_eq!(of(&snapshot, &server).state, SocketState::Bound);
     let socket = of(&snapshot, &client);
-    assert_eq!(socket.state, State::Connected);
+    assert_eq!(socket.state, SocketState::Connected);
     assert_eq!(socket.peer, Some(inode(&server)));
     let pair = snapshot
         .connections()

@@ -13,7 +13,7 @@ mod watch;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use sockeye::inspect::{Options, Snapshot};
+use sockeye::inspect::{Snapshot, SnapshotOptions};
 
 use crate::args::Ls;
 use crate::cmd::hung;
@@ -62,7 +62,7 @@ fn answer(args: &Ls, users: &UserNames, out: &mut Vec<u8>) -> anyhow::Result<Lis
 }
 
 fn snapshot(args: &Ls, deadline: Duration) -> anyhow::Result<Snapshot> {
-    let options = Options {
+    let options = SnapshotOptions {
         namespaces: args.netns.into(),
     };
     Snapshot::take_without_files(options, deadline).map_err(|error| {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use sockeye::inspect::{Snapshot, Socket, State};
+use sockeye::inspect::{Snapshot, Socket, SocketState};
 
 use super::ListOutcome;
 use super::completeness::Completeness;
@@ -98,8 +98,8 @@ impl SocketRow<'_> {
         match column {
             Column::Kind => cell.write_str(socket::kind(socket.kind)),
             Column::State => match (socket.state, socket.shut_read) {
-                (State::Listening, Some(true)) if brief => cell.write_str("shut down"),
-                (State::Listening, Some(true)) => cell.write_str("listening (shut down)"),
+                (SocketState::Listening, Some(true)) if brief => cell.write_str("shut down"),
+                (SocketState::Listening, Some(true)) => cell.write_str("listening (shut down)"),
                 (state, _) => cell.write_str(socket::state(state)),
             },
             Column::Address => match end.socket() {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 
 use sockeye::Kind;
-use sockeye::inspect::{BoundName, Snapshot, Socket, State};
+use sockeye::inspect::{BoundName, Snapshot, Socket, SocketState};
 
 use crate::args::{ListedAddress, Ls};
 use crate::cmd::visibility::has_name;
@@ -52,7 +52,7 @@ pub(super) fn passes(args: &Ls, socket: &Socket) -> bool {
     (args.inodes.is_empty() || args.inodes.contains(&socket.inode))
         && args.wants_kind(socket.kind)
         && args.wants_user(socket.uid)
-        && (!args.listening || socket.state == State::Listening)
+        && (!args.listening || socket.state == SocketState::Listening)
         && (args.pids.is_empty() || args.pids.iter().any(holds))
 }
 
@@ -116,7 +116,8 @@ fn at_addresses<'a>(args: &Ls, snapshot: &'a Snapshot) -> Vec<&'a Socket> {
 
 /// Every named listener and its connections.
 fn served(snapshot: &Snapshot) -> Vec<&Socket> {
-    let is_listener = |socket: &&Socket| socket.state == State::Listening && socket.name.is_some();
+    let is_listener =
+        |socket: &&Socket| socket.state == SocketState::Listening && socket.name.is_some();
     let servers = Servers::among(snapshot.sockets().iter().filter(is_listener));
     let is_served = |socket: &&Socket| is_listener(socket) || servers.of(socket).is_some();
     snapshot.sockets().iter().filter(is_served).collect()
@@ -171,11 +172,11 @@ impl<'a> Servers<'a> {
         for socket in sockets {
             let serves = match socket.kind {
                 Kind::Datagram => socket.name.is_some(),
-                _ => socket.state == State::Listening,
+                _ => socket.state == SocketState::Listening,
             };
             if serves {
                 servers.by_inode.insert(socket.inode, socket);
-                if let (State::Listening, Some(key)) = (socket.state, Key::of(socket)) {
+                if let (SocketState::Listening, Some(key)) = (socket.state, Key::of(socket)) {
                     servers.by_name.entry(key).or_insert(socket);
                 }
             }
@@ -190,8 +191,10 @@ impl<'a> Servers<'a> {
                 let server = *self.by_inode.get(&socket.peer?)?;
                 calls(socket, server).then_some(server)
             }
-            (_, State::Pending) => self.by_inode.get(&socket.waits_at?).copied(),
-            (_, State::Connected | State::Closed) => self.by_name.get(&Key::of(socket)?).copied(),
+            (_, SocketState::Pending) => self.by_inode.get(&socket.waits_at?).copied(),
+            (_, SocketState::Connected | SocketState::Closed) => {
+                self.by_name.get(&Key::of(socket)?).copied()
+            }
             _ => None,
         }
     }

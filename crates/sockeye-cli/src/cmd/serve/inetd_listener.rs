@@ -5,8 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sockeye::inspect::diag::{self, DiagState, Entry};
-use sockeye::program::Child;
+use sockeye::inspect::diag::{self, DiagEntry, DiagState};
+use sockeye::program::ProgramChild;
 use sockeye::{Backoff, Kind, Name, Program};
 use tracing::{debug, info, warn};
 
@@ -72,7 +72,7 @@ async fn start_on_demand(
     socket: &ServedSocket,
     lifecycle: &mut Lifecycle,
     starts: &mut u64,
-    running: &mut Option<Child>,
+    running: &mut Option<ProgramChild>,
 ) -> io::Result<&'static str> {
     let first = || Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF);
     let mut backoff = first();
@@ -119,7 +119,7 @@ fn is_adopted(args: &Serve) -> bool {
 }
 
 async fn end(
-    child: &mut Child,
+    child: &mut ProgramChild,
     socket: &ServedSocket,
     drain: Duration,
     lifecycle: &mut Lifecycle,
@@ -221,10 +221,10 @@ fn connections(socket: &ServedSocket) -> Option<u64> {
     // sock_diag(7) has 32 bits of it, and the kernel gives no more to sockets.
     let inode = rustix::fs::fstat(socket).ok()?.st_ino as u32;
     let listener = table.iter().find(|entry| entry.inode == inode)?;
-    let is_open = |entry: &&Entry| {
+    let is_open = |entry: &&DiagEntry| {
         // Without an inode it has not been accepted.
         entry.state == DiagState::Connected && entry.inode != 0 && entry.peer != Some(0)
     };
-    let ours = |entry: &&Entry| entry.name == listener.name && entry.file == listener.file;
+    let ours = |entry: &&DiagEntry| entry.name == listener.name && entry.file == listener.file;
     Some(table.iter().filter(is_open).filter(ours).count() as u64)
 }

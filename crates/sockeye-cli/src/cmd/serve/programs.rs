@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::net::SocketAddrUnix;
 use rustix::process::Rlimit;
 use sockeye::listener::ConnectedSocket;
-use sockeye::program::{Child, Environment, is_temporary};
+use sockeye::program::{Environment, ProgramChild, is_temporary};
 use sockeye::server::Connection;
 use sockeye::{Backoff, Peer, Program};
 use tokio::io::AsyncReadExt;
@@ -212,7 +212,7 @@ impl Programs {
         &self,
         datagram: &OwnedFd,
         variables: Environment,
-    ) -> io::Result<(Child, pipe::Receiver)> {
+    ) -> io::Result<(ProgramChild, pipe::Receiver)> {
         let (printed, output) = io::pipe()?;
         let printed = pipe::Receiver::from_owned_fd(printed.into())?;
         let ends = Ends::Files(datagram.as_fd(), output.as_fd());
@@ -220,7 +220,7 @@ impl Programs {
     }
 
     /// Starts the program, with a back-off while resources are short.
-    async fn start(&self, ends: Ends<'_>, variables: Environment) -> io::Result<Child> {
+    async fn start(&self, ends: Ends<'_>, variables: Environment) -> io::Result<ProgramChild> {
         let deadline = Instant::now() + self.patience;
         let mut backoff = Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF);
         loop {
@@ -286,7 +286,7 @@ pub(super) fn goes_on(error: &io::Error) -> bool {
 /// its background processes.
 async fn read(
     mut printed: pipe::Receiver,
-    child: &Child,
+    child: &ProgramChild,
     reply: &mut Vec<u8>,
     most: usize,
 ) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use sockeye::Kind;
-use sockeye::inspect::{Holder, Socket, State};
+use sockeye::inspect::{Holder, Socket, SocketState};
 
 use super::user;
 use crate::cmd::visibility::is_reachable;
@@ -35,7 +35,9 @@ pub(super) fn standing<'a>(kind: Kind, bound: &[&'a Socket]) -> Standing<'a> {
     let reachable = |socket: &&&Socket| is_reachable(socket);
     let mut same = bound.iter().filter(reachable).filter(|s| s.kind == kind);
     // One that listens comes before one that does not.
-    let listening = same.clone().find(|socket| socket.state == State::Listening);
+    let listening = same
+        .clone()
+        .find(|socket| socket.state == SocketState::Listening);
     let Some(socket) = listening.or_else(|| same.next()) else {
         return match bound.iter().find(reachable) {
             Some(other) => Standing::OtherKind(other),
@@ -43,11 +45,13 @@ pub(super) fn standing<'a>(kind: Kind, bound: &[&'a Socket]) -> Standing<'a> {
         };
     };
     match (socket.kind, socket.state) {
-        (Kind::Datagram, State::Connected | State::Closed) => Standing::Reserved(socket),
+        (Kind::Datagram, SocketState::Connected | SocketState::Closed) => {
+            Standing::Reserved(socket)
+        }
         (Kind::Datagram, _) => Standing::Open(socket),
-        (_, State::Listening) if socket.shut_read == Some(true) => Standing::ShutDown(socket),
-        (_, State::Listening) if is_full(socket) => Standing::Full(socket),
-        (_, State::Listening) => Standing::Open(socket),
+        (_, SocketState::Listening) if socket.shut_read == Some(true) => Standing::ShutDown(socket),
+        (_, SocketState::Listening) if is_full(socket) => Standing::Full(socket),
+        (_, SocketState::Listening) => Standing::Open(socket),
         _ => Standing::NotListening(socket),
     }
 }
@@ -155,7 +159,7 @@ struct ShownHolder {
 
 impl From<&Socket> for Listener {
     fn from(socket: &Socket) -> Self {
-        let is_listening = socket.state == State::Listening;
+        let is_listening = socket.state == SocketState::Listening;
         let holders = socket.holders.as_deref();
         Self {
             kind: kind(socket.kind),

@@ -1,6 +1,6 @@
 //! [`OtherEnd`]: the peer of a socket.
 
-use sockeye::inspect::{Snapshot, Socket, State};
+use sockeye::inspect::{Snapshot, Socket, SocketState};
 
 /// The peer of a socket.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ impl<'a> OtherEnd<'a> {
             return Self::Backlog(listener);
         }
         match socket.state {
-            State::Connected | State::Pending => Self::Unknown(None),
+            SocketState::Connected | SocketState::Pending => Self::Unknown(None),
             _ => Self::Nothing,
         }
     }

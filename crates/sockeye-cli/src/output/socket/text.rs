@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use sockeye::address::{escaped, is_hidden};
-use sockeye::inspect::{BoundName, FileState, Holder, Process, Socket, SocketFile, State};
+use sockeye::inspect::{BoundName, FileState, Holder, Process, Socket, SocketFile, SocketState};
 use sockeye::{Address, Kind, Name};
 
 use crate::escape;
@@ -22,14 +22,14 @@ pub(crate) fn kind(kind: Kind) -> &'static str {
     }
 }
 
-pub(crate) fn state(state: State) -> &'static str {
+pub(crate) fn state(state: SocketState) -> &'static str {
     match state {
-        State::Listening => "listening",
-        State::Connected => "connected",
-        State::Pending => "pending",
-        State::Bound => "bound",
-        State::Unconnected => "unconnected",
-        State::Closed => "closed",
+        SocketState::Listening => "listening",
+        SocketState::Connected => "connected",
+        SocketState::Pending => "pending",
+        SocketState::Bound => "bound",
+        SocketState::Unconnected => "unconnected",
+        SocketState::Closed => "closed",
     }
 }
 

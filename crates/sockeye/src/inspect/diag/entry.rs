@@ -1,4 +1,4 @@
-//! [`Entry`]: one socket of the kernel's table.
+//! [`DiagEntry`]: one socket of the kernel's table.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,7 +18,7 @@ pub enum DiagState {
 
 /// One socket of the kernel's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct DiagEntry {
     /// Stream, seqpacket or datagram.
     pub kind: Kind,
     /// What it is doing.
@@ -56,7 +56,7 @@ pub struct FileId {
     pub device: u32,
 }
 
-impl Entry {
+impl DiagEntry {
     /// Whether this socket can be reached at the file or name it is bound to, now or once it calls
     /// listen(2). An accepted socket bears its listener's name and cannot.
     #[must_use]

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::net::{AddressFamily, SocketType};
 
-use super::entry::{DiagState, Entry, FileId};
+use super::entry::{DiagEntry, DiagState, FileId};
 use crate::address::Kind;
 use crate::ids;
 
@@ -58,7 +58,7 @@ pub enum DumpProgress {
 /// # Errors
 /// The error that the kernel answered, or [`io::ErrorKind::InvalidData`] for lengths that do not
 /// fit.
-pub fn decode(mut datagram: &[u8], entries: &mut Vec<Entry>) -> io::Result<DumpProgress> {
+pub fn decode(mut datagram: &[u8], entries: &mut Vec<DiagEntry>) -> io::Result<DumpProgress> {
     let mut progress = DumpProgress::More;
     while !datagram.is_empty() {
         let length = u32_at(datagram, 0)? as usize;
@@ -92,7 +92,7 @@ fn error_in(message: &[u8]) -> io::Result<io::Error> {
 }
 
 /// Decodes a `unix_diag_msg` and its attributes; `None` for a type of socket that we do not know.
-fn entry(message: &[u8]) -> io::Result<Option<Entry>> {
+fn entry(message: &[u8]) -> io::Result<Option<DiagEntry>> {
     let [_, kind, state, ..] = *message else {
         return Err(malformed());
     };
@@ -102,7 +102,7 @@ fn entry(message: &[u8]) -> io::Result<Option<Entry>> {
         kind if kind == SocketType::DGRAM.as_raw() => Kind::Datagram,
         _ => return Ok(None),
     };
-    let mut entry = Entry {
+    let mut entry = DiagEntry {
         kind,
         state: match state {
             TCP_LISTEN => DiagState::Listening,
