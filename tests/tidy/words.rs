@@ -22,6 +22,12 @@ const INSTEAD: &[(&str, &str)] = &[
     ("gives way", "yields"),
     ("cut off", "aborted"),
     ("contest", "round"),
+    ("newcomers", "new clients, or new connections"),
+    ("made anew", "recreated"),
+    ("told nothing", "what happens to it"),
+    ("live server", "running server"),
+    ("living server", "running server"),
+    ("living socket", "open socket"),
 ];
 
 #[test]
