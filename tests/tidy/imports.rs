@@ -158,6 +158,21 @@ impl<'ast> Visit<'ast> for Scope {
         visit::visit_path(self, path);
     }
 
+    /// The code in `tokio::select!` and the arguments of `println!` name things too.
+    fn visit_macro(&mut self, invocation: &'ast syn::Macro) {
+        let text = invocation.tokens.to_string().replace(" :: ", "::");
+        let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        for path in text.split(|c| !is_part(c)) {
+            let names: Vec<String> = path.split("::").map(str::to_owned).collect();
+            if names.len() > 1
+                && let Some(absolute) = self.absolute(&names)
+            {
+                self.paths.insert(absolute);
+            }
+        }
+        visit::visit_macro(self, invocation);
+    }
+
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         // Unit tests may look into everything.
         if item.ident != "tests" && item.content.is_some() {
