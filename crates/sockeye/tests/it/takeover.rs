@@ -1,5 +1,6 @@
 //! Takeovers between servers of this process, and with counterparts that misbehave.
 
+mod accepting;
 mod asker;
 mod predecessors;
 mod renewals;
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 use sockeye::ancillary::{RecvError, recv_msg, send_msg};
 use sockeye::claim::{ClaimErrorKind, Mismatch};
-use sockeye::server::{Connection, Server, ServerError};
+use sockeye::server::{Connection, Report, Server, ServerError};
 use sockeye::takeover::TakeoverErrorKind;
 use sockeye::{
     Address, Claim, Connector, Kind, Listener, SeqPacket, SeqPacketListener, Takeover,

@@ -7,6 +7,7 @@ mod killed;
 mod removed;
 mod restart;
 mod revoked;
+mod slow;
 
 use std::path::Path;
 
