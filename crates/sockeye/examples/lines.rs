@@ -48,7 +48,7 @@ async fn echo_lines(connection: Connection) -> Result<(), FramingError> {
     let mut messages = Messages::new(connection, Framing::Line, 64 << 10);
     // `None` at EOF, and between two lines once a shutdown has begun.
     while let Some(line) = messages.next().await? {
-        messages.send(&Framing::Line.encode(&line.payload)?).await?;
+        messages.send(&line.payload).await?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::passing::{BackgroundCloseFd, Passing};
 /// Registered lazily: after two `EAGAIN`s with a yield in between. Many a short connection never
 /// waits, and so never costs an epoll_ctl(2).
 #[derive(Debug)]
-pub(crate) struct LazyAsyncFd {
+pub struct LazyAsyncFd {
     // Dropped in this order: the fd is deregistered before it is closed.
     registration: OnceLock<Result<AsyncFd<RawFd>, Errno>>,
     /// Whether the last attempt got `EAGAIN` and has yielded since. Shared by both directions, so one
@@ -38,7 +38,7 @@ pub(crate) enum Direction {
 
 /// The result of one attempt, and whether it has emptied the queue, so that another one would get
 /// `EAGAIN`.
-pub(crate) struct ReadOutcome<T> {
+pub struct ReadOutcome<T> {
     pub(crate) result: T,
     pub(crate) is_all: bool,
 }

@@ -30,7 +30,7 @@
 //! async fn echo_lines(connection: Connection) -> Result<(), FramingError> {
 //!     let mut messages = Messages::new(connection, Framing::Line, 64 << 10);
 //!     while let Some(message) = messages.next().await? {
-//!         messages.send(&Framing::Line.encode(&message.payload)?).await?;
+//!         messages.send(&message.payload).await?;
 //!     }
 //!     Ok(())
 //! }

@@ -29,7 +29,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
@@ -227,10 +227,6 @@ impl Stream {
         &self.io
     }
 
-    pub(crate) fn look_again(&self) {
-        self.io.look_again();
-    }
-
     pub(crate) fn passing(&self) -> Passing {
         self.io.passing()
     }
@@ -320,8 +316,32 @@ async fn send_msg(
     }
 }
 
+/// Sends `rest`, with the fds in `descriptors` with its first byte, and takes both away. `look` is given
+/// the result of each attempt.
+pub(crate) fn poll_send_msg(
+    io: &LazyAsyncFd,
+    cx: &mut Context<'_>,
+    rest: &mut &[u8],
+    descriptors: &mut &[BorrowedFd<'_>],
+    mut look: impl FnMut(&mut Context<'_>, PolledSend) -> PolledSend,
+) -> Poll<Result<(), SendError>> {
+    loop {
+        let sent = io.poll_io(cx, Direction::Write, |fd| {
+            try_send_msg(fd, rest, descriptors).map(ReadOutcome::some)
+        });
+        *rest = &rest[ready!(look(cx, sent))??..];
+        *descriptors = &[];
+        if rest.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+/// The result of one attempt to send.
+pub(crate) type PolledSend = Poll<io::Result<Result<usize, SendError>>>;
+
 /// Sends what there is room for, with fds.
-pub(crate) fn try_send_msg(
+fn try_send_msg(
     fd: BorrowedFd<'_>,
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],

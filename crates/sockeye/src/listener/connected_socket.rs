@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::address::Kind;
 use crate::busy_poll::BusyPoll;
+use crate::lazy_async_fd::LazyAsyncFd;
 use crate::packet::SeqPacket;
 use crate::passing::Passing;
 use crate::stream::Stream;
@@ -17,6 +18,7 @@ pub trait ConnectedSocket: AsFd + Sized + Send + 'static + sealed::FromAccepted 
 
 mod sealed {
     use crate::busy_poll::BusyPoll;
+    use crate::lazy_async_fd::LazyAsyncFd;
     use crate::passing::Passing;
 
     pub trait FromAccepted {
@@ -31,8 +33,8 @@ mod sealed {
 
         fn set_passing(&mut self, passing: Passing);
 
-        /// Has the next attempt to read ask the kernel, whatever the runtime knows.
-        fn look_again(&self);
+        /// What it waits with.
+        fn io(&self) -> &LazyAsyncFd;
     }
 }
 
@@ -57,8 +59,8 @@ impl sealed::FromAccepted for Stream {
         self.set_passing(passing);
     }
 
-    fn look_again(&self) {
-        self.look_again();
+    fn io(&self) -> &LazyAsyncFd {
+        self.io()
     }
 }
 
@@ -83,7 +85,7 @@ impl sealed::FromAccepted for SeqPacket {
         self.set_passing(passing);
     }
 
-    fn look_again(&self) {
-        self.look_again();
+    fn io(&self) -> &LazyAsyncFd {
+        self.io()
     }
 }

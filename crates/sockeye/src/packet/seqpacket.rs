@@ -189,8 +189,8 @@ impl SeqPacket {
         received.map(|received| received?)
     }
 
-    pub(crate) fn look_again(&self) {
-        self.io.look_again();
+    pub(crate) fn io(&self) -> &LazyAsyncFd {
+        &self.io
     }
 
     pub(crate) fn passing(&self) -> Passing {

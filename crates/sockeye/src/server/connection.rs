@@ -10,7 +10,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ pub use self::halves::{
     ConnectionReadHalf, ConnectionWriteHalf, OwnedConnectionReadHalf, OwnedConnectionWriteHalf,
 };
 use super::budget::Budget;
-use super::counters::{ConnectionGuard, ConnectionOutcome};
+use super::counters::{ConnectionGuard, ConnectionOutcome, ServerSide};
 use super::latch::LatchWaiter;
 use super::timeouts::{Timeouts, Waiting, enforce_deadlines};
 use crate::ancillary::pass_descriptors;
@@ -91,9 +90,9 @@ impl<S: ConnectedSocket> Connection<S> {
         &self.core.counters().budget
     }
 
-    /// How long a message may take from its first byte on.
-    pub(super) fn message_timeout(&self) -> Option<Duration> {
-        self.core.counters().message_timeout
+    /// The server that it belongs to.
+    pub(super) fn server(&self) -> ServerSide<'_> {
+        ServerSide(self.core.counters())
     }
 
     pub(super) fn drain_signal(&self) -> LatchWaiter {

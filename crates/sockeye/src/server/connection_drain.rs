@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use rustix::net::Shutdown;
 use tokio::time::Sleep;
 
 use super::latch::LatchWaiter;
-use crate::listener::ConnectedSocket;
+use crate::lazy_async_fd::LazyAsyncFd;
 use crate::socket;
 
 /// How long a connection that has not sent anything yet may still do so in a drain.
@@ -20,7 +20,8 @@ const SILENT: Duration = Duration::from_secs(1);
 
 pub(super) struct ConnectionDrain {
     progress: ReadProgress,
-    drain: LatchWaiter,
+    /// `None` for a client's stream.
+    drain: Option<LatchWaiter>,
     /// Runs while a silent connection may still send in a drain.
     grace: Option<Pin<Box<Sleep>>>,
     /// Whether the kernel was asked without readiness since the last input.
@@ -39,7 +40,7 @@ pub(super) enum ReadProgress {
 }
 
 impl ConnectionDrain {
-    pub(super) fn new(drain: LatchWaiter) -> Self {
+    pub(super) fn new(drain: Option<LatchWaiter>) -> Self {
         Self {
             progress: ReadProgress::Silent,
             drain,
@@ -67,12 +68,13 @@ impl ConnectionDrain {
     /// While nothing can be read and nothing is under way: `Ready` once a drain calls for another
     /// read: the kernel has input that the runtime has not seen, or reading was shut down and what
     /// came until then is left to read.
-    pub(super) fn poll_read_again<S: ConnectedSocket>(
+    pub(super) fn poll_read_again(
         &mut self,
         cx: &mut Context<'_>,
-        socket: &S,
+        socket: &LazyAsyncFd,
     ) -> Poll<io::Result<()>> {
-        if self.progress == ReadProgress::Closing || !self.drain.poll_open(cx) {
+        let mut drains = || self.drain.as_mut().is_some_and(|drain| drain.poll_open(cx));
+        if self.progress == ReadProgress::Closing || !drains() {
             return Poll::Pending;
         }
         if socket::is_readable(socket.as_fd())? {

@@ -16,7 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::Server;
 use super::budget::Budget;
 use super::handler_panic::HandlerPanic;
-use super::latch::Latch;
+use super::latch::{Latch, LatchWaiter};
 use super::log::{self, LogInterval};
 use crate::sys;
 
@@ -170,6 +170,25 @@ impl Counters {
             failed: get(&self.failed),
             dropped_replies: 0,
         }
+    }
+}
+
+/// What [`Messages`](super::Messages) needs of the server that a connection belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerSide<'a>(pub(super) &'a Counters);
+
+impl<'a> ServerSide<'a> {
+    pub(super) fn budget(self) -> &'a Arc<Budget> {
+        &self.0.budget
+    }
+
+    /// How long a message may take from its first byte on.
+    pub(super) fn message_timeout(self) -> Option<Duration> {
+        self.0.message_timeout
+    }
+
+    pub(super) fn drain_signal(self) -> LatchWaiter {
+        LatchWaiter::new(&self.0.drain)
     }
 }
 

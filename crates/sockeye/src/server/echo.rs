@@ -44,7 +44,7 @@ use crate::recv;
 /// None: bytes that were read may not have been sent.
 pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>> + Send {
     connection.set_idle(true);
-    let mut drain = ConnectionDrain::new(connection.drain_signal());
+    let mut drain = ConnectionDrain::new(Some(connection.drain_signal()));
     // What a slow peer has not read yet.
     let mut rest = BytesMut::new();
     // Where that is parked during a wait.
@@ -83,7 +83,7 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => ready!(drain.poll_read_again(cx, connection.socket()))?,
+                Poll::Pending => ready!(drain.poll_read_again(cx, connection.socket().io()))?,
             }
         }
     })

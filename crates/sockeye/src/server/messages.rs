@@ -4,6 +4,8 @@
 
 mod arrivals;
 mod framed;
+mod sending;
+mod transport;
 mod waiting;
 
 use std::fmt;
@@ -14,13 +16,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{BufMut, BytesMut};
-use rustix::io::Errno;
 use tokio::time::Sleep;
 use tokio_util::codec::Decoder;
 
 use super::budget::Hold;
 use super::connection::Connection;
 use super::connection_drain::{ConnectionDrain, ReadProgress};
+use super::counters::ServerSide;
 use super::limits::is_our_loss;
 use super::scratch;
 use crate::framing::{Codec, Framing, FramingError, Message};
@@ -28,6 +30,7 @@ use crate::lazy_async_fd::ReadOutcome;
 use crate::passing::Passing;
 use crate::recv;
 use arrivals::Arrivals;
+pub use transport::{MessageReader, MessageWriter};
 use waiting::Begun;
 
 /// The least room for the rest of an incomplete message.
@@ -39,6 +42,25 @@ const FIRST_ROOM: usize = 4096;
 ///
 /// An idle connection holds no buffer.
 ///
+/// A client has them too, and so has the read half of a connection
+/// ([`Connection::into_split`]):
+///
+/// ```no_run
+/// use sockeye::Connector;
+/// use sockeye::framing::Framing;
+/// use sockeye::server::Messages;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let stream = Connector::new().connect(&"/run/app.sock".parse()?).await?;
+/// let mut messages = Messages::new(stream, Framing::Length, 1 << 20);
+/// messages.send(b"question").await?;
+/// let answer = messages.next().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A server:
+///
 /// ```no_run
 /// use sockeye::framing::{Framing, FramingError};
 /// use sockeye::server::{Connection, Messages};
@@ -46,13 +68,13 @@ const FIRST_ROOM: usize = 4096;
 /// async fn handle(connection: Connection) -> Result<(), FramingError> {
 ///     let mut messages = Messages::new(connection, Framing::Line, 1 << 20);
 ///     while let Some(message) = messages.next().await? {
-///         messages.send(&Framing::Line.encode(&message.payload)?).await?;
+///         messages.send(&message.payload).await?;
 ///     }
 ///     Ok(())
 /// }
 /// ```
-pub struct Messages {
-    connection: Connection,
+pub struct Messages<S = Connection> {
+    connection: S,
     codec: Codec,
     /// The bytes of an incomplete message; empty it has no capacity either.
     buffer: BytesMut,
@@ -97,17 +119,17 @@ fn try_recv(
     })
 }
 
-impl Messages {
+impl<S: MessageReader> Messages<S> {
     /// Reads messages of at most `limit` bytes each.
     #[must_use]
-    pub fn new(connection: Connection, framing: Framing, limit: usize) -> Self {
+    pub fn new(connection: S, framing: Framing, limit: usize) -> Self {
         Self::with_codec(connection, Codec::new(framing, limit))
     }
 
-    fn with_codec(mut connection: Connection, codec: Codec) -> Self {
+    fn with_codec(mut connection: S, codec: Codec) -> Self {
         connection.set_idle(true);
         Self {
-            drain: ConnectionDrain::new(connection.drain_signal()),
+            drain: ConnectionDrain::new(connection.server().map(ServerSide::drain_signal)),
             connection,
             buffer: BytesMut::new(),
             holds_scratch: false,
@@ -203,6 +225,19 @@ impl Messages {
         }
     }
 
+    /// [`Messages::next`] and [`Messages::descriptors`] in one.
+    ///
+    /// # Errors
+    /// As [`Messages::next`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    #[doc(alias = "SCM_RIGHTS")]
+    pub async fn recv_msg(&mut self) -> Result<Option<(Message, Vec<OwnedFd>)>, FramingError> {
+        let message = self.next().await?;
+        Ok(message.map(|message| (message, self.descriptors())))
+    }
+
     /// The message at the front of the buffer, with its fds, if it is complete.
     fn decode(&mut self) -> Result<Option<Message>, FramingError> {
         let length = self.buffer.len();
@@ -224,39 +259,6 @@ impl Messages {
     fn failed(&mut self, error: &FramingError) {
         if matches!(error, FramingError::Io(error) if is_our_loss(error)) {
             self.connection.mark_aborted();
-        }
-    }
-
-    /// Sends bytes as they are; [`Framing::encode`] makes a message of a payload.
-    ///
-    /// # Errors
-    /// As write(2); [`io::ErrorKind::TimedOut`] where the peer reads nothing for as long as the
-    /// server's idle timeout; [`LimitError::Buffered`](super::LimitError::Buffered) where the server
-    /// has evicted this connection.
-    ///
-    /// # Cancel safety
-    /// None: part of the bytes may have been sent.
-    pub async fn send(&mut self, wire: &[u8]) -> io::Result<()> {
-        let sent = self.send_now(wire)?;
-        let mut rest = &wire[sent..];
-        if rest.is_empty() {
-            return Ok(());
-        }
-        // Bytes behind the message that this answers are parked as well.
-        self.keep_the_rest();
-        poll_fn(|cx| self.poll_send(cx, &mut rest)).await?;
-        self.hold = None;
-        Ok(())
-    }
-
-    /// Sends as many bytes as the socket buffer has room for, without waiting, and returns their number.
-    ///
-    /// # Errors
-    /// As write(2).
-    pub fn send_now(&mut self, wire: &[u8]) -> io::Result<usize> {
-        match self.connection.send_now(wire) {
-            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            sent => Ok(sent?),
         }
     }
 
@@ -285,15 +287,22 @@ impl Messages {
         left.unwrap_or(self.buffer.len())
     }
 
-    /// As [`Connection::mark_aborted`].
+    /// As [`Connection::mark_aborted`]; without a server it does nothing.
     pub fn mark_aborted(&mut self) {
         self.connection.mark_aborted();
     }
 
     /// The connection.
     #[must_use]
-    pub fn connection(&self) -> &Connection {
+    pub fn connection(&self) -> &S {
         &self.connection
+    }
+
+    /// The connection. Bytes that were read behind the last message are lost, and fds that came with
+    /// them are closed; [`Framed::from`](tokio_util::codec::Framed) keeps the bytes.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.connection
     }
 
     /// Waits for bytes; 0 is EOF. A drain ends the wait unless there is an incomplete message.
@@ -314,7 +323,7 @@ impl Messages {
                 self.park(cx.waker(), 0)?;
                 return Poll::Pending;
             }
-            ready!(self.drain.poll_read_again(cx, self.connection.socket()))?;
+            ready!(self.drain.poll_read_again(cx, self.connection.io()))?;
         }
     }
 
@@ -336,7 +345,7 @@ impl Messages {
             ..
         } = self;
         let mut arrivals = receives_descriptors.then_some(arrivals);
-        let passing = connection.socket().passing();
+        let passing = connection.io().passing();
         if buffer.is_empty() {
             let limit = self.read_size;
             return connection.poll_recv(cx, |fd| {
@@ -379,7 +388,7 @@ impl Messages {
     }
 }
 
-impl fmt::Debug for Messages {
+impl<S: fmt::Debug> fmt::Debug for Messages<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Messages")
             .field("connection", &self.connection)

@@ -41,7 +41,7 @@ pub use echo::echo;
 pub use error::ServerError;
 pub use handler_output::HandlerOutput;
 pub use limits::LimitError;
-pub use messages::Messages;
+pub use messages::{MessageReader, MessageWriter, Messages};
 pub use records::{Record, Records};
 pub use renewal::Renew;
 

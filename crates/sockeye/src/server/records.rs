@@ -51,7 +51,7 @@ impl Records {
     pub fn new(mut connection: Connection<SeqPacket>, limit: usize) -> Self {
         connection.set_idle(true);
         Self {
-            drain: ConnectionDrain::new(connection.drain_signal()),
+            drain: ConnectionDrain::new(Some(connection.drain_signal())),
             connection,
             limit,
             size: 0,
@@ -158,7 +158,10 @@ impl Records {
             if let Poll::Ready(received) = self.poll_recv(cx) {
                 return Poll::Ready(received);
             }
-            ready!(self.drain.poll_read_again(cx, self.connection.socket()))?;
+            ready!(
+                self.drain
+                    .poll_read_again(cx, self.connection.socket().io())
+            )?;
         }
     }
 

@@ -35,6 +35,12 @@ pub(super) fn owned(io: LazyAsyncFd) -> (OwnedReadHalf, OwnedWriteHalf) {
     (OwnedReadHalf(Arc::clone(&io)), OwnedWriteHalf(io))
 }
 
+impl OwnedReadHalf {
+    pub(crate) fn io(&self) -> &LazyAsyncFd {
+        &self.0
+    }
+}
+
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
         // It fails where the peer has closed.

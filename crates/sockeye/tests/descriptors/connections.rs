@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use sockeye::ancillary::{RecvError, SendError};
-use sockeye::server::{Connection, Server};
+use sockeye::framing::Framing;
+use sockeye::server::{Connection, Messages, Server};
 use sockeye::{Address, Claim, Connector, Listener, Stream};
 use tokio::sync::mpsc;
 
@@ -173,4 +174,49 @@ fn a_client_that_sends_and_never_reads_is_freed_at_the_idle_timeout() {
             assert_eq!(end.unwrap().kind(), ErrorKind::TimedOut, "{how:?}");
         });
     }
+}
+
+#[test]
+fn descriptors_pass_both_ways_with_messages() {
+    const SIZE: usize = 1 << 20;
+    alone(|| {
+        let place = tempfile::tempdir().unwrap();
+        let address = Address::from_path(place.path().join("app.sock")).unwrap();
+        runtime().block_on(async {
+            let options = Claim::options().allow_fd_passing(true);
+            let listener = Listener::from_claim(options.claim(&address).unwrap()).unwrap();
+            let handler = |connection: Connection| async {
+                let messages = Messages::new(connection, Framing::Length, SIZE);
+                let mut messages = messages.receive_descriptors();
+                while let Some((message, descriptors)) = messages.recv_msg().await.unwrap() {
+                    let descriptors = borrowed(&descriptors);
+                    let sent = messages.send_msg(&message.payload, &descriptors).await;
+                    sent.unwrap();
+                }
+            };
+            let shutdown = async {
+                let stream = Connector::new().connect(&address).await.unwrap();
+                let messages = Messages::new(stream, Framing::Length, SIZE);
+                let mut messages = messages.receive_descriptors();
+                let files = files(5);
+                for (size, count) in [(0, 5), (10, 0), (SIZE, 3), (1, 1), (SIZE, 0)] {
+                    let payload = vec![7; size];
+                    let sent = messages
+                        .send_msg(&payload, &borrowed(&files[..count]))
+                        .await;
+                    sent.unwrap();
+                    let (message, descriptors) = messages.recv_msg().await.unwrap().unwrap();
+                    assert!(message.payload == payload);
+                    let position = |fd: &OwnedFd| rustix::fs::tell(fd).unwrap();
+                    let positions: Vec<u64> = descriptors.iter().map(position).collect();
+                    assert_eq!(positions, (0..count as u64).collect::<Vec<_>>());
+                }
+            };
+            let report = Server::new()
+                .run(listener, handler, shutdown)
+                .await
+                .unwrap();
+            assert_eq!((report.served + report.drained, report.aborted), (1, 0));
+        });
+    });
 }

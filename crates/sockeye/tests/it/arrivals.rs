@@ -37,7 +37,7 @@ async fn tell(
     let mut messages = Messages::new(connection, framing, 1 << 20).receive_descriptors();
     for _ in 0..warm_up {
         messages.next().await.unwrap().unwrap();
-        messages.send(b"!").await.unwrap();
+        messages.send_raw(b"!").await.unwrap();
     }
     loop {
         let message = match messages.next().await {

@@ -31,7 +31,7 @@ fn serve(server: Server, listener: sockeye::Listener) -> (Running, Ends) {
             let mut messages = Messages::new(connection, Framing::Line, 1 << 20);
             let end = loop {
                 match messages.next().await {
-                    Ok(Some(_)) => messages.send(b"ok\n").await.unwrap(),
+                    Ok(Some(_)) => messages.send_raw(b"ok\n").await.unwrap(),
                     Ok(None) => break None,
                     Err(FramingError::Io(error)) => break limit(&error),
                     Err(error) => panic!("{error}"),

@@ -242,8 +242,7 @@ async fn messages_and_framed_turn_into_each_other_without_losing_bytes() {
         SinkExt::<Bytes>::flush(&mut framed).await.unwrap();
         let mut messages = Messages::try_from(framed).unwrap();
         while let Some(message) = messages.next().await.unwrap() {
-            let answer = Framing::Line.encode(&message.payload).unwrap();
-            messages.send(&answer).await.unwrap();
+            messages.send(&message.payload).await.unwrap();
         }
     };
     let server = Running::start(Server::new(), claimed(&place.address()), handler);

@@ -41,6 +41,8 @@ mod handler_turns;
 mod handlers;
 mod inspect;
 #[cfg(feature = "tokio")]
+mod message_ends;
+#[cfg(feature = "tokio")]
 mod messages;
 #[cfg(feature = "tokio")]
 mod no_runtime;

@@ -39,7 +39,7 @@ impl Reader {
                     let next = messages.next().await;
                     let goes_on = matches!(next, Ok(Some(_)));
                     tell.send(next).unwrap();
-                    if !goes_on || messages.send(answer).await.is_err() {
+                    if !goes_on || messages.send_raw(answer).await.is_err() {
                         return;
                     }
                 }

@@ -47,7 +47,7 @@ async fn count(connection: Connection, takes: bool) {
     }
     while let Ok(Some(_)) = messages.next().await {
         let count = messages.descriptors().len();
-        messages.send(&[b'0' + count as u8]).await.unwrap();
+        messages.send_raw(&[b'0' + count as u8]).await.unwrap();
     }
 }
 

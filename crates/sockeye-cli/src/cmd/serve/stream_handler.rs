@@ -151,7 +151,7 @@ fn send(messages: &mut Messages, mut wire: Bytes) -> Sent<'_> {
     match messages.send_now(&wire) {
         Ok(sent) if sent < wire.len() => {
             wire.advance(sent);
-            Sent::Rest(Box::pin(async move { messages.send(&wire).await }))
+            Sent::Rest(Box::pin(async move { messages.send_raw(&wire).await }))
         }
         sent => Sent::Done(sent.map(|_| ())),
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::core::ConnectionCore;
 use crate::ancillary::{Received, RecvError, SendError};
@@ -60,17 +60,10 @@ impl ConnectionCore<Stream> {
         rest: &mut &[u8],
         descriptors: &mut &[BorrowedFd<'_>],
     ) -> Poll<Result<(), SendError>> {
-        loop {
-            let sent = self.io().poll_io(cx, Direction::Write, |fd| {
-                stream::try_send_msg(fd, rest, descriptors).map(ReadOutcome::some)
-            });
-            let sent = enforce_deadlines(self.activity(), waiting, cx, Direction::Write, sent);
-            *rest = &rest[ready!(sent)??..];
-            *descriptors = &[];
-            if rest.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
+        let activity = self.activity();
+        stream::poll_send_msg(self.io(), cx, rest, descriptors, |cx, sent| {
+            enforce_deadlines(activity, waiting, cx, Direction::Write, sent)
+        })
     }
 }
 

@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::attempts::try_recv_msg;
 use super::core::ConnectionCore;
 use crate::ancillary::{Received, RecvError, SendError};
-use crate::lazy_async_fd::Direction;
+use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
 use crate::peer::Peer;
 use crate::recv;
+use crate::server::counters::ServerSide;
 use crate::server::timeouts::{Waiting, enforce_deadlines};
 use crate::stream::{self, Stream};
 
@@ -77,6 +78,25 @@ pub(super) fn owned(
         waiting: write,
     };
     (reader, writer)
+}
+
+/// For [`Messages`](crate::server::Messages).
+impl OwnedConnectionReadHalf {
+    pub(in crate::server) fn io(&self) -> &LazyAsyncFd {
+        self.core.io()
+    }
+
+    pub(in crate::server) fn server(&self) -> ServerSide<'_> {
+        ServerSide(self.core.counters())
+    }
+
+    pub(in crate::server) fn poll_recv<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.core.poll_recv(&mut self.waiting, cx, try_recv)
+    }
 }
 
 impl Drop for OwnedConnectionWriteHalf {

@@ -145,9 +145,17 @@ impl Connection {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         let (mut rest, mut descriptors) = (bytes, descriptors);
-        let Self { core, waiting } = self;
-        let waiting = &mut waiting[Direction::Write as usize];
-        poll_fn(|cx| core.poll_send_msg(waiting, cx, &mut rest, &mut descriptors)).await
+        poll_fn(|cx| self.poll_send_msg(cx, &mut rest, &mut descriptors)).await
+    }
+
+    pub(in crate::server) fn poll_send_msg(
+        &mut self,
+        cx: &mut Context<'_>,
+        rest: &mut &[u8],
+        descriptors: &mut &[BorrowedFd<'_>],
+    ) -> Poll<Result<(), SendError>> {
+        let waiting = &mut self.waiting[Direction::Write as usize];
+        self.core.poll_send_msg(waiting, cx, rest, descriptors)
     }
 
     pub(in crate::server) fn poll_recv<T>(

@@ -5,14 +5,14 @@ use rustix::net::Shutdown;
 use tokio_util::codec::{Framed, FramedParts};
 
 use super::Messages;
+use super::transport::MessageReader;
 use crate::framing::Codec;
-use crate::server::Connection;
 
 /// For a `Sink` and a `Stream` of messages. It does not
-/// drain by itself ([`Connection::shutdown_token`] says when), its buffers do not count for
+/// drain by itself ([`Connection::shutdown_token`](crate::server::Connection::shutdown_token) says when), its buffers do not count for
 /// [`Server::max_buffered`](crate::server::Server::max_buffered), and it closes received fds.
-impl From<Messages> for Framed<Connection, Codec> {
-    fn from(mut messages: Messages) -> Self {
+impl<S: MessageReader> From<Messages<S>> for Framed<S, Codec> {
+    fn from(mut messages: Messages<S>) -> Self {
         if messages.unpark().is_err() {
             // The begun message was evicted: what follows is no message.
             let _ = rustix::net::shutdown(&messages.connection, Shutdown::Both);
@@ -26,10 +26,10 @@ impl From<Messages> for Framed<Connection, Codec> {
 }
 
 /// Fails, and returns the `Framed`, where it has not sent everything: flush it first.
-impl TryFrom<Framed<Connection, Codec>> for Messages {
-    type Error = Framed<Connection, Codec>;
+impl<S: MessageReader> TryFrom<Framed<S, Codec>> for Messages<S> {
+    type Error = Framed<S, Codec>;
 
-    fn try_from(framed: Framed<Connection, Codec>) -> Result<Self, Self::Error> {
+    fn try_from(framed: Framed<S, Codec>) -> Result<Self, Self::Error> {
         if !framed.write_buffer().is_empty() {
             return Err(framed);
         }

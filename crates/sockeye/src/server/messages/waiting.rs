@@ -2,16 +2,16 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
-use tokio::io::AsyncWrite;
-
 use super::arrivals::Arrivals;
+use super::transport::MessageReader;
 use super::{FIRST_ROOM, Messages};
+use crate::peer::Peer;
 use crate::server::budget::{Amount, Hold};
+use crate::server::counters::ServerSide;
 use crate::server::{LimitError, scratch};
+use bytes::BytesMut;
 
 /// An incomplete message, parked.
 pub(super) struct Begun {
@@ -19,28 +19,11 @@ pub(super) struct Begun {
     arrivals: Option<Box<Arrivals>>,
 }
 
-impl Messages {
-    pub(super) fn poll_send(
-        &mut self,
-        cx: &mut Context<'_>,
-        rest: &mut &[u8],
-    ) -> Poll<io::Result<()>> {
-        self.unpark()?;
-        while !rest.is_empty() {
-            match Pin::new(&mut self.connection).poll_write(cx, rest) {
-                Poll::Ready(sent) => *rest = &rest[sent?..],
-                Poll::Pending => {
-                    self.park(cx.waker(), rest.len())?;
-                    return Poll::Pending;
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
+impl<S: MessageReader> Messages<S> {
     /// Fails once the incomplete message has passed its deadline.
     pub(super) fn enforce_message_timeout(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let Some(limit) = self.connection.message_timeout() else {
+        let server = self.connection.server();
+        let Some(limit) = server.and_then(ServerSide::message_timeout) else {
             return Ok(());
         };
         let deadline = self
@@ -64,6 +47,9 @@ impl Messages {
             smaller.extend_from_slice(&self.buffer);
             self.buffer = smaller;
         }
+        let Some(server) = self.connection.server() else {
+            return Ok(());
+        };
         let amount = Amount {
             bytes: self.buffer.capacity() + to_send,
             fds: self
@@ -75,8 +61,7 @@ impl Messages {
             buffer: std::mem::take(&mut self.buffer),
             arrivals: self.arrivals.take(),
         };
-        let connection = &self.connection;
-        let new = || Hold::new(connection.budget(), connection.peer());
+        let new = || Hold::new(server.budget(), Peer::of(&self.connection));
         let hold = self.hold.get_or_insert_with(new);
         let parked = hold.park(begun, amount, waker);
         parked.inspect_err(|_| self.connection.mark_aborted())

@@ -144,8 +144,7 @@ pub(crate) fn counted(served: u64, refused: u64, drained: u64, aborted: u64) -> 
 pub(crate) async fn echo_lines(connection: Connection) {
     let mut messages = Messages::new(connection, Framing::Line, 1 << 20);
     while let Ok(Some(message)) = messages.next().await {
-        let answer = Framing::Line.encode(&message.payload).unwrap();
-        if messages.send(&answer).await.is_err() {
+        if messages.send(&message.payload).await.is_err() {
             return;
         }
     }
