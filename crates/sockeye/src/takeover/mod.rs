@@ -4,26 +4,52 @@
 //! A server whose claim allows it ([`ClaimOptions::takeover`]) also listens at `PATH.takeover`, mode
 //! 0600. A successor connects there and receives the listening socket, the lock and the control
 //! socket (`SCM_RIGHTS`; socket and lock last as long as either process), checks them and says that
-//! it is ready. The predecessor serves until the successor says that it serves; then it stops
-//! accepting, drains and ends. The socket file stays the same, and the successor accepts what is in
-//! the backlog.
+//! it is ready: [`Takeover::listen`] returns. The predecessor serves until the successor says that it
+//! serves, which [`Server::run`](crate::server::Server::run) does first; then it stops accepting, drains
+//! and ends. The socket file stays the same, and the successor accepts what is in the backlog.
 //!
-//! Whichever of the two dies or hangs at whichever step, the other goes on alone.
+//! # Guarantee
+//!
+//! The path has at most one owner at a time, and once `listen` has returned no client is refused,
+//! whichever process dies, hangs or is stopped at whichever step:
+//!
+//! - **The successor** ends, is killed, hangs or is stopped (SIGSTOP) before it serves: the predecessor
+//!   goes on accepting as if nothing had happened, with its own mode and owner of the file. After its
+//!   [`patience`](Takeover::patience) the next successor gets its turn. One that comes too late takes
+//!   over once more, from whoever has the path then, or `run` returns the error.
+//! - **The predecessor** ends, is killed, hangs or is stopped after `listen` has returned: clients wait in
+//!   the backlog until the successor serves, which does not wait for the predecessor.
+//! - **The predecessor is told to shut down** meanwhile: it accepts until its successor serves, or until
+//!   two seconds before its drain times out. Then it leaves the path to that successor, and clients
+//!   wait in the backlog as after a death. If the successor hangs for good it has to be ended, as any
+//!   server that hangs, before another one can start. Where the patience ends before, or the future of
+//!   `run` is dropped, the predecessor removes the files, and the successor claims the path.
+//! - **Both accept** from the one socket between the successor's word that it serves and the moment in
+//!   which the predecessor reads it. Each connection is accepted, served and counted by one of them.
+//!
+//! What the predecessor has accepted it drains: a connection between two messages is closed, and its
+//! client connects again.
+//!
 //! `handover/machine.rs` has the rules, and its tests go through every order of events.
 //!
 //! ```no_run
-//! use sockeye::{Claim, Listener, Takeover};
-//! use sockeye::server::{Connection, Server};
+//! use std::time::Duration;
 //!
+//! use sockeye::server::{Connection, Server};
+//! use sockeye::{Claim, Listener, Takeover};
+//!
+//! # async fn load() -> std::io::Result<()> { Ok(()) }
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! // All that can fail comes first: this tells the predecessor that we are ready.
-//! let listener: Listener = Takeover::new(Claim::options().mode(0o660))
-//!     .listen(&"/run/app.sock".parse()?)
-//!     .await?;
-//! // Drains and returns when a successor takes over from this server.
+//! let takeover = Takeover::new(Claim::options().mode(0o660)).patience(Duration::from_secs(120));
+//! // An error here leaves the predecessor as it was.
+//! let listener: Listener = takeover.listen(&"/run/app.sock".parse()?).await?;
+//! // The predecessor still serves. An error here, a crash or a hang leaves it as it was, too.
+//! load().await?;
+//! // The predecessor drains and ends. This one does so when its own successor serves.
 //! let report = Server::new()
 //!     .run(listener, |_: Connection| async {}, std::future::pending())
 //!     .await?;
+//! println!("{report}");
 //! # Ok(())
 //! # }
 //! ```
