@@ -29,7 +29,7 @@ pub(crate) use ls::{ListedAddress, Ls, Netns};
 pub(crate) use send::{ConnectTarget, Send};
 pub(crate) use serve::{ReplyMode, Serve};
 pub(crate) use unresolved::Unresolved;
-pub(crate) use values::{FramingName, Tradition};
+pub(crate) use values::{FramingName, VariableNames};
 pub(crate) use why::Why;
 
 use crate::output::wrap::flow;

@@ -9,7 +9,8 @@ use super::address::{TypedAddress, bound};
 use super::id::{TypedId, group, user};
 use super::unresolved::Unresolved;
 use super::values::{
-    FramingName, Owner, Policy, Tradition, count, duration, fd, mode, owner, size, timeout, whole,
+    FramingName, Owner, Policy, VariableNames, count, duration, fd, mode, owner, size, timeout,
+    whole,
 };
 use crate::exit::{Exit, failure};
 
@@ -237,8 +238,8 @@ pub(crate) struct Serve {
     /// The names of a PROGRAM's environment variables: those of s6-ipcserver (ipc:
     /// IPCREMOTEEUID and others) or those of unixserver (ucspi: UNIXREMOTEEUID and
     /// others)
-    #[arg(long, value_enum, default_value_t = Tradition::Ipc, requires = "program")]
-    pub(crate) env: Tradition,
+    #[arg(long, value_enum, default_value_t = VariableNames::Ipc, requires = "program")]
+    pub(crate) env: VariableNames,
 
     /// Print a JSON object for each message, instead of a line
     #[arg(long, conflicts_with = "echo")]

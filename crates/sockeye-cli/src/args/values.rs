@@ -35,7 +35,7 @@ pub(crate) enum Policy {
 
 /// Which names the environment variables of a program have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Tradition {
+pub(crate) enum VariableNames {
     Ipc,
     Ucspi,
 }

@@ -14,7 +14,7 @@ use crate::lookup::descriptor::Descriptor;
 use crate::lookup::names::Names;
 
 /// The peer credentials of a message, looked up once for each connection.
-pub(crate) struct Sender {
+pub(crate) struct MessageSender {
     peer: Option<Peer>,
     command: Option<Vec<u8>>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct ShownMessage<'a> {
     pub(crate) descriptors: &'a [OwnedFd],
 }
 
-impl Sender {
+impl MessageSender {
     pub(crate) fn new(peer: Option<Peer>) -> Self {
         let command = peer.and_then(|peer| peer.command());
         Self { peer, command }
@@ -89,7 +89,7 @@ fn names_a_field(name: &[u8]) -> bool {
 
 /// `received 19 bytes from pid 4242 (nc) uid 1000: Hello UNIX socket!` and a newline; fds
 /// are on an indented line of their own, which no payload can forge.
-pub(crate) fn as_text(message: &ShownMessage<'_>, sender: &Sender) -> Vec<u8> {
+pub(crate) fn as_text(message: &ShownMessage<'_>, sender: &MessageSender) -> Vec<u8> {
     let mut line = Vec::with_capacity(message.payload.len() + 64);
     // Writing to a Vec cannot fail.
     let _ = writeln!(
@@ -114,7 +114,10 @@ pub(crate) fn as_text(message: &ShownMessage<'_>, sender: &Sender) -> Vec<u8> {
 }
 
 /// The same as a JSON object.
-pub(crate) fn as_json(message: &ShownMessage<'_>, sender: &Sender) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn as_json(
+    message: &ShownMessage<'_>,
+    sender: &MessageSender,
+) -> serde_json::Result<Vec<u8>> {
     let text = str::from_utf8(message.payload).ok();
     let comm = sender.command.as_deref();
     let event = MessageEvent {
@@ -144,8 +147,8 @@ mod tests {
         }
     }
 
-    fn nobody(command: &[u8]) -> Sender {
-        Sender {
+    fn nobody(command: &[u8]) -> MessageSender {
+        MessageSender {
             peer: None,
             command: Some(command.to_vec()),
         }
@@ -167,7 +170,7 @@ mod tests {
         assert_eq!(described(b"squid"), "pid ? (\"squid\") uid ?");
         assert_eq!(described(b"x) uid 0: y"), "pid ? (\"x) uid 0: y\") uid ?");
         assert_eq!(described(b"?"), "pid ? (\"?\") uid ?");
-        let unknown = Sender {
+        let unknown = MessageSender {
             peer: None,
             command: None,
         };

@@ -1,4 +1,4 @@
-//! [`Lines`]: standard output for many tasks, a line at a time.
+//! [`StdoutLines`]: standard output for many tasks, a line at a time.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +20,7 @@ const PIPE_CHUNK: usize = 4096;
 /// neither signals nor the drain timeout.
 ///
 /// Standard output may be shared with other programs, so it cannot be made non-blocking.
-pub(crate) struct Lines {
+pub(crate) struct StdoutLines {
     // The lock keeps a line that is written in pieces together.
     target: Mutex<LineTarget>,
     /// Notified at the first line.
@@ -51,7 +51,7 @@ enum LineTarget {
     Terminal(OwnedFd, TerminalWriter),
 }
 
-impl Lines {
+impl StdoutLines {
     /// `limit` is how many bytes may wait for a reader that does not read.
     // The deprecated constructor is unsound for types whose descriptor is not their own; OwnedFd's
     // is. Its successor is unsafe, and there is no unsafe code in this crate.

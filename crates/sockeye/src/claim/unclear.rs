@@ -20,7 +20,7 @@ use crate::ids;
 use crate::inspect::ForkedWorker;
 use crate::inspect::diag::{DiagEntry, FileId};
 use crate::inspect::lookup::Lookup;
-use crate::inspect::mounts::{Mounts, Nature, is_mount_root, nature_for};
+use crate::inspect::mounts::{FsClass, Mounts, class_for, is_mount_root};
 
 /// Why a socket file at which connect(2) is refused may belong to a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,18 +88,18 @@ pub(super) struct ProbedFile<'a> {
 impl ProbedFile<'_> {
     /// Why it may be an open socket's file though connect(2) is refused; `None` where it is stale.
     pub(super) fn unclear_reason(&self) -> Option<UnclearReason> {
-        let nature = self.lookup.mounts.nature_at(self.file);
-        if let Nature::Shared(file_system) = nature {
+        let class = self.lookup.mounts.class_at(self.file);
+        if let FsClass::Shared(file_system) = class {
             return Some(UnclearReason::OtherMachine { file_system });
         }
-        if nature == Nature::Overlay && self.stat.st_nlink == 0 && !is_mount_root(self.file) {
+        if class == FsClass::Overlay && self.stat.st_nlink == 0 && !is_mount_root(self.file) {
             return Some(UnclearReason::LayerChanged);
         }
         let here = self.lookup.here().unwrap_or_default();
         let all = here.iter().chain(self.lookup.everywhere());
         let mut namesakes = all.filter(|entry| entry.is_reachable() && entry.is_named(self.base));
         namesakes.find_map(|entry| {
-            let view = self.may_be_seen(nature, entry)?;
+            let view = self.may_be_seen(class, entry)?;
             let pid = self.lookup.holder(entry.inode);
             // Where nobody has it, its process may have ended.
             (pid.is_some() || !Lookup::is_gone(entry.inode)).then(|| UnclearReason::Namesake {
@@ -111,18 +111,18 @@ impl ProbedFile<'_> {
     }
 
     /// The file system through which the file of `entry` and this one may be one.
-    fn may_be_seen(&self, ours: Nature, entry: &DiagEntry) -> Option<Nature> {
+    fn may_be_seen(&self, ours: FsClass, entry: &DiagEntry) -> Option<FsClass> {
         let id = entry.file?;
         if self.is_strangers(entry) {
             return None;
         }
-        let theirs = self.nature_of(entry, id);
+        let theirs = self.class_of(entry, id);
         let view = match (ours, theirs) {
-            (Nature::Own, Some(Nature::Own)) => return None,
-            (Nature::Own, theirs) => theirs.unwrap_or(Nature::View("another mount namespace")),
+            (FsClass::Own, Some(FsClass::Own)) => return None,
+            (FsClass::Own, theirs) => theirs.unwrap_or(FsClass::View("another mount namespace")),
             (ours, _) => ours,
         };
-        let keeps_numbers = |nature| matches!(nature, Nature::Own | Nature::Overlay);
+        let keeps_numbers = |class| matches!(class, FsClass::Own | FsClass::Overlay);
         let number = self.stat.st_ino as u32;
         // What cannot be asked is in another mount namespace. It counts as one that keeps numbers:
         // else a namesake in any other container would block a restart.
@@ -162,12 +162,12 @@ impl ProbedFile<'_> {
         }
     }
 
-    /// The nature of the file system that the file of a socket is on, if it is mounted here or where
+    /// The class of the file system that the file of a socket is on, if it is mounted here or where
     /// its process is.
-    fn nature_of(&self, entry: &DiagEntry, id: FileId) -> Option<Nature> {
-        let here = self.lookup.mounts.nature_of(id.device);
+    fn class_of(&self, entry: &DiagEntry, id: FileId) -> Option<FsClass> {
+        let here = self.lookup.mounts.class_of(id.device);
         let mut pids = self.lookup.pids(entry.inode);
-        here.or_else(|| pids.find_map(|pid| nature_for(pid, id.device)))
+        here.or_else(|| pids.find_map(|pid| class_for(pid, id.device)))
     }
 }
 

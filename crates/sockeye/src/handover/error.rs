@@ -56,7 +56,7 @@ pub enum TakeoverErrorKind {
     /// The server does not answer.
     TimedOut,
     /// The server's answer is not a frame of ours; its version may be another one.
-    Broken,
+    ProtocolViolation,
     /// A system call failed.
     Io(io::Error),
 }
@@ -151,7 +151,7 @@ impl fmt::Display for TakeoverError {
             TakeoverErrorKind::TimedOut => f.write_str(
                 "its server does not answer in time; look what holds that up, or stop it",
             ),
-            TakeoverErrorKind::Broken => f.write_str(
+            TakeoverErrorKind::ProtocolViolation => f.write_str(
                 "its server answers something unknown, its version may be another one; stop it and start this one",
             ),
             TakeoverErrorKind::Io(error) => {

@@ -100,7 +100,7 @@ pub(crate) enum Reason {
     Denied,
     TimedOut,
     /// It does not keep to the protocol.
-    Broken,
+    ProtocolViolation,
 }
 
 impl Successor {
@@ -118,7 +118,9 @@ impl Successor {
             (Self::Asked | Self::Refused, HandoverEvent::Deadline) => {
                 Self::Without(Reason::TimedOut)
             }
-            (Self::Asked | Self::Refused, HandoverEvent::Frame(_)) => Self::Without(Reason::Broken),
+            (Self::Asked | Self::Refused, HandoverEvent::Frame(_)) => {
+                Self::Without(Reason::ProtocolViolation)
+            }
             // Nothing is read then.
             (other, _) => other,
         };

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, fstatfs, statx};
 /// What the identity of a file says about the sockets that are bound to it: the kernel binds a
 /// socket to an inode, and a file system can show the file of another one under an inode of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nature {
+pub(crate) enum FsClass {
     /// It shows its own files only, with the kernel's own inodes.
     Own,
     /// overlayfs: it shows the files of its layers, under their inode numbers.
@@ -22,7 +22,7 @@ pub(crate) enum Nature {
     Shared(&'static str),
 }
 
-impl Nature {
+impl FsClass {
     /// What may be one of those, and is a view until it is known not to be: only proof is stale.
     const UNKNOWN: Self = Self::View("a file system of unknown type");
 
@@ -153,12 +153,12 @@ impl Mount {
     /// Whether another process or machine serves its files, so that a look at one may hang.
     #[must_use]
     pub fn is_remote(&self) -> bool {
-        let by_others = matches!(self.nature(), Nature::View("FUSE") | Nature::Shared(_));
+        let by_others = matches!(self.class(), FsClass::View("FUSE") | FsClass::Shared(_));
         by_others || self.kind == "autofs"
     }
 
-    fn nature(&self) -> Nature {
-        Nature::of_type(&self.kind)
+    fn class(&self) -> FsClass {
+        FsClass::of_type(&self.kind)
     }
 }
 
@@ -179,24 +179,24 @@ impl Mounts {
         self.0.get_or_init(|| read("thread-self"))
     }
 
-    /// The nature of the file system with this device, as sock_diag(7) shows it, among the mounts of
+    /// The class of the file system with this device, as sock_diag(7) shows it, among the mounts of
     /// this namespace.
-    pub(crate) fn nature_of(&self, device: u32) -> Option<Nature> {
-        nature_among(self.here(), device)
+    pub(crate) fn class_of(&self, device: u32) -> Option<FsClass> {
+        class_among(self.here(), device)
     }
 
-    /// The nature of the file system that `file` is of.
-    pub(crate) fn nature_at(&self, file: impl AsFd) -> Nature {
+    /// The class of the file system that `file` is of.
+    pub(crate) fn class_at(&self, file: impl AsFd) -> FsClass {
         let file = file.as_fd();
         // The type tells more than the magic number, but only where the mount is ours.
         let mount = mount_id(file, Path::new("")).and_then(|id| self.with_id(id));
         mount.map_or_else(
             || {
-                fstatfs(file).map_or(Nature::UNKNOWN, |found| {
-                    Nature::of_magic(found.f_type as u32)
+                fstatfs(file).map_or(FsClass::UNKNOWN, |found| {
+                    FsClass::of_magic(found.f_type as u32)
                 })
             },
-            Mount::nature,
+            Mount::class,
         )
     }
 
@@ -211,9 +211,9 @@ impl Mounts {
     }
 }
 
-/// As [`Mounts::nature_of`], among the mounts that a process has.
-pub(crate) fn nature_for(pid: i32, device: u32) -> Option<Nature> {
-    nature_among(&read(&pid.to_string()), device)
+/// As [`Mounts::class_of`], among the mounts that a process has.
+pub(crate) fn class_for(pid: i32, device: u32) -> Option<FsClass> {
+    class_among(&read(&pid.to_string()), device)
 }
 
 /// The one that a path is on by its name.
@@ -223,9 +223,9 @@ fn above<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     above.max_by_key(|mount| mount.point.as_os_str().len())
 }
 
-fn nature_among(mounts: &[Mount], device: u32) -> Option<Nature> {
+fn class_among(mounts: &[Mount], device: u32) -> Option<FsClass> {
     let mount = mounts.iter().find(|mount| mount.device == device)?;
-    Some(mount.nature())
+    Some(mount.class())
 }
 
 /// The number of the mount that a file is on (Linux 5.8).
@@ -308,12 +308,12 @@ mod tests {
             id: 36,
             device: (254 << 20) | 3,
         };
-        assert_eq!(mount.nature(), Nature::View("FUSE"));
+        assert_eq!(mount.class(), FsClass::View("FUSE"));
         assert_eq!(parse(line), Some(mount));
         let line = b"37 35 0:51 / /x rw - overlay overlay rw,lowerdir=/l";
         assert_eq!(
-            parse(line).map(|mount| mount.nature()),
-            Some(Nature::Overlay)
+            parse(line).map(|mount| mount.class()),
+            Some(FsClass::Overlay)
         );
         assert_eq!(parse(b"37 35 0:51 / /x rw"), None);
         assert_eq!(parse(b""), None);
@@ -354,43 +354,47 @@ mod tests {
         let stat = rustix::fs::fstat(&proc).unwrap();
         let id = FileId::new(0, stat.st_dev);
         assert_eq!(device, id.device);
-        assert_eq!(mounts.nature_of(device), Some(Nature::UNKNOWN));
-        assert_eq!(mounts.nature_at(&proc), Nature::UNKNOWN);
+        assert_eq!(mounts.class_of(device), Some(FsClass::UNKNOWN));
+        assert_eq!(mounts.class_at(&proc), FsClass::UNKNOWN);
         assert_eq!(file_system_of(&proc).as_deref(), Some("proc"));
     }
 
     #[test]
     fn only_a_file_system_that_is_known_shows_its_own_files() {
-        for (name, magic, nature) in [
-            ("ext4", 0xef53, Nature::Own),
-            ("tmpfs", 0x0102_1994, Nature::Own),
-            ("btrfs", BTRFS, Nature::Own),
-            ("overlay", OVERLAYFS, Nature::Overlay),
+        for (name, magic, class) in [
+            ("ext4", 0xef53, FsClass::Own),
+            ("tmpfs", 0x0102_1994, FsClass::Own),
+            ("btrfs", BTRFS, FsClass::Own),
+            ("overlay", OVERLAYFS, FsClass::Overlay),
             (
                 "lustre",
                 0x0bd0_0bd0,
-                Nature::Shared("a network file system"),
+                FsClass::Shared("a network file system"),
             ),
-            ("gpfs", 0x4750_4653, Nature::Shared("a network file system")),
-            ("a new one", 0x1234_5678, Nature::UNKNOWN),
-            ("", 0, Nature::UNKNOWN),
+            (
+                "gpfs",
+                0x4750_4653,
+                FsClass::Shared("a network file system"),
+            ),
+            ("a new one", 0x1234_5678, FsClass::UNKNOWN),
+            ("", 0, FsClass::UNKNOWN),
         ] {
-            assert_eq!(Nature::of_type(name), nature, "{name}");
-            assert_eq!(Nature::of_magic(magic), nature, "{name}");
+            assert_eq!(FsClass::of_type(name), class, "{name}");
+            assert_eq!(FsClass::of_magic(magic), class, "{name}");
         }
-        assert!(matches!(Nature::UNKNOWN, Nature::View(_)));
+        assert!(matches!(FsClass::UNKNOWN, FsClass::View(_)));
     }
 
     #[test]
     fn where_the_mounts_cannot_be_read_the_magic_number_tells() {
         let none = || Mounts(Vec::new().into());
         let proc = std::fs::File::open("/proc/self").unwrap();
-        assert_eq!(none().nature_at(&proc), Nature::UNKNOWN);
+        assert_eq!(none().class_at(&proc), FsClass::UNKNOWN);
         let memory = std::fs::File::open("/dev/shm");
         if let Ok(memory) = memory
             && file_system_of(&memory).as_deref() == Some("tmpfs")
         {
-            assert_eq!(none().nature_at(&memory), Nature::Own);
+            assert_eq!(none().class_at(&memory), FsClass::Own);
         }
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn attempt<S: ConnectedSocket>(
     }
     let [listener, lock, control]: [OwnedFd; 3] = descriptors
         .try_into()
-        .map_err(|_| TakeoverError::new(address, TakeoverErrorKind::Broken))?;
+        .map_err(|_| TakeoverError::new(address, TakeoverErrorKind::ProtocolViolation))?;
     verify(
         pending,
         Inheritance {
@@ -110,7 +110,9 @@ fn without_offer<S>(pending: &PendingTakeover) -> Result<Option<Attempt<S>>, Tak
             let uid = pending.predecessor.uid();
             Err(fail(TakeoverErrorKind::Denied { uid }))
         }
-        Successor::Without(Reason::Broken) => Err(fail(TakeoverErrorKind::Broken)),
+        Successor::Without(Reason::ProtocolViolation) => {
+            Err(fail(TakeoverErrorKind::ProtocolViolation))
+        }
         _ => Ok(Some(Attempt::Ended)),
     }
 }

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 
 use super::recv_errors::{describe_recv_error, limit_of};
 use crate::output;
-use crate::output::message::Sender;
+use crate::output::message::MessageSender;
 use crate::stdio::log::LineQuota;
 
 pub(super) struct ClientLog(LineQuota);
@@ -22,7 +22,7 @@ impl ClientLog {
     /// Writes a line about a client to the log, unless there are too many of them.
     pub(super) fn complain(&self, peer: impl FnOnce() -> Option<Peer>, text: &str) {
         if self.0.pass() {
-            warn!("{} {text}", Sender::new(peer()).describe());
+            warn!("{} {text}", MessageSender::new(peer()).describe());
         }
     }
 
@@ -83,7 +83,7 @@ impl ClientLog {
                 self.complain(peer, &format!("lost its connection: {error}"));
             }
             _ => {
-                let sender = Sender::new(peer());
+                let sender = MessageSender::new(peer());
                 debug!("the connection of {} ended: {error}", sender.describe());
             }
         }

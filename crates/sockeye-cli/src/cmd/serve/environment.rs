@@ -9,7 +9,7 @@ use rustix::process::{getgid, getuid};
 use sockeye::program::Environment;
 use sockeye::{Address, Name, Peer, activation, peer};
 
-use crate::args::Tradition;
+use crate::args::VariableNames;
 
 const IPC: [&str; 7] = [
     "PROTO",
@@ -31,10 +31,10 @@ const UCSPI: [&str; 8] = [
     "UNIXREMOTEPID",
 ];
 /// The server's own variables, without those that are set for each program.
-pub(super) fn inherited(tradition: Tradition) -> Environment {
-    let own: &[&str] = match tradition {
-        Tradition::Ipc => &IPC,
-        Tradition::Ucspi => &UCSPI,
+pub(super) fn inherited(names: VariableNames) -> Environment {
+    let own: &[&str] = match names {
+        VariableNames::Ipc => &IPC,
+        VariableNames::Ucspi => &UCSPI,
     };
     std::env::vars_os()
         .filter(|(name, _)| {
@@ -47,12 +47,12 @@ pub(super) fn inherited(tradition: Tradition) -> Environment {
 
 /// The variables that are the same for all connections.
 pub(super) struct Local {
-    tradition: Tradition,
+    names: VariableNames,
     path: OsString,
 }
 
 impl Local {
-    pub(super) fn new(tradition: Tradition, address: &Address, listener: impl AsFd) -> Self {
+    pub(super) fn new(names: VariableNames, address: &Address, listener: impl AsFd) -> Self {
         let path = match address.name() {
             Name::Path(path) => path.as_os_str().to_owned(),
             Name::Abstract(_) => address.as_os_str().to_owned(),
@@ -62,7 +62,7 @@ impl Local {
                 .unwrap_or_default()
                 .into(),
         };
-        Self { tradition, path }
+        Self { names, path }
     }
 
     /// The variables for one connection or datagram. What is not known is unset.
@@ -74,14 +74,14 @@ impl Local {
     ) -> Environment {
         let mut variables = Environment::default();
         let mut add = |name: &str, value: &OsStr| variables.add(name, value);
-        let (proto, names) = match self.tradition {
-            Tradition::Ipc => {
+        let (proto, names) = match self.names {
+            VariableNames::Ipc => {
                 add("IPCLOCALPATH", &self.path);
                 add("IPCREMOTEPATH", remote);
                 let names = ["IPCREMOTEEUID", "IPCREMOTEEGID", "IPCREMOTEPID"];
                 ("IPC", names)
             }
-            Tradition::Ucspi => {
+            VariableNames::Ucspi => {
                 add("UNIXLOCALPATH", &self.path);
                 add("UNIXLOCALUID", getuid().as_raw().to_string().as_ref());
                 add("UNIXLOCALGID", getgid().as_raw().to_string().as_ref());
@@ -101,14 +101,14 @@ impl Local {
                 add(names[2], pid.as_raw_pid().to_string().as_ref());
             }
         }
-        match self.tradition {
-            Tradition::Ipc => {
+        match self.names {
+            VariableNames::Ipc => {
                 if let Some(number) = number {
                     add("IPCCONNNUM", number.to_string().as_ref());
                 }
             }
             // UNIXLOCALPID is the pid of the program itself, in spite of its name.
-            Tradition::Ucspi => variables.add_own_pid("UNIXLOCALPID"),
+            VariableNames::Ucspi => variables.add_own_pid("UNIXLOCALPID"),
         }
         variables
     }

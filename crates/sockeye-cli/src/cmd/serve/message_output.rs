@@ -13,13 +13,13 @@ use super::startup::cannot_start;
 use crate::args::{ReplyMode, Serve};
 use crate::lookup::names::Names;
 use crate::output;
-use crate::output::message::{self, Sender, ShownMessage};
+use crate::output::message::{self, MessageSender, ShownMessage};
 use crate::stdio;
-use crate::stdio::lines::Lines;
+use crate::stdio::lines::StdoutLines;
 
 pub(super) struct MessageOutput {
     /// `None` where nothing is printed: with --echo, or for programs.
-    lines: Option<Lines>,
+    lines: Option<StdoutLines>,
     names: Names,
     json: bool,
     /// How many bytes may wait for the reader of standard output.
@@ -44,7 +44,8 @@ impl MessageOutput {
             ReplyMode::Echo => None,
             _ if !args.program.is_empty() => None,
             _ => Some(
-                Lines::stdout(args.max_buffered()).map_err(|error| cannot_start(args, &error))?,
+                StdoutLines::stdout(args.max_buffered())
+                    .map_err(|error| cannot_start(args, &error))?,
             ),
         };
         Ok(Self {
@@ -66,17 +67,21 @@ impl MessageOutput {
     }
 
     /// The sender of a message, to be printed with it.
-    pub(super) fn sender(&self, peer: Option<Peer>) -> Sender {
-        Sender::known_by(&self.names, peer)
+    pub(super) fn sender(&self, peer: Option<Peer>) -> MessageSender {
+        MessageSender::known_by(&self.names, peer)
     }
 
     /// Prints what came, as [`Self::print`] does.
-    pub(super) async fn show(&self, received: &ShownMessage<'_>, sender: &Sender) -> bool {
+    pub(super) async fn show(&self, received: &ShownMessage<'_>, sender: &MessageSender) -> bool {
         let line = self.line(received, sender);
         self.print(line, sender).await
     }
 
-    pub(super) fn line(&self, received: &ShownMessage<'_>, sender: &Sender) -> io::Result<Vec<u8>> {
+    pub(super) fn line(
+        &self,
+        received: &ShownMessage<'_>,
+        sender: &MessageSender,
+    ) -> io::Result<Vec<u8>> {
         match (&self.lines, self.json) {
             (None, _) => Ok(Vec::new()),
             (_, true) => Ok(message::as_json(received, sender)?),
@@ -87,7 +92,7 @@ impl MessageOutput {
     /// Prints a line; if that fails for good, the server stops: its work could not be seen. `false`
     /// where the message is not to be answered: the line cannot be written, or too many bytes wait
     /// for a reader of standard output already.
-    pub(super) async fn print(&self, line: io::Result<Vec<u8>>, sender: &Sender) -> bool {
+    pub(super) async fn print(&self, line: io::Result<Vec<u8>>, sender: &MessageSender) -> bool {
         let Some(lines) = &self.lines else {
             return true;
         };

@@ -24,7 +24,7 @@ use super::background::{Background, Inode};
 use super::environment::{self, Local};
 use crate::args::Serve;
 use crate::exit::{Exit, failure};
-use crate::output::message::Sender;
+use crate::output::message::MessageSender;
 use crate::stdio::log::LineQuota;
 
 /// The time between SIGTERM and SIGKILL; `--help` says so.
@@ -117,7 +117,7 @@ impl Programs {
         let pid = child.pid().as_raw_pid();
         debug!(
             "program {pid} for {}: started",
-            Sender::new(peer).describe()
+            MessageSender::new(peer).describe()
         );
         let inode = Inode::of(&connection);
         let shutdown = connection.shutdown_token();
@@ -134,7 +134,7 @@ impl Programs {
 
     fn not_started(&self, peer: Option<Peer>, error: &io::Error, so: &str) {
         self.say(|| {
-            let sender = Sender::new(peer).describe();
+            let sender = MessageSender::new(peer).describe();
             warn!("cannot start the program for {sender}: {error}; {so}");
         });
     }
@@ -177,7 +177,7 @@ impl Programs {
         };
         if reply.len() > limit {
             self.say(|| {
-                let sender = Sender::new(peer).describe();
+                let sender = MessageSender::new(peer).describe();
                 warn!("the program for {sender} printed more than {limit} bytes, the most that a reply may have; its datagram is lost");
             });
             // The pipe is closed: SIGPIPE ends most programs that go on to print.
@@ -245,7 +245,7 @@ impl Programs {
     }
 
     fn tell(&self, pid: i32, peer: Option<Peer>, status: io::Result<ExitStatus>) {
-        let sender = || Sender::new(peer).describe();
+        let sender = || MessageSender::new(peer).describe();
         match status {
             Ok(status) if status.success() => debug!("program {pid} for {}: done", sender()),
             Ok(status) => {

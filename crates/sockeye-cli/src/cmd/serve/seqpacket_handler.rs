@@ -12,7 +12,7 @@ use super::handler::Handler;
 use super::received_fds::ReceivedFds;
 use super::recv_errors::{describe_recv_error, is_idle_timeout, limit_of};
 use crate::cmd::send_buffer::make_room;
-use crate::output::message::{Sender, ShownMessage};
+use crate::output::message::{MessageSender, ShownMessage};
 
 pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPacket>) {
     let mut records = Records::new(connection, handler.max_message);
@@ -28,7 +28,7 @@ pub(super) async fn handle(handler: Arc<Handler>, connection: Connection<SeqPack
                 .log
                 .complain(peer, &format!("{text}; its connection is closed")),
             None => {
-                let sender = Sender::new(peer());
+                let sender = MessageSender::new(peer());
                 debug!("the connection of {} ended: {error}", sender.describe());
             }
         }

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::client_log::ClientLog;
 use crate::cmd::impassable;
-use crate::output::message::Sender;
+use crate::output::message::MessageSender;
 
 const IN_ANOTHER_NAMESPACE: &str = "could not be answered: it is in another network namespace, where its abstract address is; it must bind its socket to a path (--bind PATH); more of this is only counted";
 const BOUND_ELSEWHERE: &str = "could not be answered: it has its socket open, and the path that it has bound does not lead there from here: it is in another mount namespace or root directory, the path is a relative one, or the file was removed; it must bind an absolute path in a directory that both see; more of this is only counted";
@@ -59,7 +59,7 @@ impl Undelivered {
                 (&self.told_of_paths, BOUND_ELSEWHERE)
             } else {
                 // As far as is visible from here the client did not wait for a reply.
-                let sender = Sender::new(peer);
+                let sender = MessageSender::new(peer);
                 return debug!(
                     "no socket has the address of {} for its reply: {error}; it has ended, or is hidden in another namespace",
                     sender.describe()

@@ -134,11 +134,11 @@ fn an_unexpected_frame_leaves_the_path_to_the_predecessor() {
     for frame in [Frame::Unknown, Frame::Ready, Frame::Serving] {
         let mut machine = Successor::Asked;
         machine.on(HandoverEvent::Frame(frame));
-        assert_eq!(machine, Successor::Without(Reason::Broken));
+        assert_eq!(machine, Successor::Without(Reason::ProtocolViolation));
     }
     let mut machine = Successor::Refused;
     machine.on(HandoverEvent::Frame(Frame::Denied));
-    assert_eq!(machine, Successor::Without(Reason::Broken));
+    assert_eq!(machine, Successor::Without(Reason::ProtocolViolation));
 }
 
 #[test]

@@ -161,7 +161,7 @@ async fn an_answer_of_another_version_is_an_error() {
         .await;
         let error = result.unwrap_err();
         assert!(
-            matches!(error.kind(), TakeoverErrorKind::Broken),
+            matches!(error.kind(), TakeoverErrorKind::ProtocolViolation),
             "{offer:?} {count}: {error}"
         );
     }
@@ -188,7 +188,7 @@ async fn a_last_step_that_fails_is_an_error_of_the_takeover() {
     let error = server.result().await.unwrap_err();
     in_time(answering).await.unwrap();
     assert!(
-        matches!(&error, ServerError::Takeover(error) if matches!(error.kind(), TakeoverErrorKind::Broken)),
+        matches!(&error, ServerError::Takeover(error) if matches!(error.kind(), TakeoverErrorKind::ProtocolViolation)),
         "{error}"
     );
     assert!(error.to_string().starts_with("cannot take over"), "{error}");

@@ -291,7 +291,7 @@ impl World {
             WorldStep::SuccessorRejects
                 if matches!(self.successor, Successor::Offered | Successor::Ready) =>
             {
-                self.successor = Successor::Without(Reason::Broken);
+                self.successor = Successor::Without(Reason::ProtocolViolation);
             }
             WorldStep::SuccessorStops if self.successor_owns() => {
                 self.removed = true;
@@ -340,7 +340,8 @@ impl World {
         assert!(owners <= 1, "two own it: {self:#?}");
         // Nobody is left who could own it.
         let nobody = (self.predecessor_dead || self.stopping || self.committed)
-            && (!successor_is_left || self.successor == Successor::Without(Reason::Broken));
+            && (!successor_is_left
+                || self.successor == Successor::Without(Reason::ProtocolViolation));
         assert!(owners == 1 || nobody, "nobody owns it: {self:#?}");
         // One that hangs for good keeps no other successor from having its turn, nor the server from
         // ending.
