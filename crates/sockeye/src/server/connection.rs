@@ -28,7 +28,7 @@ use crate::peer::Peer;
 use crate::stream::Stream;
 use core::ConnectionCore;
 
-/// A connection of a [`Server`](super::Server): a [`Stream`] or a [`SeqPacket`] that counts for the
+/// A connection of a [`Server`](super::Server): a [`Stream`] or a [`SeqPacket`](crate::SeqPacket) that counts for the
 /// connection limits until it is dropped, and whose reads and writes fail with
 /// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ impl Connection<SeqPacket> {
     /// Receives one record with its ancillary data, as [`SeqPacket::recv_msg`] does.
     ///
     /// # Errors
-    /// [`RecvError`], and [`io::ErrorKind::TimedOut`] where one of the server's timeouts has passed.
+    /// [`RecvError`], and [`TimedOut`](std::io::ErrorKind::TimedOut) where one of the server's timeouts has passed.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -36,7 +36,7 @@ impl Connection<SeqPacket> {
     /// Sends one record and duplicates of the fds in `descriptors`.
     ///
     /// # Errors
-    /// [`SendError`], and [`io::ErrorKind::TimedOut`] where the peer reads nothing for as long as
+    /// [`SendError`], and [`TimedOut`](std::io::ErrorKind::TimedOut) where the peer reads nothing for as long as
     /// the server's idle timeout; nothing was sent then.
     ///
     /// # Cancel safety

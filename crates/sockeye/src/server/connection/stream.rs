@@ -54,7 +54,7 @@ impl Connection {
         halves::owned(self.core, self.waiting)
     }
 
-    /// As [`Stream::readable`].
+    /// As [`Stream::readable`](crate::Stream::readable).
     ///
     /// # Errors
     /// As epoll_ctl(2); [`io::ErrorKind::TimedOut`] where one of the server's timeouts has passed.
@@ -65,7 +65,7 @@ impl Connection {
         self.ready(Direction::Read).await
     }
 
-    /// As [`Stream::writable`].
+    /// As [`Stream::writable`](crate::Stream::writable).
     ///
     /// # Errors
     /// As epoll_ctl(2); [`io::ErrorKind::TimedOut`] where the peer reads nothing for as long as the
@@ -83,23 +83,23 @@ impl Connection {
         poll_fn(|cx| core.poll_ready(waiting, cx, direction)).await
     }
 
-    /// As [`Stream::try_read`].
+    /// As [`Stream::try_read`](crate::Stream::try_read).
     ///
     /// # Errors
-    /// As [`Stream::try_read`].
+    /// As [`Stream::try_read`](crate::Stream::try_read).
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.core.try_read(buffer)
     }
 
-    /// As [`Stream::try_write`].
+    /// As [`Stream::try_write`](crate::Stream::try_write).
     ///
     /// # Errors
-    /// As [`Stream::try_write`].
+    /// As [`Stream::try_write`](crate::Stream::try_write).
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.core.try_write(bytes)
     }
 
-    /// Receives the bytes that are queued, with their ancillary data, as [`Stream::recv_msg`] does.
+    /// Receives the bytes that are queued, with their ancillary data, as [`Stream::recv_msg`](crate::Stream::recv_msg) does.
     /// The listener has to allow fds
     /// ([`SocketListener::allow_fd_passing`](crate::listener::SocketListener::allow_fd_passing));
     /// plain reads close them.
