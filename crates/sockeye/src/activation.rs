@@ -86,6 +86,28 @@ pub enum ActivationError {
         /// How many sockets are announced.
         sockets: usize,
     },
+    /// No socket was passed to this process.
+    #[error(
+        "no socket was passed to this process; start it by a .socket unit, or by systemd-socket-activate"
+    )]
+    NonePassed,
+    /// None of the sockets has the name that was asked for.
+    #[error("no socket of this name was passed; there is {}", .names.join(", "))]
+    NoSuchName {
+        /// The names that there are.
+        names: Vec<String>,
+    },
+    /// No name was asked for, and there is more than one socket.
+    #[error("several sockets were passed; add the name of one: {}", .names.join(", "))]
+    SeveralPassed {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// More than one socket has the name that was asked for.
+    #[error(
+        "several sockets of this name were passed; put each into a .socket unit of its own, with its FileDescriptorName="
+    )]
+    SameName,
     /// An fd could not be taken.
     #[error("LISTEN_FDS is {sockets}, but {source}")]
     Descriptor {
@@ -131,6 +153,25 @@ pub fn passed() -> Result<Vec<Passed>, ActivationError> {
             })
         })
         .collect()
+}
+
+/// The one of these sockets that has the name, or the only one if the name is empty.
+///
+/// # Errors
+/// [`ActivationError`], where none has it, or several do.
+pub fn select(passed: Vec<Passed>, name: &str) -> Result<Passed, ActivationError> {
+    if passed.is_empty() {
+        return Err(ActivationError::NonePassed);
+    }
+    let names = passed.iter().map(|socket| socket.name.clone()).collect();
+    let is_meant = |socket: &Passed| name.is_empty() || socket.name == name;
+    let mut meant = passed.into_iter().filter(is_meant);
+    match (meant.next(), meant.next()) {
+        (Some(socket), None) => Ok(socket),
+        (None, _) => Err(ActivationError::NoSuchName { names }),
+        (Some(_), Some(_)) if name.is_empty() => Err(ActivationError::SeveralPassed { names }),
+        (Some(_), Some(_)) => Err(ActivationError::SameName),
+    }
 }
 
 /// What the variables say.
@@ -289,5 +330,29 @@ mod tests {
         };
         let error = announced(find, 77, || None).unwrap_err().to_string();
         assert!(error.contains("LISTEN_FDNAMES is \"\\xFF\""), "{error}");
+    }
+
+    #[test]
+    fn a_passed_socket_is_selected_by_its_name() {
+        let passed = |names: &[&str]| -> Vec<Passed> {
+            let socket = |name: &&str| Passed {
+                name: (*name).to_owned(),
+                number: 3,
+                fd: std::io::pipe().unwrap().0.into(),
+            };
+            names.iter().map(socket).collect()
+        };
+        let found = |names: &[&str], name| select(passed(names), name).map(|found| found.name);
+        assert_eq!(found(&["web"], "").unwrap(), "web");
+        assert_eq!(found(&["web", "admin"], "admin").unwrap(), "admin");
+        for (names, name, said) in [
+            (&[][..], "web", "no socket was passed"),
+            (&["web", "x"], "admin", "there is web, x"),
+            (&["web", "admin"], "", "the name of one: web, admin"),
+            (&["web", "web"], "web", "several sockets of this name"),
+        ] {
+            let error = found(names, name).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 }

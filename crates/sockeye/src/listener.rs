@@ -10,7 +10,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let dir = tempfile::tempdir()?;
 //! let address = Address::from_path(dir.path().join("app.sock"))?;
-//! let listener = Listener::from_claim(Claim::options().claim(&address)?)?;
+//! let listener = Listener::open(&address, &Claim::options())?;
 //! let _client = Connector::new().connect(&address).await?;
 //! let connection = listener.accept().await?;
 //! println!("accepted {}", connection.peer()?);
@@ -20,7 +20,10 @@
 
 mod connected_socket;
 mod descriptors;
+mod incoming;
+mod names;
 mod older;
+mod open;
 mod owned;
 
 use std::fmt;
@@ -41,7 +44,9 @@ use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 pub use connected_socket::ConnectedSocket;
+pub use incoming::Incoming;
 use older::OlderSockets;
+pub use open::ListenError;
 
 use crate::adopt::{self, AdoptError};
 use crate::claim::{BlockingListener, Claim, Ownership};

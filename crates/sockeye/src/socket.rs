@@ -1,6 +1,12 @@
 //! New sockets, and paths that lead through file descriptors (fds).
 
+#[cfg(feature = "tokio")]
+use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+#[cfg(feature = "tokio")]
+use std::os::linux::net::SocketAddrExt;
+#[cfg(feature = "tokio")]
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -9,6 +15,8 @@ use rustix::net::{
 };
 
 use crate::address::Kind;
+#[cfg(feature = "tokio")]
+use crate::address::{Address, Name};
 
 fn type_of(kind: Kind) -> SocketType {
     match kind {
@@ -43,6 +51,24 @@ pub(crate) fn path_of(fd: impl AsFd) -> PathBuf {
     Path::new("/proc/self/fd").join(fd.as_fd().as_raw_fd().to_string())
 }
 
+/// The name that a socket is bound to (getsockname(2)).
+#[cfg(feature = "tokio")]
+pub(crate) fn local_addr(socket: BorrowedFd<'_>) -> std::io::Result<SocketAddr> {
+    // Of a duplicate: std has no other safe way, and it knows every name that the kernel takes.
+    UnixListener::from(socket.try_clone_to_owned()?).local_addr()
+}
+
+/// The address of the name that a socket is bound to, if it has one and that has a written form.
+#[cfg(feature = "tokio")]
+pub(crate) fn address(socket: BorrowedFd<'_>, kind: Kind) -> Option<Address> {
+    let bound = local_addr(socket).ok()?;
+    let name = match bound.as_pathname() {
+        Some(path) => Name::Path(path.to_owned()),
+        None => Name::Abstract(bound.as_abstract_name()?.to_owned()),
+    };
+    Address::new(kind, &name).ok()
+}
+
 /// Registers a non-blocking socket with the runtime (epoll).
 #[cfg(feature = "tokio")]
 // The deprecated constructor is unsound for types whose fd is not their own; OwnedFd's is.
@@ -70,7 +96,7 @@ pub(crate) async fn readable(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std:
 
 /// Whether the socket is readable: poll(2).
 #[cfg(feature = "tokio")]
-pub(crate) fn is_readable(socket: std::os::fd::BorrowedFd<'_>) -> std::io::Result<bool> {
+pub(crate) fn is_readable(socket: BorrowedFd<'_>) -> std::io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut state = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
     // A signal interrupts even a poll(2) that does not wait.

@@ -142,7 +142,7 @@ pub enum ClaimErrorKind {
 }
 
 impl ClaimError {
-    pub(super) fn new(address: &Address, kind: ClaimErrorKind) -> Self {
+    pub(crate) fn new(address: &Address, kind: ClaimErrorKind) -> Self {
         Self {
             address: address.clone(),
             kind,

@@ -38,7 +38,7 @@ mod renew;
 mod times;
 mod unclear;
 mod unreachable_parent;
-mod wrong_kind;
+pub(crate) mod wrong_kind;
 
 use std::fmt;
 use std::io;

@@ -137,6 +137,11 @@ impl ClaimOptions {
         self.patience
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn allows_takeover(&self) -> bool {
+        self.takeover
+    }
+
     /// The user that the file is given to, where one was asked for.
     #[cfg(feature = "tokio")]
     pub(crate) fn owner_uid(&self) -> Option<u32> {

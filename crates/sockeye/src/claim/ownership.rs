@@ -33,6 +33,11 @@ pub(super) struct Control {
 }
 
 impl Ownership {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// As [`super::Claim::unsafe_parent`].
     pub(crate) fn unsafe_parent(&self) -> Option<PathBuf> {
         let (mode, _) = self.place.directory_mode().ok()?;

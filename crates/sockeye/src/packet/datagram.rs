@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-use crate::address::Kind;
+use crate::address::{Address, Kind};
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{
     Received, RecvError, SendError, close_in_background, recvmsg_once, sendmsg_once,
@@ -147,6 +148,25 @@ impl Datagram {
     /// [`io::ErrorKind::TimedOut`]; ten seconds by default.
     pub fn set_send_timeout(&mut self, timeout: Duration) {
         self.send_timeout = timeout;
+    }
+
+    /// The address that peers send to, as [`SocketListener::address`]; `None` where it has none.
+    ///
+    /// [`SocketListener::address`]: crate::listener::SocketListener::address
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        match &self.ownership {
+            Some(ownership) => Some(lock(ownership).address().clone()),
+            None => socket::address(self.as_fd(), Kind::Datagram),
+        }
+    }
+
+    /// The name that the socket is bound to, as getsockname(2) has it.
+    ///
+    /// # Errors
+    /// As dup(2) and getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        socket::local_addr(self.as_fd())
     }
 
     /// As [`Claim::unsafe_parent`].

@@ -8,6 +8,8 @@
     reason = "a helper of a test fails the test by panicking, and says what it skips"
 )]
 
+#[cfg(feature = "tokio")]
+mod activated;
 mod arriving;
 #[cfg(feature = "tokio")]
 mod connections;

@@ -203,22 +203,14 @@ fn a_claim_of_another_kind_names_the_type_for_it() {
     let parts = [
         "a seqpacket socket",
         "a stream",
-        "; use BlockingSeqPacketListener::",
+        "; use BlockingSeqPacketListener",
     ];
     says(Kind::SeqPacket, &error, &parts);
     let error = BlockingSeqPacketListener::from_claim(claim(Kind::Datagram)).unwrap_err();
-    let parts = [
-        "a datagram socket",
-        "a seqpacket",
-        "; use BlockingDatagram::",
-    ];
+    let parts = ["a datagram socket", "a seqpacket", "; use BlockingDatagram"];
     says(Kind::Datagram, &error, &parts);
     let error = BlockingDatagram::from_claim(claim(Kind::Stream)).unwrap_err();
-    let parts = [
-        "a stream socket",
-        "a datagram",
-        "; use Claim::into_blocking",
-    ];
+    let parts = ["a stream socket", "a datagram", "; use BlockingListener"];
     says(Kind::Stream, &error, &parts);
 }
 
@@ -232,22 +224,22 @@ async fn a_listener_of_another_kind_names_the_type_for_it() {
     let error = Listener::from_claim(claim(Kind::SeqPacket)).unwrap_err();
     let parts = [
         "a seqpacket socket",
-        "Listener::",
+        " Listener takes ",
         "a stream",
-        "; use SeqPacketListener::",
+        "; use SeqPacketListener",
     ];
     assert_says(&error, &parts);
     let error = SeqPacketListener::from_claim(claim(Kind::Datagram)).unwrap_err();
     let parts = [
         "a datagram socket",
-        "SeqPacketListener::",
-        "; use Datagram::",
+        "SeqPacketListener takes",
+        "; use Datagram",
     ];
     assert_says(&error, &parts);
     let error = Datagram::from_claim(claim(Kind::Stream)).unwrap_err();
     assert_says(
         &error,
-        &["a stream socket", "Datagram::", "; use Listener::"],
+        &["a stream socket", "Datagram takes", "; use Listener"],
     );
     place.assert_empty();
 

@@ -4,12 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::net::{SocketAddrUnix, getsockname};
 use sockeye::adopt::AdoptError;
 use sockeye::ancillary::RecvError;
-use sockeye::peer::own_path;
 use sockeye::takeover::TakeoverError;
-use sockeye::{Address, Claim, Datagram, Kind, Listener, Name, Peer, SeqPacketListener, Takeover};
+use sockeye::{Address, Claim, Datagram, Kind, Listener, Peer, SeqPacketListener, Takeover};
 
 use super::received_fds::ReceivedFds;
 
@@ -48,14 +46,13 @@ impl ServedSocket {
         }
     }
 
-    /// The path or abstract name that it is bound to, where it is known.
-    pub(super) fn own_name(&self) -> Option<Name> {
-        if let Ok(Some(path)) = own_path(self) {
-            return Some(Name::Path(path));
+    /// The address to call it by, where it is known.
+    pub(super) fn address(&self) -> Option<Address> {
+        match self {
+            Self::Stream(listener) => listener.address(),
+            Self::SeqPacket(listener) => listener.address(),
+            Self::Datagram(socket) => socket.address(),
         }
-        let own = SocketAddrUnix::try_from(getsockname(self).ok()?).ok()?;
-        own.abstract_name()
-            .map(|name| Name::Abstract(name.to_vec()))
     }
 
     /// The predecessor that the socket was taken over from.

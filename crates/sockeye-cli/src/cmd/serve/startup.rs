@@ -11,7 +11,7 @@ use rustix::process::Rlimit;
 use sockeye::address::quoted;
 use sockeye::adopt::AdoptError;
 use sockeye::server::Report;
-use sockeye::{Address, Kind, Name, Program, Takeover, peer};
+use sockeye::{Kind, Name, Program, Takeover, peer};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
@@ -204,10 +204,7 @@ fn name_beside(args: &Serve, socket: &ServedSocket) -> String {
     if !matches!(args.address.name(), Name::Fd(_) | Name::Systemd(_)) {
         return String::new();
     }
-    let address = socket
-        .own_name()
-        .and_then(|name| Address::new(socket.kind(), &name).ok());
-    address.map_or_else(String::new, |address| {
+    socket.address().map_or_else(String::new, |address| {
         format!(" ({})", escape::address(&address.to_string()))
     })
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use sockeye::activation::{self, Passed};
+use sockeye::activation::{self, ActivationError};
 use sockeye::adopt::{self, AdoptError};
 use sockeye::{Address, Kind};
 
@@ -17,7 +17,14 @@ pub(super) fn take(address: &Address, name: &str) -> anyhow::Result<OwnedFd> {
             format!("cannot listen on {}: {why}", address.quoted()),
         )
     };
-    let passed = activation::passed().map_err(|error| cannot(Exit::Usage, &error.to_string()))?;
+    let cannot_take = |error: ActivationError| {
+        let exit = match error {
+            ActivationError::NonePassed | ActivationError::NoSuchName { .. } => Exit::NothingThere,
+            _ => Exit::Usage,
+        };
+        cannot(exit, &error.to_string())
+    };
+    let passed = activation::passed().map_err(cannot_take)?;
     for socket in &passed {
         nix::unistd::close(socket.number).map_err(|error| {
             let number = socket.number;
@@ -25,29 +32,8 @@ pub(super) fn take(address: &Address, name: &str) -> anyhow::Result<OwnedFd> {
             cannot(Exit::Failed, &why)
         })?;
     }
-    if passed.is_empty() {
-        let why = "no socket was passed to this process; start it by a .socket unit, or by systemd-socket-activate";
-        return Err(cannot(Exit::NothingThere, why));
-    }
-    let names: Vec<&str> = passed.iter().map(|socket| socket.name.as_str()).collect();
-    let names = names.join(", ");
-    let is_meant = |socket: &Passed| name.is_empty() || socket.name == name;
-    let mut meant = passed.into_iter().filter(is_meant);
-    match (meant.next(), meant.next()) {
-        (Some(socket), None) => Ok(socket.fd),
-        (None, _) => {
-            let why = format!("no socket of this name was passed; there is {names}");
-            Err(cannot(Exit::NothingThere, &why))
-        }
-        (Some(_), Some(_)) if name.is_empty() => {
-            let why = format!("several sockets were passed; add the name of one: {names}");
-            Err(cannot(Exit::Usage, &why))
-        }
-        (Some(_), Some(_)) => {
-            let why = "several sockets of this name were passed; put each into a .socket unit of its own, with its FileDescriptorName=";
-            Err(cannot(Exit::Usage, why))
-        }
-    }
+    let socket = activation::select(passed, name).map_err(cannot_take)?;
+    Ok(socket.fd)
 }
 
 /// The kind to serve: the socket's own, unless the address insists on one.
