@@ -1,7 +1,7 @@
 //! A client: sends one line and prints the line that comes back, with who has answered.
 //!
 //! ```console
-//! $ cargo run -p sockeye --example lines -- /tmp/lines.sock &
+//! $ cargo run -p sockeye --features signal --example lines -- /tmp/lines.sock &
 //! $ cargo run -p sockeye --example ask -- /tmp/lines.sock hello
 //! ```
 //!

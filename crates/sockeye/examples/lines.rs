@@ -1,7 +1,7 @@
 //! A daemon that answers each line with itself, with limits and a graceful shutdown.
 //!
 //! ```console
-//! $ cargo run -p sockeye --example lines -- /tmp/lines.sock
+//! $ cargo run -p sockeye --features signal --example lines -- /tmp/lines.sock
 //! $ printf 'one\ntwo\n' | nc -NU /tmp/lines.sock
 //! ```
 //!
@@ -12,31 +12,23 @@ use std::error::Error;
 use std::time::Duration;
 
 use sockeye::framing::{Framing, FramingError};
-use sockeye::server::{Connection, Messages, Server};
+use sockeye::server::{Connection, Messages, Server, shutdown_signal};
 use sockeye::{Address, Claim, Listener};
-use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).ok_or("usage: lines ADDRESS")?;
     let address: Address = address.parse()?;
     // Before the claim, so that no signal leaves the socket file behind.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    let claim = Claim::options().mode(0o660).claim(&address)?;
+    let shutdown = shutdown_signal()?;
+    let listener = Listener::open(&address, &Claim::options().mode(0o660))?;
     println!("listening on {address}");
     let report = Server::new()
         .max_connections(1000)
         .max_per_uid(100)
         .idle_timeout(Duration::from_secs(60))
         .drain_timeout(Duration::from_secs(5))
-        .run(Listener::from_claim(claim)?, echo_lines, shutdown)
+        .run(listener, echo_lines, shutdown)
         .await?;
     // With how many connections ended in an error.
     println!("{report}");

@@ -2,8 +2,8 @@
 //! the one that runs, which answers what it has begun and ends. No connect(2) is refused meanwhile.
 //!
 //! ```console
-//! $ cargo run -p sockeye --example restart -- /tmp/restart.sock &
-//! $ cargo run -p sockeye --example restart -- /tmp/restart.sock &    # the first one ends
+//! $ cargo run -p sockeye --features signal --example restart -- /tmp/restart.sock &
+//! $ cargo run -p sockeye --features signal --example restart -- /tmp/restart.sock &    # the first one ends
 //! $ nc -U /tmp/restart.sock < /dev/null                              # the second one answers
 //! ```
 #![expect(clippy::print_stdout, reason = "it is a program")]
@@ -12,17 +12,15 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use sockeye::server::{Connection, Server};
+use sockeye::server::{Connection, Server, shutdown_signal};
 use sockeye::{Address, Claim, Listener, Takeover};
 use tokio::io::AsyncWriteExt;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).ok_or("usage: restart ADDRESS")?;
     let address: Address = address.parse()?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let shutdown = async move { terminate.recv().await.unwrap_or(()) };
+    let shutdown = shutdown_signal()?;
     let pid = std::process::id();
 
     // Whatever can fail at start (configuration, a database) comes before this: the predecessor serves

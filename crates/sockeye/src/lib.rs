@@ -21,10 +21,10 @@
 //! With Sockeye a lock proves that the path has one owner, the file is made with its mode, accept(2)
 //! errors back off, and a graceful shutdown answers requests that have begun:
 //!
-#![cfg_attr(feature = "tokio", doc = "```no_run")]
-#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
+#![cfg_attr(feature = "signal", doc = "```no_run")]
+#![cfg_attr(not(feature = "signal"), doc = "```ignore")]
 //! use sockeye::framing::{Framing, FramingError};
-//! use sockeye::server::{Connection, Messages, Server};
+//! use sockeye::server::{Connection, Messages, Server, shutdown_signal};
 //! use sockeye::{Claim, Listener};
 //!
 //! async fn echo_lines(connection: Connection) -> Result<(), FramingError> {
@@ -36,10 +36,10 @@
 //! }
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let claim = Claim::options().mode(0o660).claim(&"/run/app.sock".parse()?)?;
-//! let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
+//! let shutdown = shutdown_signal()?;
+//! let listener = Listener::open(&"/run/app.sock".parse()?, &Claim::options().mode(0o660))?;
 //! let server = Server::new().max_connections(1000);
-//! println!("{}", server.run(Listener::from_claim(claim)?, echo_lines, shutdown).await?);
+//! println!("{}", server.run(listener, echo_lines, shutdown).await?);
 //! # Ok(())
 //! # }
 //! ```
@@ -82,7 +82,7 @@
 //! # Features
 //!
 //! `tokio` (default): listeners, streams, the server; without it there are addresses, claims, peer
-//! credentials, blocking connections and inspection. `serde`: serializable types of [`inspect`].
+//! credentials, blocking connections and inspection. `signal`: `server::shutdown_signal`. `serde`: serializable types of [`inspect`].
 //! `tracing`: a server logs accept errors, refused peers and panics.
 //!
 //! # Platform
@@ -189,6 +189,6 @@ pub use rustix::{
 };
 
 /// Its snippets compile.
-#[cfg(all(doctest, feature = "tokio"))]
+#[cfg(all(doctest, feature = "signal"))]
 #[doc = include_str!("../../../README.md")]
 struct ReadmeSnippets;

@@ -9,10 +9,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use sockeye::Address;
 use sockeye::address::quoted;
 use sockeye::claim::{Probe, probe};
+use sockeye::server::shutdown_signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Exit, by_signal, failure};
 use crate::stdio;
@@ -36,16 +36,13 @@ pub(crate) fn run() -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     let result = runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let stopped = |signal| {
-            stdio::complain("the demo was stopped; nothing of it is left");
-            Err(by_signal(signal))
-        };
+        let mut shutdown = shutdown_signal()?;
         tokio::select! {
             result = story(&directory) => result,
-            _ = interrupt.recv() => stopped(Signal::INT),
-            _ = terminate.recv() => stopped(Signal::TERM),
+            signal = shutdown.next() => {
+                stdio::complain("the demo was stopped; nothing of it is left");
+                Err(by_signal(signal))
+            }
         }
     });
     directory.close()?;

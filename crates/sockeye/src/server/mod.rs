@@ -19,6 +19,8 @@ mod messages;
 mod records;
 mod renewal;
 mod scratch;
+#[cfg(feature = "signal")]
+mod shutdown_signal;
 mod timeouts;
 
 use std::fmt;
@@ -44,6 +46,8 @@ pub use limits::LimitError;
 pub use messages::{MessageReader, MessageWriter, Messages};
 pub use records::{Record, Records};
 pub use renewal::Renew;
+#[cfg(feature = "signal")]
+pub use shutdown_signal::{ShutdownSignal, shutdown_signal};
 
 use crate::listener::{ConnectedSocket, SocketListener};
 use crate::peer::Peer;
@@ -73,16 +77,16 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 /// use sockeye::{Address, Claim, Listener};
 /// use tokio::io::AsyncWriteExt;
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(shutdown: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
 /// let address: Address = "/run/app.sock".parse()?;
-/// let listener = Listener::from_claim(Claim::options().claim(&address)?)?;
+/// let listener = Listener::open(&address, &Claim::options())?;
 /// let hello = |mut connection: Connection| async move {
 ///     connection.write_all(b"hello\n").await
 /// };
 /// let report = Server::new()
 ///     .max_connections(1000)
 ///     .drain_timeout(Duration::from_secs(5))
-///     .run(listener, hello, async { tokio::signal::ctrl_c().await.unwrap_or(()) })
+///     .run(listener, hello, shutdown)
 ///     .await?;
 /// println!("{report}");
 /// # Ok(())

@@ -46,6 +46,8 @@ mod message_ends;
 mod messages;
 #[cfg(feature = "tokio")]
 mod no_runtime;
+#[cfg(feature = "tokio")]
+mod open;
 mod packet;
 mod peer;
 #[cfg(feature = "tokio")]
@@ -54,6 +56,8 @@ mod records;
 mod release;
 #[cfg(feature = "tokio")]
 mod server;
+#[cfg(feature = "signal")]
+mod shutdown_signal;
 #[cfg(feature = "tokio")]
 mod stream;
 #[cfg(feature = "tokio")]

@@ -1,13 +1,14 @@
 //! The signals that stop a server, or restart it.
 
+use rustix::process::Signal as ReceivedSignal;
+use sockeye::server::{ShutdownSignal, shutdown_signal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cmd::ignored::is_ignored;
 
 /// SIGINT, SIGTERM and, if it does not restart the server, SIGHUP.
 pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+    shutdown: ShutdownSignal,
     hangup: Option<Signal>,
 }
 
@@ -30,8 +31,7 @@ pub(super) fn signals(restarts: bool) -> std::io::Result<(Signals, Option<Signal
         (None, hangup)
     };
     let stop = Signals {
-        interrupt: signal(SignalKind::interrupt())?,
-        terminate: signal(SignalKind::terminate())?,
+        shutdown: shutdown_signal()?,
         hangup,
     };
     Ok((stop, restart))
@@ -46,8 +46,10 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            signal = self.shutdown.next() => match signal {
+                ReceivedSignal::INT => "SIGINT",
+                _ => "SIGTERM",
+            },
             _ = hangup => "SIGHUP",
         }
     }
