@@ -334,8 +334,14 @@ impl SocketListener<Stream> {
     /// [`BlockingListener::into_std`].
     ///
     /// # Errors
-    /// As ioctl(2) `FIONBIO`.
+    /// [`io::ErrorKind::InvalidInput`] before the last step of a takeover ([`Self::begin`]): the
+    /// predecessor accepts from the same socket, and would block. As ioctl(2) `FIONBIO`.
     pub fn into_blocking(self) -> io::Result<BlockingListener> {
+        if self.is_pending() {
+            let why =
+                "the predecessor still serves; complete the takeover with SocketListener::begin";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let listener = StdListener::from(self.io.into_inner());
         listener.set_nonblocking(false)?;
         Ok(BlockingListener::new(self.ownership, listener))

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::time::Instant;
 
@@ -11,6 +12,7 @@ use super::frame::{Frame, SIZE};
 use super::machine::HandoverEvent;
 use crate::ancillary::{Received, RecvError, recvmsg_once, sendmsg_once};
 use crate::packet::SeqPacket;
+use crate::socket;
 
 pub(crate) struct ControlConnection {
     socket: SeqPacket,
@@ -76,7 +78,7 @@ impl ControlConnection {
 
     /// Whether the other side is there and has sent nothing.
     pub(crate) fn has_heard_nothing(&self) -> bool {
-        is_silent(self.socket.as_fd())
+        matches!(socket::is_readable(self.socket.as_fd()), Ok(false))
     }
 
     /// Shuts down the reading side: what the other side sends from now on fails there. What it has sent
@@ -128,16 +130,12 @@ fn is_reset(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionReset
 }
 
-fn is_silent(socket: BorrowedFd<'_>) -> bool {
-    let mut state = [PollFd::new(&socket, PollFlags::IN)];
-    let now = Timespec::default();
-    poll(&mut state, Some(&now)) == Ok(0)
-}
-
 fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
     let mut state = [PollFd::new(&socket, PollFlags::empty())];
     let now = Timespec::default();
-    poll(&mut state, Some(&now)).is_ok() && state[0].revents().contains(PollFlags::HUP)
+    // A signal interrupts even a poll(2) that does not wait.
+    retry_on_intr(|| poll(&mut state, Some(&now))).is_ok()
+        && state[0].revents().contains(PollFlags::HUP)
 }
 
 #[cfg(test)]

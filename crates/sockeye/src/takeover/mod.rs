@@ -138,6 +138,9 @@ impl Takeover {
     /// serving until `run` is called with the returned listener. If that is not within its
     /// [`patience`](Self::patience), it keeps the path, and `run` takes over once more.
     ///
+    /// Whoever accepts without a [`Server`](crate::server::Server) calls
+    /// [`SocketListener::begin`] first: before that two processes accept.
+    ///
     /// Waits for 35 seconds at most, or five more than a longer `patience`: for a server that starts,
     /// ends, hangs or is asked by others.
     ///

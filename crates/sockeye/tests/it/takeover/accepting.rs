@@ -39,6 +39,19 @@ fn each_connection_is_served_and_counted_by_one_of_two_servers_that_accept_at_on
     });
 }
 
+#[tokio::test]
+async fn a_listener_whose_predecessor_serves_cannot_be_made_blocking() {
+    let place = Place::new();
+    let server = serve(&place.address()).await;
+    let error = listen(&place.address()).await.into_blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("still here").await, "still here");
+    drop(client);
+    server.report().await;
+    place.assert_empty();
+}
+
 fn count(report: &Report) -> u64 {
     assert_eq!((report.refused, report.aborted), (0, 0), "{report}");
     report.served + report.drained
