@@ -3,6 +3,7 @@
 mod attempts;
 mod core;
 mod halves;
+mod pair;
 mod seqpacket;
 mod stream;
 
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::halves::{
     ConnectionReadHalf, ConnectionWriteHalf, OwnedConnectionReadHalf, OwnedConnectionWriteHalf,
 };
+pub use self::pair::DrainHandle;
 use super::budget::Budget;
 use super::counters::{ConnectionGuard, ConnectionOutcome, ServerSide};
 use super::latch::LatchWaiter;

@@ -35,8 +35,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use connection::{
-    Connection, ConnectionPermit, ConnectionReadHalf, ConnectionWriteHalf, OwnedConnectionReadHalf,
-    OwnedConnectionWriteHalf,
+    Connection, ConnectionPermit, ConnectionReadHalf, ConnectionWriteHalf, DrainHandle,
+    OwnedConnectionReadHalf, OwnedConnectionWriteHalf,
 };
 pub use counters::Report;
 pub use echo::echo;

@@ -49,6 +49,8 @@ mod no_runtime;
 #[cfg(feature = "tokio")]
 mod open;
 mod packet;
+#[cfg(feature = "tokio")]
+mod pairs;
 mod peer;
 #[cfg(feature = "tokio")]
 mod records;

@@ -1,7 +1,6 @@
 //! [`Messages`] over every stream that has them: a client's, a server's, and read halves.
 
 use std::io::ErrorKind;
-use std::os::unix::net::UnixStream;
 
 use sockeye::Stream;
 use sockeye::framing::{Framing, FramingError};
@@ -14,11 +13,7 @@ use crate::support::serving::{
 };
 
 fn pair() -> (Stream, Stream) {
-    let (left, right) = UnixStream::pair().unwrap();
-    (
-        Stream::from_std(left).unwrap(),
-        Stream::from_std(right).unwrap(),
-    )
+    Stream::pair().unwrap()
 }
 
 /// Replies to each message with itself.

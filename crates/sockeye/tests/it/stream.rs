@@ -14,11 +14,7 @@ use crate::support::Place;
 use crate::support::serving::in_time;
 
 fn pair() -> (Stream, Stream) {
-    let (left, right) = UnixStream::pair().unwrap();
-    (
-        Stream::from_std(left).unwrap(),
-        Stream::from_std(right).unwrap(),
-    )
+    Stream::pair().unwrap()
 }
 
 #[tokio::test]
