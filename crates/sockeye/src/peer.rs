@@ -12,6 +12,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod allowed;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -22,6 +24,8 @@ use std::path::PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::Pid;
+
+pub use allowed::AllowedPeers;
 
 use crate::inspect::procfs;
 use crate::{ids, sys};
@@ -61,6 +65,17 @@ impl Peer {
     pub fn of(socket: impl AsFd) -> io::Result<Self> {
         let found = sys::peer::credentials(socket.as_fd())?;
         Self::from_credentials(found).ok_or_else(|| Errno::NOTCONN.into())
+    }
+
+    /// This process, as a peer that it connects to now would see it from the same namespaces: its
+    /// effective user and group, and its pid.
+    #[must_use]
+    pub fn own_process() -> Self {
+        Self {
+            uid: ids::own_uid(),
+            gid: ids::gid(rustix::process::getegid().as_raw()),
+            pid: Some(rustix::process::getpid()),
+        }
     }
 
     /// `None` where the kernel knows nobody.
@@ -224,6 +239,7 @@ mod tests {
     fn the_peer_of_a_pair_is_this_process() {
         let (left, _right) = UnixStream::pair().unwrap();
         let peer = Peer::of(&left).unwrap();
+        assert_eq!(peer, Peer::own_process());
         assert_eq!(peer.uid(), ids::own_uid());
         assert_eq!(peer.gid(), ids::gid(rustix::process::getegid().as_raw()));
         assert_eq!(peer.pid(), Some(rustix::process::getpid()));

@@ -12,10 +12,11 @@ use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::authorization::Authorize;
 use super::connection::Connection;
 use super::counters::{ConnectionGuard, ConnectionOutcome, Counters};
 use super::log::{self, LogInterval};
-use super::{Authorize, Server, Timeouts};
+use super::{Server, Timeouts};
 use crate::backoff::Backoff;
 use crate::busy_poll::BusyPoll;
 use crate::listener::{ConnectedSocket, SocketListener};
@@ -92,7 +93,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
             counters: Arc::clone(counters),
             permits: server.max_connections.map(permits),
             max_per_uid: server.max_per_uid,
-            authorize: server.authorize.clone(),
+            authorize: server.authorization(),
             timeouts: server.timeouts,
             busy_poll: (!server.busy_poll.is_zero()).then(|| {
                 let workers = tokio::runtime::Handle::current().metrics().num_workers();

@@ -26,7 +26,8 @@ use crate::sys;
 pub struct Report {
     /// Ended before shutdown began, and nothing was lost by our decision.
     pub served: u64,
-    /// Closed before a handler saw them: by `authorize` or `max_per_uid`.
+    /// Closed before a handler saw them: by `allow_users` and its like,
+    /// `authorize` or `max_per_uid`.
     pub refused: u64,
     /// Were open or in the backlog when shutdown began, and ended gracefully.
     pub drained: u64,

@@ -2,6 +2,7 @@
 
 mod accept;
 mod accept_loop;
+mod authorization;
 mod budget;
 mod connection;
 mod connection_drain;
@@ -25,7 +26,6 @@ mod timeouts;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::os::fd::BorrowedFd;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -50,16 +50,16 @@ pub use renewal::Renew;
 pub use shutdown_signal::{ShutdownSignal, shutdown_signal};
 
 use crate::listener::{ConnectedSocket, SocketListener};
-use crate::peer::Peer;
+use crate::peer::{AllowedPeers, Peer};
 use crate::takeover::TakeoverError;
 use accept::Acceptor;
 use accept_loop::AcceptLoop;
+use authorization::Authorize;
 use counters::Counters;
 use drain_timer::DrainTimer;
 use handlers::Handlers;
 use timeouts::Timeouts;
 
-type Authorize = dyn Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync;
 type OnHandover = dyn Fn(&Peer) + Send + Sync;
 
 /// How long an aborted task may take to be dropped before `run` returns without it.
@@ -98,6 +98,7 @@ pub struct Server {
     max_per_uid: Option<usize>,
     max_buffered: usize,
     max_buffered_descriptors: Option<usize>,
+    allowed: Option<AllowedPeers>,
     authorize: Option<Arc<Authorize>>,
     timeouts: Timeouts,
     message_timeout: Option<Duration>,
@@ -126,6 +127,7 @@ impl Server {
             max_per_uid: None,
             max_buffered: budget::DEFAULT_BYTES,
             max_buffered_descriptors: None,
+            allowed: None,
             authorize: None,
             timeouts: Timeouts::default(),
             message_timeout: None,
@@ -138,20 +140,6 @@ impl Server {
             once: false,
             propagates_panics: false,
         }
-    }
-
-    /// Calls `allow` for each accepted connection, with its peer credentials and its socket (for
-    /// [`peer::groups`](crate::peer::groups), say). If it returns `false` or panics, the connection is
-    /// closed at once and counted as refused. It must not block.
-    #[doc(alias = "SO_PEERCRED")]
-    #[doc(alias = "access control")]
-    #[must_use]
-    pub fn authorize(
-        mut self,
-        allow: impl Fn(&Peer, BorrowedFd<'_>) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.authorize = Some(Arc::new(allow));
-        self
     }
 
     /// Busy polls each connection for at most `limit` before sleeping; see
@@ -388,6 +376,7 @@ impl fmt::Debug for Server {
             .field("max_connections", &self.max_connections)
             .field("max_per_uid", &self.max_per_uid)
             .field("max_buffered", &self.max_buffered)
+            .field("allowed", &self.allowed)
             .field("timeouts", &self.timeouts)
             .field("message_timeout", &self.message_timeout)
             .field("drain_timeout", &self.drain_timeout)

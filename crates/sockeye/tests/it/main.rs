@@ -19,6 +19,8 @@ mod support;
 #[cfg(feature = "tokio")]
 mod adopt;
 #[cfg(feature = "tokio")]
+mod allowed;
+#[cfg(feature = "tokio")]
 mod arrivals;
 #[cfg(feature = "tokio")]
 mod budget;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use sockeye::Datagram;
 use sockeye::ancillary::{self, RecvError};
+use sockeye::peer::AllowedPeers;
 use sockeye::server::{Report, ServerError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::allowed::Allowed;
+use super::allowed::refusal;
 use super::datagram_programs::DatagramPrograms;
 use super::datagram_replies::{DatagramReplies, NO_ADDRESS};
 use super::handler::Handler;
@@ -31,7 +32,7 @@ pub(super) struct DatagramServer {
     pub(super) programs: Option<Arc<Programs>>,
     /// How many programs may run at a time, if that was given.
     pub(super) max_programs: Option<usize>,
-    pub(super) allowed: Option<Allowed>,
+    pub(super) allowed: Option<AllowedPeers>,
     pub(super) drain_timeout: Duration,
     /// Ends after one datagram.
     pub(super) once: bool,
@@ -53,7 +54,7 @@ impl DatagramServer {
             let report = counted.get();
             return Err(ServerError::Accept { source, report });
         }
-        if self.allowed.as_ref().is_some_and(Allowed::has_groups)
+        if self.allowed.as_ref().is_some_and(AllowedPeers::has_groups)
             && let Err(error) = ancillary::pass_pidfds(&socket, true)
         {
             warn!(
@@ -232,7 +233,7 @@ impl DatagramLoop<'_> {
         let descriptors = ReceivedFds(received.descriptors);
         let peer = received.credentials;
         if let Some(allowed) = &self.server.allowed
-            && let Err(why) = allowed.admits_sender(peer.as_ref(), received.pidfd.as_ref())
+            && let Some(why) = refusal(allowed, peer.as_ref(), received.pidfd.as_ref())
         {
             count(self.counted, |report| report.refused += 1);
             let text = format!("may not call here: {why}; its datagram is refused");

@@ -27,6 +27,7 @@ mod undelivered;
 
 use std::sync::Arc;
 
+use sockeye::peer::AllowedPeers;
 use sockeye::server::{Report, Server, ServerError};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -35,7 +36,7 @@ use crate::args::Serve;
 use crate::cmd::parent::end_with;
 use crate::exit::Exit;
 use crate::stdio::log;
-use allowed::Allowed;
+use allowed::allowed_peers;
 use datagrams::DatagramServer;
 use handler::Handler;
 use lifecycle::Lifecycle;
@@ -108,7 +109,7 @@ async fn serve_clients(
     programs: Option<&Arc<Programs>>,
     lifecycle: &Lifecycle,
 ) -> Result<Report, ServerError> {
-    let allowed = Allowed::new(&args.allow_users, &args.allow_groups);
+    let allowed = allowed_peers(&args.allow_users, &args.allow_groups);
     let stopped = lifecycle.stop.cancelled();
     match (socket, programs) {
         (ServedSocket::Stream(listener), Some(programs)) => {
@@ -148,7 +149,7 @@ async fn serve_clients(
 }
 
 /// The server of connections that the arguments ask for.
-fn server(args: &Serve, allowed: Option<Allowed>, lifecycle: &Lifecycle) -> Server {
+fn server(args: &Serve, allowed: Option<AllowedPeers>, lifecycle: &Lifecycle) -> Server {
     let mut server = Server::new()
         .max_buffered(args.max_buffered())
         .drain_timeout(args.drain)
@@ -175,7 +176,7 @@ fn server(args: &Serve, allowed: Option<Allowed>, lifecycle: &Lifecycle) -> Serv
         server = server.once();
     }
     match allowed {
-        Some(allowed) => server.authorize(move |peer, socket| allowed.admits(peer, socket)),
+        Some(allowed) => server.allow_peers(allowed),
         None => server,
     }
 }

@@ -20,6 +20,8 @@ pub(crate) use raw::is_nonblocking;
 pub(crate) use raw::{
     bound, connected, fill_backlog, holds, is_close_on_exec, leave_stale, listening,
 };
+#[cfg(feature = "tokio")]
+pub(crate) use threads::as_nobody_in;
 pub(crate) use threads::{
     NOBODY, Task, as_nobody, in_own_directory, in_own_network, is_root, with_umask,
 };

@@ -23,13 +23,19 @@ pub(crate) fn is_root() -> bool {
 
 /// Runs `act` as [`NOBODY`]; `None` (and says so) where we may not.
 pub(crate) fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> Option<T> {
+    as_nobody_in(&[], act)
+}
+
+/// As [`as_nobody`], with these supplementary groups.
+pub(crate) fn as_nobody_in<T: Send>(groups: &[u32], act: impl FnOnce() -> T + Send) -> Option<T> {
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
     if !is_root() {
         skipped("only root can become another user");
         return None;
     }
     Some(in_thread(|| {
         let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-        set_thread_groups(&[]).unwrap();
+        set_thread_groups(&groups).unwrap();
         set_thread_res_gid(gid, gid, gid).unwrap();
         set_thread_res_uid(uid, uid, uid).unwrap();
         act()

@@ -1,0 +1,98 @@
+//! [`AllowedPeers`]: who may connect, by user and group.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+
+use super::{Peer, groups, groups_of_process};
+use crate::ids;
+
+/// The users and groups that may connect; at first nobody. An id without a mapping in our user namespace
+/// ([`ids`]) allows nobody, and root is a user like any other.
+///
+/// [`Server::allow_users`](crate::server::Server::allow_users) is the same for a server of connections.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use sockeye::Peer;
+/// use sockeye::peer::AllowedPeers;
+///
+/// let allowed = AllowedPeers::new().same_user().groups([100]);
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// assert!(allowed.admits(&Peer::of(&ours)?, &ours));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "allow list")]
+#[doc(alias = "access control")]
+#[derive(Debug, Clone, Default)]
+pub struct AllowedPeers {
+    uids: Vec<u32>,
+    gids: Vec<u32>,
+}
+
+impl AllowedPeers {
+    /// Nobody.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Allows our own effective user.
+    #[must_use]
+    pub fn same_user(self) -> Self {
+        self.users(ids::own_uid())
+    }
+
+    /// Allows these users, by their user ids.
+    #[must_use]
+    pub fn users(mut self, uids: impl IntoIterator<Item = u32>) -> Self {
+        self.uids.extend(uids);
+        self
+    }
+
+    /// Allows the members of these groups, by their group ids: whose first group or one of whose
+    /// supplementary groups is one of them.
+    #[must_use]
+    pub fn groups(mut self, gids: impl IntoIterator<Item = u32>) -> Self {
+        self.gids.extend(gids);
+        self
+    }
+
+    /// Whether a group is allowed. Then the sender of a datagram has to be known by its pidfd
+    /// ([`pass_pidfds`](crate::ancillary::pass_pidfds)) for [`admits_sender`](Self::admits_sender).
+    #[must_use]
+    pub fn has_groups(&self) -> bool {
+        !self.gids.is_empty()
+    }
+
+    /// Whether the peer of a connection is allowed. Groups that cannot be asked for are none.
+    #[must_use]
+    pub fn admits(&self, peer: &Peer, socket: impl AsFd) -> bool {
+        self.admits_by_ids(peer)
+            || self.has_groups() && self.admits_one(&groups(socket).unwrap_or_default())
+    }
+
+    /// Whether the sender of a datagram is allowed. Its credentials have the first group only; the
+    /// supplementary ones are those of `process`, its pidfd, while that runs.
+    ///
+    /// # Errors
+    /// As [`groups_of_process`], where the groups matter; `ESRCH` also without a pidfd.
+    pub fn admits_sender(&self, sender: &Peer, process: Option<impl AsFd>) -> io::Result<bool> {
+        if self.admits_by_ids(sender) || !self.has_groups() {
+            return Ok(self.admits_by_ids(sender));
+        }
+        let process = process.ok_or(Errno::SRCH)?;
+        Ok(self.admits_one(&groups_of_process(process, sender)?))
+    }
+
+    /// An unknown user or group matches none.
+    fn admits_by_ids(&self, peer: &Peer) -> bool {
+        peer.uid().is_some_and(|uid| self.uids.contains(&uid))
+            || peer.gid().is_some_and(|gid| self.gids.contains(&gid))
+    }
+
+    fn admits_one(&self, groups: &[u32]) -> bool {
+        groups.iter().any(|gid| self.gids.contains(gid))
+    }
+}
