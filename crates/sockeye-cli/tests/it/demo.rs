@@ -21,7 +21,7 @@ fn it_tells_the_story_and_leaves_nothing() {
         ("a message", &["received "]),
         ("its answer", &["message received successfully"]),
         ("a second server refused", &["second", "another"]),
-        ("why", &["in use", "live", "already"]),
+        ("why", &["in use", "owns it", "already"]),
         ("a stale file replaced", &["stale", "left behind"]),
         ("a clean shutdown", &["served"]),
     ] {
