@@ -67,7 +67,6 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
         &mut self,
         timer: &mut DrainTimer,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
-        begin_drain: impl Fn(),
         handle: &mut impl FnMut(Connection<S>),
     ) -> io::Result<Option<Peer>> {
         let counters = Arc::clone(self.acceptor.counters());
@@ -77,9 +76,8 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
                 () = counters.all_closed(), if self.has_accepted_once => return Ok(None),
                 () = &mut shutdown, if !timer.has_begun() => {
                     timer.begin();
-                    begin_drain();
-                    // A successor with an offer may take the path: it is waited for, so that clients
-                    // are served meanwhile.
+                    // A successor with an offer may take the path. It is waited for, and clients are
+                    // served meanwhile: the drain, which closes idle connections, begins after that.
                     if !self.stop_offering() {
                         return Ok(None);
                     }

@@ -7,10 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 
-/// How much of the drain timeout is left, at most, for connections that were accepted while a successor
-/// was waited for.
-const LAST: Duration = Duration::from_secs(2);
-
 pub(super) struct DrainTimer {
     drain: Duration,
     abort: CancellationToken,
@@ -36,12 +32,11 @@ impl DrainTimer {
         self.begun.get_or_insert_with(end);
     }
 
-    /// Completes when a successor is not waited for any longer: two seconds before the drain times out,
-    /// or half of a shorter one.
+    /// Completes when a successor is not waited for any longer: the other half of the drain timeout is
+    /// for what was accepted meanwhile.
     pub(super) async fn is_handover_over(&self) {
         let end = self.begun.flatten();
-        self.aborted_or(end.map(|end| end - LAST.min(self.drain / 2)))
-            .await;
+        self.aborted_or(end.map(|end| end - self.drain / 2)).await;
     }
 
     /// Completes when what still runs is to be aborted.

@@ -152,8 +152,8 @@ impl Server {
 
     /// How long handlers may go on after shutdown has begun; default ten seconds.
     ///
-    /// A server that is told to shut down during a takeover waits for its successor for this time, less
-    /// two seconds (half of less than four), and accepts meanwhile.
+    /// A server that is told to shut down during a takeover serves until its successor does, for at most
+    /// half of this time. The rest is for the drain.
     #[doc(alias = "graceful shutdown timeout")]
     #[must_use]
     pub fn drain_timeout(mut self, time: Duration) -> Self {
@@ -219,8 +219,8 @@ impl Server {
     ///
     /// Where the claim allows a takeover, a successor ends it too. Then the successor gets new
     /// connections and the backlog, and only accepted connections are drained. The same holds where
-    /// `shutdown` completes while a successor is ready but does not serve yet: this server accepts
-    /// until the successor serves, or the [`drain_timeout`](Self::drain_timeout) is nearly over.
+    /// `shutdown` completes while a successor is ready but does not serve yet: this server goes on until
+    /// the successor serves, or half of the [`drain_timeout`](Self::drain_timeout) is over.
     ///
     /// The listener is closed, and its address released, as soon as the backlog is empty, so that
     /// a successor may start while this server still drains.
@@ -301,11 +301,10 @@ impl Server {
             let (handlers, counters) = (Handlers::new(), Arc::clone(counters));
             move |connection| handlers.run(&handler, connection, &counters)
         };
-        let begin_drain = || counters.drain.open();
         let ended = if is_stopped {
             Ok(None)
         } else {
-            let served = accept_loop.serve(&mut timer, shutdown, begin_drain, &mut handle);
+            let served = accept_loop.serve(&mut timer, shutdown, &mut handle);
             served.await
         };
 

@@ -19,8 +19,8 @@
 //!   over once more, from whoever has the path then, or `run` returns the error.
 //! - **The predecessor** ends, is killed, hangs or is stopped after `listen` has returned: clients wait in
 //!   the backlog until the successor serves, which does not wait for the predecessor.
-//! - **The predecessor is told to shut down** meanwhile: it accepts until its successor serves, or until
-//!   two seconds before its drain times out. Then it leaves the path to that successor, and clients
+//! - **The predecessor is told to shut down** meanwhile: it serves until its successor does, for at
+//!   most half of its drain timeout. Then it leaves the path to that successor, and clients
 //!   wait in the backlog as after a death. If the successor hangs for good it has to be ended, as any
 //!   server that hangs, before another one can start. Where the patience ends before, or the future of
 //!   `run` is dropped, the predecessor removes the files, and the successor claims the path.

@@ -40,17 +40,22 @@ async fn a_server_that_is_stopped_accepts_until_its_successor_serves() {
     let server = serve(&place.address()).await;
     let before = identity(&place.socket());
     let asker = Asker::ready(&place).await;
+    let mut old = Client::connect(&place.address()).await;
+    assert_eq!(old.ask("here").await, "here");
     server.stop();
     assert!(!server.is_over().await);
     let mut client = Client::connect(&place.address()).await;
-    assert_eq!(client.ask("still here").await, "still here");
+    for _ in 0..2 {
+        assert_eq!(client.ask("still here").await, "still here");
+        assert_eq!(old.ask("and here").await, "and here");
+    }
     assert_eq!(identity(&place.socket()), before);
     asker.say(&SERVING).await;
-    server.result().await.unwrap();
+    assert_eq!(server.result().await.unwrap().drained, 2);
     assert_eq!(identity(&place.socket()), before);
 }
 
-/// A server keeps two seconds of its drain for those whom it accepts last.
+/// Half of the time is for the drain of what was accepted meanwhile.
 #[tokio::test]
 async fn a_server_that_is_stopped_waits_for_its_successor_and_leaves_the_path_to_it() {
     let place = Place::new();
@@ -59,7 +64,7 @@ async fn a_server_that_is_stopped_waits_for_its_successor_and_leaves_the_path_to
     let asker = Asker::ready(&place).await;
     let clock = Clock::stop();
     server.stop();
-    clock.pass(DRAIN - 2000 * MILLISECOND - MILLISECOND).await;
+    clock.pass(DRAIN / 2 - MILLISECOND).await;
     assert!(!server.is_over().await);
     clock.pass(2 * MILLISECOND).await;
     server.result().await.unwrap();

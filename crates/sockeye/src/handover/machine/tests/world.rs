@@ -127,8 +127,13 @@ impl World {
     fn predecessor_has_learned(&mut self, answer: Option<Frame>) {
         let has_given_away = [Predecessor::HandedOver, Predecessor::Left];
         self.predecessor_gone |= has_given_away.contains(&self.predecessor);
+        if self.predecessor == Predecessor::Left {
+            assert!(!self.successor_gone, "left to nobody: {self:#?}");
+        }
         if self.predecessor == Predecessor::Kept {
             self.keep(answer);
+        } else {
+            self.to_successor.extend(answer);
         }
     }
 
