@@ -71,7 +71,7 @@
 //! | accept loop, back-off, limits, timeouts, graceful shutdown | [`server`] |
 //! | listener handover: restart without a gap | [`takeover`] |
 //! | message boundaries on a stream | [`framing`] |
-//! | connecting, with a timeout and a reason for each failure | [`connect`] |
+//! | connecting, with a timeout and a reason for each failure; single-instance tools | [`connect`] |
 //! | pauses between attempts: exponential back-off | [`Backoff`] |
 //! | peer credentials (`SO_PEERCRED`, pidfd, groups), unmapped ids | [`peer`], [`ids`] |
 //! | fd passing (`SCM_RIGHTS`), `SCM_CREDENTIALS` | [`ancillary`] |

@@ -342,9 +342,13 @@ impl SocketListener<Stream> {
                 "the predecessor still serves; complete the takeover with SocketListener::begin";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let listener = StdListener::from(self.io.into_inner());
-        listener.set_nonblocking(false)?;
-        Ok(BlockingListener::new(self.ownership, listener))
+        let socket = self.io.into_inner();
+        rustix::io::ioctl_fionbio(&socket, false)?;
+        if self.is_ours {
+            Ok(BlockingListener::new(self.ownership, socket))
+        } else {
+            BlockingListener::adopted(socket)
+        }
     }
 }
 

@@ -50,7 +50,7 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::net::sockopt::set_socket_passcred;
 
-pub use blocking::BlockingListener;
+pub use blocking::{BlockingIncoming, BlockingListener, StopHandle};
 pub(crate) use control::control_address;
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 #[cfg(feature = "tokio")]
@@ -259,7 +259,7 @@ impl Claim {
     /// type for its kind.
     pub fn into_blocking(self) -> io::Result<BlockingListener> {
         let (socket, ownership) = self.into_parts(Kind::Stream)?;
-        Ok(BlockingListener::new(ownership, socket.into()))
+        Ok(BlockingListener::new(ownership, socket))
     }
 
     /// Its parts, if the address is of that kind. The ownership must be dropped first, as variables

@@ -13,6 +13,7 @@
 
 mod error;
 mod found;
+mod single_instance;
 
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -24,6 +25,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 
 pub use error::{ConnectError, ConnectErrorKind};
+pub use single_instance::{ClaimOrConnectError, Claimed};
 
 use crate::address::{Address, Kind, MAX_NAME, Name};
 use crate::adopt::{self, AdoptError};

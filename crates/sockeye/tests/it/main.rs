@@ -62,6 +62,7 @@ mod release;
 mod server;
 #[cfg(feature = "signal")]
 mod shutdown_signal;
+mod single_instance;
 #[cfg(feature = "tokio")]
 mod stream;
 #[cfg(feature = "tokio")]

@@ -1,6 +1,7 @@
 //! [`Claim`](sockeye::Claim): who owns an address.
 
 mod access_list;
+mod blocking;
 mod exclusive;
 mod found;
 mod lock;
