@@ -21,7 +21,7 @@ pub use self::pair::DrainHandle;
 use super::budget::Budget;
 use super::counters::{ConnectionGuard, ConnectionOutcome, ServerSide};
 use super::latch::LatchWaiter;
-use super::timeouts::{Timeouts, Waiting, enforce_deadlines};
+use super::timeouts::{Timeouts, Waiting};
 use crate::ancillary::pass_descriptors;
 use crate::lazy_async_fd::Direction;
 use crate::listener::ConnectedSocket;
@@ -32,7 +32,8 @@ use core::ConnectionCore;
 
 /// A connection of a [`Server`](super::Server): a [`Stream`] or a [`SeqPacket`](crate::SeqPacket) that counts for the
 /// connection limits until it is dropped, and whose reads and writes fail with
-/// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed.
+/// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed, and with
+/// [`LimitError::Aborted`](super::LimitError::Aborted) once a drain is over.
 #[derive(Debug)]
 pub struct Connection<S: AsFd = Stream> {
     core: ConnectionCore<S>,
@@ -73,11 +74,16 @@ impl<S: ConnectedSocket> Connection<S> {
         self.core.counters().drain.token().child_token()
     }
 
-    /// Marks the connection as idle, or as busy with a message. One that is dropped in a drain while
-    /// idle counts as drained, not as aborted, unless it has unread input. After
+    /// Marks the connection as idle, or as busy with a message. One that is idle when a drain ends counts
+    /// as drained, not as aborted, unless it is dropped with unread input. After
     /// [`mark_aborted`](Self::mark_aborted) this changes nothing.
     pub fn set_idle(&mut self, idle: bool) {
-        self.core.guard_mut().set_idle(idle);
+        self.core.guard().mark_idle(idle);
+    }
+
+    /// Notes whether a message is in progress.
+    pub(super) fn note_idle(&mut self, idle: bool) {
+        self.core.guard_mut().note_idle(idle);
     }
 
     /// Marks the connection as aborted by us: something that the peer has sent, or the reply to it, is
@@ -109,8 +115,8 @@ impl<S: ConnectedSocket> Connection<S> {
         self.core.counters().abort.token().child_token()
     }
 
-    /// Separates the socket, which has no timeouts then, from its permit. The socket can be closed or
-    /// passed to another process while the connection still counts for the limits.
+    /// Separates the socket, which has no timeouts then and is not ended by a drain, from its permit. It
+    /// can be closed or passed to another process while the connection still counts for the limits.
     #[doc(alias = "fd passing")]
     pub fn into_parts(mut self) -> (S, ConnectionPermit) {
         // Another process may still receive fds that are queued: closing it here must not refuse them.
@@ -134,14 +140,14 @@ impl<S: ConnectedSocket> Connection<S> {
         self.core.socket()
     }
 
-    fn enforce_deadlines<T>(
+    fn enforce<T>(
         &mut self,
         cx: &mut Context<'_>,
         direction: Direction,
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let waiting = &mut self.waiting[direction as usize];
-        enforce_deadlines(self.core.activity(), waiting, cx, direction, result)
+        self.core.enforce(waiting, cx, direction, result)
     }
 }
 

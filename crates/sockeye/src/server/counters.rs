@@ -73,6 +73,8 @@ pub(super) struct Counters {
     /// Where `run` is to panic as a handler does.
     pub(super) panic: Option<HandlerPanic>,
     open: AtomicUsize,
+    /// How many open connections their users have marked as idle.
+    marked_idle: AtomicUsize,
     per_uid: Mutex<HashMap<Option<u32>, usize>>,
     /// What all connections together may hold.
     pub(super) budget: Arc<Budget>,
@@ -102,6 +104,7 @@ impl Counters {
             failure_log: Mutex::default(),
             panic: server.propagates_panics.then(HandlerPanic::default),
             open: AtomicUsize::default(),
+            marked_idle: AtomicUsize::default(),
             per_uid: Mutex::default(),
             budget: Arc::new(budget),
             message_timeout: server.message_timeout,
@@ -159,14 +162,21 @@ impl Counters {
         let _ = tokio::time::timeout(drop_timeout, self.all_closed()).await;
     }
 
-    /// Connections that are still open have outlived their handler, and count as aborted.
+    /// Connections that are still open have outlived their handler. They count as aborted, and as
+    /// drained where they are marked as idle.
     pub(super) fn report(&self) -> Report {
+        let open = self.open();
+        let idle = if self.drain.is_open() {
+            self.marked_idle.load(Ordering::Relaxed).min(open)
+        } else {
+            0
+        };
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Report {
             served: get(&self.served),
             refused: get(&self.refused),
-            drained: get(&self.drained),
-            aborted: get(&self.aborted) + self.open() as u64,
+            drained: get(&self.drained) + idle as u64,
+            aborted: get(&self.aborted) + (open - idle) as u64,
             accept_errors: get(&self.accept_errors),
             failed: get(&self.failed),
             dropped_replies: 0,
@@ -203,6 +213,8 @@ pub(super) enum ConnectionOutcome {
     Busy,
     /// No message is in progress, so that an abort loses nothing.
     Idle,
+    /// As idle, by the user's mark, which the counters know.
+    MarkedIdle,
     /// We have lost a message, or left one unread.
     Aborted,
 }
@@ -213,16 +225,26 @@ impl ConnectionOutcome {
             0 => Self::Refused,
             1 => Self::Busy,
             2 => Self::Idle,
+            3 => Self::MarkedIdle,
             _ => Self::Aborted,
         }
     }
 
-    /// What a connection is once it is marked as idle or busy.
-    fn marked(self, idle: bool) -> Self {
+    /// What a connection is once there is a message in progress, or none.
+    fn noted(self, idle: bool) -> Self {
         match (self, idle) {
             (Self::Aborted, _) => Self::Aborted,
+            (Self::MarkedIdle, true) => Self::MarkedIdle,
             (_, true) => Self::Idle,
             (_, false) => Self::Busy,
+        }
+    }
+
+    /// As [`Self::noted`], where the user says so.
+    fn marked(self, idle: bool) -> Self {
+        match self.noted(idle) {
+            Self::Idle => Self::MarkedIdle,
+            other => other,
         }
     }
 }
@@ -264,28 +286,60 @@ impl ConnectionGuard {
         *self.outcome.get_mut() = outcome as u8;
     }
 
-    pub(super) fn set_idle(&mut self, idle: bool) {
-        let outcome = self.outcome.get_mut();
-        *outcome = ConnectionOutcome::from_u8(*outcome).marked(idle) as u8;
+    /// Notes whether a message is in progress: twice for each message, so that the counters, which all
+    /// connections share, are left alone.
+    pub(super) fn note_idle(&mut self, idle: bool) {
+        let before = ConnectionOutcome::from_u8(*self.outcome.get_mut());
+        let outcome = before.noted(idle);
+        *self.outcome.get_mut() = outcome as u8;
+        self.count_marks(before, outcome);
     }
 
-    /// As [`Self::set_idle`], where both halves of the connection may do it.
-    pub(super) fn set_shared_idle(&self, idle: bool) {
-        let marked = |outcome| Some(ConnectionOutcome::from_u8(outcome).marked(idle) as u8);
-        let order = Ordering::Relaxed;
-        let _ = self.outcome.fetch_update(order, order, marked);
+    /// As [`Self::note_idle`], where both halves of the connection may do it.
+    pub(super) fn note_shared_idle(&self, idle: bool) {
+        self.change(|outcome| outcome.noted(idle));
+    }
+
+    /// As [`Self::note_idle`], by the user: a report knows of it while the connection is open.
+    pub(super) fn mark_idle(&self, idle: bool) {
+        self.change(|outcome| outcome.marked(idle));
     }
 
     pub(super) fn mark_aborted(&self) {
-        let aborted = ConnectionOutcome::Aborted as u8;
-        self.outcome.store(aborted, Ordering::Relaxed);
+        self.change(|_| ConnectionOutcome::Aborted);
+    }
+
+    fn change(&self, new: impl Fn(ConnectionOutcome) -> ConnectionOutcome) {
+        let new = |outcome| new(ConnectionOutcome::from_u8(outcome)) as u8;
+        let order = Ordering::Relaxed;
+        let updated = self
+            .outcome
+            .fetch_update(order, order, |old| Some(new(old)));
+        let before = updated.unwrap_or_else(|outcome| outcome);
+        let after = ConnectionOutcome::from_u8(new(before));
+        self.count_marks(ConnectionOutcome::from_u8(before), after);
+    }
+
+    fn count_marks(&self, before: ConnectionOutcome, after: ConnectionOutcome) {
+        let marked_idle = &self.counters.marked_idle;
+        match (before, after) {
+            _ if before == after => {}
+            (ConnectionOutcome::MarkedIdle, _) => {
+                marked_idle.fetch_sub(1, Ordering::Relaxed);
+            }
+            (_, ConnectionOutcome::MarkedIdle) => {
+                marked_idle.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
     }
 
     /// Call before the connection is closed. Where it is idle in a drain or reading has timed out,
     /// reading is shut down, so that what the peer sends from now on fails there; and unread input,
     /// which only the kernel knows of, makes it count as aborted.
     pub(super) fn check_unread(&self, socket: BorrowedFd<'_>, is_read_over: bool) {
-        let is_drained = self.outcome() == ConnectionOutcome::Idle && self.counters.drain.is_open();
+        let idle = [ConnectionOutcome::Idle, ConnectionOutcome::MarkedIdle];
+        let is_drained = idle.contains(&self.outcome()) && self.counters.drain.is_open();
         if is_read_over || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
             if sys::message::peek::has_unread(socket) {
@@ -317,6 +371,7 @@ impl Drop for ConnectionGuard {
                 count.remove();
             }
         }
+        self.count_marks(self.outcome(), ConnectionOutcome::Busy);
         let counters = &self.counters;
         let counter = if std::thread::panicking() {
             log::panicked();

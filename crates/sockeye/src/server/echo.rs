@@ -43,7 +43,7 @@ use crate::recv;
 /// # Cancel safety
 /// None: bytes that were read may not have been sent.
 pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>> + Send {
-    connection.set_idle(true);
+    connection.note_idle(true);
     let mut drain = ConnectionDrain::new(Some(connection.drain_signal()));
     // What a slow peer has not read yet.
     let mut rest = BytesMut::new();
@@ -75,7 +75,7 @@ pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>>
                 Poll::Ready(Ok(Back::Part(some))) => {
                     drain.came();
                     rest = some?;
-                    connection.set_idle(false);
+                    connection.note_idle(false);
                 }
                 Poll::Ready(Ok(Back::End)) => return Poll::Ready(Ok(())),
                 // The peer has closed without reading all that was sent to it.
@@ -110,7 +110,7 @@ fn poll_send(
         rest.advance(sent);
         if rest.is_empty() {
             *rest = BytesMut::new();
-            connection.set_idle(true);
+            connection.note_idle(true);
         }
     }
     Poll::Ready(Ok(()))

@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::counters::Counters;
 use super::handler_output::HandlerOutput;
 use super::handler_output::sealed::Failure;
+use super::handler_scope::HandlerScope;
 use super::latch::LatchWaiter;
 
 /// On a multi-threaded runtime each handler is a task. On a current-thread runtime all of them are one
@@ -128,6 +129,7 @@ impl<F: Future<Output: HandlerOutput>> Future for UntilAborted<F> {
             return Poll::Pending;
         }
         let handler = this.handler;
+        let _scope = HandlerScope::enter(this.dropped.latch());
         let output = match &this.counters.panic {
             None => ready!(handler.poll(cx)),
             Some(first) => match catch_unwind(AssertUnwindSafe(|| handler.poll(cx))) {

@@ -50,6 +50,7 @@ impl Latch {
 /// tokio-util's future takes 80 bytes on the heap for each connection, and locks the token, which all
 /// connections share, at each poll. A task's waker hardly ever changes, so it is registered once and
 /// compared afterwards.
+#[derive(Debug)]
 pub(super) struct LatchWaiter {
     latch: Arc<Latch>,
     /// The waker and its index.
@@ -62,6 +63,10 @@ impl LatchWaiter {
             latch: Arc::clone(latch),
             registered: None,
         }
+    }
+
+    pub(super) fn latch(&self) -> &Arc<Latch> {
+        &self.latch
     }
 
     /// Whether the latch is open; if not, the task is woken when it opens.

@@ -37,6 +37,10 @@ pub enum LimitError {
         /// How long a message may take.
         limit: Duration,
     },
+    /// The drain has ended ([`Server::drain_timeout`], [`Server::abort_on`]), and the connection has
+    /// outlived its handler: that has moved it into another task.
+    #[error("the drain of the server has ended, and with it this connection")]
+    Aborted,
 }
 
 crate::error_debug::debug_as_display!(LimitError);
@@ -151,6 +155,7 @@ impl From<LimitError> for io::Error {
     fn from(error: LimitError) -> Self {
         let kind = match error {
             LimitError::MessageTimeout { .. } => io::ErrorKind::TimedOut,
+            LimitError::Aborted => io::ErrorKind::ConnectionAborted,
             _ => io::ErrorKind::QuotaExceeded,
         };
         Self::new(kind, error)

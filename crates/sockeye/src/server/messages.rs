@@ -127,7 +127,7 @@ impl<S: MessageReader> Messages<S> {
     }
 
     fn with_codec(mut connection: S, codec: Codec) -> Self {
-        connection.set_idle(true);
+        connection.note_idle(true);
         Self {
             drain: ConnectionDrain::new(connection.server().map(ServerSide::drain_signal)),
             connection,
@@ -209,7 +209,7 @@ impl<S: MessageReader> Messages<S> {
             if self.drain.progress() == ReadProgress::Ended {
                 return Ok(None);
             }
-            self.connection.set_idle(self.buffer.is_empty());
+            self.connection.note_idle(self.buffer.is_empty());
             let read = poll_fn(|cx| self.poll_read(cx)).await;
             match read
                 .map_err(FramingError::Io)
@@ -218,7 +218,7 @@ impl<S: MessageReader> Messages<S> {
                 0 => self.end(),
                 _ => {
                     has_read = true;
-                    self.connection.set_idle(false);
+                    self.connection.note_idle(false);
                     self.drain.came();
                 }
             }

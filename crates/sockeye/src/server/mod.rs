@@ -12,6 +12,7 @@ mod echo;
 mod error;
 mod handler_output;
 mod handler_panic;
+mod handler_scope;
 mod handlers;
 mod latch;
 mod limits;
@@ -215,7 +216,10 @@ impl Server {
 
     /// Accepts until `shutdown` completes, then drains: new clients are refused, what is in
     /// the backlog is accepted and served, [`Connection::shutdown_token`] is cancelled, and what is
-    /// still running after the drain timeout is aborted.
+    /// still running after the drain timeout is aborted: handlers are dropped, and reads and writes of
+    /// a connection that its handler has moved into a task of its own fail with
+    /// [`LimitError::Aborted`] from then on. If that task holds it all the same, `run` returns a second
+    /// later.
     ///
     /// Where the claim allows a takeover, a successor ends it too. Then the successor gets new
     /// connections and the backlog, and only accepted connections are drained. The same holds where

@@ -49,7 +49,7 @@ impl Records {
     /// that much address space, so do not pass `usize::MAX`.
     #[must_use]
     pub fn new(mut connection: Connection<SeqPacket>, limit: usize) -> Self {
-        connection.set_idle(true);
+        connection.note_idle(true);
         Self {
             drain: ConnectionDrain::new(Some(connection.drain_signal())),
             connection,
@@ -70,7 +70,7 @@ impl Records {
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Record>, RecvError> {
         while self.drain.progress() != ReadProgress::Ended {
-            self.connection.set_idle(true);
+            self.connection.note_idle(true);
             let received = match poll_fn(|cx| self.poll_next(cx)).await {
                 // The peer has closed without receiving all replies. The kernel reports that once,
                 // and before the records that the peer had sent.
@@ -85,7 +85,7 @@ impl Records {
             };
             self.size = record.payload.len();
             self.has_yielded = false;
-            self.connection.set_idle(false);
+            self.connection.note_idle(false);
             self.drain.came();
             return Ok(Some(record));
         }

@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use super::latch::{Latch, LatchWaiter};
 use crate::lazy_async_fd::Direction;
 
 /// The timeouts of a server.
@@ -99,9 +101,16 @@ pub(super) struct Waiting {
     is_waiting: bool,
     /// Set to the earliest deadline, and not moved on each byte.
     timer: Option<Pin<Box<Sleep>>>,
+    abort: Option<LatchWaiter>,
 }
 
 impl Waiting {
+    /// Whether `abort` is open; if not, the task is woken when it opens.
+    pub(super) fn poll_aborted(&mut self, cx: &mut Context<'_>, abort: &Arc<Latch>) -> bool {
+        let new = || LatchWaiter::new(abort);
+        self.abort.get_or_insert_with(new).poll_open(cx)
+    }
+
     fn poll_over(
         &mut self,
         activity: &Activity,

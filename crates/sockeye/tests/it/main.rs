@@ -47,6 +47,8 @@ mod message_ends;
 #[cfg(feature = "tokio")]
 mod messages;
 #[cfg(feature = "tokio")]
+mod moved;
+#[cfg(feature = "tokio")]
 mod no_runtime;
 #[cfg(feature = "tokio")]
 mod open;

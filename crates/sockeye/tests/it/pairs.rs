@@ -192,4 +192,11 @@ async fn an_abort_tells_the_handler_and_is_counted() {
     handle.abort();
     timeout(TIME, handler).await.unwrap().unwrap();
     assert_eq!(handle.report(), counted(0, 0, 0, 1));
+
+    let (mut connection, _client, handle) = Connection::pair().unwrap();
+    let handler = tokio::spawn(async move { connection.read_u8().await });
+    tokio::task::yield_now().await;
+    handle.abort();
+    let error = timeout(TIME, handler).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
 }

@@ -9,7 +9,7 @@ use crate::ancillary::{Received, RecvError, SendError};
 use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::recv;
-use crate::server::timeouts::{Waiting, enforce_deadlines, enforce_deadlines_of_readiness};
+use crate::server::timeouts::Waiting;
 use crate::stream::{self, Stream};
 
 impl ConnectionCore<Stream> {
@@ -23,15 +23,18 @@ impl ConnectionCore<Stream> {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
+        self.check_abort()?;
         let ready = self.io().poll_ready(cx, direction);
-        enforce_deadlines_of_readiness(self.activity(), waiting, cx, direction, ready)
+        self.enforce_on_readiness(waiting, cx, direction, ready)
     }
 
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check_abort()?;
         self.note(Direction::Read, stream::try_read(self.io(), buffer))
     }
 
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.check_abort()?;
         self.note(Direction::Write, stream::try_write(self.io(), bytes))
     }
 
@@ -48,8 +51,9 @@ impl ConnectionCore<Stream> {
         cx: &mut Context<'_>,
         try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
+        self.check_abort()?;
         let received = self.io().poll_io(cx, Direction::Read, try_recv);
-        enforce_deadlines(self.activity(), waiting, cx, Direction::Read, received)
+        self.enforce(waiting, cx, Direction::Read, received)
     }
 
     /// Sends `rest`, with the fds in `descriptors` with its first byte, and takes both away.
@@ -60,9 +64,9 @@ impl ConnectionCore<Stream> {
         rest: &mut &[u8],
         descriptors: &mut &[BorrowedFd<'_>],
     ) -> Poll<Result<(), SendError>> {
-        let activity = self.activity();
+        self.check_abort()?;
         stream::poll_send_msg(self.io(), cx, rest, descriptors, |cx, sent| {
-            enforce_deadlines(activity, waiting, cx, Direction::Write, sent)
+            self.enforce(waiting, cx, Direction::Write, sent)
         })
     }
 }

@@ -1,9 +1,15 @@
 //! [`ConnectionCore`]: what the halves of a connection share.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll};
 
+use crate::lazy_async_fd::Direction;
 use crate::server::counters::{ConnectionGuard, Counters};
-use crate::server::timeouts::{Activity, Timeouts};
+use crate::server::timeouts::{
+    Activity, Timeouts, Waiting, enforce_deadlines, enforce_deadlines_of_readiness,
+};
+use crate::server::{LimitError, handler_scope};
 
 /// A socket with its timeouts and its permit.
 #[derive(Debug)]
@@ -67,6 +73,58 @@ impl<S: AsFd> ConnectionCore<S> {
 
     pub(super) fn counters(&self) -> &Counters {
         self.guard().counters()
+    }
+
+    /// Call before each attempt to read or write. After an abort these fail: the connection has
+    /// outlived its handler.
+    pub(super) fn check_abort(&self) -> io::Result<()> {
+        if self.counters().dropped.is_open() {
+            Err(LimitError::Aborted.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Call after each attempt to read or write: a wait ends at a deadline, and at an abort.
+    pub(super) fn enforce<T>(
+        &self,
+        waiting: &mut Option<Box<Waiting>>,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let result = enforce_deadlines(self.activity(), waiting, cx, direction, result);
+        self.or_aborted(waiting, cx, result)
+    }
+
+    /// As [`Self::enforce`], for a wait until an attempt may succeed.
+    pub(super) fn enforce_on_readiness(
+        &self,
+        waiting: &mut Option<Box<Waiting>>,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        ready: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        let activity = self.activity();
+        let ready = enforce_deadlines_of_readiness(activity, waiting, cx, direction, ready);
+        self.or_aborted(waiting, cx, ready)
+    }
+
+    fn or_aborted<T>(
+        &self,
+        waiting: &mut Option<Box<Waiting>>,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let abort = &self.counters().dropped;
+        // A handler is dropped as a whole, and needs no waker for each of its waits.
+        if result.is_ready() || handler_scope::is_within(abort) {
+            return result;
+        }
+        if waiting.get_or_insert_default().poll_aborted(cx, abort) {
+            return Poll::Ready(Err(LimitError::Aborted.into()));
+        }
+        result
     }
 }
 

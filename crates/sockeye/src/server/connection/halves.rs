@@ -17,7 +17,7 @@ use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
 use crate::peer::Peer;
 use crate::recv;
 use crate::server::counters::ServerSide;
-use crate::server::timeouts::{Waiting, enforce_deadlines};
+use crate::server::timeouts::Waiting;
 use crate::stream::{self, Stream};
 
 /// The borrowed read half, from [`Connection::split`](super::Connection::split).
@@ -90,6 +90,10 @@ impl OwnedConnectionReadHalf {
         ServerSide(self.core.counters())
     }
 
+    pub(in crate::server) fn note_idle(&mut self, idle: bool) {
+        self.core.guard().note_shared_idle(idle);
+    }
+
     pub(in crate::server) fn poll_recv<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -132,7 +136,7 @@ macro_rules! impl_half {
             /// As [`Connection::set_idle`](super::Connection::set_idle), for the whole connection:
             /// what one of the halves has marked last counts.
             pub fn set_idle(&mut self, idle: bool) {
-                self.core.guard().set_shared_idle(idle);
+                self.core.guard().mark_idle(idle);
             }
 
             /// As [`Connection::mark_aborted`](super::Connection::mark_aborted), for the whole
@@ -255,8 +259,9 @@ macro_rules! impl_write {
                 bytes: &[u8],
             ) -> Poll<io::Result<usize>> {
                 let Self { core, waiting } = self.get_mut();
+                core.check_abort()?;
                 let sent = stream::poll_send(core.io(), cx, bytes);
-                enforce_deadlines(core.activity(), waiting, cx, Direction::Write, sent)
+                core.enforce(waiting, cx, Direction::Write, sent)
             }
 
             fn poll_write_vectored(
@@ -265,8 +270,9 @@ macro_rules! impl_write {
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let Self { core, waiting } = self.get_mut();
+                core.check_abort()?;
                 let sent = stream::poll_send_vectored(core.io(), cx, slices);
-                enforce_deadlines(core.activity(), waiting, cx, Direction::Write, sent)
+                core.enforce(waiting, cx, Direction::Write, sent)
             }
 
             fn is_write_vectored(&self) -> bool {

@@ -27,7 +27,8 @@ impl DrainHandle {
     }
 
     /// Does what happens at the drain timeout and after [`Server::abort_grace`]:
-    /// [`Connection::abort_token`] is cancelled. The caller runs the handler, and drops it.
+    /// [`Connection::abort_token`] is cancelled, and reads and writes fail with
+    /// [`LimitError::Aborted`](crate::server::LimitError::Aborted). The handler is the caller's to drop.
     pub fn abort(&self) {
         self.0.drain.open();
         self.0.abort.open();

@@ -9,7 +9,6 @@ use super::Connection;
 use crate::ancillary::{Received, RecvError, SendError};
 use crate::lazy_async_fd::Direction;
 use crate::packet::SeqPacket;
-use crate::server::timeouts::enforce_deadlines;
 
 impl Connection<SeqPacket> {
     /// Receives one record with its ancillary data, as [`SeqPacket::recv_msg`] does.
@@ -28,8 +27,9 @@ impl Connection<SeqPacket> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
+        self.core.check_abort()?;
         let received = self.core.socket_mut().poll_recv_msg(cx, buffer).map(Ok);
-        self.enforce_deadlines(cx, Direction::Read, received)
+        self.enforce(cx, Direction::Read, received)
             .map(|received| received?)
     }
 
@@ -50,8 +50,9 @@ impl Connection<SeqPacket> {
         let waiting = &mut waiting[Direction::Write as usize];
         let mut sent = pin!(core.socket().send_msg(record, descriptors));
         poll_fn(|cx| {
+            core.check_abort()?;
             let sent = sent.as_mut().poll(cx).map(Ok);
-            enforce_deadlines(core.activity(), waiting, cx, Direction::Write, sent)
+            core.enforce(waiting, cx, Direction::Write, sent)
                 .map(|sent| sent?)
         })
         .await

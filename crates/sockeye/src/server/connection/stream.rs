@@ -163,12 +163,16 @@ impl Connection {
         cx: &mut Context<'_>,
         try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
+        self.core.check_abort()?;
         let received = self.core.socket_mut().poll_recv(cx, try_recv);
-        self.enforce_deadlines(cx, Direction::Read, received)
+        self.enforce(cx, Direction::Read, received)
     }
 
     /// Sends what the socket buffer has room for, without asking for readiness.
     pub(in crate::server) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        if self.core.check_abort().is_err() {
+            return Err(Errno::CONNABORTED);
+        }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let count = rustix::net::send(self.core.socket(), bytes, flags)?;
         if let Some(activity) = self.core.activity() {
@@ -184,8 +188,9 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.core.check_abort()?;
         let read = Pin::new(self.core.socket_mut()).poll_read(cx, buffer);
-        self.enforce_deadlines(cx, Direction::Read, read)
+        self.enforce(cx, Direction::Read, read)
     }
 }
 
@@ -195,8 +200,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.core.check_abort()?;
         let written = Pin::new(self.core.socket_mut()).poll_write(cx, bytes);
-        self.enforce_deadlines(cx, Direction::Write, written)
+        self.enforce(cx, Direction::Write, written)
     }
 
     fn poll_write_vectored(
@@ -204,8 +210,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.core.check_abort()?;
         let written = Pin::new(self.core.socket_mut()).poll_write_vectored(cx, slices);
-        self.enforce_deadlines(cx, Direction::Write, written)
+        self.enforce(cx, Direction::Write, written)
     }
 
     fn is_write_vectored(&self) -> bool {

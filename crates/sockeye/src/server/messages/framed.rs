@@ -18,7 +18,7 @@ impl<S: MessageReader> From<Messages<S>> for Framed<S, Codec> {
             let _ = rustix::net::shutdown(&messages.connection, Shutdown::Both);
         }
         messages.keep_the_rest();
-        messages.connection.set_idle(false);
+        messages.connection.note_idle(false);
         let mut parts = FramedParts::new::<Bytes>(messages.connection, messages.codec);
         parts.read_buf = messages.buffer;
         Self::from_parts(parts)

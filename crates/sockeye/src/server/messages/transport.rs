@@ -38,7 +38,7 @@ pub(super) mod sealed {
             None
         }
 
-        fn set_idle(&mut self, _idle: bool) {}
+        fn note_idle(&mut self, _idle: bool) {}
 
         fn mark_aborted(&mut self) {}
 
@@ -80,8 +80,8 @@ impl sealed::Read for Connection {
         Some(self.server())
     }
 
-    fn set_idle(&mut self, idle: bool) {
-        self.set_idle(idle);
+    fn note_idle(&mut self, idle: bool) {
+        self.note_idle(idle);
     }
 
     fn mark_aborted(&mut self) {
@@ -127,8 +127,8 @@ impl sealed::Read for OwnedConnectionReadHalf {
         Some(self.server())
     }
 
-    fn set_idle(&mut self, idle: bool) {
-        self.set_idle(idle);
+    fn note_idle(&mut self, idle: bool) {
+        self.note_idle(idle);
     }
 
     fn mark_aborted(&mut self) {
