@@ -12,7 +12,15 @@ const BENCH: &str = "bench";
 
 /// From the lowest to the highest; a module names those of its own line and of lines above only.
 const LIBRARY_LAYERS: &[&[&str]] = &[
-    &["sys", "error_debug", "address", "ids", "hint", "backoff"],
+    &[
+        "sys",
+        "error_debug",
+        "raw_fd",
+        "address",
+        "ids",
+        "hint",
+        "backoff",
+    ],
     &["socket", "fd_headroom", "closing", "busy_poll"],
     &["inspect", "peer"],
     &["claim", "adopt", "activation", "ancillary"],

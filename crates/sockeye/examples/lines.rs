@@ -11,9 +11,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use sockeye::framing::{Framing, FramingError};
-use sockeye::server::{Connection, Messages, Server, shutdown_signal};
-use sockeye::{Address, Claim, Listener};
+use sockeye::{
+    Address, Claim, Connection, Framing, FramingError, Listener, Messages, Server, shutdown_signal,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -12,8 +12,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use sockeye::server::{Connection, Server, shutdown_signal};
-use sockeye::{Address, Claim, Listener, Takeover};
+use sockeye::{Address, Claim, Connection, Listener, Server, Takeover, shutdown_signal};
 use tokio::io::AsyncWriteExt;
 
 #[tokio::main(flavor = "current_thread")]

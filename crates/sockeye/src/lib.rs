@@ -23,9 +23,7 @@
 //!
 #![cfg_attr(feature = "signal", doc = "```no_run")]
 #![cfg_attr(not(feature = "signal"), doc = "```ignore")]
-//! use sockeye::framing::{Framing, FramingError};
-//! use sockeye::server::{Connection, Messages, Server, shutdown_signal};
-//! use sockeye::{Claim, Listener};
+//! use sockeye::{Claim, Connection, Framing, FramingError, Listener, Messages, Server};
 //!
 //! async fn echo_lines(connection: Connection) -> Result<(), FramingError> {
 //!     let mut messages = Messages::new(connection, Framing::Line, 64 << 10);
@@ -36,7 +34,7 @@
 //! }
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let shutdown = shutdown_signal()?;
+//! let shutdown = sockeye::shutdown_signal()?;
 //! let listener = Listener::open(&"/run/app.sock".parse()?, &Claim::options().mode(0o660))?;
 //! let server = Server::new().max_connections(1000);
 //! println!("{}", server.run(listener, echo_lines, shutdown).await?);
@@ -143,6 +141,7 @@ pub mod peer;
 #[cfg(feature = "tokio")]
 #[doc(alias("inetd", "exec"))]
 pub mod program;
+mod raw_fd;
 #[cfg(feature = "tokio")]
 mod recv;
 #[cfg(feature = "tokio")]
@@ -162,31 +161,51 @@ mod sys;
 #[doc(alias("listener handover", "handover", "zero downtime restart"))]
 pub mod takeover;
 
+pub use activation::ActivationError;
 pub use address::{Address, AddressError, Kind, Name};
+pub use adopt::AdoptError;
+pub use ancillary::{
+    Received, RecvError, SendError, close_in_background, pass_credentials, recv_msg, send_msg,
+};
 pub use backoff::Backoff;
 pub use busy_poll::BusyPoll;
-pub use claim::{Claim, ClaimError, IfExists};
-pub use connect::{ConnectError, Connector};
+pub use claim::{BlockingListener, Claim, ClaimError, ClaimOptions, IfExists, StopHandle};
+pub use connect::{ClaimOrConnectError, Claimed, ConnectError, Connector};
 #[cfg(feature = "tokio")]
-pub use listener::{Listener, SeqPacketListener};
+pub use framing::{Codec, Framing, FramingError, Message};
+#[cfg(feature = "tokio")]
+pub use listener::{ListenError, Listener, SeqPacketListener, SocketListener};
+pub use packet::{BlockingDatagram, BlockingSeqPacket, BlockingSeqPacketListener};
 #[cfg(feature = "tokio")]
 pub use packet::{Datagram, SeqPacket};
-pub use peer::Peer;
+pub use peer::{AllowedPeers, Peer};
 #[cfg(feature = "tokio")]
-pub use program::Program;
+pub use program::{Program, ProgramError};
+#[cfg(feature = "tokio")]
+pub use server::{
+    Connection, HandlerOutput, LimitError, Messages, Record, Records, Report, Server, ServerError,
+};
+#[cfg(feature = "signal")]
+pub use server::{ShutdownSignal, shutdown_signal};
 #[cfg(feature = "tokio")]
 pub use stream::Stream;
 #[cfg(feature = "tokio")]
 pub use takeover::{Takeover, TakeoverError};
 
-// The types of rustix that are part of this API.
+// The types of others that are part of this API.
+#[cfg(feature = "tokio")]
+#[doc(no_inline)]
+pub use bytes::Bytes;
 #[doc(no_inline)]
 pub use rustix::{
     fs::FileType,
     io::Errno,
     net::{Shutdown, SocketAddrUnix},
-    process::Pid,
+    process::{Pid, Rlimit, Signal},
 };
+#[cfg(feature = "tokio")]
+#[doc(no_inline)]
+pub use tokio_util::sync::CancellationToken;
 
 /// Its snippets compile.
 #[cfg(all(doctest, feature = "signal"))]

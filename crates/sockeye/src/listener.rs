@@ -358,6 +358,8 @@ impl<S> AsFd for SocketListener<S> {
     }
 }
 
+crate::raw_fd::as_raw_fd!(SocketListener<S>, S);
+
 impl<S> fmt::Debug for SocketListener<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketListener")

@@ -279,6 +279,13 @@ impl Stream {
     }
 }
 
+impl From<Stream> for OwnedFd {
+    /// The fd, which is non-blocking; [`Stream::into_std`] makes it block.
+    fn from(stream: Stream) -> Self {
+        stream.io.into()
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,

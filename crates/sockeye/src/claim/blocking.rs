@@ -198,6 +198,8 @@ impl AsFd for BlockingListener {
     }
 }
 
+crate::raw_fd::as_raw_fd!(BlockingListener);
+
 impl fmt::Debug for BlockingListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("BlockingListener")

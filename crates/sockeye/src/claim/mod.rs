@@ -299,6 +299,8 @@ impl AsFd for Claim {
     }
 }
 
+crate::raw_fd::as_raw_fd!(Claim);
+
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim")

@@ -59,6 +59,8 @@ impl AsFd for BlockingSeqPacketListener {
     }
 }
 
+crate::raw_fd::as_raw_fd!(BlockingSeqPacketListener);
+
 /// A connected UNIX seqpacket socket.
 #[derive(Debug)]
 pub struct BlockingSeqPacket {
@@ -148,6 +150,14 @@ impl BlockingSeqPacket {
 impl AsFd for BlockingSeqPacket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+crate::raw_fd::as_raw_fd!(BlockingSeqPacket);
+
+impl From<BlockingSeqPacket> for OwnedFd {
+    fn from(socket: BlockingSeqPacket) -> Self {
+        socket.socket
     }
 }
 
@@ -286,3 +296,5 @@ impl AsFd for BlockingDatagram {
         self.socket.as_fd()
     }
 }
+
+crate::raw_fd::as_raw_fd!(BlockingDatagram);

@@ -373,3 +373,5 @@ impl AsFd for Datagram {
         self.io.as_fd()
     }
 }
+
+crate::raw_fd::as_raw_fd!(Datagram);

@@ -233,3 +233,12 @@ impl AsFd for SeqPacket {
         self.io.as_fd()
     }
 }
+
+crate::raw_fd::as_raw_fd!(SeqPacket);
+
+impl From<SeqPacket> for OwnedFd {
+    /// The fd, which is non-blocking; [`SeqPacket::into_blocking`] makes it block.
+    fn from(socket: SeqPacket) -> Self {
+        socket.io.into()
+    }
+}

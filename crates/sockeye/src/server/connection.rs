@@ -156,3 +156,5 @@ impl<S: AsFd> AsFd for Connection<S> {
         self.core.as_fd()
     }
 }
+
+crate::raw_fd::as_raw_fd!(Connection<S>, S: AsFd);

@@ -38,7 +38,7 @@ pub struct ShutdownSignal {
 /// # use sockeye::server::{Connection, Server, shutdown_signal};
 /// # async fn example(listener: sockeye::Listener) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut signals = shutdown_signal()?;
-/// let abort = tokio_util::sync::CancellationToken::new();
+/// let abort = sockeye::CancellationToken::new();
 /// let server = Server::new().abort_on(abort.clone());
 /// let shutdown = async move {
 ///     signals.next().await;

@@ -104,6 +104,8 @@ macro_rules! impl_read {
                 self.0.as_fd()
             }
         }
+
+        crate::raw_fd::as_raw_fd!($half);
     )* };
 }
 
@@ -184,6 +186,8 @@ macro_rules! impl_write {
                 self.$io.as_fd()
             }
         }
+
+        crate::raw_fd::as_raw_fd!($half);
     )* };
 }
 

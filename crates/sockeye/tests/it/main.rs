@@ -57,6 +57,8 @@ mod packet;
 mod pairs;
 mod peer;
 #[cfg(feature = "tokio")]
+mod raw_fd;
+#[cfg(feature = "tokio")]
 mod records;
 #[cfg(feature = "tokio")]
 mod release;

@@ -151,6 +151,8 @@ macro_rules! impl_half {
                 self.core.as_fd()
             }
         }
+
+        crate::raw_fd::as_raw_fd!($half);
     )* };
 }
 
