@@ -114,3 +114,60 @@ async fn a_panic_in_the_drain_fails_the_test_too() {
     assert!(panic.contains("there is a peer"), "{panic}");
     assert_eq!(client.rest().await, b"");
 }
+
+/// Keeps the text of each event.
+#[cfg(feature = "tracing")]
+#[derive(Clone, Default)]
+struct LogLines(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+#[cfg(feature = "tracing")]
+impl tracing::field::Visit for LogLines {
+    fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.lock().unwrap().push(format!("{value:?}"));
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl tracing::Subscriber for LogLines {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn the_error_of_a_handler_is_logged_on_one_line() {
+    let lines = LogLines::default();
+    let _logging = tracing::subscriber::set_default(lines.clone());
+    let place = Place::new();
+    let handler = |connection: Connection| async move {
+        drop(connection);
+        Err::<(), _>("bad request\n\x1b[2J")
+    };
+    let server = Running::start(Server::new(), claimed(&place.address()), handler);
+    for _ in 0..3 {
+        let mut client = Client::connect(&place.address()).await;
+        assert_eq!(client.rest().await, b"");
+    }
+    assert_eq!(server.report().await.failed, 3);
+    // More only if this takes longer than a second.
+    let lines = lines.0.lock().unwrap();
+    let expected = "a handler failed: bad request\\x0a\\x1b[2J (1 since the last line)";
+    assert_eq!(lines[0], expected);
+}
