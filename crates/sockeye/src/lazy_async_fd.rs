@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use rustix::io::Errno;
 use tokio::io::Interest;
@@ -16,12 +16,23 @@ use tokio::task::{coop, yield_now};
 
 use crate::passing::{BackgroundCloseFd, Passing};
 
+/// With `EPOLLPRI`, which reports out-of-band data.
+pub(crate) const READING: Interest = Interest::READABLE.add(Interest::PRIORITY);
+
 /// Registered lazily: after two `EAGAIN`s with a yield in between. Many a short connection never
 /// waits, and so never costs an epoll_ctl(2).
+///
+/// Registered for reading alone until a send would block: otherwise each read of the peer, which
+/// makes room in the socket buffer, would wake this side. Only an owner can register anew; see
+/// [`Self::share`].
 #[derive(Debug)]
 pub struct LazyAsyncFd {
     // Dropped in this order: the fd is deregistered before it is closed.
     registration: OnceLock<Result<AsyncFd<RawFd>, Errno>>,
+    /// What it is registered for, or will be.
+    interest: Interest,
+    /// Who waits on a registration that may be replaced.
+    reader: Option<Waker>,
     /// Whether the last attempt got `EAGAIN` and has yielded since. Shared by both directions, so one
     /// of them may register without a second attempt.
     has_yielded: AtomicBool,
@@ -58,6 +69,8 @@ impl LazyAsyncFd {
     pub(crate) fn new(fd: OwnedFd, passing: Passing) -> Self {
         Self {
             registration: OnceLock::new(),
+            interest: READING,
+            reader: None,
             has_yielded: AtomicBool::new(false),
             looks_again: AtomicBool::new(false),
             fd: BackgroundCloseFd::new(fd, passing),
@@ -69,10 +82,11 @@ impl LazyAsyncFd {
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     #[track_caller]
-    pub(crate) fn registered(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn registered(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
         // It panics with the location of our caller; the registration would do so with its own.
         let _runtime = Handle::current();
-        let socket = Self::new(fd, Passing::Unchecked);
+        let mut socket = Self::new(fd, Passing::Unchecked);
+        socket.interest = interest;
         socket.registration()?;
         Ok(socket)
     }
@@ -91,16 +105,75 @@ impl LazyAsyncFd {
         self.fd.passing = passing;
     }
 
+    /// Waiting to write with a registration for reading alone would never end.
+    fn check_shared(&self, is_write: bool) {
+        debug_assert!(!is_write || self.interest.is_writable(), "share() before");
+    }
+
     fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
         let registration = self.registration.get_or_init(|| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
             // The constructor is deprecated because it trusts its caller to keep the fd open; ours is
             // closed after the registration is dropped.
             #[allow(deprecated)]
-            AsyncFd::with_interest(self.fd.as_fd().as_raw_fd(), interest)
+            AsyncFd::with_interest(self.fd.as_fd().as_raw_fd(), self.interest)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
         });
         registration.as_ref().map_err(|&errno| errno.into())
+    }
+
+    /// Lets [`Self::poll_io`] write and [`Self::io`] be called from now on: registered for both
+    /// directions.
+    pub(crate) fn share(&mut self) {
+        if self.interest == READING {
+            self.interest |= Interest::WRITABLE;
+            // Epoll knows an fd once, so the old registration goes first.
+            self.registration.take();
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
+            }
+        }
+    }
+
+    /// [`Self::poll_io`] of an owner, to read.
+    pub(crate) fn poll_read<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
+    ) -> Poll<io::Result<T>> {
+        let received = self.poll_io(cx, Direction::Read, attempt);
+        let may_be_replaced = self.interest == READING && self.registration.get().is_some();
+        if received.is_pending() && may_be_replaced {
+            match &mut self.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                None => self.reader = Some(cx.waker().clone()),
+            }
+        }
+        received
+    }
+
+    /// [`Self::poll_io`] of an owner, to write.
+    pub(crate) fn poll_write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        if self.interest == READING {
+            let budget = ready!(coop::poll_proceed(cx));
+            match attempt(self.fd.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.share();
+                    self.registration()?;
+                }
+                done => {
+                    self.has_yielded.store(false, Ordering::Relaxed);
+                    budget.made_progress();
+                    return Poll::Ready(done);
+                }
+            }
+        }
+        self.poll_io(cx, Direction::Write, |fd| {
+            attempt(fd).map(ReadOutcome::some)
+        })
     }
 
     /// Calls `attempt` until it does not fail with `EAGAIN`, and sleeps in between. One task for each
@@ -111,6 +184,7 @@ impl LazyAsyncFd {
         direction: Direction,
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
+        self.check_shared(direction == Direction::Write);
         let is_known = self.registration.get().is_some();
         if !is_known || self.looks_again.load(Ordering::Relaxed) {
             let budget = ready!(coop::poll_proceed(cx));
@@ -139,10 +213,14 @@ impl LazyAsyncFd {
                 Direction::Write => ready!(registration.poll_write_ready(cx))?,
             };
             match attempt(self.fd.as_fd()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready.clear_ready();
+                    clear_urgent(registration);
+                }
                 Ok(ReadOutcome { result, is_all }) => {
-                    // What comes from now on is a new edge.
-                    if is_all {
+                    // What comes from now on is a new edge; what is behind out-of-band data, before
+                    // which a read ends, is none.
+                    if is_all && !is_ready(registration, Interest::PRIORITY) {
                         ready.clear_ready();
                     }
                     return Poll::Ready(Ok(result));
@@ -158,6 +236,7 @@ impl LazyAsyncFd {
         interest: Interest,
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
+        self.check_shared(interest.is_writable());
         if self.registration.get().is_none() {
             coop::consume_budget().await;
             match attempt(self.fd.as_fd()) {
@@ -180,6 +259,7 @@ impl LazyAsyncFd {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
+        self.check_shared(direction == Direction::Write);
         let registration = self.registration()?;
         let ready = match direction {
             Direction::Read => registration.poll_read_ready(cx),
@@ -190,6 +270,7 @@ impl LazyAsyncFd {
 
     /// As [`Self::poll_ready`], for any number of tasks.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<()> {
+        self.check_shared(interest.is_writable());
         let ready = self.registration()?.ready(interest).await;
         ready.map(|_still_ready| ())
     }
@@ -201,12 +282,23 @@ impl LazyAsyncFd {
         attempt: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         match self.registration.get() {
-            None => attempt(self.fd.as_fd()),
-            Some(_) => self
-                .registration()?
-                .try_io(interest, |_| attempt(self.fd.as_fd())),
+            Some(Ok(registration)) if is_ready(registration, interest) => {
+                registration.try_io(interest, |_| attempt(self.fd.as_fd()))
+            }
+            // The runtime may not have heard of its readiness yet.
+            _ => attempt(self.fd.as_fd()),
         }
     }
+}
+
+/// What epoll(7) has reported and no attempt has refuted since.
+fn is_ready(registration: &AsyncFd<RawFd>, interest: Interest) -> bool {
+    registration.try_io(interest, |_| Ok(())).is_ok()
+}
+
+fn clear_urgent(registration: &AsyncFd<RawFd>) {
+    let is_empty = |_: &RawFd| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    let _ = registration.try_io(Interest::PRIORITY, is_empty);
 }
 
 impl AsFd for LazyAsyncFd {

@@ -5,7 +5,7 @@
 //!   Messages::poll_fill    room in a buffer; a reset is EOF
 //!   Connection::poll_recv  first-byte timeout, idle timeout         server/connection.rs
 //!   poll_recv              busy polling                             here
-//!   LazyAsyncFd::poll_io   readiness: yields once, then epoll(7)    lazy_async_fd.rs
+//!   LazyAsyncFd::poll_read readiness: yields once, then epoll(7)    lazy_async_fd.rs
 //!   try_recv_*             one attempt: whether its fds fit         here
 //!   recvmsg*               one system call                          sys/message.rs
 //! ```
@@ -21,14 +21,14 @@ use rustix::net::RecvFlags;
 
 use crate::ancillary::{Received, RecvError, close_in_background, recvmsg_once};
 use crate::busy_poll::{self, BusyPoll};
-use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
+use crate::lazy_async_fd::{LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::{fd_headroom, sys};
 
 /// Calls `try_recv` until it does not fail with `EAGAIN`: busy polls if asked to, then waits for
 /// readiness.
 pub(crate) fn poll_recv<T>(
-    io: &LazyAsyncFd,
+    io: &mut LazyAsyncFd,
     busy: &mut Option<Box<BusyPoll>>,
     cx: &mut Context<'_>,
     mut try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
@@ -36,7 +36,7 @@ pub(crate) fn poll_recv<T>(
     if let Some(done) = busy_poll::poll(busy, cx, &mut || try_recv(io.as_fd())) {
         return done.map_ok(|outcome| outcome.result);
     }
-    let received = io.poll_io(cx, Direction::Read, try_recv);
+    let received = io.poll_read(cx, try_recv);
     if received.is_ready() {
         busy_poll::came(busy);
     }

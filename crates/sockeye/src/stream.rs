@@ -31,14 +31,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, send, sendmsg};
-use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, sendmsg_once};
 use crate::busy_poll::BusyPoll;
-use crate::lazy_async_fd::{Direction, LazyAsyncFd, ReadOutcome};
+use crate::lazy_async_fd::{Direction, LazyAsyncFd, READING, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::{recv, socket};
@@ -121,7 +121,7 @@ impl Stream {
     #[track_caller]
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self {
-            io: LazyAsyncFd::registered(fd)?,
+            io: LazyAsyncFd::registered(fd, READING)?,
             busy: None,
         })
     }
@@ -195,7 +195,8 @@ impl Stream {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub async fn writable(&self) -> io::Result<()> {
+    pub async fn writable(&mut self) -> io::Result<()> {
+        self.share();
         self.io.ready(Interest::WRITABLE).await
     }
 
@@ -230,6 +231,7 @@ impl Stream {
         bytes: &[u8],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
+        self.share();
         send_msg(&self.io, bytes, descriptors).await
     }
 
@@ -251,12 +253,16 @@ impl Stream {
         cx: &mut Context<'_>,
         try_recv: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
-        recv::poll_recv(&self.io, &mut self.busy, cx, try_recv)
+        recv::poll_recv(&mut self.io, &mut self.busy, cx, try_recv)
     }
 
-    /// To read and write from both halves. It does not busy poll.
+    /// To read, and after [`Self::share`] to write too. It does not busy poll.
     pub(crate) fn io(&self) -> &LazyAsyncFd {
         &self.io
+    }
+
+    pub(crate) fn share(&mut self) {
+        self.io.share();
     }
 
     pub(crate) fn passing(&self) -> Passing {
@@ -269,12 +275,14 @@ impl Stream {
 
     /// Splits it into halves that borrow it, to read and write in one task.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        self.share();
         (ReadHalf(&self.io), WriteHalf(&self.io))
     }
 
     /// Splits it into halves for two tasks. Dropping the write half half-closes the stream.
     #[must_use]
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+    pub fn into_split(mut self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.share();
         halves::owned(self.io)
     }
 }
@@ -298,13 +306,49 @@ impl AsyncRead for Stream {
     }
 }
 
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.io.poll_write(cx, |fd| try_send(fd, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.io.poll_write(cx, |fd| try_send_vectored(fd, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(half_close(&self.io))
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
 pub(crate) fn poll_send(
     io: &LazyAsyncFd,
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
     io.poll_io(cx, Direction::Write, |fd| {
-        Ok(ReadOutcome::some(send(fd, bytes, NOT_NOW)?))
+        try_send(fd, bytes).map(ReadOutcome::some)
     })
 }
 
@@ -314,9 +358,21 @@ pub(crate) fn poll_send_vectored(
     slices: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
     io.poll_io(cx, Direction::Write, |fd| {
-        let nothing = &mut SendAncillaryBuffer::default();
-        Ok(ReadOutcome::some(sendmsg(fd, slices, nothing, NOT_NOW)?))
+        try_send_vectored(fd, slices).map(ReadOutcome::some)
     })
+}
+
+fn try_send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(fd, bytes, NOT_NOW)?)
+}
+
+fn try_send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    Ok(sendmsg(
+        fd,
+        slices,
+        &mut SendAncillaryBuffer::default(),
+        NOT_NOW,
+    )?)
 }
 
 pub(crate) fn try_read(io: &LazyAsyncFd, mut buffer: &mut [u8]) -> io::Result<usize> {
@@ -328,7 +384,7 @@ pub(crate) fn try_read(io: &LazyAsyncFd, mut buffer: &mut [u8]) -> io::Result<us
 }
 
 pub(crate) fn try_write(io: &LazyAsyncFd, bytes: &[u8]) -> io::Result<usize> {
-    io.try_io(Interest::WRITABLE, |fd| Ok(send(fd, bytes, NOT_NOW)?))
+    io.try_io(Interest::WRITABLE, |fd| try_send(fd, bytes))
 }
 
 async fn recv_msg(io: &LazyAsyncFd, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {

@@ -13,7 +13,7 @@ use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, close_in_background, sendmsg_once};
 use crate::busy_poll::BusyPoll;
-use crate::lazy_async_fd::{LazyAsyncFd, ReadOutcome};
+use crate::lazy_async_fd::{LazyAsyncFd, READING, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::{recv, socket, sys};
@@ -77,14 +77,15 @@ impl SeqPacket {
     #[track_caller]
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
-        let io = LazyAsyncFd::registered(fd)?;
+        let io = LazyAsyncFd::registered(fd, READING | Interest::WRITABLE)?;
         Ok(Self { io, busy: None })
     }
 
     /// Takes a new non-blocking fd, which is registered with epoll(7) once it has to wait.
     pub(crate) fn from_accepted(fd: OwnedFd, passing: Passing) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
-        let io = LazyAsyncFd::new(fd, passing);
+        let mut io = LazyAsyncFd::new(fd, passing);
+        io.share();
         Ok(Self { io, busy: None })
     }
 
@@ -182,7 +183,7 @@ impl SeqPacket {
         buffer: &mut [u8],
     ) -> Poll<Result<Option<Received>, RecvError>> {
         let passing = self.io.passing();
-        let received = recv::poll_recv(&self.io, &mut self.busy, cx, |fd| {
+        let received = recv::poll_recv(&mut self.io, &mut self.busy, cx, |fd| {
             let received = recv::try_recv_record(fd, buffer, passing);
             RecvError::split_would_block(received).map(ReadOutcome::some)
         });

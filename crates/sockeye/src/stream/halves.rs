@@ -1,4 +1,4 @@
-//! The halves of a [`Stream`], and the write path that they share.
+//! The halves of a [`Stream`](super::Stream).
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,25 +8,24 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-use super::Stream;
 use crate::ancillary::{Received, RecvError, SendError};
 use crate::lazy_async_fd::{Direction, LazyAsyncFd};
 use crate::recv;
 
-/// The borrowed read half, from [`Stream::split`].
+/// The borrowed read half, from [`Stream::split`](super::Stream::split).
 #[derive(Debug)]
 pub struct ReadHalf<'a>(pub(super) &'a LazyAsyncFd);
 
-/// The borrowed write half, from [`Stream::split`].
+/// The borrowed write half, from [`Stream::split`](super::Stream::split).
 #[derive(Debug)]
 pub struct WriteHalf<'a>(pub(super) &'a LazyAsyncFd);
 
-/// The owned read half, from [`Stream::into_split`].
+/// The owned read half, from [`Stream::into_split`](super::Stream::into_split).
 #[derive(Debug)]
 pub struct OwnedReadHalf(Arc<LazyAsyncFd>);
 
 /// The owned write half, which half-closes the stream when it is dropped, from
-/// [`Stream::into_split`].
+/// [`Stream::into_split`](super::Stream::into_split).
 #[derive(Debug)]
 pub struct OwnedWriteHalf(Arc<LazyAsyncFd>);
 
@@ -51,7 +50,7 @@ impl Drop for OwnedWriteHalf {
 macro_rules! impl_read {
     ($($half:ty),*) => { $(
         impl $half {
-            /// As [`Stream::readable`].
+            /// As [`Stream::readable`](super::Stream::readable).
             ///
             /// # Errors
             /// As epoll_ctl(2).
@@ -62,15 +61,15 @@ macro_rules! impl_read {
                 self.0.ready(Interest::READABLE).await
             }
 
-            /// As [`Stream::try_read`].
+            /// As [`Stream::try_read`](super::Stream::try_read).
             ///
             /// # Errors
-            /// As [`Stream::try_read`].
+            /// As [`Stream::try_read`](super::Stream::try_read).
             pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 super::try_read(&self.0, buffer)
             }
 
-            /// As [`Stream::recv_msg`].
+            /// As [`Stream::recv_msg`](super::Stream::recv_msg).
             ///
             /// # Errors
             /// [`RecvError`]
@@ -112,7 +111,7 @@ macro_rules! impl_read {
 macro_rules! impl_write_half {
     ($($half:ty),*) => { $(
         impl $half {
-            /// As [`Stream::writable`].
+            /// As [`Stream::writable`](super::Stream::writable).
             ///
             /// # Errors
             /// As epoll_ctl(2).
@@ -123,18 +122,18 @@ macro_rules! impl_write_half {
                 self.0.ready(Interest::WRITABLE).await
             }
 
-            /// As [`Stream::try_write`].
+            /// As [`Stream::try_write`](super::Stream::try_write).
             ///
             /// # Errors
-            /// As [`Stream::try_write`].
+            /// As [`Stream::try_write`](super::Stream::try_write).
             pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
                 super::try_write(&self.0, bytes)
             }
 
-            /// As [`Stream::send_msg`].
+            /// As [`Stream::send_msg`](super::Stream::send_msg).
             ///
             /// # Errors
-            /// As [`Stream::send_msg`].
+            /// As [`Stream::send_msg`](super::Stream::send_msg).
             ///
             /// # Cancel safety
             /// None: part of the bytes may have been sent, with the fds.
@@ -150,14 +149,14 @@ macro_rules! impl_write_half {
 }
 
 macro_rules! impl_write {
-    ($($half:ty, $io:tt);*) => { $(
+    ($($half:ty),*) => { $(
         impl AsyncWrite for $half {
             fn poll_write(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 bytes: &[u8],
             ) -> Poll<io::Result<usize>> {
-                super::poll_send(&self.$io, cx, bytes)
+                super::poll_send(&self.0, cx, bytes)
             }
 
             fn poll_write_vectored(
@@ -165,7 +164,7 @@ macro_rules! impl_write {
                 cx: &mut Context<'_>,
                 slices: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                super::poll_send_vectored(&self.$io, cx, slices)
+                super::poll_send_vectored(&self.0, cx, slices)
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -177,13 +176,13 @@ macro_rules! impl_write {
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(super::half_close(&self.$io))
+                Poll::Ready(super::half_close(&self.0))
             }
         }
 
         impl AsFd for $half {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                self.$io.as_fd()
+                self.0.as_fd()
             }
         }
 
@@ -193,4 +192,4 @@ macro_rules! impl_write {
 
 impl_read!(ReadHalf<'_>, OwnedReadHalf);
 impl_write_half!(WriteHalf<'_>, OwnedWriteHalf);
-impl_write!(Stream, io; WriteHalf<'_>, 0; OwnedWriteHalf, 0);
+impl_write!(WriteHalf<'_>, OwnedWriteHalf);

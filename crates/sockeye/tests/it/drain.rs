@@ -243,7 +243,7 @@ async fn what_the_runtime_has_forgotten_is_served() {
     client.send("one\n").await;
     assert_eq!(told.recv().await.unwrap(), "one");
     settled().await;
-    // A read ends in front of out-of-band data, and nothing tells that there is more behind.
+    // A read ends in front of out-of-band data.
     for (bytes, flags) in [
         ("two\n", SendFlags::empty()),
         ("!", SendFlags::OOB),

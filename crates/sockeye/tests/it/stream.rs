@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use rustix::net::SendFlags;
 use sockeye::ancillary::send_msg;
 use sockeye::{BusyPoll, Listener, Shutdown, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -47,6 +48,51 @@ async fn a_half_close_lets_the_other_answer() {
     assert_eq!(text, "answer");
     let error = left.write_all(b"more").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+}
+
+/// A send that blocks registers the fd anew, for writing too.
+#[tokio::test]
+async fn a_reader_is_woken_although_a_send_has_blocked_meanwhile() {
+    let (left, mut right) = pair();
+    let (mut reader, mut writer) = tokio::io::split(left);
+    let reading = tokio::spawn(async move {
+        let mut byte = [0];
+        reader.read_exact(&mut byte).await.unwrap();
+        byte[0]
+    });
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
+    let sent = tokio::spawn(async move {
+        let bytes = vec![b'.'; 1 << 20];
+        writer.write_all(&bytes).await.unwrap();
+        bytes.len()
+    });
+    // The socket buffer is full once the first bytes can be read and no more are sent.
+    let mut first = [0; 1];
+    right.read_exact(&mut first).await.unwrap();
+    tokio::task::yield_now().await;
+    right.write_all(b"!").await.unwrap();
+    assert_eq!(in_time(reading).await.unwrap(), b'!');
+    let mut rest = vec![0; (1 << 20) - 1];
+    in_time(right.read_exact(&mut rest)).await.unwrap();
+    assert_eq!(in_time(sent).await.unwrap(), 1 << 20);
+}
+
+#[tokio::test]
+async fn what_is_behind_out_of_band_data_is_read_without_waiting() {
+    let (left, right) = UnixStream::pair().unwrap();
+    let mut left = Stream::from_std(left).unwrap();
+    let sends = [
+        (b"one", SendFlags::empty()),
+        (b"one", SendFlags::OOB),
+        (b"two", SendFlags::empty()),
+    ];
+    for (bytes, flags) in sends {
+        rustix::net::send(&right, bytes, flags).unwrap();
+    }
+    let mut text = [0; 8];
+    in_time(left.read_exact(&mut text)).await.unwrap();
+    assert_eq!(&text, b"oneontwo");
 }
 
 /// Both directions at once, with more than the kernel's buffers hold.
@@ -109,37 +155,40 @@ async fn readiness_is_awaited_and_attempts_do_not_wait() {
     let place = Place::new();
     let listener = Listener::from_std(bind(&place)).unwrap();
     let client = UnixStream::connect(place.socket()).unwrap();
-    let client = Stream::from_std(client).unwrap();
+    let mut client = Stream::from_std(client).unwrap();
     // One that is not registered with epoll before it waits, and one that is.
-    let server = listener.accept().await.unwrap();
-    for (left, right) in [(&server, &client), (&client, &server)] {
-        let mut buffer = [0; 1 << 16];
-        let error = left.try_read(&mut buffer).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        let mut sent = 0;
-        let error = loop {
-            match right.try_write(&buffer) {
-                Ok(count) => sent += count,
-                Err(error) => break error,
+    let mut server = listener.accept().await.unwrap();
+    fill_and_drain(&mut client, &server).await;
+    fill_and_drain(&mut server, &client).await;
+}
+
+async fn fill_and_drain(right: &mut Stream, left: &Stream) {
+    let mut buffer = [0; 1 << 16];
+    let error = left.try_read(&mut buffer).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    let mut sent = 0;
+    let error = loop {
+        match right.try_write(&buffer) {
+            Ok(count) => sent += count,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    let drain = async {
+        let mut count = 0;
+        while count < sent {
+            in_time(left.readable()).await.unwrap();
+            match left.try_read(&mut buffer) {
+                Ok(some) => count += some,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
             }
-        };
-        assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        let drain = async {
-            let mut count = 0;
-            while count < sent {
-                in_time(left.readable()).await.unwrap();
-                match left.try_read(&mut buffer) {
-                    Ok(some) => count += some,
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-                }
-            }
-        };
-        let ((), writable) = tokio::join!(drain, in_time(right.writable()));
-        writable.unwrap();
-        assert_eq!(right.try_write(b"x").unwrap(), 1);
-        in_time(left.readable()).await.unwrap();
-        assert_eq!(left.try_read(&mut buffer).unwrap(), 1);
-    }
+        }
+    };
+    let ((), writable) = tokio::join!(drain, in_time(right.writable()));
+    writable.unwrap();
+    assert_eq!(right.try_write(b"x").unwrap(), 1);
+    in_time(left.readable()).await.unwrap();
+    assert_eq!(left.try_read(&mut buffer).unwrap(), 1);
 }
 
 /// Whether some epoll of this process watches the descriptor.

@@ -22,6 +22,7 @@ use crate::lazy_async_fd::{Direction, ReadOutcome};
 impl Connection {
     /// Splits it into halves that borrow it, to read and write in one task.
     pub fn split(&mut self) -> (ConnectionReadHalf<'_>, ConnectionWriteHalf<'_>) {
+        self.core.socket_mut().share();
         halves::borrowed(&self.core, &mut self.waiting)
     }
 
@@ -50,7 +51,8 @@ impl Connection {
     /// # }
     /// ```
     #[must_use]
-    pub fn into_split(self) -> (OwnedConnectionReadHalf, OwnedConnectionWriteHalf) {
+    pub fn into_split(mut self) -> (OwnedConnectionReadHalf, OwnedConnectionWriteHalf) {
+        self.core.socket_mut().share();
         halves::owned(self.core, self.waiting)
     }
 
@@ -74,6 +76,7 @@ impl Connection {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn writable(&mut self) -> io::Result<()> {
+        self.core.socket_mut().share();
         self.ready(Direction::Write).await
     }
 
@@ -154,6 +157,7 @@ impl Connection {
         rest: &mut &[u8],
         descriptors: &mut &[BorrowedFd<'_>],
     ) -> Poll<Result<(), SendError>> {
+        self.core.socket_mut().share();
         let waiting = &mut self.waiting[Direction::Write as usize];
         self.core.poll_send_msg(waiting, cx, rest, descriptors)
     }

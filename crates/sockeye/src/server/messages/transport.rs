@@ -160,6 +160,7 @@ impl sealed::Write for Stream {
         rest: &mut &[u8],
         descriptors: &mut &[BorrowedFd<'_>],
     ) -> Poll<Result<(), SendError>> {
+        self.share();
         stream::poll_send_msg(self.io(), cx, rest, descriptors, |_, sent| sent)
     }
 
