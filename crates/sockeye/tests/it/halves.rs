@@ -51,7 +51,9 @@ fn the_halves_of_a_connection_work_in_two_tasks() {
         let read = async { reader.read_to_end(&mut came).await.unwrap() };
         in_time(async { tokio::join!(write, read) }).await;
         assert!(came == sent);
-        assert_eq!(server.report().await, counted(1, 0, 0, 0));
+        // The client may see the end before the connection is counted.
+        let report = server.report().await;
+        assert_eq!((report.served + report.drained, report.aborted), (1, 0));
     });
 }
 

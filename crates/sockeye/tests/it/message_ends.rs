@@ -45,7 +45,9 @@ fn a_client_reads_and_sends_messages_as_a_server_does() {
                 .shutdown(sockeye::Shutdown::Write)
                 .unwrap();
             assert!(in_time(messages.next()).await.unwrap().is_none());
-            assert_eq!(server.report().await, counted(1, 0, 0, 0));
+            // The client may see the end before the connection is counted.
+            let report = server.report().await;
+            assert_eq!((report.served + report.drained, report.aborted), (1, 0));
         }
     });
 }
