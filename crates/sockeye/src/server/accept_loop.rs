@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::AsFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -28,10 +28,20 @@ pub(super) struct AcceptLoop<S: ConnectedSocket> {
     renewal: Renewal,
     /// For log lines about denied successors.
     denied: LogInterval,
+    /// Whether a client comes before the next request.
+    accepts_first: bool,
     /// [`Server::once`].
     once: bool,
     /// The one connection has been accepted.
     has_accepted_once: bool,
+}
+
+/// What is to be done next.
+enum Turn<S: AsFd> {
+    Accept(io::Result<AcceptOutcome<S>>),
+    Request(Request),
+    /// Files are to be recreated.
+    Renewal,
 }
 
 enum AcceptLoopEvent<S: AsFd> {
@@ -50,6 +60,7 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
             access: None,
             renewal: Renewal::new(server.renew.clone()),
             denied: LogInterval::default(),
+            accepts_first: false,
             once: server.once,
             has_accepted_once: false,
         };
@@ -157,20 +168,21 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
                 .control
                 .as_ref()
                 .is_some_and(ControlListener::has_holder);
-            let request = tokio::select! {
-                biased;
-                request = request(&mut self.control) => request,
-                () = self.renewal.is_due(), if may_renew => {
+            let request = match self.turn(may_renew).await {
+                Turn::Request(request) => request,
+                Turn::Renewal => {
                     self.renew();
                     continue;
                 }
-                next = self.acceptor.next() => return match next {
-                    Ok(next) => Ok(AcceptLoopEvent::Accepted(next)),
-                    // A successor that took over and ended has shut the listener down.
-                    Err(error) => self.revoke().map(AcceptLoopEvent::HandedOver).ok_or(error),
-                },
+                Turn::Accept(Ok(next)) => return Ok(AcceptLoopEvent::Accepted(next)),
+                // A successor that took over and ended has shut the listener down.
+                Turn::Accept(Err(error)) => {
+                    return self.revoke().map(AcceptLoopEvent::HandedOver).ok_or(error);
+                }
             };
+            self.accepts_first = true;
             match request {
+                Request::Nothing => {}
                 Request::Descriptors => self.offer(),
                 Request::FileChanged => self.look_after_control(),
                 Request::Denied(peer) => log::takeover_denied(&mut self.denied, peer),
@@ -185,6 +197,31 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
                 }
             }
         }
+    }
+
+    /// Waits for what is to be done next. After a request a client comes first: processes that connect
+    /// to the control socket without end must not keep clients waiting.
+    async fn turn(&mut self, may_renew: bool) -> Turn<S> {
+        let accepts_first = std::mem::take(&mut self.accepts_first);
+        let mut accept = pin!(self.acceptor.next());
+        let mut request = pin!(request(&mut self.control));
+        let mut due = pin!(self.renewal.is_due());
+        poll_fn(|cx| {
+            if accepts_first && let Poll::Ready(next) = accept.as_mut().poll(cx) {
+                return Poll::Ready(Turn::Accept(next));
+            }
+            if let Poll::Ready(request) = request.as_mut().poll(cx) {
+                return Poll::Ready(Turn::Request(request));
+            }
+            if may_renew && due.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Renewal);
+            }
+            if accepts_first {
+                return Poll::Pending;
+            }
+            accept.as_mut().poll(cx).map(Turn::Accept)
+        })
+        .await
     }
 
     /// Makes no more offers; whether a successor still has one.

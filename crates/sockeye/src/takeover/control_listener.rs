@@ -47,6 +47,8 @@ struct Candidate {
 
 /// What has happened to a successor, or what it waits for.
 pub(crate) enum Request {
+    /// Nothing, this time.
+    Nothing,
     /// The fds: [`ControlListener::offer`], or [`ControlListener::refuse`].
     Descriptors,
     /// It had an offer, and gave up.
@@ -78,42 +80,36 @@ impl ControlListener {
         self.watch.as_ref().err()
     }
 
-    /// The next request of a successor.
+    /// The next request of a successor. One thing at a time: other processes connect as often as they like.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Request {
-        loop {
-            if self.next_in_turn().is_some() {
-                return Request::Descriptors;
-            }
-            match self.wait().await {
-                Wakeup::Connection(socket) => {
-                    if let Some(denied) = self.admit(socket) {
-                        return Request::Denied(denied);
-                    }
-                }
-                Wakeup::Change => return Request::FileChanged,
-                Wakeup::Event(index, event) => {
-                    let candidate = &mut self.candidates[index];
-                    let had_offer = candidate.side.has_offer();
-                    candidate.take(event, self.patience);
-                    match candidate.side {
-                        Predecessor::Asked => self.hurry(),
-                        Predecessor::HandedOver => {
-                            return Request::Taken(self.candidates.remove(index).peer);
-                        }
-                        Predecessor::Kept => {
-                            self.candidates.remove(index);
-                            if had_offer {
-                                return Request::GivenUp;
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-            }
+        if self.next_in_turn().is_some() {
+            return Request::Descriptors;
         }
+        let (index, event) = match self.wait().await {
+            Wakeup::Connection(socket) => {
+                return self.admit(socket).map_or(Request::Nothing, Request::Denied);
+            }
+            Wakeup::Change => return Request::FileChanged,
+            Wakeup::Event(index, event) => (index, event),
+        };
+        let candidate = &mut self.candidates[index];
+        let had_offer = candidate.side.has_offer();
+        candidate.take(event, self.patience);
+        match candidate.side {
+            Predecessor::Asked => self.hurry(),
+            Predecessor::HandedOver => return Request::Taken(self.candidates.remove(index).peer),
+            Predecessor::Kept => {
+                self.candidates.remove(index);
+                if had_offer {
+                    return Request::GivenUp;
+                }
+            }
+            _ => {}
+        }
+        Request::Nothing
     }
 
     /// Passes the owner's fds on (`SCM_RIGHTS`).

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod asker;
+mod crowded;
 mod predecessors;
 mod renewals;
 mod stopped;
