@@ -342,6 +342,8 @@ impl AsFd for Stream {
     }
 }
 
+crate::raw_fd::as_raw_fd!(Stream);
+
 pub(crate) fn poll_send(
     io: &LazyAsyncFd,
     cx: &mut Context<'_>,
