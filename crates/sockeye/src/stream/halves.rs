@@ -142,7 +142,7 @@ macro_rules! impl_write_half {
                 bytes: &[u8],
                 descriptors: &[BorrowedFd<'_>],
             ) -> Result<(), SendError> {
-                super::send_msg(&self.0, bytes, descriptors).await
+                super::sending::send_msg(&self.0, bytes, descriptors).await
             }
         }
     )* };
