@@ -1,17 +1,22 @@
 //! [`Counters`]: how each connection ended, counted for the [`Report`].
 
+mod outcome;
+mod tracked;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::Shutdown;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
+
+pub(super) use outcome::ConnectionOutcome;
+pub(super) use tracked::Tracked;
 
 use super::Server;
 use super::budget::Budget;
@@ -81,8 +86,11 @@ pub(super) struct Counters {
     pub(super) message_timeout: Option<Duration>,
     /// Notified whenever a connection has closed.
     closed: Notify,
-    /// Tracks open connections and running handlers.
-    tracker: TaskTracker,
+    /// How many [`Tracked`] there are.
+    tracked: AtomicUsize,
+    /// Whether somebody waits until there are none, and is notified.
+    awaits_none: AtomicBool,
+    none_tracked: Notify,
     /// Opened when shutdown begins.
     pub(super) drain: Arc<Latch>,
     /// Opened at the drain timeout.
@@ -109,7 +117,9 @@ impl Counters {
             budget: Arc::new(budget),
             message_timeout: server.message_timeout,
             closed: Notify::new(),
-            tracker: TaskTracker::new(),
+            tracked: AtomicUsize::default(),
+            awaits_none: AtomicBool::default(),
+            none_tracked: Notify::new(),
             drain: Arc::default(),
             abort: Arc::default(),
             dropped: Arc::default(),
@@ -139,16 +149,19 @@ impl Counters {
         self.closed.notified().await;
     }
 
-    /// Held by a handler while it runs.
-    pub(super) fn running(&self) -> TaskTrackerToken {
-        self.tracker.token()
-    }
-
     /// Completes when all connections have closed and all handlers have returned. Call it only once no
     /// more are accepted.
     pub(super) async fn all_closed(&self) {
-        self.tracker.close();
-        self.tracker.wait().await;
+        // In this order, as a Tracked that is dropped looks in the other one.
+        self.awaits_none.store(true, Ordering::SeqCst);
+        loop {
+            let mut notified = pin!(self.none_tracked.notified());
+            notified.as_mut().enable();
+            if self.tracked.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            notified.await;
+        }
     }
 
     /// Cancels the abort token of all handlers, after `grace` drops their tasks, and waits until that
@@ -203,78 +216,31 @@ impl<'a> ServerSide<'a> {
     }
 }
 
-/// What a connection counts as if it ends now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum ConnectionOutcome {
-    /// It never got to a handler.
-    Refused,
-    /// A message may be in progress.
-    Busy,
-    /// No message is in progress, so that an abort loses nothing.
-    Idle,
-    /// As idle, by the user's mark, which the counters know.
-    MarkedIdle,
-    /// We have lost a message, or left one unread.
-    Aborted,
-}
-
-impl ConnectionOutcome {
-    fn from_u8(value: u8) -> Self {
-        match value {
-            0 => Self::Refused,
-            1 => Self::Busy,
-            2 => Self::Idle,
-            3 => Self::MarkedIdle,
-            _ => Self::Aborted,
-        }
-    }
-
-    /// What a connection is once there is a message in progress, or none.
-    fn noted(self, idle: bool) -> Self {
-        match (self, idle) {
-            (Self::Aborted, _) => Self::Aborted,
-            (Self::MarkedIdle, true) => Self::MarkedIdle,
-            (_, true) => Self::Idle,
-            (_, false) => Self::Busy,
-        }
-    }
-
-    /// As [`Self::noted`], where the user says so.
-    fn marked(self, idle: bool) -> Self {
-        match self.noted(idle) {
-            Self::Idle => Self::MarkedIdle,
-            other => other,
-        }
-    }
-}
-
 /// One connection in the [`Counters`], with its permit. Held inside of the connection, so that every
 /// path that drops the connection frees it.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
-    counters: Arc<Counters>,
     /// A [`ConnectionOutcome`].
     outcome: AtomicU8,
     /// The user that it counts for, with a per-user limit. All unmapped users count as one.
     user: Option<Option<u32>>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
-    _token: TaskTrackerToken,
+    // Dropped last: a drain that waits for this has all that was freed.
+    counters: Tracked,
 }
 
 impl ConnectionGuard {
     pub(super) fn new(counters: &Arc<Counters>) -> Self {
         counters.open.fetch_add(1, Ordering::AcqRel);
         Self {
-            counters: Arc::clone(counters),
             outcome: AtomicU8::new(ConnectionOutcome::Busy as u8),
             user: None,
             permit: None,
-            _token: counters.tracker.token(),
+            counters: Tracked::new(counters),
         }
     }
 
-    pub(super) fn counters(&self) -> &Arc<Counters> {
+    pub(super) fn counters(&self) -> &Counters {
         &self.counters
     }
 

@@ -12,10 +12,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::coop;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::connection::Connection;
-use super::counters::Counters;
+use super::counters::{Counters, Tracked};
 use super::handler_output::HandlerOutput;
 use super::handler_output::sealed::Failure;
 use super::handler_scope::HandlerScope;
@@ -63,8 +62,7 @@ impl<F: Future<Output: HandlerOutput> + Send + 'static> Handlers<F> {
         let handler = UntilAborted {
             dropped: LatchWaiter::new(&counters.dropped),
             handler,
-            counters: Arc::clone(counters),
-            running: counters.running(),
+            counters: Tracked::new(counters),
         };
         match self {
             Self::Tasks => drop(tokio::spawn(handler)),
@@ -107,9 +105,8 @@ pin_project_lite::pin_project! {
         dropped: LatchWaiter,
         #[pin]
         handler: F,
-        counters: Arc<Counters>,
         // A handler may go on after its connection has closed.
-        running: TaskTrackerToken,
+        counters: Tracked,
     }
 }
 

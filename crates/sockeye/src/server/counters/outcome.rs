@@ -1,0 +1,47 @@
+//! [`ConnectionOutcome`]: what a connection counts as.
+
+/// What a connection counts as if it ends now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(in crate::server) enum ConnectionOutcome {
+    /// It never got to a handler.
+    Refused,
+    /// A message may be in progress.
+    Busy,
+    /// No message is in progress, so that an abort loses nothing.
+    Idle,
+    /// As idle, by the user's mark, which the counters know.
+    MarkedIdle,
+    /// We have lost a message, or left one unread.
+    Aborted,
+}
+
+impl ConnectionOutcome {
+    pub(super) fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Refused,
+            1 => Self::Busy,
+            2 => Self::Idle,
+            3 => Self::MarkedIdle,
+            _ => Self::Aborted,
+        }
+    }
+
+    /// What a connection is once there is a message in progress, or none.
+    pub(super) fn noted(self, idle: bool) -> Self {
+        match (self, idle) {
+            (Self::Aborted, _) => Self::Aborted,
+            (Self::MarkedIdle, true) => Self::MarkedIdle,
+            (_, true) => Self::Idle,
+            (_, false) => Self::Busy,
+        }
+    }
+
+    /// As [`Self::noted`], where the user says so.
+    pub(super) fn marked(self, idle: bool) -> Self {
+        match self.noted(idle) {
+            Self::Idle => Self::MarkedIdle,
+            other => other,
+        }
+    }
+}
