@@ -102,7 +102,12 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
                     handle(connection);
                     self.has_accepted_once = self.once;
                     if self.has_accepted_once {
+                        // A successor that has an offer would get a socket that refuses everybody.
+                        if let Some(successor) = self.revoke() {
+                            return Ok(Some(successor));
+                        }
                         self.acceptor.refuse_all();
+                        self.control = None;
                     } else if self.acceptor.has_waited() {
                         yield_once().await;
                     }

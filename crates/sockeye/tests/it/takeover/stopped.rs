@@ -166,3 +166,20 @@ async fn connect_when_there(place: &Place) -> Client {
     let connector = Connector::new().wait_for(PATIENCE);
     Client::from(connector.connect(&place.address()).await.unwrap())
 }
+
+#[tokio::test]
+async fn a_server_of_one_connection_takes_its_offer_back_before_it_refuses_others() {
+    let place = Place::new();
+    let listener = listen(&place.address()).await;
+    let server = Running::start(Server::new().once(), listener, echo_lines);
+    let asker = Asker::ready(&place).await;
+    let mut client = Client::connect(&place.address()).await;
+    assert_eq!(client.ask("hello").await, "hello");
+    assert_eq!(asker.hear().await.0, CANCEL);
+    assert!(asker.0.send(&SERVING).await.is_err());
+    assert_eq!(place.names(), ["app.sock.lock"]);
+    assert_eq!(client.ask("still here").await, "still here");
+    drop(client);
+    assert_eq!(server.result().await.unwrap().served, 1);
+    place.assert_empty();
+}
