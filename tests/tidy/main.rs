@@ -1,6 +1,7 @@
 //! Holds the structure of the workspace, as ARCHITECTURE.md draws it. Each failure says what to do.
 
 mod architecture;
+mod errors;
 mod imports;
 mod sizes;
 mod source;
