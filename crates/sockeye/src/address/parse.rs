@@ -70,7 +70,7 @@ pub(super) fn parse_name(text: &[u8]) -> Result<Name, NameProblem> {
     }
     if is_url(text) {
         return Err((
-            "a URL is not a path".to_owned(),
+            "a URL instead of a path".to_owned(),
             "write the path alone, or ./… for a file of this name",
         ));
     }

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::Server;
+
 /// The first panic of a handler.
 #[derive(Debug, Default)]
 pub(super) struct HandlerPanic {
@@ -36,5 +38,33 @@ impl HandlerPanic {
             }
             self.occurred.notified().await;
         }
+    }
+}
+
+impl Server {
+    /// Has [`run`](Self::run) panic as soon as a handler does, instead of that connection alone: a failed
+    /// assertion in a handler then fails the test that runs the server. Default no.
+    ///
+    /// ```should_panic
+    /// # use sockeye::{Address, Claim, Connection, Connector, Listener, Server};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let address = Address::from_path(dir.path().join("app.sock"))?;
+    /// # let listener = Listener::open(&address, &Claim::options())?;
+    /// let handler = |connection: Connection| async move {
+    ///     let peer = connection.peer().unwrap();
+    ///     assert_eq!(peer.pid(), None, "its client is this process");
+    /// };
+    /// let server = Server::new().propagate_panics(true);
+    /// let _client = Connector::new().connect(&address).await?;
+    /// server.run(listener, handler, std::future::pending()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn propagate_panics(mut self, propagate: bool) -> Self {
+        self.propagates_panics = propagate;
+        self
     }
 }

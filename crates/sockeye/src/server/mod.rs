@@ -197,14 +197,6 @@ impl Server {
         self
     }
 
-    /// Has [`run`](Self::run) panic as soon as a handler does, instead of that connection alone: a failed
-    /// assertion in a handler then fails the test that runs the server. Default no.
-    #[must_use]
-    pub fn propagate_panics(mut self, propagate: bool) -> Self {
-        self.propagates_panics = propagate;
-        self
-    }
-
     /// Recreates removed files of the address (after a cleaner of temporary directories, say) when
     /// [`Renew::ask`] is called. That is also done before the listener is offered to a successor, but
     /// without its control socket a successor does not find the server.
