@@ -89,7 +89,7 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
                     timer.begin();
                     // A successor with an offer may take the path. It is waited for, and clients are
                     // served meanwhile: the drain, which closes idle connections, begins after that.
-                    if !self.stop_offering() {
+                    if !self.stop_offering(timer.is_limited()) {
                         return Ok(None);
                     }
                     continue;
@@ -230,8 +230,9 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
     }
 
     /// Makes no more offers; whether a successor still has one.
-    fn stop_offering(&mut self) -> bool {
-        self.control.as_mut().is_some_and(ControlListener::stop)
+    fn stop_offering(&mut self, leaves: bool) -> bool {
+        let control = self.control.as_mut();
+        control.is_some_and(|control| control.stop(leaves))
     }
 
     /// Revokes an offer; returns the successor, if it took the path before that.

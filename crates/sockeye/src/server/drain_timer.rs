@@ -27,6 +27,11 @@ impl DrainTimer {
         self.begun.is_some()
     }
 
+    /// Whether the drain that has begun has an end.
+    pub(super) fn is_limited(&self) -> bool {
+        self.begun.flatten().is_some()
+    }
+
     pub(super) fn begin(&mut self) {
         let end = || Instant::now().checked_add(self.drain);
         self.begun.get_or_insert_with(end);

@@ -32,8 +32,8 @@ pub(crate) struct ControlListener {
     candidates: Vec<Candidate>,
     /// Whether offers are still made.
     offers: bool,
-    /// How long a successor that is ready may take to serve.
-    patience: Duration,
+    /// How long a successor that is ready may take to serve; `None`: until [`Self::leave`].
+    patience: Option<Duration>,
     /// Of the socket's file: without it no successor can connect.
     watch: io::Result<FileWatch>,
 }
@@ -70,7 +70,7 @@ impl ControlListener {
             listener: SeqPacketListener::adopt(socket).map_err(io::Error::other)?,
             candidates: Vec::new(),
             offers: true,
-            patience,
+            patience: Some(patience),
             watch: FileWatch::of(file),
         })
     }
@@ -147,9 +147,21 @@ impl ControlListener {
 
     /// Makes no more offers. Returns whether a successor has one still, and may take the path at any
     /// moment.
-    pub(crate) fn stop(&mut self) -> bool {
+    ///
+    /// Where the server `leaves` in time, one that is ready has until then, and gets the path after that.
+    pub(crate) fn stop(&mut self, leaves: bool) -> bool {
         self.offers = false;
-        self.has_holder()
+        let Some(index) = self.holder() else {
+            return false;
+        };
+        if leaves {
+            self.patience = None;
+            let holder = &mut self.candidates[index];
+            if holder.side == Predecessor::Promised {
+                holder.connection.wait_until(None);
+            }
+        }
+        true
     }
 
     /// Whether a successor has an offer.
@@ -282,14 +294,16 @@ impl Candidate {
         }
     }
 
-    fn take(&mut self, event: HandoverEvent, patience: Duration) {
+    fn take(&mut self, event: HandoverEvent, patience: Option<Duration>) {
         if let Some(frame) = self.side.on(event) {
             self.connection.say(frame, &[]);
         }
         let deadline = match self.side {
             // It waits for an offer, and gives up by itself.
             Predecessor::Asked => None,
-            Predecessor::Promised => Instant::now().checked_add(patience),
+            Predecessor::Promised => {
+                patience.and_then(|patience| Instant::now().checked_add(patience))
+            }
             _ => return,
         };
         self.connection.wait_until(deadline);

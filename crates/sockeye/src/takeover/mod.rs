@@ -22,8 +22,8 @@
 //! - **The predecessor is told to shut down** meanwhile: it serves until its successor does, for at
 //!   most half of its drain timeout. Then it leaves the path to that successor, and clients
 //!   wait in the backlog as after a death. If the successor hangs for good it has to be ended, as any
-//!   server that hangs, before another one can start. Where the patience ends before, or the future of
-//!   `run` is dropped, the predecessor removes the files, and the successor claims the path.
+//!   server that hangs, before another one can start. (Where the future of `run` is dropped
+//!   instead, the files are removed, clients are refused, and the successor claims the path.)
 //! - **Both accept** from the one socket between the successor's word that it serves and the moment in
 //!   which the predecessor reads it. Each connection is accepted, served and counted by one of them.
 //!

@@ -59,18 +59,38 @@ async fn a_server_that_is_stopped_accepts_until_its_successor_serves() {
 #[tokio::test]
 async fn a_server_that_is_stopped_waits_for_its_successor_and_leaves_the_path_to_it() {
     let place = Place::new();
-    let server = serve(&place.address()).await;
+    // That does not count any more.
+    let impatient = takeover().patience(Duration::from_secs(1));
+    let listener: Listener = in_time(impatient.listen(&place.address())).await.unwrap();
+    let server = Running::start(Server::new(), listener, echo_lines);
     let before = identity(&place.socket());
     let asker = Asker::ready(&place).await;
     let clock = Clock::stop();
     server.stop();
-    clock.pass(DRAIN / 2 - MILLISECOND).await;
+    clock.pass(DRAIN / 4).await;
+    assert!(!server.is_over().await);
+    clock.pass(DRAIN / 4 - MILLISECOND).await;
     assert!(!server.is_over().await);
     clock.pass(2 * MILLISECOND).await;
     server.result().await.unwrap();
     assert_eq!(identity(&place.socket()), before);
     assert!(asker.0.send(&SERVING).await.is_err());
     assert_eq!(asker.hear().await, (vec![], 0));
+}
+
+#[tokio::test]
+async fn a_server_that_drains_without_a_limit_waits_for_its_successor_as_long_as_for_any() {
+    let place = Place::new();
+    let listener = listen(&place.address()).await;
+    let server = Server::new().drain_timeout(Duration::MAX);
+    let server = Running::start(server, listener, echo_lines);
+    let asker = Asker::ready(&place).await;
+    let clock = Clock::stop();
+    server.stop();
+    clock.pass(Duration::from_secs(31)).await;
+    server.result().await.unwrap();
+    place.assert_empty();
+    assert_eq!(asker.hear().await.0, CANCEL);
 }
 
 #[tokio::test]
