@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use rustix::io::Errno;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
 use tokio::runtime::Handle;
 use tokio::task::{coop, yield_now};
 
@@ -269,10 +269,10 @@ impl LazyAsyncFd {
     }
 
     /// As [`Self::poll_ready`], for any number of tasks.
-    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<()> {
+    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         self.check_shared(interest.is_writable());
         let ready = self.registration()?.ready(interest).await;
-        ready.map(|_still_ready| ())
+        ready.map(|still_ready| still_ready.ready())
     }
 
     /// Makes one attempt. After `EAGAIN` the next one is made once there is readiness again.

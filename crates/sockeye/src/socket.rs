@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 #[cfg(feature = "tokio")]
 use std::os::linux::net::SocketAddrExt;
 #[cfg(feature = "tokio")]
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -56,6 +56,12 @@ pub(crate) fn path_of(fd: impl AsFd) -> PathBuf {
 pub(crate) fn local_addr(socket: BorrowedFd<'_>) -> std::io::Result<SocketAddr> {
     // Of a duplicate: std has no other safe way, and it knows every name that the kernel takes.
     UnixListener::from(socket.try_clone_to_owned()?).local_addr()
+}
+
+/// The name that a socket's peer is bound to (getpeername(2)).
+#[cfg(feature = "tokio")]
+pub(crate) fn peer_addr(socket: BorrowedFd<'_>) -> std::io::Result<SocketAddr> {
+    UnixStream::from(socket.try_clone_to_owned()?).peer_addr()
 }
 
 /// The address of the name that a socket is bound to, if it has one and that has a written form.

@@ -23,11 +23,12 @@
 //! How a byte gets from recvmsg(2) to a task is drawn in `recv.rs`.
 
 mod halves;
+mod readiness;
 mod sending;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::net::{SocketAddr, UnixStream as StdStream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -35,9 +36,8 @@ use rustix::net::{Shutdown, SocketFlags};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-pub(crate) use self::sending::{
-    half_close, poll_send, poll_send_msg, poll_send_vectored, try_write,
-};
+pub(crate) use self::readiness::{try_read, try_write};
+pub(crate) use self::sending::{half_close, poll_send, poll_send_msg, poll_send_vectored};
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError};
@@ -51,6 +51,20 @@ use crate::{recv, socket};
 ///
 /// Reads and writes as tokio's own: [`AsyncRead`] and [`AsyncWrite`](tokio::io::AsyncWrite), with
 /// vectored writes. `AsyncWriteExt::shutdown` half-closes: the peer reads to EOF and can still answer.
+///
+/// # Differences from tokio's `UnixStream`
+///
+/// - A stream waits for reading alone until a send would block, so that reads of the peer do not wake
+///   this side. Hence [`Self::writable`] and [`Self::ready`] take `&mut self`; halves take `&self`.
+/// - A readiness call waits for the kernel's answer, also on a new stream. tokio's returns at once on
+///   one that is new: it assumes that there is room, and on an accepted one that there is something to
+///   read.
+/// - [`Connector`](crate::Connector) makes the connection. It returns as soon as the client is in the
+///   backlog: if the listener closes before it accepts, the first read fails with `ECONNRESET`.
+/// - The peer credentials (`peer_cred`) are [`Self::peer`].
+/// - Neither tokio's `poll_read_ready` nor `poll_write_ready` is here: a future of one's own calls
+///   `poll_read` and `poll_write`. Nor are `try_read_vectored`, which has no counterpart in
+///   [`AsyncRead`], and `reunite`: [`Self::split`] only borrows.
 #[doc(alias = "half-close")]
 #[doc(alias = "UnixStream")]
 #[derive(Debug)]
@@ -163,6 +177,24 @@ impl Stream {
         Peer::of(self)
     }
 
+    /// The name that the socket is bound to, as getsockname(2) has it: at a server's end that of the
+    /// listener, at a client's end mostly none.
+    ///
+    /// # Errors
+    /// As dup(2) and getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        socket::local_addr(self.as_fd())
+    }
+
+    /// The name that the peer is bound to, as getpeername(2) has it. Most clients have none; who they
+    /// are tells [`Stream::peer`].
+    ///
+    /// # Errors
+    /// As dup(2) and getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        socket::peer_addr(self.as_fd())
+    }
+
     /// Shuts down one direction or both: with [`Shutdown::Write`] the peer reads to EOF and can still
     /// answer; after [`Shutdown::Read`] its writes fail with `EPIPE`, and what it has sent can still be
     /// read.
@@ -175,48 +207,6 @@ impl Stream {
     #[doc(alias = "SHUT_RD")]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         Ok(rustix::net::shutdown(self, how)?)
-    }
-
-    /// Waits until [`Stream::try_read`] may succeed. It may fail all the same
-    /// ([`io::ErrorKind::WouldBlock`]): call this again then.
-    ///
-    /// # Errors
-    /// As epoll_ctl(2).
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.io.ready(Interest::READABLE).await
-    }
-
-    /// Waits until [`Stream::try_write`] may succeed. It may fail all the same
-    /// ([`io::ErrorKind::WouldBlock`]): call this again then.
-    ///
-    /// # Errors
-    /// As epoll_ctl(2).
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn writable(&mut self) -> io::Result<()> {
-        self.share();
-        self.io.ready(Interest::WRITABLE).await
-    }
-
-    /// Reads what is queued, without waiting, and returns the number of bytes; 0 at EOF. Received fds
-    /// are closed.
-    ///
-    /// # Errors
-    /// As recvmsg(2); [`io::ErrorKind::WouldBlock`] where nothing is queued.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        try_read(&self.io, buffer)
-    }
-
-    /// Sends what the socket buffer has room for, without waiting, and returns the number of bytes.
-    ///
-    /// # Errors
-    /// As send(2); [`io::ErrorKind::WouldBlock`] where there is no room.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        try_write(&self.io, bytes)
     }
 
     /// Sends all bytes, and duplicates of the fds in `descriptors` with the first byte
@@ -315,14 +305,6 @@ impl AsFd for Stream {
 }
 
 crate::raw_fd::as_raw_fd!(Stream);
-
-pub(crate) fn try_read(io: &LazyAsyncFd, mut buffer: &mut [u8]) -> io::Result<usize> {
-    let passing = io.passing();
-    let read = io.try_io(Interest::READABLE, |fd| {
-        recv::try_recv_bytes(fd, &mut buffer, passing)
-    });
-    Ok(read?.result)
-}
 
 async fn recv_msg(io: &LazyAsyncFd, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
     let passing = io.passing();

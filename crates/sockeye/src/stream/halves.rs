@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
+use super::readiness;
 use crate::ancillary::{Received, RecvError, SendError};
 use crate::lazy_async_fd::{Direction, LazyAsyncFd};
 use crate::recv;
@@ -58,7 +60,8 @@ macro_rules! impl_read {
             /// # Cancel safety
             /// Dropping the future loses nothing.
             pub async fn readable(&self) -> io::Result<()> {
-                self.0.ready(Interest::READABLE).await
+                self.0.ready(Interest::READABLE).await?;
+                Ok(())
             }
 
             /// As [`Stream::try_read`](super::Stream::try_read).
@@ -67,6 +70,14 @@ macro_rules! impl_read {
             /// As [`Stream::try_read`](super::Stream::try_read).
             pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 super::try_read(&self.0, buffer)
+            }
+
+            /// As [`Stream::try_read_buf`](super::Stream::try_read_buf).
+            ///
+            /// # Errors
+            /// As [`Stream::try_read`](super::Stream::try_read).
+            pub fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
+                readiness::try_read_buf(&self.0, buffer)
             }
 
             /// As [`Stream::recv_msg`](super::Stream::recv_msg).
@@ -119,7 +130,8 @@ macro_rules! impl_write_half {
             /// # Cancel safety
             /// Dropping the future loses nothing.
             pub async fn writable(&self) -> io::Result<()> {
-                self.0.ready(Interest::WRITABLE).await
+                self.0.ready(Interest::WRITABLE).await?;
+                Ok(())
             }
 
             /// As [`Stream::try_write`](super::Stream::try_write).
@@ -128,6 +140,14 @@ macro_rules! impl_write_half {
             /// As [`Stream::try_write`](super::Stream::try_write).
             pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
                 super::try_write(&self.0, bytes)
+            }
+
+            /// As [`Stream::try_write_vectored`](super::Stream::try_write_vectored).
+            ///
+            /// # Errors
+            /// As [`Stream::try_write`](super::Stream::try_write).
+            pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                readiness::try_write_vectored(&self.0, slices)
             }
 
             /// As [`Stream::send_msg`](super::Stream::send_msg).

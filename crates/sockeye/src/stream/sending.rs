@@ -64,21 +64,17 @@ pub(crate) fn poll_send_vectored(
     })
 }
 
-fn try_send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+pub(super) fn try_send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(send(fd, bytes, NOT_NOW)?)
 }
 
-fn try_send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(super) fn try_send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(sendmsg(
         fd,
         slices,
         &mut SendAncillaryBuffer::default(),
         NOT_NOW,
     )?)
-}
-
-pub(crate) fn try_write(io: &LazyAsyncFd, bytes: &[u8]) -> io::Result<usize> {
-    io.try_io(Interest::WRITABLE, |fd| try_send(fd, bytes))
 }
 
 pub(super) async fn send_msg(

@@ -59,6 +59,8 @@ mod peer;
 #[cfg(feature = "tokio")]
 mod raw_fd;
 #[cfg(feature = "tokio")]
+mod readiness;
+#[cfg(feature = "tokio")]
 mod records;
 #[cfg(feature = "tokio")]
 mod release;
