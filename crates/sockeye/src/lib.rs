@@ -205,7 +205,10 @@ pub use rustix::{
 };
 #[cfg(feature = "tokio")]
 #[doc(no_inline)]
-pub use tokio_util::sync::CancellationToken;
+pub use tokio_util::{
+    codec::{Decoder, Encoder, Framed},
+    sync::CancellationToken,
+};
 
 /// Its snippets compile.
 #[cfg(all(doctest, feature = "signal"))]
