@@ -1,5 +1,7 @@
 //! [`Datagram`]: a UNIX datagram socket on tokio; a full receiver is retried with back-off.
 
+mod sending;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr;
@@ -7,25 +9,18 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags};
+use rustix::net::{RecvFlags, Shutdown, SocketFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::Instant;
 
 use crate::address::{Address, Kind};
 use crate::adopt::{self, AdoptError};
-use crate::ancillary::{
-    Received, RecvError, SendError, close_in_background, recvmsg_once, sendmsg_once,
-};
-use crate::backoff::Backoff;
+use crate::ancillary::{Received, RecvError, close_in_background, recvmsg_once};
 use crate::claim::{Claim, Ownership};
 use crate::passing::{PassRights, PeekedFds};
 use crate::sys::message::peek;
 use crate::{closing, fd_headroom, socket, sys};
 
-/// The first pause of a sender whose receiver's queue is full.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// How long a receiver waits before it checks again whether fds fit.
 const UNTIL_ROOM: Duration = Duration::from_millis(100);
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +31,18 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A send to a receiver whose queue is full (`net.unix.max_dgram_qlen`) is retried with back-off until
 /// a deadline. The kernel does not report reliably when there is room again: poll(2) looks at the
 /// socket's own buffer, not at each receiver's queue.
+///
+/// # Differences from tokio's `UnixDatagram`
+///
+/// - It is bound by a [`Claim`], or with [`Self::unclaimed`], and connected by
+///   [`Connector::connect_datagram`](crate::Connector::connect_datagram).
+/// - A datagram that does not fit into the buffer is an error; tokio's truncates it.
+/// - Receiving gives the sender's address and fds with the bytes ([`Received`]): there is one call for
+///   tokio's `recv` and `recv_from`, and sending takes fds too.
+/// - There is no `writable` nor `poll_send_ready`, which would not tell of the receiver's queue (above):
+///   [`Self::send_msg`] waits, [`Self::try_send_msg`] does not.
+/// - There are no `poll_` calls, and none that receive into a `BufMut`: pass a slice with room for the
+///   largest datagram.
 #[derive(Debug)]
 #[doc(alias = "UnixDatagram")]
 #[doc(alias = "SOCK_DGRAM")]
@@ -179,63 +186,6 @@ impl Datagram {
     #[must_use]
     pub fn is_adopted(&self) -> bool {
         !self.is_ours
-    }
-
-    /// Sends a datagram and duplicates of the fds in `descriptors` (`SCM_RIGHTS`) to the address that the
-    /// socket is connected to.
-    ///
-    /// # Errors
-    /// [`SendError`]; nothing was sent then.
-    ///
-    /// # Cancel safety
-    /// A dropped future has sent nothing.
-    pub async fn send_msg(
-        &self,
-        datagram: &[u8],
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(), SendError> {
-        self.send_in_time(datagram, descriptors, None).await
-    }
-
-    /// Sends a datagram and duplicates of the fds in `descriptors` (`SCM_RIGHTS`) to an address, such as
-    /// [`Received::sender`].
-    ///
-    /// # Errors
-    /// [`SendError`]; nothing was sent then.
-    ///
-    /// # Cancel safety
-    /// A dropped future has sent nothing.
-    pub async fn send_msg_to(
-        &self,
-        datagram: &[u8],
-        descriptors: &[BorrowedFd<'_>],
-        to: &SocketAddrUnix,
-    ) -> Result<(), SendError> {
-        self.send_in_time(datagram, descriptors, Some(to)).await
-    }
-
-    async fn send_in_time(
-        &self,
-        datagram: &[u8],
-        descriptors: &[BorrowedFd<'_>],
-        to: Option<&SocketAddrUnix>,
-    ) -> Result<(), SendError> {
-        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-        let mut waits_since = None;
-        loop {
-            let flags = SendFlags::DONTWAIT;
-            match sendmsg_once(self.as_fd(), datagram, descriptors, to, flags) {
-                Err(SendError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done.map(|_| ()),
-            }
-            let left = self
-                .send_timeout
-                .saturating_sub(waits_since.get_or_insert_with(Instant::now).elapsed());
-            if left.is_zero() {
-                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-            }
-            tokio::time::sleep(backoff.next_pause().min(left)).await;
-        }
     }
 
     /// Receives one datagram with its ancillary data.

@@ -1,5 +1,6 @@
 //! Messages without a connection: queues, senders, and the end.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use sockeye::ancillary::{RecvError, SendError};
@@ -86,6 +87,42 @@ async fn a_sender_goes_on_when_there_is_room() {
         assert_eq!(server.try_recv(&mut [0; 9]).unwrap().unwrap().bytes, 1);
     }
     assert_eq!(server.try_recv(&mut [0; 9]).unwrap().unwrap().bytes, 4);
+}
+
+#[tokio::test]
+async fn a_full_queue_is_reported_at_once_to_who_does_not_wait() {
+    let place = Place::new();
+    let address = place.address_of(Kind::Datagram);
+    let server = claimed(&address);
+    let client = client_of(&address).await;
+    let error = loop {
+        if let Err(error) = client.try_send_msg(b"x", &[]) {
+            break std::io::Error::from(error);
+        }
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    server.try_recv(&mut [0; 9]).unwrap().unwrap();
+    client.try_send_msg(b"there is room", &[]).unwrap();
+    while server.try_recv(&mut [0; 99]).unwrap().is_some() {}
+
+    let to = rustix::net::SocketAddrUnix::new(place.socket()).unwrap();
+    let sender = Datagram::unclaimed().unwrap();
+    sender.try_send_msg_to(b"question", &[], &to).unwrap();
+    let received = in_time(server.recv_msg(&mut [0; 9])).await.unwrap();
+    let back = received.sender.unwrap();
+    let stdin = std::io::stdin();
+    server
+        .try_send_msg_to(b"answer", &[stdin.as_fd()], &back)
+        .unwrap();
+    let answer = sender.try_recv(&mut [0; 9]).unwrap().unwrap();
+    assert_eq!((answer.bytes, answer.descriptors.len()), (6, 1));
+    let error = loop {
+        if let Err(error) = server.try_send_msg_to(b"answer", &[], &back) {
+            break std::io::Error::from(error);
+        }
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    client.try_send_msg(b"another", &[]).unwrap();
 }
 
 /// A pair has no queue that others share; its bound is the sender's buffer.
