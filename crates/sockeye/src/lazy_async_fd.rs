@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Waker, ready};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
-use tokio::runtime::Handle;
 use tokio::task::{coop, yield_now};
 
 use crate::passing::{BackgroundCloseFd, Passing};
@@ -83,11 +82,9 @@ impl LazyAsyncFd {
     /// Outside of a tokio runtime with I/O enabled.
     #[track_caller]
     pub(crate) fn registered(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
-        // It panics with the location of our caller; the registration would do so with its own.
-        let _runtime = Handle::current();
         let mut socket = Self::new(fd, Passing::Unchecked);
         socket.interest = interest;
-        socket.registration()?;
+        socket.registration = OnceLock::from(Ok(socket.register()?));
         Ok(socket)
     }
 
@@ -112,13 +109,18 @@ impl LazyAsyncFd {
 
     fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
         let registration = self.registration.get_or_init(|| {
-            // The constructor is deprecated because it trusts its caller to keep the fd open; ours is
-            // closed after the registration is dropped.
-            #[allow(deprecated)]
-            AsyncFd::with_interest(self.fd.as_fd().as_raw_fd(), self.interest)
-                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            let registered = self.register();
+            registered.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
         });
         registration.as_ref().map_err(|&errno| errno.into())
+    }
+
+    // The constructor is deprecated because it trusts its caller to keep the fd open; ours is closed
+    // after the registration is dropped.
+    #[allow(deprecated)]
+    #[track_caller]
+    fn register(&self) -> io::Result<AsyncFd<RawFd>> {
+        AsyncFd::with_interest(self.fd.as_fd().as_raw_fd(), self.interest)
     }
 
     /// Lets [`Self::poll_io`] write and [`Self::io`] be called from now on: registered for both

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use sockeye::{Claim, Datagram, Kind, Listener, SeqPacket, SeqPacketListener, Stream};
+use tokio::runtime::{Builder, is_rt_shutdown_err};
 
 use crate::support::Place;
 
@@ -34,6 +35,27 @@ fn panics_in<T>(act: impl FnOnce() -> T) -> Option<String> {
 
 #[test]
 fn the_panic_without_a_runtime_names_the_caller() {
+    assert_panics_are_here();
+}
+
+#[test]
+fn the_panic_in_a_runtime_without_io_names_the_caller() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let _entered = runtime.enter();
+    assert_panics_are_here();
+}
+
+#[test]
+fn the_error_in_a_runtime_that_has_ended_says_so() {
+    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+    let handle = runtime.handle().clone();
+    let _entered = handle.enter();
+    drop(runtime);
+    let error = Stream::pair().unwrap_err();
+    assert!(is_rt_shutdown_err(&error), "{error}");
+}
+
+fn assert_panics_are_here() {
     let here = Some(file!().to_owned());
     let place = Place::new();
     let claim = |kind| Claim::options().claim(&place.address_of(kind)).unwrap();
@@ -53,6 +75,7 @@ fn the_panic_without_a_runtime_names_the_caller() {
     assert_eq!(panics_in(|| Listener::from_std(listener)), here);
     assert_eq!(panics_in(|| Stream::adopt(pair().into())), here);
     assert_eq!(panics_in(|| Stream::from_std(pair())), here);
+    assert_eq!(panics_in(|| Stream::pair().map(drop)), here);
     assert_eq!(panics_in(|| SeqPacket::pair().map(drop)), here);
     assert_eq!(panics_in(|| Datagram::pair().map(drop)), here);
     assert_eq!(panics_in(|| Datagram::unclaimed().map(drop)), here);
