@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -302,6 +303,10 @@ fn clear_urgent(registration: &AsyncFd<RawFd>) {
     let is_empty = |_: &RawFd| Err::<(), _>(io::ErrorKind::WouldBlock.into());
     let _ = registration.try_io(Interest::PRIORITY, is_empty);
 }
+
+// As tokio's sockets: a panic leaves none of its state half-changed.
+impl UnwindSafe for LazyAsyncFd {}
+impl RefUnwindSafe for LazyAsyncFd {}
 
 impl AsFd for LazyAsyncFd {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -32,6 +32,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener as StdListener;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -351,6 +352,10 @@ impl SocketListener<Stream> {
         }
     }
 }
+
+// As tokio's sockets: a panic leaves none of its state half-changed.
+impl<S> UnwindSafe for SocketListener<S> {}
+impl<S> RefUnwindSafe for SocketListener<S> {}
 
 impl<S> AsFd for SocketListener<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -5,6 +5,7 @@ mod sending;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -317,6 +318,10 @@ impl Drop for Datagram {
         }
     }
 }
+
+// As tokio's sockets: a panic leaves none of its state half-changed.
+impl UnwindSafe for Datagram {}
+impl RefUnwindSafe for Datagram {}
 
 impl AsFd for Datagram {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -1,8 +1,11 @@
-//! What has a descriptor tells its number, and connected sockets are turned into one.
+//! What has a descriptor tells its number, and connected sockets are turned into one. A panic that is
+//! caught spoils no socket.
 
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::ptr;
 
 use sockeye::{
     BlockingDatagram, BlockingSeqPacket, BlockingSeqPacketListener, Claim, Connection, Datagram,
@@ -16,6 +19,27 @@ use crate::support::serving::{Client, Running, claimed, counted};
 #[track_caller]
 fn assert_number(socket: &(impl AsFd + AsRawFd)) {
     assert_eq!(socket.as_raw_fd(), socket.as_fd().as_raw_fd());
+}
+
+#[tokio::test]
+async fn sockets_are_used_again_after_a_panic_with_them() {
+    fn panic_with<T: UnwindSafe + RefUnwindSafe>(socket: &T) {
+        catch_unwind(|| panic!("with {:p}", ptr::from_ref(socket))).unwrap_err();
+    }
+    let place = Place::new();
+    let listener = claimed(&place.address());
+    panic_with(&listener);
+    let datagrams = Datagram::pair().unwrap();
+    panic_with(&datagrams);
+    panic_with(&SeqPacket::pair().unwrap());
+    let (stream, peer) = Stream::pair().unwrap();
+    panic_with(&stream);
+    let (reader, writer) = stream.into_split();
+    panic_with(&(&reader, &writer));
+    writer.try_write(b"x").unwrap();
+    assert_eq!(peer.try_read(&mut [0]).unwrap(), 1);
+    datagrams.0.try_send_msg(b"x", &[]).unwrap();
+    assert!(datagrams.1.is_readable().unwrap());
 }
 
 #[tokio::test]
