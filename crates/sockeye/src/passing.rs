@@ -12,6 +12,9 @@ use crate::{fd_headroom, sys};
 /// What becomes of fds that are passed to a connected socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passing {
+    /// The kernel refuses them, and reports no credentials: nothing is checked before a receive, and a
+    /// short read has emptied the queue.
+    Refused,
     /// The kernel refuses them, or the socket is a client's: nothing is checked before a receive.
     Unchecked,
     /// They are closed in the background: the kernel is too old to refuse them, or the client connected
@@ -22,6 +25,11 @@ pub enum Passing {
 }
 
 impl Passing {
+    /// Whether nobody here looks for fds.
+    pub(crate) fn is_unchecked(self) -> bool {
+        matches!(self, Self::Refused | Self::Unchecked)
+    }
+
     /// Call before receiving up to `size` bytes: checks that the queued fds fit, since recvmsg(2) would
     /// close those that do not, in this thread.
     ///
@@ -34,7 +42,7 @@ impl Passing {
         size: usize,
         has_records: bool,
     ) -> Result<PeekedFds, RecvError> {
-        if self == Self::Unchecked {
+        if self.is_unchecked() {
             return Ok(PeekedFds::all(size));
         }
         let has_room = closing::has_room();
@@ -148,7 +156,7 @@ impl From<BackgroundCloseFd> for OwnedFd {
 
 impl Drop for BackgroundCloseFd {
     fn drop(&mut self) {
-        let Some(fd) = self.fd.take_if(|_| self.passing != Passing::Unchecked) else {
+        let Some(fd) = self.fd.take_if(|_| !self.passing.is_unchecked()) else {
             return;
         };
         if self.passing == Passing::Receives {

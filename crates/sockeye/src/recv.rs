@@ -53,7 +53,10 @@ pub(crate) fn try_recv_bytes(
     if !buffer.has_remaining_mut() {
         return Ok(ReadOutcome::some(0));
     }
+    // recv(2) costs 0.2 us less than recvmsg(2), and does not report that a read ended behind bytes with
+    // fds.
     let received = match passing {
+        Passing::Refused => sys::message::recv_bytes_append(fd, buffer)?,
         Passing::Unchecked => sys::message::recvmsg_bytes_append(fd, buffer)?,
         Passing::Discards | Passing::Receives => {
             let peeked = passing.check(fd, buffer.chunk_mut().len(), false)?;

@@ -30,7 +30,11 @@ impl<S: ConnectedSocket> SocketListener<S> {
         let can_refuse = self.pass_rights.set(self.io.as_fd(), allow)?;
         self.passing = match (allow, can_refuse) {
             (true, _) => Passing::Receives,
-            (false, true) => Passing::Unchecked,
+            // Its connections inherit that it reports credentials, and then a read ends between two senders.
+            (false, true) if sys::socket::reports_credentials(self.io.as_fd())? => {
+                Passing::Unchecked
+            }
+            (false, true) => Passing::Refused,
             (false, false) => Passing::Discards,
         };
         self.has_early_clients = AtomicBool::new(has_early_clients && can_refuse);
@@ -45,7 +49,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
 
     pub(super) fn connected(&self, fd: OwnedFd) -> io::Result<S> {
         let mut passing = self.passing;
-        if passing != Passing::Unchecked {
+        if !passing.is_unchecked() {
             fd_headroom::spend(1);
         }
         if self.has_early_clients.load(Ordering::Relaxed) {
@@ -56,7 +60,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
                 }
                 _ => {
                     sys::socket::set_pass_rights(fd.as_fd(), self.pass_rights.is_allowed)?;
-                    if passing == Passing::Unchecked {
+                    if passing.is_unchecked() {
                         passing = Passing::Discards;
                     }
                 }

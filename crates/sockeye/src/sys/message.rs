@@ -18,7 +18,7 @@ pub const MAX_DESCRIPTORS: usize = 253;
 
 // Linux 6.5; the libc crate does not have them everywhere.
 const SCM_PIDFD: libc::c_int = 4;
-const SO_PASSPIDFD: libc::c_int = 76;
+pub(super) const SO_PASSPIDFD: libc::c_int = 76;
 
 /// Room for the control messages: 253 fds take 1032 bytes, credentials 32, a pidfd 24, a
 /// time 32; the rest is for a security label.
@@ -118,6 +118,30 @@ pub(crate) fn recvmsg_bytes(
     Ok(ReceivedBytes {
         count,
         is_all: (1..buffer.len()).contains(&count) && !is_control_truncated,
+    })
+}
+
+/// As [`recvmsg_bytes_append`], with recv(2), for a socket that gets no control messages: a short read
+/// counts as all there was.
+///
+/// # Errors
+/// As recv(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn recv_bytes_append(
+    fd: BorrowedFd<'_>,
+    buffer: &mut impl bytes::BufMut,
+) -> io::Result<ReceivedBytes> {
+    let room = buffer.chunk_mut();
+    // SAFETY: nothing there is made uninitialized; the kernel only writes to it.
+    let room = unsafe { room.as_uninit_slice_mut() };
+    let size = room.len();
+    let ((bytes, _), _) = rustix::net::recv(fd, room, RecvFlags::DONTWAIT)?;
+    let count = bytes.len();
+    // SAFETY: the kernel has written these bytes.
+    unsafe { buffer.advance_mut(count) };
+    Ok(ReceivedBytes {
+        count,
+        is_all: (1..size).contains(&count),
     })
 }
 

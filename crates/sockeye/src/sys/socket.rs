@@ -91,6 +91,22 @@ pub(crate) fn set_pass_rights(socket: BorrowedFd<'_>, on: bool) -> Result<bool, 
 /// As getsockopt(2).
 #[cfg(feature = "tokio")]
 pub(crate) fn pass_rights(socket: BorrowedFd<'_>) -> Result<Option<bool>, Errno> {
+    is_set(socket, SO_PASSRIGHTS)
+}
+
+/// Whether each message brings its sender's credentials (`SO_PASSCRED`) or pidfd (`SO_PASSPIDFD`).
+///
+/// # Errors
+/// As getsockopt(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn reports_credentials(socket: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let has = |option| Ok(is_set(socket, option)?.unwrap_or(false));
+    Ok(has(libc::SO_PASSCRED)? || has(super::message::SO_PASSPIDFD)?)
+}
+
+/// The value of an option of the socket; `None` where this kernel does not have the option.
+#[cfg(feature = "tokio")]
+fn is_set(socket: BorrowedFd<'_>, option: libc::c_int) -> Result<Option<bool>, Errno> {
     let mut value: libc::c_int = 0;
     let mut length = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the pointers are to `value` and to its length, which outlive the call.
@@ -98,7 +114,7 @@ pub(crate) fn pass_rights(socket: BorrowedFd<'_>) -> Result<Option<bool>, Errno>
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,
-            SO_PASSRIGHTS,
+            option,
             (&raw mut value).cast(),
             &raw mut length,
         )

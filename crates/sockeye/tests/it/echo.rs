@@ -1,12 +1,14 @@
 //! The ready-made handler that sends everything back.
 
 use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream as StdStream};
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::net::{SendFlags, send, sockopt};
-use sockeye::ancillary::send_msg;
+use sockeye::ancillary::{pass_credentials, send_msg};
 use sockeye::server::{Connection, Server, echo};
-use sockeye::{Connector, Stream};
+use sockeye::{Connector, Listener, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::Place;
@@ -97,6 +99,37 @@ async fn what_comes_behind_descriptors_goes_back_too() {
     let mut came = [0; 9];
     in_time(client.read_exact(&mut came)).await.unwrap();
     assert_eq!(&came, b"onetwosix");
+    server.report().await;
+}
+
+/// Two processes send on one connection, and the kernel ends a read between them where it reports who
+/// they are.
+#[tokio::test]
+async fn what_comes_from_another_sender_goes_back_too() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).unwrap();
+    pass_credentials(&listener, true).unwrap();
+    let listener = Listener::adopt(listener.into()).unwrap();
+    let server = Running::start(
+        Server::new().drain_timeout(DRAIN),
+        listener,
+        |mut connection: Connection| async move {
+            let _ = echo(&mut connection).await;
+        },
+    );
+    let client = StdStream::connect(place.socket()).unwrap();
+    let mut client = Stream::from_std(client).unwrap();
+    exchange(&mut client, b"hello").await;
+    // The server waits for readiness from now on.
+    settled().await;
+    // Both are queued before the server, which has the same thread, reads.
+    send(&client, b"one", SendFlags::DONTWAIT).unwrap();
+    let other = client.as_fd().try_clone_to_owned().unwrap();
+    let printf = Command::new("printf").arg("two").stdout(other).status();
+    assert!(printf.unwrap().success());
+    let mut came = [0; 6];
+    in_time(client.read_exact(&mut came)).await.unwrap();
+    assert_eq!(&came, b"onetwo");
     server.report().await;
 }
 
