@@ -76,7 +76,7 @@ impl Args {
                 "--only" => {
                     let name = value()?;
                     let part = PARTS.iter().find(|part| name == part.name);
-                    let names = names();
+                    let names = names(&PARTS);
                     args.parts.push(part.with_context(|| {
                         format!("--only knows {names}, not {}", name.to_string_lossy())
                     })?);
@@ -94,11 +94,12 @@ impl Args {
 }
 
 pub(crate) fn help() -> String {
-    HELP.replace("PARTS", &names())
+    let lines = PARTS.chunks(6).map(names);
+    HELP.replace("PARTS", &lines.collect::<Vec<_>>().join(",\n  "))
 }
 
-fn names() -> String {
-    let names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
+fn names(parts: &[BenchPart]) -> String {
+    let names: Vec<_> = parts.iter().map(|part| part.name).collect();
     names.join(", ")
 }
 

@@ -10,6 +10,7 @@
 
 mod args;
 mod callgrind;
+mod chat_load;
 mod child;
 mod client;
 mod comparison;

@@ -11,6 +11,9 @@ use std::process::Command;
 pub(crate) struct Tools {
     pub(crate) sockeye: PathBuf,
     pub(crate) tokio_echo: PathBuf,
+    pub(crate) tokio_chat: PathBuf,
+    pub(crate) library_echo: PathBuf,
+    pub(crate) library_chat: PathBuf,
     // From `bench/peers`; an error says why it is missing.
     pub(crate) go_echo: Result<PathBuf, String>,
     pub(crate) go_once: Result<PathBuf, String>,
@@ -52,6 +55,9 @@ impl Tools {
         let tools = Self {
             sockeye,
             tokio_echo: profile.join("tokio_echo"),
+            tokio_chat: profile.join("tokio_chat"),
+            library_echo: profile.join("library_echo"),
+            library_chat: profile.join("library_chat"),
             go_echo: go("go_echo"),
             go_once: go("go_once"),
             go_thirty_lines: go("thirty_line_server"),

@@ -7,6 +7,7 @@ mod echo;
 mod idle;
 mod inspect;
 mod latency;
+mod library;
 mod polling;
 mod programs;
 mod start;
@@ -24,7 +25,7 @@ pub(crate) struct BenchPart {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [BenchPart; 10] = [
+pub(crate) static PARTS: [BenchPart; 11] = [
     BenchPart {
         name: "echo",
         run: echo::run,
@@ -39,6 +40,11 @@ pub(crate) static PARTS: [BenchPart; 10] = [
         name: "polling",
         run: polling::run,
         has_many_descriptors: false,
+    },
+    BenchPart {
+        name: "library",
+        run: library::run,
+        has_many_descriptors: true,
     },
     BenchPart {
         name: "connect",
