@@ -4,12 +4,13 @@ mod figures;
 mod listing;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Signal;
 
 use crate::support::{Place, Process, eventually, require_peer, stale_socket};
@@ -58,12 +59,6 @@ fn await_listener(path: &Path) -> BTreeSet<String> {
     })
 }
 
-/// Which file it is: a number may be used again.
-fn identity(path: &Path) -> Option<(u64, i64, i64)> {
-    let found = fs::symlink_metadata(path).ok()?;
-    Some((found.ino(), found.ctime(), found.ctime_nsec()))
-}
-
 /// What becomes of the file at `path` when a server is started there, beside those of `old`. They are
 /// not looked up here: a read of the table can miss a socket while others are opened and closed.
 fn outcome(
@@ -72,17 +67,17 @@ fn outcome(
     old: &BTreeSet<String>,
     [refused, taken]: [&str; 2],
 ) -> String {
-    let before = identity(path);
+    // While it is open, no other file gets its number.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    let before = File::from(openat(CWD, path, flags, Mode::empty()).expect("it is there"));
     let mut process = start(server, path);
     eventually("it listens or ends", || {
         let listens = !listeners(path).is_subset(old);
         (listens || process.ends_within(Duration::ZERO)).then_some(())
     });
-    let outcome = if identity(path) == before {
-        refused
-    } else {
-        taken
-    };
+    let before = before.metadata().expect("an open file").ino();
+    let is_kept = fs::symlink_metadata(path).is_ok_and(|found| found.ino() == before);
+    let outcome = if is_kept { refused } else { taken };
     outcome.to_owned()
 }
 
