@@ -46,7 +46,7 @@ pub struct Peer {
     pid: Option<Pid>,
 }
 
-/// The answer of [`pidfd`].
+/// What [`pidfd`] returns.
 #[derive(Debug)]
 pub enum PeerPidfd {
     /// The pidfd of the peer's process, which has not ended.
@@ -128,7 +128,7 @@ impl fmt::Display for Peer {
 /// The pidfd of the peer's process (`SO_PEERPIDFD`, Linux 6.5). Unlike a pid it is never reused.
 ///
 /// # Errors
-/// As getsockopt(2), such as `EMFILE`, unless it is one of the answers of [`PeerPidfd`].
+/// As getsockopt(2), such as `EMFILE`, unless [`PeerPidfd`] says it.
 #[doc(alias = "SO_PEERPIDFD")]
 pub fn pidfd(socket: impl AsFd) -> io::Result<PeerPidfd> {
     let found = match sys::peer::pidfd(socket.as_fd()) {

@@ -51,8 +51,8 @@ impl AllowedPeers {
         self
     }
 
-    /// Allows the members of these groups, by their group ids: whose first group or one of whose
-    /// supplementary groups is one of them.
+    /// Allows the members of these groups, by their group ids: a peer is one by its primary group or by
+    /// one of its supplementary groups.
     #[must_use]
     pub fn groups(mut self, gids: impl IntoIterator<Item = u32>) -> Self {
         self.gids.extend(gids);
@@ -66,14 +66,14 @@ impl AllowedPeers {
         !self.gids.is_empty()
     }
 
-    /// Whether the peer of a connection is allowed. Groups that cannot be asked for are none.
+    /// Whether the peer of a connection is allowed. A peer whose groups cannot be read is a member of none.
     #[must_use]
     pub fn admits(&self, peer: &Peer, socket: impl AsFd) -> bool {
         self.admits_by_ids(peer)
             || self.has_groups() && self.admits_one(&groups(socket).unwrap_or_default())
     }
 
-    /// Whether the sender of a datagram is allowed. Its credentials have the first group only; the
+    /// Whether the sender of a datagram is allowed. Its credentials have the primary group only; the
     /// supplementary ones are those of `process`, its pidfd, while that runs.
     ///
     /// # Errors

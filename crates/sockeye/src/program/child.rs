@@ -18,7 +18,7 @@ use crate::sys;
 /// What the kernel needs at most to end a process, unless that is stuck.
 const AFTER_KILL: Duration = Duration::from_secs(1);
 
-/// A process that a [`Program`](super::Program) was started in; it leads a process group.
+/// A process of a [`Program`](super::Program). It leads a process group.
 ///
 /// If it is dropped before it has been waited for, its group is killed.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl ProgramChild {
     ///
     /// # Errors
     /// As [`ProgramChild::wait`]. [`io::ErrorKind::TimedOut`] where it has not ended a second after SIGKILL,
-    /// as in a system call that cannot be interrupted; [`io::ErrorKind::PermissionDenied`] where that
-    /// is because we may not signal it, as one that is setuid.
+    /// as in a system call that cannot be interrupted; [`io::ErrorKind::PermissionDenied`] where
+    /// we may not signal it, as with a set-user-ID program.
     ///
     /// # Cancel safety
     /// Dropping the future leaves it to run, or to be ended by another call.
@@ -95,8 +95,8 @@ impl ProgramChild {
         self.reap()
     }
 
-    /// Waits until it has ended, and leaves how to [`ProgramChild::wait`]: its pidfd is readable then
-    /// (pidfd_open(2)).
+    /// Waits until it has ended, without reaping it: [`ProgramChild::wait`] still returns the exit
+    /// status. Its pidfd is readable then (pidfd_open(2)).
     ///
     /// # Errors
     /// As poll(2).
