@@ -1,37 +1,25 @@
-//! A daemon that answers each line with itself, with limits and a graceful shutdown.
+//! The smallest daemon: answers each line with itself.
 //!
 //! ```console
 //! $ cargo run -p sockeye --features signal --example lines -- /tmp/lines.sock
 //! $ printf 'one\ntwo\n' | nc -NU /tmp/lines.sock
 //! ```
 //!
-//! SIGTERM or Ctrl-C: the path is released, requests that have begun are answered, then it ends.
-#![expect(clippy::print_stdout, reason = "it is a program")]
+//! `ask.rs` is its client, `graceful_shutdown.rs` the same with limits and timeouts.
 
 use std::error::Error;
-use std::time::Duration;
 
 use sockeye::{
-    Address, Claim, Connection, Framing, FramingError, Listener, Messages, Server, shutdown_signal,
+    Claim, Connection, Framing, FramingError, Listener, Messages, Server, shutdown_signal,
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).ok_or("usage: lines ADDRESS")?;
-    let address: Address = address.parse()?;
-    // Before the claim, so that no signal leaves the socket file behind.
+    // Before the listener, so that no signal leaves the socket file behind.
     let shutdown = shutdown_signal()?;
-    let listener = Listener::open(&address, &Claim::options().mode(0o660))?;
-    println!("listening on {address}");
-    let report = Server::new()
-        .max_connections(1000)
-        .max_per_uid(100)
-        .idle_timeout(Duration::from_secs(60))
-        .drain_timeout(Duration::from_secs(5))
-        .run(listener, echo_lines, shutdown)
-        .await?;
-    // With how many connections ended in an error.
-    println!("{report}");
+    let listener = Listener::open(&address.parse()?, &Claim::options())?;
+    Server::new().run(listener, echo_lines, shutdown).await?;
     Ok(())
 }
 

@@ -56,7 +56,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `examples/` has complete programs: `lines.rs`, a daemon; `ask.rs`, its client; `restart.rs`, a takeover.
+//! # Examples
+//!
+//! Small complete programs, in [`examples/`](https://github.com/sockeye-rs/sockeye/tree/main/crates/sockeye/examples):
+//!
+//! | | |
+//! | --- | --- |
+//! | `lines`, `ask` | the smallest daemon and the smallest client |
+//! | `graceful_shutdown` | limits, timeouts, a drain at SIGTERM, an abort at the second signal |
+//! | `open_files` | fd passing: a privileged daemon opens files for its clients |
+//! | `records`, `datagrams` | seqpacket records; datagrams with the sender's credentials |
+//! | `activation` | socket activation and sd_notify |
+//! | `restart` | listener handover: a restart without a gap |
+//! | `single_instance` | a tool whose later calls go to the first process, without tokio |
+//! | `chat` | broadcast: split halves, a bounded queue, back-pressure |
+//! | `unit_test` | a handler under unit test, with a paused clock |
 //!
 //! # Modules
 //!
