@@ -102,6 +102,13 @@ impl Server {
 
     /// Reading fails with [`io::ErrorKind::TimedOut`] when no byte was received or sent for this
     /// long, and a write that has to wait, when the peer has read nothing for this long.
+    ///
+    /// The kernel is asked whether the peer has read (`SIOCOUTQ`, unix(7)) when a wait has lasted this
+    /// long; if it has, the wait goes on for this long again, so that a peer that stops reading is cut
+    /// within twice this time. What is read counts by whole buffers of the kernel, of up to 48 KiB on a
+    /// stream. A peer that reads one buffer in each timeout keeps its connection
+    /// ([`max_connections`](Self::max_connections), [`max_per_uid`](Self::max_per_uid)) and what waits
+    /// to be sent ([`max_buffered`](Self::max_buffered)).
     #[doc(alias = "idle timeout")]
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {

@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ use tokio::time::{Instant, Sleep};
 
 use super::latch::{Latch, LatchWaiter};
 use crate::lazy_async_fd::Direction;
+use crate::sys;
+
+/// Of [`Activity::unread`]: no write waits.
+const NO_WAIT: u32 = 0;
+/// Of [`Activity::unread`]: a write waits because the send buffer is full.
+const FULL: u32 = u32::MAX;
 
 /// The timeouts of a server.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +37,9 @@ pub(super) struct Activity {
     last: AtomicU64,
     /// The last byte that was sent, or the beginning of the wait to send the next one, likewise.
     write_progress: AtomicU64,
+    /// What the peer had not read at the last deadline of a write that waits, in bytes of the send
+    /// buffer.
+    unread: AtomicU32,
     /// Whether a wait for input has timed out.
     is_read_over: AtomicBool,
 }
@@ -45,6 +55,7 @@ impl Activity {
                 has_received: AtomicBool::new(false),
                 last: AtomicU64::new(0),
                 write_progress: AtomicU64::new(0),
+                unread: AtomicU32::new(NO_WAIT),
                 is_read_over: AtomicBool::new(false),
             })
         })
@@ -85,7 +96,38 @@ impl Activity {
                 self.has_received.store(true, Ordering::Relaxed);
             }
             Direction::Read => {}
-            Direction::Write => self.write_progress.store(now, Ordering::Relaxed),
+            Direction::Write => {
+                self.write_progress.store(now, Ordering::Relaxed);
+                self.unread.store(NO_WAIT, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn begin_write(&self) {
+        self.write_progress.store(self.now(), Ordering::Relaxed);
+        self.unread.store(FULL, Ordering::Relaxed);
+    }
+
+    /// Starts the clocks anew if the peer of a write that waits has read since the last deadline. The
+    /// kernel reports room only when three quarters of the send buffer are free, so that a peer that
+    /// reads steadily is not seen otherwise.
+    fn look_for_reading(&self, socket: BorrowedFd<'_>) {
+        let before = match self.unread.load(Ordering::Relaxed) {
+            NO_WAIT => return,
+            FULL => {
+                rustix::net::sockopt::socket_send_buffer_size(socket).map_or(0, |size| size as u32)
+            }
+            before => before,
+        };
+        let Ok(unread) = sys::socket::unread_by_peer(socket) else {
+            return;
+        };
+        self.unread
+            .store(unread.max(NO_WAIT + 1), Ordering::Relaxed);
+        if unread < before {
+            let now = self.now();
+            self.last.store(now, Ordering::Relaxed);
+            self.write_progress.store(now, Ordering::Relaxed);
         }
     }
 
@@ -116,10 +158,10 @@ impl Waiting {
         activity: &Activity,
         cx: &mut Context<'_>,
         direction: Direction,
+        socket: BorrowedFd<'_>,
     ) -> Poll<io::Error> {
         if !std::mem::replace(&mut self.is_waiting, true) && direction == Direction::Write {
-            let now = activity.now();
-            activity.write_progress.store(now, Ordering::Relaxed);
+            activity.begin_write();
         }
         let timer = match &mut self.timer {
             Some(timer) => timer,
@@ -133,6 +175,9 @@ impl Waiting {
         };
         loop {
             ready!(timer.as_mut().poll(cx));
+            if activity.deadline(direction) <= Some(Instant::now()) {
+                activity.look_for_reading(socket);
+            }
             match activity.deadline(direction) {
                 Some(deadline) if deadline > Instant::now() => timer.as_mut().reset(deadline),
                 Some(_) => {
@@ -154,6 +199,7 @@ pub(super) fn enforce_deadlines<T>(
     waiting: &mut Option<Box<Waiting>>,
     cx: &mut Context<'_>,
     direction: Direction,
+    socket: BorrowedFd<'_>,
     result: Poll<io::Result<T>>,
 ) -> Poll<io::Result<T>> {
     let Some(activity) = activity else {
@@ -161,7 +207,7 @@ pub(super) fn enforce_deadlines<T>(
     };
     if result.is_pending() {
         let waiting = waiting.get_or_insert_default();
-        return waiting.poll_over(activity, cx, direction).map(Err);
+        return waiting.poll_over(activity, cx, direction, socket).map(Err);
     }
     activity.moved(direction);
     end_wait(waiting);
@@ -174,11 +220,12 @@ pub(super) fn enforce_deadlines_of_readiness(
     waiting: &mut Option<Box<Waiting>>,
     cx: &mut Context<'_>,
     direction: Direction,
+    socket: BorrowedFd<'_>,
     ready: Poll<io::Result<()>>,
 ) -> Poll<io::Result<()>> {
     match activity {
         Some(_) if ready.is_ready() => end_wait(waiting),
-        Some(_) => return enforce_deadlines(activity, waiting, cx, direction, ready),
+        Some(_) => return enforce_deadlines(activity, waiting, cx, direction, socket, ready),
         None => {}
     }
     ready

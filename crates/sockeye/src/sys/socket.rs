@@ -94,6 +94,22 @@ pub(crate) fn pass_rights(socket: BorrowedFd<'_>) -> Result<Option<bool>, Errno>
     is_set(socket, SO_PASSRIGHTS)
 }
 
+/// `SIOCOUTQ`: the memory of what `socket` has sent and its peer has not read, in the unit of
+/// `SO_SNDBUF`. The kernel frees it by whole buffers, of up to 48 KiB each on a stream.
+///
+/// # Errors
+/// As ioctl(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn unread_by_peer(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut value: libc::c_int = 0;
+    // SAFETY: the request writes one int to the pointer, which is to `value`.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut value) };
+    match result {
+        0 => Ok(value.cast_unsigned()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Whether each message brings its sender's credentials (`SO_PASSCRED`) or pidfd (`SO_PASSPIDFD`).
 ///
 /// # Errors

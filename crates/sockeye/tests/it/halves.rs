@@ -159,7 +159,13 @@ async fn a_client_that_only_sends_does_not_keep_the_write_half_waiting() {
         client.send("x").await;
     }
     told.try_recv().unwrap_err();
+    // What it has read behind the last byte that was sent is seen at the first deadline.
     clock.pass(IDLE / 10 + MILLISECOND).await;
+    for _ in 0..10 {
+        // It fails once the server has closed the connection.
+        let _ = client.0.write_all(b"x").await;
+        clock.pass(IDLE / 10 + MILLISECOND).await;
+    }
     let error = told.try_recv().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     drop(server);
@@ -316,7 +322,7 @@ async fn a_chat_delivers_everything_in_order_and_drops_who_never_reads() {
                 assert_eq!(&client.line().await, line);
             }
         }
-        clock.pass(IDLE / 10).await;
+        clock.pass(IDLE / 10 + MILLISECOND).await;
     }
     let error = told.try_recv().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);

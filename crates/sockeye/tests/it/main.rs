@@ -70,6 +70,8 @@ mod server;
 mod shutdown_signal;
 mod single_instance;
 #[cfg(feature = "tokio")]
+mod slow_readers;
+#[cfg(feature = "tokio")]
 mod stream;
 #[cfg(feature = "tokio")]
 mod takeover;

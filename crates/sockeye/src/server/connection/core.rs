@@ -93,7 +93,8 @@ impl<S: AsFd> ConnectionCore<S> {
         direction: Direction,
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let result = enforce_deadlines(self.activity(), waiting, cx, direction, result);
+        let (activity, socket) = (self.activity(), self.as_fd());
+        let result = enforce_deadlines(activity, waiting, cx, direction, socket, result);
         self.or_aborted(waiting, cx, result)
     }
 
@@ -105,8 +106,8 @@ impl<S: AsFd> ConnectionCore<S> {
         direction: Direction,
         ready: Poll<io::Result<()>>,
     ) -> Poll<io::Result<()>> {
-        let activity = self.activity();
-        let ready = enforce_deadlines_of_readiness(activity, waiting, cx, direction, ready);
+        let (activity, socket) = (self.activity(), self.as_fd());
+        let ready = enforce_deadlines_of_readiness(activity, waiting, cx, direction, socket, ready);
         self.or_aborted(waiting, cx, ready)
     }
 
