@@ -36,9 +36,13 @@ pub struct Report {
     pub refused: u64,
     /// Were open or in the backlog when shutdown began, and ended gracefully.
     pub drained: u64,
-    /// Aborted: at the drain timeout, by a handler that panicked, or at any time because our own
-    /// resources ran out ([`max_buffered`](super::Server::max_buffered), fds) or with unread input. A
-    /// client that breaks a rule, such as a timeout or the message limit, does not count.
+    /// Aborted: at the drain timeout with a message or a send in progress, in a drain with unread
+    /// input, or at any time by a handler that panicked, by
+    /// [`Connection::mark_aborted`](super::Connection::mark_aborted), or because our own resources ran
+    /// out ([`max_buffered`](super::Server::max_buffered), fds). A handler that returns before the drain
+    /// and leaves input unread counts as served, though its client may read `ECONNRESET`. A client that
+    /// breaks a rule, such as the message limit, does not count; one whose read has timed out does where
+    /// something arrived unread at the last instant.
     pub aborted: u64,
     /// Failed calls of accept(2).
     pub accept_errors: u64,
@@ -255,10 +259,10 @@ impl ConnectionGuard {
     /// Notes whether a message is in progress: twice for each message, so that the counters, which all
     /// connections share, are left alone.
     pub(super) fn note_idle(&mut self, idle: bool) {
-        let before = ConnectionOutcome::from_u8(*self.outcome.get_mut());
-        let outcome = before.noted(idle);
-        *self.outcome.get_mut() = outcome as u8;
-        self.count_marks(before, outcome);
+        let before = *self.outcome.get_mut();
+        let after = outcome::changed(before, |outcome| outcome.noted(idle));
+        *self.outcome.get_mut() = after;
+        self.count_marks(before, after);
     }
 
     /// As [`Self::note_idle`], where both halves of the connection may do it.
@@ -275,19 +279,29 @@ impl ConnectionGuard {
         self.change(|_| ConnectionOutcome::Aborted);
     }
 
+    /// Notes whether a send waits for the peer. It costs a load unless that has changed.
+    pub(super) fn note_sending(&self, is_sending: bool) {
+        if outcome::is_sending(self.outcome.load(Ordering::Relaxed)) != is_sending {
+            self.update(|value| outcome::with_sending(value, is_sending));
+        }
+    }
+
     fn change(&self, new: impl Fn(ConnectionOutcome) -> ConnectionOutcome) {
-        let new = |outcome| new(ConnectionOutcome::from_u8(outcome)) as u8;
+        self.update(|value| outcome::changed(value, &new));
+    }
+
+    fn update(&self, new: impl Fn(u8) -> u8) {
         let order = Ordering::Relaxed;
         let updated = self
             .outcome
             .fetch_update(order, order, |old| Some(new(old)));
-        let before = updated.unwrap_or_else(|outcome| outcome);
-        let after = ConnectionOutcome::from_u8(new(before));
-        self.count_marks(ConnectionOutcome::from_u8(before), after);
+        let before = updated.unwrap_or_else(|value| value);
+        self.count_marks(before, new(before));
     }
 
-    fn count_marks(&self, before: ConnectionOutcome, after: ConnectionOutcome) {
+    fn count_marks(&self, before: u8, after: u8) {
         let marked_idle = &self.counters.marked_idle;
+        let [before, after] = [before, after].map(ConnectionOutcome::from_u8);
         match (before, after) {
             _ if before == after => {}
             (ConnectionOutcome::MarkedIdle, _) => {
@@ -337,7 +351,8 @@ impl Drop for ConnectionGuard {
                 count.remove();
             }
         }
-        self.count_marks(self.outcome(), ConnectionOutcome::Busy);
+        let outcome = *self.outcome.get_mut();
+        self.count_marks(outcome, ConnectionOutcome::Busy as u8);
         let counters = &self.counters;
         let counter = if std::thread::panicking() {
             log::panicked();

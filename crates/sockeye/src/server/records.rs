@@ -22,9 +22,9 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = Cell::default();
 }
 
-/// Receives the records of a [`Connection`], and ends gracefully in a drain: reading is shut down,
-/// and what came until then is still received; a connection that has sent nothing yet gets one more
-/// second.
+/// Receives the records of a [`Connection`], and ends gracefully in a drain, within the drain timeout:
+/// reading is shut down, and what came until then is still received. A connection that has sent nothing
+/// yet may still do so for one second after [`Records::next`] has seen the drain.
 pub struct Records {
     connection: Connection<SeqPacket>,
     limit: usize,
@@ -70,6 +70,8 @@ impl Records {
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Record>, RecvError> {
         while self.drain.progress() != ReadProgress::Ended {
+            // A send that was dropped has sent nothing.
+            self.connection.note_no_send();
             self.connection.note_idle(true);
             let received = match poll_fn(|cx| self.poll_next(cx)).await {
                 // The peer has closed without receiving all replies. The kernel reports that once,

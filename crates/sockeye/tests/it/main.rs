@@ -73,6 +73,7 @@ mod single_instance;
 mod slow_readers;
 #[cfg(feature = "tokio")]
 mod stream;
+mod stuck_sends;
 #[cfg(feature = "tokio")]
 mod takeover;
 #[cfg(feature = "tokio")]

@@ -85,7 +85,8 @@ impl<S: AsFd> ConnectionCore<S> {
         }
     }
 
-    /// Call after each attempt to read or write: a wait ends at a deadline, and at an abort.
+    /// Call after each attempt to read or write: a wait ends at a deadline, and at an abort; and while
+    /// a write waits, the connection is busy.
     pub(super) fn enforce<T>(
         &self,
         waiting: &mut Option<Box<Waiting>>,
@@ -93,6 +94,7 @@ impl<S: AsFd> ConnectionCore<S> {
         direction: Direction,
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        self.note_sending(direction, &result);
         let (activity, socket) = (self.activity(), self.as_fd());
         let result = enforce_deadlines(activity, waiting, cx, direction, socket, result);
         self.or_aborted(waiting, cx, result)
@@ -106,9 +108,16 @@ impl<S: AsFd> ConnectionCore<S> {
         direction: Direction,
         ready: Poll<io::Result<()>>,
     ) -> Poll<io::Result<()>> {
+        self.note_sending(direction, &ready);
         let (activity, socket) = (self.activity(), self.as_fd());
         let ready = enforce_deadlines_of_readiness(activity, waiting, cx, direction, socket, ready);
         self.or_aborted(waiting, cx, ready)
+    }
+
+    fn note_sending<T>(&self, direction: Direction, attempt: &Poll<T>) {
+        if direction == Direction::Write {
+            self.guard().note_sending(attempt.is_pending());
+        }
     }
 
     fn or_aborted<T>(

@@ -33,6 +33,11 @@ impl Connection<SeqPacket> {
             .map(|received| received?)
     }
 
+    /// Notes that no send waits.
+    pub(in crate::server) fn note_no_send(&self) {
+        self.core.guard().note_sending(false);
+    }
+
     /// Sends one record and duplicates of the fds in `descriptors`.
     ///
     /// # Errors

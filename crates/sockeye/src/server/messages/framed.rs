@@ -39,6 +39,7 @@ impl<S: MessageReader> TryFrom<Framed<S, Codec>> for Messages<S> {
             messages.buffer = parts.read_buf;
             messages.is_cut = true;
             messages.drain.came();
+            messages.connection.note_idle(false);
         }
         Ok(messages)
     }
