@@ -68,7 +68,8 @@ impl ClaimOptions {
     /// ```
     ///
     /// # Errors
-    /// [`ClaimOrConnectError`] says what stands in the way.
+    /// [`ClaimOrConnectError`] says what stands in the way. An address of another kind is
+    /// [`ConnectErrorKind::WrongAddressKind`]: this takes stream addresses only.
     #[doc(alias = "single instance")]
     #[doc(alias = "pid file")]
     pub fn claim_or_connect(&self, address: &Address) -> Result<Claimed, ClaimOrConnectError> {

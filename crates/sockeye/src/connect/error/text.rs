@@ -179,11 +179,11 @@ impl ConnectError {
     }
 
     fn wrong_address_kind(&self, f: &mut fmt::Formatter<'_>, wanted: Kind) -> fmt::Result {
+        let kind = self.address.kind();
         write!(
             f,
-            "it is the address of a {} socket, and a {wanted} socket is to be connected; give the address as {}",
-            self.address.kind(),
-            with_kind(&self.address, wanted)
+            "it is the address of a {kind} socket, and a {wanted} socket is to be connected; use Connector::{}",
+            method_for(kind)
         )
     }
 
@@ -192,6 +192,15 @@ impl ConnectError {
             Some(source) => write!(f, "{source}; {}", hint_for(Errno::from_io_error(source))),
             None => f.write_str("unknown error"),
         }
+    }
+}
+
+/// What connects to a socket of that kind.
+fn method_for(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Stream => "connect",
+        Kind::SeqPacket => "connect_seqpacket",
+        Kind::Datagram => "connect_datagram",
     }
 }
 

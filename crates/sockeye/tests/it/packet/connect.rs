@@ -252,7 +252,13 @@ fn an_address_of_another_kind_is_not_tried() {
                 matches!(error.kind(), ConnectErrorKind::WrongAddressKind { wanted: w } if *w == wanted),
                 "{error}"
             );
-            let advice = format!("; give the address as {}", place.address_of(wanted));
+            // Not the other address: a server of this kind may be there, and then that leads back here.
+            let method = match kind {
+                Kind::Stream => "connect",
+                Kind::SeqPacket => "connect_seqpacket",
+                Kind::Datagram => "connect_datagram",
+            };
+            let advice = format!("; use Connector::{method}");
             assert!(error.to_string().ends_with(&advice), "{error}");
         }
     }
