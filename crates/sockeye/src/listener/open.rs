@@ -1,5 +1,7 @@
 //! [`SocketListener::open`]: a listener at any address.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 
 use super::{ConnectedSocket, SocketListener};
@@ -9,17 +11,13 @@ use crate::adopt::{self, AdoptError};
 use crate::claim::{ClaimError, ClaimErrorKind, ClaimOptions, wrong_kind};
 
 /// Why [`SocketListener::open`] has no listener.
-#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
     /// A path or an abstract name could not be claimed.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
+    Claim(ClaimError),
     /// The address is of another kind than the listener.
-    #[error(transparent)]
     WrongKind(io::Error),
     /// The fd of `fd:N` or `systemd:NAME` is not such a listener.
-    #[error("cannot listen on {}: {source}", .address.quoted())]
     Adopt {
         /// The address.
         address: Address,
@@ -27,7 +25,6 @@ pub enum ListenError {
         source: AdoptError,
     },
     /// There is no socket for `systemd:NAME`.
-    #[error("cannot listen on {}: {source}", .address.quoted())]
     Activation {
         /// The address.
         address: Address,
@@ -35,7 +32,6 @@ pub enum ListenError {
         source: ActivationError,
     },
     /// The claimed socket could not be registered with the runtime.
-    #[error("cannot listen on {}: {source}; allow more open files (ulimit -n)", .address.quoted())]
     Io {
         /// The address.
         address: Address,
@@ -45,6 +41,43 @@ pub enum ListenError {
 }
 
 crate::error_debug::debug_as_display!(ListenError);
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cannot = |address: &Address, source: &dyn fmt::Display| {
+            write!(f, "cannot listen on {}: {source}", address.quoted())
+        };
+        match self {
+            Self::Claim(error) => error.fmt(f),
+            Self::WrongKind(error) => error.fmt(f),
+            Self::Adopt { address, source } => cannot(address, source),
+            Self::Activation { address, source } => cannot(address, source),
+            Self::Io { address, source } => {
+                cannot(address, source)?;
+                f.write_str("; allow more open files (ulimit -n)")
+            }
+        }
+    }
+}
+
+impl Error for ListenError {
+    /// The text has the cause in it, so this is what is behind that.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Claim(error) => error.source(),
+            Self::WrongKind(error) => error.source(),
+            Self::Adopt { source, .. } => source.source(),
+            Self::Activation { source, .. } => source.source(),
+            Self::Io { source, .. } => source.source(),
+        }
+    }
+}
+
+impl From<ClaimError> for ListenError {
+    fn from(error: ClaimError) -> Self {
+        Self::Claim(error)
+    }
+}
 
 impl<S: ConnectedSocket> SocketListener<S> {
     /// Listens on any address: claims a path or an abstract name, and adopts the socket of `fd:N`, or of

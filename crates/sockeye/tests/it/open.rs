@@ -77,6 +77,8 @@ async fn what_cannot_be_listened_on_is_named() {
             ..
         }
     ));
+    // Who prints a chain of errors prints no cause twice.
+    assert!(std::error::Error::source(&error).is_none());
     for address in [
         place.address_of(Kind::SeqPacket),
         "seqpacket:fd:0".parse().unwrap(),

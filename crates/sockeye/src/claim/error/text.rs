@@ -18,8 +18,7 @@ use crate::ids::Shown;
 const STALE: &str = "a socket file is there but nobody listens on it (left behind by a server that was killed); remove it, or allow stale sockets to be replaced";
 const MOUNT_POINT: &str = "nobody listens on the socket file there, but it is a bind mount of a single file, which no server can replace; unmount it, and mount its directory instead";
 const NO_TAKEOVER: &str = "only the path of a stream or seqpacket socket can be handed over to a successor; give such a path, or start without a takeover";
-const ALREADY_BOUND: &str =
-    "it names a socket that is bound already; adopt it as a listener, or give a path";
+const ALREADY_BOUND: &str = "it names a socket that is bound already; open it (Listener::open in the library), or give a path";
 const SYMLINK: &str = "the path is a symbolic link, which is never followed or replaced; give the path it leads to, or choose another";
 
 impl fmt::Display for ClaimError {
