@@ -109,8 +109,8 @@
 //! - Every wait has a deadline or a cancellation, every length from a peer a cap, every queue a bound.
 //! - A received fd is owned and close-on-exec from the system call on.
 //! - What is unknown is `None` or an error, never 0, root or nobody.
-//! - The library never prints, exits, installs a signal handler, or reads or sets the umask; it reads
-//!   the environment in [`activation`] only.
+//! - The library never prints, exits, or reads or sets the umask. It installs no signal handler unless
+//!   `shutdown_signal` is called, and reads the environment in [`activation`] only.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
@@ -209,7 +209,7 @@ pub use takeover::{Takeover, TakeoverError};
 // The types of others that are part of this API.
 #[cfg(feature = "tokio")]
 #[doc(no_inline)]
-pub use bytes::Bytes;
+pub use bytes::{BufMut, Bytes, BytesMut};
 #[doc(no_inline)]
 pub use rustix::{
     fs::FileType,

@@ -161,12 +161,13 @@ enum StopWay {
 }
 
 impl StopHandle {
-    /// New clients are refused from now on, and the connections of
-    /// [`incoming`](BlockingListener::incoming) end with the backlog; nothing where the listener was
-    /// dropped. The socket file is removed when the listener is dropped.
+    /// Ends each [`incoming`](BlockingListener::incoming) once it has returned the connections that are
+    /// in the backlog. New clients are refused from now on. The socket file is removed when the listener
+    /// is dropped; after that this does nothing.
     ///
-    /// New clients of an adopted listener are not refused. Where another process accepts the connection
-    /// that a thread has woken for, that thread ends at the next one.
+    /// An adopted listener is left to its other owners: new clients are not refused, and a thread that
+    /// waits in `incoming` ends at once. One that has just woken for a connection which another process
+    /// accepts first ends at the next connection.
     #[doc(alias = "shutdown")]
     pub fn stop(&self) {
         match &self.0 {

@@ -136,8 +136,9 @@ impl Server {
         self
     }
 
-    /// How many fds all connections together may hold for incomplete messages, between 253 and 4096,
-    /// as [`max_buffered`](Self::max_buffered) does for bytes; default a quarter of `RLIMIT_NOFILE`.
+    /// How many fds all connections together may hold for incomplete messages, as
+    /// [`max_buffered`](Self::max_buffered) does for bytes; default a quarter of `RLIMIT_NOFILE`. Less
+    /// than 253, which one message may bring, is taken as 253, and more than 4096 as 4096.
     #[must_use]
     pub fn max_buffered_descriptors(mut self, descriptors: usize) -> Self {
         self.max_buffered_descriptors = Some(descriptors);

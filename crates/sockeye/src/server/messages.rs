@@ -36,9 +36,10 @@ use waiting::Begun;
 /// The least room for the rest of an incomplete message.
 const FIRST_ROOM: usize = 4096;
 
-/// Reads the messages of a [`Connection`], sends replies, and ends gracefully in a drain: an
-/// incomplete message is waited for; between two messages reading is shut down, and what came until
-/// then is still read; a connection that has sent nothing yet gets one more second.
+/// Reads the messages of a [`Connection`], sends replies, and ends gracefully in a drain, within the
+/// drain timeout: an incomplete message is waited for; between two messages reading is shut down, and
+/// what came until then is still read. A connection that has sent nothing yet may still do so for one
+/// second after [`Messages::next`] has seen the drain.
 ///
 /// An idle connection holds no buffer.
 ///

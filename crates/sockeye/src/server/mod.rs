@@ -189,8 +189,9 @@ impl Server {
     }
 
     /// Serves one connection, however long it takes, then shuts down. Once it is accepted, new clients
-    /// are refused, and connections in the backlog are closed and counted as refused. A refused
-    /// connection does not count as the one. An adopted listener is left to its other owners.
+    /// are refused, and connections in the backlog are closed and counted as refused. A connection
+    /// that is closed before a handler sees it, by [`authorize`](Self::authorize) say, is not the one:
+    /// the server goes on. An adopted listener is left to its other owners.
     #[must_use]
     pub fn once(mut self) -> Self {
         self.once = true;
@@ -208,10 +209,10 @@ impl Server {
 
     /// Accepts until `shutdown` completes, then drains: new clients are refused, what is in
     /// the backlog is accepted and served, [`Connection::shutdown_token`] is cancelled, and what is
-    /// still running after the drain timeout is aborted: handlers are dropped, and reads and writes of
-    /// a connection that its handler has moved into a task of its own fail with
-    /// [`LimitError::Aborted`] from then on. If that task holds it all the same, `run` returns a second
-    /// later.
+    /// still running after the drain timeout is aborted: [`Connection::abort_token`] is cancelled; after
+    /// the [`abort_grace`](Self::abort_grace) handlers are dropped, and reads and writes of a connection
+    /// that its handler has moved into a task of its own fail with [`LimitError::Aborted`]. If that task
+    /// holds it all the same, `run` returns a second after the abort grace.
     ///
     /// Where the claim allows a takeover, a successor ends it too. Then the successor gets new
     /// connections and the backlog, and only accepted connections are drained. The same holds where

@@ -37,9 +37,9 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits for either direction, and tells for which one an attempt may succeed, and whether the peer
-    /// has closed. It returns at once until an attempt has failed with
-    /// [`io::ErrorKind::WouldBlock`].
+    /// Waits until an attempt in one of these directions may succeed, and tells in which, and whether the
+    /// peer has closed. A direction that was ready stays so, and this does not wait, until an attempt has
+    /// failed with [`io::ErrorKind::WouldBlock`].
     ///
     /// ```
     /// # use std::io::ErrorKind;

@@ -11,7 +11,8 @@
 //! # Guarantee
 //!
 //! The path has at most one owner at a time, and once `listen` has returned no client is refused,
-//! whichever process dies, hangs or is stopped at whichever step:
+//! whichever process dies, hangs or is stopped at whichever step, but for one case: the future of `run`
+//! is dropped in the predecessor.
 //!
 //! - **The successor** ends, is killed, hangs or is stopped (SIGSTOP) before it serves: the predecessor
 //!   goes on accepting as if nothing had happened, with its own mode and owner of the file. After its
@@ -22,8 +23,9 @@
 //! - **The predecessor is told to shut down** meanwhile: it serves until its successor does, for at
 //!   most half of its drain timeout. Then it leaves the path to that successor, and clients
 //!   wait in the backlog as after a death. If the successor hangs for good it has to be ended, as any
-//!   server that hangs, before another one can start. (Where the future of `run` is dropped
-//!   instead, the files are removed, clients are refused, and the successor claims the path.)
+//!   server that hangs, before another one can start.
+//! - **The future of `run` is dropped** in the predecessor meanwhile: the files are removed, clients are
+//!   refused, and the successor claims the path.
 //! - **Both accept** from the one socket between the successor's word that it serves and the moment in
 //!   which the predecessor reads it. Each connection is accepted, served and counted by one of them.
 //!

@@ -35,7 +35,9 @@ impl DrainHandle {
         self.0.dropped.open();
     }
 
-    /// What the server would report now: what the connection counts as once it is dropped.
+    /// What the server would report if it ended now. The connection is in it as what it counts as once
+    /// it is dropped. Until then it counts as one that has outlived its handler: as aborted, and in a
+    /// drain as drained while [`Connection::set_idle`] has marked it as idle. Drop it first.
     #[must_use]
     pub fn report(&self) -> Report {
         self.0.report()
