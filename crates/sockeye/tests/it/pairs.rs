@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use sockeye::framing::Framing;
-use sockeye::server::{Connection, Messages, Records, Server, echo};
+use sockeye::server::{Connection, LimitError, Messages, Records, Server, echo};
 use sockeye::{SeqPacket, Shutdown, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
@@ -199,4 +199,19 @@ async fn an_abort_tells_the_handler_and_is_counted() {
     handle.abort();
     let error = timeout(TIME, handler).await.unwrap().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_after_an_abort_names_it() {
+    let (connection, _client, handle) = Connection::pair().unwrap();
+    let mut messages = Messages::new(connection, Framing::Line, 100);
+    handle.abort();
+    let is_aborted = |error: &std::io::Error| {
+        let limit = error.get_ref().and_then(|error| error.downcast_ref());
+        error.kind() == ErrorKind::ConnectionAborted && limit == Some(&LimitError::Aborted)
+    };
+    let sent = messages.send_now(b"x\n");
+    assert!(sent.is_err_and(|error| is_aborted(&error)));
+    let sent = messages.send_raw(b"x\n").await;
+    assert!(sent.is_err_and(|error| is_aborted(&error)));
 }

@@ -6,7 +6,6 @@ use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::io::Errno;
 use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -173,10 +172,8 @@ impl Connection {
     }
 
     /// Sends what the socket buffer has room for, without asking for readiness.
-    pub(in crate::server) fn send_now(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
-        if self.core.check_abort().is_err() {
-            return Err(Errno::CONNABORTED);
-        }
+    pub(in crate::server) fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.core.check_abort()?;
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let count = rustix::net::send(self.core.socket(), bytes, flags)?;
         if let Some(activity) = self.core.activity() {

@@ -1,11 +1,9 @@
 //! How [`Messages`] sends.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
-
-use rustix::io::Errno;
 
 use super::Messages;
 use super::transport::MessageWriter;
@@ -66,11 +64,16 @@ impl<S: MessageWriter> Messages<S> {
     /// Sends as many bytes as the socket buffer has room for, without waiting, and returns their number.
     ///
     /// # Errors
-    /// As write(2).
+    /// As write(2); on a server's connection
+    /// [`LimitError::Aborted`](crate::server::LimitError::Aborted) once a drain is over.
     pub fn send_now(&mut self, wire: &[u8]) -> io::Result<usize> {
         match self.connection.send_now(wire) {
-            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            sent => Ok(sent?),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Ok(0)
+            }
+            sent => sent,
         }
     }
 

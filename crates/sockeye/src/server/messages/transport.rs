@@ -56,7 +56,7 @@ pub(super) mod sealed {
         ) -> Poll<Result<(), SendError>>;
 
         /// Sends what the socket buffer has room for, without asking for readiness.
-        fn send_now(&mut self, bytes: &[u8]) -> rustix::io::Result<usize>;
+        fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize>;
     }
 }
 
@@ -103,7 +103,7 @@ impl sealed::Write for Connection {
         self.poll_send_msg(cx, rest, descriptors)
     }
 
-    fn send_now(&mut self, bytes: &[u8]) -> rustix::io::Result<usize> {
+    fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.send_now(bytes)
     }
 }
@@ -164,8 +164,12 @@ impl sealed::Write for Stream {
         stream::poll_send_msg(self.io(), cx, rest, descriptors, |_, sent| sent)
     }
 
-    fn send_now(&mut self, bytes: &[u8]) -> rustix::io::Result<usize> {
-        send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+    fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(
+            self,
+            bytes,
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        )?)
     }
 }
 
