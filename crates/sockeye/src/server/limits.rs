@@ -37,6 +37,24 @@ pub enum LimitError {
         /// How long a message may take.
         limit: Duration,
     },
+    /// [`Server::first_byte_timeout`].
+    #[error("nothing was received within {limit:?} of accept(2) (first-byte timeout)")]
+    FirstByteTimeout {
+        /// The timeout.
+        limit: Duration,
+    },
+    /// [`Server::idle_timeout`], of a read.
+    #[error("nothing was received or sent for {limit:?} (idle timeout)")]
+    IdleTimeout {
+        /// The timeout.
+        limit: Duration,
+    },
+    /// [`Server::idle_timeout`], of a write.
+    #[error("the peer has read nothing for {limit:?} (idle timeout of a write)")]
+    WriteTimeout {
+        /// The timeout.
+        limit: Duration,
+    },
     /// The drain has ended ([`Server::drain_timeout`], [`Server::abort_on`]), and the connection has
     /// outlived its handler: that has moved it into another task.
     #[error("the drain of the server has ended, and with it this connection")]
@@ -92,7 +110,7 @@ impl Server {
     }
 
     /// Reading from a connection that has sent nothing for this long since it was accepted fails
-    /// with [`io::ErrorKind::TimedOut`].
+    /// with [`LimitError::FirstByteTimeout`] ([`io::ErrorKind::TimedOut`]).
     #[doc(alias = "header timeout")]
     #[must_use]
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
@@ -100,8 +118,9 @@ impl Server {
         self
     }
 
-    /// Reading fails with [`io::ErrorKind::TimedOut`] when no byte was received or sent for this
-    /// long, and a write that has to wait, when the peer has read nothing for this long.
+    /// Reading fails with [`LimitError::IdleTimeout`] when no byte was received or sent for this long,
+    /// and a write that has to wait with [`LimitError::WriteTimeout`] when the peer has read nothing for
+    /// this long; both are [`io::ErrorKind::TimedOut`].
     ///
     /// The kernel is asked whether the peer has read (`SIOCOUTQ`, unix(7)) when a wait has lasted this
     /// long; if it has, the wait goes on for this long again, so that a peer that stops reading is cut
@@ -162,7 +181,10 @@ impl Server {
 impl From<LimitError> for io::Error {
     fn from(error: LimitError) -> Self {
         let kind = match error {
-            LimitError::MessageTimeout { .. } => io::ErrorKind::TimedOut,
+            LimitError::MessageTimeout { .. }
+            | LimitError::FirstByteTimeout { .. }
+            | LimitError::IdleTimeout { .. }
+            | LimitError::WriteTimeout { .. } => io::ErrorKind::TimedOut,
             LimitError::Aborted => io::ErrorKind::ConnectionAborted,
             _ => io::ErrorKind::QuotaExceeded,
         };

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use super::LimitError;
 use super::latch::{Latch, LatchWaiter};
 use crate::lazy_async_fd::Direction;
 use crate::sys;
@@ -85,6 +86,21 @@ impl Activity {
                 };
                 [first_byte, idle].into_iter().flatten().min()
             }
+        }
+    }
+
+    /// The timeout that has passed.
+    fn passed(&self, direction: Direction) -> LimitError {
+        let limit = self.timeouts.idle.unwrap_or_default();
+        match (direction, self.timeouts.first_byte) {
+            (Direction::Write, _) => LimitError::WriteTimeout { limit },
+            (Direction::Read, Some(limit))
+                if !self.has_received.load(Ordering::Relaxed)
+                    && self.accepted.elapsed() >= limit =>
+            {
+                LimitError::FirstByteTimeout { limit }
+            }
+            (Direction::Read, _) => LimitError::IdleTimeout { limit },
         }
     }
 
@@ -184,7 +200,7 @@ impl Waiting {
                     if direction == Direction::Read {
                         activity.is_read_over.store(true, Ordering::Relaxed);
                     }
-                    return Poll::Ready(io::ErrorKind::TimedOut.into());
+                    return Poll::Ready(activity.passed(direction).into());
                 }
                 None => return Poll::Pending,
             }

@@ -48,6 +48,10 @@ async fn who_sends_nothing_at_all_is_out_of_time() {
     clock.pass(2 * MILLISECOND).await;
     let error = told.try_recv().unwrap().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(
+        error.to_string(),
+        "nothing was received within 5s of accept(2) (first-byte timeout)"
+    );
     assert_eq!(silent.rest().await, b"");
 
     // The first byte is all that this one asks for.
@@ -78,6 +82,10 @@ async fn who_pauses_for_too_long_is_out_of_time() {
     clock.pass(2 * MILLISECOND).await;
     let error = told.try_recv().unwrap().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(
+        error.to_string(),
+        "nothing was received or sent for 5s (idle timeout)"
+    );
     assert_eq!(client.rest().await, b"");
     settled().await;
     assert_eq!(server.report().await, counted(1, 0, 0, 0));
@@ -114,6 +122,10 @@ async fn who_takes_no_answer_is_out_of_time() {
     clock.pass(time + MILLISECOND).await;
     let error = told.try_recv().unwrap().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(
+        error.to_string(),
+        "the peer has read nothing for 5s (idle timeout of a write)"
+    );
     drop(server);
 }
 
