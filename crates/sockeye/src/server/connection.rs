@@ -77,13 +77,15 @@ impl<S: ConnectedSocket> Connection<S> {
     /// Marks the connection as idle, or as busy with a message. One that is idle when a drain ends counts
     /// as drained, not as aborted, unless there is unread input, or a send that waits for the peer.
     ///
-    /// The kernel is asked about unread input when the connection is dropped. A task that outlives the
-    /// handler and still holds the connection when [`Server::run`](super::Server::run) returns is
-    /// counted by this mark alone: read what has come, or drop the connection at the
-    /// [`abort_token`](Self::abort_token). After [`mark_aborted`](Self::mark_aborted) this changes
-    /// nothing.
+    /// One that a task still holds when [`Server::run`](super::Server::run) returns counts as if it were
+    /// dropped then. After [`mark_aborted`](Self::mark_aborted) this changes nothing.
     pub fn set_idle(&mut self, idle: bool) {
-        self.core.guard().mark_idle(idle);
+        self.core.mark_idle(idle);
+    }
+
+    /// Notes that no message is in progress yet.
+    pub(super) fn begin_idle(&mut self) {
+        self.core.begin_idle();
     }
 
     /// Notes whether a message is in progress.

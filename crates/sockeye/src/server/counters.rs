@@ -1,5 +1,6 @@
 //! [`Counters`]: how each connection ended, counted for the [`Report`].
 
+mod marks;
 mod outcome;
 mod tracked;
 
@@ -9,12 +10,13 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::net::Shutdown;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use marks::{Mark, Marks};
 pub(super) use outcome::ConnectionOutcome;
 pub(super) use tracked::Tracked;
 
@@ -82,8 +84,7 @@ pub(super) struct Counters {
     /// Where `run` is to panic as a handler does.
     pub(super) panic: Option<HandlerPanic>,
     open: AtomicUsize,
-    /// How many open connections their users have marked as idle.
-    marked_idle: AtomicUsize,
+    marks: Marks,
     per_uid: Mutex<HashMap<Option<u32>, usize>>,
     /// What all connections together may hold.
     pub(super) budget: Arc<Budget>,
@@ -116,7 +117,7 @@ impl Counters {
             failure_log: Mutex::default(),
             panic: server.propagates_panics.then(HandlerPanic::default),
             open: AtomicUsize::default(),
-            marked_idle: AtomicUsize::default(),
+            marks: Marks::default(),
             per_uid: Mutex::default(),
             budget: Arc::new(budget),
             message_timeout: server.message_timeout,
@@ -180,11 +181,11 @@ impl Counters {
     }
 
     /// Connections that are still open have outlived their handler. They count as aborted, and as
-    /// drained where they are marked as idle.
+    /// drained where they are known to be idle and without unread input.
     pub(super) fn report(&self) -> Report {
         let open = self.open();
         let idle = if self.drain.is_open() {
-            self.marked_idle.load(Ordering::Relaxed).min(open)
+            self.marks.idle(self.dropped.is_open()).min(open)
         } else {
             0
         };
@@ -226,6 +227,8 @@ impl<'a> ServerSide<'a> {
 pub(super) struct ConnectionGuard {
     /// A [`ConnectionOutcome`].
     outcome: AtomicU8,
+    /// Whether it is idle, for a report, once that may have to know.
+    mark: OnceLock<Arc<Mark>>,
     /// The user that it counts for, with a per-user limit. All unmapped users count as one.
     user: Option<Option<u32>>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
@@ -238,6 +241,7 @@ impl ConnectionGuard {
         counters.open.fetch_add(1, Ordering::AcqRel);
         Self {
             outcome: AtomicU8::new(ConnectionOutcome::Busy as u8),
+            mark: OnceLock::new(),
             user: None,
             permit: None,
             counters: Tracked::new(counters),
@@ -249,20 +253,19 @@ impl ConnectionGuard {
     }
 
     fn outcome(&self) -> ConnectionOutcome {
-        ConnectionOutcome::from_u8(self.outcome.load(Ordering::Relaxed))
+        ConnectionOutcome::from_u8(self.outcome.load(Ordering::SeqCst))
     }
 
     pub(super) fn set_outcome(&mut self, outcome: ConnectionOutcome) {
         *self.outcome.get_mut() = outcome as u8;
     }
 
-    /// Notes whether a message is in progress: twice for each message, so that the counters, which all
-    /// connections share, are left alone.
+    /// Notes whether a message is in progress: twice for each message, so that what all connections
+    /// share is left alone.
     pub(super) fn note_idle(&mut self, idle: bool) {
-        let before = *self.outcome.get_mut();
-        let after = outcome::changed(before, |outcome| outcome.noted(idle));
-        *self.outcome.get_mut() = after;
-        self.count_marks(before, after);
+        let outcome = self.outcome.get_mut();
+        *outcome = outcome::changed(*outcome, |outcome| outcome.noted(idle));
+        self.update_mark();
     }
 
     /// As [`Self::note_idle`], where both halves of the connection may do it.
@@ -270,9 +273,12 @@ impl ConnectionGuard {
         self.change(|outcome| outcome.noted(idle));
     }
 
-    /// As [`Self::note_idle`], by the user: a report knows of it while the connection is open.
-    pub(super) fn mark_idle(&self, idle: bool) {
-        self.change(|outcome| outcome.marked(idle));
+    /// From now on a report knows of it while it is open.
+    pub(super) fn report_while_open(&self, socket: BorrowedFd<'_>) {
+        if self.mark.get().is_none() {
+            self.mark.get_or_init(|| self.counters.marks.add(socket));
+            self.update_mark();
+        }
     }
 
     pub(super) fn mark_aborted(&self) {
@@ -291,26 +297,29 @@ impl ConnectionGuard {
     }
 
     fn update(&self, new: impl Fn(u8) -> u8) {
-        let order = Ordering::Relaxed;
-        let updated = self
-            .outcome
-            .fetch_update(order, order, |old| Some(new(old)));
-        let before = updated.unwrap_or_else(|value| value);
-        self.count_marks(before, new(before));
+        let order = Ordering::SeqCst;
+        let update = |value| Some(new(value));
+        let _ = self.outcome.fetch_update(order, order, update);
+        self.update_mark();
     }
 
-    fn count_marks(&self, before: u8, after: u8) {
-        let marked_idle = &self.counters.marked_idle;
-        let [before, after] = [before, after].map(ConnectionOutcome::from_u8);
-        match (before, after) {
-            _ if before == after => {}
-            (ConnectionOutcome::MarkedIdle, _) => {
-                marked_idle.fetch_sub(1, Ordering::Relaxed);
-            }
-            (_, ConnectionOutcome::MarkedIdle) => {
-                marked_idle.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => {}
+    fn update_mark(&self) {
+        let Some(mark) = self.mark.get() else {
+            return;
+        };
+        // Until the other half has changed nothing in between.
+        let mut outcome = None;
+        while outcome != Some(self.outcome()) {
+            let now = self.outcome();
+            mark.set_idle(now == ConnectionOutcome::Idle);
+            outcome = Some(now);
+        }
+    }
+
+    /// Call before the socket is closed, or leaves the connection.
+    pub(super) fn forget_socket(&self) {
+        if let Some(mark) = self.mark.get() {
+            self.counters.marks.forget_socket(mark);
         }
     }
 
@@ -318,8 +327,8 @@ impl ConnectionGuard {
     /// reading is shut down, so that what the peer sends from now on fails there; and unread input,
     /// which only the kernel knows of, makes it count as aborted.
     pub(super) fn check_unread(&self, socket: BorrowedFd<'_>, is_read_over: bool) {
-        let idle = [ConnectionOutcome::Idle, ConnectionOutcome::MarkedIdle];
-        let is_drained = idle.contains(&self.outcome()) && self.counters.drain.is_open();
+        let is_idle = self.outcome() == ConnectionOutcome::Idle;
+        let is_drained = is_idle && self.counters.drain.is_open();
         if is_read_over || is_drained {
             let _ = rustix::net::shutdown(socket, Shutdown::Read);
             if sys::message::peek::has_unread(socket) {
@@ -351,8 +360,9 @@ impl Drop for ConnectionGuard {
                 count.remove();
             }
         }
-        let outcome = *self.outcome.get_mut();
-        self.count_marks(outcome, ConnectionOutcome::Busy as u8);
+        if let Some(mark) = self.mark.get() {
+            self.counters.marks.remove(mark);
+        }
         let counters = &self.counters;
         let counter = if std::thread::panicking() {
             log::panicked();

@@ -43,7 +43,7 @@ use crate::recv;
 /// # Cancel safety
 /// None: bytes that were read may not have been sent.
 pub fn echo(connection: &mut Connection) -> impl Future<Output = io::Result<()>> + Send {
-    connection.note_idle(true);
+    connection.begin_idle();
     let mut drain = ConnectionDrain::new(Some(connection.drain_signal()));
     // What a slow peer has not read yet.
     let mut rest = BytesMut::new();

@@ -128,7 +128,7 @@ impl<S: MessageReader> Messages<S> {
     }
 
     fn with_codec(mut connection: S, codec: Codec) -> Self {
-        connection.note_idle(true);
+        connection.begin_idle();
         Self {
             drain: ConnectionDrain::new(connection.server().map(ServerSide::drain_signal)),
             connection,

@@ -49,7 +49,7 @@ impl Records {
     /// that much address space, so do not pass `usize::MAX`.
     #[must_use]
     pub fn new(mut connection: Connection<SeqPacket>, limit: usize) -> Self {
-        connection.note_idle(true);
+        connection.begin_idle();
         Self {
             drain: ConnectionDrain::new(Some(connection.drain_signal())),
             connection,

@@ -52,6 +52,7 @@ mod moved;
 mod no_runtime;
 #[cfg(feature = "tokio")]
 mod open;
+mod outcomes;
 mod packet;
 #[cfg(feature = "tokio")]
 mod pairs;
@@ -73,7 +74,6 @@ mod single_instance;
 mod slow_readers;
 #[cfg(feature = "tokio")]
 mod stream;
-mod stuck_sends;
 #[cfg(feature = "tokio")]
 mod takeover;
 #[cfg(feature = "tokio")]

@@ -34,7 +34,10 @@ impl<S: AsFd> ConnectionCore<S> {
 
     pub(super) fn into_parts(mut self) -> (S, ConnectionGuard) {
         match (self.socket.take(), self.guard.take()) {
-            (Some(socket), Some(guard)) => (socket, guard),
+            (Some(socket), Some(guard)) => {
+                guard.forget_socket();
+                (socket, guard)
+            }
             _ => unreachable!("{TAKEN}"),
         }
     }
@@ -114,6 +117,24 @@ impl<S: AsFd> ConnectionCore<S> {
         self.or_aborted(waiting, cx, ready)
     }
 
+    /// Marks it as idle or busy, so that a report knows of it while it is open.
+    pub(super) fn mark_idle(&self, idle: bool) {
+        self.guard().note_shared_idle(idle);
+        self.report_while_open();
+    }
+
+    /// It is idle from the beginning. Outside of a handler a report has to know of it.
+    pub(super) fn begin_idle(&self) {
+        self.guard().note_shared_idle(true);
+        if !handler_scope::is_within(&self.counters().dropped) {
+            self.report_while_open();
+        }
+    }
+
+    fn report_while_open(&self) {
+        self.guard().report_while_open(self.as_fd());
+    }
+
     fn note_sending<T>(&self, direction: Direction, attempt: &Poll<T>) {
         if direction == Direction::Write {
             self.guard().note_sending(attempt.is_pending());
@@ -131,6 +152,7 @@ impl<S: AsFd> ConnectionCore<S> {
         if result.is_ready() || handler_scope::is_within(abort) {
             return result;
         }
+        self.report_while_open();
         if waiting.get_or_insert_default().poll_aborted(cx, abort) {
             return Poll::Ready(Err(LimitError::Aborted.into()));
         }
@@ -149,6 +171,7 @@ impl<S: AsFd> Drop for ConnectionCore<S> {
         if let (Some(socket), Some(guard)) = (&self.socket, &self.guard) {
             let is_read_over = self.activity().is_some_and(Activity::is_read_over);
             guard.check_unread(socket.as_fd(), is_read_over);
+            guard.forget_socket();
         }
     }
 }

@@ -90,6 +90,10 @@ impl OwnedConnectionReadHalf {
         ServerSide(self.core.counters())
     }
 
+    pub(in crate::server) fn begin_idle(&mut self) {
+        self.core.begin_idle();
+    }
+
     pub(in crate::server) fn note_idle(&mut self, idle: bool) {
         self.core.guard().note_shared_idle(idle);
     }
@@ -136,7 +140,7 @@ macro_rules! impl_half {
             /// As [`Connection::set_idle`](super::Connection::set_idle), for the whole connection:
             /// what one of the halves has marked last counts.
             pub fn set_idle(&mut self, idle: bool) {
-                self.core.guard().mark_idle(idle);
+                self.core.mark_idle(idle);
             }
 
             /// As [`Connection::mark_aborted`](super::Connection::mark_aborted), for the whole

@@ -35,9 +35,9 @@ impl DrainHandle {
         self.0.dropped.open();
     }
 
-    /// What the server would report if it ended now. The connection is in it as what it counts as once
-    /// it is dropped. Until then it counts as one that has outlived its handler: as aborted, and in a
-    /// drain as drained while [`Connection::set_idle`] has marked it as idle. Drop it first.
+    /// What the server would report if it ended now. Drop the connection first: while it is open it
+    /// counts as one that has outlived its handler, as drained where it is idle in a drain and has no
+    /// unread input, and as aborted otherwise, before a drain in any case.
     #[must_use]
     pub fn report(&self) -> Report {
         self.0.report()

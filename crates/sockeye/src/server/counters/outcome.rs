@@ -14,8 +14,6 @@ pub(in crate::server) enum ConnectionOutcome {
     Busy,
     /// No message is in progress, so that an abort loses nothing.
     Idle,
-    /// As idle, by the user's mark, which the counters know.
-    MarkedIdle,
     /// We have lost a message, or left one unread.
     Aborted,
 }
@@ -23,7 +21,7 @@ pub(in crate::server) enum ConnectionOutcome {
 impl ConnectionOutcome {
     pub(super) fn from_u8(value: u8) -> Self {
         match Self::noted_in(value) {
-            Self::Idle | Self::MarkedIdle if is_sending(value) => Self::Busy,
+            Self::Idle if is_sending(value) => Self::Busy,
             outcome => outcome,
         }
     }
@@ -34,7 +32,6 @@ impl ConnectionOutcome {
             0 => Self::Refused,
             1 => Self::Busy,
             2 => Self::Idle,
-            3 => Self::MarkedIdle,
             _ => Self::Aborted,
         }
     }
@@ -43,17 +40,8 @@ impl ConnectionOutcome {
     pub(super) fn noted(self, idle: bool) -> Self {
         match (self, idle) {
             (Self::Aborted, _) => Self::Aborted,
-            (Self::MarkedIdle, true) => Self::MarkedIdle,
             (_, true) => Self::Idle,
             (_, false) => Self::Busy,
-        }
-    }
-
-    /// As [`Self::noted`], where the user says so.
-    pub(super) fn marked(self, idle: bool) -> Self {
-        match self.noted(idle) {
-            Self::Idle => Self::MarkedIdle,
-            other => other,
         }
     }
 }

@@ -38,6 +38,8 @@ pub(super) mod sealed {
             None
         }
 
+        fn begin_idle(&mut self) {}
+
         fn note_idle(&mut self, _idle: bool) {}
 
         fn mark_aborted(&mut self) {}
@@ -78,6 +80,10 @@ impl sealed::Read for Connection {
 
     fn server(&self) -> Option<ServerSide<'_>> {
         Some(self.server())
+    }
+
+    fn begin_idle(&mut self) {
+        self.begin_idle();
     }
 
     fn note_idle(&mut self, idle: bool) {
@@ -125,6 +131,10 @@ impl sealed::Read for OwnedConnectionReadHalf {
 
     fn server(&self) -> Option<ServerSide<'_>> {
         Some(self.server())
+    }
+
+    fn begin_idle(&mut self) {
+        self.begin_idle();
     }
 
     fn note_idle(&mut self, idle: bool) {

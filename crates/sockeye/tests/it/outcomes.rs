@@ -1,5 +1,5 @@
-//! Sends that are not finished at the drain timeout: the peer has part of a message, so they count as
-//! aborted, wherever they are.
+//! What a connection counts as at the drain timeout, in its handler and in a task of its own: a send
+//! that is not finished is aborted, since the peer has part of a message.
 
 use std::future::{Future, pending, ready};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use sockeye::framing::Framing;
 use sockeye::server::{Connection, MessageReader, Messages, Records, Report, Server};
 use sockeye::{Claim, Connector, Kind, SeqPacket, SeqPacketListener};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::Place;
 use crate::support::serving::{Clock, DRAIN, MILLISECOND, Running, claimed, counted, settled};
@@ -98,7 +98,8 @@ async fn a_message_that_is_stuck_counts_as_aborted() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_sent_counts_as_before() {
+async fn what_waits_for_something_else_counts_alike_in_the_handler_and_elsewhere() {
+    let drained_in_both = [counted(0, 0, 1, 0); 2];
     let sent = |connection| async {
         let mut messages = lines(connection);
         messages.next().await.unwrap();
@@ -106,7 +107,36 @@ async fn a_message_that_was_sent_counts_as_before() {
         messages.send(b"news").await.unwrap();
         pending::<()>().await;
     };
-    assert_eq!(drained(sent).await[0], counted(0, 0, 1, 0));
+    assert_eq!(drained(sent).await, drained_in_both);
+    let made = |mut connection: Connection| async move {
+        connection.read_exact(&mut [0; 6]).await.unwrap();
+        let _messages = lines(connection);
+        pending::<()>().await;
+    };
+    assert_eq!(drained(made).await, drained_in_both);
+    let marked = |mut connection: Connection| async move {
+        connection.read_exact(&mut [0; 6]).await.unwrap();
+        connection.set_idle(true);
+        pending::<()>().await;
+    };
+    assert_eq!(drained(marked).await, drained_in_both);
+    let aborted = [counted(0, 0, 0, 1); 2];
+    let in_a_message = |connection| async {
+        let mut messages = lines(connection);
+        messages.next().await.unwrap();
+        pending::<()>().await;
+    };
+    assert_eq!(drained(in_a_message).await, aborted);
+    let unread = |connection| async {
+        let _messages = lines(connection);
+        pending::<()>().await;
+    };
+    assert_eq!(drained(unread).await, aborted);
+    let marked_unread = |mut connection: Connection| async move {
+        connection.set_idle(true);
+        pending::<()>().await;
+    };
+    assert_eq!(drained(marked_unread).await, aborted);
 }
 
 #[tokio::test]
