@@ -148,6 +148,9 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`] says what was found at the address.
     ///
+    /// # Panics
+    /// Without I/O in the runtime; without timers with [`Self::wait_for`] or where the backlog is full.
+    ///
     /// # Cancel safety
     /// Dropping the future gives up; a connection is either returned or was never made.
     pub async fn connect(&self, address: &Address) -> Result<crate::Stream, ConnectError> {
@@ -159,6 +162,9 @@ impl Connector {
     ///
     /// # Errors
     /// [`ConnectError`] says what was found at the address.
+    ///
+    /// # Panics
+    /// As [`connect`](Self::connect).
     ///
     /// # Cancel safety
     /// Dropping the future gives up; a connection is either returned or was never made.
@@ -175,6 +181,9 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`] says what was found at the address.
     ///
+    /// # Panics
+    /// As [`connect`](Self::connect).
+    ///
     /// # Cancel safety
     /// Dropping the future gives up.
     pub async fn connect_datagram(
@@ -182,6 +191,7 @@ impl Connector {
         socket: &crate::Datagram,
         address: &Address,
     ) -> Result<(), ConnectError> {
+        self.check_timers();
         let mut attempts = Attempts::new(self, address);
         while let Some(pause) = attempts.pause_after(send_to(socket.as_fd(), address))? {
             tokio::time::sleep(pause).await;
@@ -189,7 +199,15 @@ impl Connector {
         Ok(())
     }
 
+    /// Panics at once in a runtime without timers, if these are sure to be needed where no server is.
+    fn check_timers(&self) {
+        if !self.wait_for.is_zero() {
+            drop(tokio::time::sleep(Duration::ZERO));
+        }
+    }
+
     async fn socket(&self, address: &Address, kind: Kind) -> Result<OwnedFd, ConnectError> {
+        self.check_timers();
         let mut attempts = Attempts::new(self, address);
         loop {
             match attempts.next(kind)? {

@@ -240,7 +240,9 @@ impl Server {
     /// [`ServerError::ZeroLimit`] at once.
     ///
     /// # Panics
-    /// With [`propagate_panics`](Self::propagate_panics), where a handler does.
+    /// At its start in a tokio runtime without timers
+    /// ([`Builder::enable_time`](tokio::runtime::Builder::enable_time)). With
+    /// [`propagate_panics`](Self::propagate_panics), where a handler does.
     ///
     /// # Cancel safety
     /// Dropping the future releases the address; running handlers are not aborted.
@@ -259,6 +261,8 @@ impl Server {
         F: Future<Output: HandlerOutput> + Send + 'static,
     {
         self.check_limits()?;
+        // It panics in a runtime without timers, which would be noticed in the drain only.
+        drop(tokio::time::sleep(Duration::ZERO));
         let counters = Counters::new(&self);
         let run = pin!(self.run_counted(&counters, listener, handler, shutdown));
         let Some(panic) = &counters.panic else {

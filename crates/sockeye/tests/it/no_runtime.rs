@@ -1,11 +1,16 @@
 //! Where a runtime is missing, the panic names the line of the caller.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+use std::task::Poll;
+use std::time::Duration;
 
-use sockeye::{Claim, Datagram, Kind, Listener, SeqPacket, SeqPacketListener, Stream};
+use futures_util::FutureExt;
+use sockeye::server::Server;
+use sockeye::{Claim, Connector, Datagram, Kind, Listener, SeqPacket, SeqPacketListener, Stream};
 use tokio::runtime::{Builder, is_rt_shutdown_err};
 
 use crate::support::Place;
@@ -53,6 +58,43 @@ fn the_error_in_a_runtime_that_has_ended_says_so() {
     drop(runtime);
     let error = Stream::pair().unwrap_err();
     assert!(is_rt_shutdown_err(&error), "{error}");
+}
+
+#[test]
+fn a_server_in_a_runtime_without_timers_panics_at_its_start() {
+    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+    let place = Place::new();
+    let address = place.address_of(Kind::Stream);
+    let mut has_begun = false;
+    let shutdown = poll_fn(|_| {
+        has_begun = true;
+        Poll::Ready(())
+    });
+    let run = runtime.block_on(async {
+        let listener = Listener::open(&address, &Claim::options()).unwrap();
+        AssertUnwindSafe(Server::new().run(listener, |_| async {}, shutdown))
+            .catch_unwind()
+            .await
+    });
+    assert!(run.is_err());
+    assert!(!has_begun);
+}
+
+#[test]
+fn a_connector_that_would_wait_panics_in_a_runtime_without_timers() {
+    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+    let place = Place::new();
+    let address = place.address_of(Kind::Stream);
+    let connect = |connector: Connector| {
+        let connect = AssertUnwindSafe(async { connector.connect(&address).await.map(drop) });
+        runtime.block_on(connect.catch_unwind())
+    };
+    assert!(connect(Connector::new()).is_ok_and(|connected| connected.is_err()));
+    let waits = Connector::new().wait_for(Duration::from_secs(1));
+    let _listener = UnixListener::bind(address.path().unwrap()).unwrap();
+    assert!(connect(Connector::new()).is_ok_and(|connected| connected.is_ok()));
+    // Also where a server is there.
+    assert!(connect(waits).is_err());
 }
 
 fn assert_panics_are_here() {
