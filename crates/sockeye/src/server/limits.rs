@@ -120,7 +120,8 @@ impl Server {
 
     /// Reading fails with [`LimitError::IdleTimeout`] when no byte was received or sent for this long,
     /// and a write that has to wait with [`LimitError::WriteTimeout`] when the peer has read nothing for
-    /// this long; both are [`io::ErrorKind::TimedOut`].
+    /// this long; both are [`io::ErrorKind::TimedOut`]. The clock starts when a read or a write begins to
+    /// wait, so that the work of a handler in between does not count; that of a cancelled wait goes on.
     ///
     /// The kernel is asked whether the peer has read (`SIOCOUTQ`, unix(7)) when a wait has lasted this
     /// long; if it has, the wait goes on for this long again, so that a peer that stops reading is cut

@@ -34,7 +34,8 @@ pub(super) struct Activity {
     timeouts: Timeouts,
     accepted: Instant,
     has_received: AtomicBool,
-    /// The last byte in either direction, in nanoseconds after `accepted`.
+    /// The last byte in either direction, or the beginning of the wait for input, in nanoseconds after
+    /// `accepted`.
     last: AtomicU64,
     /// The last byte that was sent, or the beginning of the wait to send the next one, likewise.
     write_progress: AtomicU64,
@@ -119,9 +120,16 @@ impl Activity {
         }
     }
 
-    fn begin_write(&self) {
-        self.write_progress.store(self.now(), Ordering::Relaxed);
-        self.unread.store(FULL, Ordering::Relaxed);
+    /// A handler that works for longer than the idle timeout is not the peer's fault.
+    fn begin_wait(&self, direction: Direction) {
+        let now = self.now();
+        match direction {
+            Direction::Read => self.last.store(now, Ordering::Relaxed),
+            Direction::Write => {
+                self.write_progress.store(now, Ordering::Relaxed);
+                self.unread.store(FULL, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Starts the clocks anew if the peer of a write that waits has read since the last deadline. The
@@ -176,8 +184,8 @@ impl Waiting {
         direction: Direction,
         socket: BorrowedFd<'_>,
     ) -> Poll<io::Error> {
-        if !std::mem::replace(&mut self.is_waiting, true) && direction == Direction::Write {
-            activity.begin_write();
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            activity.begin_wait(direction);
         }
         let timer = match &mut self.timer {
             Some(timer) => timer,

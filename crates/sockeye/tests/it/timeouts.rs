@@ -176,3 +176,27 @@ async fn a_timeout_reaches_the_half_that_waits() {
     assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
     drop(server);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_work_of_a_handler_is_not_counted_as_idle() {
+    let idle = Duration::from_secs(60);
+    let server = Server::new().idle_timeout(idle);
+    let (mut connection, mut client, _handle) = Connection::pair_of(&server).unwrap();
+    let handler = tokio::spawn(async move {
+        connection.read_u8().await.unwrap();
+        // Without a reply.
+        tokio::time::sleep(2 * idle).await;
+        connection.read_u8().await.unwrap();
+        let began = tokio::time::Instant::now();
+        connection.read_u8().await.unwrap_err();
+        began.elapsed()
+    });
+    client.write_all(b"x").await.unwrap();
+    tokio::time::sleep(2 * idle + idle / 2).await;
+    client.write_all(b"x").await.unwrap();
+    let waited = handler.await.unwrap();
+    assert!(
+        waited >= idle && waited < idle + 2 * MILLISECOND,
+        "{waited:?}"
+    );
+}
