@@ -17,7 +17,7 @@ use tokio::task::{coop, yield_now};
 use crate::passing::{BackgroundCloseFd, Passing};
 
 /// With `EPOLLPRI`, which reports out-of-band data.
-pub(crate) const READING: Interest = Interest::READABLE.add(Interest::PRIORITY);
+const READING: Interest = Interest::READABLE.add(Interest::PRIORITY);
 
 /// Registered lazily: after two `EAGAIN`s with a yield in between. Many a short connection never
 /// waits, and so never costs an epoll_ctl(2).
@@ -29,8 +29,6 @@ pub(crate) const READING: Interest = Interest::READABLE.add(Interest::PRIORITY);
 pub struct LazyAsyncFd {
     // Dropped in this order: the fd is deregistered before it is closed.
     registration: OnceLock<Result<AsyncFd<RawFd>, Errno>>,
-    /// What it is registered for, or will be.
-    interest: Interest,
     /// Who waits on a registration that may be replaced.
     reader: Option<Waker>,
     /// Whether the last attempt got `EAGAIN` and has yielded since. Shared by both directions, so one
@@ -38,6 +36,8 @@ pub struct LazyAsyncFd {
     has_yielded: AtomicBool,
     /// Whether the next attempt is made without readiness.
     looks_again: AtomicBool,
+    /// Whether it is, or will be, registered for writing too.
+    is_shared: bool,
     fd: BackgroundCloseFd,
 }
 
@@ -69,10 +69,10 @@ impl LazyAsyncFd {
     pub(crate) fn new(fd: OwnedFd, passing: Passing) -> Self {
         Self {
             registration: OnceLock::new(),
-            interest: READING,
             reader: None,
             has_yielded: AtomicBool::new(false),
             looks_again: AtomicBool::new(false),
+            is_shared: false,
             fd: BackgroundCloseFd::new(fd, passing),
         }
     }
@@ -82,9 +82,9 @@ impl LazyAsyncFd {
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     #[track_caller]
-    pub(crate) fn registered(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
+    pub(crate) fn registered(fd: OwnedFd, is_shared: bool) -> io::Result<Self> {
         let mut socket = Self::new(fd, Passing::Unchecked);
-        socket.interest = interest;
+        socket.is_shared = is_shared;
         socket.registration = OnceLock::from(Ok(socket.register()?));
         Ok(socket)
     }
@@ -105,7 +105,7 @@ impl LazyAsyncFd {
 
     /// Waiting to write with a registration for reading alone would never end.
     fn check_shared(&self, is_write: bool) {
-        debug_assert!(!is_write || self.interest.is_writable(), "share() before");
+        debug_assert!(!is_write || self.is_shared, "share() before");
     }
 
     fn registration(&self) -> io::Result<&AsyncFd<RawFd>> {
@@ -121,14 +121,19 @@ impl LazyAsyncFd {
     #[allow(deprecated)]
     #[track_caller]
     fn register(&self) -> io::Result<AsyncFd<RawFd>> {
-        AsyncFd::with_interest(self.fd.as_fd().as_raw_fd(), self.interest)
+        let interest = if self.is_shared {
+            READING.add(Interest::WRITABLE)
+        } else {
+            READING
+        };
+        AsyncFd::with_interest(self.fd.as_fd().as_raw_fd(), interest)
     }
 
     /// Lets [`Self::poll_io`] write and [`Self::io`] be called from now on: registered for both
     /// directions.
     pub(crate) fn share(&mut self) {
-        if self.interest == READING {
-            self.interest |= Interest::WRITABLE;
+        if !self.is_shared {
+            self.is_shared = true;
             // Epoll knows an fd once, so the old registration goes first.
             self.registration.take();
             if let Some(reader) = self.reader.take() {
@@ -144,7 +149,7 @@ impl LazyAsyncFd {
         attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<ReadOutcome<T>>,
     ) -> Poll<io::Result<T>> {
         let received = self.poll_io(cx, Direction::Read, attempt);
-        let may_be_replaced = self.interest == READING && self.registration.get().is_some();
+        let may_be_replaced = !self.is_shared && self.registration.get().is_some();
         if received.is_pending() && may_be_replaced {
             match &mut self.reader {
                 Some(reader) => reader.clone_from(cx.waker()),
@@ -160,7 +165,7 @@ impl LazyAsyncFd {
         cx: &mut Context<'_>,
         mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        if self.interest == READING {
+        if !self.is_shared {
             let budget = ready!(coop::poll_proceed(cx));
             match attempt(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

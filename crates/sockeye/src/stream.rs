@@ -42,7 +42,7 @@ use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError};
 use crate::busy_poll::BusyPoll;
-use crate::lazy_async_fd::{LazyAsyncFd, READING, ReadOutcome};
+use crate::lazy_async_fd::{LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::{recv, socket};
@@ -137,7 +137,7 @@ impl Stream {
     #[track_caller]
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self {
-            io: LazyAsyncFd::registered(fd, READING)?,
+            io: LazyAsyncFd::registered(fd, false)?,
             busy: None,
         })
     }

@@ -13,7 +13,7 @@ use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError, close_in_background, sendmsg_once};
 use crate::busy_poll::BusyPoll;
-use crate::lazy_async_fd::{LazyAsyncFd, READING, ReadOutcome};
+use crate::lazy_async_fd::{LazyAsyncFd, ReadOutcome};
 use crate::passing::Passing;
 use crate::peer::Peer;
 use crate::{recv, socket, sys};
@@ -77,7 +77,7 @@ impl SeqPacket {
     #[track_caller]
     pub(crate) fn from_nonblocking(fd: OwnedFd) -> io::Result<Self> {
         sys::message::mark_records(fd.as_fd())?;
-        let io = LazyAsyncFd::registered(fd, READING | Interest::WRITABLE)?;
+        let io = LazyAsyncFd::registered(fd, true)?;
         Ok(Self { io, busy: None })
     }
 

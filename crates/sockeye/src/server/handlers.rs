@@ -48,7 +48,11 @@ impl<F: Future<Output: HandlerOutput> + Send + 'static> Handlers<F> {
         counters: &Arc<Counters>,
     ) {
         // A panic before the first await; later ones are the runtime's, or run_all's.
-        let handler = match catch_unwind(AssertUnwindSafe(|| handler(connection))) {
+        let begun = {
+            let _scope = HandlerScope::enter(&counters.dropped);
+            catch_unwind(AssertUnwindSafe(|| handler(connection)))
+        };
+        let handler = match begun {
             Ok(handler) => handler,
             Err(panic) => {
                 match &counters.panic {
