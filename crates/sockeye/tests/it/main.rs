@@ -52,6 +52,7 @@ mod moved;
 mod no_runtime;
 #[cfg(feature = "tokio")]
 mod open;
+#[cfg(feature = "tokio")]
 mod outcomes;
 mod packet;
 #[cfg(feature = "tokio")]
