@@ -106,6 +106,32 @@ fn exhausted(server: &Server, clients: &mut Vec<Client>) -> Vec<Client> {
     served
 }
 
+/// accept(2) takes a descriptor before it looks at the backlog.
+#[test]
+fn a_server_with_its_last_descriptor_in_use_warns_of_no_client() {
+    let place = Place::new();
+    let server = Server::start_after("ulimit -n 20", place.socket(), &[]);
+    let open = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", server.process.id()));
+        let names = open.expect("it is there").flatten();
+        // The limit is one of numbers; the test may have been started with higher ones.
+        let numbers = names.filter_map(|name| name.file_name().to_str()?.parse().ok());
+        numbers.filter(|&number: &u32| number < 20).count()
+    };
+    let mut clients = Vec::new();
+    while open() < 20 {
+        let mut client = server.client();
+        client.converse("hello");
+        clients.push(client);
+    }
+    // By their answers the server has tried to accept again.
+    for client in &mut clients {
+        client.converse("again");
+    }
+    let log = server.process.stderr.so_far();
+    assert!(!log.contains("cannot accept"), "{log}");
+}
+
 #[test]
 fn a_server_without_descriptors_backs_off() {
     let place = Place::new();
