@@ -30,6 +30,7 @@ const LIBRARY_LAYERS: &[&[&str]] = &[
     &["listener"],
     &["takeover"],
     &["server"],
+    &["relay"],
     &["fuzzing"],
 ];
 

@@ -159,6 +159,9 @@ mod raw_fd;
 #[cfg(feature = "tokio")]
 mod recv;
 #[cfg(feature = "tokio")]
+#[doc(alias("proxy", "splice", "copy_bidirectional"))]
+pub mod relay;
+#[cfg(feature = "tokio")]
 #[doc(alias(
     "accept loop",
     "accept back-off",
