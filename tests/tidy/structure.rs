@@ -24,7 +24,7 @@ const LIBRARY_LAYERS: &[&[&str]] = &[
     &["socket", "fd_headroom", "closing", "busy_poll"],
     &["inspect", "peer"],
     &["claim", "adopt", "activation", "ancillary"],
-    &["lazy_async_fd", "passing", "recv"],
+    &["lazy_async_fd", "passing", "recv", "scratch"],
     &["connect", "stream", "packet", "program", "framing"],
     &["handover"],
     &["listener"],

@@ -162,6 +162,8 @@ mod recv;
 #[doc(alias("proxy", "splice", "copy_bidirectional"))]
 pub mod relay;
 #[cfg(feature = "tokio")]
+mod scratch;
+#[cfg(feature = "tokio")]
 #[doc(alias(
     "accept loop",
     "accept back-off",

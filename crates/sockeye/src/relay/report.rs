@@ -67,7 +67,7 @@ impl fmt::Display for DirectionEnd {
 }
 
 /// Why a relay has ended a connection itself.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RelayFailure {
     /// A record over the limit (`Relay::max_record`).
@@ -118,3 +118,5 @@ pub enum RelayFailure {
     #[error("{0}")]
     Io(#[from] io::Error),
 }
+
+crate::error_debug::debug_as_display!(RelayFailure);

@@ -14,10 +14,10 @@ use tokio::io::AsyncWrite;
 use super::budget::{Amount, Hold};
 use super::connection::Connection;
 use super::connection_drain::ConnectionDrain;
-use super::scratch;
 use crate::lazy_async_fd::ReadOutcome;
 use crate::passing::Passing;
 use crate::recv;
+use crate::scratch;
 
 /// Sends back what it receives until EOF; in a drain it ends gracefully, as
 /// [`Messages`](super::Messages) does. Received fds are closed.

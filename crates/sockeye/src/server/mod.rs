@@ -20,7 +20,6 @@ mod log;
 mod messages;
 mod records;
 mod renewal;
-mod scratch;
 #[cfg(feature = "signal")]
 mod shutdown_signal;
 mod timeouts;

@@ -8,9 +8,10 @@ use super::arrivals::Arrivals;
 use super::transport::MessageReader;
 use super::{FIRST_ROOM, Messages};
 use crate::peer::Peer;
+use crate::scratch;
+use crate::server::LimitError;
 use crate::server::budget::{Amount, Hold};
 use crate::server::counters::ServerSide;
-use crate::server::{LimitError, scratch};
 use bytes::BytesMut;
 
 /// An incomplete message, parked.

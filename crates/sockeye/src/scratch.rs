@@ -5,21 +5,21 @@ use std::cell::Cell;
 use bytes::BytesMut;
 
 /// The most bytes of one read.
-pub(super) const SIZE: usize = 64 * 1024;
+pub(crate) const SIZE: usize = 64 * 1024;
 
 thread_local! {
     static SPARE: Cell<BytesMut> = Cell::default();
 }
 
 /// An empty buffer with room for `size` bytes, [`SIZE`] at most.
-pub(super) fn take(size: usize) -> BytesMut {
+pub(crate) fn take(size: usize) -> BytesMut {
     let mut buffer = SPARE.take();
     buffer.reserve(size.min(SIZE));
     buffer
 }
 
 /// Gives a buffer back. What is still in it is discarded.
-pub(super) fn put_back(mut buffer: BytesMut) {
+pub(crate) fn put_back(mut buffer: BytesMut) {
     buffer.clear();
     SPARE.set(buffer);
 }
