@@ -9,6 +9,7 @@ mod connect;
 mod demo;
 mod endpoint;
 mod id;
+mod listen;
 mod ls;
 mod send;
 mod serve;
@@ -20,11 +21,13 @@ use std::ffi::OsStr;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use address::TypedAddress;
 pub(crate) use bench::Bench;
 pub(crate) use connect::Connect;
 pub(crate) use demo::Demo;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use id::TypedId;
+pub(crate) use listen::ListenOptions;
 pub(crate) use ls::{ListedAddress, Ls, Netns};
 pub(crate) use send::{ConnectTarget, Send};
 pub(crate) use serve::{ReplyMode, Serve};

@@ -1,17 +1,13 @@
 use std::ffi::OsString;
-use std::os::fd::RawFd;
 use std::time::Duration;
 
-use clap::{ArgAction, ArgGroup, Args};
-use sockeye::{IfExists, Kind};
+use clap::{Arg, ArgGroup, Args};
+use sockeye::Kind;
 
 use super::address::{TypedAddress, bound};
-use super::id::{TypedId, group, user};
+use super::listen::{ListenOptions, LogOptions};
 use super::unresolved::Unresolved;
-use super::values::{
-    FramingName, Owner, Policy, VariableNames, count, duration, fd, mode, owner, size, timeout,
-    whole,
-};
+use super::values::{FramingName, VariableNames, duration, size, timeout};
 use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
@@ -64,7 +60,13 @@ Type=notify and WatchdogSec= work with any address.";
 /// by an indented one if file descriptors came with it; or a PROGRAM is started
 /// for each connection.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, group = ArgGroup::new("answer"))]
+#[command(
+    after_help = EXAMPLES,
+    group = ArgGroup::new("answer"),
+    mut_arg("max_connections", max_connections_help),
+    mut_arg("first_byte_timeout", first_byte_timeout_help),
+    mut_arg("drain", drain_help),
+)]
 pub(crate) struct Serve {
     /// Where to listen: a path, @name, fd:N or systemd:NAME, with seqpacket: or
     /// dgram: in front if it is not a stream
@@ -89,6 +91,10 @@ pub(crate) struct Serve {
     #[arg(long, group = "answer")]
     discard: bool,
 
+    /// Print a JSON object for each message, instead of a line
+    #[arg(long, conflicts_with = "echo")]
+    pub(crate) json: bool,
+
     /// How messages on a stream are told apart: by newlines (line), one for each
     /// read (raw), or by a length in front of each (length: u32, big-endian)
     /// [default: line]. A record or datagram is always one message
@@ -110,61 +116,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_buffered: Option<usize>,
 
-    /// Permission bits of the socket file, whatever the umask [default: 0600]
-    #[arg(short, long, value_name = "OCTAL", value_parser = mode)]
-    mode: Option<u32>,
-
-    /// Owner and group of the socket file: USER, USER:GROUP or :GROUP
-    #[arg(long, value_name = "USER[:GROUP]", value_parser = owner)]
-    owner: Option<Owner>,
-
-    /// What to do about a stale socket file (one that no server listens on)
-    #[arg(long, value_enum, default_value_t = Policy::ReplaceStale)]
-    if_exists: Policy,
-
-    /// Backlog: how many connections may wait to be accepted (the kernel allows
-    /// net.core.somaxconn at most)
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = whole::<u32>)]
-    pub(crate) backlog: u32,
-
-    /// Connection limit: serve at most N at a time; others wait in the backlog. With
-    /// dgram: and a PROGRAM: run it for at most N datagrams at a time [default: no
-    /// limit; 64 with dgram: and a PROGRAM]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub(crate) max_connections: Option<usize>,
-
-    /// Per-user limit: serve at most N connections of one user at a time; further
-    /// ones are closed. All users without a mapping in the server's user namespace
-    /// count as one
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub(crate) max_per_uid: Option<usize>,
-
-    /// Serve this user only (by the peer credentials); may be repeated, and combined
-    /// with --allow-group. The connections of all others are closed without an
-    /// answer. The server's own user is always allowed; a user without a mapping in
-    /// the server's user namespace never is
-    #[arg(long = "allow-user", value_name = "U", value_parser = user)]
-    pub(crate) allow_users: Vec<TypedId>,
-
-    /// Serve this group only: processes that have it as their group or as a
-    /// supplementary one (with dgram: a supplementary group is known only while the
-    /// sender runs); may be repeated, and combined with --allow-user
-    #[arg(long = "allow-group", value_name = "G", value_parser = group)]
-    pub(crate) allow_groups: Vec<TypedId>,
-
-    /// Close a connection that has sent nothing D after it was accepted. With a
-    /// PROGRAM: close one for which the PROGRAM could not be started in that time
-    /// [default: no limit; 10s with a PROGRAM]
-    #[arg(long, value_name = "D", value_parser = timeout)]
-    pub(crate) first_byte_timeout: Option<Duration>,
-
     /// Close a connection whose message is not complete D after its first byte
     #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) message_timeout: Option<Duration>,
-
-    /// Close a connection on which no byte is sent or received for D
-    #[arg(long, value_name = "D", value_parser = timeout)]
-    pub(crate) idle_timeout: Option<Duration>,
 
     /// Let clients pass file descriptors (SCM_RIGHTS): they are shown and closed, or
     /// a PROGRAM receives them itself. Without --fds the kernel refuses them: sending
@@ -185,52 +139,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "D", default_value = "0", hide_default_value = true, value_parser = duration)]
     pub(crate) busy_poll: Duration,
 
-    /// Drain timeout: how long a graceful shutdown waits for requests in flight
-    ///
-    /// With dgram: also how long an answer waits for room in the queue of its
-    /// receiver, at any time (at least 1s). At most 256 answers wait, 128 of them for
-    /// one receiver; more are dropped, and the report counts them.
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
-    pub(crate) drain: Duration,
-
-    /// Serve one connection, or one datagram, and end; refuse all others
-    #[arg(long, conflicts_with_all = ["takeover", "inetd_listener"])]
-    pub(crate) once: bool,
-
-    /// Take over the listening socket of a running server that was started with
-    /// --takeover too, if there is one, and let a successor take over later
-    ///
-    /// The socket itself is handed over, so that no client is refused; the
-    /// predecessor drains, for at most the time of its --drain, and ends. The socket
-    /// file gets the --mode and --owner of the successor. Only the same user, or
-    /// root, may take over, and root only from servers of root, of the user of
-    /// --owner, and of --takeover-from.
-    #[arg(long)]
-    pub(crate) takeover: bool,
-
-    /// Take over from a server of this user too; may be repeated. That server may
-    /// keep the listening socket and accept some connections itself, whose clients
-    /// believe that they talk to the new server
-    #[arg(long = "takeover-from", value_name = "USER", requires = "takeover", value_parser = user)]
-    pub(crate) takeover_from: Vec<TypedId>,
-
-    /// Started by SIGHUP: --ready-fd was written long ago, and the soft limit of open
-    /// files was this one
-    #[arg(long, hide = true, requires = "takeover")]
-    pub(crate) successor: Option<u64>,
-
-    /// End when this process, our parent, ends
-    #[arg(long, hide = true, value_name = "PID")]
-    pub(crate) end_with_parent: Option<i32>,
-
-    /// Write a newline to file descriptor N once clients can connect
-    #[arg(long, value_name = "N", value_parser = fd)]
-    pub(crate) ready_fd: Option<RawFd>,
-
     /// Start PROGRAM when the first client connects and pass it the listening socket.
     /// When the PROGRAM has ended, start it again for the next client
     #[arg(long, requires = "program", conflicts_with_all = [
-        "takeover", "env", "max_connections", "max_per_uid", "allow_users", "allow_groups",
+        "takeover", "once", "env", "max_connections", "max_per_uid", "allow_users", "allow_groups",
         "first_byte_timeout",
     ])]
     pub(crate) inetd_listener: bool,
@@ -241,17 +153,11 @@ pub(crate) struct Serve {
     #[arg(long, value_enum, default_value_t = VariableNames::Ipc, requires = "program")]
     pub(crate) env: VariableNames,
 
-    /// Print a JSON object for each message, instead of a line
-    #[arg(long, conflicts_with = "echo")]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) listen: ListenOptions,
 
-    /// Log errors only
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-
-    /// Log more to standard error; -vv logs still more
-    #[arg(short, long, action = ArgAction::Count)]
-    pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
 
     /// Start PROGRAM for each connection (with dgram: for each datagram), instead of
     /// answering messages
@@ -271,21 +177,8 @@ pub(crate) enum ReplyMode {
 
 impl Serve {
     pub(super) fn unresolved(&mut self) -> Vec<Unresolved<'_>> {
-        let owner = self.owner.as_mut();
-        let (user, group) = owner.map_or((None, None), |owner| {
-            (owner.user.as_mut(), owner.group.as_mut())
-        });
-        let user = user.map(|id| Unresolved::User("--owner", id));
-        let group = group.map(|id| Unresolved::Group("--owner", id));
-        let allowed = self.allow_users.iter_mut();
-        let allowed = allowed.map(|id| Unresolved::User("--allow-user", id));
-        let groups = self.allow_groups.iter_mut();
-        let groups = groups.map(|id| Unresolved::Group("--allow-group", id));
-        let predecessors = self.takeover_from.iter_mut();
-        let predecessors = predecessors.map(|id| Unresolved::User("--takeover-from", id));
-        let ids = user.into_iter().chain(group).chain(allowed).chain(groups);
         let address = Unresolved::Address(&mut self.address);
-        ids.chain(predecessors).chain([address]).collect()
+        self.listen.unresolved().chain([address]).collect()
     }
 
     pub(crate) fn reply_mode(&self) -> ReplyMode {
@@ -324,18 +217,20 @@ impl Serve {
     pub(crate) fn check_kind(&self, kind: Kind) -> anyhow::Result<()> {
         let unused = [
             ("--framing", self.framing.is_some() && kind != Kind::Stream),
-            ("--takeover", self.takeover && kind == Kind::Datagram),
+            ("--takeover", self.listen.takeover && kind == Kind::Datagram),
             (
                 "--busy-poll",
                 !self.busy_poll.is_zero() && kind == Kind::Datagram,
             ),
             (
                 "--max-connections",
-                self.max_connections.is_some() && kind == Kind::Datagram && self.program.is_empty(),
+                self.listen.max_connections.is_some()
+                    && kind == Kind::Datagram
+                    && self.program.is_empty(),
             ),
             (
                 "--max-per-uid",
-                self.max_per_uid.is_some() && kind == Kind::Datagram,
+                self.listen.max_per_uid.is_some() && kind == Kind::Datagram,
             ),
             (
                 "--message-timeout",
@@ -343,11 +238,11 @@ impl Serve {
             ),
             (
                 "--first-byte-timeout",
-                self.first_byte_timeout.is_some() && kind == Kind::Datagram,
+                self.listen.first_byte_timeout.is_some() && kind == Kind::Datagram,
             ),
             (
                 "--idle-timeout",
-                self.idle_timeout.is_some() && kind == Kind::Datagram,
+                self.listen.idle_timeout.is_some() && kind == Kind::Datagram,
             ),
         ];
         match unused.iter().find(|(_, is_given)| *is_given) {
@@ -369,30 +264,24 @@ impl Serve {
             }
         }
     }
+}
 
-    pub(crate) fn claim(&self) -> sockeye::claim::ClaimOptions {
-        let owner = self.owner.as_ref();
-        let user = owner.and_then(|owner| owner.user.as_ref()?.number());
-        let group = owner.and_then(|owner| owner.group.as_ref()?.number());
-        sockeye::Claim::options()
-            .mode(self.mode.unwrap_or(0o600))
-            .owner(user, group)
-            .backlog(self.backlog)
-            .allow_fd_passing(self.fds)
-            .if_exists(match self.if_exists {
-                Policy::ReplaceStale => IfExists::ReplaceStale,
-                Policy::Fail => IfExists::Fail,
-            })
-    }
+// What the options of the listening side mean here.
 
-    /// The first option given that applies to a socket file only.
-    pub(crate) fn file_option(&self) -> Option<&'static str> {
-        if self.takeover {
-            return Some("--takeover");
-        }
-        if self.mode.is_some() {
-            return Some("--mode");
-        }
-        self.owner.as_ref().map(|_| "--owner")
-    }
+fn max_connections_help(option: Arg) -> Arg {
+    option.help(
+        "Connection limit: serve at most N at a time; others wait in the backlog. With dgram: and a PROGRAM: run it for at most N datagrams at a time [default: no limit; 64 with dgram: and a PROGRAM]",
+    )
+}
+
+fn first_byte_timeout_help(option: Arg) -> Arg {
+    option.help(
+        "Close a connection that has sent nothing D after it was accepted. With a PROGRAM: close one for which the PROGRAM could not be started in that time [default: no limit; 10s with a PROGRAM]",
+    )
+}
+
+fn drain_help(option: Arg) -> Arg {
+    let help = "Drain timeout: how long a graceful shutdown waits for requests in flight";
+    let rest = "With dgram: also how long an answer waits for room in the queue of its receiver, at any time (at least 1s). At most 256 answers wait, 128 of them for one receiver; more are dropped, and the report counts them.";
+    option.help(help).long_help(format!("{help}\n\n{rest}"))
 }

@@ -7,6 +7,7 @@ mod descriptor_limit;
 mod exchange;
 mod hung;
 mod ignored;
+mod listening;
 mod ls;
 mod parent;
 mod passed_files;

@@ -13,13 +13,13 @@ use sockeye::server::{Report, ServerError};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::allowed::refusal;
 use super::datagram_programs::DatagramPrograms;
 use super::datagram_replies::{DatagramReplies, NO_ADDRESS};
 use super::handler::Handler;
 use super::programs::{self, Programs};
-use super::received_fds::ReceivedFds;
 use super::recv_errors::describe_recv_error;
+use crate::cmd::listening::allowed::refusal;
+use crate::cmd::listening::received_fds::ReceivedFds;
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::ShownMessage;
 

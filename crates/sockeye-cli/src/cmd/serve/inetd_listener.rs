@@ -10,10 +10,10 @@ use sockeye::program::ProgramChild;
 use sockeye::{Backoff, Kind, Name, Program};
 use tracing::{debug, info, warn};
 
-use super::lifecycle::Lifecycle;
 use super::programs::goes_on;
-use super::socket::ServedSocket;
 use crate::args::Serve;
+use crate::cmd::listening::lifecycle::Lifecycle;
+use crate::cmd::listening::socket::ServedSocket;
 use crate::exit::Exit;
 use crate::output;
 
@@ -35,7 +35,7 @@ pub(super) async fn serve(
     let mut starts = 0;
     let mut running = None;
     let name = start_on_demand(program, &socket, lifecycle, &mut starts, &mut running).await?;
-    let drain = args.drain;
+    let drain = args.listen.drain;
     lifecycle.stopping();
     info!(
         "stopping on {name}: no new clients, the program has {} to end; a second signal kills it",

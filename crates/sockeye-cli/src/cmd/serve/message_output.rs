@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::client_log::ClientLog;
-use super::startup::cannot_start;
 use crate::args::{ReplyMode, Serve};
+use crate::cmd::listening::failures::cannot_start;
 use crate::lookup::names::Names;
 use crate::output;
 use crate::output::message::{self, MessageSender, ShownMessage};
@@ -45,7 +45,7 @@ impl MessageOutput {
             _ if !args.program.is_empty() => None,
             _ => Some(
                 StdoutLines::stdout(args.max_buffered())
-                    .map_err(|error| cannot_start(args, &error))?,
+                    .map_err(|error| cannot_start(&args.address, &error))?,
             ),
         };
         Ok(Self {
@@ -55,7 +55,7 @@ impl MessageOutput {
             max_buffered: args.max_buffered(),
             log: Arc::clone(log),
             stop: stop.clone(),
-            drain_timeout: args.drain,
+            drain_timeout: args.listen.drain,
             error: OnceLock::new(),
             is_abandoned: OnceLock::new(),
         })

@@ -88,7 +88,7 @@ impl Programs {
         Arc::new(Self {
             program,
             local: Local::new(args.env, &args.address, socket),
-            patience: args.first_byte_timeout.unwrap_or(PATIENCE),
+            patience: args.listen.first_byte_timeout.unwrap_or(PATIENCE),
             users: UserConnections::default(),
             background: Background::default(),
             log_quota: LineQuota::new(),

@@ -9,8 +9,8 @@ use sockeye::server::{Connection, Records};
 use tracing::debug;
 
 use super::handler::Handler;
-use super::received_fds::ReceivedFds;
 use super::recv_errors::{describe_recv_error, is_idle_timeout, limit_of};
+use crate::cmd::listening::received_fds::ReceivedFds;
 use crate::cmd::send_buffer::make_room;
 use crate::output::message::{MessageSender, ShownMessage};
 

@@ -11,9 +11,9 @@ use sockeye::framing::FramingError;
 use sockeye::server::{Connection, Messages, echo};
 
 use super::handler::Handler;
-use super::received_fds::ReceivedFds;
 use super::recv_errors::{is_idle_timeout, limit_of};
 use crate::args::ReplyMode;
+use crate::cmd::listening::received_fds::ReceivedFds;
 use crate::output;
 use crate::output::message::ShownMessage;
 

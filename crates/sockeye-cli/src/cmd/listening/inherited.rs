@@ -20,7 +20,7 @@ pub(super) fn ready_fd(raw: RawFd, listener: Option<&OwnedFd>) -> anyhow::Result
 
 /// Takes an inherited fd. To be called before anything is opened. The fd is duplicated and the number
 /// closed, so that dropping what is returned closes the last one.
-pub(super) fn take(raw: RawFd) -> Result<OwnedFd, AdoptError> {
+pub(crate) fn take(raw: RawFd) -> Result<OwnedFd, AdoptError> {
     let fd = adopt::inherited(raw)?;
     let given_up = match raw {
         0 => std::fs::File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)),

@@ -1,6 +1,5 @@
 //! [`Lifecycle`]: graceful shutdown, restart and handover of a server.
 
-use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,21 +11,22 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::ListeningSide;
+use super::failures::cannot_start;
 use super::notify::Notify;
 use super::restart::{Pending, Restart};
 use super::signals::{Signals, signals};
-use crate::args::Serve;
 use crate::output;
 
 /// The signals that stop or restart a server, the tokens that they cancel, and what the service
 /// manager is notified of.
-pub(super) struct Lifecycle {
+pub(crate) struct Lifecycle {
     /// Cancelled when the graceful shutdown begins.
-    pub(super) stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// Cancelled when the drain is to end at once, by a second signal.
-    pub(super) abort: CancellationToken,
+    pub(crate) abort: CancellationToken,
     /// Asks the server to recreate removed files.
-    pub(super) renew: Renew,
+    pub(crate) renew: Renew,
     /// `None` once a task waits for them.
     signals: Option<Signals>,
     /// SIGHUP, if it restarts the server.
@@ -42,8 +42,9 @@ pub(super) struct Lifecycle {
 impl Lifecycle {
     /// Installs the signal handlers. To be called before the claim, so that no signal can leave a
     /// file behind.
-    pub(super) fn new(args: &Serve) -> io::Result<Self> {
-        let (signals, hangup) = signals(args.takeover)?;
+    pub(crate) fn new(side: &ListeningSide<'_>) -> anyhow::Result<Self> {
+        let (signals, hangup) =
+            signals(side.options.takeover).map_err(|error| cannot_start(side.address, &error))?;
         Ok(Self {
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -53,14 +54,14 @@ impl Lifecycle {
             notify: Arc::new(Notify::to(None)),
             pending: Arc::default(),
             handed_over: CancellationToken::new(),
-            drain_timeout: args.drain,
+            drain_timeout: side.options.drain,
             drain_began: Arc::default(),
             tasks: JoinSet::new(),
         })
     }
 
     /// Waits for a signal that stops the server, until [`Self::watch`] does that.
-    pub(super) async fn next_signal(&mut self) -> &'static str {
+    pub(crate) async fn next_signal(&mut self) -> &'static str {
         match &mut self.signals {
             Some(signals) => signals.next().await,
             None => std::future::pending().await,
@@ -68,22 +69,22 @@ impl Lifecycle {
     }
 
     /// From now on the service manager is notified, and its watchdog until this process ends.
-    pub(super) fn connect_manager(&mut self) {
+    pub(crate) fn connect_manager(&mut self) {
         self.notify = Arc::new(Notify::from_environment());
         tokio::spawn(Arc::clone(&self.notify).keep_alive());
     }
 
-    pub(super) fn ready(&self, address: &Address) {
+    pub(crate) fn ready(&self, address: &Address) {
         self.notify.ready(address);
     }
 
-    pub(super) fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.notify.stopping();
     }
 
     /// Drains on the first signal, aborts on the second, and restarts on SIGHUP where that was asked
     /// for.
-    pub(super) fn watch(&mut self, args: &Serve, limit: &Rlimit) {
+    pub(crate) fn watch(&mut self, side: &ListeningSide<'_>, limit: &Rlimit) {
         if let Some(signals) = self.signals.take() {
             self.tasks.spawn(self.shut_down(signals));
         }
@@ -92,8 +93,8 @@ impl Lifecycle {
                 pending: Arc::clone(&self.pending),
                 stop: self.stop.clone(),
                 soft_limit: limit.current,
-                is_successor: args.successor.is_some(),
-                address: Address::clone(&args.address),
+                is_successor: side.options.successor.is_some(),
+                address: Address::clone(side.address),
                 notify: Arc::clone(&self.notify),
                 handed_over: self.handed_over.clone(),
                 renew: self.renew.clone(),
@@ -103,7 +104,7 @@ impl Lifecycle {
     }
 
     /// Runs `task` until [`Self::end`].
-    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
@@ -132,7 +133,7 @@ impl Lifecycle {
     }
 
     /// What is done when a successor has taken over the listener.
-    pub(super) fn on_handover(&self) -> impl Fn(&Peer) + Send + Sync + 'static {
+    pub(crate) fn on_handover(&self) -> impl Fn(&Peer) + Send + Sync + 'static {
         let pending = Arc::clone(&self.pending);
         let notify = Arc::clone(&self.notify);
         let handed_over = self.handed_over.clone();
@@ -148,13 +149,13 @@ impl Lifecycle {
     }
 
     /// When the drain times out; it begins now at the latest. `None` where that is out of range.
-    pub(super) fn drain_deadline(&self) -> Option<Instant> {
+    pub(crate) fn drain_deadline(&self) -> Option<Instant> {
         let began = self.drain_began.get_or_init(Instant::now);
         began.checked_add(self.drain_timeout)
     }
 
     /// Ends the tasks: a signal has no effect any more.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.tasks.abort_all();
     }
 }

@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::args::TypedId;
 
 /// The users and groups that may connect, beside the server's own user; `None` where everybody may.
-pub(super) fn allowed_peers(users: &[TypedId], groups: &[TypedId]) -> Option<AllowedPeers> {
+pub(crate) fn allowed_peers(users: &[TypedId], groups: &[TypedId]) -> Option<AllowedPeers> {
     if users.is_empty() && groups.is_empty() {
         return None;
     }
@@ -27,7 +27,7 @@ pub(super) fn allowed_peers(users: &[TypedId], groups: &[TypedId]) -> Option<All
 }
 
 /// Why the sender of a datagram is not allowed; `None` where it is.
-pub(super) fn refusal(
+pub(crate) fn refusal(
     allowed: &AllowedPeers,
     sender: Option<&Peer>,
     process: Option<impl AsFd>,

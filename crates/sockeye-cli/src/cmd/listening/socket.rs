@@ -11,14 +11,14 @@ use sockeye::{Address, Claim, Datagram, Kind, Listener, Peer, SeqPacketListener,
 
 use super::received_fds::ReceivedFds;
 
-pub(super) enum ServedSocket {
+pub(crate) enum ServedSocket {
     Stream(Listener),
     SeqPacket(SeqPacketListener),
     Datagram(Datagram),
 }
 
 impl ServedSocket {
-    pub(super) fn from_claim(claim: Claim) -> io::Result<Self> {
+    pub(crate) fn from_claim(claim: Claim) -> io::Result<Self> {
         Ok(match claim.address().kind() {
             Kind::Stream => Self::Stream(Listener::from_claim(claim)?),
             Kind::SeqPacket => Self::SeqPacket(SeqPacketListener::from_claim(claim)?),
@@ -27,7 +27,7 @@ impl ServedSocket {
     }
 
     /// Claims the address, or completes a takeover, before anybody is told that clients can connect.
-    pub(super) async fn take_over(
+    pub(crate) async fn take_over(
         takeover: Takeover,
         address: &Address,
     ) -> Result<Self, TakeoverError> {
@@ -38,7 +38,7 @@ impl ServedSocket {
         })
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Stream(_) => Kind::Stream,
             Self::SeqPacket(_) => Kind::SeqPacket,
@@ -47,7 +47,7 @@ impl ServedSocket {
     }
 
     /// The address to call it by, where it is known.
-    pub(super) fn address(&self) -> Option<Address> {
+    pub(crate) fn address(&self) -> Option<Address> {
         match self {
             Self::Stream(listener) => listener.address(),
             Self::SeqPacket(listener) => listener.address(),
@@ -56,7 +56,7 @@ impl ServedSocket {
     }
 
     /// The predecessor that the socket was taken over from.
-    pub(super) fn predecessor(&self) -> Option<Peer> {
+    pub(crate) fn predecessor(&self) -> Option<Peer> {
         match self {
             Self::Stream(listener) => listener.predecessor(),
             Self::SeqPacket(listener) => listener.predecessor(),
@@ -65,7 +65,7 @@ impl ServedSocket {
     }
 
     /// The directory of the socket, if any user may remove or replace files in it.
-    pub(super) fn unsafe_parent(&self) -> Option<PathBuf> {
+    pub(crate) fn unsafe_parent(&self) -> Option<PathBuf> {
         match self {
             Self::Stream(listener) => listener.unsafe_parent(),
             Self::SeqPacket(listener) => listener.unsafe_parent(),
@@ -74,7 +74,7 @@ impl ServedSocket {
     }
 
     /// Checks an inherited socket. With `allows_fd_passing` clients may pass fds.
-    pub(super) fn adopt(
+    pub(crate) fn adopt(
         fd: OwnedFd,
         kind: Kind,
         allows_fd_passing: bool,
@@ -94,7 +94,7 @@ impl ServedSocket {
     }
 
     /// Waits until a client or a datagram waits, without accepting or receiving.
-    pub(super) async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Stream(listener) => listener.readable().await,
             Self::SeqPacket(listener) => listener.readable().await,
@@ -102,7 +102,7 @@ impl ServedSocket {
         }
     }
 
-    pub(super) fn is_readable(&self) -> io::Result<bool> {
+    pub(crate) fn is_readable(&self) -> io::Result<bool> {
         match self {
             Self::Stream(listener) => listener.is_readable(),
             Self::SeqPacket(listener) => listener.is_readable(),
@@ -112,7 +112,7 @@ impl ServedSocket {
 
     /// Closes the connections in the backlog, or discards the queued datagrams, and returns how many there
     /// were. The socket refuses new clients already.
-    pub(super) fn discard_queued(&self) -> u64 {
+    pub(crate) fn discard_queued(&self) -> u64 {
         let mut count = 0;
         // A program may have made the socket block.
         while self.is_readable().unwrap_or(false) {
@@ -141,7 +141,7 @@ impl ServedSocket {
         count
     }
 
-    pub(super) fn refuse_new_clients(&mut self) -> io::Result<()> {
+    pub(crate) fn refuse_new_clients(&mut self) -> io::Result<()> {
         match self {
             Self::Stream(listener) => listener.refuse_new_clients(),
             Self::SeqPacket(listener) => listener.refuse_new_clients(),

@@ -7,7 +7,7 @@ use tracing::warn;
 
 /// Dropped, they are closed on another thread: closing can take as long as the client wishes.
 #[derive(Default)]
-pub(super) struct ReceivedFds(pub(super) Vec<OwnedFd>);
+pub(crate) struct ReceivedFds(pub(crate) Vec<OwnedFd>);
 
 impl Drop for ReceivedFds {
     fn drop(&mut self) {
@@ -18,7 +18,7 @@ impl Drop for ReceivedFds {
 }
 
 /// To be called at the end, when the address is released.
-pub(super) fn tell_unclosed() {
+pub(crate) fn tell_unclosed() {
     let left = unclosed();
     if left > 0 {
         warn!(

@@ -9,18 +9,18 @@ use std::time::Duration;
 use rustix::io::dup;
 use rustix::process::Rlimit;
 use sockeye::address::quoted;
-use sockeye::adopt::AdoptError;
 use sockeye::server::Report;
-use sockeye::{Kind, Name, Program, Takeover, peer};
+use sockeye::{Address, Kind, Name, Takeover, peer};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{info, warn};
 
+use super::ListeningSide;
+use super::failures::{cannot_listen, cannot_start};
 use super::inherited::{ready_fd, take};
 use super::lifecycle::Lifecycle;
-use super::programs;
 use super::socket::ServedSocket;
 use super::systemd;
-use crate::args::{Serve, TypedId};
+use crate::args::TypedId;
 use crate::cmd::descriptor_limit;
 use crate::cmd::hung;
 use crate::escape;
@@ -29,60 +29,65 @@ use crate::exit::{Exit, failure};
 /// How long the file system of the path may take to answer: it may be mounted only now (autofs).
 const FILE_SYSTEM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the server has before its runtime starts.
-pub(super) struct Startup {
+/// What a server has before its runtime starts.
+pub(crate) struct Startup {
     /// The listening socket, where it was inherited.
     listener: Option<OwnedFd>,
     ready: Option<OwnedFd>,
     /// RLIMIT_NOFILE as this process was started with it.
-    pub(super) limit: Rlimit,
-    pub(super) program: Option<Program>,
+    pub(crate) limit: Rlimit,
 }
 
 impl Startup {
-    /// Checks the arguments and takes the inherited fds, without claiming anything.
-    pub(super) fn prepare(args: &Serve) -> anyhow::Result<Self> {
-        check_file_option(args)?;
-        args.check_sizes()?;
+    /// Checks the options and takes the inherited fds, without claiming anything.
+    pub(crate) fn prepare(side: &ListeningSide<'_>) -> anyhow::Result<Self> {
+        check_file_option(side)?;
+        let address = side.address;
         // Before anything is opened: a new fd could get the number of one that was passed on.
-        let listener = match args.address.name() {
-            Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(args, &error))?),
-            Name::Systemd(name) => Some(systemd::take(&args.address, name)?),
+        let listener = match address.name() {
+            Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(address, &error))?),
+            Name::Systemd(name) => Some(systemd::take(address, name)?),
             _ => None,
         };
-        let ready = args.ready_fd.filter(|_| args.successor.is_none());
+        let ready = side.options.ready_fd;
+        let ready = ready.filter(|_| side.options.successor.is_none());
         let ready = ready.map(|raw| ready_fd(raw, listener.as_ref()));
         let ready = ready.transpose()?;
-        if let Some(path) = args.address.path() {
+        if let Some(path) = address.path() {
             // Before signal handlers are installed: until then a signal ends this process at once.
             let waiting = |what: &str| warn!("waiting for {what}");
             let timeout = FILE_SYSTEM_TIMEOUT;
-            hung::must_answer("listen on", &args.address, &[path], timeout, waiting)?;
+            hung::must_answer("listen on", address, &[path], timeout, waiting)?;
         }
-        let limit = descriptor_limit::raise(args.successor);
-        let program = programs::find(args, &limit)?;
-        can_start(program.is_some()).map_err(|error| cannot_start(args, &error))?;
         Ok(Self {
             listener,
             ready,
-            limit,
-            program,
+            limit: descriptor_limit::raise(side.options.successor),
         })
+    }
+
+    /// The kind of socket to serve. An inherited one has its own, unless the address insists.
+    pub(crate) fn kind(&self, address: &Address) -> anyhow::Result<Kind> {
+        match (&self.listener, address.name()) {
+            (Some(fd), Name::Systemd(_)) => {
+                systemd::kind(address, fd).map_err(|error| cannot_listen(address, &error))
+            }
+            _ => Ok(address.kind()),
+        }
     }
 
     /// Opens the socket: adopts the inherited one, or claims the address, which may be a takeover.
     /// `None` where a signal ends the server before that.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &mut self,
-        args: &Serve,
+        side: &ListeningSide<'_>,
+        kind: Kind,
         lifecycle: &mut Lifecycle,
     ) -> anyhow::Result<Option<ServedSocket>> {
-        // All that can fail comes before a predecessor ends.
-        if self.program.is_some() {
-            programs::prepare().await?;
-        }
         if let Some(fd) = self.listener.take() {
-            return adopt(args, fd).map(Some);
+            let adopted = ServedSocket::adopt(fd, kind, side.allows_fd_passing);
+            let adopted = adopted.map_err(|error| cannot_listen(side.address, &error));
+            return adopted.map(Some);
         }
         tokio::select! {
             biased;
@@ -92,14 +97,14 @@ impl Startup {
                 info!("stopped: {}", Report::default());
                 Ok(None)
             }
-            socket = claim(args) => socket.map(Some),
+            socket = claim(side) => socket.map(Some),
         }
     }
 
     /// Tells the log, the service manager and `--ready-fd` that clients can connect.
-    pub(super) fn announce(
+    pub(crate) fn announce(
         &mut self,
-        args: &Serve,
+        address: &Address,
         socket: &ServedSocket,
         lifecycle: &mut Lifecycle,
     ) {
@@ -109,10 +114,10 @@ impl Startup {
         }
         info!(
             "listening on {}{}",
-            escape::address(&args.address.to_string()),
-            name_beside(args, socket)
+            escape::address(&address.to_string()),
+            name_beside(address, socket)
         );
-        lifecycle.ready(&args.address);
+        lifecycle.ready(address);
         if let Some(ready) = self.ready.take() {
             // The process that asked for it may have ended; that does not concern the clients.
             if let Err(error) = rustix::io::write(&ready, b"\n") {
@@ -123,22 +128,22 @@ impl Startup {
 }
 
 /// One thread: the work for a message is smaller than handing it to another thread.
-pub(super) fn runtime(args: &Serve) -> anyhow::Result<Runtime> {
+pub(crate) fn runtime(address: &Address, blocking_threads: usize) -> anyhow::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(programs::STARTERS)
+        .max_blocking_threads(blocking_threads)
         .thread_keep_alive(Duration::MAX)
         .build()
-        .map_err(|error| cannot_start(args, &error))
+        .map_err(|error| cannot_start(address, &error))
 }
 
-fn check_file_option(args: &Serve) -> anyhow::Result<()> {
-    match args.file_option() {
-        Some(option) if args.address.path().is_none() => Err(failure(
+fn check_file_option(side: &ListeningSide<'_>) -> anyhow::Result<()> {
+    match side.options.file_option() {
+        Some(option) if side.address.path().is_none() => Err(failure(
             Exit::Usage,
             format!(
                 "cannot listen on {}: it has no file that {option} could apply to; give a path, or omit {option}",
-                args.address.quoted()
+                side.address.quoted()
             ),
         )),
         _ => Ok(()),
@@ -147,7 +152,11 @@ fn check_file_option(args: &Serve) -> anyhow::Result<()> {
 
 /// Gets the fds that tokio begins with, and a thread where one will be needed, and gives them back:
 /// tokio panics where it cannot have them.
-fn can_start(needs_thread: bool) -> io::Result<()> {
+pub(crate) fn can_start(address: &Address, needs_thread: bool) -> anyhow::Result<()> {
+    try_start(needs_thread).map_err(|error| cannot_start(address, &error))
+}
+
+fn try_start(needs_thread: bool) -> io::Result<()> {
     // For signals it makes such a pair, after three fds for epoll(7).
     let (one, _other) = UnixStream::pair()?;
     let _three = [dup(&one)?, dup(&one)?, dup(&one)?];
@@ -158,17 +167,16 @@ fn can_start(needs_thread: bool) -> io::Result<()> {
     Ok(())
 }
 
-async fn claim(args: &Serve) -> anyhow::Result<ServedSocket> {
-    let address = &args.address;
-    args.check_kind(address.kind())?;
-    let options = args.claim();
-    let options = options.pass_credentials(address.kind() == Kind::Datagram);
-    let socket = if args.takeover {
-        let from = args.takeover_from.iter().filter_map(TypedId::number);
-        let takeover = from.fold(Takeover::new(options), Takeover::from_user);
+async fn claim(side: &ListeningSide<'_>) -> anyhow::Result<ServedSocket> {
+    let (address, options) = (side.address, side.options);
+    let claim = options.claim().allow_fd_passing(side.allows_fd_passing);
+    let claim = claim.pass_credentials(address.kind() == Kind::Datagram);
+    let socket = if options.takeover {
+        let from = options.takeover_from.iter().filter_map(TypedId::number);
+        let takeover = from.fold(Takeover::new(claim), Takeover::from_user);
         ServedSocket::take_over(takeover, address).await?
     } else {
-        ServedSocket::from_claim(options.claim(address)?)?
+        ServedSocket::from_claim(claim.claim(address)?)?
     };
     if let Some(directory) = socket.unsafe_parent() {
         warn!(
@@ -188,40 +196,12 @@ async fn claim(args: &Serve) -> anyhow::Result<ServedSocket> {
     Ok(socket)
 }
 
-/// Checks an inherited socket.
-fn adopt(args: &Serve, fd: OwnedFd) -> anyhow::Result<ServedSocket> {
-    let kind = match args.address.name() {
-        Name::Systemd(_) => systemd::kind(&args.address, &fd),
-        _ => Ok(args.address.kind()),
-    };
-    let kind = kind.map_err(|error| cannot_listen(args, &error))?;
-    args.check_kind(kind)?;
-    ServedSocket::adopt(fd, kind, args.fds).map_err(|error| cannot_listen(args, &error))
-}
-
 /// The name to call an inherited socket by, in parentheses.
-fn name_beside(args: &Serve, socket: &ServedSocket) -> String {
-    if !matches!(args.address.name(), Name::Fd(_) | Name::Systemd(_)) {
+fn name_beside(address: &Address, socket: &ServedSocket) -> String {
+    if !matches!(address.name(), Name::Fd(_) | Name::Systemd(_)) {
         return String::new();
     }
-    socket.address().map_or_else(String::new, |address| {
-        format!(" ({})", escape::address(&address.to_string()))
+    socket.address().map_or_else(String::new, |name| {
+        format!(" ({})", escape::address(&name.to_string()))
     })
-}
-
-fn cannot_listen(args: &Serve, error: &AdoptError) -> anyhow::Error {
-    failure(
-        Exit::Usage,
-        format!("cannot listen on {}: {error}", args.address.quoted()),
-    )
-}
-
-pub(super) fn cannot_start(args: &Serve, error: &io::Error) -> anyhow::Error {
-    failure(
-        Exit::Failed,
-        format!(
-            "cannot listen on {}: starting failed: {error}; look at the limits of this process (ulimit -a)",
-            args.address.quoted()
-        ),
-    )
 }

@@ -1,4 +1,4 @@
-//! `serve systemd:NAME`: socket activation (`LISTEN_FDS`).
+//! `systemd:NAME`: socket activation (`LISTEN_FDS`).
 
 use std::os::fd::{AsFd, OwnedFd};
 
