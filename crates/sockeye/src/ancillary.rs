@@ -19,15 +19,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+mod send;
+
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{
-    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType,
-    sendmsg, sendmsg_addr, sockopt,
-};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, sockopt};
+
+pub(crate) use send::sendmsg_once;
+#[cfg(feature = "tokio")]
+#[allow(unused_imports, reason = "the relay sends credentials on")]
+pub(crate) use send::{may_send_credentials, sendmsg_as};
 
 pub use crate::closing::{close_in_background, unclosed};
 use crate::ids;
@@ -250,51 +253,6 @@ pub fn pass_descriptors(socket: impl AsFd, on: bool) -> io::Result<bool> {
 #[doc(alias = "SO_PASSPIDFD")]
 pub fn pass_pidfds(socket: impl AsFd, on: bool) -> io::Result<()> {
     sys::message::pass_pidfds(socket.as_fd(), on)
-}
-
-/// One sendmsg(2), after checks that give better errors. Returns how many bytes were sent.
-pub(crate) fn sendmsg_once(
-    socket: BorrowedFd<'_>,
-    bytes: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-    to: Option<&SocketAddrUnix>,
-    flags: SendFlags,
-) -> Result<usize, SendError> {
-    let flags = flags | SendFlags::NOSIGNAL;
-    let sent = match (descriptors, to) {
-        ([], None) => rustix::net::send(socket, bytes, flags),
-        ([], Some(to)) => rustix::net::sendto(socket, bytes, flags, to),
-        _ => {
-            if descriptors.len() > MAX_DESCRIPTORS {
-                return Err(SendError::TooManyDescriptors(descriptors.len()));
-            }
-            if bytes.is_empty() && sockopt::socket_type(socket)? == SocketType::STREAM {
-                return Err(SendError::NoBytes);
-            }
-            let mut space =
-                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            // There is room for `MAX_DESCRIPTORS`.
-            control.push(SendAncillaryMessage::ScmRights(descriptors));
-            let bytes = [IoSlice::new(bytes)];
-            match to {
-                None => sendmsg(socket, &bytes, &mut control, flags),
-                Some(to) => sendmsg_addr(socket, to, &bytes, &mut control, flags),
-            }
-        }
-    };
-    sent.map_err(|errno| match errno {
-        Errno::MSGSIZE => match sockopt::socket_send_buffer_size(socket) {
-            Ok(buffer) => SendError::TooLong {
-                size: bytes.len(),
-                buffer,
-            },
-            Err(errno) => errno.into(),
-        },
-        // On a connected socket only refused fds give EPERM.
-        Errno::PERM if !descriptors.is_empty() => SendError::DescriptorsRefused,
-        errno => errno.into(),
-    })
 }
 
 /// One recvmsg(2).

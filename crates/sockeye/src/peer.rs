@@ -23,7 +23,11 @@ use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+#[cfg(feature = "tokio")]
+use rustix::net::UCred;
 use rustix::process::Pid;
+#[cfg(feature = "tokio")]
+use rustix::process::{Gid, Uid};
 
 pub use allowed::AllowedPeers;
 
@@ -84,6 +88,18 @@ impl Peer {
             uid: ids::uid(found.uid),
             gid: ids::gid(found.gid),
             pid: Pid::from_raw(found.pid),
+        })
+    }
+
+    /// As `SCM_CREDENTIALS` takes it, with our own pid for one outside of our pid namespace; `None`
+    /// where an id has no mapping, since no number stands for it.
+    #[cfg(feature = "tokio")]
+    #[allow(dead_code, reason = "the relay sends credentials on")]
+    pub(crate) fn to_credentials(self) -> Option<UCred> {
+        Some(UCred {
+            pid: self.pid.unwrap_or_else(rustix::process::getpid),
+            uid: Uid::from_raw(self.uid?),
+            gid: Gid::from_raw(self.gid?),
         })
     }
 
