@@ -72,6 +72,9 @@ pub enum SendError {
     /// The receiver refuses fds (`SO_PASSRIGHTS`, Linux 6.16; see [`pass_descriptors`]).
     #[error("the receiver refuses file descriptors; send without any, or have it accept them")]
     DescriptorsRefused,
+    /// The kernel does not let this process send these credentials (unix(7), `EPERM`).
+    #[error("the credentials of others may not be sent; run as root (CAP_SETUID, CAP_SETGID)")]
+    CredentialsRefused,
     /// The record is larger than the kernel takes at once.
     #[error(
         "a record of {size} bytes, and the socket's send buffer has {buffer}; send less, or raise SO_SNDBUF, which net.core.wmem_max limits"

@@ -5,6 +5,8 @@ use std::mem::MaybeUninit;
 #[cfg(feature = "tokio")]
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+#[cfg(feature = "tokio")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 #[cfg(feature = "tokio")]
@@ -14,13 +16,17 @@ use rustix::net::{
     sendmsg, sendmsg_addr, sockopt,
 };
 #[cfg(feature = "tokio")]
-use rustix::process::{Gid, Pid, Uid};
+use rustix::process::{Gid, Uid, getpid};
 
 use super::{MAX_DESCRIPTORS, SendError};
 #[cfg(feature = "tokio")]
 use crate::address::Kind;
 #[cfg(feature = "tokio")]
 use crate::socket;
+
+/// Set once the kernel has refused the pid of another process, so that it is not asked for each message.
+#[cfg(feature = "tokio")]
+static IS_PID_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// One sendmsg(2), after checks that give better errors. Returns how many bytes were sent.
 pub(crate) fn sendmsg_once(
@@ -39,13 +45,14 @@ pub(crate) fn sendmsg_once(
 }
 
 /// As [`sendmsg_once`], with the credentials of another process in place of our own
-/// (`SCM_CREDENTIALS`), which takes `CAP_SYS_ADMIN`, `CAP_SETUID` and `CAP_SETGID`.
+/// (`SCM_CREDENTIALS`), which takes `CAP_SETUID` and `CAP_SETGID`.
 ///
-/// The pid of a process that has ended is replaced by ours (`ESRCH`), the ids are kept: a message
-/// without credentials would have ours, root's, at a receiver that asks for them.
+/// The pid is replaced by ours where that process has ended (`ESRCH`), and without `CAP_SYS_ADMIN`, as
+/// in most containers. The ids are kept: a message without credentials would have ours, root's, at a
+/// receiver that asks for them, so that a client could send as root by ending.
 ///
 /// # Errors
-/// As [`sendmsg_once`].
+/// As [`sendmsg_once`], and [`SendError::CredentialsRefused`].
 #[cfg(feature = "tokio")]
 #[allow(dead_code, reason = "the relay sends credentials on")]
 pub(crate) fn sendmsg_as(
@@ -56,18 +63,34 @@ pub(crate) fn sendmsg_as(
     to: Option<&SocketAddrUnix>,
     flags: SendFlags,
 ) -> Result<usize, SendError> {
-    let sent = sendmsg_control(socket, bytes, descriptors, Some(credentials), to, flags)?;
-    let sent = match sent {
-        Err(Errno::SRCH) => {
-            let credentials = UCred {
-                pid: rustix::process::getpid(),
-                ..*credentials
-            };
-            sendmsg_control(socket, bytes, descriptors, Some(&credentials), to, flags)?
+    let send_as = |credentials| {
+        let sent = sendmsg_control(socket, bytes, descriptors, Some(credentials), to, flags)?;
+        sent.map_err(|errno| match errno {
+            Errno::PERM if may_send(credentials) == Err(Errno::PERM) => {
+                SendError::CredentialsRefused
+            }
+            errno => explain(errno, socket, bytes, descriptors),
+        })
+    };
+    let pid = getpid();
+    let own_pid = UCred {
+        pid,
+        ..*credentials
+    };
+    if IS_PID_REFUSED.load(Ordering::Relaxed) {
+        return send_as(&with_own_pid());
+    }
+    match send_as(credentials) {
+        Err(SendError::Io(error)) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {
+            send_as(&with_own_pid())
+        }
+        Err(SendError::CredentialsRefused) if credentials.pid != getpid() => {
+            let sent = send_as(&with_own_pid())?;
+            IS_PID_REFUSED.store(true, Ordering::Relaxed);
+            Ok(sent)
         }
         sent => sent,
-    };
-    sent.map_err(|errno| explain(errno, socket, bytes, descriptors))
+    }
 }
 
 /// The outer error is of a check, and nothing was tried then.
@@ -120,72 +143,36 @@ fn explain(
             },
             Err(errno) => errno.into(),
         },
-        // On a connected socket only refused fds give EPERM, besides credentials that may not be sent
-        // (`may_send_credentials`).
+        // On a connected socket only refused fds give EPERM, besides credentials that may not be sent.
         Errno::PERM if !descriptors.is_empty() => SendError::DescriptorsRefused,
         errno => errno.into(),
     }
 }
 
-/// Whether this process may send the credentials of any other ([`sendmsg_as`]), by trying it on a pair
-/// of sockets.
+/// Whether this process may send the ids of any other ([`sendmsg_as`]).
 ///
 /// # Errors
 /// `EPERM` where it may not; otherwise as socketpair(2) and sendmsg(2).
 #[cfg(feature = "tokio")]
 #[allow(dead_code, reason = "the relay sends credentials on")]
 pub(crate) fn may_send_credentials() -> Result<(), Errno> {
-    let (ours, _theirs) = socket::pair(Kind::Datagram, SocketFlags::NONBLOCK)?;
-    let somebody = UCred {
-        pid: Pid::INIT,
+    may_send(&UCred {
+        pid: getpid(),
         uid: Uid::from_raw(rustix::process::geteuid().as_raw() ^ 1),
         gid: Gid::from_raw(rustix::process::getegid().as_raw() ^ 1),
-    };
+    })
+}
+
+/// Tries it on a pair of sockets, since `EPERM` has other reasons too.
+#[cfg(feature = "tokio")]
+fn may_send(credentials: &UCred) -> Result<(), Errno> {
+    let (ours, _theirs) = socket::pair(Kind::Datagram, SocketFlags::NONBLOCK)?;
     let flags = SendFlags::DONTWAIT;
-    match sendmsg_control(ours.as_fd(), b"", &[], Some(&somebody), None, flags) {
+    match sendmsg_control(ours.as_fd(), b"", &[], Some(credentials), None, flags) {
         Ok(sent) => sent.map(|_| ()),
         Err(_) => unreachable!("without fds nothing is checked"),
     }
 }
 
 #[cfg(all(test, feature = "tokio"))]
-mod tests {
-    use rustix::net::RecvFlags;
-
-    use super::super::{pass_credentials, recvmsg_once};
-    use super::*;
-
-    #[test]
-    fn a_message_carries_the_ids_of_a_process_that_has_ended() {
-        if let Err(errno) = may_send_credentials() {
-            println!("skipped: {errno}, must be root");
-            return;
-        }
-        let (left, right) = socket::pair(Kind::Datagram, SocketFlags::NONBLOCK).unwrap();
-        pass_credentials(&right, true).unwrap();
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let ended = Pid::from_child(&child);
-        child.wait().unwrap();
-        let send = |pid| {
-            let (uid, gid) = (Uid::from_raw(65533), Gid::from_raw(65532));
-            let credentials = UCred { pid, uid, gid };
-            sendmsg_as(
-                &credentials,
-                left.as_fd(),
-                b"x",
-                &[left.as_fd()],
-                None,
-                SendFlags::DONTWAIT,
-            )
-        };
-        for (sent_as, seen_as) in [(Pid::INIT, Pid::INIT), (ended, rustix::process::getpid())] {
-            assert_eq!(send(sent_as).unwrap(), 1);
-            let received = recvmsg_once(right.as_fd(), &mut [0; 8], RecvFlags::DONTWAIT);
-            let received = received.unwrap().unwrap();
-            let sender = received.credentials.unwrap();
-            assert_eq!(received.descriptors.len(), 1);
-            assert_eq!((sender.uid(), sender.gid()), (Some(65533), Some(65532)));
-            assert_eq!(sender.pid(), Some(seen_as));
-        }
-    }
-}
+mod tests;
