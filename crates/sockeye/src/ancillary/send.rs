@@ -72,9 +72,8 @@ pub(crate) fn sendmsg_as(
             errno => explain(errno, socket, bytes, descriptors),
         })
     };
-    let pid = getpid();
-    let own_pid = UCred {
-        pid,
+    let with_own_pid = || UCred {
+        pid: getpid(),
         ..*credentials
     };
     if IS_PID_REFUSED.load(Ordering::Relaxed) {
