@@ -1,6 +1,12 @@
 //! What a receiver with `SO_PASSCRED` sees. Credentials of others take root; without it these tests say
 //! that they are skipped.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a helper of a test fails the test by panicking, and says what it skips"
+)]
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
