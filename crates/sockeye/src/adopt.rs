@@ -18,6 +18,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
+#[cfg(feature = "tokio")]
+use rustix::net::{ipproto, sockopt::socket_protocol};
 
 use crate::address::Kind;
 use crate::hint::hint_for;
@@ -32,6 +34,8 @@ pub enum AdoptError {
     NotASocket,
     /// It is a socket of another family.
     NotUnix,
+    /// A TCP or vsock socket was asked for, and it is something else.
+    NotNet,
     /// It is a UNIX socket of another kind than the one asked for.
     WrongKind {
         /// What it is; `None` where UNIX sockets have no such type.
@@ -57,6 +61,9 @@ impl fmt::Display for AdoptError {
             Self::NotOpen(fd) => write!(f, "file descriptor {fd} is not open; pass an open one"),
             Self::NotASocket => f.write_str("it is not a socket; pass a UNIX socket"),
             Self::NotUnix => f.write_str("it is not a UNIX socket; pass a UNIX socket"),
+            Self::NotNet => {
+                f.write_str("it is not a TCP or vsock stream socket; pass one of these")
+            }
             Self::WrongKind { actual, wanted } => match actual {
                 Some(actual) => {
                     write!(f, "it is a {actual} socket; pass a UNIX {wanted} socket")
@@ -131,10 +138,14 @@ pub fn kind(fd: impl AsFd) -> Result<Option<Kind>, AdoptError> {
     })
 }
 
-/// Checks that `fd` is a UNIX socket of that kind that listens, and makes it close-on-exec.
+/// Checks that `fd` is a UNIX socket of that kind that listens, or a TCP or vsock one without a kind, and
+/// makes it close-on-exec.
 #[cfg(feature = "tokio")]
-pub(crate) fn listener(fd: BorrowedFd<'_>, kind: Kind) -> Result<(), AdoptError> {
-    of_kind(fd, kind)?;
+pub(crate) fn listener(fd: BorrowedFd<'_>, kind: Option<Kind>) -> Result<(), AdoptError> {
+    match kind {
+        Some(kind) => of_kind(fd, kind)?,
+        None => net_stream(fd)?,
+    }
     if socket_acceptconn(fd)? {
         Ok(())
     } else {
@@ -145,6 +156,17 @@ pub(crate) fn listener(fd: BorrowedFd<'_>, kind: Kind) -> Result<(), AdoptError>
 /// Checks that `fd` is a connected UNIX socket of that kind, and makes it close-on-exec.
 pub(crate) fn connected(fd: BorrowedFd<'_>, kind: Kind) -> Result<(), AdoptError> {
     of_kind(fd, kind)?;
+    has_peer(fd)
+}
+
+/// Checks that `fd` is a connected TCP or vsock socket, and makes it close-on-exec.
+#[cfg(feature = "tokio")]
+pub(crate) fn net_connected(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
+    net_stream(fd)?;
+    has_peer(fd)
+}
+
+fn has_peer(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
     if socket_acceptconn(fd)? {
         return Err(AdoptError::Listening);
     }
@@ -160,6 +182,28 @@ pub(crate) fn of_kind(fd: BorrowedFd<'_>, wanted: Kind) -> Result<(), AdoptError
     let actual = kind(fd)?;
     if actual != Some(wanted) {
         return Err(AdoptError::WrongKind { actual, wanted });
+    }
+    fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+    Ok(())
+}
+
+/// Checks that `fd` is a TCP or vsock stream socket, and makes it close-on-exec.
+#[cfg(feature = "tokio")]
+fn net_stream(fd: BorrowedFd<'_>) -> Result<(), AdoptError> {
+    let not_net = |errno| match errno {
+        Errno::NOTSOCK => AdoptError::NotNet,
+        errno => errno.into(),
+    };
+    let domain = socket_domain(fd).map_err(not_net)?;
+    let is_net = match domain {
+        AddressFamily::INET | AddressFamily::INET6 => {
+            [Some(ipproto::TCP), Some(ipproto::MPTCP)].contains(&socket_protocol(fd)?)
+        }
+        AddressFamily::VSOCK => socket_type(fd)? == SocketType::STREAM,
+        _ => false,
+    };
+    if !is_net {
+        return Err(AdoptError::NotNet);
     }
     fcntl_setfd(fd, FdFlags::CLOEXEC)?;
     Ok(())

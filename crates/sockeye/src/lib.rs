@@ -80,6 +80,7 @@
 //! | exclusive ownership of a socket path: lock, stale sockets, mode, owner | [`claim`] |
 //! | socket activation (`LISTEN_FDS`), inherited file descriptors | [`activation`], [`adopt`] |
 //! | stream, seqpacket and datagram sockets | [`listener`], [`stream`], [`packet`] |
+//! | TCP and vsock connections and listeners | [`net_stream`], [`listener`] |
 //! | accept loop, back-off, limits, timeouts, graceful shutdown | [`server`] |
 //! | listener handover: restart without a gap | [`takeover`] |
 //! | message boundaries on a stream | [`framing`] |
@@ -146,6 +147,9 @@ pub mod inspect;
 mod lazy_async_fd;
 #[cfg(feature = "tokio")]
 pub mod listener;
+#[cfg(feature = "tokio")]
+#[doc(alias("TCP", "vsock"))]
+pub mod net_stream;
 #[doc(alias("SOCK_SEQPACKET", "SOCK_DGRAM"))]
 pub mod packet;
 #[cfg(feature = "tokio")]
@@ -193,7 +197,9 @@ pub use connect::{ClaimOrConnectError, Claimed, ConnectError, Connector};
 #[cfg(feature = "tokio")]
 pub use framing::{Codec, Framing, FramingError, Message};
 #[cfg(feature = "tokio")]
-pub use listener::{ListenError, Listener, SeqPacketListener, SocketListener};
+pub use listener::{ListenError, Listener, NetListener, SeqPacketListener, SocketListener};
+#[cfg(feature = "tokio")]
+pub use net_stream::NetStream;
 pub use packet::{BlockingDatagram, BlockingSeqPacket, BlockingSeqPacketListener};
 #[cfg(feature = "tokio")]
 pub use packet::{Datagram, SeqPacket};

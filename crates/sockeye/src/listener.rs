@@ -1,5 +1,5 @@
 //! Listening sockets on a tokio runtime: [`Listener`] for streams, [`SeqPacketListener`] for seqpacket
-//! sockets.
+//! sockets, [`NetListener`] for TCP and vsock.
 //!
 //! [`Server`](crate::server::Server) adds an accept loop with back-off, limits and a drain.
 //!
@@ -22,6 +22,7 @@ mod connected_socket;
 mod descriptors;
 mod incoming;
 mod names;
+mod net;
 mod older;
 mod open;
 mod owned;
@@ -46,6 +47,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 pub use connected_socket::ConnectedSocket;
 pub use incoming::Incoming;
+pub use net::NetListener;
 use older::OlderSockets;
 pub use open::ListenError;
 
@@ -65,7 +67,7 @@ pub type Listener = SocketListener<Stream>;
 #[doc(alias = "SOCK_SEQPACKET")]
 pub type SeqPacketListener = SocketListener<SeqPacket>;
 
-/// A listening UNIX socket on a tokio runtime, with the address that it owns if it was claimed.
+/// A listening socket on a tokio runtime, with the UNIX address that it owns if it was claimed.
 /// Dropping it releases the address as [`Claim`] does.
 #[must_use = "dropping it releases the address"]
 pub struct SocketListener<S> {
@@ -246,7 +248,8 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// Refuses new connections: the socket file is removed, and connect(2) fails on abstract names and
     /// hard links too. The backlog can still be accepted, and the lock is still held.
     ///
-    /// An adopted listener is left unchanged; others may listen on it.
+    /// An adopted listener is left unchanged; others may listen on it. So is one for TCP or vsock, whose
+    /// backlog would be reset.
     ///
     /// # Errors
     /// As unlink(2), where the file could not be removed; new connections are refused all the same.
@@ -258,12 +261,24 @@ impl<S: ConnectedSocket> SocketListener<S> {
             Some(ownership) => ownership.unlink(),
             None => Ok(()),
         };
-        if self.is_ours {
+        if self.can_refuse_clients() {
             for io in self.older.sockets().chain([&self.io]) {
                 rustix::net::shutdown(io, Shutdown::Read)?;
             }
         }
         Ok(unlinked?)
+    }
+
+    /// Refuses new clients of TCP too, which resets what is in the backlog. vsock(7) cannot.
+    pub(crate) fn reset_backlog(&self) {
+        if self.is_ours && S::KIND.is_none() {
+            let _ = rustix::net::shutdown(self, Shutdown::Read);
+        }
+    }
+
+    /// Whether [`Self::refuse_new_clients`] ends the growth of the backlog.
+    pub(crate) fn can_refuse_clients(&self) -> bool {
+        self.is_ours && S::KIND.is_some()
     }
 }
 

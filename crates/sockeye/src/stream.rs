@@ -37,7 +37,9 @@ use tokio::io::{AsyncRead, Interest, ReadBuf};
 
 pub use self::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub(crate) use self::readiness::{try_read, try_write};
-pub(crate) use self::sending::{half_close, poll_send, poll_send_msg, poll_send_vectored};
+pub(crate) use self::sending::{
+    half_close, poll_send, poll_send_msg, poll_send_vectored, try_send, try_send_vectored,
+};
 use crate::address::Kind;
 use crate::adopt::{self, AdoptError};
 use crate::ancillary::{Received, RecvError, SendError};

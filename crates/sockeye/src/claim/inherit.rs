@@ -82,7 +82,7 @@ impl Ownership {
         let control_place = open(&control_address(address).ok_or(Ok(Mismatch::Control))?)?;
         let table = diag::dump().map_err(|error| Err(ClaimError::io(address, error)))?;
         let bound = |socket: &OwnedFd, kind: Kind, place: &Place, what: Mismatch| {
-            adopt::listener(socket.as_fd(), kind).map_err(|error| match error {
+            adopt::listener(socket.as_fd(), Some(kind)).map_err(|error| match error {
                 AdoptError::WrongKind {
                     actual: Some(actual),
                     ..

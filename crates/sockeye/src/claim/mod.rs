@@ -274,11 +274,11 @@ impl Claim {
 
     /// Checks that the address is of the kind that a type for tokio takes.
     #[cfg(feature = "tokio")]
-    pub(crate) fn must_be(&self, kind: Kind) -> io::Result<()> {
-        if self.address.kind() == kind {
-            Ok(())
-        } else {
-            Err(wrong_kind::asynchronous(&self.address, kind))
+    pub(crate) fn must_be(&self, kind: Option<Kind>) -> io::Result<()> {
+        match kind {
+            Some(kind) if self.address.kind() == kind => Ok(()),
+            Some(kind) => Err(wrong_kind::asynchronous(&self.address, kind)),
+            None => Err(wrong_kind::network(&self.address)),
         }
     }
 

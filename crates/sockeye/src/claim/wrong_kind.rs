@@ -16,11 +16,27 @@ pub(super) fn blocking(address: &Address, wanted: Kind) -> io::Error {
 /// Where a type for tokio was asked for, of kind `wanted`.
 #[cfg(feature = "tokio")]
 pub(crate) fn asynchronous(address: &Address, wanted: Kind) -> io::Error {
-    error(address, wanted, |kind| match kind {
+    error(address, wanted, type_for_tokio)
+}
+
+/// Where a listener for TCP or vsock was asked for.
+#[cfg(feature = "tokio")]
+pub(crate) fn network(address: &Address) -> io::Error {
+    let type_of = type_for_tokio(address.kind());
+    let text = format!(
+        "cannot listen on {}: it is a UNIX socket, and NetListener takes TCP and vsock sockets; use {type_of}",
+        address.quoted(),
+    );
+    io::Error::new(io::ErrorKind::Unsupported, text)
+}
+
+#[cfg(feature = "tokio")]
+fn type_for_tokio(kind: Kind) -> &'static str {
+    match kind {
         Kind::Stream => "Listener",
         Kind::SeqPacket => "SeqPacketListener",
         Kind::Datagram => "Datagram",
-    })
+    }
 }
 
 fn error(address: &Address, wanted: Kind, type_of: fn(Kind) -> &'static str) -> io::Error {

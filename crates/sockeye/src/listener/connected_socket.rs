@@ -6,14 +6,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::address::Kind;
 use crate::busy_poll::BusyPoll;
 use crate::lazy_async_fd::LazyAsyncFd;
+use crate::net_stream::NetStream;
 use crate::packet::SeqPacket;
 use crate::passing::Passing;
 use crate::stream::Stream;
 
-/// What a listener accepts: [`Stream`] or [`SeqPacket`].
+/// What a listener accepts: [`Stream`], [`SeqPacket`] or [`NetStream`].
 pub trait ConnectedSocket: AsFd + Sized + Send + 'static + sealed::FromAccepted {
-    /// The kind of the sockets.
-    const KIND: Kind;
+    /// The kind of the UNIX sockets; `None` for TCP and vsock.
+    const KIND: Option<Kind>;
 }
 
 mod sealed {
@@ -39,7 +40,7 @@ mod sealed {
 }
 
 impl ConnectedSocket for Stream {
-    const KIND: Kind = Kind::Stream;
+    const KIND: Option<Kind> = Some(Kind::Stream);
 }
 
 impl sealed::FromAccepted for Stream {
@@ -65,7 +66,7 @@ impl sealed::FromAccepted for Stream {
 }
 
 impl ConnectedSocket for SeqPacket {
-    const KIND: Kind = Kind::SeqPacket;
+    const KIND: Option<Kind> = Some(Kind::SeqPacket);
 }
 
 impl sealed::FromAccepted for SeqPacket {
@@ -84,6 +85,31 @@ impl sealed::FromAccepted for SeqPacket {
     fn set_passing(&mut self, passing: Passing) {
         self.set_passing(passing);
     }
+
+    fn io(&self) -> &LazyAsyncFd {
+        self.io()
+    }
+}
+
+impl ConnectedSocket for NetStream {
+    const KIND: Option<Kind> = None;
+}
+
+impl sealed::FromAccepted for NetStream {
+    fn from_accepted(fd: OwnedFd, _: Passing) -> io::Result<Self> {
+        Ok(Self::from_accepted(fd))
+    }
+
+    fn poll_busily(&mut self, busy: BusyPoll) {
+        self.set_busy_poll(busy);
+    }
+
+    fn passing(&self) -> Passing {
+        self.io().passing()
+    }
+
+    /// It can receive none.
+    fn set_passing(&mut self, _: Passing) {}
 
     fn io(&self) -> &LazyAsyncFd {
         self.io()

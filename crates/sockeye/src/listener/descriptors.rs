@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::io::Errno;
+
 use super::{ConnectedSocket, SocketListener};
 use crate::passing::Passing;
 use crate::{fd_headroom, sys};
@@ -15,7 +17,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
     /// [`ClaimOptions::allow_fd_passing`]: crate::claim::ClaimOptions::allow_fd_passing
     ///
     /// # Errors
-    /// As setsockopt(2).
+    /// As setsockopt(2). `EOPNOTSUPP` where clients of TCP or vsock are to pass fds.
     #[doc(alias = "SCM_RIGHTS")]
     #[doc(alias = "SO_PASSRIGHTS")]
     pub fn allow_fd_passing(&mut self, allow: bool) -> io::Result<()> {
@@ -27,6 +29,14 @@ impl<S: ConnectedSocket> SocketListener<S> {
         allow: bool,
         has_early_clients: bool,
     ) -> io::Result<()> {
+        if S::KIND.is_none() {
+            self.passing = Passing::Refused;
+            return if allow {
+                Err(Errno::OPNOTSUPP.into())
+            } else {
+                Ok(())
+            };
+        }
         let can_refuse = self.pass_rights.set(self.io.as_fd(), allow)?;
         self.passing = match (allow, can_refuse) {
             (true, _) => Passing::Receives,

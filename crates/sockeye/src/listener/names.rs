@@ -9,14 +9,14 @@ use crate::address::Address;
 use crate::socket;
 
 impl<S: ConnectedSocket> SocketListener<S> {
-    /// The address that clients call: the path as it was claimed, otherwise the name that the socket is
+    /// The UNIX address that clients call: the path as it was claimed, otherwise the name that the socket is
     /// bound to, also of an adopted one. `None` where the name of an adopted socket has no written
-    /// form.
+    /// form, and for TCP and vsock.
     #[must_use]
     pub fn address(&self) -> Option<Address> {
         match &self.ownership {
             Some(ownership) => Some(ownership.address().clone()),
-            None => socket::address(self.as_fd(), S::KIND),
+            None => socket::address(self.as_fd(), S::KIND?),
         }
     }
 

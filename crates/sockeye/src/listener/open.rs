@@ -80,13 +80,14 @@ impl From<ClaimError> for ListenError {
 }
 
 impl<S: ConnectedSocket> SocketListener<S> {
-    /// Listens on any address: claims a path or an abstract name, and adopts the socket of `fd:N`, or of
+    /// Listens on any UNIX address: claims a path or an abstract name, and adopts the socket of `fd:N`, or of
     /// `systemd:NAME` ([`activation`]). An adopted socket is as it was made: of the options only
     /// [`allow_fd_passing`](ClaimOptions::allow_fd_passing) applies to it.
     ///
     /// For `fd:N` and `systemd:NAME`, call it before the program opens anything: a new fd could have
     /// the number of one that was not passed. The fd itself stays open, a duplicate is adopted. A kind
-    /// that the address does not name is that of the listener.
+    /// that the address does not name is that of the listener; a [`NetListener`](super::NetListener) adopts
+    /// TCP and vsock sockets.
     ///
     /// ```no_run
     /// use sockeye::{Claim, Listener};
@@ -112,8 +113,12 @@ impl<S: ConnectedSocket> SocketListener<S> {
             source,
         };
         let is_bound = matches!(address.name(), Name::Fd(_) | Name::Systemd(_));
-        if address.kind() != S::KIND && (!is_bound || address.has_written_kind()) {
-            let error = wrong_kind::asynchronous(address, S::KIND);
+        let is_of_kind = Some(address.kind()) == S::KIND;
+        if !is_of_kind && (!is_bound || address.has_written_kind()) {
+            let error = match S::KIND {
+                Some(kind) => wrong_kind::asynchronous(address, kind),
+                None => wrong_kind::network(address),
+            };
             return Err(ListenError::WrongKind(error));
         }
         if is_bound && options.allows_takeover() {

@@ -72,7 +72,7 @@ impl Datagram {
     /// Outside of a tokio runtime with I/O enabled.
     #[track_caller]
     pub fn from_claim(claim: Claim) -> io::Result<Self> {
-        claim.must_be(Kind::Datagram)?;
+        claim.must_be(Some(Kind::Datagram))?;
         rustix::io::ioctl_fionbio(&claim, true)?;
         // A duplicate, so that the claim stays complete until nothing can fail.
         let mut datagram = Self::new(claim.as_fd().try_clone_to_owned()?, true)?;

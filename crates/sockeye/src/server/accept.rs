@@ -24,7 +24,7 @@ use crate::peer::Peer;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How many connections a drain accepts from an adopted listener, whose backlog still grows: as many
+/// How many connections a drain accepts from an adopted or a TCP listener, whose backlog still grows: as many
 /// as it can have had when the drain began, by the kernel's default for `net.core.somaxconn`.
 const ADOPTED_BACKLOG: usize = 4096;
 
@@ -102,7 +102,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
             backoff: None,
             has_waited: false,
             log_intervals: LogIntervals::default(),
-            drain_at_most: if listener.is_ours() {
+            drain_at_most: if listener.can_refuse_clients() {
                 usize::MAX
             } else {
                 ADOPTED_BACKLOG
@@ -148,7 +148,9 @@ impl<S: ConnectedSocket> Acceptor<S> {
     /// order, so that an empty backlog keeps no successor waiting while all permits are taken. The
     /// backlog of an adopted listener, however, is left to its other owners until there is a permit.
     pub(super) async fn next_in_backlog(&mut self) -> Option<AcceptOutcome<S>> {
-        self.drain_at_most = self.drain_at_most.checked_sub(1)?;
+        if !self.may_drain() {
+            return None;
+        }
         tokio::task::coop::consume_budget().await;
         let is_ours = self.listener.is_ours();
         let early = if is_ours { None } else { self.permit().await };
@@ -179,11 +181,13 @@ impl<S: ConnectedSocket> Acceptor<S> {
             log::cannot_clean_up(&error);
         }
         while self.listener.is_ours()
+            && self.may_drain()
             && let Ok(Some(stream)) = self.listener.try_accept()
         {
             ConnectionGuard::new(&self.counters).set_outcome(ConnectionOutcome::Refused);
             drop(stream);
         }
+        self.listener.reset_backlog();
     }
 
     pub(super) fn counters(&self) -> &Arc<Counters> {
@@ -197,7 +201,7 @@ impl<S: ConnectedSocket> Acceptor<S> {
     /// Counts the connections in the backlog, which is about to be closed, as aborted. Those of an
     /// adopted listener may be served by its other owners.
     pub(super) fn abort_backlog(&mut self) {
-        while self.listener.is_ours() || self.listener.has_older_readable() {
+        while self.may_drain() && (self.listener.is_ours() || self.listener.has_older_readable()) {
             match self.listener.try_accept() {
                 Ok(Some(_)) => self.counters.count_aborted(),
                 Ok(None) => break,
@@ -208,6 +212,13 @@ impl<S: ConnectedSocket> Acceptor<S> {
                 }
             }
         }
+    }
+
+    /// Counts one more connection from the backlog.
+    fn may_drain(&mut self) -> bool {
+        let left = self.drain_at_most.checked_sub(1);
+        self.drain_at_most = left.unwrap_or_default();
+        left.is_some()
     }
 
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
@@ -315,15 +326,25 @@ impl<S: ConnectedSocket> Acceptor<S> {
     }
 }
 
-/// accept(2) lists the errors; a UNIX socket knows few of them.
+/// accept(2) lists the errors; a UNIX socket knows few of them. Those of the network are of the new
+/// connection; so is `EOPNOTSUPP`, since a listener was found to be one before.
 fn classify(error: &io::Error) -> AcceptFailure {
     match Errno::from_io_error(error) {
-        Some(Errno::CONNABORTED | Errno::INTR | Errno::PERM | Errno::PROTO) => {
-            AcceptFailure::Connection
-        }
-        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
-            AcceptFailure::Fatal
-        }
+        Some(
+            Errno::CONNABORTED
+            | Errno::INTR
+            | Errno::PERM
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::OPNOTSUPP
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NONET
+            | Errno::TIMEDOUT,
+        ) => AcceptFailure::Connection,
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::FAULT) => AcceptFailure::Fatal,
         // EMFILE, ENFILE, ENOBUFS, ENOMEM, and unknown errors: back off.
         _ => AcceptFailure::OutOfResources,
     }
@@ -342,7 +363,7 @@ mod tests {
         for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
             assert_eq!(of(errno), AcceptFailure::Fatal);
         }
-        for errno in [Errno::CONNABORTED, Errno::INTR] {
+        for errno in [Errno::CONNABORTED, Errno::INTR, Errno::HOSTUNREACH] {
             assert_eq!(of(errno), AcceptFailure::Connection);
         }
     }

@@ -30,7 +30,8 @@ use crate::peer::Peer;
 use crate::stream::Stream;
 use core::ConnectionCore;
 
-/// A connection of a [`Server`](super::Server): a [`Stream`] or a [`SeqPacket`](crate::SeqPacket) that counts for the
+/// A connection of a [`Server`](super::Server): a [`Stream`], a [`SeqPacket`](crate::SeqPacket) or a
+/// [`NetStream`](crate::NetStream) that counts for the
 /// connection limits until it is dropped, and whose reads and writes fail with
 /// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed, and with
 /// [`LimitError::Aborted`](super::LimitError::Aborted) once a drain is over.

@@ -64,11 +64,11 @@ pub(crate) fn poll_send_vectored(
     })
 }
 
-pub(super) fn try_send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn try_send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(send(fd, bytes, NOT_NOW)?)
 }
 
-pub(super) fn try_send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(crate) fn try_send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(sendmsg(
         fd,
         slices,

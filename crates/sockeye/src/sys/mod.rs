@@ -11,3 +11,5 @@ pub(crate) mod socket;
 #[cfg(feature = "tokio")]
 pub(crate) mod spawn;
 pub(crate) mod task;
+#[cfg(feature = "tokio")]
+pub(crate) mod vsock;

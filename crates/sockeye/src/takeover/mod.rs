@@ -69,7 +69,7 @@ pub(crate) use control_listener::{ControlListener, Request};
 
 use crate::address::{Address, Kind};
 use crate::backoff::Backoff;
-use crate::claim::{ClaimErrorKind, ClaimOptions, control_address};
+use crate::claim::{ClaimErrorKind, ClaimOptions, control_address, wrong_kind};
 pub use crate::handover::{TakeoverError, TakeoverErrorKind};
 use crate::ids;
 use crate::listener::{ConnectedSocket, SocketListener};
@@ -160,8 +160,9 @@ impl Takeover {
     ) -> Result<SocketListener<S>, TakeoverError> {
         let io = |error| TakeoverError::io(address, error);
         // A datagram socket cannot be handed over at all, which its claim says.
-        if address.kind() != S::KIND && address.kind() != Kind::Datagram {
-            let wrong = TakeoverErrorKind::WrongKind { wanted: S::KIND };
+        let wanted = S::KIND.ok_or_else(|| io(wrong_kind::network(address)))?;
+        if ![wanted, Kind::Datagram].contains(&address.kind()) {
+            let wrong = TakeoverErrorKind::WrongKind { wanted };
             return Err(TakeoverError::new(address, wrong));
         }
         let patience = self.claim.patience().unwrap_or(PATIENCE).max(PATIENCE);

@@ -30,7 +30,7 @@ where
     let files = files(MAX_DESCRIPTORS);
     let place = tempfile::tempdir().unwrap();
     let name = Name::Path(place.path().join("app.sock"));
-    let address = Address::new(S::KIND, &name).unwrap();
+    let address = Address::new(S::KIND.unwrap(), &name).unwrap();
     runtime().block_on(async {
         let claim = Claim::options()
             .allow_fd_passing(true)
@@ -38,7 +38,7 @@ where
             .unwrap();
         let listener = SocketListener::<S>::from_claim(claim).unwrap();
         match S::KIND {
-            sockeye::Kind::SeqPacket => {
+            Some(sockeye::Kind::SeqPacket) => {
                 let client = Connector::new()
                     .connect_seqpacket_blocking(&address)
                     .unwrap();

@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn text_is_printed_as_it_was_written(text in "(tcp:|vsock:|)[]:%0-9a-z\\[.]{0,12}(:[0-9]{1,5})?") {
+    fn text_is_printed_as_it_was_written(text in "(tcp:|vsock:|)([]:%0-9a-z\\[.]{0,12}|any|host|[a-z.]{1,9}|\\[::[0-9a-f]{0,3}(%[a-z]{1,3})?\\])(:[0-9]{1,5})?") {
         if let Ok(address) = RelayAddress::parse(&text) {
             prop_assert_eq!(address.to_string(), text);
         }

@@ -17,6 +17,7 @@ use super::halves::{
 };
 use crate::ancillary::{Received, RecvError, SendError};
 use crate::lazy_async_fd::{Direction, ReadOutcome};
+use crate::listener::ConnectedSocket;
 
 impl Connection {
     /// Splits it into halves that borrow it, to read and write in one task.
@@ -183,7 +184,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: ConnectedSocket + AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -195,7 +196,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: ConnectedSocket + AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
