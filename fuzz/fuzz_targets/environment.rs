@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-#[path = "../../crates/sockeye-cli/src/cmd/serve/notify.rs"]
+#[path = "../../crates/sockeye-cli/src/cmd/listening/notify.rs"]
 mod notify;
 
 const NAMES: [&str; 4] = [

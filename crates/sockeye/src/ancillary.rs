@@ -249,6 +249,16 @@ pub fn pass_descriptors(socket: impl AsFd, on: bool) -> io::Result<bool> {
     Ok(sys::socket::set_pass_rights(socket.as_fd(), on)?)
 }
 
+/// Whether peers may pass fds to `socket` (`SO_PASSRIGHTS`); also `true` before Linux 6.16, which cannot
+/// refuse any.
+///
+/// # Errors
+/// As getsockopt(2).
+#[doc(alias = "SO_PASSRIGHTS")]
+pub fn passes_descriptors(socket: impl AsFd) -> io::Result<bool> {
+    Ok(sys::socket::pass_rights(socket.as_fd())?.unwrap_or(true))
+}
+
 /// Turns a pidfd of the sender with each message on or off (`SO_PASSPIDFD`, Linux 6.5).
 ///
 /// # Errors

@@ -11,34 +11,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod attempts;
 mod error;
 mod found;
 mod single_instance;
 
-use std::hash::{BuildHasher, RandomState};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, openat, stat};
 use rustix::io::Errno;
-use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 
 pub use error::{ConnectError, ConnectErrorKind};
 pub use single_instance::{ClaimOrConnectError, Claimed};
 
-use crate::address::{Address, Kind, MAX_NAME, Name};
-use crate::adopt::{self, AdoptError};
-use crate::backoff::Backoff;
-use crate::claim::begins_in_removed;
-use crate::inspect::lookup::Lookup;
+use crate::address::{Address, Kind};
 use crate::packet::{BlockingDatagram, BlockingSeqPacket};
-use crate::socket;
+#[cfg(feature = "tokio")]
+use crate::passing::Passing;
+use attempts::{AttemptOutcome, Attempts, ConnectedFd, connect_now, send_to};
 
 /// The first pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
-/// A file system that answers does so within this time.
-const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -49,6 +43,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 pub struct Connector {
     connect_timeout: Duration,
     wait_for: Duration,
+    allows_fd_passing: bool,
 }
 
 impl Default for Connector {
@@ -64,6 +59,7 @@ impl Connector {
         Self {
             connect_timeout: Duration::from_secs(10),
             wait_for: Duration::ZERO,
+            allows_fd_passing: true,
         }
     }
 
@@ -86,6 +82,35 @@ impl Connector {
     #[must_use]
     pub fn wait_for(mut self, time: Duration) -> Self {
         self.wait_for = time;
+        self
+    }
+
+    /// Whether the server may pass fds to the new socket; default `true`. With `false` the kernel refuses
+    /// them from before connect(2) on, so that the server's sendmsg(2) fails with `EPERM`
+    /// (`SO_PASSRIGHTS`, Linux 6.16). Where the kernel cannot,
+    /// [`passes_descriptors`](crate::ancillary::passes_descriptors) says so of the socket, and
+    /// [`Stream`](crate::Stream) and [`SeqPacket`](crate::SeqPacket) close what comes.
+    ///
+    /// ```
+    /// use sockeye::ancillary::passes_descriptors;
+    /// use sockeye::{Address, Claim, Connector};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let address = Address::from_path(dir.path().join("app.sock"))?;
+    /// # let _listener = Claim::options().claim(&address)?;
+    /// let client = Connector::new().allow_fd_passing(false).connect_blocking(&address)?;
+    /// if passes_descriptors(&client)? {
+    ///     println!("this kernel cannot refuse file descriptors");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A socket that is connected by [`connect_datagram`](Self::connect_datagram) keeps its own setting.
+    #[doc(alias = "SO_PASSRIGHTS")]
+    #[doc(alias = "SCM_RIGHTS")]
+    #[must_use]
+    pub fn allow_fd_passing(mut self, allow: bool) -> Self {
+        self.allows_fd_passing = allow;
         self
     }
 
@@ -130,7 +155,7 @@ impl Connector {
         let mut attempts = Attempts::new(self, address);
         loop {
             match attempts.next(kind)? {
-                AttemptOutcome::Connected(socket) => {
+                AttemptOutcome::Connected(ConnectedFd { socket, .. }) => {
                     rustix::io::ioctl_fionbio(&socket, false)
                         .map_err(|errno| ConnectError::io(address, errno.into()))?;
                     return Ok(socket);
@@ -154,8 +179,12 @@ impl Connector {
     /// # Cancel safety
     /// Dropping the future gives up; a connection is either returned or was never made.
     pub async fn connect(&self, address: &Address) -> Result<crate::Stream, ConnectError> {
-        let socket = self.socket(address, Kind::Stream).await?;
-        crate::Stream::from_nonblocking(socket).map_err(|error| ConnectError::io(address, error))
+        let connected = self.socket(address, Kind::Stream).await?;
+        let passing = self.passing(&connected);
+        let mut stream = crate::Stream::from_nonblocking(connected.socket)
+            .map_err(|error| ConnectError::io(address, error))?;
+        stream.set_passing(passing);
+        Ok(stream)
     }
 
     /// Connects a seqpacket socket on a tokio runtime.
@@ -172,8 +201,12 @@ impl Connector {
         &self,
         address: &Address,
     ) -> Result<crate::SeqPacket, ConnectError> {
-        let socket = self.socket(address, Kind::SeqPacket).await?;
-        crate::SeqPacket::from_nonblocking(socket).map_err(|error| ConnectError::io(address, error))
+        let connected = self.socket(address, Kind::SeqPacket).await?;
+        let passing = self.passing(&connected);
+        let mut socket = crate::SeqPacket::from_nonblocking(connected.socket)
+            .map_err(|error| ConnectError::io(address, error))?;
+        socket.set_passing(passing);
+        Ok(socket)
     }
 
     /// Has `socket` send to `address` from now on, and receive from nobody else.
@@ -206,7 +239,15 @@ impl Connector {
         }
     }
 
-    async fn socket(&self, address: &Address, kind: Kind) -> Result<OwnedFd, ConnectError> {
+    fn passing(&self, connected: &ConnectedFd) -> Passing {
+        match (self.allows_fd_passing, connected.refuses_fds) {
+            (true, _) => Passing::Unchecked,
+            (false, true) => Passing::Refused,
+            (false, false) => Passing::Discards,
+        }
+    }
+
+    async fn socket(&self, address: &Address, kind: Kind) -> Result<ConnectedFd, ConnectError> {
         self.check_timers();
         let mut attempts = Attempts::new(self, address);
         loop {
@@ -215,125 +256,6 @@ impl Connector {
                 AttemptOutcome::Pause(time) => tokio::time::sleep(time).await,
             }
         }
-    }
-}
-
-enum AttemptOutcome {
-    Connected(OwnedFd),
-    Pause(Duration),
-}
-
-/// The attempts to reach one address, and the pauses between them.
-struct Attempts<'a> {
-    connector: &'a Connector,
-    address: &'a Address,
-    started: Instant,
-    /// When a server with a full backlog was found first.
-    full_since: Option<Instant>,
-    backoff: Backoff,
-    random: RandomState,
-}
-
-impl<'a> Attempts<'a> {
-    fn new(connector: &'a Connector, address: &'a Address) -> Self {
-        Self {
-            connector,
-            address,
-            started: Instant::now(),
-            full_since: None,
-            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
-            random: RandomState::new(),
-        }
-    }
-
-    fn next(&mut self, kind: Kind) -> Result<AttemptOutcome, ConnectError> {
-        match attempt(self.address, kind) {
-            Ok(socket) => Ok(AttemptOutcome::Connected(socket)),
-            Err(failure) => self.failed(failure).map(AttemptOutcome::Pause),
-        }
-    }
-
-    /// The pause before another attempt, if that is needed.
-    fn pause_after(
-        &mut self,
-        attempt: Result<(), AttemptFailure>,
-    ) -> Result<Option<Duration>, ConnectError> {
-        match attempt {
-            Ok(()) => Ok(None),
-            Err(failure) => self.failed(failure).map(Some),
-        }
-    }
-
-    /// The pause after an attempt that failed, if another one makes sense.
-    fn failed(&mut self, failure: AttemptFailure) -> Result<Duration, ConnectError> {
-        let errno = match failure {
-            AttemptFailure::Final(error) => return Err(*error),
-            AttemptFailure::Errno(errno) => errno,
-        };
-        let now = Instant::now();
-        let (began, allowed) = if errno == Errno::AGAIN {
-            let began = *self.full_since.get_or_insert(now);
-            (began, self.connector.connect_timeout)
-        } else {
-            (self.started, self.connector.wait_for)
-        };
-        let left = allowed.saturating_sub(now - began);
-        let patience = self
-            .connector
-            .connect_timeout
-            .clamp(LEAST_PATIENCE, Lookup::PATIENCE);
-        let error = || ConnectError::explain(self.address, errno, patience);
-        let may_pass = errno == Errno::AGAIN
-            || (!allowed.is_zero() && a_server_would_help(self.address, errno));
-        if !may_pass {
-            return Err(error());
-        }
-        if left.is_zero() {
-            return Err(error().after(allowed));
-        }
-        // Jitter, between half and all of the pause, so that many clients do not come at once.
-        let share = 500 + self.random.hash_one(now) % 501;
-        let pause = self.backoff.next_pause().mul_f64(share as f64 / 1000.0);
-        Ok(pause.min(left))
-    }
-}
-
-/// Whether a server that starts later would change the answer. Asked at each attempt, so it costs
-/// one stat(2) at most.
-fn a_server_would_help(address: &Address, errno: Errno) -> bool {
-    match (errno, address.path()) {
-        (Errno::NOENT, Some(path)) => !begins_in_removed(path),
-        (Errno::NOENT | Errno::CONNREFUSED, None) => true,
-        (Errno::CONNREFUSED, Some(path)) => {
-            let found = stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode));
-            !matches!(found, Ok(other) if other != FileType::Socket)
-        }
-        _ => false,
-    }
-}
-
-enum AttemptFailure {
-    Errno(Errno),
-    Final(Box<ConnectError>),
-}
-
-impl From<Errno> for AttemptFailure {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
-    }
-}
-
-/// As [`connect_once`], or adopts an inherited socket.
-fn attempt(address: &Address, kind: Kind) -> Result<OwnedFd, AttemptFailure> {
-    if address.kind() != kind {
-        let wrong = ConnectErrorKind::WrongAddressKind { wanted: kind };
-        return Err(refuse(address, wrong));
-    }
-    match address.name() {
-        Name::Fd(raw) => adopted(*raw, kind)
-            .map_err(|error| refuse(address, ConnectErrorKind::NotAdopted(error))),
-        Name::Systemd(_) => Err(refuse(address, ConnectErrorKind::NotAnAddressToCall)),
-        Name::Path(_) | Name::Abstract(_) => Ok(connect_once(address)?),
     }
 }
 
@@ -351,50 +273,5 @@ fn attempt(address: &Address, kind: Kind) -> Result<OwnedFd, AttemptFailure> {
 /// The errno of connect(2), socket(2), or open(2) for a path that is too long for a socket address:
 /// `EAGAIN` for a full backlog, `EINVAL` for an inherited fd, which has no address.
 pub fn connect_once(address: &Address) -> Result<OwnedFd, Errno> {
-    let (target, _held) = target(address)?;
-    let socket = socket::new(address.kind(), SocketFlags::NONBLOCK)?;
-    connect(&socket, &target)?;
-    Ok(socket)
-}
-
-fn adopted(raw: RawFd, kind: Kind) -> Result<OwnedFd, AdoptError> {
-    let fd = adopt::inherited(raw)?;
-    adopt::connected(fd.as_fd(), kind)?;
-    rustix::io::ioctl_fionbio(&fd, true)?;
-    Ok(fd)
-}
-
-/// connect(2) of a datagram socket, which never blocks.
-fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), AttemptFailure> {
-    let wanted = Kind::Datagram;
-    if address.kind() != wanted {
-        let wrong = ConnectErrorKind::WrongAddressKind { wanted };
-        return Err(refuse(address, wrong));
-    }
-    if let Name::Fd(_) | Name::Systemd(_) = address.name() {
-        return Err(refuse(address, ConnectErrorKind::NotAnAddressToCall));
-    }
-    let (target, _held) = target(address)?;
-    Ok(connect(socket, &target)?)
-}
-
-fn refuse(address: &Address, kind: ConnectErrorKind) -> AttemptFailure {
-    AttemptFailure::Final(Box::new(ConnectError::new(address, kind)))
-}
-
-/// The argument of connect(2), and the fd that must stay open until then.
-fn target(address: &Address) -> Result<(SocketAddrUnix, Option<OwnedFd>), Errno> {
-    Ok(match address.name() {
-        Name::Path(path) if path.as_os_str().len() <= MAX_NAME => {
-            (SocketAddrUnix::new(path.as_path())?, None)
-        }
-        Name::Path(path) => {
-            // Too long for a socket address; an fd of the socket file leads there as well.
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let file = openat(CWD, path.as_path(), flags, Mode::empty())?;
-            (SocketAddrUnix::new(socket::path_of(&file))?, Some(file))
-        }
-        Name::Abstract(name) => (SocketAddrUnix::new_abstract_name(name)?, None),
-        Name::Fd(_) | Name::Systemd(_) => return Err(Errno::INVAL),
-    })
+    Ok(connect_now(address, true)?.socket)
 }

@@ -89,7 +89,6 @@ pub(crate) fn set_pass_rights(socket: BorrowedFd<'_>, on: bool) -> Result<bool, 
 ///
 /// # Errors
 /// As getsockopt(2).
-#[cfg(feature = "tokio")]
 pub(crate) fn pass_rights(socket: BorrowedFd<'_>) -> Result<Option<bool>, Errno> {
     is_set(socket, SO_PASSRIGHTS)
 }
@@ -121,7 +120,6 @@ pub(crate) fn reports_credentials(socket: BorrowedFd<'_>) -> Result<bool, Errno>
 }
 
 /// The value of an option of the socket; `None` where this kernel does not have the option.
-#[cfg(feature = "tokio")]
 fn is_set(socket: BorrowedFd<'_>, option: libc::c_int) -> Result<Option<bool>, Errno> {
     let mut value: libc::c_int = 0;
     let mut length = size_of_val(&value) as libc::socklen_t;

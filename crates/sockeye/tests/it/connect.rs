@@ -1,5 +1,6 @@
 //! [`Connector`]: one logic, blocking and async.
 
+mod fd_passing;
 mod found;
 
 use std::fs;
