@@ -33,19 +33,31 @@ static MEASURED: AtomicU64 = AtomicU64::new(0);
 /// How many fds the next message to `fd` may bring; `None` is no bound but the kernel's. Each needs
 /// room twice: a message is peeked at first.
 pub(crate) fn for_next_message(fd: BorrowedFd<'_>) -> Option<usize> {
+    let free = free(fd);
+    // Where few are free, half of them are left to others.
+    (free < ENOUGH).then(|| (free - OTHERS.min(free / 2)) / 2)
+}
+
+/// Whether a message to `fd` may be received, which is not peeked at with its fds: any number of them
+/// fits.
+pub(crate) fn has_room_for_any_message(fd: BorrowedFd<'_>) -> bool {
+    free(fd) >= ENOUGH
+}
+
+/// How many fds may still be opened.
+fn free(fd: BorrowedFd<'_>) -> usize {
     static START: OnceLock<Instant> = OnceLock::new();
     let now = START.get_or_init(Instant::now).elapsed().as_millis() as u64;
     let known = KNOWN.load(Ordering::Relaxed);
     let age = Duration::from_millis(now.saturating_sub(MEASURED.load(Ordering::Relaxed)));
     if known > ENOUGH && age < TRUSTED {
         spend(BY_HANDLER);
-        return None;
+        return known;
     }
     let free = measure(fd);
     KNOWN.store(free, Ordering::Relaxed);
     MEASURED.store(now, Ordering::Relaxed);
-    // Where few are free, half of them are left to others.
-    (free < ENOUGH).then(|| (free - OTHERS.min(free / 2)) / 2)
+    free
 }
 
 /// Counts fds that were opened since the last measurement.

@@ -283,6 +283,32 @@ impl LazyAsyncFd {
         ready.map(|still_ready| still_ready.ready())
     }
 
+    /// Registers it now. Unregistered, nothing reports out-of-band data.
+    pub(crate) fn register_now(&self) -> io::Result<()> {
+        self.registration().map(drop)
+    }
+
+    /// Whether epoll may have reported out-of-band data: EOF counts too.
+    pub(crate) fn may_be_urgent(&self) -> bool {
+        let registration = self.registration.get();
+        matches!(registration, Some(Ok(registration)) if is_ready(registration, Interest::PRIORITY))
+    }
+
+    /// Waits until the connection is closed in both directions, or has failed (`EPOLLHUP`). Not beside
+    /// a wait to write.
+    pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let registration = self.registration()?;
+        loop {
+            let mut ready = ready!(registration.poll_write_ready(cx))?;
+            if ready.ready().is_write_closed() {
+                return Poll::Ready(Ok(()));
+            }
+            ready.clear_ready();
+            // That there is room is forgotten now.
+            self.look_again();
+        }
+    }
+
     /// Makes one attempt. After `EAGAIN` the next one is made once there is readiness again.
     pub(crate) fn try_io<T>(
         &self,

@@ -151,6 +151,10 @@ impl NetStream {
     pub(crate) fn io(&self) -> &LazyAsyncFd {
         &self.io
     }
+
+    pub(crate) fn into_io(self) -> LazyAsyncFd {
+        self.io
+    }
 }
 
 /// Turns Nagle's algorithm off: with it, a short answer waits for the acknowledgement of the one before.

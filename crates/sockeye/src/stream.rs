@@ -255,6 +255,10 @@ impl Stream {
         &self.io
     }
 
+    pub(crate) fn into_io(self) -> LazyAsyncFd {
+        self.io
+    }
+
     pub(crate) fn share(&mut self) {
         self.io.share();
     }

@@ -36,6 +36,8 @@ mod sealed {
 
         /// What it waits with.
         fn io(&self) -> &LazyAsyncFd;
+
+        fn into_io(self) -> LazyAsyncFd;
     }
 }
 
@@ -63,6 +65,10 @@ impl sealed::FromAccepted for Stream {
     fn io(&self) -> &LazyAsyncFd {
         self.io()
     }
+
+    fn into_io(self) -> LazyAsyncFd {
+        self.into_io()
+    }
 }
 
 impl ConnectedSocket for SeqPacket {
@@ -89,6 +95,10 @@ impl sealed::FromAccepted for SeqPacket {
     fn io(&self) -> &LazyAsyncFd {
         self.io()
     }
+
+    fn into_io(self) -> LazyAsyncFd {
+        self.into_io()
+    }
 }
 
 impl ConnectedSocket for NetStream {
@@ -113,5 +123,9 @@ impl sealed::FromAccepted for NetStream {
 
     fn io(&self) -> &LazyAsyncFd {
         self.io()
+    }
+
+    fn into_io(self) -> LazyAsyncFd {
+        self.into_io()
     }
 }

@@ -194,6 +194,10 @@ impl SeqPacket {
         &self.io
     }
 
+    pub(crate) fn into_io(self) -> LazyAsyncFd {
+        self.io
+    }
+
     pub(crate) fn passing(&self) -> Passing {
         self.io.passing()
     }

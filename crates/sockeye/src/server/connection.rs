@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ pub use self::pair::DrainHandle;
 use super::budget::Budget;
 use super::counters::{ConnectionGuard, ConnectionOutcome, ServerSide};
 use super::latch::LatchWaiter;
-use super::timeouts::{Timeouts, Waiting};
+use super::timeouts::{Activity, Timeouts, Waiting};
 use crate::ancillary::pass_descriptors;
 use crate::lazy_async_fd::Direction;
 use crate::listener::ConnectedSocket;
@@ -46,9 +47,14 @@ pub struct Connection<S: AsFd = Stream> {
 /// [`Connection::into_parts`].
 #[derive(Debug)]
 #[must_use = "the connection counts for the limits until this is dropped"]
-pub struct ConnectionPermit(
-    #[expect(dead_code, reason = "its drop is what counts")] ConnectionGuard,
-);
+pub struct ConnectionPermit(ConnectionGuard);
+
+impl ConnectionPermit {
+    /// As [`Connection::mark_aborted`].
+    pub fn mark_aborted(&self) {
+        self.0.mark_aborted();
+    }
+}
 
 impl<S: ConnectedSocket> Connection<S> {
     pub(super) fn new(socket: S, timeouts: Timeouts, mut guard: ConnectionGuard) -> Self {
@@ -131,6 +137,16 @@ impl<S: ConnectedSocket> Connection<S> {
         self.core.socket_mut().set_passing(Passing::Unchecked);
         let (socket, guard) = self.core.into_parts();
         (socket, ConnectionPermit(guard))
+    }
+
+    /// Takes it apart for a relay, which applies the timeouts itself: first-byte and idle timeout.
+    pub(crate) fn into_relayed(self) -> (S, ConnectionPermit, [Option<Duration>; 2]) {
+        let timeouts = self
+            .core
+            .activity()
+            .map_or([None, None], Activity::timeouts);
+        let (socket, guard) = self.core.into_parts();
+        (socket, ConnectionPermit(guard), timeouts)
     }
 
     /// Has the kernel accept fds, if the listener did not.

@@ -63,6 +63,11 @@ impl Activity {
         })
     }
 
+    /// The first-byte timeout and the idle timeout.
+    pub(super) fn timeouts(&self) -> [Option<Duration>; 2] {
+        [self.timeouts.first_byte, self.timeouts.idle]
+    }
+
     pub(super) fn is_read_over(&self) -> bool {
         self.is_read_over.load(Ordering::Relaxed)
     }

@@ -31,3 +31,13 @@ pub(crate) fn signal_group(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), 
         _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
     }
 }
+
+/// Whether this process outlives `SIGPIPE`: it is ignored or handled.
+#[cfg(feature = "tokio")]
+pub(crate) fn survives_sigpipe() -> bool {
+    // SAFETY: sigaction is a plain C structure, for which all zeros are a valid value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null pointer changes nothing, and the other is to `action`, which outlives the call.
+    let result = unsafe { libc::sigaction(libc::SIGPIPE, ptr::null(), &raw mut action) };
+    result == 0 && action.sa_sigaction != libc::SIG_DFL
+}

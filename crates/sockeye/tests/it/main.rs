@@ -65,6 +65,8 @@ mod readiness;
 #[cfg(feature = "tokio")]
 mod records;
 #[cfg(feature = "tokio")]
+mod relay;
+#[cfg(feature = "tokio")]
 mod release;
 #[cfg(feature = "tokio")]
 mod server;

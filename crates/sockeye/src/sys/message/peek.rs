@@ -1,6 +1,7 @@
 //! Peeks at a socket's receive queue (`MSG_PEEK`).
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use rustix::net::RecvFlags;
@@ -12,6 +13,9 @@ const LOOKED_AT: usize = 1 << 16;
 
 /// The room for the time of a record ([`mark_records`](super::mark_records)), and for nothing else.
 pub(crate) const TIME: usize = 32;
+
+/// The room for the credentials of a message (`SO_PASSCRED`), and for nothing else.
+pub(crate) const CREDENTIALS_ALONE: usize = 32;
 
 /// The room for all that can come beside the fds of a datagram.
 pub(crate) const CREDENTIALS: usize = 88;
@@ -35,6 +39,37 @@ pub(crate) fn descriptors(
     let mut buffer = vec![0; size.min(LOOKED_AT)];
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     super::recvmsg_uninit(fd, super::as_uninit(&mut buffer), flags, room)
+}
+
+/// How many bytes are next, up to the room in `buffer`, and whether more came beside them than
+/// fits into `room` bytes of control messages. `room` must be exactly what comes in front of fds
+/// ([`TIME`], [`CREDENTIALS_ALONE`]): fds in it would stay open. Of a stream: whether fds are anywhere
+/// in the queue, whatever the size of `buffer`; and then the bytes end with the message that has the
+/// first ones.
+///
+/// # Errors
+/// As recvmsg(2). `ECONNRESET` is reported once.
+pub(crate) fn bytes(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [MaybeUninit<u8>],
+    room: usize,
+) -> io::Result<(usize, bool)> {
+    let mut bytes = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let mut control = [0_u64; (TIME + CREDENTIALS_ALONE) / 8];
+    // SAFETY: msghdr is a plain C structure, for which all zeros mean "nothing".
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut bytes;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = room.min(size_of_val(&control)) as _;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the pointers are to memory of the length beside it, which outlives the call.
+    let count = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    Ok((count, header.msg_flags & libc::MSG_CTRUNC != 0))
 }
 
 /// Whether more is next to come beside bytes than fits into `room`, fds most likely; nothing

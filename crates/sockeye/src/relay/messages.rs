@@ -1,0 +1,120 @@
+//! Messages of a stream: bytes, with the fds and the credentials that came with them.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll, ready};
+
+use super::direction_state::{Arrival, WriterEnd, arrival_of};
+use super::end::EndIo;
+use super::fd_search::{FoundFds, LOOKED_AT, Seen};
+use super::pause::Pause;
+use super::relay_direction::RelayDirection;
+use super::relay_piece::RelayPiece;
+use super::report::RelayFailure;
+use super::settings::Settings;
+use crate::peer::Peer;
+use crate::{fd_headroom, scratch};
+
+impl RelayDirection {
+    /// Receives bytes, with fds beside their byte.
+    pub(super) fn poll_messages(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut EndIo,
+        target: &mut EndIo,
+        settings: &Settings,
+    ) -> Poll<Arrival> {
+        if self.search.has_found() {
+            return self.poll_search(cx, source, target, settings);
+        }
+        let Some(socket) = source.as_socket_mut() else {
+            return Poll::Pending;
+        };
+        let mut buffer = scratch::take(scratch::SIZE);
+        let (search, is_bulk) = (self.search, self.is_bulk);
+        let read = socket
+            .io
+            .poll_read(cx, |fd| search.try_recv(fd, &mut buffer, is_bulk));
+        let arrival = match read {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(Seen::Bytes(credentials))) => {
+                self.is_bulk = buffer.len() >= LOOKED_AT;
+                self.pass_on(cx, target, settings, &buffer, credentials);
+                Poll::Ready(Arrival::Some)
+            }
+            Poll::Ready(Ok(Seen::Eof)) => Poll::Ready(Arrival::End(WriterEnd::Eof)),
+            Poll::Ready(Ok(Seen::Fds(until))) => {
+                self.search.begin(until);
+                Poll::Ready(Arrival::Some)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(arrival_of(Err(error))),
+        };
+        scratch::put_back(buffer);
+        arrival
+    }
+
+    fn pass_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &mut EndIo,
+        settings: &Settings,
+        bytes: &[u8],
+        credentials: Option<Peer>,
+    ) {
+        match credentials.filter(|_| settings.passes_credentials) {
+            Some(credentials) => {
+                self.push(RelayPiece::of_bytes(bytes).with_credentials(Some(credentials)));
+            }
+            None => self.send_now(cx, target, bytes),
+        }
+    }
+
+    /// Reads byte by byte until the fds come, once the other side has room: until then they wait in the
+    /// kernel.
+    fn poll_search(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut EndIo,
+        target: &mut EndIo,
+        settings: &Settings,
+    ) -> Poll<Arrival> {
+        let (Some(socket), Some(target)) = (source.as_socket_mut(), target.as_socket_mut()) else {
+            return Poll::Ready(Arrival::Failure(RelayFailure::FdsNotAllowed));
+        };
+        // A send tells why it fails.
+        let _ = ready!(target.poll_writable(cx));
+        ready!(self.poll_headroom(cx, socket.as_fd()));
+        let found = self.search.find(socket.as_fd());
+        Poll::Ready(
+            match found.and_then(|found| self.pass_on_found(found, settings)) {
+                Ok(()) => Arrival::Some,
+                Err(failure) => Arrival::Failure(failure),
+            },
+        )
+    }
+
+    fn pass_on_found(&mut self, found: FoundFds, settings: &Settings) -> Result<(), RelayFailure> {
+        let credentials = found.credentials.filter(|_| settings.passes_credentials);
+        let fds = self.admit(found.fds)?;
+        for (bytes, fds) in [(found.plain, Vec::new()), (found.with_fds, fds)] {
+            if !bytes.is_empty() {
+                let piece = RelayPiece::of_bytes(&bytes).with_fds(fds);
+                self.push(piece.with_credentials(credentials));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until any number of fds may be received.
+    pub(super) fn poll_headroom(&mut self, cx: &mut Context<'_>, fd: BorrowedFd<'_>) -> Poll<()> {
+        while !fd_headroom::has_room_for_any_message(fd) {
+            let pause = self.pause.get_or_insert_with(|| Box::new(Pause::new()));
+            ready!(pause.poll_over(cx));
+            if fd_headroom::has_room_for_any_message(fd) {
+                break;
+            }
+            pause.begin();
+        }
+        self.pause = None;
+        Poll::Ready(())
+    }
+}

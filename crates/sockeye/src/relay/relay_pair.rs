@@ -1,0 +1,184 @@
+//! [`RelayPair`]: both directions of a relay, in one future.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
+
+use super::direction_state::{DirectionState, WriterEnd};
+use super::end::RelayEnd;
+use super::relay_direction::RelayDirection;
+use super::report::{DirectionEnd, RelayFailure, RelayReport};
+use super::settings::Settings;
+use super::timer::Timer;
+
+/// How often both directions are polled before it yields.
+const TURNS: usize = 4;
+
+/// How long an end that is to read a reset may take to send something.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Index of the client in `ends`, and of its direction in `directions`.
+const CLIENT: usize = 0;
+const TARGET: usize = 1;
+
+pub(super) struct RelayPair {
+    pub(super) ends: [RelayEnd; 2],
+    /// From the end of the same index to the other one.
+    pub(super) directions: [RelayDirection; 2],
+    pub(super) timer: Option<Box<Timer>>,
+    linger: Option<Pin<Box<Sleep>>>,
+    settings: Arc<Settings>,
+}
+
+impl RelayPair {
+    pub(super) fn new(
+        ends: [RelayEnd; 2],
+        directions: [RelayDirection; 2],
+        settings: Arc<Settings>,
+    ) -> Self {
+        let timer = Timer::new(ends[CLIENT].timeouts, settings.half_close_timeout);
+        Self {
+            ends,
+            directions,
+            timer,
+            linger: None,
+            settings,
+        }
+    }
+
+    fn poll_directions(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let [client, target] = &mut self.ends;
+        let [to_target, to_client] = &mut self.directions;
+        let settings = &*self.settings;
+        let one = to_target.poll(cx, &mut client.io, &mut target.io, settings);
+        let other = to_client.poll(cx, &mut target.io, &mut client.io, settings);
+        if one.is_ready() || other.is_ready() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Tells each direction what the other one has found out: that its reader has gone.
+    fn settle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut settled = Poll::Pending;
+        for writer in [CLIENT, TARGET] {
+            let is_open = matches!(
+                self.directions[1 - writer].state,
+                DirectionState::Open | DirectionState::Flushing(_)
+            );
+            let has_gone = match self.directions[writer].state {
+                DirectionState::Flushing(WriterEnd::Reset)
+                | DirectionState::Ended(DirectionEnd::Reset) => is_open,
+                DirectionState::Ended(DirectionEnd::Eof) if is_open => {
+                    self.ends[writer].io.poll_hang_up(cx).is_ready()
+                }
+                _ => false,
+            };
+            if has_gone {
+                self.directions[1 - writer].lose_reader(DirectionEnd::ReaderGone);
+                settled = Poll::Ready(());
+            }
+        }
+        settled
+    }
+
+    fn is_over(&self) -> bool {
+        let [one, other] = &self.directions;
+        let has_failed =
+            |direction: &RelayDirection| matches!(direction.state, DirectionState::Failed(_));
+        if has_failed(one) || has_failed(other) {
+            return true;
+        }
+        // A writer that cannot be told that nobody reads is not waited for.
+        let is_discarding =
+            |direction: &RelayDirection| matches!(direction.state, DirectionState::Discarding(_));
+        (one.is_over() || is_discarding(one)) && other.is_over()
+            || one.is_over() && is_discarding(other)
+    }
+
+    /// `Ready` where a timeout has failed the pair.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(timer) = &mut self.timer else {
+            return Poll::Pending;
+        };
+        let [to_target, to_client] = &mut self.directions;
+        let is_half_closed = to_target.is_over() || to_client.is_over();
+        let moved = [to_target.moved(), to_client.moved()];
+        let why = ready!(timer.poll(cx, moved, is_half_closed));
+        to_target.state = DirectionState::Failed(Some(RelayFailure::TimedOut(why)));
+        Poll::Ready(())
+    }
+
+    /// Whether the end is to read a reset.
+    fn is_reset(&self, end: usize) -> bool {
+        let (from, to) = (&self.directions[end], &self.directions[1 - end]);
+        let has_lost = from.report.lost_bytes + from.report.lost_records > 0;
+        match to.end() {
+            DirectionEnd::Aborted | DirectionEnd::Reset => true,
+            DirectionEnd::Eof => from.end() == DirectionEnd::ReaderGone && has_lost,
+            DirectionEnd::ReaderClosed | DirectionEnd::ReaderGone => false,
+        }
+    }
+
+    /// Waits a moment for input of an end that is to read a reset: the kernel reports one only where
+    /// input was unread. A writer in full flow sends some soon.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waits = false;
+        for end in [CLIENT, TARGET] {
+            waits |= self.is_reset(end) && self.ends[end].io.poll_unread(cx).is_pending();
+        }
+        if !waits {
+            return Poll::Ready(());
+        }
+        let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        linger.as_mut().poll(cx)
+    }
+
+    /// Closes both sides, each in good order or so that it reads a reset.
+    fn finish(&mut self) -> RelayReport {
+        for end in [CLIENT, TARGET] {
+            if !self.is_reset(end) {
+                let is_read_closed = self.directions[end].end() == DirectionEnd::ReaderClosed;
+                self.ends[end].io.end_cleanly(is_read_closed);
+            }
+        }
+        let mut failure = None;
+        for direction in &mut self.directions {
+            failure = failure.or(direction.finish());
+        }
+        if let (Some(RelayFailure::FdsLost | RelayFailure::TooManyInFlight), Some(permit)) =
+            (&failure, &self.ends[CLIENT].permit)
+        {
+            permit.mark_aborted();
+        }
+        RelayReport {
+            to_target: self.directions[CLIENT].report,
+            to_client: self.directions[TARGET].report,
+            failure,
+        }
+    }
+}
+
+impl Future for RelayPair {
+    type Output = RelayReport;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RelayReport> {
+        for _ in 0..TURNS {
+            let polled = self.poll_directions(cx);
+            let settled = self.settle(cx);
+            if self.is_over() {
+                return self.poll_linger(cx).map(|()| self.finish());
+            }
+            if polled.is_pending() && settled.is_pending() {
+                ready!(self.poll_timer(cx));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

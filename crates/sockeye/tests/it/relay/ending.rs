@@ -1,0 +1,70 @@
+//! How a direction ends is passed on.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+
+use sockeye::relay::{DirectionEnd, FdPolicy, Relay};
+use tokio::task::spawn_blocking;
+
+use super::joined;
+
+#[tokio::test]
+async fn a_reset_is_no_eof() {
+    for policy in [FdPolicy::Pass, FdPolicy::Refuse] {
+        let (mut client, mut target, relay) = joined(&Relay::new().fds(policy));
+        target.write_all(b"part of an answer").unwrap();
+        let flooding = spawn_blocking(move || {
+            // In small pieces: of a large one that breaks off the kernel reports no reset.
+            let sent = loop {
+                if let Err(error) = client.write_all(&[0; 16 << 10]) {
+                    break error;
+                }
+            };
+            let mut answer = Vec::new();
+            let read = client.read_to_end(&mut answer);
+            assert_eq!(answer, b"part of an answer");
+            // The kernel reports it once, to whichever call comes first.
+            let kinds = [Some(sent), read.err()].map(|error| error.map(|error| error.kind()));
+            assert!(
+                kinds.contains(&Some(ErrorKind::ConnectionReset)),
+                "{kinds:?}"
+            );
+        });
+        let target = spawn_blocking(move || {
+            target.read_exact(&mut [0; 1 << 20]).unwrap();
+            drop(target);
+        });
+        target.await.unwrap();
+        flooding.await.unwrap();
+        let report = relay.await.unwrap();
+        assert_eq!(report.to_client.end, DirectionEnd::Reset);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_no_more_is_told_to_the_writer_and_may_still_answer() {
+    for policy in [FdPolicy::Pass, FdPolicy::Refuse] {
+        let (mut client, mut target, relay) = joined(&Relay::new().fds(policy));
+        let client = spawn_blocking(move || {
+            let sent = client.write_all(&vec![0; 8 << 20]).unwrap_err();
+            assert_eq!(sent.kind(), ErrorKind::BrokenPipe);
+            let mut answer = [0; 6];
+            client.read_exact(&mut answer).unwrap();
+            answer
+        });
+        let target = spawn_blocking(move || {
+            target.read_exact(&mut [0; 1 << 20]).unwrap();
+            target.shutdown(Shutdown::Read).unwrap();
+            let mut rest = Vec::new();
+            target.read_to_end(&mut rest).unwrap();
+            target.write_all(b"enough").unwrap();
+            target
+        });
+        let target = target.await.unwrap();
+        assert_eq!(&client.await.unwrap(), b"enough");
+        drop(target);
+        let report = relay.await.unwrap();
+        assert_eq!(report.to_target.end, DirectionEnd::ReaderClosed);
+        assert_eq!(report.to_client.end, DirectionEnd::Eof);
+    }
+}

@@ -1,0 +1,23 @@
+//! Joins two connections.
+
+mod ending;
+mod fds;
+mod streams;
+
+use std::os::unix::net::UnixStream;
+
+use sockeye::Stream;
+use sockeye::relay::{Relay, RelayReport};
+use tokio::task::JoinHandle;
+
+/// A client and a target with a relay in between, and the relay's end.
+fn joined(relay: &Relay) -> (UnixStream, UnixStream, JoinHandle<RelayReport>) {
+    let (client, ours) = UnixStream::pair().unwrap();
+    let (theirs, target) = UnixStream::pair().unwrap();
+    let join = relay.join(
+        Stream::from_std(ours).unwrap(),
+        Stream::from_std(theirs).unwrap(),
+    );
+    let relay = tokio::spawn(async { join.await.unwrap() });
+    (client, target, relay)
+}
