@@ -32,17 +32,17 @@ use crate::passing::Passing;
 use attempts::{AttemptOutcome, Attempts, ConnectedFd, connect_now, send_to};
 
 /// The first pause between two attempts.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connects to a server, with a bound on how long that may take.
 #[doc(alias = "UnixStream")]
 #[doc(alias = "retry")]
 #[derive(Debug, Clone)]
 pub struct Connector {
-    connect_timeout: Duration,
-    wait_for: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) wait_for: Duration,
     allows_fd_passing: bool,
 }
 

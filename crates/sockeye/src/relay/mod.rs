@@ -29,11 +29,13 @@
 //! Only the target learns nothing of the client by itself: it sees the credentials of the relay.
 
 mod address;
+mod connect;
 mod direction_state;
 mod end;
 mod error;
 mod fd_policy;
 mod fd_search;
+mod listen;
 mod messages;
 mod path;
 mod pause;
@@ -45,6 +47,8 @@ mod relay_piece;
 mod relay_socket;
 mod report;
 mod settings;
+mod target_error;
+mod targets;
 mod timer;
 mod unread;
 
@@ -56,11 +60,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub use address::{RelayAddress, VsockCid};
+pub use connect::TargetSocket;
 pub use end::RelayEnd;
 pub use error::RelayError;
 pub use fd_policy::FdPolicy;
+pub use listen::{NetListenError, NetListenErrorKind};
 pub use path::RelayPath;
 pub use report::{DirectionEnd, DirectionReport, RelayFailure, RelayReport};
+pub use target_error::{TargetError, TargetErrorKind};
+pub use targets::{Targets, TargetsError};
 
 use fd_search::FdSearch;
 use pipes::PipePool;

@@ -11,3 +11,4 @@ mod clients;
 mod listeners;
 mod streams;
 mod support;
+mod targets;
