@@ -26,6 +26,24 @@ pub(crate) enum Exit {
     Incomplete = 7,
 }
 
+impl Exit {
+    /// Of the number with which a process of this command has ended.
+    pub(crate) fn from_code(code: u8) -> Self {
+        let all = [
+            Self::Done,
+            Self::Failed,
+            Self::Usage,
+            Self::NothingThere,
+            Self::InUse,
+            Self::NotPermitted,
+            Self::TimedOut,
+            Self::Incomplete,
+        ];
+        let found = all.into_iter().find(|&exit| exit as u8 == code);
+        found.unwrap_or(Self::Failed)
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 struct CommandFailure {

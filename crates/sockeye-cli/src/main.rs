@@ -34,12 +34,17 @@ fn finish(result: anyhow::Result<Exit>) -> ExitCode {
     if let Some(signal) = exit::signal_of(&error) {
         return end_by(signal);
     }
-    let exit = exit::code_of(&error);
+    ExitCode::from(complain_of(&error) as u8)
+}
+
+/// Prints the error, and returns its exit code.
+fn complain_of(error: &anyhow::Error) -> Exit {
+    let exit = exit::code_of(error);
     match exit {
         Exit::Usage => stdio::complain(&format!("{error}; see {}", help())),
         _ => stdio::complain(&error.to_string()),
     }
-    ExitCode::from(exit as u8)
+    exit
 }
 
 /// The command that prints the help of the subcommand.

@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use sockeye::{Address, Connector, Kind, Name};
 
 use super::address::{TypedAddress, bound, connectable};
 use super::unresolved::Unresolved;
-use super::values::{FramingName, duration, size, timeout};
+use super::values::{FramingName, duration, file_size, size, timeout};
 use crate::exit::{Exit, failure};
 
 const EXAMPLES: &str = "\
@@ -15,6 +16,7 @@ Exit status:
   0  the whole message was sent, and the server closed the connection; a missing answer is reported
   1  the server closed the connection before it had read the whole message (a reset), even if it had answered
   6  timed out
+  7  file descriptors came and were closed (without --save-fd, all that come)
 The other codes are those of sockeye --help.
 
 Examples:
@@ -24,6 +26,7 @@ Examples:
   sockeye send /tmp/app.sock -- -v is sent, not an option
   sockeye serve --fds /tmp/files.sock
   sockeye send --fd /etc/hosts /tmp/files.sock here is a file
+  sockeye send --save-fd . /run/helper.sock open /etc/shadow
   sockeye serve dgram:/tmp/notify.sock
   sockeye send dgram:/tmp/notify.sock --no-answer READY=1";
 
@@ -69,6 +72,26 @@ pub(crate) struct Send {
     /// repeated
     #[arg(long = "fd", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+
+    /// Save received regular files and memfds in DIR, which must exist, as 0, 1, ...
+    /// in the order in which their file descriptors came: the whole content,
+    /// whatever the file position. No file in DIR is overwritten. Other file
+    /// descriptors (pipes, sockets, directories, ...) are closed, their numbers stay
+    /// free, and the exit status is 7
+    #[arg(long, value_name = "DIR", conflicts_with = "no_answer")]
+    pub(crate) save_fd: Option<PathBuf>,
+
+    /// With --save-fd: save at most SIZE bytes, of all files together
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", requires = "save_fd", value_parser = file_size)]
+    pub(crate) max_saved: u64,
+
+    /// The socket to which the result is reported
+    #[arg(long, value_name = "FD", hide = true)]
+    pub(crate) supervisor: Option<RawFd>,
+
+    /// End when this process, our parent, ends
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) end_with_parent: Option<i32>,
 
     /// Do not wait for an answer to a datagram
     #[arg(long)]

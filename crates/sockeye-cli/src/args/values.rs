@@ -77,17 +77,31 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `64KiB`, `1MiB`, or bytes.
+/// `64KiB`, `1MiB`, or bytes: below 4 GiB.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let too_large = || "the size must be below 4GiB".to_owned();
+    match large_size(text)?.map(u32::try_from) {
+        Some(Ok(size)) => usize::try_from(size).map_err(|_| too_large()),
+        _ => Err(too_large()),
+    }
+}
+
+/// As [`size`], of any length; more than the type holds is the most it holds.
+pub(crate) fn file_size(text: &str) -> Result<u64, String> {
+    Ok(large_size(text)?.unwrap_or(u64::MAX))
+}
+
+/// `None` where it does not fit.
+fn large_size(text: &str) -> Result<Option<u64>, String> {
     let (number, unit) = split_unit(text);
-    let factor: usize = match unit {
+    let factor: u64 = match unit {
         "" | "B" => 1,
         "KiB" | "K" | "k" => 1 << 10,
         "MiB" | "M" => 1 << 20,
         "GiB" | "G" => 1 << 30,
         _ => return Err("write a number of bytes, or KiB, MiB or GiB, as in 64KiB".to_owned()),
     };
-    let number: Option<usize> = match number.parse() {
+    let number: Option<u64> = match number.parse() {
         Ok(number) => Some(number),
         Err(error) if is_too_large(&error) => None,
         Err(_) => {
@@ -98,8 +112,7 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     };
     match number.and_then(|number| number.checked_mul(factor)) {
         Some(0) => Err("the size must be at least 1".to_owned()),
-        Some(size) if u32::try_from(size).is_ok() => Ok(size),
-        _ => Err("the size must be below 4GiB".to_owned()),
+        size => Ok(size),
     }
 }
 

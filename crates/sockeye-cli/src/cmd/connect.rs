@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Connect) -> anyhow::Result<Exit> {
         },
         may_relay: true,
     };
-    let ended = exchange.run(Input::Stdin, Vec::new())?;
+    let ended = exchange.run(Input::Stdin, Vec::new(), None)?;
     exchange.remark(&ended);
     Ok(ended.exit)
 }

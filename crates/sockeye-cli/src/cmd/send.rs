@@ -9,6 +9,8 @@ use sockeye::framing::Framing;
 
 use super::exchange::{AnswerFormat, AwaitedAnswers, Exchange, Input, check_file_systems};
 use super::passed_files;
+use super::save_directory::SaveDirectory;
+use super::supervisor::{Supervisor, supervise};
 use crate::args::Send;
 use crate::exit::{Exit, failure};
 
@@ -17,9 +19,29 @@ const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     args.check_kind()?;
+    args.target.bind()?;
+    match (&args.save_fd, args.supervisor) {
+        (_, Some(fd)) => {
+            let supervisor = Supervisor::inherited(fd, args.end_with_parent)?;
+            supervisor.finish(exchange(args))
+        }
+        (Some(_), None) => supervise(),
+        (None, None) => exchange(args),
+    }
+}
+
+fn exchange(args: &Send) -> anyhow::Result<Exit> {
     let local = args.target.bind()?;
     let kind = args.target.address.kind();
-    check_file_systems(&args.target, local.as_ref(), &args.files, args.timeout)?;
+    let files = args.files.iter().chain(&args.save_fd);
+    check_file_systems(&args.target, local.as_ref(), files, args.timeout)?;
+    let save = match &args.save_fd {
+        Some(path) => {
+            let address = &args.target.address;
+            Some(SaveDirectory::open(path, args.max_saved, address)?)
+        }
+        None => None,
+    };
     let descriptors = passed_files::open(&args.files, &args.target.address)?;
     let input = input(args)?;
     let exchange = Exchange {
@@ -46,7 +68,7 @@ pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
         },
         may_relay: false,
     };
-    let ended = exchange.run(input, descriptors)?;
+    let ended = exchange.run(input, descriptors, save)?;
     exchange.remark(&ended);
     Ok(ended.exit)
 }

@@ -23,8 +23,8 @@ pub(crate) struct Descriptor {
     #[serde(skip_serializing_if = "Option::is_none")]
     path_base64: Option<String>,
     #[serde(rename = "type")]
-    file_type: Option<&'static str>,
-    access: Option<&'static str>,
+    pub(crate) file_type: Option<&'static str>,
+    pub(crate) access: Option<&'static str>,
 }
 
 impl Descriptor {

@@ -57,6 +57,7 @@ mod records;
 mod relay;
 mod removed_directory;
 mod reset;
+mod save_fd;
 mod second_views;
 mod send;
 mod silent_probe;

@@ -21,7 +21,7 @@ pub(super) struct Conversation<'a> {
     exchange: &'a Exchange<'a>,
     channel: Arc<Channel>,
     sending: Sending,
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
 }
 
 /// How a wait has ended.

@@ -16,16 +16,18 @@ const LEAST: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Exit 6 if one does not answer.
-pub(crate) fn check_file_systems(
-    target: &ConnectTarget,
-    local: Option<&Address>,
-    files: &[PathBuf],
+pub(crate) fn check_file_systems<'a>(
+    target: &'a ConnectTarget,
+    local: Option<&'a Address>,
+    files: impl IntoIterator<Item = &'a PathBuf>,
     timeout: Option<Duration>,
 ) -> anyhow::Result<()> {
     let address: &Address = &target.address;
     let addresses = [Some(address), local].into_iter().flatten();
     let sockets = addresses.filter_map(Address::path);
-    let paths: Vec<&Path> = sockets.chain(files.iter().map(PathBuf::as_path)).collect();
+    let paths: Vec<&Path> = sockets
+        .chain(files.into_iter().map(PathBuf::as_path))
+        .collect();
     let time = target.connect_timeout();
     let time = timeout.map_or(time, |timeout| time.min(timeout)).max(LEAST);
     hung::must_answer("connect to", address, &paths, time, |_| {})

@@ -2,15 +2,16 @@
 //! at once.
 
 mod channel;
-mod closed_fds;
 mod conversation;
 mod failures;
 mod file_systems;
 mod namespace;
+mod numbers;
 mod output;
 mod pieces;
 mod pollable_thread;
 mod sending;
+mod unpassed_fds;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,6 +24,7 @@ use sockeye::packet::BlockingDatagram;
 use sockeye::{Address, Claim, Connector, Kind};
 
 use crate::args::ConnectTarget;
+use crate::cmd::save_directory::SaveDirectory;
 use crate::cmd::waiting;
 use crate::exit::{Exit, by_signal};
 use channel::Channel;
@@ -31,6 +33,7 @@ pub(crate) use file_systems::check_file_systems;
 use namespace::out_of_reach;
 pub(crate) use output::AnswerFormat;
 use output::Output;
+use unpassed_fds::UnpassedFds;
 
 /// Bytes of a stream that one read takes at most.
 const BUFFER: usize = 64 * 1024;
@@ -87,14 +90,16 @@ pub(crate) struct ExchangeOutcome {
 }
 
 impl Exchange<'_> {
-    /// Connects, sends the input with `descriptors`, and prints the answers.
+    /// Connects, sends the input with `descriptors`, and prints the answers. Saves received fds, if that
+    /// is asked for.
     pub(crate) fn run(
         &self,
         input: Input,
         descriptors: Vec<OwnedFd>,
+        save: Option<SaveDirectory>,
     ) -> anyhow::Result<ExchangeOutcome> {
         let address = &self.target.address;
-        let (input, kind) = ((input, descriptors), address.kind());
+        let (input, kind) = ((input, descriptors, save), address.kind());
         match kind {
             Kind::Stream => {
                 let stream = self.connect(|connector, to| Ok(connector.connect_blocking(to)?))?;
@@ -179,7 +184,7 @@ impl Exchange<'_> {
     fn converse(
         &self,
         channel: Channel,
-        input: (Input, Vec<OwnedFd>),
+        (input, descriptors, save): (Input, Vec<OwnedFd>, Option<SaveDirectory>),
     ) -> anyhow::Result<ExchangeOutcome> {
         let relay = if self.may_relay {
             output::one_socket()
@@ -190,8 +195,10 @@ impl Exchange<'_> {
             Some(_) => channel.relaying(),
             None => channel,
         };
-        let mut output = Output::new(&self.target.address, self.form, relay);
-        let ended = Conversation::begin(self, channel, input)?.run(&mut output);
+        let conversation = Conversation::begin(self, channel, (input, descriptors))?;
+        let received = UnpassedFds::new(&self.target.address, save, conversation.deadline);
+        let mut output = Output::new(&self.target.address, self.form, relay, received);
+        let ended = conversation.run(&mut output);
         // Reported even after a failure.
         let exit = output.complete();
         ended?;

@@ -14,8 +14,8 @@ use sockeye::framing::{Codec, Framing, FramingError};
 use tokio_util::codec::Decoder;
 
 use super::channel::Channel;
-use super::closed_fds::ClosedFds;
 use super::pieces::{Piece, borrowed};
+use super::unpassed_fds::UnpassedFds;
 use crate::exit::{Exit, by_signal, failure};
 use crate::stdio;
 
@@ -41,12 +41,17 @@ pub(super) struct Output<'a> {
     pub(super) is_asked: bool,
     /// Whether anything was received.
     pub(super) is_used: bool,
-    /// Received fds that could not be passed on.
-    closed: Arc<ClosedFds>,
+    /// Those that could not be passed on.
+    received: Arc<UnpassedFds>,
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(address: &'a Address, form: AnswerFormat, relay: Option<Channel>) -> Self {
+    pub(super) fn new(
+        address: &'a Address,
+        form: AnswerFormat,
+        relay: Option<Channel>,
+        received: Arc<UnpassedFds>,
+    ) -> Self {
         let frames = match form {
             AnswerFormat::Payloads(limit) => {
                 Some((Codec::new(Framing::Length, limit), BytesMut::new()))
@@ -60,7 +65,7 @@ impl<'a> Output<'a> {
             relay,
             is_asked: false,
             is_used: false,
-            closed: ClosedFds::new(address),
+            received,
         }
     }
 
@@ -85,8 +90,7 @@ impl<'a> Output<'a> {
                 .send(&bytes, &borrowed(&piece.descriptors))
                 .map_err(unsent);
         }
-        // If no signal handler can be installed, they are reported at the end only.
-        let _ = self.closed.count(piece.descriptors.len());
+        self.received.take(std::mem::take(&mut piece.descriptors))?;
         match self.frames {
             Some(_) => Ok(()),
             None => stdio::print(&bytes),
@@ -109,11 +113,7 @@ impl<'a> Output<'a> {
 
     /// Reports fds that could not be passed on; whether the output is complete.
     pub(super) fn complete(&self) -> Exit {
-        if self.closed.report() {
-            Exit::Incomplete
-        } else {
-            Exit::Done
-        }
+        self.received.complete()
     }
 }
 
