@@ -10,6 +10,7 @@ use sockeye::claim::ClaimOptions;
 use super::id::{TypedId, group, user};
 use super::unresolved::Unresolved;
 use super::values::{Owner, Policy, count, duration, fd, mode, owner, timeout, whole};
+use crate::exit::{Exit, failure};
 
 #[derive(Args)]
 pub(crate) struct ListenOptions {
@@ -99,7 +100,7 @@ pub(crate) struct ListenOptions {
 
     /// Write a newline to file descriptor N once clients can connect
     #[arg(long, value_name = "N", value_parser = fd)]
-    pub(crate) ready_fd: Option<RawFd>,
+    ready_fd: Option<RawFd>,
 }
 
 /// How much a server logs.
@@ -132,6 +133,11 @@ impl ListenOptions {
         ids.chain(predecessors)
     }
 
+    /// The fd to write to once clients can connect. A successor is not to do so again.
+    pub(crate) fn ready_fd(&self) -> Option<RawFd> {
+        self.ready_fd.filter(|_| self.successor.is_none())
+    }
+
     pub(crate) fn claim(&self) -> ClaimOptions {
         let owner = self.owner.as_ref();
         let user = owner.and_then(|owner| owner.user.as_ref()?.number());
@@ -146,8 +152,20 @@ impl ListenOptions {
             })
     }
 
-    /// The first option given that applies to a socket file only.
-    pub(crate) fn file_option(&self) -> Option<&'static str> {
+    /// An option that applies to a socket file only is wrong usage where the address has none.
+    pub(crate) fn check_file(&self, address: &str, has_file: bool) -> anyhow::Result<()> {
+        match self.file_option() {
+            Some(option) if !has_file => Err(failure(
+                Exit::Usage,
+                format!(
+                    "cannot listen on {address}: it has no file that {option} could apply to; give a path, or omit {option}"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn file_option(&self) -> Option<&'static str> {
         if self.takeover {
             return Some("--takeover");
         }

@@ -4,18 +4,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::Rlimit;
+use sockeye::Peer;
 use sockeye::server::Renew;
-use sockeye::{Address, Peer};
 use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::ListeningSide;
 use super::failures::cannot_start;
 use super::notify::Notify;
 use super::restart::{Pending, Restart};
 use super::signals::{Signals, signals};
+use crate::args::ListenOptions;
 use crate::output;
 
 /// The signals that stop or restart a server, the tokens that they cancel, and what the service
@@ -42,9 +42,9 @@ pub(crate) struct Lifecycle {
 impl Lifecycle {
     /// Installs the signal handlers. To be called before the claim, so that no signal can leave a
     /// file behind.
-    pub(crate) fn new(side: &ListeningSide<'_>) -> anyhow::Result<Self> {
+    pub(crate) fn new(options: &ListenOptions, address: &str) -> anyhow::Result<Self> {
         let (signals, hangup) =
-            signals(side.options.takeover).map_err(|error| cannot_start(side.address, &error))?;
+            signals(options.takeover).map_err(|error| cannot_start(address, &error))?;
         Ok(Self {
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -54,7 +54,7 @@ impl Lifecycle {
             notify: Arc::new(Notify::to(None)),
             pending: Arc::default(),
             handed_over: CancellationToken::new(),
-            drain_timeout: side.options.drain,
+            drain_timeout: options.drain,
             drain_began: Arc::default(),
             tasks: JoinSet::new(),
         })
@@ -74,7 +74,7 @@ impl Lifecycle {
         tokio::spawn(Arc::clone(&self.notify).keep_alive());
     }
 
-    pub(crate) fn ready(&self, address: &Address) {
+    pub(crate) fn ready(&self, address: &str) {
         self.notify.ready(address);
     }
 
@@ -84,7 +84,7 @@ impl Lifecycle {
 
     /// Drains on the first signal, aborts on the second, and restarts on SIGHUP where that was asked
     /// for.
-    pub(crate) fn watch(&mut self, side: &ListeningSide<'_>, limit: &Rlimit) {
+    pub(crate) fn watch(&mut self, options: &ListenOptions, address: &str, limit: &Rlimit) {
         if let Some(signals) = self.signals.take() {
             self.tasks.spawn(self.shut_down(signals));
         }
@@ -93,8 +93,8 @@ impl Lifecycle {
                 pending: Arc::clone(&self.pending),
                 stop: self.stop.clone(),
                 soft_limit: limit.current,
-                is_successor: side.options.successor.is_some(),
-                address: Address::clone(side.address),
+                is_successor: options.successor.is_some(),
+                address: address.to_owned(),
                 notify: Arc::clone(&self.notify),
                 handed_over: self.handed_over.clone(),
                 renew: self.renew.clone(),
@@ -152,6 +152,16 @@ impl Lifecycle {
     pub(crate) fn drain_deadline(&self) -> Option<Instant> {
         let began = self.drain_began.get_or_init(Instant::now);
         began.checked_add(self.drain_timeout)
+    }
+
+    /// Completes when the drain times out, or a second signal aborts.
+    pub(crate) async fn drained(&self) {
+        self.stop.cancelled().await;
+        let timeout = tokio::time::sleep(self.drain_timeout);
+        tokio::select! {
+            () = timeout => {}
+            () = self.abort.cancelled() => {}
+        }
     }
 
     /// Ends the tasks: a signal has no effect any more.

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use sockeye::Address;
 use sockeye::address::quoted;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
@@ -52,7 +51,7 @@ impl Notify {
     }
 
     /// Clients can be served (again).
-    pub(super) fn ready(&self, address: &Address) {
+    pub(super) fn ready(&self, address: &str) {
         // A line break would begin a variable of its own, but an address is printed without any.
         let status = format!("listening on {address}");
         self.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);

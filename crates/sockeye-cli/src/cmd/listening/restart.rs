@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
-use sockeye::Address;
 use sockeye::server::Renew;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::Signal;
@@ -61,7 +60,7 @@ pub(super) struct Restart {
     pub(super) soft_limit: Option<u64>,
     /// Whether this process was itself started by a restart.
     pub(super) is_successor: bool,
-    pub(super) address: Address,
+    pub(super) address: String,
     pub(super) notify: Arc<Notify>,
     pub(super) handed_over: CancellationToken,
     /// Asks the server to recreate removed files.

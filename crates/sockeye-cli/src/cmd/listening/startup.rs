@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -16,15 +17,14 @@ use tracing::{info, warn};
 
 use super::ListeningSide;
 use super::failures::{cannot_listen, cannot_start};
-use super::inherited::{ready_fd, take};
+use super::inherited::InheritedFds;
 use super::lifecycle::Lifecycle;
 use super::socket::ServedSocket;
 use super::systemd;
-use crate::args::TypedId;
+use crate::args::{ListenOptions, TypedId};
 use crate::cmd::descriptor_limit;
 use crate::cmd::hung;
 use crate::escape;
-use crate::exit::{Exit, failure};
 
 /// How long the file system of the path may take to answer: it may be mounted only now (autofs).
 const FILE_SYSTEM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,19 +41,24 @@ pub(crate) struct Startup {
 impl Startup {
     /// Checks the options and takes the inherited fds, without claiming anything.
     pub(crate) fn prepare(side: &ListeningSide<'_>) -> anyhow::Result<Self> {
-        check_file_option(side)?;
         let address = side.address;
-        // Before anything is opened: a new fd could get the number of one that was passed on.
-        let listener = match address.name() {
-            Name::Fd(raw) => Some(take(*raw).map_err(|error| cannot_listen(address, &error))?),
-            Name::Systemd(name) => Some(systemd::take(address, name)?),
-            _ => None,
-        };
-        let ready = side.options.ready_fd;
-        let ready = ready.filter(|_| side.options.successor.is_none());
-        let ready = ready.map(|raw| ready_fd(raw, listener.as_ref()));
-        let ready = ready.transpose()?;
-        if let Some(path) = address.path() {
+        side.options
+            .check_file(&address.quoted(), address.path().is_some())?;
+        let tried = [("listen on", &**address)];
+        let mut inherited = InheritedFds::take(&tried, side.options.ready_fd())?;
+        let listener = inherited.sockets.pop().flatten();
+        let path = address.path().map(|path| (&**address, path));
+        Self::with_inherited(side.options, path, listener, inherited.ready)
+    }
+
+    /// With fds that were taken already; `path` is that of a socket file.
+    pub(crate) fn with_inherited(
+        options: &ListenOptions,
+        path: Option<(&Address, &Path)>,
+        listener: Option<OwnedFd>,
+        ready: Option<OwnedFd>,
+    ) -> anyhow::Result<Self> {
+        if let Some((address, path)) = path {
             // Before signal handlers are installed: until then a signal ends this process at once.
             let waiting = |what: &str| warn!("waiting for {what}");
             let timeout = FILE_SYSTEM_TIMEOUT;
@@ -62,7 +67,7 @@ impl Startup {
         Ok(Self {
             listener,
             ready,
-            limit: descriptor_limit::raise(side.options.successor),
+            limit: descriptor_limit::raise(options.successor),
         })
     }
 
@@ -70,7 +75,7 @@ impl Startup {
     pub(crate) fn kind(&self, address: &Address) -> anyhow::Result<Kind> {
         match (&self.listener, address.name()) {
             (Some(fd), Name::Systemd(_)) => {
-                systemd::kind(address, fd).map_err(|error| cannot_listen(address, &error))
+                systemd::kind(address, fd).map_err(|error| cannot_listen(&address.quoted(), &error))
             }
             _ => Ok(address.kind()),
         }
@@ -86,15 +91,14 @@ impl Startup {
     ) -> anyhow::Result<Option<ServedSocket>> {
         if let Some(fd) = self.listener.take() {
             let adopted = ServedSocket::adopt(fd, kind, side.allows_fd_passing);
-            let adopted = adopted.map_err(|error| cannot_listen(side.address, &error));
+            let adopted = adopted.map_err(|error| cannot_listen(&side.address.quoted(), &error));
             return adopted.map(Some);
         }
         tokio::select! {
             biased;
             // A takeover can take long; meanwhile the path stays with the server that has it.
             name = lifecycle.next_signal() => {
-                info!("stopping on {name} before anybody was served");
-                info!("stopped: {}", Report::default());
+                stopped_early(name);
                 Ok(None)
             }
             socket = claim(side) => socket.map(Some),
@@ -112,12 +116,22 @@ impl Startup {
         if let Some(predecessor) = socket.predecessor() {
             info!("took over from {predecessor}");
         }
-        info!(
-            "listening on {}{}",
-            escape::address(&address.to_string()),
-            name_beside(address, socket)
+        self.announce_name(
+            &address.to_string(),
+            &name_beside(address, socket),
+            lifecycle,
         );
+    }
+
+    /// As [`Self::announce`]: listening on `address`, which is also called `beside`.
+    pub(crate) fn announce_name(&mut self, address: &str, beside: &str, lifecycle: &Lifecycle) {
+        info!("listening on {}{beside}", escape::address(address));
         lifecycle.ready(address);
+        self.tell_ready();
+    }
+
+    /// Tells `--ready-fd`.
+    pub(crate) fn tell_ready(&mut self) {
         if let Some(ready) = self.ready.take() {
             // The process that asked for it may have ended; that does not concern the clients.
             if let Err(error) = rustix::io::write(&ready, b"\n") {
@@ -127,8 +141,14 @@ impl Startup {
     }
 }
 
+/// Tells the log that a signal has ended the server before it listened.
+pub(crate) fn stopped_early(signal: &str) {
+    info!("stopping on {signal} before anybody was served");
+    info!("stopped: {}", Report::default());
+}
+
 /// One thread: the work for a message is smaller than handing it to another thread.
-pub(crate) fn runtime(address: &Address, blocking_threads: usize) -> anyhow::Result<Runtime> {
+pub(crate) fn runtime(address: &str, blocking_threads: usize) -> anyhow::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(blocking_threads)
@@ -137,22 +157,9 @@ pub(crate) fn runtime(address: &Address, blocking_threads: usize) -> anyhow::Res
         .map_err(|error| cannot_start(address, &error))
 }
 
-fn check_file_option(side: &ListeningSide<'_>) -> anyhow::Result<()> {
-    match side.options.file_option() {
-        Some(option) if side.address.path().is_none() => Err(failure(
-            Exit::Usage,
-            format!(
-                "cannot listen on {}: it has no file that {option} could apply to; give a path, or omit {option}",
-                side.address.quoted()
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// Gets the fds that tokio begins with, and a thread where one will be needed, and gives them back:
 /// tokio panics where it cannot have them.
-pub(crate) fn can_start(address: &Address, needs_thread: bool) -> anyhow::Result<()> {
+pub(crate) fn can_start(address: &str, needs_thread: bool) -> anyhow::Result<()> {
     try_start(needs_thread).map_err(|error| cannot_start(address, &error))
 }
 

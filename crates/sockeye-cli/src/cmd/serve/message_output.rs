@@ -45,7 +45,7 @@ impl MessageOutput {
             _ if !args.program.is_empty() => None,
             _ => Some(
                 StdoutLines::stdout(args.max_buffered())
-                    .map_err(|error| cannot_start(&args.address, &error))?,
+                    .map_err(|error| cannot_start(&args.address.quoted(), &error))?,
             ),
         };
         Ok(Self {

@@ -48,8 +48,8 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     };
     let startup = Startup::prepare(&side)?;
     let program = programs::find(args, &startup.limit)?;
-    startup::can_start(&args.address, program.is_some())?;
-    let runtime = startup::runtime(&args.address, programs::STARTERS)?;
+    startup::can_start(&args.address.quoted(), program.is_some())?;
+    let runtime = startup::runtime(&args.address.quoted(), programs::STARTERS)?;
     runtime.block_on(serve(args, &side, startup, program))
 }
 
@@ -59,7 +59,7 @@ async fn serve(
     mut startup: Startup,
     program: Option<Program>,
 ) -> anyhow::Result<Exit> {
-    let mut lifecycle = Lifecycle::new(side)?;
+    let mut lifecycle = Lifecycle::new(&args.listen, &args.address.quoted())?;
     let handler = Arc::new(Handler::new(args, &lifecycle.stop)?);
     let kind = startup.kind(&args.address)?;
     args.check_kind(kind)?;
@@ -79,7 +79,7 @@ async fn serve(
         None => None,
     };
 
-    lifecycle.watch(side, &startup.limit);
+    lifecycle.watch(&args.listen, &args.address.to_string(), &startup.limit);
     lifecycle.spawn(Arc::clone(&handler).watch_output());
     let result = serve_clients(args, socket, &handler, programs.as_ref(), &lifecycle).await;
     let mut report = match &result {
