@@ -6,6 +6,9 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
+use sockeye::relay::{
+    NetListenError, NetListenErrorKind, RelayError, TargetError, TargetErrorKind, TargetsError,
+};
 use sockeye::takeover::TakeoverErrorKind;
 use sockeye::{AddressError, ClaimError, ConnectError, TakeoverError};
 
@@ -82,7 +85,12 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
         of_connect(error)
     } else if let Some(error) = error.downcast_ref::<TakeoverError>() {
         of_takeover(error)
-    } else if error.is::<AddressError>() {
+    } else if let Some(error) = error.downcast_ref::<TargetsError>() {
+        // Of several targets the first one that was tried decides.
+        error.errors().first().map_or(Exit::Failed, of_target)
+    } else if let Some(error) = error.downcast_ref::<NetListenError>() {
+        of_net_listen(error)
+    } else if error.is::<AddressError>() || error.is::<RelayError>() {
         Exit::Usage
     } else {
         Exit::Failed
@@ -155,6 +163,32 @@ fn of_connect(error: &ConnectError) -> Exit {
         ConnectErrorKind::WrongAddressKind { .. }
         | ConnectErrorKind::NotAnAddressToCall
         | ConnectErrorKind::NotAdopted(_) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_target(error: &TargetError) -> Exit {
+    if error.waited().is_some() {
+        return Exit::TimedOut;
+    }
+    match error.kind() {
+        TargetErrorKind::Unix(error) => of_connect(error),
+        TargetErrorKind::UnknownHost(_)
+        | TargetErrorKind::NobodyListens
+        | TargetErrorKind::Unreachable => Exit::NothingThere,
+        TargetErrorKind::Denied => Exit::NotPermitted,
+        TargetErrorKind::TimedOut { .. } => Exit::TimedOut,
+        TargetErrorKind::NotATarget => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_net_listen(error: &NetListenError) -> Exit {
+    match error.kind() {
+        NetListenErrorKind::InUse => Exit::InUse,
+        NetListenErrorKind::UnknownHost | NetListenErrorKind::NotThisMachine => Exit::NothingThere,
+        NetListenErrorKind::Denied => Exit::NotPermitted,
+        NetListenErrorKind::NotNet => Exit::Usage,
         _ => Exit::Failed,
     }
 }

@@ -11,6 +11,8 @@ mod endpoint;
 mod id;
 mod listen;
 mod ls;
+mod relay;
+mod relay_address;
 mod send;
 mod serve;
 mod unresolved;
@@ -29,6 +31,8 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use id::TypedId;
 pub(crate) use listen::ListenOptions;
 pub(crate) use ls::{ListedAddress, Ls, Netns};
+pub(crate) use relay::{CredentialsName, RelayArgs};
+pub(crate) use relay_address::TypedRelayAddress;
 pub(crate) use send::{ConnectTarget, Send};
 pub(crate) use serve::{ReplyMode, Serve};
 pub(crate) use unresolved::Unresolved;
@@ -70,12 +74,13 @@ Examples:
   sockeye serve /tmp/app.sock
   sockeye send /tmp/app.sock Hello UNIX socket!
   sockeye connect /tmp/app.sock
+  sockeye relay /tmp/front.sock /tmp/app.sock
   sockeye ls /tmp/app.sock
   sockeye why /tmp/app.sock
   sockeye bench
   sockeye demo";
 
-/// UNIX sockets done right: serve, call and inspect them
+/// UNIX sockets done right: serve, call, relay and inspect them
 #[derive(Parser)]
 #[command(name = "sockeye", version, after_help = ADDRESSES)]
 struct Cli {
@@ -88,6 +93,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Send(Send),
     Connect(Connect),
+    Relay(RelayArgs),
     Ls(Ls),
     Why(Why),
     Bench(Bench),
@@ -111,6 +117,7 @@ impl Command {
             Self::Serve(args) => args.unresolved(),
             Self::Send(args) => args.target.unresolved(),
             Self::Connect(args) => args.target.unresolved(),
+            Self::Relay(args) => args.unresolved(),
             Self::Ls(args) => args.unresolved(),
             Self::Why(args) => args.unresolved(),
             Self::Bench(args) => args.unresolved(),

@@ -11,6 +11,7 @@ mod listening;
 mod ls;
 mod parent;
 mod passed_files;
+mod relay;
 mod save_directory;
 mod send;
 mod send_buffer;
@@ -34,6 +35,7 @@ pub(crate) fn run(mut command: Command) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Connect(args) => connect::run(&args),
+        Command::Relay(args) => relay::run(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -6,13 +6,23 @@ pub(crate) mod terminal;
 mod writer;
 
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::fstat;
 use rustix::io::retry_on_intr;
 use rustix::process::Signal;
 
 use crate::escape;
 use crate::exit::{Exit, by_signal, failure};
+
+/// Whether standard input and output are one file or socket.
+pub(crate) fn is_one_file() -> bool {
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let identity = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    let input = identity(stdin.as_fd());
+    input.is_some() && input == identity(stdout.as_fd())
+}
 
 /// Writes to standard output and flushes, so that what comes in pieces is seen as it comes. Where
 /// nobody reads, such as head(1) that has seen enough, the command ends in silence.

@@ -159,7 +159,9 @@ const WRONG: &[&[&str]] = &[
 
 #[test]
 fn each_subcommand_explains_itself_on_standard_output() {
-    for subcommand in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
+    for subcommand in [
+        "serve", "send", "connect", "relay", "ls", "why", "bench", "demo",
+    ] {
         let help = run(sockeye().args([subcommand, "--help"]));
         help.succeeds();
         assert!(
@@ -174,7 +176,9 @@ fn each_subcommand_explains_itself_on_standard_output() {
 fn the_command_names_its_subcommands() {
     let help = run(sockeye().arg("--help"));
     help.succeeds();
-    for subcommand in ["serve", "send", "connect", "ls", "why", "bench", "demo"] {
+    for subcommand in [
+        "serve", "send", "connect", "relay", "ls", "why", "bench", "demo",
+    ] {
         assert!(
             help.text().contains(subcommand),
             "{subcommand}: {}",
@@ -266,7 +270,7 @@ fn a_kind_has_one_word_and_the_others_are_understood() {
 #[test]
 fn help_fits_narrow_terminals() {
     let subcommands = [
-        "serve", "send", "connect", "ls", "why", "bench", "demo", "help",
+        "serve", "send", "connect", "relay", "ls", "why", "bench", "demo", "help",
     ];
     for (subcommand, width) in subcommands
         .into_iter()
@@ -320,7 +324,7 @@ fn examples_can_be_copied_from_a_narrow_terminal() {
         let joined = after.replace(" \\\n    ", " ");
         joined.lines().map(str::to_owned).collect()
     };
-    for subcommand in ["serve", "send", "connect", "ls", "why", "bench"] {
+    for subcommand in ["serve", "send", "connect", "relay", "ls", "why", "bench"] {
         let wide = examples(&on_terminal(sockeye().args([subcommand, "--help"]), 80));
         let narrow = examples(&on_terminal(sockeye().args([subcommand, "--help"]), 40));
         assert_eq!(wide, narrow, "{subcommand}");

@@ -20,6 +20,7 @@ mod budget;
 mod busy_poll;
 mod claim_races;
 mod connect;
+mod connect_relay;
 mod datagrams;
 mod demo;
 mod descriptors;

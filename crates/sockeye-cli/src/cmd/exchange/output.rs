@@ -1,11 +1,10 @@
 //! [`Output`]: answers on standard output.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rustix::fs::fstat;
 use rustix::net::Shutdown;
 use rustix::process::Signal;
 use sockeye::Address;
@@ -119,11 +118,10 @@ impl<'a> Output<'a> {
 
 /// Standard output, if it is the same connected UNIX socket as standard input.
 pub(crate) fn one_socket() -> Option<Channel> {
-    let (stdin, stdout) = (io::stdin(), io::stdout());
-    let identity = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
-    match (identity(stdin.as_fd())?, identity(stdout.as_fd())?) {
-        (input, output) if input == output => Channel::of_inherited(stdout.as_fd()),
-        _ => None,
+    if stdio::is_one_file() {
+        Channel::of_inherited(io::stdout().as_fd())
+    } else {
+        None
     }
 }
 
