@@ -36,6 +36,9 @@ pub struct LazyAsyncFd {
     has_yielded: AtomicBool,
     /// Whether the next attempt is made without readiness.
     looks_again: AtomicBool,
+    /// Whether [`Self::poll_hang_up`] has cleared that there is room to send: epoll does not report it
+    /// again before a send got `EAGAIN`.
+    may_have_room: AtomicBool,
     /// Whether it is, or will be, registered for writing too.
     is_shared: bool,
     fd: BackgroundCloseFd,
@@ -72,6 +75,7 @@ impl LazyAsyncFd {
             reader: None,
             has_yielded: AtomicBool::new(false),
             looks_again: AtomicBool::new(false),
+            may_have_room: AtomicBool::new(false),
             is_shared: false,
             fd: BackgroundCloseFd::new(fd, passing),
         }
@@ -194,11 +198,16 @@ impl LazyAsyncFd {
     ) -> Poll<io::Result<T>> {
         self.check_shared(direction == Direction::Write);
         let is_known = self.registration.get().is_some();
-        if !is_known || self.looks_again.load(Ordering::Relaxed) {
+        let may_have_room =
+            direction == Direction::Write && self.may_have_room.load(Ordering::Relaxed);
+        if !is_known || may_have_room || self.looks_again.load(Ordering::Relaxed) {
             let budget = ready!(coop::poll_proceed(cx));
             self.looks_again.store(false, Ordering::Relaxed);
             match attempt(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if may_have_room {
+                        self.may_have_room.store(false, Ordering::Relaxed);
+                    }
                     // A client that has just connected is about to send, and one that has its answer
                     // is about to close: yield once before paying for the registration.
                     if !is_known && !self.has_yielded.swap(true, Ordering::Relaxed) {
@@ -304,8 +313,10 @@ impl LazyAsyncFd {
                 return Poll::Ready(Ok(()));
             }
             ready.clear_ready();
-            // That there is room is forgotten now.
-            self.look_again();
+            // A wait to write may have begun just before this report.
+            if !self.may_have_room.swap(true, Ordering::Relaxed) {
+                cx.waker().wake_by_ref();
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod clients;
 mod listeners;
+mod relays;
 mod streams;
 mod support;
 mod targets;
