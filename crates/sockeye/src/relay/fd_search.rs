@@ -9,7 +9,7 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::RecvFlags;
 
@@ -98,12 +98,18 @@ impl FdSearch {
         if size == 0 {
             return Ok(ReadOutcome::some(Seen::Eof));
         }
-        let message = sys::message::recvmsg_append(fd, buffer, size, RecvFlags::DONTWAIT)?;
-        let received = Received::from_raw(message, size)?;
+        // A short look has seen the whole queue.
+        let is_all = seen < look && self.room == 0 && !has_fds;
+        let credentials = if self.room == 0 {
+            sys::message::recv_bytes_append(fd, &mut buffer.limit(size))?;
+            None
+        } else {
+            let message = sys::message::recvmsg_append(fd, buffer, size, RecvFlags::DONTWAIT)?;
+            Received::from_raw(message, size)?.and_then(|received| received.credentials)
+        };
         Ok(ReadOutcome {
-            // A short look has seen the whole queue.
-            is_all: seen < look && self.room == 0 && !has_fds,
-            result: Seen::Bytes(received.and_then(|received| received.credentials)),
+            is_all,
+            result: Seen::Bytes(credentials),
         })
     }
 }

@@ -77,11 +77,13 @@ impl RelayDirection {
         target: &mut EndIo,
         settings: &Settings,
     ) -> Poll<Arrival> {
-        let (Some(socket), Some(target)) = (source.as_socket_mut(), target.as_socket_mut()) else {
-            return Poll::Ready(Arrival::Failure(RelayFailure::FdsNotAllowed));
+        let Some(socket) = source.as_socket() else {
+            return Poll::Pending;
         };
-        // A send tells why it fails.
-        let _ = ready!(target.poll_writable(cx));
+        if let Some(target) = target.as_socket_mut() {
+            // A send tells why it fails.
+            let _ = ready!(target.poll_writable(cx));
+        }
         ready!(self.poll_headroom(cx, socket.as_fd()));
         let found = self.search.find(socket.as_fd());
         Poll::Ready(

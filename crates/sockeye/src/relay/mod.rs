@@ -174,20 +174,24 @@ impl Relay {
         target: &mut RelayEnd,
     ) -> Result<[RelayPath; 2], RelayError> {
         self.prepare(client, target)?;
+        Ok(self.choose_paths(client, target))
+    }
+
+    fn choose_paths(&self, client: &RelayEnd, target: &RelayEnd) -> [RelayPath; 2] {
         let path = |from: &RelayEnd, to: &RelayEnd, passes_credentials| {
             RelayPath::choose(&from.io, &to.io, passes_credentials, false)
         };
         let passes_credentials = self.settings.passes_credentials;
-        Ok([
+        [
             path(client, target, passes_credentials),
             path(target, client, false),
-        ])
+        ]
     }
 
     fn pair(&self, mut ends: [RelayEnd; 2]) -> Result<RelayPair, RelayError> {
         let [client, target] = &mut ends;
         let policy = self.prepare(client, target)?;
-        let paths = self.paths(client, target)?;
+        let paths = self.choose_paths(client, target);
         let has_credentials = [self.settings.passes_credentials, false];
         let directions = [0, 1]
             .map(|n| RelayDirection::new(paths[n], policy, FdSearch::new(has_credentials[n])));

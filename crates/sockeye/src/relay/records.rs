@@ -16,7 +16,7 @@ use super::relay_piece::RelayPiece;
 use super::report::RelayFailure;
 use super::settings::Settings;
 use crate::ancillary::{Received, RecvError};
-use crate::lazy_async_fd::ReadOutcome;
+use crate::lazy_async_fd::{Direction, ReadOutcome};
 use crate::passing::Passing;
 use crate::sys::message::peek;
 use crate::{fd_headroom, sys};
@@ -37,6 +37,7 @@ impl RelayDirection {
         let (Some(socket), Some(reader)) = (source.as_socket_mut(), target.as_socket_mut()) else {
             return Poll::Ready(Arrival::End(WriterEnd::Eof));
         };
+        ready!(socket.io.poll_ready(cx, Direction::Read)).ok();
         if socket.io.passing() == Passing::Receives {
             // Until there is room, fds wait in the kernel. A send tells why it fails.
             let _ = ready!(reader.poll_writable(cx));

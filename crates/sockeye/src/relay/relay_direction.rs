@@ -59,6 +59,11 @@ impl RelayDirection {
         )
     }
 
+    /// Whether it waits for the reader.
+    pub(super) fn is_sending(&self) -> bool {
+        !self.pending.is_empty() || self.pipe.is_some()
+    }
+
     /// Passes on what it can. `Ready` where there may be more, or the state has changed.
     pub(super) fn poll(
         &mut self,

@@ -74,7 +74,9 @@ impl RelayPair {
             let has_gone = match self.directions[writer].state {
                 DirectionState::Flushing(WriterEnd::Reset)
                 | DirectionState::Ended(DirectionEnd::Reset) => is_open,
-                DirectionState::Ended(DirectionEnd::Eof) if is_open => {
+                DirectionState::Ended(DirectionEnd::Eof)
+                    if is_open && !self.directions[1 - writer].is_sending() =>
+                {
                     self.ends[writer].io.poll_hang_up(cx).is_ready()
                 }
                 _ => false,
@@ -151,9 +153,8 @@ impl RelayPair {
         for direction in &mut self.directions {
             failure = failure.or(direction.finish());
         }
-        if let (Some(RelayFailure::FdsLost | RelayFailure::TooManyInFlight), Some(permit)) =
-            (&failure, &self.ends[CLIENT].permit)
-        {
+        let is_ours = failure.as_ref().is_some_and(RelayFailure::is_ours);
+        if let Some(permit) = self.ends[CLIENT].permit.as_ref().filter(|_| is_ours) {
             permit.mark_aborted();
         }
         RelayReport {

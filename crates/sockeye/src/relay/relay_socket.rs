@@ -70,6 +70,10 @@ impl RelaySocket {
             self.io.set_passing(Passing::Refused);
             return Ok(());
         }
+        let passing = self.io.passing();
+        if policy == FdPolicy::Refuse && passing == Passing::Refused && !credentials {
+            return Ok(());
+        }
         if credentials || sys::socket::reports_credentials(self.as_fd()).unwrap_or(true) {
             pass_credentials(&self.io, credentials)?;
             // EINVAL and ENOPROTOOPT: it cannot be on then.
@@ -77,7 +81,9 @@ impl RelaySocket {
         }
         let passing = match policy {
             FdPolicy::Pass | FdPolicy::Drop => {
-                pass_descriptors(&self.io, true)?;
+                if passing != Passing::Receives {
+                    pass_descriptors(&self.io, true)?;
+                }
                 Passing::Receives
             }
             FdPolicy::Refuse => {

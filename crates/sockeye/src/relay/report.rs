@@ -120,3 +120,22 @@ pub enum RelayFailure {
 }
 
 crate::error_debug::debug_as_display!(RelayFailure);
+
+impl RelayFailure {
+    /// Whether something was lost for want of our own resources, or of the target's consent: then the
+    /// connection counts as aborted. A client that breaks a rule does not count.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::NoSendBuffer { .. }
+            | Self::FdsRefused { .. }
+            | Self::FdsLost
+            | Self::TooManyInFlight
+            | Self::Io(_) => true,
+            Self::RecordTooLong { .. }
+            | Self::OutOfBand
+            | Self::FdsNotAllowed
+            | Self::TimedOut(_) => false,
+        }
+    }
+}

@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
-use sockeye::relay::Relay;
-use sockeye::{recv_msg, send_msg};
+use sockeye::relay::{FdPolicy, Relay};
+use sockeye::{Stream, recv_msg, send_msg};
 
 use super::joined;
 
@@ -28,4 +28,80 @@ async fn fds_arrive_with_the_byte_that_they_were_sent_with() {
     drop(client);
     let report = relay.await.unwrap();
     assert_eq!(report.to_target.fds, 253);
+}
+
+#[tokio::test]
+async fn fds_pass_two_relays_in_a_row() {
+    let (client, one) = Stream::pair().unwrap();
+    let (other, third) = Stream::pair().unwrap();
+    let (fourth, target) = Stream::pair().unwrap();
+    let client = client.into_std().unwrap();
+    let mut target = target.into_std().unwrap();
+    let relay = Relay::new();
+    // All is queued before either of them begins.
+    (&client).write_all(b"a header of 16 b").unwrap();
+    for count in [1, 2, 253] {
+        send_msg(&client, b"body", &vec![client.as_fd(); count]).unwrap();
+        (&client).write_all(b"plain").unwrap();
+    }
+    drop(client);
+    let (one, two) = (relay.join(one, other), relay.join(third, fourth));
+    let relays = tokio::spawn(async { tokio::join!(one, two) });
+    let received = tokio::task::spawn_blocking(move || {
+        target.read_exact(&mut [0; 16]).unwrap();
+        for count in [1, 2, 253] {
+            let mut buffer = [0; 64];
+            let body = recv_msg(&target, &mut buffer).unwrap().unwrap();
+            assert_eq!(&buffer[..body.bytes], b"body");
+            assert_eq!(body.descriptors.len(), count);
+            target.read_exact(&mut [0; 5]).unwrap();
+        }
+        assert!(recv_msg(&target, &mut [0; 64]).unwrap().is_none());
+    });
+    received.await.unwrap();
+    let (one, other) = relays.await.unwrap();
+    assert_eq!(one.unwrap().to_target, other.unwrap().to_target);
+}
+
+/// The kernel keeps 48 KiB of a message together.
+#[tokio::test]
+async fn fds_arrive_behind_more_than_is_peeked_at() {
+    let (client, mut target, relay) = joined(&Relay::new());
+    let before = 150_000;
+    let receiving = tokio::task::spawn_blocking(move || {
+        target.read_exact(&mut vec![0; before]).unwrap();
+        let mut buffer = vec![0; 100_000];
+        let body = recv_msg(&target, &mut buffer).unwrap().unwrap();
+        assert_eq!(body.descriptors.len(), 1);
+        let mut rest = 100_000 - body.bytes;
+        while rest > 0 {
+            let more = recv_msg(&target, &mut buffer).unwrap().unwrap();
+            assert!(more.descriptors.is_empty());
+            rest -= more.bytes;
+        }
+        assert!(recv_msg(&target, &mut buffer).unwrap().is_none());
+    });
+    let sending = tokio::task::spawn_blocking(move || {
+        (&client).write_all(&vec![1; before]).unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        send_msg(&client, &vec![2; 100_000], &[file.as_fd()]).unwrap();
+    });
+    sending.await.unwrap();
+    receiving.await.unwrap();
+    assert_eq!(relay.await.unwrap().to_target.fds, 1);
+}
+
+#[tokio::test]
+async fn dropped_fds_are_counted() {
+    let (client, mut target, relay) = joined(&Relay::new().fds(FdPolicy::Drop));
+    send_msg(&client, b"body", &[client.as_fd(); 3]).unwrap();
+    drop(client);
+    let receiving = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        target.read_to_string(&mut text).unwrap();
+        text
+    });
+    assert_eq!(receiving.await.unwrap(), "body");
+    let report = relay.await.unwrap();
+    assert_eq!((report.to_target.fds, report.to_target.lost_fds), (0, 3));
 }

@@ -2,6 +2,8 @@
 
 mod ending;
 mod fds;
+mod network;
+mod records;
 mod streams;
 
 use std::os::unix::net::UnixStream;
