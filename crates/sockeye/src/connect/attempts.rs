@@ -26,7 +26,7 @@ pub(super) enum AttemptOutcome {
 }
 
 /// A non-blocking socket that is connected.
-pub(super) struct ConnectedFd {
+pub(crate) struct ConnectedFd {
     pub(super) socket: OwnedFd,
     /// Whether the kernel has refused fds since before connect(2).
     #[cfg_attr(
@@ -37,7 +37,7 @@ pub(super) struct ConnectedFd {
 }
 
 /// The attempts to reach one address, and the pauses between them.
-pub(super) struct Attempts<'a> {
+pub(crate) struct Attempts<'a> {
     connector: &'a Connector,
     address: &'a Address,
     started: Instant,
@@ -48,7 +48,7 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(connector: &'a Connector, address: &'a Address) -> Self {
+    pub(crate) fn new(connector: &'a Connector, address: &'a Address) -> Self {
         Self {
             connector,
             address,
@@ -79,10 +79,17 @@ impl<'a> Attempts<'a> {
 
     /// The pause after an attempt that failed, if another one makes sense.
     fn failed(&mut self, failure: AttemptFailure) -> Result<Duration, ConnectError> {
-        let errno = match failure {
-            AttemptFailure::Final(error) => return Err(*error),
-            AttemptFailure::Errno(errno) => errno,
-        };
+        match failure {
+            AttemptFailure::Final(error) => Err(*error),
+            AttemptFailure::Errno(errno) => {
+                let pause = self.pause_after_errno(errno);
+                pause.map_err(|given_up| given_up.explain(self.address))
+            }
+        }
+    }
+
+    /// As [`pause_after`](Self::pause_after), without looking for the reason where it gives up.
+    pub(crate) fn pause_after_errno(&mut self, errno: Errno) -> Result<Duration, GivenUp> {
         let now = Instant::now();
         let (began, allowed) = if errno == Errno::AGAIN {
             let began = *self.full_since.get_or_insert(now);
@@ -95,19 +102,42 @@ impl<'a> Attempts<'a> {
             .connector
             .connect_timeout
             .clamp(LEAST_PATIENCE, Lookup::PATIENCE);
-        let error = || ConnectError::explain(self.address, errno, patience);
+        let given_up = |waited| GivenUp {
+            errno,
+            waited,
+            patience,
+        };
         let may_pass = errno == Errno::AGAIN
             || (!allowed.is_zero() && a_server_would_help(self.address, errno));
         if !may_pass {
-            return Err(error());
+            return Err(given_up(None));
         }
         if left.is_zero() {
-            return Err(error().after(allowed));
+            return Err(given_up(Some(allowed)));
         }
         // Jitter, between half and all of the pause, so that many clients do not come at once.
         let share = 500 + self.random.hash_one(now) % 501;
         let pause = self.backoff.next_pause().mul_f64(share as f64 / 1000.0);
         Ok(pause.min(left))
+    }
+}
+
+/// The last attempt has failed, and no other one is made.
+pub(crate) struct GivenUp {
+    errno: Errno,
+    /// How long attempts were made, if the time limit ran out.
+    waited: Option<Duration>,
+    patience: Duration,
+}
+
+impl GivenUp {
+    /// Looks at the address for the reason.
+    pub(crate) fn explain(self, address: &Address) -> ConnectError {
+        let error = ConnectError::explain(address, self.errno, self.patience);
+        match self.waited {
+            Some(waited) => error.after(waited),
+            None => error,
+        }
     }
 }
 
@@ -125,7 +155,7 @@ fn a_server_would_help(address: &Address, errno: Errno) -> bool {
     }
 }
 
-pub(super) enum AttemptFailure {
+pub(crate) enum AttemptFailure {
     Errno(Errno),
     Final(Box<ConnectError>),
 }
@@ -136,8 +166,14 @@ impl From<Errno> for AttemptFailure {
     }
 }
 
+impl From<ConnectError> for AttemptFailure {
+    fn from(error: ConnectError) -> Self {
+        Self::Final(Box::new(error))
+    }
+}
+
 /// As [`connect_once`], or adopts an inherited socket.
-fn attempt(
+pub(crate) fn attempt(
     address: &Address,
     kind: Kind,
     allows_fd_passing: bool,
@@ -185,7 +221,7 @@ fn adopted(raw: RawFd, kind: Kind, allows_fd_passing: bool) -> Result<ConnectedF
 }
 
 /// connect(2) of a datagram socket, which never blocks.
-pub(super) fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), AttemptFailure> {
+pub(crate) fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), AttemptFailure> {
     let wanted = Kind::Datagram;
     if address.kind() != wanted {
         let wrong = ConnectErrorKind::WrongAddressKind { wanted };
@@ -199,7 +235,7 @@ pub(super) fn send_to(socket: BorrowedFd<'_>, address: &Address) -> Result<(), A
 }
 
 fn refuse(address: &Address, kind: ConnectErrorKind) -> AttemptFailure {
-    AttemptFailure::Final(Box::new(ConnectError::new(address, kind)))
+    ConnectError::new(address, kind).into()
 }
 
 /// The argument of connect(2), and the fd that must stay open until then.

@@ -16,6 +16,8 @@ use crate::claim::{ProcessLink, UnclearReason};
 /// Why there is no connection: what was tried, what was found, what to do.
 pub struct ConnectError {
     address: Address,
+    /// Who has tried: permissions are those of the thread.
+    uid: u32,
     // Boxed to keep the results of connecting small.
     kind: Box<ConnectErrorKind>,
     waited: Option<Duration>,
@@ -97,13 +99,14 @@ impl ConnectError {
     pub(super) fn new(address: &Address, kind: ConnectErrorKind) -> Self {
         Self {
             address: address.clone(),
+            uid: rustix::process::geteuid().as_raw(),
             kind: Box::new(kind),
             waited: None,
             source: None,
         }
     }
 
-    pub(super) fn io(address: &Address, source: io::Error) -> Self {
+    pub(crate) fn io(address: &Address, source: io::Error) -> Self {
         Self {
             source: Some(source),
             ..Self::new(address, ConnectErrorKind::Io)

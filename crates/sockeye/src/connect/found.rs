@@ -21,7 +21,7 @@ use crate::inspect::{diag, is_bound_to};
 impl ConnectError {
     /// Looks at the address to find out why connect(2) failed.
     /// Waits no longer than `patience` for mounts that hang.
-    pub(super) fn explain(address: &Address, errno: Errno, patience: Duration) -> Self {
+    pub(crate) fn explain(address: &Address, errno: Errno, patience: Duration) -> Self {
         let kind = match (errno, address.name()) {
             (Errno::AGAIN, _) => ConnectErrorKind::BacklogFull,
             (Errno::PROTOTYPE, _) => ConnectErrorKind::WrongKind {

@@ -29,7 +29,12 @@ use crate::address::{Address, Kind};
 use crate::packet::{BlockingDatagram, BlockingSeqPacket};
 #[cfg(feature = "tokio")]
 use crate::passing::Passing;
-use attempts::{AttemptOutcome, Attempts, ConnectedFd, connect_now, send_to};
+#[cfg(feature = "tokio")]
+pub(crate) use attempts::AttemptFailure;
+#[cfg(feature = "tokio")]
+use attempts::attempt;
+use attempts::{AttemptOutcome, connect_now};
+pub(crate) use attempts::{Attempts, ConnectedFd, send_to};
 
 /// The first pause between two attempts.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -180,11 +185,7 @@ impl Connector {
     /// Dropping the future gives up; a connection is either returned or was never made.
     pub async fn connect(&self, address: &Address) -> Result<crate::Stream, ConnectError> {
         let connected = self.socket(address, Kind::Stream).await?;
-        let passing = self.passing(&connected);
-        let mut stream = crate::Stream::from_nonblocking(connected.socket)
-            .map_err(|error| ConnectError::io(address, error))?;
-        stream.set_passing(passing);
-        Ok(stream)
+        self.stream(address, connected)
     }
 
     /// Connects a seqpacket socket on a tokio runtime.
@@ -202,11 +203,7 @@ impl Connector {
         address: &Address,
     ) -> Result<crate::SeqPacket, ConnectError> {
         let connected = self.socket(address, Kind::SeqPacket).await?;
-        let passing = self.passing(&connected);
-        let mut socket = crate::SeqPacket::from_nonblocking(connected.socket)
-            .map_err(|error| ConnectError::io(address, error))?;
-        socket.set_passing(passing);
-        Ok(socket)
+        self.seqpacket(address, connected)
     }
 
     /// Has `socket` send to `address` from now on, and receive from nobody else.
@@ -237,6 +234,44 @@ impl Connector {
         if !self.wait_for.is_zero() {
             drop(tokio::time::sleep(Duration::ZERO));
         }
+    }
+
+    pub(crate) fn stream(
+        &self,
+        address: &Address,
+        connected: ConnectedFd,
+    ) -> Result<crate::Stream, ConnectError> {
+        let passing = self.passing(&connected);
+        let mut stream = crate::Stream::from_nonblocking(connected.socket)
+            .map_err(|error| ConnectError::io(address, error))?;
+        stream.set_passing(passing);
+        Ok(stream)
+    }
+
+    pub(crate) fn seqpacket(
+        &self,
+        address: &Address,
+        connected: ConnectedFd,
+    ) -> Result<crate::SeqPacket, ConnectError> {
+        let passing = self.passing(&connected);
+        let mut socket = crate::SeqPacket::from_nonblocking(connected.socket)
+            .map_err(|error| ConnectError::io(address, error))?;
+        socket.set_passing(passing);
+        Ok(socket)
+    }
+
+    /// One connect(2), as [`connect`](Self::connect) makes it.
+    pub(crate) fn attempt(
+        &self,
+        address: &Address,
+        kind: Kind,
+    ) -> Result<ConnectedFd, AttemptFailure> {
+        attempt(address, kind, self.allows_fd_passing)
+    }
+
+    /// The connect timeout.
+    pub(crate) fn max_connect_time(&self) -> Duration {
+        self.connect_timeout
     }
 
     fn passing(&self, connected: &ConnectedFd) -> Passing {

@@ -26,10 +26,14 @@
 //! # }
 //! ```
 //!
-//! Only the target learns nothing of the client by itself: it sees the credentials of the relay.
+//! The target sees the peer credentials of the relay (`SO_PEERCRED`), unless a [`ClientConnector`] has
+//! connected it, as root.
 
 mod address;
+mod client_connector;
+mod client_thread;
 mod connect;
+mod credentials;
 mod direction_state;
 mod end;
 mod error;
@@ -60,7 +64,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub use address::{RelayAddress, VsockCid};
+pub use client_connector::ClientConnector;
 pub use connect::TargetSocket;
+pub use credentials::{ClientCredentials, CredentialsError};
 pub use end::RelayEnd;
 pub use error::RelayError;
 pub use fd_policy::FdPolicy;

@@ -8,6 +8,8 @@ use rustix::process::{
     set_parent_process_death_signal, waitpid,
 };
 
+use super::signal_mask;
+
 /// Runs `work` in a copy of this process, with the writing end of a pipe and no other
 /// file descriptor. Returns the reading end and the child's pidfd.
 ///
@@ -43,22 +45,13 @@ pub(crate) fn fork(work: impl FnOnce(PipeWriter)) -> io::Result<(PipeReader, Own
 fn run_child(writer: PipeWriter, work: impl FnOnce(PipeWriter)) -> ! {
     // A handler of the parent's would write to what the two share; a copy that is stuck must not
     // outlive it, nor keep its pipes and locks open.
-    block_signals();
+    signal_mask::block_all();
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     close_all_but(writer.as_raw_fd());
     let work = std::panic::AssertUnwindSafe(move || work(writer));
     let code = i32::from(std::panic::catch_unwind(work).is_err());
     // SAFETY: _exit(2) ends this copy without the parent's destructors and exit handlers.
     unsafe { libc::_exit(code) }
-}
-
-fn block_signals() {
-    let mut all = std::mem::MaybeUninit::uninit();
-    // SAFETY: sigfillset(3) initialises the set, and the mask is only of this copy's one thread.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut());
-    }
 }
 
 /// Closes every file descriptor but one, the standard ones too.

@@ -7,6 +7,7 @@ pub(crate) mod message;
 pub(crate) mod peer;
 #[cfg(feature = "tokio")]
 pub(crate) mod process;
+pub(crate) mod signal_mask;
 pub(crate) mod socket;
 #[cfg(feature = "tokio")]
 pub(crate) mod spawn;

@@ -9,7 +9,7 @@ use rustix::process::Pid;
 
 use super::{ConnectError, ConnectErrorKind};
 use crate::address::{Address, Kind, quoted};
-use crate::claim::{UnclearReason, WORKING_DIRECTORY_REMOVED};
+use crate::claim::{ProcessLink, UnclearReason, WORKING_DIRECTORY_REMOVED};
 use crate::hint::{file_type_name, hint_for};
 use crate::ids::Shown;
 
@@ -27,7 +27,10 @@ impl fmt::Display for ConnectError {
             ConnectErrorKind::DanglingLink(target) => dangling_link(f, target, waited),
             ConnectErrorKind::ParentMissing(directory) => parent_missing(f, directory, waited),
             ConnectErrorKind::WorkingDirectoryRemoved => f.write_str(WORKING_DIRECTORY_REMOVED),
-            ConnectErrorKind::ProcessDenies(link) => write!(f, "{link}"),
+            ConnectErrorKind::ProcessDenies(link) => {
+                let found = link.is_closed_to(format_args!("uid {}", self.uid));
+                write!(f, "{found}; {}", ProcessLink::ADVICE)
+            }
             ConnectErrorKind::ParentNotADirectory(path) => {
                 write!(f, "{} is not a directory; check the path", quoted(path))
             }
@@ -53,8 +56,10 @@ impl fmt::Display for ConnectError {
             ConnectErrorKind::DirectoryDenies {
                 directory,
                 mode_and_owner,
-            } => directory_denies(f, directory, *mode_and_owner),
-            ConnectErrorKind::ModeDenies { mode_and_owner } => mode_denies(f, *mode_and_owner),
+            } => directory_denies(f, directory, *mode_and_owner, self.uid),
+            ConnectErrorKind::ModeDenies { mode_and_owner } => {
+                mode_denies(f, *mode_and_owner, self.uid)
+            }
             ConnectErrorKind::Denied => f.write_str(DENIED),
             ConnectErrorKind::ConnectedElsewhere => f.write_str(CONNECTED_ELSEWHERE),
             ConnectErrorKind::BacklogFull => write!(
@@ -131,26 +136,26 @@ fn directory_denies(
     f: &mut fmt::Formatter<'_>,
     directory: &Path,
     mode_and_owner: Option<(u32, Option<u32>)>,
+    uid: u32,
 ) -> fmt::Result {
     write!(f, "the directory {}", quoted(directory))?;
     fmt_mode(f, mode_and_owner)?;
     write!(
         f,
-        " does not let uid {} pass, which takes its execute bit (x); ask its owner, or run as another user",
-        rustix::process::geteuid().as_raw()
+        " does not let uid {uid} pass, which takes its execute bit (x); ask its owner, or run as another user"
     )
 }
 
 fn mode_denies(
     f: &mut fmt::Formatter<'_>,
     mode_and_owner: Option<(u32, Option<u32>)>,
+    uid: u32,
 ) -> fmt::Result {
     f.write_str("the socket file")?;
     fmt_mode(f, mode_and_owner)?;
     write!(
         f,
-        " gives uid {} no write permission (w), which connecting takes; ask its owner, or run as another user",
-        rustix::process::geteuid().as_raw()
+        " gives uid {uid} no write permission (w), which connecting takes; ask its owner, or run as another user"
     )
 }
 
