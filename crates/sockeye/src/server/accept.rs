@@ -363,7 +363,18 @@ mod tests {
         for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
             assert_eq!(of(errno), AcceptFailure::Fatal);
         }
-        for errno in [Errno::CONNABORTED, Errno::INTR, Errno::HOSTUNREACH] {
+        for errno in [
+            Errno::CONNABORTED,
+            Errno::INTR,
+            Errno::NETDOWN,
+            Errno::PROTO,
+            Errno::NOPROTOOPT,
+            Errno::HOSTDOWN,
+            Errno::NONET,
+            Errno::HOSTUNREACH,
+            Errno::OPNOTSUPP,
+            Errno::NETUNREACH,
+        ] {
             assert_eq!(of(errno), AcceptFailure::Connection);
         }
     }

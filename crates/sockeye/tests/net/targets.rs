@@ -1,9 +1,11 @@
 //! Connecting to the addresses of a relay, and listening on them.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 use sockeye::relay::{
     NetListenErrorKind, RelayAddress, TargetError, TargetErrorKind, TargetSocket, Targets,
 };
@@ -24,10 +26,14 @@ async fn error_of(connector: &Connector, address: &str) -> TargetError {
     error
 }
 
-/// A port on which nobody listens.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// A socket that is bound to a port, which nobody else gets, and does not listen.
+fn bound() -> (OwnedFd, SocketAddr) {
+    let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+    let socket = socket(family, kind, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    bind(&socket, &any).unwrap();
+    let address = getsockname(&socket).unwrap().try_into().unwrap();
+    (socket, address)
 }
 
 #[tokio::test]
@@ -37,7 +43,8 @@ async fn a_target_of_each_kind_is_connected_to() {
     let stream = path("stream");
     let _stream = Listener::open(&stream.parse().unwrap(), &Claim::options()).unwrap();
     let seqpacket = format!("seqpacket:{}", path("seqpacket"));
-    let _seqpacket = SeqPacketListener::open(&seqpacket.parse().unwrap(), &Claim::options());
+    let _seqpacket =
+        SeqPacketListener::open(&seqpacket.parse().unwrap(), &Claim::options()).unwrap();
     let connector = Connector::new();
     let connected = connect(&connector, &stream).await.unwrap();
     assert!(matches!(connected, TargetSocket::Stream(_)));
@@ -68,7 +75,8 @@ async fn all_addresses_of_a_name_are_tried() {
 #[tokio::test]
 async fn what_is_found_at_a_target_is_named() {
     let connector = Connector::new();
-    let free = format!("tcp:{}", free_address());
+    let (_bound, address) = bound();
+    let free = format!("tcp:{address}");
     let error = error_of(&connector, &free).await;
     assert!(matches!(error.kind(), TargetErrorKind::NobodyListens));
     assert_eq!(error.attempts().len(), 1);
@@ -102,22 +110,23 @@ async fn what_is_found_at_a_target_is_named() {
 
 #[tokio::test]
 async fn a_tcp_server_that_comes_later_is_waited_for() {
-    let address = free_address();
+    let (bound, address) = bound();
     let target: RelayAddress = format!("tcp:{address}").parse().unwrap();
     let connector = Connector::new().wait_for(Duration::from_secs(20));
     let mut connect = pin!(connector.connect_target(&target));
     // Nobody is there at first.
     assert!(futures_util::poll!(&mut connect).is_pending());
-    let listener = TcpListener::bind(address).unwrap();
+    listen(&bound, 1).unwrap();
     in_time(connect).await.unwrap();
-    listener.accept().unwrap();
+    TcpListener::from(bound).accept().unwrap();
 }
 
 #[tokio::test]
 async fn a_tcp_server_that_does_not_come_is_not_waited_for_longer() {
     let wait = Duration::from_millis(5);
     let connector = Connector::new().wait_for(wait);
-    let error = error_of(&connector, &format!("tcp:{}", free_address())).await;
+    let (_bound, address) = bound();
+    let error = error_of(&connector, &format!("tcp:{address}")).await;
     assert_eq!(error.waited(), Some(wait));
     assert!(
         error.to_string().contains("after 5ms of waiting"),
@@ -128,16 +137,8 @@ async fn a_tcp_server_that_does_not_come_is_not_waited_for_longer() {
 #[tokio::test]
 async fn a_tcp_server_that_does_not_answer_is_given_up() {
     // With a full backlog the kernel drops what comes (listen(2)).
-    let (family, kind) = (
-        rustix::net::AddressFamily::INET,
-        rustix::net::SocketType::STREAM,
-    );
-    let full = rustix::net::socket(family, kind, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    rustix::net::bind(&full, &any).unwrap();
-    rustix::net::listen(&full, 0).unwrap();
-    let full = TcpListener::from(full);
-    let address = full.local_addr().unwrap();
+    let (full, address) = bound();
+    listen(&full, 0).unwrap();
     let _first = TcpStream::connect(address).unwrap();
     let limit = Duration::from_millis(20);
     let connector = Connector::new().connect_timeout(limit);
@@ -159,11 +160,12 @@ async fn a_tcp_server_that_does_not_answer_is_given_up() {
 #[tokio::test]
 async fn the_next_target_takes_the_clients_of_one_that_is_down() {
     let (listener, address) = listener();
+    let (_bound, free) = bound();
     let dir = tempfile::tempdir().unwrap();
     let unix = dir.path().join("absent.sock");
     let addresses = [
         unix.to_str().unwrap().to_owned(),
-        format!("tcp:{}", free_address()),
+        format!("tcp:{free}"),
         format!("tcp:{address}"),
     ];
     let targets = Targets::new(addresses.iter().map(|text| text.parse().unwrap())).unwrap();
