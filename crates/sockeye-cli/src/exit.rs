@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
 use sockeye::relay::{
-    NetListenError, NetListenErrorKind, RelayError, TargetError, TargetErrorKind, TargetsError,
+    CredentialsError, NetListenError, NetListenErrorKind, RelayError, TargetError, TargetErrorKind,
+    TargetsError,
 };
 use sockeye::takeover::TakeoverErrorKind;
 use sockeye::{AddressError, ClaimError, ConnectError, TakeoverError};
@@ -88,6 +89,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
     } else if let Some(error) = error.downcast_ref::<TargetsError>() {
         // Of several targets the first one that was tried decides.
         error.errors().first().map_or(Exit::Failed, of_target)
+    } else if let Some(error) = error.downcast_ref::<CredentialsError>() {
+        of_credentials(error)
     } else if let Some(error) = error.downcast_ref::<NetListenError>() {
         of_net_listen(error)
     } else if error.is::<AddressError>() || error.is::<RelayError>() {
@@ -167,12 +170,22 @@ fn of_connect(error: &ConnectError) -> Exit {
     }
 }
 
+fn of_credentials(error: &CredentialsError) -> Exit {
+    match error {
+        CredentialsError::NotPermitted(_) | CredentialsError::NotTaken { .. } => Exit::NotPermitted,
+        CredentialsError::TimedOut { .. } => Exit::TimedOut,
+        CredentialsError::Connect(error) => of_connect(error),
+        _ => Exit::Failed,
+    }
+}
+
 fn of_target(error: &TargetError) -> Exit {
     if error.waited().is_some() {
         return Exit::TimedOut;
     }
     match error.kind() {
         TargetErrorKind::Unix(error) => of_connect(error),
+        TargetErrorKind::Credentials(error) => of_credentials(error),
         TargetErrorKind::UnknownHost(_)
         | TargetErrorKind::NobodyListens
         | TargetErrorKind::Unreachable => Exit::NothingThere,

@@ -11,6 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::client_thread;
 use super::credentials::{ClientCredentials, CredentialsError, check_capabilities};
+use super::target_error::{TargetError, TargetErrorKind};
+use super::{RelayAddress, TargetSocket};
 use crate::address::{Address, Kind, Name};
 use crate::connect::{AttemptFailure, Attempts, ConnectError, ConnectedFd, Connector, send_to};
 use crate::{Datagram, SeqPacket, Stream};
@@ -73,6 +75,49 @@ impl ClientConnector {
     pub fn max_threads(mut self, most: usize) -> Self {
         self.threads = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
         self
+    }
+
+    /// Connects as `connector` does, on the same threads: for the attempts of
+    /// [`Targets::connect_with`](super::Targets::connect_with).
+    #[must_use]
+    pub fn with_connector(&self, connector: Connector) -> Self {
+        let threads = Arc::clone(&self.threads);
+        Self { connector, threads }
+    }
+
+    /// Connects to the target of a relay: to a UNIX socket with the credentials of the client, to any
+    /// other as [`Connector::connect_target`] does.
+    ///
+    /// # Errors
+    /// [`TargetError`]; nothing was connected then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and timers.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up. A connection that is being made meanwhile is closed.
+    pub async fn connect_target(
+        &self,
+        address: &RelayAddress,
+        client: &ClientCredentials,
+    ) -> Result<TargetSocket, TargetError> {
+        let connected = match address.unix() {
+            Some(name) if name.kind() == Kind::Stream => {
+                self.connect(name, client).await.map(TargetSocket::Stream)
+            }
+            Some(name) if name.kind() == Kind::SeqPacket => {
+                let connected = self.connect_seqpacket(name, client).await;
+                connected.map(TargetSocket::SeqPacket)
+            }
+            _ => return self.connector.connect_target(address).await,
+        };
+        connected.map_err(|error| {
+            let kind = match error {
+                CredentialsError::Connect(error) => TargetErrorKind::Unix(error),
+                other => TargetErrorKind::Credentials(other),
+            };
+            TargetError::new(address, kind)
+        })
     }
 
     /// Connects a stream.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::RelayAddress;
+use super::credentials::CredentialsError;
 use crate::connect::ConnectError;
 use crate::hint::hint_for;
 use crate::net_stream::NetAddr;
@@ -28,6 +29,8 @@ crate::error_debug::debug_as_display!(TargetError);
 pub enum TargetErrorKind {
     /// A UNIX socket could not be connected to.
     Unix(ConnectError),
+    /// A UNIX socket could not be connected to with the credentials of the client.
+    Credentials(CredentialsError),
     /// The name of the host has no address, or no name server could be asked.
     UnknownHost(io::Error),
     /// Nobody listens on the port (`ECONNREFUSED`; `ECONNRESET` of vsock).
@@ -158,8 +161,10 @@ fn kind_of(error: &io::Error, limit: Duration) -> TargetErrorKind {
 
 impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let TargetErrorKind::Unix(error) = self.kind() {
-            return error.fmt(f);
+        match self.kind() {
+            TargetErrorKind::Unix(error) => return error.fmt(f),
+            TargetErrorKind::Credentials(error) => return error.fmt(f),
+            _ => {}
         }
         write!(f, "cannot connect to {}: ", self.address.quoted())?;
         let waited = fmt::from_fn(|f| match self.waited {
@@ -168,7 +173,7 @@ impl fmt::Display for TargetError {
         });
         let attempts = fmt::from_fn(|f| self.write_attempts(f));
         match self.kind() {
-            TargetErrorKind::Unix(_) => Ok(()),
+            TargetErrorKind::Unix(_) | TargetErrorKind::Credentials(_) => Ok(()),
             TargetErrorKind::UnknownHost(error) => write!(
                 f,
                 "the name of the host has no address{waited} ({error}); check the name, or the name server"
@@ -236,6 +241,7 @@ impl std::error::Error for TargetError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
             TargetErrorKind::Unix(error) => error.source(),
+            TargetErrorKind::Credentials(error) => error.source(),
             _ => None,
         }
     }

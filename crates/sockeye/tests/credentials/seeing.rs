@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::process::{DumpableBehavior, dumpable_behavior};
 use sockeye::packet::BlockingSeqPacketListener;
-use sockeye::relay::ClientConnector;
+use sockeye::relay::{ClientConnector, RelayAddress, Targets};
 use sockeye::{Claim, Connector, Datagram, Kind};
 
 use super::*;
@@ -124,5 +124,35 @@ fn the_process_can_still_look_at_itself() {
         assert_eq!(sockeye::ids::own_uid(), Some(0));
         fs::read("/proc/self/maps").unwrap();
         fs::read("/proc/self/environ").unwrap();
+    });
+}
+
+#[test]
+fn one_of_several_targets_sees_the_client() {
+    alone(|| {
+        let place = Place::new();
+        let listener = place.listener();
+        let closed = UnixListener::bind(place.at("closed.sock")).unwrap();
+        set_mode(&place.at("closed.sock"), 0o600);
+        let addresses = [place.at("closed.sock"), place.socket()];
+        let addresses = addresses.map(|path| RelayAddress::parse(path).unwrap());
+        let targets = Targets::new(addresses).unwrap();
+        let connector = Connector::new();
+        let threads = ClientConnector::new(connector.clone()).unwrap();
+        runtime().block_on(async {
+            for (user, denied) in [(ALICE, true), (BOB, true), (ROOT, false)] {
+                let client = user.credentials();
+                let attempt = |connector, address| {
+                    let threads = threads.with_connector(connector);
+                    let client = &client;
+                    async move { threads.connect_target(address, client).await }
+                };
+                let connected = targets.connect_with(&connector, attempt).await;
+                let (address, _socket) = connected.unwrap();
+                assert_eq!(address, &targets.addresses()[usize::from(denied)]);
+                let target = if denied { &listener } else { &closed };
+                user.assert_peer(target.accept().unwrap().0);
+            }
+        });
     });
 }
