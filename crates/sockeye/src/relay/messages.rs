@@ -11,8 +11,12 @@ use super::relay_direction::RelayDirection;
 use super::relay_piece::RelayPiece;
 use super::report::RelayFailure;
 use super::settings::Settings;
+use crate::ancillary::MAX_DESCRIPTORS;
 use crate::peer::Peer;
-use crate::{fd_headroom, scratch};
+use crate::{fd_headroom, scratch, sys};
+
+/// How many fds the reader of a connection may leave unread before no more are sent to it.
+const MOST_IN_FLIGHT: usize = 4 * MAX_DESCRIPTORS;
 
 impl RelayDirection {
     /// Receives bytes, with fds beside their byte.
@@ -84,7 +88,7 @@ impl RelayDirection {
             // A send tells why it fails.
             let _ = ready!(target.poll_writable(cx));
         }
-        ready!(self.poll_headroom(cx, socket.as_fd()));
+        ready!(self.poll_room_for_fds(cx, socket.as_fd(), target));
         let found = self.search.find(socket.as_fd());
         Poll::Ready(
             match found.and_then(|found| self.pass_on_found(found, settings)) {
@@ -106,17 +110,43 @@ impl RelayDirection {
         Ok(())
     }
 
-    /// Waits until any number of fds may be received.
-    pub(super) fn poll_headroom(&mut self, cx: &mut Context<'_>, fd: BorrowedFd<'_>) -> Poll<()> {
-        while !fd_headroom::has_room_for_any_message(fd) {
-            let pause = self.pause.get_or_insert_with(|| Box::new(Pause::new()));
-            ready!(pause.poll_over(cx));
-            if fd_headroom::has_room_for_any_message(fd) {
-                break;
+    /// Waits until any number of fds may be received, and sent on. Until then they stay in the kernel.
+    pub(super) fn poll_room_for_fds(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: BorrowedFd<'_>,
+        target: &EndIo,
+    ) -> Poll<()> {
+        while !self.has_room_for_fds(source, target) {
+            match &mut self.pause {
+                Some(pause) => {
+                    ready!(pause.poll_over(cx));
+                    pause.begin();
+                }
+                None => self.pause = Some(Box::new(Pause::new())),
             }
-            pause.begin();
         }
         self.pause = None;
         Poll::Ready(())
+    }
+
+    /// Whether it has to be checked if a message brings fds.
+    pub(super) fn may_lack_room_for_fds(&self, source: BorrowedFd<'_>) -> bool {
+        self.in_flight + MAX_DESCRIPTORS > MOST_IN_FLIGHT
+            || !fd_headroom::has_room_for_any_message(source)
+    }
+
+    /// Not while the reader leaves too many unread: those of all connections count against one limit
+    /// (unix(7), `ETOOMANYREFS`).
+    fn has_room_for_fds(&mut self, source: BorrowedFd<'_>, target: &EndIo) -> bool {
+        if self.in_flight + MAX_DESCRIPTORS > MOST_IN_FLIGHT {
+            let target = target.as_socket().map(|socket| socket.as_fd());
+            let unread = target.map(sys::socket::unread_by_peer);
+            if let Some(Ok(1..)) = unread {
+                return false;
+            }
+            self.in_flight = 0;
+        }
+        fd_headroom::has_room_for_any_message(source)
     }
 }

@@ -41,8 +41,9 @@ impl RelayDirection {
         if socket.io.passing() == Passing::Receives {
             // Until there is room, fds wait in the kernel. A send tells why it fails.
             let _ = ready!(reader.poll_writable(cx));
-            if brings_fds(socket.as_fd(), self.search) {
-                ready!(self.poll_headroom(cx, socket.as_fd()));
+            if self.may_lack_room_for_fds(socket.as_fd()) && brings_fds(socket.as_fd(), self.search)
+            {
+                ready!(self.poll_room_for_fds(cx, socket.as_fd(), target));
             }
         }
         let limit = settings.max_record;
@@ -113,10 +114,9 @@ impl RelayDirection {
     }
 }
 
-/// Whether the next record brings fds; only looked at while there is not room for any number.
+/// Whether the next record brings fds.
 fn brings_fds(fd: BorrowedFd<'_>, search: FdSearch) -> bool {
-    !fd_headroom::has_room_for_any_message(fd)
-        && peek::has_control(fd, peek::TIME + search.credentials_room())
+    peek::has_control(fd, peek::TIME + search.credentials_room())
 }
 
 fn failure_of(error: RecvError) -> RelayFailure {

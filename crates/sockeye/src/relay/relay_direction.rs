@@ -31,6 +31,8 @@ pub(super) struct RelayDirection {
     /// Whether a lot comes at a time.
     pub(super) is_bulk: bool,
     pub(super) search: FdSearch,
+    /// Fds that were sent since the reader had nothing left to read.
+    pub(super) in_flight: usize,
     /// Received, and not sent yet.
     pending: VecDeque<RelayPiece>,
     pipe: Option<PooledPipe>,
@@ -46,6 +48,7 @@ impl RelayDirection {
             fds,
             is_bulk: false,
             search,
+            in_flight: 0,
             pending: VecDeque::new(),
             pipe: None,
             pause: None,
@@ -232,6 +235,7 @@ impl RelayDirection {
                     self.pause = None;
                     self.report.bytes += count as u64;
                     self.report.fds += piece.fds().len() as u64;
+                    self.in_flight += piece.fds().len();
                     piece.close_fds();
                     piece.bytes.advance(count);
                     self.report.records += u64::from(piece.is_record);

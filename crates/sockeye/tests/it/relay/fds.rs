@@ -105,3 +105,33 @@ async fn dropped_fds_are_counted() {
     let report = relay.await.unwrap();
     assert_eq!((report.to_target.fds, report.to_target.lost_fds), (0, 3));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_reader_does_not_leave_many_fds_unread() {
+    const MESSAGES: usize = 30;
+    let (client, target, relay) = joined(&Relay::new());
+    let receiving = tokio::task::spawn_blocking(move || {
+        let mut most = 0;
+        for _ in 0..MESSAGES {
+            // The bound has room for so many.
+            let mut queued = 0;
+            for _ in 0..100 {
+                queued = rustix::io::ioctl_fionread(&target).unwrap();
+                std::thread::yield_now();
+            }
+            most = most.max(queued);
+            let received = recv_msg(&target, &mut [0; 1]).unwrap().unwrap();
+            assert_eq!(received.descriptors.len(), 253);
+        }
+        most
+    });
+    let sending = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        for _ in 0..MESSAGES {
+            send_msg(&client, b"x", &[file.as_fd(); 253]).unwrap();
+        }
+    });
+    sending.await.unwrap();
+    assert!(receiving.await.unwrap() <= 4);
+    assert_eq!(relay.await.unwrap().to_target.fds, 30 * 253);
+}

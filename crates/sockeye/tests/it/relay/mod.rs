@@ -5,6 +5,7 @@ mod fds;
 mod network;
 mod records;
 mod streams;
+mod timeouts;
 
 use std::os::unix::net::UnixStream;
 
