@@ -80,6 +80,8 @@ pub struct SocketListener<S> {
     /// Whether no other process listens with the same socket.
     is_ours: bool,
     pass_rights: PassRights,
+    /// Whether it accepts fds while many wait to be closed.
+    keeps_accepting_fds: bool,
     /// The setting of new connections.
     passing: Passing,
     /// Whether there may be clients who connected before the socket had our setting.
@@ -139,6 +141,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             older: OlderSockets::default(),
             is_ours: false,
             pass_rights: PassRights::new(false),
+            keeps_accepting_fds: false,
             passing: Passing::Unchecked,
             has_early_clients: AtomicBool::new(false),
             predecessor: None,

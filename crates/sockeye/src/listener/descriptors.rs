@@ -24,6 +24,14 @@ impl<S: ConnectedSocket> SocketListener<S> {
         self.set_fd_passing(allow, true)
     }
 
+    /// Lets new connections pass fds at any time. Otherwise they are refused while too many wait to be
+    /// closed ([`close_in_background`](crate::close_in_background)), and the sender's sendmsg(2) fails
+    /// with `EPERM`. For handlers that leave a message in the queue until there is room for its fds, as
+    /// [`Relay`](crate::relay::Relay) does.
+    pub fn keep_accepting_fds(&mut self) {
+        self.keeps_accepting_fds = true;
+    }
+
     pub(super) fn set_fd_passing(
         &mut self,
         allow: bool,
@@ -53,6 +61,9 @@ impl<S: ConnectedSocket> SocketListener<S> {
 
     /// Lets new connections pass fds only while there is room for these.
     pub(super) fn regulate(&self) {
+        if self.keeps_accepting_fds {
+            return;
+        }
         let sockets = self.older.sockets().chain([&self.io]);
         self.pass_rights.regulate(sockets.map(AsFd::as_fd));
     }

@@ -13,7 +13,7 @@ use super::report::RelayFailure;
 use super::settings::Settings;
 use crate::ancillary::MAX_DESCRIPTORS;
 use crate::peer::Peer;
-use crate::{fd_headroom, scratch, sys};
+use crate::{closing, fd_headroom, scratch, sys};
 
 /// How many fds the reader of a connection may leave unread before no more are sent to it.
 const MOST_IN_FLIGHT: usize = 4 * MAX_DESCRIPTORS;
@@ -132,8 +132,7 @@ impl RelayDirection {
 
     /// Whether it has to be checked if a message brings fds.
     pub(super) fn may_lack_room_for_fds(&self, source: BorrowedFd<'_>) -> bool {
-        self.in_flight + MAX_DESCRIPTORS > MOST_IN_FLIGHT
-            || !fd_headroom::has_room_for_any_message(source)
+        self.in_flight + MAX_DESCRIPTORS > MOST_IN_FLIGHT || !has_headroom(source)
     }
 
     /// Not while the reader leaves too many unread: those of all connections count against one limit
@@ -147,6 +146,11 @@ impl RelayDirection {
             }
             self.in_flight = 0;
         }
-        fd_headroom::has_room_for_any_message(source)
+        has_headroom(source)
     }
+}
+
+/// Whether any number of fds may be received.
+fn has_headroom(source: BorrowedFd<'_>) -> bool {
+    closing::has_room() && fd_headroom::has_room_for_any_message(source)
 }

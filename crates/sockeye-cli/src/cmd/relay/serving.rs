@@ -132,10 +132,12 @@ async fn exit_idle(pairs: Arc<Pairs>, limit: Duration, stop: CancellationToken) 
 /// Serves until the lifecycle stops it, then drains.
 async fn join_clients<S: NamedSocket>(
     args: &RelayArgs,
-    listener: SocketListener<S>,
+    mut listener: SocketListener<S>,
     pairs: &Arc<Pairs>,
     lifecycle: &Lifecycle,
 ) -> Result<Report, ServerError> {
+    // A message waits in its queue until there is room for its fds.
+    listener.keep_accepting_fds();
     let mut server = server::server(&args.listen, lifecycle);
     if pairs.target.is_one() {
         server = server.once();
