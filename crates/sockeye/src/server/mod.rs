@@ -65,7 +65,8 @@ type OnHandover = dyn Fn(&Peer) + Send + Sync;
 /// How long an aborted task may take to be dropped before `run` returns without it.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Accepts connections, streams or seqpacket ones, runs a handler for each, and drains at shutdown.
+/// Accepts connections, runs a handler for each, and drains at shutdown: UNIX streams and seqpacket ones,
+/// TCP and vsock ([`NetListener`](crate::listener::NetListener)).
 ///
 /// All unfinished messages and their fds together have a limit
 /// ([`max_buffered`](Self::max_buffered)). There is no other limit, and no timeout, unless one is

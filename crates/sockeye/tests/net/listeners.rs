@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::net::{Shutdown, sockopt};
 use sockeye::{AdoptError, Claim, Connection, ListenError, NetListener, NetStream, Server};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::support::{Running, answer, beside, counts, in_time, listener, tcp_address};
@@ -116,6 +116,27 @@ async fn a_client_that_sends_nothing_is_timed_out() {
     let client = TcpStream::connect(address).unwrap();
     let read = in_time(told.recv()).await.unwrap();
     assert_eq!(read.unwrap_err().kind(), ErrorKind::TimedOut);
+    drop(client);
+    assert_eq!(counts(&server.report().await), [1, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_timed_out() {
+    let (listener, address) = listener();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Server::new().idle_timeout(Duration::from_millis(10));
+    let server = Running::start(server, listener, move |mut connection| {
+        let tell = tell.clone();
+        async move {
+            let answer = vec![0; 64 << 20];
+            tell.send(connection.write_all(&answer).await).unwrap();
+        }
+    });
+    let client = TcpStream::connect(address).unwrap();
+    let written = in_time(told.recv()).await.unwrap();
+    let error = written.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("has read nothing"), "{error}");
     drop(client);
     assert_eq!(counts(&server.report().await), [1, 0, 0, 0]);
 }
