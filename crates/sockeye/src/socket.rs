@@ -41,8 +41,13 @@ pub(crate) fn pair(kind: Kind, flags: SocketFlags) -> Result<(OwnedFd, OwnedFd),
 /// A new datagram socket with an abstract name that the kernel chooses (unix(7), autobind).
 pub(crate) fn autobound(flags: SocketFlags) -> Result<OwnedFd, Errno> {
     let socket = new(Kind::Datagram, flags)?;
-    bind(&socket, &SocketAddrUnix::new_unnamed())?;
+    autobind(&socket)?;
     Ok(socket)
+}
+
+/// Binds a socket to an abstract name that the kernel chooses.
+pub(crate) fn autobind(socket: impl AsFd) -> Result<(), Errno> {
+    bind(socket, &SocketAddrUnix::new_unnamed())
 }
 
 /// The path of an open file (proc_pid_fd(5)): it leads to that very file, whatever has its name

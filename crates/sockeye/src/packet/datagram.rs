@@ -124,6 +124,15 @@ impl Datagram {
         Self::new(fd, false).map_err(AdoptError::Io)
     }
 
+    /// From a non-blocking socket, as [`Self::pair`] makes them.
+    ///
+    /// # Errors
+    /// As setsockopt(2) and epoll_ctl(2).
+    #[track_caller]
+    pub(crate) fn from_nonblocking(socket: OwnedFd) -> io::Result<Self> {
+        Self::new(socket, true)
+    }
+
     #[track_caller]
     fn new(socket: OwnedFd, is_ours: bool) -> io::Result<Self> {
         sys::message::mark_records(socket.as_fd())?;
@@ -199,6 +208,18 @@ impl Datagram {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn recv_msg(&self, buffer: &mut [u8]) -> Result<Received, RecvError> {
+        self.recv_ready(|| self.try_recv(buffer)).await
+    }
+
+    /// Calls `attempt`, which receives, until it returns something; sleeps while the queue is empty
+    /// (`None`), and while the fds of the next datagram do not fit.
+    ///
+    /// # Errors
+    /// As [`Self::recv_msg`].
+    pub(crate) async fn recv_ready<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<Option<T>, RecvError>,
+    ) -> Result<T, RecvError> {
         loop {
             let mut ready = tokio::select! {
                 biased;
@@ -208,7 +229,7 @@ impl Datagram {
                     continue;
                 }
             };
-            match self.try_recv(buffer) {
+            match attempt() {
                 Err(RecvError::StillClosing) => tokio::time::sleep(UNTIL_ROOM).await,
                 Err(error) => return Err(error),
                 Ok(Some(received)) => return Ok(received),
@@ -226,18 +247,27 @@ impl Datagram {
     /// [`RecvError`]; a datagram that does not fit is lost. [`RecvError::StillClosing`] leaves it in
     /// the queue, since its fds do not fit; [`Datagram::recv_msg`] waits instead.
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<Option<Received>, RecvError> {
-        self.pass_rights.regulate([self.as_fd()]);
-        let received = match RecvError::split_would_block(self.try_recv_once(buffer)) {
-            Ok(received) => received?,
-            Err(_) => return Ok(None),
-        };
+        let received = self.try_recv_with_fds(buffer)?;
         Ok(received.map(|mut received| {
-            fd_headroom::spend(received.descriptors.len());
             if !self.pass_rights.is_allowed {
                 close_in_background(std::mem::take(&mut received.descriptors));
             }
             received
         }))
+    }
+
+    /// As [`Self::try_recv`], with the fds that came though they are refused: before Linux 6.16, or
+    /// before the socket refused any.
+    pub(crate) fn try_recv_with_fds(
+        &self,
+        buffer: &mut [u8],
+    ) -> Result<Option<Received>, RecvError> {
+        self.pass_rights.regulate([self.as_fd()]);
+        let received = match RecvError::split_would_block(self.try_recv_once(buffer)) {
+            Ok(received) => received?,
+            Err(_) => return Ok(None),
+        };
+        Ok(received.inspect(|received| fd_headroom::spend(received.descriptors.len())))
     }
 
     /// One attempt, if the fds of the next datagram fit.

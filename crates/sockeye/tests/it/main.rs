@@ -67,6 +67,8 @@ mod records;
 #[cfg(feature = "tokio")]
 mod relay;
 #[cfg(feature = "tokio")]
+mod relay_datagrams;
+#[cfg(feature = "tokio")]
 mod release;
 #[cfg(feature = "tokio")]
 mod server;
