@@ -59,6 +59,8 @@ pub struct Datagram {
     /// Whether fds that do not fit stay in the queue. Not if the socket was never set to accept any: it
     /// might wait forever.
     leaves_in_queue: bool,
+    /// Whether it accepts fds while many wait to be closed.
+    keeps_accepting_fds: bool,
 }
 
 impl Datagram {
@@ -143,6 +145,7 @@ impl Datagram {
             is_ours,
             pass_rights: PassRights::new(true),
             leaves_in_queue: false,
+            keeps_accepting_fds: false,
         })
     }
 
@@ -159,6 +162,13 @@ impl Datagram {
         let can_refuse = self.pass_rights.set(self.io.as_fd(), allow)?;
         self.leaves_in_queue = allow || !can_refuse;
         Ok(())
+    }
+
+    /// As [`SocketListener::keep_accepting_fds`](crate::listener::SocketListener::keep_accepting_fds):
+    /// a sender's sendmsg(2) does not fail with `EPERM` while too many wait to be closed. While the fds
+    /// of a datagram do not fit into `RLIMIT_NOFILE`, it stays in the queue.
+    pub fn keep_accepting_fds(&mut self) {
+        self.keeps_accepting_fds = true;
     }
 
     /// How long a send may wait for room in the receiver's queue before it fails with
@@ -262,7 +272,9 @@ impl Datagram {
         &self,
         buffer: &mut [u8],
     ) -> Result<Option<Received>, RecvError> {
-        self.pass_rights.regulate([self.as_fd()]);
+        if !self.keeps_accepting_fds {
+            self.pass_rights.regulate([self.as_fd()]);
+        }
         let received = match RecvError::split_would_block(self.try_recv_once(buffer)) {
             Ok(received) => received?,
             Err(_) => return Ok(None),

@@ -316,6 +316,7 @@ impl DatagramRelay {
             // Before Linux 6.5 only the first groups of the senders are known.
             let _ = ancillary::pass_pidfds(&*socket, true);
         }
+        socket.keep_accepting_fds();
         socket.allow_fd_passing(self.fds != FdPolicy::Refuse)
     }
 

@@ -15,6 +15,8 @@ mod arriving;
 mod connections;
 mod leaking;
 #[cfg(feature = "tokio")]
+mod relaying;
+#[cfg(feature = "tokio")]
 mod serving;
 mod sockets;
 

@@ -55,6 +55,7 @@ impl RelaySender {
         })?;
         let open = || {
             let mut socket = Datagram::from_nonblocking(socket)?;
+            socket.keep_accepting_fds();
             socket.allow_fd_passing(accepts_fds)?;
             if address.is_some() {
                 socket::autobind(socket.as_fd())?;
