@@ -6,6 +6,7 @@ mod loss;
 mod options;
 mod receiver;
 mod report;
+mod room;
 mod sender;
 mod senders;
 mod sending;
@@ -68,7 +69,8 @@ const MOST_WAITING_FDS: u64 = 4096;
 /// follow for the same target are dropped at once until it has room, so that it does not stall others.
 /// Answers to a client without room wait in the relay and stall nobody: at most 1024 for each sender, with
 /// a quarter of [`max_buffered`](Self::max_buffered), and for as long as the client takes one within the
-/// same timeout.
+/// same timeout. All answers are sent from the listening socket: clients that do not read have a share of
+/// its send buffer, which the relay raises to 2 MiB where `net.core.wmem_max` allows it.
 ///
 /// A target that has gone (`ECONNREFUSED`, `EPIPE`) is connected to anew, once, or another one takes its
 /// place; a datagram that no target takes is dropped. Datagrams over [`max_record`](Self::max_record) are

@@ -13,6 +13,7 @@ use rustix::net::Shutdown;
 use tokio::time::Instant;
 
 use super::loss::{DatagramSource, Loss};
+use super::room::ClientShare;
 use super::sender::RelaySender;
 use super::sending::{DatagramFailure, backoff, send};
 use super::state::{DatagramRelayState, with_buffer};
@@ -39,6 +40,7 @@ pub(super) struct Answers {
     state: Arc<DatagramRelayState>,
     waiting: VecDeque<WaitingAnswer>,
     waiting_bytes: usize,
+    share: ClientShare,
     /// Since when the client has taken nothing, while answers wait.
     full_since: Instant,
     backoff: Backoff,
@@ -61,6 +63,7 @@ impl Answers {
             state,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            share: ClientShare::default(),
             full_since: Instant::now(),
             backoff: backoff(),
             is_deaf: false,
@@ -236,11 +239,22 @@ impl Answers {
     }
 
     /// Every answer passes here just before it is sent.
-    fn send(&self, bytes: &[u8], fds: &[OwnedFd]) -> Result<(), DatagramFailure> {
+    fn send(&mut self, bytes: &[u8], fds: &[OwnedFd]) -> Result<(), DatagramFailure> {
+        let state = &self.state;
         let Some(client) = &self.sender.address else {
             return Err(DatagramFailure::Gone);
         };
-        send(self.state.listening.as_fd(), Some(client), None, bytes, fds)
+        let (listening, share) = (state.listening.as_fd(), &mut self.share);
+        let length = bytes.len();
+        if !state
+            .room
+            .allows(share, length, listening, client, || state.now())
+        {
+            return Err(DatagramFailure::Full);
+        }
+        send(listening, Some(client), None, bytes, fds)?;
+        state.room.sent(share, length, state.now());
+        Ok(())
     }
 
     /// Counts an answer that was sent, or was not.

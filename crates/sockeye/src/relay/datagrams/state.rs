@@ -1,6 +1,7 @@
 //! [`DatagramRelayState`]: what the receiving side and the answers share.
 
 use std::cell::Cell;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use super::loss::{DatagramSource, Loss, LossLog};
 use super::options::DatagramRelayOptions;
 use super::report::{DatagramCounters, DatagramRelayReport};
+use super::room::AnswerRoom;
 use super::sender::RelaySender;
 use crate::packet::Datagram;
 
@@ -24,6 +26,7 @@ pub(super) struct DatagramRelayState {
     /// The listening socket, from which the answers are sent: a client that is connected to its path
     /// takes them from no other.
     pub(super) listening: Datagram,
+    pub(super) room: AnswerRoom,
     pub(super) to_target: DatagramDirection,
     pub(super) to_client: DatagramDirection,
     pub(super) senders: AtomicU64,
@@ -62,6 +65,7 @@ impl DatagramRelayState {
     pub(super) fn new(options: DatagramRelayOptions, listening: Datagram) -> Arc<Self> {
         Arc::new(Self {
             options,
+            room: AnswerRoom::new(listening.as_fd()),
             listening,
             to_target: DatagramDirection::new("a datagram from"),
             to_client: DatagramDirection::new("an answer to"),

@@ -270,3 +270,46 @@ async fn answers_to_a_client_that_never_reads_are_dropped_after_the_deadline() {
     assert_eq!(report.to_client.dropped, sent - read);
     assert_eq!(report.summary().dropped_replies, sent - read);
 }
+
+/// The kernel counts what all clients have not read against the one send buffer of the relay.
+#[tokio::test]
+async fn connected_clients_that_do_not_read_leave_room_for_others() {
+    let place = RelayPlace::new();
+    let target = place.bound("target.sock");
+    let relay = place.run(place.relay_to(["target.sock"]).send_timeout(60 * SECOND));
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        let client = place.client().await;
+        send(&client, "x").await;
+        deaf.push((receive(&target).await.1.sender.unwrap(), client));
+    }
+    let large = [b'a'; 8000];
+    for (sender, _client) in &deaf {
+        // More than the send buffer has room for.
+        for _ in 0..150 {
+            in_time(target.send_msg_to(&large, &[], sender))
+                .await
+                .unwrap();
+        }
+    }
+    let quick = place.client().await;
+    for number in 0..100 {
+        send(&quick, &number.to_string()).await;
+        let (_, received) = receive(&target).await;
+        let answer = format!("{number:8000}");
+        let sender = received.sender.unwrap();
+        in_time(target.send_msg_to(answer.as_bytes(), &[], &sender))
+            .await
+            .unwrap();
+        assert_eq!(text(&quick).await, answer);
+    }
+    // They read at last: as much as may wait has waited.
+    for (_sender, client) in &deaf {
+        for _ in 0..150 {
+            assert_eq!(receive(client).await.0, large);
+        }
+    }
+    let report = relay.quick_report().await;
+    assert_eq!(report.to_client.datagrams, 4 * 150 + 100);
+    assert_eq!(report.to_client.dropped, 0);
+}
