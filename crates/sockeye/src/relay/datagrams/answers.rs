@@ -89,7 +89,15 @@ impl Answers {
                 () = &mut idle => None,
             };
             let goes_on = match came {
-                Some(came) => self.go_on(came).await,
+                Some(came) => {
+                    let goes_on = self.go_on(came).await;
+                    // The other branches are not polled while the target floods.
+                    if waits && retry.deadline() <= Instant::now() {
+                        self.send_waiting();
+                        retry.as_mut().reset(after(self.backoff.next_pause()));
+                    }
+                    goes_on && sender.used().is_some()
+                }
                 None => self.idle_until().is_some_and(|until| {
                     idle.as_mut().reset(until);
                     true
@@ -245,15 +253,13 @@ impl Answers {
             return Err(DatagramFailure::Gone);
         };
         let (listening, share) = (state.listening.as_fd(), &mut self.share);
-        let length = bytes.len();
-        if !state
-            .room
-            .allows(share, length, listening, client, || state.now())
-        {
+        let answer = (bytes.len(), fds.len());
+        let room = &state.room;
+        if !room.allows(share, answer, listening, client, || state.now()) {
             return Err(DatagramFailure::Full);
         }
         send(listening, Some(client), None, bytes, fds)?;
-        state.room.sent(share, length, state.now());
+        room.sent(share, answer, state.now());
         Ok(())
     }
 

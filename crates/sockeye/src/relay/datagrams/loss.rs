@@ -60,9 +60,7 @@ impl Loss {
                 "not all of its file descriptors could be received; raise the limit (ulimit -n)"
             }
             Self::FdsRefused => "its receiver refuses file descriptors",
-            Self::NoTarget => {
-                "no target receives: there is none at its address, or it may not be sent to"
-            }
+            Self::NoTarget => "no target can be sent to",
             Self::NoSocket => {
                 "no socket could be opened for its sender; raise the limit (ulimit -n)"
             }

@@ -204,7 +204,14 @@ impl DatagramReceiver {
             let sender = match self.senders.get(address, &mut self.targets) {
                 Ok(sender) => sender,
                 Err(NoSender::Shortage) => return Some((taken, None)),
-                Err(NoSender::NoTarget) => break,
+                Err(NoSender::NoTarget(why)) => {
+                    let why = why.map(|(target, errno)| {
+                        let errno = io::Error::from(errno);
+                        format!("{}: {errno}", self.targets.address(target).quoted())
+                    });
+                    taken.lost(Loss::NoTarget, &why.unwrap_or_default());
+                    return None;
+                }
             };
             match self.send(&sender, &taken) {
                 Err(DatagramFailure::Gone) => self.gone(&sender),
@@ -225,7 +232,12 @@ impl DatagramReceiver {
     fn send(&self, sender: &RelaySender, taken: &Taken) -> Result<(), DatagramFailure> {
         let bytes = &self.buffer[..taken.received.bytes];
         let (credentials, fds) = (taken.credentials.as_ref(), &taken.received.descriptors);
-        send(sender.socket.as_fd(), None, credentials, bytes, fds)
+        if !sender.may_send_fds(fds.len()) {
+            return Err(DatagramFailure::Full);
+        }
+        send(sender.socket.as_fd(), None, credentials, bytes, fds)?;
+        sender.sent_fds(fds.len());
+        Ok(())
     }
 
     fn gone(&mut self, sender: &Arc<RelaySender>) {
@@ -240,11 +252,10 @@ impl DatagramReceiver {
         mut taken: Taken,
         sender: &RelaySender,
     ) {
-        let is_full = matches!(sent, Err(DatagramFailure::Full));
-        self.targets.set_full(sender.target, is_full);
         match sent {
             Ok(()) => {
                 taken.is_settled = true;
+                self.targets.set_full(sender.target, false);
                 let counters = &self.state.to_target.counters;
                 counters.sent(taken.received.bytes, taken.received.descriptors.len());
                 if self.stop.is_cancelled() {
@@ -252,6 +263,7 @@ impl DatagramReceiver {
                 }
             }
             Err(DatagramFailure::Full) => {
+                self.targets.set_full(sender.target, true);
                 let target = self.targets.address(sender.target).quoted();
                 taken.lost(Loss::Full, &target);
             }

@@ -14,6 +14,7 @@ use rustix::net::SocketAddrUnix;
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_send_buffer_size};
 
 use crate::address::Kind;
+use crate::ancillary::MAX_DESCRIPTORS;
 use crate::inspect::diag;
 use crate::sys;
 
@@ -21,6 +22,9 @@ use crate::sys;
 const BUFFER: usize = 1 << 20;
 /// When half of the buffer is taken, a client may have this part of what is free.
 const SHARE: usize = 4;
+/// How many fds one receiver may leave unread: those of all count against one limit (unix(7),
+/// `ETOOMANYREFS`).
+pub(super) const MOST_IN_FLIGHT: usize = 4 * MAX_DESCRIPTORS;
 /// How often the kernel's table is read at most, in milliseconds.
 const INTERVAL: u64 = 100;
 /// The time between two reads of the table is so many times that of one.
@@ -49,6 +53,8 @@ struct ClientQueues {
 #[derive(Debug, Default)]
 pub(super) struct ClientShare {
     unread: usize,
+    /// Fds in flight.
+    fds: usize,
     /// When the last answer was sent to it, in milliseconds since the relay began.
     last: u64,
 }
@@ -71,13 +77,14 @@ impl AnswerRoom {
     pub(super) fn allows(
         &self,
         share: &mut ClientShare,
-        bytes: usize,
+        (bytes, fds): (usize, usize),
         listening: BorrowedFd<'_>,
         client: &SocketAddrUnix,
         now: impl Fn() -> u64,
     ) -> bool {
         let memory = memory_of(bytes);
-        if self.unread.load(Ordering::Relaxed) + memory <= self.buffer / 2 {
+        let has_many_fds = fds > 0 && share.fds + fds > MOST_IN_FLIGHT;
+        if !has_many_fds && self.unread.load(Ordering::Relaxed) + memory <= self.buffer / 2 {
             return true;
         }
         let Ok(unread) = sys::socket::unread_by_peer(listening) else {
@@ -86,18 +93,21 @@ impl AnswerRoom {
         let unread = unread as usize;
         self.unread.store(unread, Ordering::Relaxed);
         share.unread = share.unread.min(unread);
+        if share.unread == 0 {
+            share.fds = 0;
+            return true;
+        }
         let free = self.buffer.saturating_sub(unread);
-        unread + memory <= self.buffer / 2
-            || share.unread == 0
-            || share.unread + memory <= free / SHARE
-            || self.has_read_all(share, client, now())
+        let has_room = unread + memory <= self.buffer / 2 || share.unread + memory <= free / SHARE;
+        has_room && !has_many_fds || self.has_read_all(share, client, now())
     }
 
     /// Notes an answer that was sent.
-    pub(super) fn sent(&self, share: &mut ClientShare, bytes: usize, now: u64) {
+    pub(super) fn sent(&self, share: &mut ClientShare, (bytes, fds): (usize, usize), now: u64) {
         let memory = memory_of(bytes);
         self.unread.fetch_add(memory, Ordering::Relaxed);
         share.unread += memory;
+        share.fds += fds;
         share.last = now;
     }
 
@@ -112,7 +122,7 @@ impl AnswerRoom {
         let has_read =
             queues.read > share.last && queues.is_empty.get(&name(client)) == Some(&true);
         if has_read {
-            share.unread = 0;
+            (share.unread, share.fds) = (0, 0);
         }
         has_read
     }

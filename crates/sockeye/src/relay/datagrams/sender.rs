@@ -2,16 +2,17 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use tokio::sync::Notify;
 
+use super::room::MOST_IN_FLIGHT;
 use crate::address::Address;
 use crate::connect::connect_once;
 use crate::packet::Datagram;
-use crate::socket;
+use crate::{socket, sys};
 
 /// In place of the time of the last datagram.
 const CLOSED: u64 = u64::MAX;
@@ -27,6 +28,8 @@ pub(super) struct RelaySender {
     /// When the last datagram passed, either way, in milliseconds since the relay began, or
     /// [`CLOSED`].
     used: AtomicU64,
+    /// Fds that were sent since the target had nothing left to read of this socket.
+    in_flight: AtomicUsize,
     /// Notified when the relay drains, or closes this socket.
     pub(super) changed: Notify,
 }
@@ -34,7 +37,7 @@ pub(super) struct RelaySender {
 /// Why an outgoing socket was not opened.
 pub(super) enum OpenSenderError {
     /// The target cannot be connected to.
-    Target,
+    Target(Errno),
     /// We are short of fds, or of memory.
     Shortage,
 }
@@ -51,7 +54,7 @@ impl RelaySender {
     ) -> Result<Self, OpenSenderError> {
         let socket = connect_once(target_address).map_err(|errno| match errno {
             Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS => OpenSenderError::Shortage,
-            _ => OpenSenderError::Target,
+            errno => OpenSenderError::Target(errno),
         })?;
         let open = || {
             let mut socket = Datagram::from_nonblocking(socket)?;
@@ -67,8 +70,27 @@ impl RelaySender {
             address,
             target,
             used: AtomicU64::new(now),
+            in_flight: AtomicUsize::new(0),
             changed: Notify::new(),
         })
+    }
+
+    /// Whether the target has read enough that so many more fds may be sent to it.
+    pub(super) fn may_send_fds(&self, fds: usize) -> bool {
+        if fds == 0 || self.in_flight.load(Ordering::Relaxed) + fds <= MOST_IN_FLIGHT {
+            return true;
+        }
+        if let Ok(1..) = sys::socket::unread_by_peer(self.socket.as_fd()) {
+            return false;
+        }
+        self.in_flight.store(0, Ordering::Relaxed);
+        true
+    }
+
+    pub(super) fn sent_fds(&self, fds: usize) {
+        if fds > 0 {
+            self.in_flight.fetch_add(fds, Ordering::Relaxed);
+        }
     }
 
     /// Notes that a datagram passes; returns `false` where the socket is closed.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use tokio::task::JoinSet;
 
@@ -23,8 +24,8 @@ pub(super) struct SenderTable {
 
 /// Why a sender has no outgoing socket.
 pub(super) enum NoSender {
-    /// No target can be connected to.
-    NoTarget,
+    /// No target can be connected to: the last one that was tried, and why.
+    NoTarget(Option<(usize, Errno)>),
     /// We are short of fds, or of memory.
     Shortage,
 }
@@ -58,10 +59,14 @@ impl SenderTable {
             self.evict();
         }
         let accepts_fds = self.state.options.fds != FdPolicy::Refuse;
+        let mut last = None;
         let opened = targets.choose(|index, target| {
             let opened = RelaySender::open(address.clone(), (index, target), accepts_fds, now);
             opened.map_err(|error| match error {
-                OpenSenderError::Target => ChooseError::Next,
+                OpenSenderError::Target(errno) => {
+                    last = Some((index, errno));
+                    ChooseError::Next
+                }
                 OpenSenderError::Shortage => ChooseError::Final(()),
             })
         });
@@ -71,7 +76,7 @@ impl SenderTable {
                 self.evict();
                 NoSender::Shortage
             }
-            None => NoSender::NoTarget,
+            None => NoSender::NoTarget(last),
         })?);
         add(&self.state.senders, 1);
         let answers = Answers::new(Arc::clone(&sender), Arc::clone(&self.state));

@@ -8,7 +8,7 @@ use sockeye::relay::FdPolicy;
 use sockeye::{Claim, Datagram, SendError};
 
 use super::{RelayPlace, RunningRelay, assert_empty, receive, send, text};
-use crate::support::serving::in_time;
+use crate::support::serving::{in_time, settled};
 
 /// A pipe with a byte in it, which tells it from others.
 fn pipe_with(mark: u8) -> OwnedFd {
@@ -162,4 +162,55 @@ async fn a_datagram_whose_target_refuses_fds_is_dropped() {
         (report.to_target.dropped, report.to_target.lost_fds),
         (1, 1)
     );
+}
+
+/// Those of all receivers count against one limit, that of the relay's user.
+#[tokio::test]
+async fn a_receiver_leaves_at_most_1012_fds_unread() {
+    const MESSAGES: usize = 6;
+    let place = RelayPlace::new();
+    let target = place.bound("target.sock");
+    let relay = place.run(place.relay_to(["target.sock"]));
+    let client = place.client().await;
+    let file = File::open("/dev/null").unwrap();
+    let fds = [file.as_fd(); 253];
+    let mut sender = None;
+    for _ in 0..MESSAGES {
+        in_time(client.send_msg(b"to the target", &fds))
+            .await
+            .unwrap();
+    }
+    settled().await;
+    for number in 0..MESSAGES {
+        let received = if number < 4 {
+            target.try_recv(&mut [0; 99]).unwrap().unwrap()
+        } else {
+            receive(&target).await.1
+        };
+        assert_eq!(received.descriptors.len(), 253);
+        if number == 3 {
+            assert_empty(&target);
+        }
+        sender = received.sender;
+    }
+    for _ in 0..MESSAGES {
+        in_time(target.send_msg_to(b"back", &fds, sender.as_ref().unwrap()))
+            .await
+            .unwrap();
+        settled().await;
+    }
+    for number in 0..MESSAGES {
+        let received = if number < 4 {
+            client.try_recv(&mut [0; 99]).unwrap().unwrap()
+        } else {
+            receive(&client).await.1
+        };
+        assert_eq!(received.descriptors.len(), 253);
+        if number == 3 {
+            assert_empty(&client);
+        }
+    }
+    let report = relay.quick_report().await;
+    let all = (MESSAGES * 253) as u64;
+    assert_eq!((report.to_target.fds, report.to_client.fds), (all, all));
 }

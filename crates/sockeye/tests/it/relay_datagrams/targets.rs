@@ -166,3 +166,54 @@ async fn addresses_that_are_no_targets_are_errors() {
     let socket = place.bound("relay.sock");
     assert!(socket.as_fd().try_clone_to_owned().is_ok());
 }
+
+/// Each datagram that a client could send is in the report.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_datagram_is_lost_silently_while_targets_come_and_go() {
+    const COUNT: u64 = 400;
+    let place = RelayPlace::new();
+    let relay = place.relay_to(["0.sock", "1.sock"]).max_senders(3);
+    let relay = place.run(relay.send_timeout(SECOND / 50));
+    let targets = async {
+        for round in 0.. {
+            let target = place.bound(["0.sock", "1.sock"][round % 2]);
+            let mut buffer = [0; 99];
+            // It ends with some in its queue.
+            for _ in 0..round % 20 {
+                let received = target.recv_msg(&mut buffer).await.unwrap();
+                let answer = target.try_send_msg_to(b"answer", &[], &received.sender.unwrap());
+                let _ = answer;
+            }
+        }
+    };
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(place.client().await);
+    }
+    let sends = async |client: &Datagram| {
+        for _ in 0..COUNT {
+            client.send_msg(b"question", &[]).await.unwrap();
+        }
+    };
+    let all = async {
+        let [a, b, c, d, e] = &clients[..] else {
+            unreachable!("five clients")
+        };
+        tokio::join!(sends(a), sends(b), sends(c), sends(d), sends(e))
+    };
+    in_time(async {
+        tokio::select! {
+            _ = all => {}
+            () = targets => {}
+        }
+    })
+    .await;
+    let report = relay.report().await;
+    let passed = report.to_target;
+    assert_eq!(
+        passed.datagrams + passed.dropped + passed.aborted,
+        5 * COUNT,
+        "{report:?}"
+    );
+    assert!(passed.datagrams > 0 && passed.refused == 0, "{report:?}");
+}
