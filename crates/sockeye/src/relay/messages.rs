@@ -66,7 +66,7 @@ impl RelayDirection {
     ) {
         match credentials.filter(|_| settings.passes_credentials) {
             Some(credentials) => {
-                self.push(RelayPiece::of_bytes(bytes).with_credentials(Some(credentials)));
+                self.push(RelayPiece::of_bytes(bytes), Some(credentials));
             }
             None => self.send_now(cx, target, bytes),
         }
@@ -104,7 +104,7 @@ impl RelayDirection {
         for (bytes, fds) in [(found.plain, Vec::new()), (found.with_fds, fds)] {
             if !bytes.is_empty() {
                 let piece = RelayPiece::of_bytes(&bytes).with_fds(fds);
-                self.push(piece.with_credentials(credentials));
+                self.push(piece, credentials);
             }
         }
         Ok(())

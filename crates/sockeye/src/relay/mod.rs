@@ -42,6 +42,7 @@ mod fd_policy;
 mod fd_search;
 mod listen;
 mod messages;
+mod observer;
 mod path;
 mod pause;
 mod pipes;
@@ -59,6 +60,7 @@ mod unread;
 
 use std::fmt;
 use std::future::Future;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -73,17 +75,24 @@ pub use end::RelayEnd;
 pub use error::RelayError;
 pub use fd_policy::FdPolicy;
 pub use listen::{NetListenError, NetListenErrorKind};
+pub use observer::{
+    MissedTotal, ObservedBegin, ObservedDirection, ObservedEnd, ObservedFds, ObservedGap,
+    ObservedPiece, Observer, ObserverHandle, ObserverLimits, ObserverThread,
+};
 pub use path::RelayPath;
 pub use report::{DirectionEnd, DirectionReport, RelayFailure, RelayReport};
 pub use target_error::{TargetError, TargetErrorKind};
 pub use targets::{Targets, TargetsError};
 
 use fd_search::FdSearch;
+use observer::ObservedSide;
 use pipes::PipePool;
 use relay_direction::RelayDirection;
 use relay_pair::RelayPair;
 use relay_socket::SocketKind;
 use settings::Settings;
+
+use crate::peer::Peer;
 
 /// Joins two connections: streams of any kind with streams, or two seqpacket connections.
 ///
@@ -111,6 +120,7 @@ impl Relay {
             max_record: 1 << 20,
             half_close_timeout: None,
             passes_credentials: false,
+            observer: None,
             pipes: Arc::new(PipePool::default()),
         };
         Self {
@@ -150,6 +160,13 @@ impl Relay {
         self.with(|settings| settings.passes_credentials = true)
     }
 
+    /// Hands over to an [`Observer`] what each connection passes on, before it is sent. Bytes are copied
+    /// for it, and splice(2) is not used.
+    #[must_use]
+    pub fn observe(self, observer: ObserverHandle) -> Self {
+        self.with(|settings| settings.observer = Some(observer))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
@@ -186,8 +203,9 @@ impl Relay {
     }
 
     fn choose_paths(&self, client: &RelayEnd, target: &RelayEnd) -> [RelayPath; 2] {
+        let is_observed = self.settings.observer.is_some();
         let path = |from: &RelayEnd, to: &RelayEnd, passes_credentials| {
-            RelayPath::choose(&from.io, &to.io, passes_credentials, false)
+            RelayPath::choose(&from.io, &to.io, passes_credentials, is_observed)
         };
         let passes_credentials = self.settings.passes_credentials;
         [
@@ -201,10 +219,18 @@ impl Relay {
         let policy = self.prepare(client, target)?;
         let paths = self.choose_paths(client, target);
         let has_credentials = [self.settings.passes_credentials, false];
-        let directions = [0, 1]
+        let mut directions = [0, 1]
             .map(|n| RelayDirection::new(paths[n], policy, FdSearch::new(has_credentials[n])));
         for socket in ends.iter_mut().filter_map(|end| end.io.as_socket_mut()) {
             socket.begin()?;
+        }
+        if let Some(observer) = &self.settings.observer {
+            let client = ends[0].io.as_socket();
+            let client = client.and_then(|socket| Peer::of(socket.as_fd()).ok());
+            let observed = ObservedSide::begin(observer, client);
+            for (direction, observed) in directions.iter_mut().zip(observed) {
+                direction.observed = Some(Box::new(observed));
+            }
         }
         Ok(RelayPair::new(ends, directions, Arc::clone(&self.settings)))
     }

@@ -90,7 +90,7 @@ impl RelayDirection {
             self.send_record_now(cx, target, record);
         } else {
             let piece = RelayPiece::record(record).with_fds(fds);
-            self.push(piece.with_credentials(credentials));
+            self.push(piece, credentials);
         }
         Arrival::Some
     }

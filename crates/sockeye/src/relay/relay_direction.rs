@@ -9,6 +9,7 @@ use super::FdPolicy;
 use super::direction_state::{Arrival, DirectionState, WriterEnd, arrival_of};
 use super::end::{EndIo, SendFailure};
 use super::fd_search::FdSearch;
+use super::observer::ObservedSide;
 use super::path::RelayPath;
 use super::pause::Pause;
 use super::pipes::PooledPipe;
@@ -18,6 +19,7 @@ use super::report::{DirectionEnd, DirectionReport, RelayFailure};
 use super::settings::Settings;
 use crate::ancillary::SendError;
 use crate::lazy_async_fd::ReadOutcome;
+use crate::peer::Peer;
 use crate::scratch;
 
 /// How often a direction receives before the other one is polled.
@@ -37,6 +39,7 @@ pub(super) struct RelayDirection {
     pending: VecDeque<RelayPiece>,
     pipe: Option<PooledPipe>,
     pub(super) pause: Option<Box<Pause>>,
+    pub(super) observed: Option<Box<ObservedSide>>,
 }
 
 impl RelayDirection {
@@ -52,6 +55,7 @@ impl RelayDirection {
             pending: VecDeque::new(),
             pipe: None,
             pause: None,
+            observed: None,
         }
     }
 
@@ -176,6 +180,7 @@ impl RelayDirection {
 
     /// Sends bytes that were just received; what there is no room for is pending then.
     pub(super) fn send_now(&mut self, cx: &mut Context<'_>, target: &mut EndIo, bytes: &[u8]) {
+        self.observe(bytes, false);
         let mut rest = bytes;
         while !rest.is_empty() {
             match target.poll_write(cx, rest) {
@@ -203,6 +208,7 @@ impl RelayDirection {
         target: &mut EndIo,
         record: &[u8],
     ) {
+        self.observe(record, true);
         match target.poll_write(cx, record) {
             Poll::Ready(Ok(count)) => {
                 self.report.bytes += count as u64;
@@ -210,7 +216,7 @@ impl RelayDirection {
             }
             // poll_flush decides whether it is sent again.
             Poll::Ready(Err(SendError::TooLong { .. })) | Poll::Pending => {
-                self.push(RelayPiece::record(record));
+                self.pending.push_back(RelayPiece::record(record));
             }
             Poll::Ready(Err(error)) => {
                 self.report.lost_bytes += record.len() as u64;
@@ -220,8 +226,26 @@ impl RelayDirection {
         }
     }
 
-    pub(super) fn push(&mut self, piece: RelayPiece) {
-        self.pending.push_back(piece);
+    /// A piece that was just received, with what came with it.
+    pub(super) fn push(&mut self, piece: RelayPiece, credentials: Option<Peer>) {
+        if let Some(observed) = &mut self.observed {
+            let fds = piece.fds.as_ref();
+            observed.piece(&piece.bytes, piece.is_record, fds, credentials);
+        }
+        self.pending.push_back(piece.with_credentials(credentials));
+    }
+
+    fn observe(&mut self, bytes: &[u8], is_record: bool) {
+        if let Some(observed) = &mut self.observed {
+            observed.piece(bytes, is_record, None, None);
+        }
+    }
+
+    /// Tells an observer of the end, once there is one.
+    pub(super) fn note_end(&mut self) {
+        if let (Some(observed), DirectionState::Ended(end)) = (&mut self.observed, &self.state) {
+            observed.end(*end);
+        }
     }
 
     /// Sends what is pending.
@@ -325,6 +349,9 @@ impl RelayDirection {
     pub(super) fn finish(&mut self) -> Option<RelayFailure> {
         self.count_lost();
         self.report.end = self.end();
+        if let Some(mut observed) = self.observed.take() {
+            observed.end(self.report.end);
+        }
         match &mut self.state {
             DirectionState::Failed(failure) => failure.take(),
             _ => None,

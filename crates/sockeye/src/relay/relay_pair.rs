@@ -172,6 +172,9 @@ impl Future for RelayPair {
         for _ in 0..TURNS {
             let polled = self.poll_directions(cx);
             let settled = self.settle(cx);
+            self.directions
+                .iter_mut()
+                .for_each(RelayDirection::note_end);
             if self.is_over() {
                 return self.poll_linger(cx).map(|()| self.finish());
             }

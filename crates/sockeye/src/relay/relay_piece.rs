@@ -14,7 +14,7 @@ use crate::peer::Peer;
 pub(super) struct RelayPiece {
     pub(super) bytes: BytesMut,
     /// Shared with an observer.
-    fds: Option<Arc<Vec<OwnedFd>>>,
+    pub(super) fds: Option<Arc<Vec<OwnedFd>>>,
     pub(super) credentials: Option<UCred>,
     /// An empty record is sent, too.
     pub(super) is_record: bool,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::FdPolicy;
+use super::observer::ObserverHandle;
 use super::pipes::PipePool;
 
 #[derive(Debug, Clone)]
@@ -13,5 +14,6 @@ pub(super) struct Settings {
     pub(super) half_close_timeout: Option<Duration>,
     /// Whether messages to the target carry the credentials of the client's messages.
     pub(super) passes_credentials: bool,
+    pub(super) observer: Option<ObserverHandle>,
     pub(super) pipes: Arc<PipePool>,
 }

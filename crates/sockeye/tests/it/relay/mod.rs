@@ -3,6 +3,7 @@
 mod ending;
 mod fds;
 mod network;
+mod observer;
 mod records;
 mod streams;
 mod timeouts;

@@ -1,0 +1,379 @@
+//! What an observer sees.
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::sync::mpsc;
+
+use sockeye::relay::{
+    DirectionEnd, FdPolicy, ObservedBegin, ObservedDirection, ObservedEnd, ObservedGap,
+    ObservedPiece, Observer, ObserverHandle, ObserverLimits,
+};
+use sockeye::{Peer, SeqPacket, send_msg};
+use tokio::task::spawn_blocking;
+
+use super::*;
+use crate::support::PATIENCE;
+
+#[derive(Debug)]
+enum Seen {
+    Begin(ObservedBegin),
+    Piece(ObservedPiece),
+    End(ObservedEnd),
+    Gap(ObservedGap),
+}
+
+/// Keeps all that it sees, and lets go of the fds when it ends.
+#[derive(Default)]
+struct Keeper(Vec<Seen>);
+
+impl Observer for Keeper {
+    fn begin(&mut self, begin: ObservedBegin) {
+        self.0.push(Seen::Begin(begin));
+    }
+
+    fn piece(&mut self, piece: ObservedPiece) {
+        self.0.push(Seen::Piece(piece));
+    }
+
+    fn end(&mut self, end: ObservedEnd) {
+        self.0.push(Seen::End(end));
+    }
+
+    fn missed(&mut self, missed: ObservedGap) {
+        self.0.push(Seen::Gap(missed));
+    }
+}
+
+impl Keeper {
+    fn pieces(&self, direction: ObservedDirection) -> Vec<&ObservedPiece> {
+        let pieces = self.0.iter().filter_map(|seen| match seen {
+            Seen::Piece(piece) if piece.direction == direction => Some(piece),
+            _ => None,
+        });
+        pieces.collect()
+    }
+
+    fn bytes(&self, direction: ObservedDirection) -> Vec<u8> {
+        let pieces = self.pieces(direction);
+        pieces
+            .iter()
+            .flat_map(|piece| piece.bytes.to_vec())
+            .collect()
+    }
+
+    fn ends(&self) -> Vec<(ObservedDirection, DirectionEnd)> {
+        let ends = self.0.iter().filter_map(|seen| match seen {
+            Seen::End(end) => Some((end.direction, end.end)),
+            _ => None,
+        });
+        ends.collect()
+    }
+}
+
+use ObservedDirection::{ToClient, ToTarget};
+
+#[tokio::test]
+async fn an_observer_sees_each_direction_in_order() {
+    let (handle, thread) = ObserverHandle::start(Keeper::default()).unwrap();
+    let relay = Relay::new().observe(handle);
+    let (mut client, mut target, joined) = joined(&relay);
+    drop(relay);
+    let (question, answer) = (vec![b'q'; 300_000], vec![b'a'; 200_000]);
+    let (asked, answered) = (question.clone(), answer.clone());
+    let serve = spawn_blocking(move || {
+        let mut read = Vec::new();
+        target.read_to_end(&mut read).unwrap();
+        assert_eq!(read, asked);
+        target.write_all(&answered).unwrap();
+    });
+    let (sent, wanted) = (question.clone(), answer.clone());
+    spawn_blocking(move || {
+        client.write_all(&sent).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).unwrap();
+        assert_eq!(read, wanted);
+    })
+    .await
+    .unwrap();
+    serve.await.unwrap();
+    joined.await.unwrap();
+    let keeper = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    let Seen::Begin(begin) = &keeper.0[0] else {
+        panic!("{:?}", keeper.0[0])
+    };
+    assert_eq!(
+        (begin.connection, begin.client),
+        (1, Some(Peer::own_process()))
+    );
+    assert_eq!(keeper.bytes(ToTarget), question);
+    assert_eq!(keeper.bytes(ToClient), answer);
+    let ends = [(ToTarget, DirectionEnd::Eof), (ToClient, DirectionEnd::Eof)];
+    assert_eq!(keeper.ends(), ends);
+    // The end of a direction comes when it ends, not when both have.
+    let end = keeper
+        .0
+        .iter()
+        .position(|seen| matches!(seen, Seen::End(_)));
+    let first_answer = keeper
+        .0
+        .iter()
+        .position(|seen| matches!(seen, Seen::Piece(piece) if piece.direction == ToClient));
+    assert!(end < first_answer, "{end:?} {first_answer:?}");
+    let pieces = keeper.pieces(ToTarget);
+    assert!(pieces.is_sorted_by_key(|piece| piece.instant));
+}
+
+#[tokio::test]
+async fn an_observer_sees_the_fds_themselves_and_closes_them() {
+    let (handle, thread) = ObserverHandle::start(Keeper::default()).unwrap();
+    let relay = Relay::new().observe(handle);
+    let (client, target, joined) = joined(&relay);
+    drop(relay);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let inode = rustix::fs::fstat(&writer).unwrap().st_ino;
+    send_msg(&client, b"fds", &[writer.as_fd(), client.as_fd()]).unwrap();
+    drop((client, writer));
+    spawn_blocking(move || {
+        let received = sockeye::recv_msg(&target, &mut [0; 16]).unwrap().unwrap();
+        assert_eq!(received.descriptors.len(), 2);
+    })
+    .await
+    .unwrap();
+    joined.await.unwrap();
+    let keeper = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    let pieces = keeper.pieces(ToTarget);
+    let [piece] = pieces[..] else {
+        panic!("{pieces:?}")
+    };
+    assert_eq!((&piece.bytes[..], piece.fds.len()), (&b"fds"[..], 2));
+    let seen = piece.fds.iter().next().unwrap();
+    assert_eq!(rustix::fs::fstat(seen).unwrap().st_ino, inode);
+    // The observer has the last ones now.
+    drop(keeper);
+    let eof = spawn_blocking(move || reader.read(&mut [0]).unwrap());
+    assert_eq!(
+        tokio::time::timeout(PATIENCE, eof).await.unwrap().unwrap(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn empty_records_are_pieces() {
+    let (handle, thread) = ObserverHandle::start(Keeper::default()).unwrap();
+    let relay = Relay::new().observe(handle);
+    let (client, ours) = SeqPacket::pair().unwrap();
+    let (theirs, target) = SeqPacket::pair().unwrap();
+    let joined = tokio::spawn(relay.join(ours, theirs));
+    drop(relay);
+    for record in [&b""[..], b"record", b""] {
+        client.send(record).await.unwrap();
+        let mut buffer = [0; 16];
+        let size = target.recv(&mut buffer).await.unwrap().unwrap();
+        assert_eq!(&buffer[..size], record);
+    }
+    drop((client, target));
+    joined.await.unwrap().unwrap();
+    let keeper = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    let pieces = keeper.pieces(ToTarget);
+    assert!(pieces.iter().all(|piece| piece.is_record));
+    let sizes: Vec<_> = pieces.iter().map(|piece| piece.bytes.len()).collect();
+    assert_eq!(sizes, [0, 6, 0]);
+}
+
+/// Without an observer these bytes would be spliced.
+#[tokio::test]
+async fn an_observer_sees_large_transfers_without_fds() {
+    const SIZE: usize = 4 << 20;
+    let (handle, thread) = ObserverHandle::start(Keeper::default()).unwrap();
+    let relay = Relay::new().fds(FdPolicy::Refuse).observe(handle);
+    let (mut client, mut target, relayed) = joined(&relay);
+    drop(relay);
+    let write = spawn_blocking(move || client.write_all(&vec![7; SIZE]).unwrap());
+    let read = spawn_blocking(move || target.read_to_end(&mut Vec::new()).unwrap());
+    write.await.unwrap();
+    assert_eq!(read.await.unwrap(), SIZE);
+    relayed.await.unwrap();
+    let keeper = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    assert_eq!(keeper.bytes(ToTarget).len(), SIZE);
+}
+
+/// It waits until it is told to go on.
+struct Slow {
+    go_on: mpsc::Receiver<()>,
+    keeper: Keeper,
+}
+
+impl Observer for Slow {
+    fn piece(&mut self, piece: ObservedPiece) {
+        let _ = self.go_on.recv();
+        self.keeper.piece(piece);
+    }
+
+    fn end(&mut self, end: ObservedEnd) {
+        self.keeper.end(end);
+    }
+
+    fn missed(&mut self, missed: ObservedGap) {
+        self.keeper.missed(missed);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_observer_misses_pieces_and_stalls_nothing() {
+    const SIZE: usize = 4 << 20;
+    let (go_on, wait) = mpsc::channel();
+    let slow = Slow {
+        go_on: wait,
+        keeper: Keeper::default(),
+    };
+    let limits = ObserverLimits {
+        bytes: 256 << 10,
+        ..Default::default()
+    };
+    let (handle, thread) = ObserverHandle::start_with(slow, limits).unwrap();
+    let relay = Relay::new().observe(handle.clone());
+    let (mut client, mut target, joined) = joined(&relay);
+    drop(relay);
+    let write = spawn_blocking(move || {
+        client.write_all(&vec![7; SIZE]).unwrap();
+        client
+    });
+    let read = spawn_blocking(move || {
+        let mut read = vec![0; SIZE];
+        target.read_exact(&mut read).unwrap();
+        target
+    });
+    let (client, target) = (write.await.unwrap(), read.await.unwrap());
+    // All has arrived, and the observer still looks at the first piece.
+    let missed = handle.missed();
+    assert!(missed.bytes >= (SIZE - limits.bytes) as u64, "{missed:?}");
+    drop(go_on);
+    let (total, missed) = spawn_blocking(move || {
+        let (mut client, mut target) = (client, target);
+        let (mut total, mut before) = (SIZE, handle.missed());
+        let start = std::time::Instant::now();
+        // Once it has caught up, it sees what comes.
+        loop {
+            assert!(start.elapsed() < PATIENCE);
+            client.write_all(b"again").unwrap();
+            target.read_exact(&mut [0; 5]).unwrap();
+            total += 5;
+            match handle.missed() {
+                missed if missed == before => return (total, missed),
+                missed => before = missed,
+            }
+        }
+    })
+    .await
+    .unwrap();
+    joined.await.unwrap();
+    let slow = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    let seen = slow.keeper.bytes(ToTarget).len() as u64;
+    let gaps = slow.keeper.0.iter().filter_map(|seen| match seen {
+        Seen::Gap(gap) => Some(*gap),
+        _ => None,
+    });
+    let gaps: Vec<_> = gaps.collect();
+    let bytes: u64 = gaps.iter().map(|gap| gap.bytes).sum();
+    assert!(
+        gaps.iter()
+            .all(|gap| gap.direction == ToTarget && gap.pieces > 0)
+    );
+    assert_eq!((seen + bytes, bytes), (total as u64, missed.bytes));
+    assert_eq!(slow.keeper.ends().len(), 2);
+    // What is missing is told before the end.
+    assert!(matches!(
+        slow.keeper.0[..],
+        [.., Seen::End(_), Seen::End(_)]
+    ));
+}
+
+/// Fds have a limit of their own.
+#[tokio::test]
+async fn fds_without_room_are_missed_and_passed_on() {
+    let (go_on, wait) = mpsc::channel();
+    let slow = Slow {
+        go_on: wait,
+        keeper: Keeper::default(),
+    };
+    let limits = ObserverLimits {
+        fds: 3,
+        ..Default::default()
+    };
+    let (handle, thread) = ObserverHandle::start_with(slow, limits).unwrap();
+    let relay = Relay::new().observe(handle.clone());
+    let (client, target, joined) = joined(&relay);
+    drop(relay);
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let (client, target) = spawn_blocking(move || {
+        for _ in 0..3 {
+            send_msg(&client, b"x", &[file.as_fd(); 2]).unwrap();
+            let received = sockeye::recv_msg(&target, &mut [0; 16]).unwrap().unwrap();
+            assert_eq!(received.descriptors.len(), 2);
+        }
+        (client, target)
+    })
+    .await
+    .unwrap();
+    let missed = handle.missed();
+    assert_eq!((missed.pieces, missed.fds), (2, 4));
+    drop(go_on);
+    drop((client, target, handle));
+    joined.await.unwrap();
+    let slow = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    assert_eq!(slow.keeper.pieces(ToTarget).len(), 1);
+}
+
+struct Panics;
+
+impl Observer for Panics {
+    fn piece(&mut self, _: ObservedPiece) {
+        panic!("as the test wants");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_an_observer_hurts_nobody_else() {
+    let (handle, thread) = ObserverHandle::start(Panics).unwrap();
+    let relay = Relay::new().observe(handle.clone());
+    let (mut client, mut target, joined) = joined(&relay);
+    spawn_blocking(move || {
+        let mut exchange = || {
+            client.write_all(b"hello").unwrap();
+            target.read_exact(&mut [0; 5]).unwrap();
+        };
+        exchange();
+        assert!(thread.join().is_err());
+        exchange();
+    })
+    .await
+    .unwrap();
+    let report = joined.await.unwrap();
+    assert_eq!(report.to_target.bytes, 10);
+    assert_eq!(handle.missed().bytes, 5);
+}
+
+#[tokio::test]
+async fn a_relay_that_is_dropped_ends_for_the_observer_too() {
+    let (handle, thread) = ObserverHandle::start(Keeper::default()).unwrap();
+    let relay = Relay::new().observe(handle);
+    let (_client, _target, first) = joined(&relay);
+    let (_other_client, _other_target, other) = joined(&relay);
+    drop(relay);
+    first.abort();
+    other.abort();
+    let _ = (first.await, other.await);
+    let keeper = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    let aborted = keeper
+        .ends()
+        .iter()
+        .filter(|(_, end)| *end == DirectionEnd::Aborted)
+        .count();
+    assert_eq!(aborted, 4);
+    let numbers = keeper.0.iter().filter_map(|seen| match seen {
+        Seen::Begin(begin) => Some(begin.connection),
+        _ => None,
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2]);
+}
