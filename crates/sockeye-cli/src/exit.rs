@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
 use sockeye::relay::{
-    CredentialsError, NetListenError, NetListenErrorKind, RelayError, TargetError, TargetErrorKind,
-    TargetsError,
+    CredentialsError, DatagramRelayError, NetListenError, NetListenErrorKind, RelayError,
+    TargetError, TargetErrorKind, TargetsError,
 };
 use sockeye::takeover::TakeoverErrorKind;
 use sockeye::{AddressError, ClaimError, ConnectError, TakeoverError};
@@ -93,6 +93,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
         of_credentials(error)
     } else if let Some(error) = error.downcast_ref::<NetListenError>() {
         of_net_listen(error)
+    } else if let Some(error) = error.downcast_ref::<DatagramRelayError>() {
+        of_datagram_relay(error)
     } else if error.is::<AddressError>() || error.is::<RelayError>() {
         Exit::Usage
     } else {
@@ -202,6 +204,16 @@ fn of_net_listen(error: &NetListenError) -> Exit {
         NetListenErrorKind::UnknownHost | NetListenErrorKind::NotThisMachine => Exit::NothingThere,
         NetListenErrorKind::Denied => Exit::NotPermitted,
         NetListenErrorKind::NotNet => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_datagram_relay(error: &DatagramRelayError) -> Exit {
+    match error {
+        DatagramRelayError::NoTarget
+        | DatagramRelayError::NotATarget(_)
+        | DatagramRelayError::Itself(_) => Exit::Usage,
+        DatagramRelayError::Credentials(_) => Exit::NotPermitted,
         _ => Exit::Failed,
     }
 }

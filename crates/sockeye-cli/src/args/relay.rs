@@ -23,19 +23,21 @@ Addresses: those of sockeye --help, and
   tcp:HOST:PORT    a TCP port; an IPv6 address is in brackets: tcp:[::1]:80
   vsock:CID:PORT   a port of a virtual machine or of its host (vsock(7))
   -                standard input and output
-A relay joins streams (a path, tcp:, vsock:, -) to streams, and seqpacket: to
-seqpacket:. There is one connection where LISTEN or a
+A relay joins streams (a path, tcp:, vsock:, -) to streams, seqpacket: to
+seqpacket:, and dgram: to dgram:. There is one connection where LISTEN or a
 TARGET is -, or a connected socket: fd:N, or systemd: with Accept=yes.
-Datagrams (dgram:) are not relayed yet.
 
 What is kept: the bytes, the boundaries of records, empty ones too, and the
 byte that a file descriptor came with. EOF, a closed reading side and a reset
 are passed on, each direction by itself: after a half-close the answer may
 take as long as it likes. Out-of-band data, and a record over --max-record,
-end the connection with an error on both sides.
+end the connection with an error on both sides; a datagram over it is dropped.
 
 Peer credentials: the target sees the relay, and lets every client in that may
-connect to LISTEN: mind --mode and --allow-user.
+connect to LISTEN: mind --mode and --allow-user. With --credentials client,
+which takes root, the target sees the user and the groups of the client
+(SO_PEERCRED, SO_PEERGROUPS). What cannot be kept: the process id of
+SO_PEERCRED, its pidfd and the label of a security module are the relay's.
 
 Graceful shutdown: SIGINT, SIGTERM and SIGHUP begin a drain. New connections
 are refused, and open ones go on until both directions have ended, for at most
@@ -58,6 +60,7 @@ exit code is that of sockeye send.";
 #[derive(Args)]
 #[command(
     after_help = EXAMPLES,
+    mut_arg("max_connections", max_connections_help),
     mut_arg("drain", drain_help),
     mut_arg("idle_timeout", idle_timeout_help),
     mut_arg("once", once_help),
@@ -78,7 +81,7 @@ pub(crate) struct RelayArgs {
     fds: Option<FdPolicyName>,
 
     /// Whose user and groups the target sees (SO_PEERCRED, SO_PEERGROUPS)
-    #[arg(long, value_enum, default_value_t = CredentialsName::Relay, hide = true)]
+    #[arg(long, value_enum, default_value_t = CredentialsName::Relay)]
     pub(crate) credentials: CredentialsName,
 
     /// The longest record or datagram
@@ -91,7 +94,7 @@ pub(crate) struct RelayArgs {
     pub(crate) half_close_timeout: Option<Duration>,
 
     /// Give up on a target whose backlog stays full for D, or which does not answer
-    /// for D
+    /// for D. With dgram: drop a datagram whose receiver has no room for D
     #[arg(short = 'w', long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) connect_timeout: Duration,
 
@@ -158,12 +161,16 @@ impl RelayArgs {
 
 // What the options of the listening side mean here.
 
+fn max_connections_help(option: Arg) -> Arg {
+    option.help("Connection limit: join at most N clients at a time; others wait in the backlog [default: no limit]. With dgram: keep a socket for at most N senders, the last ones [default: 1024]")
+}
+
 fn drain_help(option: Arg) -> Arg {
     option.help("Drain timeout: how long a graceful shutdown waits for connections to end")
 }
 
 fn idle_timeout_help(option: Arg) -> Arg {
-    option.help("Close a connection on which no byte goes either way for D. With dgram: forget a sender that has neither sent nor got a datagram for D")
+    option.help("Close a connection on which no byte goes either way for D. With dgram: forget a sender that has neither sent nor got a datagram for D [default: 60s]")
 }
 
 fn once_help(option: Arg) -> Arg {

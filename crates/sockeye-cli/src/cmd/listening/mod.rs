@@ -22,4 +22,6 @@ pub(crate) struct ListeningSide<'a> {
     pub(crate) options: &'a ListenOptions,
     /// Whether clients may pass fds.
     pub(crate) allows_fd_passing: bool,
+    /// Whether the kernel adds the credentials of the sender to each message.
+    pub(crate) reports_credentials: bool,
 }

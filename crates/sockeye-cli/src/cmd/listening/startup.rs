@@ -10,6 +10,8 @@ use std::time::Duration;
 use rustix::io::dup;
 use rustix::process::Rlimit;
 use sockeye::address::quoted;
+use sockeye::adopt::AdoptError;
+use sockeye::ancillary::pass_credentials;
 use sockeye::server::Report;
 use sockeye::{Address, Kind, Name, Takeover, peer};
 use tokio::runtime::{Builder, Runtime};
@@ -91,8 +93,14 @@ impl Startup {
     ) -> anyhow::Result<Option<ServedSocket>> {
         if let Some(fd) = self.listener.take() {
             let adopted = ServedSocket::adopt(fd, kind, side.allows_fd_passing);
-            let adopted = adopted.map_err(|error| cannot_listen(&side.address.quoted(), &error));
-            return adopted.map(Some);
+            let adopted = adopted.and_then(|socket| {
+                // A server of datagrams does so itself.
+                if side.reports_credentials && kind != Kind::Datagram {
+                    pass_credentials(&socket, true).map_err(AdoptError::Io)?;
+                }
+                Ok(Some(socket))
+            });
+            return adopted.map_err(|error| cannot_listen(&side.address.quoted(), &error));
         }
         tokio::select! {
             biased;
@@ -177,7 +185,7 @@ fn try_start(needs_thread: bool) -> io::Result<()> {
 async fn claim(side: &ListeningSide<'_>) -> anyhow::Result<ServedSocket> {
     let (address, options) = (side.address, side.options);
     let claim = options.claim().allow_fd_passing(side.allows_fd_passing);
-    let claim = claim.pass_credentials(address.kind() == Kind::Datagram);
+    let claim = claim.pass_credentials(side.reports_credentials);
     let socket = if options.takeover {
         let from = options.takeover_from.iter().filter_map(TypedId::number);
         let takeover = from.fold(Takeover::new(claim), Takeover::from_user);

@@ -32,10 +32,6 @@ fn check_kinds(args: &RelayArgs, sides: &Sides) -> anyhow::Result<()> {
         let why = ": standard input and output are one side; give an address for the other one";
         return Err(cannot_relay(args, why));
     }
-    if sides.client.kind() == Kind::Datagram || args.credentials == CredentialsName::Client {
-        let why = ": neither datagrams nor --credentials client are implemented yet";
-        return Err(cannot_relay(args, why));
-    }
     let listen = args.listen_address.to_relay_address();
     if args
         .targets
@@ -94,6 +90,8 @@ fn unused_option(args: &RelayArgs, sides: &Sides) -> Option<(&'static str, &'sta
         ("--first-byte-timeout", listen.first_byte_timeout.is_some()),
         ("--half-close-timeout", args.half_close_timeout.is_some()),
         ("--once", listen.once),
+        ("--exit-idle", args.exit_idle.is_some()),
+        ("--wait", !args.wait.is_zero()),
     ];
     let given = |options: &[(&'static str, bool)]| {
         let found = options.iter().find(|(_, is_given)| *is_given);

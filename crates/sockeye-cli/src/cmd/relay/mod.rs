@@ -1,10 +1,12 @@
 //! `sockeye relay`: joins each client of one address to a server at another one.
 
 mod checks;
+mod client_name;
+mod datagrams;
 mod exit_idle;
-mod names;
 mod one_client;
 mod one_connection;
+mod outcome;
 mod pairs;
 mod port;
 mod relay_log;

@@ -1,12 +1,10 @@
 //! A relay with one client, which is connected already.
 
-use sockeye::relay::{DirectionEnd, RelayEnd, RelayReport};
+use sockeye::relay::{DirectionEnd, RelayAddress, RelayReport};
 use tracing::warn;
 
-use super::names::PairNames;
 use super::one_connection::OneConnection;
 use super::pairs::Pairs;
-use super::stdio::StdioBridge;
 use crate::args::RelayArgs;
 use crate::cmd::listening::lifecycle::Lifecycle;
 use crate::cmd::listening::startup::{Startup, stopped_early};
@@ -33,42 +31,30 @@ pub(super) async fn join(
     let (end, bridge) = client.into_end("relay", &address)?;
     lifecycle.watch(&args.listen, &address, &startup.limit);
     startup.tell_ready();
-    let bridge = bridge.or(connected.bridge);
-    let names = PairNames {
-        client: &name,
-        target: connected.address,
-    };
-    let joined = join_ends(&pairs, names, end, connected.end, bridge);
+    let mut pair = pairs.join(name, end, connected);
+    if let Some(bridge) = bridge {
+        pair.bridge = Some(Box::new(bridge));
+    }
+    let target = pairs.target.address(pair.target);
     let report = tokio::select! {
-        report = joined => report,
-        () = lifecycle.drained() => {
-            warn!("{name}: joined to {}: aborted", names.target.quoted());
-            return Ok(Exit::Incomplete);
-        }
+        report = pairs.run(&mut pair) => report,
+        () = lifecycle.drained() => None,
     };
     lifecycle.end();
     pairs.check_stdio()?;
     match report {
-        Some(report) => outcome(&report, names),
-        None => Ok(Exit::Incomplete),
-    }
-}
-
-async fn join_ends(
-    pairs: &Pairs,
-    names: PairNames<'_>,
-    client: RelayEnd,
-    target: RelayEnd,
-    bridge: Option<StdioBridge>,
-) -> Option<RelayReport> {
-    match bridge {
-        None => pairs.join(names, client, target).await,
-        Some(bridge) => pairs.join_stdio(names, client, target, bridge).await,
+        Some(report) => outcome(&report, target),
+        None => {
+            if pairs.log.failed() == 0 {
+                warn!("{}: joined to {}: aborted", pair.client, target.quoted());
+            }
+            Ok(Exit::Incomplete)
+        }
     }
 }
 
 /// The exit code of a connection that has ended.
-fn outcome(report: &RelayReport, names: PairNames<'_>) -> anyhow::Result<Exit> {
+fn outcome(report: &RelayReport, target: &RelayAddress) -> anyhow::Result<Exit> {
     if report.failure.is_some() {
         return Ok(Exit::Incomplete);
     }
@@ -77,7 +63,7 @@ fn outcome(report: &RelayReport, names: PairNames<'_>) -> anyhow::Result<Exit> {
     let was_reset = report.to_client.end == DirectionEnd::Reset;
     let is_unread = to_target.end == DirectionEnd::ReaderGone && has_lost;
     if was_reset || is_unread {
-        let target = names.target.quoted();
+        let target = target.quoted();
         return Err(failure(
             Exit::Failed,
             format!(

@@ -9,7 +9,7 @@ use sockeye::adopt::{self, AdoptError};
 use sockeye::relay::RelayEnd;
 use sockeye::{Kind, NetStream, Peer, SeqPacket, Stream};
 
-use super::names::ClientName;
+use super::client_name::ClientName;
 use super::stdio::StdioBridge;
 use crate::exit::{Exit, failure};
 use crate::stdio::is_one_file;

@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sockeye::relay::{DirectionReport, RelayReport};
+use sockeye::relay::{DirectionReport, RelayAddress, RelayReport};
 use tracing::{debug, warn};
 
-use super::names::{ClientName, PairNames};
+use super::client_name::ClientName;
 use crate::output;
 use crate::stdio::log::LineQuota;
 
@@ -37,8 +37,8 @@ impl RelayLog {
     }
 
     /// Says how a connection has ended.
-    pub(super) fn ended(&self, names: PairNames<'_>, report: &RelayReport) {
-        let (client, target) = (names.client, names.target.quoted());
+    pub(super) fn ended(&self, client: &ClientName, target: &RelayAddress, report: &RelayReport) {
+        let target = target.quoted();
         if let Some(failure) = &report.failure {
             self.failed.fetch_add(1, Ordering::Relaxed);
             if self.quota.pass() {

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye::NetListener;
 use sockeye::listener::SocketListener;
-use sockeye::server::{Report, ServerError};
+use sockeye::{Kind, NetListener};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::names::NamedSocket;
+use super::client_name::NamedSocket;
+use super::datagrams;
+use super::outcome::RelayOutcome;
 use super::pairs::Pairs;
 use super::port;
 use super::sides::ListenSource;
-use crate::args::RelayArgs;
+use crate::args::{CredentialsName, RelayArgs};
 use crate::cmd::listening::lifecycle::Lifecycle;
 use crate::cmd::listening::socket::ServedSocket;
 use crate::cmd::listening::startup::{Startup, stopped_early};
@@ -46,7 +47,7 @@ pub(super) async fn serve(
         let (pairs, stop) = (Arc::clone(&pairs), lifecycle.stop.clone());
         lifecycle.spawn(exit_idle(pairs, limit, stop));
     }
-    let result = match listener {
+    let ended = match listener {
         RelayListener::Net(listener) => join_clients(args, listener, &pairs, &lifecycle).await,
         RelayListener::Unix(ServedSocket::Stream(listener)) => {
             join_clients(args, listener, &pairs, &lifecycle).await
@@ -54,11 +55,12 @@ pub(super) async fn serve(
         RelayListener::Unix(ServedSocket::SeqPacket(listener)) => {
             join_clients(args, listener, &pairs, &lifecycle).await
         }
-        // Refused with the arguments.
-        RelayListener::Unix(ServedSocket::Datagram(_)) => Ok(Report::default()),
+        RelayListener::Unix(ServedSocket::Datagram(socket)) => {
+            datagrams::relay(args, socket, &pairs, &lifecycle).await?
+        }
     };
     lifecycle.end();
-    finish(&result, &pairs)
+    finish(ended, &pairs)
 }
 
 /// Opens the listening socket. `None` where a signal ends the relay before that.
@@ -75,6 +77,8 @@ async fn open(
                 address,
                 options: &args.listen,
                 allows_fd_passing: pairs.allows_fd_passing(),
+                reports_credentials: kind == Kind::Datagram
+                    || args.credentials == CredentialsName::Client,
             };
             let opened = startup.open(&side, kind, lifecycle).await?;
             return Ok(opened.map(RelayListener::Unix));
@@ -135,7 +139,7 @@ async fn join_clients<S: NamedSocket>(
     mut listener: SocketListener<S>,
     pairs: &Arc<Pairs>,
     lifecycle: &Lifecycle,
-) -> Result<Report, ServerError> {
+) -> RelayOutcome {
     // A message waits in its queue until there is room for its fds.
     listener.keep_accepting_fds();
     let mut server = server::server(&args.listen, lifecycle);
@@ -144,15 +148,21 @@ async fn join_clients<S: NamedSocket>(
     }
     let handle = |connection| Arc::clone(pairs).handle(connection);
     let stopped = lifecycle.stop.cancelled();
-    server.run(listener, handle, stopped).await
+    match server.run(listener, handle, stopped).await {
+        Ok(report) => RelayOutcome {
+            report,
+            error: None,
+        },
+        Err(error) => RelayOutcome {
+            report: error.report(),
+            error: Some(error.to_string()),
+        },
+    }
 }
 
-fn finish(result: &Result<Report, ServerError>, pairs: &Pairs) -> anyhow::Result<Exit> {
-    let mut report = match result {
-        Ok(report) => *report,
-        Err(error) => error.report(),
-    };
-    if let Err(error) = result {
+fn finish(ended: RelayOutcome, pairs: &Pairs) -> anyhow::Result<Exit> {
+    let RelayOutcome { mut report, error } = ended;
+    if let Some(error) = &error {
         error!("{error}; stopped");
     }
     pairs.log.tell_rest();
@@ -160,9 +170,10 @@ fn finish(result: &Result<Report, ServerError>, pairs: &Pairs) -> anyhow::Result
     report.failed += pairs.log.failed();
     info!("stopped: {report}");
     pairs.check_stdio()?;
-    Ok(match result {
-        Err(_) => Exit::Failed,
-        Ok(_) if report.aborted + report.failed > 0 => Exit::Incomplete,
-        Ok(_) => Exit::Done,
+    let lost = report.aborted + report.failed + report.dropped_replies;
+    Ok(match error {
+        Some(_) => Exit::Failed,
+        None if lost > 0 => Exit::Incomplete,
+        None => Exit::Done,
     })
 }

@@ -17,8 +17,8 @@ mod undelivered;
 
 use std::sync::Arc;
 
-use sockeye::Program;
 use sockeye::server::{Report, Server, ServerError};
+use sockeye::{Kind, Program};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
         address: &args.address,
         options: &args.listen,
         allows_fd_passing: args.fds,
+        reports_credentials: args.address.kind() == Kind::Datagram,
     };
     let startup = Startup::prepare(&side)?;
     let program = programs::find(args, &startup.limit)?;

@@ -1,6 +1,8 @@
 //! `sockeye relay`, between servers and clients that know nothing of it.
 
 mod activation;
+mod credentials;
+mod datagrams;
 mod drain;
 mod failures;
 mod fds;

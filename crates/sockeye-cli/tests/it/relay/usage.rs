@@ -15,10 +15,15 @@ fn addresses_of_different_kinds_are_wrong_usage() {
         ),
         (&["seqpacket:@a", "/tmp/b"], &["has records", "is a stream"]),
         (
+            &["dgram:@a", "tcp:localhost:1"],
+            &["has datagrams", "is a stream"],
+        ),
+        (
             &["tcp:localhost:1", "seqpacket:@b"],
             &["is a stream", "has records"],
         ),
         (&["-", "seqpacket:@b"], &["is a stream", "has records"]),
+        (&["dgram:@a", "-"], &["has datagrams", "is a stream"]),
         (
             &["/tmp/a", "/tmp/b", "seqpacket:/tmp/c"],
             &["/tmp/b and seqpacket:/tmp/c", "different kinds"],
@@ -60,6 +65,18 @@ fn options_without_an_effect_are_wrong_usage() {
             &["--max-per-uid", "1", "tcp:127.0.0.1:0", "PATH"],
             "--max-per-uid",
         ),
+        (
+            &["--credentials", "client", "tcp:127.0.0.1:0", "PATH"],
+            "--credentials client",
+        ),
+        (
+            &["--credentials", "client", "PATH", "tcp:127.0.0.1:1"],
+            "--credentials client",
+        ),
+        (
+            &["--credentials", "client", "-", "PATH"],
+            "--credentials client",
+        ),
         (&["--fds", "pass", "tcp:127.0.0.1:0", "PATH"], "--fds pass"),
         (&["--fds", "pass", "PATH", "tcp:127.0.0.1:1"], "--fds pass"),
         (&["--fds", "pass", "-", "PATH"], "--fds pass"),
@@ -68,6 +85,10 @@ fn options_without_an_effect_are_wrong_usage() {
             "--max-connections",
         ),
         (&["--exit-idle", "1s", "-", "PATH"], "--exit-idle"),
+        (
+            &["--half-close-timeout", "1s", "dgram:PATH", "dgram:@x"],
+            "--half-close-timeout",
+        ),
     ] {
         let arguments = arguments.iter().map(|word| word.replace("PATH", path));
         let said = run(relay(&[]).args(arguments));
@@ -98,10 +119,11 @@ fn an_inherited_fd_must_be_what_the_address_needs() {
 }
 
 #[test]
-fn help_has_the_options_of_both_sides() {
+fn help_says_what_the_credentials_cannot_keep() {
     let help = run(relay(&[]).arg("--help")).text();
     for word in [
         "--fds",
+        "--credentials",
         "--max-record",
         "--half-close-timeout",
         "--exit-idle",
@@ -109,6 +131,8 @@ fn help_has_the_options_of_both_sides() {
         "--takeover",
         "--drain",
         "tcp:HOST:PORT",
+        "pidfd",
+        "security module",
         "Exit 7",
     ] {
         assert!(help.contains(word), "{word}: {help}");

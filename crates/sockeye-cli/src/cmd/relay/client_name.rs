@@ -1,11 +1,10 @@
-//! [`PairNames`]: what the log calls a client and its target.
+//! [`ClientName`]: what the log calls a client.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use sockeye::listener::ConnectedSocket;
 use sockeye::net_stream::NetAddr;
-use sockeye::relay::RelayAddress;
 use sockeye::server::Connection;
 use sockeye::{NetStream, Peer, SeqPacket, Stream};
 
@@ -16,13 +15,6 @@ pub(super) enum ClientName {
     Peer(Option<Peer>),
     Net(Option<NetAddr>),
     Stdio,
-}
-
-/// Who is joined to which target.
-#[derive(Clone, Copy)]
-pub(super) struct PairNames<'a> {
-    pub(super) client: &'a ClientName,
-    pub(super) target: &'a RelayAddress,
 }
 
 impl fmt::Display for ClientName {
