@@ -113,6 +113,7 @@ pub struct DatagramRelay {
     idle_timeout: Duration,
     send_timeout: Duration,
     drain_timeout: Duration,
+    exit_idle: Option<Duration>,
     abort: CancellationToken,
 }
 
@@ -130,6 +131,7 @@ impl DatagramRelay {
             idle_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
+            exit_idle: None,
             abort: CancellationToken::new(),
         }
     }
@@ -215,6 +217,14 @@ impl DatagramRelay {
         self
     }
 
+    /// Begins shutdown when no datagram has passed for so long, either way; default never. For socket
+    /// activation: what comes later stays in the queue of the adopted socket.
+    #[must_use]
+    pub fn exit_idle(mut self, time: Duration) -> Self {
+        self.exit_idle = Some(time);
+        self
+    }
+
     /// Ends the drain at once when `token` is cancelled.
     #[must_use]
     pub fn abort_on(mut self, token: CancellationToken) -> Self {
@@ -255,6 +265,13 @@ impl DatagramRelay {
         let mut receiver = DatagramReceiver::new(&state, self.targets, stop.clone());
         let ended = {
             let mut work = pin!(receiver.run());
+            let shutdown = async {
+                tokio::select! {
+                    biased;
+                    () = shutdown => {}
+                    () = state.idle_for(self.exit_idle) => {}
+                }
+            };
             tokio::select! {
                 biased;
                 () = shutdown => {

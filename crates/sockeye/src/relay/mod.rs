@@ -26,6 +26,8 @@
 //! # }
 //! ```
 //!
+//! Datagrams have no connections: [`DatagramRelay`] passes them on.
+//!
 //! The target sees the peer credentials of the relay (`SO_PEERCRED`), unless a [`ClientConnector`] has
 //! connected it, as root.
 

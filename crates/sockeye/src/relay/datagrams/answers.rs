@@ -171,9 +171,9 @@ impl Answers {
         })
     }
 
-    /// Sends an answer, or lets it wait for room.
+    /// Sends an answer, or lets it wait for room. Every answer passes here once, before it is sent.
     fn pass(&mut self, bytes: &[u8], mut fds: Vec<OwnedFd>) {
-        self.sender.touch(self.state.now());
+        self.sender.touch(self.state.touch());
         let policy = self.state.options.fds;
         if !fds.is_empty() && policy != FdPolicy::Pass {
             let count = fds.len();
@@ -246,7 +246,7 @@ impl Answers {
         }
     }
 
-    /// Every answer passes here just before it is sent.
+    /// One attempt.
     fn send(&mut self, bytes: &[u8], fds: &[OwnedFd]) -> Result<(), DatagramFailure> {
         let state = &self.state;
         let Some(client) = &self.sender.address else {

@@ -158,7 +158,8 @@ impl DatagramReceiver {
         Ok(true)
     }
 
-    /// Checks a datagram against the rules; one that breaks them is dropped.
+    /// Checks a datagram against the rules; one that breaks them is dropped. Every datagram passes here
+    /// once, before it is sent.
     fn admit(&self, received: Received) -> Option<Taken> {
         let state = &self.state;
         let mut taken = Taken {
@@ -228,7 +229,7 @@ impl DatagramReceiver {
         None
     }
 
-    /// Every datagram passes here just before it is sent.
+    /// One attempt.
     fn send(&self, sender: &RelaySender, taken: &Taken) -> Result<(), DatagramFailure> {
         let bytes = &self.buffer[..taken.received.bytes];
         let (credentials, fds) = (taken.credentials.as_ref(), &taken.received.descriptors);

@@ -48,7 +48,7 @@ impl SenderTable {
         address: &Option<SocketAddrUnix>,
         targets: &mut DatagramTargets,
     ) -> Result<Arc<RelaySender>, NoSender> {
-        let now = self.state.now();
+        let now = self.state.touch();
         if let Some(sender) = self.senders.get(address)
             && sender.touch(now)
         {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -40,6 +41,8 @@ pub(super) struct DatagramRelayState {
     /// Notified when a sender has ended.
     pub(super) has_ended: Notify,
     began: Instant,
+    /// When the last datagram passed, in milliseconds since then.
+    last: AtomicU64,
 }
 
 /// The counters and the log of one direction.
@@ -78,12 +81,35 @@ impl DatagramRelayState {
             ended: Mutex::default(),
             has_ended: Notify::new(),
             began: Instant::now(),
+            last: AtomicU64::new(0),
         })
     }
 
     /// Milliseconds since the relay began.
     pub(super) fn now(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
+    }
+
+    /// Milliseconds since the relay began; a datagram passes.
+    pub(super) fn touch(&self) -> u64 {
+        let now = self.now();
+        self.last.store(now, Ordering::Relaxed);
+        now
+    }
+
+    /// Completes when no datagram has passed for so long.
+    pub(super) async fn idle_for(&self, time: Option<Duration>) {
+        let Some(time) = time else {
+            return std::future::pending().await;
+        };
+        loop {
+            let passed = self.now().saturating_sub(self.last.load(Ordering::Relaxed));
+            let left = time.saturating_sub(Duration::from_millis(passed));
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
     }
 
     /// Counts a datagram that was not sent on, and says why in the log.

@@ -133,3 +133,24 @@ async fn the_queue_of_an_adopted_socket_is_left_to_others() {
     send(&client, "three").await;
     assert_eq!(text(&other).await, "three");
 }
+
+#[tokio::test]
+async fn an_idle_relay_ends_if_asked_to() {
+    let place = RelayPlace::new();
+    let clock = Clock::stop();
+    let target = place.bound("target.sock");
+    let relay = place.run(place.relay_to(["target.sock"]).exit_idle(5 * SECOND));
+    let client = place.client().await;
+    clock.pass(5 * SECOND - MILLISECOND).await;
+    send(&client, "question").await;
+    settled().await;
+    clock.pass(5 * SECOND - MILLISECOND).await;
+    answer(&target).await;
+    assert_eq!(text(&client).await, "re: question");
+    clock.pass(5 * SECOND - MILLISECOND).await;
+    assert!(!relay.run.is_finished());
+    clock.pass(2 * MILLISECOND).await;
+    assert!(relay.run.is_finished());
+    drop(clock);
+    assert_eq!(relay.report().await.to_client.datagrams, 1);
+}
