@@ -66,6 +66,7 @@
 //! | `graceful_shutdown` | limits, timeouts, a drain at SIGTERM, an abort at the second signal |
 //! | `open_files` | fd passing: a privileged daemon opens files for its clients |
 //! | `records`, `datagrams` | seqpacket records; datagrams with the sender's credentials |
+//! | `relay` | each client is joined to a server, with half-close, reset and fds |
 //! | `activation` | socket activation and sd_notify |
 //! | `restart` | listener handover: a restart without a gap |
 //! | `single_instance` | a tool whose later calls go to the first process, without tokio |
@@ -83,6 +84,7 @@
 //! | TCP and vsock connections and listeners | [`net_stream`], [`listener`] |
 //! | accept loop, back-off, limits, timeouts, graceful shutdown | [`server`] |
 //! | listener handover: restart without a gap | [`takeover`] |
+//! | joining two connections: splice, fds, half-close; targets, datagrams | [`relay`] |
 //! | message boundaries on a stream | [`framing`] |
 //! | connecting, with a timeout and a reason for each failure; single-instance tools | [`connect`] |
 //! | pauses between attempts: exponential back-off | [`Backoff`] |
@@ -206,6 +208,8 @@ pub use packet::{Datagram, SeqPacket};
 pub use peer::{AllowedPeers, Peer};
 #[cfg(feature = "tokio")]
 pub use program::{Program, ProgramError};
+#[cfg(feature = "tokio")]
+pub use relay::Relay;
 #[cfg(feature = "tokio")]
 pub use server::{
     Connection, HandlerOutput, LimitError, Messages, Record, Records, Report, Server, ServerError,

@@ -14,6 +14,7 @@ mod datagrams;
 mod messages;
 mod open_files;
 mod records;
+mod relay;
 mod restart;
 mod single_instance;
 mod support;
