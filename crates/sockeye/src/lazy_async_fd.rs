@@ -303,6 +303,12 @@ impl LazyAsyncFd {
         matches!(registration, Some(Ok(registration)) if is_ready(registration, Interest::PRIORITY))
     }
 
+    /// Has the next write attempted without readiness: epoll reports neither that the reader has shut
+    /// down its side, nor what [`Self::poll_hang_up`] has cleared.
+    pub(crate) fn attempt_write(&self) {
+        self.may_have_room.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until the connection is closed in both directions, or has failed (`EPOLLHUP`). Not beside
     /// a wait to write.
     pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

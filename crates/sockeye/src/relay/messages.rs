@@ -130,11 +130,6 @@ impl RelayDirection {
         Poll::Ready(())
     }
 
-    /// Whether it has to be checked if a message brings fds.
-    pub(super) fn may_lack_room_for_fds(&self, source: BorrowedFd<'_>) -> bool {
-        self.in_flight + MAX_DESCRIPTORS > MOST_IN_FLIGHT || !has_headroom(source)
-    }
-
     /// Not while the reader leaves too many unread: those of all connections count against one limit
     /// (unix(7), `ETOOMANYREFS`).
     fn has_room_for_fds(&mut self, source: BorrowedFd<'_>, target: &EndIo) -> bool {

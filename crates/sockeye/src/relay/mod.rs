@@ -55,6 +55,7 @@ mod relay_piece;
 mod relay_socket;
 mod report;
 mod settings;
+mod stall;
 mod target_error;
 mod targets;
 mod timer;
@@ -138,7 +139,7 @@ impl Relay {
         self.with(|settings| settings.fds = Some(policy))
     }
 
-    /// The largest record in bytes. A larger one ends its connection: both sides are reset.
+    /// The largest record in bytes. A larger one ends its connection, and its sender reads a reset.
     #[must_use]
     pub fn max_record(self, size: usize) -> Self {
         self.with(|settings| settings.max_record = size)

@@ -8,16 +8,14 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use rustix::net::RecvFlags;
 
-use super::direction_state::{Arrival, WriterEnd};
+use super::direction_state::{Arrival, WriterEnd, arrival_of};
 use super::end::EndIo;
-use super::fd_search::FdSearch;
 use super::relay_direction::RelayDirection;
 use super::relay_piece::RelayPiece;
 use super::report::RelayFailure;
 use super::settings::Settings;
 use crate::ancillary::{Received, RecvError};
-use crate::lazy_async_fd::{Direction, ReadOutcome};
-use crate::passing::Passing;
+use crate::lazy_async_fd::ReadOutcome;
 use crate::sys::message::peek;
 use crate::{fd_headroom, sys};
 
@@ -34,42 +32,46 @@ impl RelayDirection {
         target: &mut EndIo,
         settings: &Settings,
     ) -> Poll<Arrival> {
-        let (Some(socket), Some(reader)) = (source.as_socket_mut(), target.as_socket_mut()) else {
+        let Some(socket) = source.as_socket_mut() else {
             return Poll::Ready(Arrival::End(WriterEnd::Eof));
         };
-        ready!(socket.io.poll_ready(cx, Direction::Read)).ok();
-        if socket.io.passing() == Passing::Receives {
-            // Until there is room, fds wait in the kernel. A send tells why it fails.
-            let _ = ready!(reader.poll_writable(cx));
-            if self.may_lack_room_for_fds(socket.as_fd()) && brings_fds(socket.as_fd(), self.search)
-            {
-                ready!(self.poll_room_for_fds(cx, socket.as_fd(), target));
+        // It is looked at first: one that is too long stays unread, which resets its sender.
+        let room = peek::TIME + self.search.credentials_room();
+        let look = |fd: BorrowedFd<'_>| peek::descriptors(fd, 0, 0, room).map(ReadOutcome::some);
+        let seen = match ready!(socket.io.poll_read(cx, look)) {
+            Ok(seen) => seen,
+            // The kernel reports a reset before the records that are queued.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                socket.was_reset = true;
+                return Poll::Ready(Arrival::Some);
             }
+            Err(error) => return Poll::Ready(arrival_of(Err(error))),
+        };
+        let (size, limit) = (seen.length, settings.max_record);
+        if size > limit {
+            let failure = RelayFailure::RecordTooLong { size, limit };
+            return Poll::Ready(Arrival::Failure(failure));
         }
-        let limit = settings.max_record;
+        if seen.is_control_truncated {
+            // Until there is room, fds wait in the kernel. A send tells why it fails.
+            if let Some(target) = target.as_socket_mut() {
+                let _ = ready!(target.poll_writable(cx));
+            }
+            ready!(self.poll_room_for_fds(cx, socket.as_fd(), target));
+        }
         let mut buffer = SPARE.take();
         buffer.clear();
         buffer.reserve(limit);
-        let read = socket.io.poll_read(cx, |fd| {
-            let message = sys::message::recvmsg_append(fd, &mut buffer, limit, RecvFlags::DONTWAIT);
-            message.map(|message| ReadOutcome::some(Received::from_raw(message, limit)))
-        });
-        let arrival = match read {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(Ok(Some(received)))) => {
-                Poll::Ready(self.pass_on_record(cx, target, settings, &buffer, received))
-            }
-            Poll::Ready(Ok(Ok(None))) => Poll::Ready(Arrival::End(WriterEnd::Eof)),
-            Poll::Ready(Ok(Err(error))) => Poll::Ready(Arrival::Failure(failure_of(error))),
-            // The kernel reports a reset before the records that are queued.
-            Poll::Ready(Err(error)) if error.kind() == ErrorKind::ConnectionReset => {
-                socket.was_reset = true;
-                Poll::Ready(Arrival::Some)
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(super::direction_state::arrival_of(Err(error))),
+        let fd = socket.as_fd();
+        let message = sys::message::recvmsg_append(fd, &mut buffer, limit, RecvFlags::DONTWAIT);
+        let arrival = match message.map(|message| Received::from_raw(message, limit)) {
+            Ok(Ok(Some(received))) => self.pass_on_record(cx, target, settings, &buffer, received),
+            Ok(Ok(None)) => Arrival::End(WriterEnd::Eof),
+            Ok(Err(error)) => Arrival::Failure(failure_of(error)),
+            Err(error) => arrival_of(Err(error)),
         };
         SPARE.set(buffer);
-        arrival
+        Poll::Ready(arrival)
     }
 
     fn pass_on_record(
@@ -112,11 +114,6 @@ impl RelayDirection {
             }
         }
     }
-}
-
-/// Whether the next record brings fds.
-fn brings_fds(fd: BorrowedFd<'_>, search: FdSearch) -> bool {
-    peek::has_control(fd, peek::TIME + search.credentials_room())
 }
 
 fn failure_of(error: RecvError) -> RelayFailure {

@@ -13,6 +13,7 @@ use super::end::RelayEnd;
 use super::relay_direction::RelayDirection;
 use super::report::{DirectionEnd, RelayFailure, RelayReport};
 use super::settings::Settings;
+use super::stall::Stall;
 use super::timer::Timer;
 
 /// How often both directions are polled before it yields.
@@ -31,6 +32,8 @@ pub(super) struct RelayPair {
     pub(super) directions: [RelayDirection; 2],
     pub(super) timer: Option<Box<Timer>>,
     linger: Option<Pin<Box<Sleep>>>,
+    /// Runs while a send waits.
+    stall: Option<Box<Stall>>,
     settings: Arc<Settings>,
 }
 
@@ -46,6 +49,7 @@ impl RelayPair {
             directions,
             timer,
             linger: None,
+            stall: None,
             settings,
         }
     }
@@ -101,6 +105,27 @@ impl RelayPair {
             |direction: &RelayDirection| matches!(direction.state, DirectionState::Discarding(_));
         (one.is_over() || is_discarding(one)) && other.is_over()
             || one.is_over() && is_discarding(other)
+    }
+
+    /// `Ready` where sends that wait are to be attempted again.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_sending = self.directions.iter().any(RelayDirection::is_sending);
+        if self.stall.is_none() && !is_sending {
+            return Poll::Pending;
+        }
+        let moved = self.directions.iter().map(RelayDirection::moved).sum();
+        let stall = self
+            .stall
+            .get_or_insert_with(|| Box::new(Stall::new(moved)));
+        ready!(stall.poll(cx, moved));
+        if !is_sending {
+            self.stall = None;
+            return Poll::Pending;
+        }
+        for socket in self.ends.iter().filter_map(|end| end.io.as_socket()) {
+            socket.io.attempt_write();
+        }
+        Poll::Ready(())
     }
 
     /// `Ready` where a timeout has failed the pair.
@@ -178,7 +203,7 @@ impl Future for RelayPair {
             if self.is_over() {
                 return self.poll_linger(cx).map(|()| self.finish());
             }
-            if polled.is_pending() && settled.is_pending() {
+            if polled.is_pending() && settled.is_pending() && self.poll_stall(cx).is_pending() {
                 ready!(self.poll_timer(cx));
             }
         }

@@ -13,7 +13,8 @@ pub struct RelayReport {
     pub to_target: DirectionReport,
     /// From the target to the client.
     pub to_client: DirectionReport,
-    /// Why the relay itself has ended the connection, if it did. Both sides were reset then.
+    /// Why the relay itself has ended the connection, if it did. Each side reads a reset then, where
+    /// the kernel can express one: a UNIX socket reads EOF if it has sent nothing that is unread.
     pub failure: Option<RelayFailure>,
 }
 

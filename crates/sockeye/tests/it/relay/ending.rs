@@ -32,7 +32,10 @@ async fn a_reset_is_no_eof() {
         });
         let target = spawn_blocking(move || {
             target.read_exact(&mut [0; 1 << 20]).unwrap();
-            drop(target);
+            // Only unread input makes a close a reset.
+            while rustix::io::ioctl_fionread(&target).unwrap() == 0 {
+                std::thread::yield_now();
+            }
         });
         target.await.unwrap();
         flooding.await.unwrap();
@@ -66,5 +69,33 @@ async fn a_reader_that_takes_no_more_is_told_to_the_writer_and_may_still_answer(
         let report = relay.await.unwrap();
         assert_eq!(report.to_target.end, DirectionEnd::ReaderClosed);
         assert_eq!(report.to_client.end, DirectionEnd::Eof);
+    }
+}
+
+/// epoll(7) does not report `SHUT_RD` to a writer that waits for room.
+#[tokio::test]
+async fn a_reader_that_takes_no_more_is_noticed_while_its_queue_is_full() {
+    for policy in [FdPolicy::Pass, FdPolicy::Refuse] {
+        let (mut client, target, relay) = joined(&Relay::new().fds(policy));
+        let client = spawn_blocking(move || {
+            loop {
+                if let Err(error) = client.write_all(&[0; 16 << 10]) {
+                    return error.kind();
+                }
+            }
+        });
+        let target = spawn_blocking(move || {
+            // Until the relay waits for room: then no more comes.
+            let queued = || rustix::io::ioctl_fionread(&target).unwrap();
+            while queued() < 100_000 {
+                std::thread::yield_now();
+            }
+            target.shutdown(Shutdown::Read).unwrap();
+            target
+        });
+        let target = target.await.unwrap();
+        assert_eq!(client.await.unwrap(), ErrorKind::BrokenPipe);
+        drop(target);
+        relay.await.unwrap();
     }
 }
