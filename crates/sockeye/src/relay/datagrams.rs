@@ -67,10 +67,12 @@ const MOST_WAITING_FDS: u64 = 4096;
 /// the relay. While a target's queue is full it receives nothing, and its senders wait as they would
 /// without a relay. After [`send_timeout`](Self::send_timeout) the datagram is dropped, and those that
 /// follow for the same target are dropped at once until it has room, so that it does not stall others.
-/// Answers to a client without room wait in the relay and stall nobody: at most 1024 for each sender, with
-/// a quarter of [`max_buffered`](Self::max_buffered), and for as long as the client takes one within the
-/// same timeout. All answers are sent from the listening socket: clients that do not read have a share of
-/// its send buffer, which the relay raises to 2 MiB where `net.core.wmem_max` allows it.
+/// Answers to a client without room wait in the relay and stall nobody: up to 1024 for each sender, or a
+/// quarter of [`max_buffered`](Self::max_buffered), and for as long as the client takes one within the same
+/// timeout. Over that a client that reads slows the target down, as it would without a relay; one that
+/// takes nothing for a second loses answers. All answers are sent from the listening socket: clients that
+/// do not read have a share of its send buffer, which the relay raises to 2 MiB where
+/// `net.core.wmem_max` allows it.
 ///
 /// A target that has gone (`ECONNREFUSED`, `EPIPE`) is connected to anew, once, or another one takes its
 /// place; a datagram that no target takes is dropped. Datagrams over [`max_record`](Self::max_record) are
@@ -187,7 +189,7 @@ impl DatagramRelay {
     }
 
     /// How many bytes of answers may wait for room in the queues of all clients together; default 64
-    /// MiB. An answer over that is dropped.
+    /// MiB. An answer over that is dropped. A sender has a quarter of it, and one answer more.
     #[must_use]
     pub fn max_buffered(mut self, bytes: usize) -> Self {
         self.max_buffered = bytes;

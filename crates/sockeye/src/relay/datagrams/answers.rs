@@ -27,6 +27,9 @@ const QUIET: Duration = Duration::from_secs(1);
 const MAX_WAITING: usize = 1024;
 /// One sender may have this part of the bytes that may wait.
 const SHARE: usize = 4;
+/// How long a client with so many may take nothing before more are dropped. Until then the target waits,
+/// and with it its answers to others.
+const STALL: Duration = Duration::from_secs(1);
 /// How many answers are passed on before the task yields.
 const BATCH: usize = 16;
 /// How often it is tried again while the fds of the next answer do not fit.
@@ -77,9 +80,10 @@ impl Answers {
         let sender = Arc::clone(&self.sender);
         loop {
             let waits = !self.waiting.is_empty();
+            let reads = !self.is_paused();
             let came = tokio::select! {
                 biased;
-                came = sender.socket.recv_ready(|| self.pass_queued()) => Some(came),
+                came = sender.socket.recv_ready(|| self.pass_queued()), if reads => Some(came),
                 () = sender.changed.notified() => None,
                 () = &mut retry, if waits => {
                     self.send_waiting();
@@ -141,6 +145,11 @@ impl Answers {
         let _ = rustix::net::shutdown(&self.sender.socket, Shutdown::Read);
         let mut has_more = true;
         while has_more {
+            if self.is_paused() {
+                tokio::time::sleep(self.backoff.next_pause()).await;
+                self.send_waiting();
+                continue;
+            }
             has_more = match self.pass_queued() {
                 Ok(None) => false,
                 came => self.go_on(came.map(|_| ())).await,
@@ -159,6 +168,9 @@ impl Answers {
         let waits_none = self.waiting.is_empty();
         with_buffer(self.state.options.max_record, |buffer| {
             for _ in 0..BATCH {
+                if self.is_paused() {
+                    break;
+                }
                 let Some(received) = self.sender.socket.try_recv_with_fds(buffer)? else {
                     // Where the first one waits, the timer is to be set.
                     let begins = waits_none && !self.waiting.is_empty();
@@ -196,11 +208,20 @@ impl Answers {
         close_in_background(fds);
     }
 
+    /// Whether no more answers may wait.
+    fn has_its_share(&self) -> bool {
+        self.waiting.len() >= MAX_WAITING
+            || self.waiting_bytes >= self.state.options.max_buffered / SHARE
+    }
+
+    /// Whether the next answers are left in the kernel, so that the target waits: for a client that reads,
+    /// and too slowly.
+    fn is_paused(&self) -> bool {
+        self.has_its_share() && self.full_since.elapsed() < STALL
+    }
+
     fn push_waiting(&mut self, bytes: &[u8], fds: Vec<OwnedFd>) {
-        let options = &self.state.options;
-        let is_over_share = self.waiting.len() >= MAX_WAITING
-            || self.waiting_bytes + bytes.len() > options.max_buffered / SHARE;
-        if is_over_share || !self.state.may_wait(bytes.len(), fds.len()) {
+        if self.has_its_share() || !self.state.may_wait(bytes.len(), fds.len()) {
             self.lost(Loss::TooManyWait, fds.len(), "");
             return close_in_background(fds);
         }

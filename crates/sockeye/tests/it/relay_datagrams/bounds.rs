@@ -2,8 +2,8 @@
 
 use sockeye::Datagram;
 
-use super::{RelayPlace, answer, assert_empty, receive, send, text};
-use crate::support::serving::{in_time, settled};
+use super::{RelayPlace, SECOND, answer, assert_empty, receive, send, text};
+use crate::support::serving::{Clock, MILLISECOND, in_time, settled};
 
 #[tokio::test]
 async fn a_new_sender_over_the_limit_takes_the_socket_of_the_least_recent() {
@@ -42,9 +42,12 @@ async fn a_new_sender_over_the_limit_takes_the_socket_of_the_least_recent() {
 }
 
 #[tokio::test]
-async fn answers_over_the_bytes_that_may_wait_are_dropped() {
+async fn answers_over_the_bytes_that_may_wait_are_dropped_after_a_second() {
     let place = RelayPlace::new();
+    let clock = Clock::stop();
     let target = place.bound("target.sock");
+    // It does not wait itself.
+    rustix::net::sockopt::set_socket_send_buffer_size(&target, 1 << 20).unwrap();
     let relay = place.run(place.relay_to(["target.sock"]).max_buffered(8100));
     let to = rustix::net::SocketAddrUnix::new(place.0.at("relay.sock")).unwrap();
     let clients = [(); 5].map(|()| Datagram::unclaimed().unwrap());
@@ -55,17 +58,16 @@ async fn answers_over_the_bytes_that_may_wait_are_dropped() {
     }
     let answer = [b'a'; 1000];
     let mut arrived = 0;
-    // One sender may have a quarter of the bytes, and all have no more than the whole.
     for sender in &at_target {
         for _ in 0..30 {
-            in_time(target.send_msg_to(&answer, &[], sender))
-                .await
-                .unwrap();
+            target.try_send_msg_to(&answer, &[], sender).unwrap();
         }
     }
-    settled().await;
-    // It takes them as they come, and then those that wait.
-    let waiting = [2, 2, 2, 2, 0].iter();
+    clock.pass(SECOND + 30 * MILLISECOND).await;
+    drop(clock);
+    // One sender may have a quarter of the bytes and one answer more, and all have no more than the
+    // whole.
+    let waiting = [3, 3, 2, 0, 0].iter();
     for (client, waiting) in clients.iter().zip(waiting) {
         let mut queued = 0;
         while client.try_recv(&mut [0; 1000]).unwrap().is_some() {
@@ -78,7 +80,43 @@ async fn answers_over_the_bytes_that_may_wait_are_dropped() {
         assert_empty(client);
         arrived += queued + waiting;
     }
-    let report = relay.quick_report().await;
+    let report = relay.report().await;
     assert_eq!(report.to_client.datagrams, arrived);
     assert_eq!(report.to_client.dropped, 5 * 30 - arrived);
+}
+
+/// Its target waits, as it would without a relay.
+#[tokio::test]
+async fn a_client_that_reads_slowly_loses_nothing() {
+    const COUNT: usize = 600;
+    let place = RelayPlace::new();
+    let clock = Clock::stop();
+    let target = place.bound("target.sock");
+    let relay = place.run(place.relay_to(["target.sock"]).max_buffered(8100));
+    let to = rustix::net::SocketAddrUnix::new(place.0.at("relay.sock")).unwrap();
+    let client = Datagram::unclaimed().unwrap();
+    client.try_send_msg_to(b"x", &[], &to).unwrap();
+    let sender = receive(&target).await.1.sender.unwrap();
+    let sends = async {
+        for number in 0..COUNT {
+            let answer = format!("{number:1000}");
+            target
+                .send_msg_to(answer.as_bytes(), &[], &sender)
+                .await
+                .unwrap();
+        }
+    };
+    let reads = async {
+        for number in 0..COUNT {
+            clock.pass(50 * MILLISECOND).await;
+            assert_eq!(text(&client).await, format!("{number:1000}"));
+        }
+    };
+    in_time(async { tokio::join!(sends, reads) }).await;
+    drop(clock);
+    let report = relay.report().await;
+    assert_eq!(
+        (report.to_client.datagrams, report.to_client.dropped),
+        (COUNT as u64, 0)
+    );
 }
