@@ -1,6 +1,7 @@
 //! Processor time and memory from `/proc`.
 
 use anyhow::Context;
+use rustix::io::Errno;
 use std::fs;
 use std::time::Duration;
 
@@ -27,7 +28,16 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     for task in fs::read_dir(&path).with_context(|| format!("cannot read {path}"))? {
         let path = task?.path().join("schedstat");
         let shown = path.display();
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {shown}"))?;
+        let text = match fs::read_to_string(&path) {
+            // It has ended meanwhile: before its file was opened, or after.
+            Err(error)
+                if [Some(Errno::NOENT), Some(Errno::SRCH)]
+                    .contains(&Errno::from_io_error(&error)) =>
+            {
+                continue;
+            }
+            text => text.with_context(|| format!("cannot read {shown}"))?,
+        };
         let nanos = text.split_ascii_whitespace().next();
         let nanos = nanos.and_then(|nanos| nanos.parse().ok());
         sum += Duration::from_nanos(nanos.with_context(|| format!("cannot understand {shown}"))?);
