@@ -1,7 +1,7 @@
 //! The servers of a comparison: how each is started, and which cannot take part.
 
 use crate::client::AnswerKind;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// The servers that are compared.
@@ -25,13 +25,14 @@ impl Missing {
     }
 }
 
-/// A server; its socket path stands between the arguments and the program that it is to start.
+/// A server; its socket path stands between the arguments and the handler.
 #[derive(Clone, Debug)]
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
-    pub(crate) handler: &'static [&'static str],
+    /// Behind the path: the program that it is to start, or the target of a relay.
+    pub(crate) handler: Vec<OsString>,
     pub(crate) answer: AnswerKind,
     /// It gets a listening TCP socket as standard input and `-` as its path.
     pub(crate) is_tcp: bool,
@@ -54,7 +55,7 @@ impl Contestant {
             name,
             program: program.into(),
             arguments: Vec::new(),
-            handler: &[],
+            handler: Vec::new(),
             answer,
             is_tcp: false,
             waiting: ClientWait::Asleep,
@@ -71,8 +72,8 @@ impl Contestant {
         self
     }
 
-    pub(crate) fn handler(mut self, handler: &'static [&'static str]) -> Self {
-        self.handler = handler;
+    pub(crate) fn handler(mut self, handler: &[impl AsRef<OsStr>]) -> Self {
+        self.handler = handler.iter().map(|word| word.as_ref().into()).collect();
         self
     }
 
@@ -99,7 +100,6 @@ impl Contestant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::OsStr;
     use std::path::Path;
 
     #[test]

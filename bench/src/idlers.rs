@@ -3,8 +3,8 @@
 use crate::client::{self, AnswerKind};
 use crate::interrupt::Interrupt;
 use crate::server::RunningServer;
-use anyhow::{Context, ensure};
-use rustix::net::RecvFlags;
+use anyhow::{Context, bail, ensure};
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::OwnedFd;
 
@@ -33,14 +33,15 @@ pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
 pub(crate) struct Idlers(Vec<OwnedFd>);
 
 impl Idlers {
-    /// Opens the connections, and has one answer on each.
+    /// Opens `count` connections, and has one answer on each.
     pub(crate) fn open(
         server: &RunningServer,
+        count: usize,
         answer: AnswerKind,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
-        let mut streams = Vec::with_capacity(CONNECTIONS);
-        for index in 0..CONNECTIONS {
+        let mut streams = Vec::with_capacity(count);
+        for index in 0..count {
             interrupt.check()?;
             let stream = client::connect(server.address())
                 .with_context(|| format!("cannot open connection {index}"))?;
@@ -51,6 +52,28 @@ impl Idlers {
             streams.push(stream);
         }
         Ok(Self(streams))
+    }
+
+    /// Has another answer on each, of `size` bytes; all of them are under way at once.
+    pub(crate) fn exchange(&self, size: usize, interrupt: &Interrupt) -> anyhow::Result<()> {
+        let message = vec![b'.'; size];
+        let mut answer = vec![0; size];
+        for stream in &self.0 {
+            interrupt.check()?;
+            let sent = rustix::net::send(stream, &message, SendFlags::empty())?;
+            ensure!(sent == size, "only {sent} bytes were taken");
+        }
+        for stream in &self.0 {
+            let mut received = 0;
+            while received < size {
+                match client::receive(stream, &mut answer[received..])? {
+                    0 => bail!("the server closed a connection"),
+                    count => received += count,
+                }
+            }
+            ensure!(answer == message, "wrong answer of {size} bytes");
+        }
+        Ok(())
     }
 
     /// Checks that the connections are open: a server that had closed them would seem to need little memory.

@@ -27,13 +27,16 @@ mod parts;
 mod peers;
 mod percentiles;
 mod procfs;
+mod relay_target;
 mod results_page;
 mod results_table;
+mod round_trips;
 mod rounds;
 mod server;
 mod sliced_load;
 mod spread;
 mod strace;
+mod stream_load;
 mod tools;
 
 use anyhow::{Context, ensure};

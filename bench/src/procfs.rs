@@ -21,7 +21,15 @@ fn parse_cpu_ticks(stat: &str) -> Option<u64> {
     (0..4).map(|_| fields.next()?.parse::<u64>().ok()).sum()
 }
 
-/// The same without the children, to the nanosecond, of the threads that are still there.
+/// Processes that a process has started and that are still there.
+pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let children: Result<_, _> = text.split_ascii_whitespace().map(str::parse).collect();
+    children.with_context(|| format!("cannot understand {path}"))
+}
+
+/// As [`cpu_ticks`] without the children, to the nanosecond, of the threads that are still there.
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/task");
     let mut sum = Duration::ZERO;

@@ -31,8 +31,7 @@ impl ResultsPage {
         let mut page = format!(
             "# Results\n\n\
              Written by `cargo run --release -p sockeye-bench`; what is measured, and how: [README.md](README.md). \
-             Quote ratios: times and rates are those of one machine on one day. There is no relay in Sockeye yet, and so \
-             none here.\n\n\
+             Quote ratios: times and rates are those of one machine on one day.\n\n\
              ```text\n{}```\n\n## Goals\n\n\
              | what | median (lowest–highest) | goal | |\n| --- | --- | --- | --- |\n",
             self.head

@@ -17,6 +17,7 @@ use std::time::Instant;
 pub(crate) struct RunningServer {
     child: ChildProcess,
     address: SocketAddrAny,
+    path: PathBuf,
     log: PathBuf,
     started: Instant,
 }
@@ -28,6 +29,16 @@ impl RunningServer {
         directory: &Path,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
+        let (server, _) = Self::start_connected(peer, directory, interrupt)?;
+        Ok(server)
+    }
+
+    /// The same, with the first connection.
+    pub(crate) fn start_connected(
+        peer: &Contestant,
+        directory: &Path,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<(Self, OwnedFd)> {
         // A directory for each start: what a killed server leaves behind is in nobody's way.
         let directory = tempfile::tempdir_in(directory)?.keep();
         let path = directory.join("s");
@@ -46,13 +57,16 @@ impl RunningServer {
             command.arg(&path).stdin(Stdio::null());
             SocketAddrUnix::new(&path)?.into()
         };
-        command.args(peer.handler);
+        command.args(&peer.handler);
         let started = Instant::now();
         let mut child = ChildProcess::start(&mut command)?;
         // Or it would hold a listening socket open that its server has closed.
         drop(command);
         // Without a pause: how long a start takes is measured, too.
-        while client::connect(&address).is_err() {
+        let stream = loop {
+            if let Ok(stream) = client::connect(&address) {
+                break stream;
+            }
             interrupt.check()?;
             if let Some(status) = child.ended()? {
                 bail!("it did not listen but ended: {status}; {}", last_line(&log));
@@ -61,13 +75,15 @@ impl RunningServer {
                 bail!("it does not listen; {}", last_line(&log));
             }
             std::thread::yield_now();
-        }
-        Ok(Self {
+        };
+        let server = Self {
             child,
             address,
+            path,
             log,
             started,
-        })
+        };
+        Ok((server, stream))
     }
 
     /// Starts a peer, reads one answer and ends it, to see whether it works.
@@ -93,6 +109,11 @@ impl RunningServer {
 
     pub(crate) fn address(&self) -> &SocketAddrAny {
         &self.address
+    }
+
+    /// Where it listens, unless that is TCP.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Just before it was started.

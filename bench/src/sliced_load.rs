@@ -1,6 +1,7 @@
 //! A server under load, a slice at a time.
 
 use crate::meter::{Meter, RateSample, WARM_UP};
+use crate::procfs;
 use crate::server::RunningServer;
 use std::fmt::Display;
 use std::time::Duration;
@@ -25,10 +26,17 @@ impl<L: FnMut(&RunningServer, Duration) -> anyhow::Result<u64>> SlicedLoad<L> {
     pub(crate) fn begin(server: RunningServer, mut load: L) -> anyhow::Result<Self> {
         load(&server, WARM_UP)?;
         Ok(Self {
-            meter: Meter::new(server.pid()),
+            meter: Meter::new(server.pid(), Vec::new()),
             load,
             server,
         })
+    }
+
+    /// Processor time is that of the processes, too, which the server has started for its connections.
+    pub(crate) fn with_children(mut self) -> anyhow::Result<Self> {
+        let server = self.server.pid();
+        self.meter = Meter::new(server, procfs::children(server)?);
+        Ok(self)
     }
 }
 

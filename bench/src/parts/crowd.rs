@@ -3,7 +3,7 @@
 use crate::client::AnswerKind;
 use crate::contestants::Contestant;
 use crate::goal::{Bound, Goal};
-use crate::idlers::Idlers;
+use crate::idlers::{CONNECTIONS, Idlers};
 use crate::load::EchoLoad;
 use crate::meter::WARM_UP;
 use crate::percentiles::Percentiles;
@@ -70,7 +70,12 @@ impl<'a> CrowdRun<'a> {
     fn gather(peer: &Contestant, is_large: bool, harness: &Harness<'a>) -> anyhow::Result<Self> {
         let server = RunningServer::start(peer, harness.directory, harness.interrupt)?;
         let idlers = if is_large {
-            Some(Idlers::open(&server, AnswerKind::Echo, harness.interrupt)?)
+            Some(Idlers::open(
+                &server,
+                CONNECTIONS,
+                AnswerKind::Echo,
+                harness.interrupt,
+            )?)
         } else {
             None
         };

@@ -85,7 +85,7 @@ fn weigh(
     interrupt: &Interrupt,
 ) -> anyhow::Result<MemoryCost> {
     let before = procfs::resident_bytes(server.pid())?;
-    let idlers = Idlers::open(server, answer, interrupt)?;
+    let idlers = Idlers::open(server, CONNECTIONS, answer, interrupt)?;
     interrupt.sleep(SETTLE)?;
     let after = procfs::resident_bytes(server.pid())?;
     idlers.check()?;

@@ -1,30 +1,22 @@
 //! One message at a time between two cores.
 
-use crate::client::{self, AnswerKind, MESSAGE_SIZE, PATIENCE};
+use crate::client::{self, AnswerKind};
 use crate::comparison::Comparison;
 use crate::contestants::ClientWait;
 use crate::cores::Cores;
 use crate::goal::{Bound, Goal};
-use crate::interrupt::Interrupt;
 use crate::meter::WARM_UP;
 use crate::peers::{EPOLL_LOOP, SOCKEYE_ECHO, TOKIO, built};
 use crate::percentiles::Percentiles;
 use crate::results_page::ResultsPage;
 use crate::results_table::{ResultColumn, ResultsTable};
+use crate::round_trips::round_trips;
 use crate::rounds::Harness;
 use crate::server::RunningServer;
 use crate::tools::Tools;
-use anyhow::{Context, bail, ensure};
-use rustix::io::Errno;
-use rustix::net::RecvFlags;
-use sockeye::BusyPoll;
-use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use anyhow::Context;
 
 const POLLING: &str = "sockeye --busy-poll";
-/// How long the client polls; the server's is in its arguments.
-const POLLING_TIME: Duration = Duration::from_micros(100);
-
 const SPINNING: &str = "spin loop in C";
 
 /// Two contestants, and the highest ratio of their medians.
@@ -88,51 +80,4 @@ fn measure(
     round_trips(&stream, waiting, WARM_UP, harness.interrupt)?;
     let times = round_trips(&stream, waiting, harness.turn, harness.interrupt)?;
     Percentiles::of(times).context("there was not one answer")
-}
-
-fn round_trips(
-    stream: &OwnedFd,
-    waiting: ClientWait,
-    duration: Duration,
-    interrupt: &Interrupt,
-) -> anyhow::Result<Vec<Duration>> {
-    let message = client::message(0);
-    let mut busy_poll = BusyPoll::new(POLLING_TIME);
-    let mut times = Vec::new();
-    let end = Instant::now() + duration;
-    loop {
-        interrupt.check()?;
-        let mut buffer = [0; MESSAGE_SIZE];
-        let sent = Instant::now();
-        if sent >= end {
-            return Ok(times);
-        }
-        client::send(stream, &message)?;
-        let received = match waiting {
-            ClientWait::Asleep => client::receive(stream, &mut buffer)?,
-            ClientWait::Spinning => receive_spinning(stream, &mut buffer, sent)?,
-            ClientWait::BusyPoll => {
-                busy_poll.wait(stream)?;
-                client::receive(stream, &mut buffer)?
-            }
-        };
-        times.push(sent.elapsed());
-        ensure!(received == MESSAGE_SIZE, "an answer came in pieces");
-        client::check_answer(&buffer, &message)?;
-    }
-}
-
-fn receive_spinning(
-    stream: &OwnedFd,
-    buffer: &mut [u8; MESSAGE_SIZE],
-    since: Instant,
-) -> anyhow::Result<usize> {
-    loop {
-        match rustix::net::recv(stream, &mut *buffer, RecvFlags::DONTWAIT) {
-            Ok((n, _)) => return Ok(n),
-            Err(Errno::AGAIN) if since.elapsed() < PATIENCE => {}
-            Err(Errno::AGAIN) => bail!("no answer within {PATIENCE:?}"),
-            Err(error) => return Err(error).context("no answer"),
-        }
-    }
 }

@@ -10,6 +10,7 @@ mod latency;
 mod library;
 mod polling;
 mod programs;
+mod relay;
 mod start;
 
 use crate::results_page::ResultsPage;
@@ -25,7 +26,7 @@ pub(crate) struct BenchPart {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [BenchPart; 11] = [
+pub(crate) static PARTS: [BenchPart; 12] = [
     BenchPart {
         name: "echo",
         run: echo::run,
@@ -64,6 +65,11 @@ pub(crate) static PARTS: [BenchPart; 11] = [
     BenchPart {
         name: "crowd",
         run: crowd::run,
+        has_many_descriptors: true,
+    },
+    BenchPart {
+        name: "relay",
+        run: relay::run,
         has_many_descriptors: true,
     },
     BenchPart {
