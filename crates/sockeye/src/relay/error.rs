@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::credentials::CredentialsError;
+
 /// Why two connections cannot be joined.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +18,9 @@ pub enum RelayError {
         "one side is no UNIX socket, and file descriptors pass between UNIX sockets only; refuse them"
     )]
     CannotPassFds,
+    /// The credentials of the client are to be forwarded, and it has none.
+    #[error(transparent)]
+    NoCredentials(#[from] CredentialsError),
     /// A system call failed.
     #[error("{0}")]
     Io(#[from] io::Error),

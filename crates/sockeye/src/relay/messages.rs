@@ -10,7 +10,6 @@ use super::pause::Pause;
 use super::relay_direction::RelayDirection;
 use super::relay_piece::RelayPiece;
 use super::report::RelayFailure;
-use super::settings::Settings;
 use crate::ancillary::MAX_DESCRIPTORS;
 use crate::peer::Peer;
 use crate::{closing, fd_headroom, scratch, sys};
@@ -25,10 +24,9 @@ impl RelayDirection {
         cx: &mut Context<'_>,
         source: &mut EndIo,
         target: &mut EndIo,
-        settings: &Settings,
     ) -> Poll<Arrival> {
         if self.search.has_found() {
-            return self.poll_search(cx, source, target, settings);
+            return self.poll_search(cx, source, target);
         }
         let Some(socket) = source.as_socket_mut() else {
             return Poll::Pending;
@@ -42,8 +40,7 @@ impl RelayDirection {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(Seen::Bytes(credentials))) => {
                 self.is_bulk = buffer.len() >= LOOKED_AT;
-                self.pass_on(cx, target, settings, &buffer, credentials);
-                Poll::Ready(Arrival::Some)
+                Poll::Ready(self.pass_on(cx, target, &buffer, credentials))
             }
             Poll::Ready(Ok(Seen::Eof)) => Poll::Ready(Arrival::End(WriterEnd::Eof)),
             Poll::Ready(Ok(Seen::Fds(until))) => {
@@ -60,16 +57,15 @@ impl RelayDirection {
         &mut self,
         cx: &mut Context<'_>,
         target: &mut EndIo,
-        settings: &Settings,
         bytes: &[u8],
         credentials: Option<Peer>,
-    ) {
-        match credentials.filter(|_| settings.passes_credentials) {
-            Some(credentials) => {
-                self.push(RelayPiece::of_bytes(bytes), Some(credentials));
-            }
-            None => self.send_now(cx, target, bytes),
+    ) -> Arrival {
+        match self.sender(credentials) {
+            Ok(None) => self.send_now(cx, target, bytes),
+            Ok(sender) => self.push(RelayPiece::of_bytes(bytes), sender),
+            Err(failure) => return Arrival::Failure(failure),
         }
+        Arrival::Some
     }
 
     /// Reads byte by byte until the fds come, once the other side has room: until then they wait in the
@@ -79,7 +75,6 @@ impl RelayDirection {
         cx: &mut Context<'_>,
         source: &mut EndIo,
         target: &mut EndIo,
-        settings: &Settings,
     ) -> Poll<Arrival> {
         let Some(socket) = source.as_socket() else {
             return Poll::Pending;
@@ -90,21 +85,19 @@ impl RelayDirection {
         }
         ready!(self.poll_room_for_fds(cx, socket.as_fd(), target));
         let found = self.search.find(socket.as_fd());
-        Poll::Ready(
-            match found.and_then(|found| self.pass_on_found(found, settings)) {
-                Ok(()) => Arrival::Some,
-                Err(failure) => Arrival::Failure(failure),
-            },
-        )
+        Poll::Ready(match found.and_then(|found| self.pass_on_found(found)) {
+            Ok(()) => Arrival::Some,
+            Err(failure) => Arrival::Failure(failure),
+        })
     }
 
-    fn pass_on_found(&mut self, found: FoundFds, settings: &Settings) -> Result<(), RelayFailure> {
-        let credentials = found.credentials.filter(|_| settings.passes_credentials);
+    fn pass_on_found(&mut self, found: FoundFds) -> Result<(), RelayFailure> {
+        let sender = self.sender(found.credentials)?;
         let fds = self.admit(found.fds)?;
         for (bytes, fds) in [(found.plain, Vec::new()), (found.with_fds, fds)] {
             if !bytes.is_empty() {
                 let piece = RelayPiece::of_bytes(&bytes).with_fds(fds);
-                self.push(piece, credentials);
+                self.push(piece, sender);
             }
         }
         Ok(())

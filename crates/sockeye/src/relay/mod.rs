@@ -42,6 +42,7 @@ mod end;
 mod error;
 mod fd_policy;
 mod fd_search;
+mod intake;
 mod listen;
 mod messages;
 mod observer;
@@ -68,6 +69,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 pub use address::{RelayAddress, VsockCid};
 pub use client_connector::ClientConnector;
@@ -154,8 +157,9 @@ impl Relay {
     }
 
     /// Each message to the target carries the credentials that the client's message had
-    /// (`SCM_CREDENTIALS`, unix(7)), with its pid. It takes `CAP_SYS_ADMIN`, `CAP_SETUID` and
-    /// `CAP_SETGID`. The client's listener should report them from the beginning
+    /// (`SCM_CREDENTIALS`, unix(7)), or, if it had none, those that the client has connected with. It
+    /// takes `CAP_SETUID` and `CAP_SETGID`, and `CAP_SYS_ADMIN` for the pid: the relay's own pid stands in
+    /// for it otherwise, and for that of a process that has ended. The client's listener should report them from the beginning
     /// ([`pass_credentials`](crate::pass_credentials)).
     #[doc(alias = "SCM_CREDENTIALS")]
     #[must_use]
@@ -227,6 +231,9 @@ impl Relay {
         for socket in ends.iter_mut().filter_map(|end| end.io.as_socket_mut()) {
             socket.begin()?;
         }
+        if self.settings.passes_credentials {
+            directions[0].client = Some(credentials_of(&ends[0])?);
+        }
         if let Some(observer) = &self.settings.observer {
             let client = ends[0].io.as_socket();
             let client = client.and_then(|socket| Peer::of(socket.as_fd()).ok());
@@ -263,6 +270,19 @@ impl Relay {
             }
         }
         Ok(policy)
+    }
+}
+
+/// Those of a client, to be forwarded.
+fn credentials_of(client: &RelayEnd) -> Result<Peer, CredentialsError> {
+    let peer = match client.io.as_socket() {
+        Some(socket) => Peer::of(socket.as_fd()),
+        None => Err(Errno::NOTSOCK.into()),
+    };
+    let peer = peer.map_err(CredentialsError::NoPeer)?;
+    match peer.to_credentials() {
+        Some(_) => Ok(peer),
+        None => Err(CredentialsError::UnknownId("user or group")),
     }
 }
 

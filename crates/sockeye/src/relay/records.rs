@@ -65,7 +65,7 @@ impl RelayDirection {
         let fd = socket.as_fd();
         let message = sys::message::recvmsg_append(fd, &mut buffer, limit, RecvFlags::DONTWAIT);
         let arrival = match message.map(|message| Received::from_raw(message, limit)) {
-            Ok(Ok(Some(received))) => self.pass_on_record(cx, target, settings, &buffer, received),
+            Ok(Ok(Some(received))) => self.pass_on_record(cx, target, &buffer, received),
             Ok(Ok(None)) => Arrival::End(WriterEnd::Eof),
             Ok(Err(error)) => Arrival::Failure(failure_of(error)),
             Err(error) => arrival_of(Err(error)),
@@ -78,7 +78,6 @@ impl RelayDirection {
         &mut self,
         cx: &mut Context<'_>,
         target: &mut EndIo,
-        settings: &Settings,
         record: &[u8],
         received: Received,
     ) -> Arrival {
@@ -87,12 +86,15 @@ impl RelayDirection {
             Ok(fds) => fds,
             Err(failure) => return Arrival::Failure(failure),
         };
-        let credentials = received.credentials.filter(|_| settings.passes_credentials);
-        if fds.is_empty() && credentials.is_none() {
+        let sender = match self.sender(received.credentials) {
+            Ok(sender) => sender,
+            Err(failure) => return Arrival::Failure(failure),
+        };
+        if fds.is_empty() && sender.is_none() {
             self.send_record_now(cx, target, record);
         } else {
             let piece = RelayPiece::record(record).with_fds(fds);
-            self.push(piece, credentials);
+            self.push(piece, sender);
         }
         Arrival::Some
     }

@@ -36,10 +36,12 @@ pub(super) struct RelayDirection {
     /// Fds that were sent since the reader had nothing left to read.
     pub(super) in_flight: usize,
     /// Received, and not sent yet.
-    pending: VecDeque<RelayPiece>,
+    pub(super) pending: VecDeque<RelayPiece>,
     pipe: Option<PooledPipe>,
     pub(super) pause: Option<Box<Pause>>,
     pub(super) observed: Option<Box<ObservedSide>>,
+    /// Who has connected, if messages carry the credentials of their sender.
+    pub(super) client: Option<Peer>,
 }
 
 impl RelayDirection {
@@ -56,6 +58,7 @@ impl RelayDirection {
             pipe: None,
             pause: None,
             observed: None,
+            client: None,
         }
     }
 
@@ -128,7 +131,7 @@ impl RelayDirection {
         let arrival = match self.path {
             RelayPath::Splice if self.is_bulk => self.poll_splice(cx, source, target, settings),
             RelayPath::Splice | RelayPath::Copy => self.poll_copy(cx, source, target),
-            RelayPath::Messages => self.poll_messages(cx, source, target, settings),
+            RelayPath::Messages => self.poll_messages(cx, source, target),
             RelayPath::Records => self.poll_record(cx, source, target, settings),
         };
         match ready!(arrival) {
@@ -223,28 +226,6 @@ impl RelayDirection {
                 self.report.lost_records += 1;
                 self.send_failed(target, error);
             }
-        }
-    }
-
-    /// A piece that was just received, with what came with it.
-    pub(super) fn push(&mut self, piece: RelayPiece, credentials: Option<Peer>) {
-        if let Some(observed) = &mut self.observed {
-            let fds = piece.fds.as_ref();
-            observed.piece(&piece.bytes, piece.is_record, fds, credentials);
-        }
-        self.pending.push_back(piece.with_credentials(credentials));
-    }
-
-    fn observe(&mut self, bytes: &[u8], is_record: bool) {
-        if let Some(observed) = &mut self.observed {
-            observed.piece(bytes, is_record, None, None);
-        }
-    }
-
-    /// Tells an observer of the end, once there is one.
-    pub(super) fn note_end(&mut self) {
-        if let (Some(observed), DirectionState::Ended(end)) = (&mut self.observed, &self.state) {
-            observed.end(*end);
         }
     }
 

@@ -92,6 +92,11 @@ pub enum RelayFailure {
     /// Out-of-band data (`MSG_OOB`), which is not passed on.
     #[error("out-of-band data, which is not passed on")]
     OutOfBand,
+    /// The ids of a message's sender have no mapping in our user namespace, so they cannot be forwarded.
+    #[error(
+        "a message came from a user or a group without a mapping in this user namespace, and its credentials are to be forwarded"
+    )]
+    UnknownSender,
     /// The receiving side refuses fds.
     #[error("{count} file descriptors came, and the other side refuses them; have it accept them")]
     FdsRefused {
@@ -136,6 +141,7 @@ impl RelayFailure {
             Self::RecordTooLong { .. }
             | Self::OutOfBand
             | Self::FdsNotAllowed
+            | Self::UnknownSender
             | Self::TimedOut(_) => false,
         }
     }

@@ -12,6 +12,7 @@
 
 mod aborting;
 mod denying;
+mod forwarding;
 mod privileges;
 mod seeing;
 mod unmapped;
