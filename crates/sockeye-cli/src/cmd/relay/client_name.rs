@@ -10,6 +10,7 @@ use sockeye::{NetStream, Peer, SeqPacket, Stream};
 
 use crate::output::message::MessageSender;
 
+#[derive(Clone, Copy)]
 pub(super) enum ClientName {
     /// By its peer credentials, where they are known.
     Peer(Option<Peer>),

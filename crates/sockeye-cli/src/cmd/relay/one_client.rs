@@ -37,7 +37,7 @@ pub(super) async fn join(
     }
     let target = pairs.target.address(pair.target);
     let report = tokio::select! {
-        report = pairs.run(&mut pair) => report,
+        report = pairs.run(pair) => report,
         () = lifecycle.drained() => None,
     };
     lifecycle.end();
@@ -46,7 +46,7 @@ pub(super) async fn join(
         Some(report) => outcome(&report, target),
         None => {
             if pairs.log.failed() == 0 {
-                warn!("{}: joined to {}: aborted", pair.client, target.quoted());
+                warn!("{name}: joined to {}: aborted", target.quoted());
             }
             Ok(Exit::Incomplete)
         }
@@ -59,7 +59,7 @@ fn outcome(report: &RelayReport, target: &RelayAddress) -> anyhow::Result<Exit> 
         return Ok(Exit::Incomplete);
     }
     let to_target = &report.to_target;
-    let has_lost = to_target.lost_bytes + to_target.lost_records + to_target.lost_fds > 0;
+    let has_lost = to_target.lost_bytes + to_target.lost_records > 0;
     let was_reset = report.to_client.end == DirectionEnd::Reset;
     let is_unread = to_target.end == DirectionEnd::ReaderGone && has_lost;
     if was_reset || is_unread {

@@ -1,11 +1,13 @@
 //! [`OneConnection`]: a connection that was there when this process started.
 
 use std::io;
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_acceptconn;
 use sockeye::adopt::{self, AdoptError};
+use sockeye::net_stream::NetAddr;
 use sockeye::relay::RelayEnd;
 use sockeye::{Kind, NetStream, Peer, SeqPacket, Stream};
 
@@ -46,7 +48,7 @@ impl OneConnection {
         match self {
             Self::Pipes => ClientName::Stdio,
             Self::Unix(socket, _) => ClientName::Peer(Peer::of(socket).ok()),
-            Self::Net(_) => ClientName::Net(None),
+            Self::Net(socket) => ClientName::Net(peer_address(socket)),
         }
     }
 
@@ -96,6 +98,12 @@ impl OneConnection {
         let end = adopted.map_err(|error| cannot(tried, address, &error))?;
         Ok((end, None))
     }
+}
+
+/// Where a TCP connection comes from.
+fn peer_address(socket: &OwnedFd) -> Option<NetAddr> {
+    let stream = TcpStream::from(socket.try_clone().ok()?);
+    stream.peer_addr().ok().map(NetAddr::Tcp)
 }
 
 fn cannot(tried: &str, address: &str, error: &AdoptError) -> anyhow::Error {

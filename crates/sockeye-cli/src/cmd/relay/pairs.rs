@@ -74,7 +74,7 @@ impl Pairs {
                 return;
             };
             if pair.bridge.is_some() {
-                Box::pin(self.run(&mut pair)).await;
+                Box::pin(self.run(pair)).await;
             } else {
                 let ended = (&mut pair.join).await;
                 self.log_end(&pair, &ended);
@@ -128,20 +128,22 @@ impl Pairs {
     }
 
     /// Waits for the end of a pair and logs it. What came for standard output is written before this
-    /// completes. `None` where the two sides do not fit, or standard input has failed.
-    pub(super) async fn run(&self, pair: &mut OpenPair) -> Option<RelayReport> {
+    /// completes. `None` where the two sides do not fit, or standard input or output has failed.
+    pub(super) async fn run(&self, mut pair: OpenPair) -> Option<RelayReport> {
         let Some(bridge) = pair.bridge.take() else {
             let ended = (&mut pair.join).await;
-            self.log_end(pair, &ended);
+            self.log_end(&pair, &ended);
             return ended.ok();
         };
         let ended = tokio::select! {
             ended = &mut pair.join => Some(ended),
-            () = bridge.input_failed.cancelled() => None,
+            () = bridge.failed() => None,
         };
         if let Some(ended) = &ended {
-            self.log_end(pair, ended);
+            self.log_end(&pair, ended);
         }
+        // Closes both sides, where the pair has not ended.
+        drop(pair);
         if let Some(failure) = bridge.finish().await {
             let failed = &self.stdio_failure;
             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -24,10 +24,7 @@ const BUFFER: usize = 64 << 10;
 /// Two threads that join standard input and output to one end of a socket pair: files and terminals
 /// cannot be waited for with epoll(7).
 pub(super) struct StdioBridge {
-    /// Set when standard input or output has failed.
-    failure: Arc<Mutex<Option<StdioFailure>>>,
-    /// Cancelled when standard input has failed: what was read until then is not all of it.
-    pub(super) input_failed: CancellationToken,
+    failure: Arc<FirstFailure>,
     written: oneshot::Receiver<()>,
 }
 
@@ -36,49 +33,58 @@ pub(super) enum StdioFailure {
     Output(io::Error),
 }
 
+#[derive(Default)]
+struct FirstFailure {
+    found: Mutex<Option<StdioFailure>>,
+    token: CancellationToken,
+}
+
 impl StdioBridge {
     /// Starts the threads. Returns the other end of the socket pair, too.
     pub(super) fn start() -> io::Result<(Stream, Self)> {
         let (ours, theirs) = UnixStream::pair()?;
         let theirs = Stream::adopt(OwnedFd::from(theirs)).map_err(io::Error::other)?;
-        let failure = Arc::<Mutex<Option<StdioFailure>>>::default();
-        let input_failed = CancellationToken::new();
+        let failure = Arc::<FirstFailure>::default();
         let (done, written) = oneshot::channel();
-        let (input, failed, token) = (
-            ours.try_clone()?,
-            Arc::clone(&failure),
-            input_failed.clone(),
-        );
+        let (input, failed) = (ours.try_clone()?, Arc::clone(&failure));
         thread::Builder::new().spawn(move || {
             if let Err(error) = copy_input(&input) {
-                note(&failed, StdioFailure::Input(error));
-                token.cancel();
+                failed.set(StdioFailure::Input(error));
             }
         })?;
         let failed = Arc::clone(&failure);
         thread::Builder::new().spawn(move || {
             if let Err(error) = copy_output(&ours) {
-                note(&failed, error);
+                failed.set(StdioFailure::Output(error));
             }
             // Where nobody waits for it any more the process ends.
             let _ = done.send(());
         })?;
-        let bridge = Self {
-            failure,
-            input_failed,
-            written,
-        };
-        Ok((theirs, bridge))
+        Ok((theirs, Self { failure, written }))
+    }
+
+    /// Completes when standard input or output has failed: what was read is not all of it, or what is
+    /// answered can be written nowhere.
+    pub(super) async fn failed(&self) {
+        self.failure.token.cancelled().await;
     }
 
     /// Waits until all that came is written to standard output. To be called when the other end is
     /// closed.
     pub(super) async fn finish(self) -> Option<StdioFailure> {
         let _ = self.written.await;
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.failure.lock().take()
+    }
+}
+
+impl FirstFailure {
+    fn set(&self, failure: StdioFailure) {
+        self.lock().get_or_insert(failure);
+        self.token.cancel();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<StdioFailure>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,12 +106,6 @@ impl StdioFailure {
     }
 }
 
-/// Keeps the first failure.
-fn note(failure: &Mutex<Option<StdioFailure>>, found: StdioFailure) {
-    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-    failure.get_or_insert(found);
-}
-
 /// Sends standard input to `socket` until EOF, and that too.
 fn copy_input(socket: &UnixStream) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
@@ -124,24 +124,51 @@ fn copy_input(socket: &UnixStream) -> io::Result<()> {
 }
 
 /// Writes what comes from `socket` to standard output until EOF, and that too.
-fn copy_output(socket: &UnixStream) -> Result<(), StdioFailure> {
+fn copy_output(socket: &UnixStream) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     let mut socket = socket;
     loop {
-        let count = match socket.read(&mut buffer) {
-            Ok(0) => return end_output().map_err(StdioFailure::Output),
+        let count = match wait_to_copy(socket).and_then(|()| socket.read(&mut buffer)) {
+            Ok(0) => return end_output(),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                stop_reading(socket, &mut buffer);
+                return Err(error);
+            }
             // A reset, which the relay reports.
             Err(_) => return Ok(()),
         };
         if let Err(error) = write_waiting(io::stdout().as_fd(), &buffer[..count]) {
-            // The relay tells the target; what is queued is read away, so that it is not waited for.
-            let _ = socket.shutdown(Shutdown::Read);
-            while socket.read(&mut buffer).is_ok_and(|count| count > 0) {}
-            return Err(StdioFailure::Output(error));
+            stop_reading(socket, &mut buffer);
+            return Err(error);
         }
     }
+}
+
+/// Waits until something can be read. Fails where nobody reads standard output any more: the target
+/// may be silent from now on.
+fn wait_to_copy(socket: &UnixStream) -> io::Result<()> {
+    let stdout = io::stdout();
+    let mut found = [
+        PollFd::new(socket, PollFlags::IN),
+        PollFd::new(&stdout, PollFlags::empty()),
+    ];
+    retry_on_intr(|| poll(&mut found, None))?;
+    let reader_gone = found[1]
+        .revents()
+        .intersects(PollFlags::HUP | PollFlags::ERR);
+    if reader_gone {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(())
+}
+
+/// The relay tells the target that nobody reads; what is queued is read away, so that it is not waited
+/// for.
+fn stop_reading(mut socket: &UnixStream, buffer: &mut [u8]) {
+    let _ = socket.shutdown(Shutdown::Read);
+    while socket.read(buffer).is_ok_and(|count| count > 0) {}
 }
 
 /// Has the reader of standard output see EOF, though this process goes on.

@@ -1,6 +1,8 @@
 //! `-`: standard input and output as one side.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -35,6 +37,24 @@ fn an_answer_after_the_end_of_the_input_arrives() {
     let ended = run_with_input(relay(&["-"]).arg(place.socket()), "question");
     assert_eq!((ended.code, ended.text().as_str()), (Some(0), "late"));
     assert_eq!(server.join().expect("served"), "question");
+}
+
+#[test]
+fn the_half_close_of_the_target_is_eof_on_standard_output() {
+    let place = Place::new();
+    let server = serve_once(&place.socket(), |mut stream| {
+        stream.write_all(b"that is all").expect("it is read");
+        stream.shutdown(std::net::Shutdown::Write).expect("open");
+        let mut input = String::new();
+        stream.read_to_string(&mut input).expect("EOF");
+        input
+    });
+    let mut process = Process::spawn_piped(relay(&["-"]).arg(place.socket()));
+    assert_eq!(process.stdout.all(), b"that is all");
+    let stdin = process.stdin.as_mut().expect("piped");
+    stdin.write_all(b"still sending").expect("it is read");
+    assert_eq!(process.finish().code, Some(0));
+    assert_eq!(server.join().expect("served"), "still sending");
 }
 
 #[test]
@@ -76,7 +96,7 @@ fn a_reader_that_is_gone_ends_the_relay_as_it_ends_others() {
         let chunk = [0; 65536];
         while stream.write_all(&chunk).is_ok() {}
     });
-    let mut shell = std::process::Command::new("bash");
+    let mut shell = Command::new("bash");
     shell.args([
         "-c",
         r#""$0" relay - "$1" | head -c 10 | wc -c; echo "${PIPESTATUS[0]}""#,
@@ -85,6 +105,30 @@ fn a_reader_that_is_gone_ends_the_relay_as_it_ends_others() {
     let ended = run(shell.arg(place.socket()));
     assert_eq!(ended.text(), "10\n141\n", "{ended:#?}");
     server.join().expect("it has seen EPIPE");
+}
+
+/// A write would find that out, but nothing comes any more.
+#[test]
+fn a_reader_that_is_gone_is_noticed_while_the_target_is_silent() {
+    let place = Place::new();
+    let server = serve_once(&place.socket(), |mut stream| {
+        stream.write_all(b"one line\n").expect("it is read");
+        // Its end is what the relay does on its own.
+        stream.read_to_end(&mut Vec::new())
+    });
+    let fifo = place.at("input");
+    run(Command::new("mkfifo").arg(&fifo)).succeeds();
+    let input = File::options().read(true).write(true).open(&fifo);
+    let mut shell = Command::new("bash");
+    shell.args([
+        "-c",
+        r#""$0" relay - "$1" < "$2" | head -n 1; echo "${PIPESTATUS[0]}""#,
+        env!("CARGO_BIN_EXE_sockeye"),
+    ]);
+    let ended = run(shell.arg(place.socket()).arg(&fifo));
+    assert_eq!(ended.text(), "one line\n141\n", "{ended:#?}");
+    drop(input);
+    let _ = server.join().expect("served");
 }
 
 #[test]
