@@ -1,14 +1,18 @@
 //! A relay with little room: fds stay in the kernel until they fit.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use sockeye::ancillary::MAX_DESCRIPTORS;
-use sockeye::relay::DatagramRelay;
+use sockeye::relay::{DatagramRelay, FdPolicy};
 use sockeye::{Address, Claim, Connector, Datagram, Kind, Name};
 use tokio::sync::oneshot;
 
 use crate::sockets::runtime;
-use crate::{alone, with_room_for};
+use crate::{alone, files, with_room_for};
+
+/// Only a failing test waits this long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn claimed(address: &Address) -> Datagram {
     let options = Claim::options()
@@ -70,5 +74,54 @@ fn the_fds_of_many_datagrams_arrive_although_few_fit() {
             (report.to_target.lost_fds, report.to_client.lost_fds),
             (0, 0)
         );
+    });
+}
+
+/// There is room for two outgoing sockets, and no datagram is lost for that.
+#[test]
+fn senders_without_a_free_descriptor_take_turns() {
+    const CLIENTS: usize = 12;
+    alone(|| {
+        let place = tempfile::tempdir().unwrap();
+        let address = |name| Address::new(Kind::Datagram, &Name::Path(place.path().join(name)));
+        let (front, behind) = (address("front").unwrap(), address("behind").unwrap());
+        let runtime = runtime();
+        // The limit of open files alone does not bound the senders.
+        let _others = files(200);
+        let _entered = runtime.enter();
+        let target = claimed(&behind);
+        let relay = DatagramRelay::new([behind.clone()]).fds(FdPolicy::Refuse);
+        let options = relay.claim_options(Claim::options());
+        let socket = Datagram::from_claim(options.claim(&front).unwrap()).unwrap();
+        let clients: Vec<Datagram> = (0..CLIENTS)
+            .map(|_| {
+                let client = Datagram::unclaimed().unwrap();
+                let connector = Connector::new();
+                let connected = connector.connect_datagram(&client, &front);
+                runtime.block_on(connected).unwrap();
+                client
+            })
+            .collect();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = relay.run(socket, async {
+            let _ = stopped.await;
+        });
+        let exchange = async {
+            for client in &clients {
+                client.send_msg(b"question", &[]).await.unwrap();
+                let received = target.recv_msg(&mut [0; 99]).await.unwrap();
+                let sender = received.sender.unwrap();
+                target.send_msg_to(b"answer", &[], &sender).await.unwrap();
+                assert_eq!(client.recv_msg(&mut [0; 99]).await.unwrap().bytes, 6);
+            }
+            stop.send(()).unwrap();
+            tokio::time::pause();
+        };
+        let both = async { tokio::join!(run, exchange).0.unwrap() };
+        let in_time = tokio::time::timeout(PATIENCE, both);
+        let report = with_room_for(2, || runtime.block_on(in_time)).unwrap();
+        assert_eq!(report.to_client.datagrams, CLIENTS as u64);
+        assert_eq!(report.evicted, CLIENTS as u64 - 2);
+        assert_eq!(report.to_target.dropped, 0);
     });
 }
