@@ -29,6 +29,7 @@ pub(super) const MOST_IN_FLIGHT: usize = 4 * MAX_DESCRIPTORS;
 const INTERVAL: u64 = 100;
 /// The time between two reads of the table is so many times that of one.
 const REST: u64 = 20;
+const LONGEST_REST: u64 = 1000;
 
 #[derive(Debug)]
 pub(super) struct AnswerRoom {
@@ -140,7 +141,9 @@ impl ClientQueues {
             }
         }
         self.read = now;
-        self.next = now + INTERVAL.max(began.elapsed().as_millis() as u64 * REST);
+        let rest = began.elapsed().as_millis() as u64 * REST;
+        // It may have waited for a processor meanwhile.
+        self.next = now + rest.clamp(INTERVAL, LONGEST_REST);
     }
 }
 
