@@ -78,6 +78,10 @@ fn a_successor_takes_over_while_a_connection_goes_on() {
     old.line();
     let targets = [relayed.place.socket()];
     let mut successor = start(&["--takeover"], &relayed.front(), &targets);
+    // Until it says so, the predecessor accepts too.
+    let handed_over = |line: &str| line.contains("handed over to ");
+    let stderr = &relayed.relay.process.stderr;
+    stderr.line("the handover", handed_over);
     let mut new = Client::connect(relayed.front());
     new.send("new\n");
     assert_eq!(new.line(), "new");
