@@ -3,11 +3,14 @@
 mod activation;
 mod credentials;
 mod datagrams;
+mod deaths;
 mod drain;
 mod failures;
 mod fds;
+mod many_fds;
 mod pairs;
 mod port;
+mod programs;
 mod stdio;
 mod targets;
 mod usage;
