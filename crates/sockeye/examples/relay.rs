@@ -35,6 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let handler = move |client| join(relay.clone(), Arc::clone(&targets), client);
     let report = Server::new()
         .max_connections(1000)
+        .task_per_handler()
         .run(listener, handler, shutdown)
         .await?;
     println!("{report}");

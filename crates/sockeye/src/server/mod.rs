@@ -111,6 +111,7 @@ pub struct Server {
     renew: Option<Renew>,
     once: bool,
     propagates_panics: bool,
+    has_task_per_handler: bool,
 }
 
 impl Default for Server {
@@ -140,6 +141,7 @@ impl Server {
             renew: None,
             once: false,
             propagates_panics: false,
+            has_task_per_handler: false,
         }
     }
 
@@ -223,7 +225,7 @@ impl Server {
     /// a successor may start while this server still drains.
     ///
     /// On a multi-threaded runtime each handler is a task. On a current-thread runtime all handlers
-    /// are one task, with one [`tokio::task::id`] and one coop budget.
+    /// are one task, with one [`tokio::task::id`] and one coop budget, unless [`task_per_handler`](Self::task_per_handler) is set.
     ///
     /// An adopted listener that another of its owners shuts down (shutdown(2), `SHUT_RD`) begins a
     /// drain, too.
@@ -299,7 +301,7 @@ impl Server {
         let mut accept_loop = AcceptLoop::new(self, Acceptor::new(self, counters, listener));
         let mut timer = DrainTimer::new(self);
         let mut handle = {
-            let (handlers, counters) = (Handlers::new(), Arc::clone(counters));
+            let (handlers, counters) = (Handlers::new(self), Arc::clone(counters));
             move |connection| handlers.run(&handler, connection, &counters)
         };
         let ended = if is_stopped {

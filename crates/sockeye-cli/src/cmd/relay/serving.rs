@@ -142,7 +142,7 @@ async fn join_clients<S: NamedSocket>(
 ) -> RelayOutcome {
     // A message waits in its queue until there is room for its fds.
     listener.keep_accepting_fds();
-    let mut server = server::server(&args.listen, lifecycle);
+    let mut server = server::server(&args.listen, lifecycle).task_per_handler();
     if pairs.target.is_one() {
         server = server.once();
     }
