@@ -15,8 +15,9 @@ mod sides;
 mod stdio;
 mod target;
 
+use rustix::process::{Resource, getrlimit};
 use sockeye::relay::FdPolicy;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::args::RelayArgs;
 use crate::cmd::listening::lifecycle::Lifecycle;
@@ -26,6 +27,9 @@ use crate::exit::Exit;
 use crate::stdio::log;
 use pairs::Pairs;
 use sides::{ClientSide, ListenSource, Sides};
+
+/// Room for the most fds of one message, and a reserve.
+const FEWEST_FREE: u64 = 285;
 
 /// Threads that look up names of hosts, or why a target cannot be reached.
 const BLOCKING_THREADS: usize = 4;
@@ -56,6 +60,10 @@ pub(crate) fn run(args: &RelayArgs) -> anyhow::Result<Exit> {
         let pairs = Pairs::new(args, fds, target)?;
         if fds == FdPolicy::Refuse {
             info!("file descriptors are refused: whoever passes one gets EPERM");
+        } else if let Some(limit) = too_low_for_fds() {
+            warn!(
+                "the limit of open files is {limit}: a message with file descriptors waits until {FEWEST_FREE} more may be opened; raise it (ulimit -n)"
+            );
         }
         match client {
             ClientSide::One(one) => one_client::join(args, one, pairs, startup, lifecycle).await,
@@ -64,4 +72,10 @@ pub(crate) fn run(args: &RelayArgs) -> anyhow::Result<Exit> {
             }
         }
     })
+}
+
+/// The limit of open files, where messages with fds might wait for ever.
+fn too_low_for_fds() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.filter(|&limit| limit < FEWEST_FREE + 100)
 }

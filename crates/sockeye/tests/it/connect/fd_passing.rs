@@ -1,7 +1,8 @@
 //! Whether the server may pass fds to a client ([`Connector::allow_fd_passing`]).
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(feature = "tokio")]
+use std::os::{fd::AsRawFd, unix::net::UnixStream};
 
 use sockeye::ancillary::{SendError, passes_descriptors};
 use sockeye::{Address, BlockingSeqPacketListener, Claim, Connector, Kind, Name, send_msg};
