@@ -68,6 +68,11 @@ impl RelayDirection {
             Ok(Ok(Some(received))) => self.pass_on_record(cx, target, &buffer, received),
             Ok(Ok(None)) => Arrival::End(WriterEnd::Eof),
             Ok(Err(error)) => Arrival::Failure(failure_of(error)),
+            // The peer has died since the look, and the records are still queued.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                socket.was_reset = true;
+                Arrival::Some
+            }
             Err(error) => arrival_of(Err(error)),
         };
         SPARE.set(buffer);
