@@ -232,7 +232,9 @@ impl LazyAsyncFd {
             match attempt(self.fd.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready.clear_ready();
-                    clear_urgent(registration);
+                    if direction == Direction::Read {
+                        clear_urgent(registration);
+                    }
                 }
                 Ok(ReadOutcome { result, is_all }) => {
                     // What comes from now on is a new edge; what is behind out-of-band data, before

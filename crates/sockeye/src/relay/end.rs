@@ -169,7 +169,7 @@ impl EndIo {
     ) -> Poll<Result<usize, SendError>> {
         match self {
             Self::Socket(socket) => socket.poll_send(cx, bytes, &[], None),
-            Self::Other(io) => Pin::new(io).poll_write(cx, bytes).map_err(SendError::Io),
+            Self::Other(io) => poll_write_other(io, cx, bytes),
         }
     }
 
@@ -184,10 +184,14 @@ impl EndIo {
                 let fds: Vec<BorrowedFd<'_>> = piece.fds().iter().map(AsFd::as_fd).collect();
                 socket.poll_send(cx, &piece.bytes, &fds, piece.credentials.as_ref())
             }
-            Self::Other(io) => {
-                let sent = Pin::new(io).poll_write(cx, &piece.bytes);
-                sent.map_err(SendError::Io)
-            }
+            Self::Other(io) => poll_write_other(io, cx, &piece.bytes),
+        }
+    }
+
+    /// Sends what a buffer of the other side's own may hold.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
+        if let Self::Other(io) = self {
+            let _ = Pin::new(io).poll_flush(cx);
         }
     }
 
@@ -273,6 +277,18 @@ impl EndIo {
             }
         }
     }
+}
+
+fn poll_write_other(
+    io: &mut Box<dyn Duplex>,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<Result<usize, SendError>> {
+    Poll::Ready(match ready!(Pin::new(io).poll_write(cx, bytes)) {
+        // It takes no more.
+        Ok(0) if !bytes.is_empty() => Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+        sent => sent.map_err(SendError::Io),
+    })
 }
 
 /// What a failed send means.

@@ -23,7 +23,7 @@ use crate::{fd_headroom, scratch, sys};
 /// How much is peeked at, unless a lot comes at a time.
 pub(super) const LOOKED_AT: usize = 2048;
 /// How many bytes are read one by one before the task yields.
-const ONE_BY_ONE: usize = 1024;
+const ONE_BY_ONE: usize = 256;
 /// As many bytes of one message as the kernel keeps together, and fds come with the first of them: four
 /// pages and 32 KiB, or a page if that is more (net/unix/af_unix.c, `unix_stream_sendmsg`).
 fn most_together() -> usize {
@@ -88,7 +88,7 @@ impl FdSearch {
         let (seen, has_fds) = peek_at(fd, buffer, look, self.room)?;
         let size = if has_fds {
             let (until, _) = peek_at(fd, buffer, scratch::SIZE, self.room)?;
-            if until < scratch::SIZE {
+            if until < scratch::SIZE || until <= most_together() {
                 return Ok(ReadOutcome::some(Seen::Fds(until)));
             }
             until - most_together()

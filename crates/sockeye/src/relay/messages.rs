@@ -79,16 +79,18 @@ impl RelayDirection {
         let Some(socket) = source.as_socket() else {
             return Poll::Pending;
         };
-        if let Some(target) = target.as_socket_mut() {
-            // A send tells why it fails.
-            let _ = ready!(target.poll_writable(cx));
-        }
-        ready!(self.poll_room_for_fds(cx, socket.as_fd(), target));
+        ready!(self.poll_reader(cx, socket.as_fd(), target));
         let found = self.search.find(socket.as_fd());
-        Poll::Ready(match found.and_then(|found| self.pass_on_found(found)) {
-            Ok(()) => Arrival::Some,
-            Err(failure) => Arrival::Failure(failure),
-        })
+        let goes_on = found.as_ref().is_ok_and(|found| found.fds.is_empty());
+        if let Err(failure) = found.and_then(|found| self.pass_on_found(found)) {
+            return Poll::Ready(Arrival::Failure(failure));
+        }
+        if goes_on {
+            // Each byte costs a system call: others are polled first.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Arrival::Some)
     }
 
     fn pass_on_found(&mut self, found: FoundFds) -> Result<(), RelayFailure> {
@@ -103,8 +105,25 @@ impl RelayDirection {
         Ok(())
     }
 
-    /// Waits until any number of fds may be received, and sent on. Until then they stay in the kernel.
-    pub(super) fn poll_room_for_fds(
+    /// Waits until the reader takes fds, and this process has room for them. Until then they stay in the
+    /// kernel. A send tells why it fails.
+    pub(super) fn poll_reader(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: BorrowedFd<'_>,
+        target: &mut EndIo,
+    ) -> Poll<()> {
+        self.waits_for_reader = true;
+        if let Some(target) = target.as_socket_mut() {
+            let _ = ready!(target.poll_writable(cx));
+        }
+        ready!(self.poll_room_for_fds(cx, source, target));
+        self.waits_for_reader = false;
+        Poll::Ready(())
+    }
+
+    /// Waits until any number of fds may be received, and sent on.
+    fn poll_room_for_fds(
         &mut self,
         cx: &mut Context<'_>,
         source: BorrowedFd<'_>,
@@ -127,9 +146,10 @@ impl RelayDirection {
     /// (unix(7), `ETOOMANYREFS`).
     fn has_room_for_fds(&mut self, source: BorrowedFd<'_>, target: &EndIo) -> bool {
         if self.in_flight + MAX_DESCRIPTORS > MOST_IN_FLIGHT {
-            let target = target.as_socket().map(|socket| socket.as_fd());
-            let unread = target.map(sys::socket::unread_by_peer);
-            if let Some(Ok(1..)) = unread {
+            if let Some(target) = target.as_socket()
+                && let Ok(1..) = sys::socket::unread_by_peer(target.as_fd())
+                && !target.takes_no_more()
+            {
                 return false;
             }
             self.in_flight = 0;

@@ -43,6 +43,7 @@ mod error;
 mod fd_policy;
 mod fd_search;
 mod intake;
+mod linger;
 mod listen;
 mod messages;
 mod observer;

@@ -53,11 +53,7 @@ impl RelayDirection {
             return Poll::Ready(Arrival::Failure(failure));
         }
         if seen.is_control_truncated {
-            // Until there is room, fds wait in the kernel. A send tells why it fails.
-            if let Some(target) = target.as_socket_mut() {
-                let _ = ready!(target.poll_writable(cx));
-            }
-            ready!(self.poll_room_for_fds(cx, socket.as_fd(), target));
+            ready!(self.poll_reader(cx, socket.as_fd(), target));
         }
         let mut buffer = SPARE.take();
         buffer.clear();
@@ -73,6 +69,8 @@ impl RelayDirection {
                 socket.was_reset = true;
                 Arrival::Some
             }
+            // Another process has it.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Arrival::Some,
             Err(error) => arrival_of(Err(error)),
         };
         SPARE.set(buffer);

@@ -35,6 +35,8 @@ pub(super) struct RelayDirection {
     pub(super) search: FdSearch,
     /// Fds that were sent since the reader had nothing left to read.
     pub(super) in_flight: usize,
+    /// Fds are queued, and the reader has no room.
+    pub(super) waits_for_reader: bool,
     /// Received, and not sent yet.
     pub(super) pending: VecDeque<RelayPiece>,
     pipe: Option<PooledPipe>,
@@ -54,6 +56,7 @@ impl RelayDirection {
             is_bulk: false,
             search,
             in_flight: 0,
+            waits_for_reader: false,
             pending: VecDeque::new(),
             pipe: None,
             pause: None,
@@ -71,7 +74,12 @@ impl RelayDirection {
 
     /// Whether it waits for the reader.
     pub(super) fn is_sending(&self) -> bool {
-        !self.pending.is_empty() || self.pipe.is_some()
+        !self.pending.is_empty() || self.pipe.is_some() || self.waits_for_reader
+    }
+
+    /// Whether nothing more is passed on.
+    pub(super) fn has_ended(&self) -> bool {
+        self.is_over() || matches!(self.state, DirectionState::Discarding(_))
     }
 
     /// Passes on what it can. `Ready` where there may be more, or the state has changed.

@@ -4,12 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use tokio::time::{Sleep, sleep};
 
 use super::direction_state::{DirectionState, WriterEnd};
 use super::end::RelayEnd;
+use super::linger::Linger;
 use super::relay_direction::RelayDirection;
 use super::report::{DirectionEnd, RelayFailure, RelayReport};
 use super::settings::Settings;
@@ -18,9 +16,6 @@ use super::timer::Timer;
 
 /// How often both directions are polled before it yields.
 const TURNS: usize = 4;
-
-/// How long an end that is to read a reset may take to send something.
-const LINGER: Duration = Duration::from_millis(200);
 
 /// Index of the client in `ends`, and of its direction in `directions`.
 const CLIENT: usize = 0;
@@ -31,7 +26,7 @@ pub(super) struct RelayPair {
     /// From the end of the same index to the other one.
     pub(super) directions: [RelayDirection; 2],
     pub(super) timer: Option<Box<Timer>>,
-    linger: Option<Pin<Box<Sleep>>>,
+    linger: Option<Box<Linger>>,
     /// Runs while a send waits.
     stall: Option<Box<Stall>>,
     settings: Arc<Settings>,
@@ -60,6 +55,8 @@ impl RelayPair {
         let settings = &*self.settings;
         let one = to_target.poll(cx, &mut client.io, &mut target.io, settings);
         let other = to_client.poll(cx, &mut target.io, &mut client.io, settings);
+        client.io.poll_flush(cx);
+        target.io.poll_flush(cx);
         if one.is_ready() || other.is_ready() {
             Poll::Ready(())
         } else {
@@ -78,7 +75,7 @@ impl RelayPair {
             let has_gone = match self.directions[writer].state {
                 DirectionState::Flushing(WriterEnd::Reset)
                 | DirectionState::Ended(DirectionEnd::Reset) => is_open,
-                DirectionState::Ended(DirectionEnd::Eof)
+                DirectionState::Ended(DirectionEnd::Eof | DirectionEnd::ReaderClosed)
                     if is_open && !self.directions[1 - writer].is_sending() =>
                 {
                     self.ends[writer].io.poll_hang_up(cx).is_ready()
@@ -134,7 +131,7 @@ impl RelayPair {
             return Poll::Pending;
         };
         let [to_target, to_client] = &mut self.directions;
-        let is_half_closed = to_target.is_over() || to_client.is_over();
+        let is_half_closed = to_target.has_ended() || to_client.has_ended();
         let moved = [to_target.moved(), to_client.moved()];
         let why = ready!(timer.poll(cx, moved, is_half_closed));
         to_target.state = DirectionState::Failed(Some(RelayFailure::TimedOut(why)));
@@ -147,23 +144,39 @@ impl RelayPair {
         let has_lost = from.report.lost_bytes + from.report.lost_records > 0;
         match to.end() {
             DirectionEnd::Aborted | DirectionEnd::Reset => true,
-            DirectionEnd::Eof => from.end() == DirectionEnd::ReaderGone && has_lost,
+            DirectionEnd::Eof => {
+                let is_cut = matches!(from.end(), DirectionEnd::ReaderGone | DirectionEnd::Aborted);
+                is_cut && has_lost
+            }
             DirectionEnd::ReaderClosed | DirectionEnd::ReaderGone => false,
         }
     }
 
-    /// Waits a moment for input of an end that is to read a reset: the kernel reports one only where
-    /// input was unread. A writer in full flow sends some soon.
+    /// Waits for what a close would spoil: a UNIX socket is reset only where input was unread, and a
+    /// writer in full flow sends some soon; TCP discards what was not sent yet.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut waits = false;
-        for end in [CLIENT, TARGET] {
-            waits |= self.is_reset(end) && self.ends[end].io.poll_unread(cx).is_pending();
+        loop {
+            let mut waits_for_input = false;
+            let mut unsent = 0;
+            for end in [CLIENT, TARGET] {
+                let is_reset = self.is_reset(end);
+                let io = &mut self.ends[end].io;
+                waits_for_input |= is_reset && io.poll_unread(cx).is_pending();
+                if let Some(socket) = io.as_socket()
+                    && (is_reset || socket.has_unread())
+                {
+                    unsent += socket.unsent();
+                }
+            }
+            if !waits_for_input && unsent == 0 {
+                return Poll::Ready(());
+            }
+            let linger = self.linger.get_or_insert_with(Default::default);
+            ready!(linger.poll(cx, waits_for_input, unsent));
+            if linger.is_over() {
+                return Poll::Ready(());
+            }
         }
-        if !waits {
-            return Poll::Ready(());
-        }
-        let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        linger.as_mut().poll(cx)
     }
 
     /// Closes both sides, each in good order or so that it reads a reset.
@@ -195,13 +208,17 @@ impl Future for RelayPair {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RelayReport> {
         for _ in 0..TURNS {
+            if self.is_over() {
+                // Input that is left unread now is what resets a UNIX socket.
+                return self.poll_linger(cx).map(|()| self.finish());
+            }
             let polled = self.poll_directions(cx);
             let settled = self.settle(cx);
             self.directions
                 .iter_mut()
                 .for_each(RelayDirection::note_end);
             if self.is_over() {
-                return self.poll_linger(cx).map(|()| self.finish());
+                continue;
             }
             if polled.is_pending() && settled.is_pending() && self.poll_stall(cx).is_pending() {
                 ready!(self.poll_timer(cx));

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::ioctl_fionread;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{AddressFamily, SendFlags, Shutdown, SocketType, UCred, sockopt};
 
 use super::fd_policy::FdPolicy;
@@ -145,8 +145,9 @@ impl RelaySocket {
 
     /// Waits until there is room to send, without sending.
     pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let kind = self.kind;
         self.io.poll_write(cx, |fd| {
-            if events(fd, PollFlags::OUT).is_empty() {
+            if events(fd, PollFlags::OUT).is_empty() && !takes_no_more(fd, kind) {
                 Err(io::ErrorKind::WouldBlock.into())
             } else {
                 Ok(())
@@ -213,9 +214,32 @@ impl RelaySocket {
         self.io.may_be_urgent() && self.events(PollFlags::PRI).contains(PollFlags::PRI)
     }
 
+    pub(super) fn takes_no_more(&self) -> bool {
+        takes_no_more(self.io.as_fd(), self.kind)
+    }
+
+    /// How much of what was sent to a TCP peer would be lost by a close that resets the connection.
+    pub(super) fn unsent(&self) -> u32 {
+        if self.kind != SocketKind::Network || self.hangs_up() {
+            return 0;
+        }
+        sys::socket::unread_by_peer(self.io.as_fd()).unwrap_or(0)
+    }
+
+    /// A close resets a TCP connection that has unread input.
+    pub(super) fn has_unread(&self) -> bool {
+        ioctl_fionread(&self.io).is_ok_and(|queued| queued > 0)
+    }
+
     fn events(&self, wanted: PollFlags) -> PollFlags {
         events(self.io.as_fd(), wanted)
     }
+}
+
+/// Whether the reader of a stream has shut down its side: poll(2) does not tell, but a send of nothing.
+fn takes_no_more(fd: BorrowedFd<'_>, kind: SocketKind) -> bool {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    kind == SocketKind::UnixStream && rustix::net::send(fd, &[], flags) == Err(Errno::PIPE)
 }
 
 /// What poll(2) reports now.

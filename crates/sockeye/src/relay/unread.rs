@@ -10,6 +10,9 @@ use crate::ancillary::close_in_background;
 use crate::passing::Passing;
 use crate::{recv, scratch, sys};
 
+/// A peer that goes on sending is not read for ever.
+const MOST_READS: usize = 256;
+
 /// How much stays in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
@@ -21,7 +24,10 @@ pub(super) enum Keep {
 /// Discards what is queued, after reading was shut down.
 pub(super) fn discard(socket: &RelaySocket, keep: Keep) {
     let mut buffer = scratch::take(scratch::SIZE);
-    while let Ok(queued) = ioctl_fionread(socket) {
+    for _ in 0..MOST_READS {
+        let Ok(queued) = ioctl_fionread(socket) else {
+            break;
+        };
         let size = match (keep, socket.kind) {
             (Keep::Nothing, _) => scratch::SIZE,
             (Keep::Last, SocketKind::SeqPacket) => match first_record(socket) {

@@ -53,7 +53,7 @@ async fn a_reader_that_takes_no_more_is_told_to_the_writer_and_may_still_answer(
             assert_eq!(sent.kind(), ErrorKind::BrokenPipe);
             let mut answer = [0; 6];
             client.read_exact(&mut answer).unwrap();
-            answer
+            (client, answer)
         });
         let target = spawn_blocking(move || {
             target.read_exact(&mut [0; 1 << 20]).unwrap();
@@ -64,7 +64,8 @@ async fn a_reader_that_takes_no_more_is_told_to_the_writer_and_may_still_answer(
             target
         });
         let target = target.await.unwrap();
-        assert_eq!(&client.await.unwrap(), b"enough");
+        let (_client, answer) = client.await.unwrap();
+        assert_eq!(&answer, b"enough");
         drop(target);
         let report = relay.await.unwrap();
         assert_eq!(report.to_target.end, DirectionEnd::ReaderClosed);
@@ -98,4 +99,20 @@ async fn a_reader_that_takes_no_more_is_noticed_while_its_queue_is_full() {
         drop(target);
         relay.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_more_learns_that_its_target_has_gone() {
+    let (client, target, relay) = joined(&Relay::new());
+    client.shutdown(Shutdown::Read).unwrap();
+    spawn_blocking(move || {
+        let mut target = target;
+        while target.write_all(b"x").is_ok() {}
+    })
+    .await
+    .unwrap();
+    // The target is closed now, and nobody sends.
+    let report = relay.await.unwrap();
+    assert_eq!(report.to_client.end, DirectionEnd::ReaderClosed);
+    drop(client);
 }

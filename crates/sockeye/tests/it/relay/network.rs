@@ -129,3 +129,27 @@ async fn out_of_band_data_is_an_error_on_both_sides() {
         "nothing was passed on"
     );
 }
+
+/// The close that resets a TCP connection discards what was not sent yet.
+#[tokio::test]
+async fn a_reset_does_not_overtake_an_answer_to_tcp() {
+    const ANSWER: usize = 4 << 20;
+    let (mut target, mut client, relay) = joined(&Relay::new());
+    client.write_all(b"never read").unwrap();
+    let answering = spawn_blocking(move || {
+        let queued = || rustix::io::ioctl_fionread(&target).unwrap();
+        while queued() == 0 {
+            std::thread::yield_now();
+        }
+        target.write_all(&vec![1; ANSWER]).unwrap();
+        // Closed with unread input.
+    });
+    let reading = spawn_blocking(move || {
+        let mut answer = Vec::new();
+        let error = client.read_to_end(&mut answer).unwrap_err();
+        (answer.len(), error.kind())
+    });
+    answering.await.unwrap();
+    assert_eq!(reading.await.unwrap(), (ANSWER, ErrorKind::ConnectionReset));
+    relay.await.unwrap();
+}
