@@ -31,7 +31,9 @@ What is kept: the bytes, the boundaries of records, empty ones too, and the
 byte that a file descriptor came with. EOF, a closed reading side and a reset
 are passed on, each direction by itself: after a half-close the answer may
 take as long as it likes. Out-of-band data, and a record over --max-record,
-end the connection with an error on both sides; a datagram over it is dropped.
+reset the connection on both sides; a datagram over it is dropped. The kernel
+can reset a UNIX socket only if something that it has sent is unread; otherwise
+a reset reads as EOF there, and -v shows it.
 
 Peer credentials: the target sees the relay, and lets every client in that may
 connect to LISTEN: mind --mode and --allow-user. With --credentials client,
@@ -46,7 +48,8 @@ aborts. With --takeover, SIGHUP restarts instead: the same command is started
 again and takes over.
 
 Exit 7: a connection was aborted: by the drain timeout or a second signal,
-because no target could be reached, or by something that cannot be passed on.
+because no target could be reached, by a timeout, or by something that cannot
+be passed on.
 Where the one connection of - or of a connected socket finds no target, the
 exit code is that of sockeye send.";
 
@@ -54,8 +57,8 @@ exit code is that of sockeye send.";
 ///
 /// What a client sends goes to the target, and what the target sends goes to the
 /// client: bytes, records, file descriptors, half-closes and resets. With several
-/// TARGETs each client gets the next one; one that cannot be reached is set aside
-/// for a while. Either side may be a UNIX socket, a TCP or vsock port, or standard
+/// TARGETs each client gets the next one (round-robin); one that cannot be reached
+/// is set aside for 1 to 30 seconds. Either side may be a UNIX socket, a TCP or vsock port, or standard
 /// input and output.
 #[derive(Args)]
 #[command(
@@ -93,8 +96,8 @@ pub(crate) struct RelayArgs {
     #[arg(long, value_name = "D", value_parser = timeout)]
     pub(crate) half_close_timeout: Option<Duration>,
 
-    /// Give up on a target whose backlog stays full for D, or which does not answer
-    /// for D. With dgram: drop a datagram whose receiver has no room for D
+    /// Give up on a target that does not take the connection within D (its backlog
+    /// stays full, or a TCP host does not respond). With dgram: drop a datagram whose receiver has no room for D
     #[arg(short = 'w', long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(crate) connect_timeout: Duration,
 
@@ -170,9 +173,9 @@ fn drain_help(option: Arg) -> Arg {
 }
 
 fn idle_timeout_help(option: Arg) -> Arg {
-    option.help("Close a connection on which no byte goes either way for D. With dgram: forget a sender that has neither sent nor got a datagram for D [default: 60s]")
+    option.help("Close a connection on which no byte goes either way for D [default: no limit]. With dgram: forget a sender that has neither sent nor got a datagram for D [default: 60s]")
 }
 
 fn once_help(option: Arg) -> Arg {
-    option.help("Serve one connection and end; refuse all others")
+    option.help("Serve one connection and end; once it is accepted, all others are refused")
 }

@@ -174,12 +174,15 @@ impl Targets {
             let attempted = attempt(connector.clone(), address).await;
             match attempted {
                 Ok(connected) => {
-                    self.turns().succeeded(index);
+                    if self.turns().succeeded(index) {
+                        log_back(address);
+                    }
                     return Ok((address, connected));
                 }
                 Err(error) => {
-                    if is_failure_of_target(&error) {
-                        self.turns().failed(index, Instant::now());
+                    let is_its_own = is_failure_of_target(&error);
+                    if is_its_own && self.turns().failed(index, Instant::now()) && tried.len() > 1 {
+                        log_set_aside(&error);
                     }
                     errors.push(error);
                 }
@@ -220,17 +223,33 @@ impl TargetTurns {
         is_over
     }
 
-    fn succeeded(&mut self, index: usize) {
-        self.aside[index] = None;
+    /// Whether it was set aside before.
+    fn succeeded(&mut self, index: usize) -> bool {
+        self.aside[index].take().is_some()
     }
 
-    fn failed(&mut self, index: usize, now: Instant) {
+    /// Whether it was not set aside before.
+    fn failed(&mut self, index: usize, now: Instant) -> bool {
+        let is_new = self.aside[index].is_none();
         self.aside[index].get_or_insert_with(|| {
             let mut backoff = Backoff::new(FIRST_ASIDE, LONGEST_ASIDE);
             let until = now + backoff.next_pause();
             SetAside { until, backoff }
         });
+        is_new
     }
+}
+
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+fn log_set_aside(error: &TargetError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!("{error}; the target is set aside, and the others go on");
+}
+
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+fn log_back(address: &RelayAddress) {
+    #[cfg(feature = "tracing")]
+    tracing::info!("the target {} is back", address.quoted());
 }
 
 /// Whether others would meet the same error now: neither a permission of this client nor a limit of our

@@ -90,7 +90,7 @@ impl fmt::Display for DatagramSource<'_> {
             return peer.fmt(f);
         }
         let Some(address) = self.address else {
-            return f.write_str("a sender without an address");
+            return f.write_str("a sender whose address is unknown");
         };
         let (mark, name) = match address.abstract_name() {
             Some(name) => ("@", name),
