@@ -38,6 +38,7 @@ const LIBRARY_LAYERS: &[&[&str]] = &[
     &["takeover"],
     &["server"],
     &["relay"],
+    &["capture"],
     &["fuzzing"],
 ];
 

@@ -85,6 +85,7 @@
 //! | accept loop, back-off, limits, timeouts, graceful shutdown | [`server`] |
 //! | listener handover: restart without a gap | [`takeover`] |
 //! | joining two connections: splice, fds, half-close; targets, datagrams | [`relay`] |
+//! | recordings of connections as pcap-ng | [`capture`] |
 //! | message boundaries on a stream | [`framing`] |
 //! | connecting, with a timeout and a reason for each failure; single-instance tools | [`connect`] |
 //! | pauses between attempts: exponential back-off | [`Backoff`] |
@@ -126,6 +127,9 @@ pub mod adopt;
 pub mod ancillary;
 mod backoff;
 pub mod busy_poll;
+#[cfg(feature = "tokio")]
+#[doc(alias("pcap", "pcapng", "Wireshark", "tcpdump"))]
+pub mod capture;
 #[doc(alias("stale socket", "bind", "flock"))]
 pub mod claim;
 mod closing;
