@@ -22,6 +22,7 @@ mod access;
 mod blocking;
 mod bound;
 mod control;
+pub(crate) mod displaced;
 mod error;
 #[cfg(feature = "tokio")]
 mod inherit;
@@ -29,7 +30,7 @@ mod lock;
 mod look;
 mod options;
 mod ownership;
-mod place;
+pub(crate) mod place;
 mod probe;
 mod process_link;
 mod publish;
@@ -52,6 +53,7 @@ use rustix::net::sockopt::set_socket_passcred;
 
 pub use blocking::{BlockingIncoming, BlockingListener, StopHandle};
 pub(crate) use control::control_address;
+pub use displaced::{displaced_path, tap_lock_path};
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 #[cfg(feature = "tokio")]
 pub use inherit::Mismatch;

@@ -51,7 +51,7 @@ impl Ownership {
             return Ok(());
         }
         let remove = |place: &Place, file: &mut Option<FileIdentity>| match file.take() {
-            Some(file) => place.unlink(&place.base, file),
+            Some(file) => place.unlink_bound(file),
             None => Ok(()),
         };
         // This one last: without it, a successor takes the server for one that hands nothing over.

@@ -23,25 +23,25 @@ const NAME_MAX: usize = 255;
 /// Where a socket file lives. All that is done to the file goes through the directory's
 /// fd, so that a directory renamed or replaced meanwhile cannot lead us elsewhere.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) directory: OwnedFd,
+pub(crate) struct Place {
+    pub(crate) directory: OwnedFd,
     /// The directory as it was written.
-    pub(super) parent: PathBuf,
-    pub(super) base: OsString,
-    pub(super) lock_base: OsString,
+    pub(crate) parent: PathBuf,
+    pub(crate) base: OsString,
+    pub(crate) lock_base: OsString,
     /// The name to bind, if one fits into a socket address.
-    pub(super) bindable: Option<PathBuf>,
+    pub(crate) bindable: Option<PathBuf>,
 }
 
 /// Device and inode, which identify a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileIdentity {
+pub(crate) struct FileIdentity {
     device: u64,
     inode: u64,
 }
 
 impl FileIdentity {
-    pub(super) fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         Self {
             device: stat.st_dev,
             inode: stat.st_ino,
@@ -51,7 +51,7 @@ impl FileIdentity {
 
 /// Whether an open file belongs to our own user. Where neither id has a mapping in our user namespace
 /// the numbers say nothing, but the kernel knows: only the owner may change the mode of such a file.
-pub(super) fn is_own(file: impl AsFd, stat: &Stat) -> bool {
+pub(crate) fn is_own(file: impl AsFd, stat: &Stat) -> bool {
     match (ids::uid(stat.st_uid), ids::own_uid()) {
         (None, None) => {
             let same = Mode::from_raw_mode(stat.st_mode & 0o7777);
@@ -65,7 +65,7 @@ impl Place {
     /// The group that the kernel gives to a file that we make here: our own, or that of a directory
     /// with the set-group-ID bit (inode(7)).
     #[cfg(feature = "tokio")]
-    pub(super) fn group_of_new_files(&self) -> Option<u32> {
+    pub(crate) fn group_of_new_files(&self) -> Option<u32> {
         let directory = rustix::fs::fstat(&self.directory).ok()?;
         if Mode::from_raw_mode(directory.st_mode).contains(Mode::SGID) {
             ids::gid(directory.st_gid)
@@ -75,7 +75,7 @@ impl Place {
     }
 
     /// Opens the directory of `path`.
-    pub(super) fn open(address: &Address, path: &Path) -> Result<Self, ClaimError> {
+    pub(crate) fn open(address: &Address, path: &Path) -> Result<Self, ClaimError> {
         let base = path.file_name().unwrap_or_default().to_owned();
         name_fits(address, &base, LOCK_SUFFIX.len())?;
         let parent = match path.parent() {
@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// The file at `base`, without following a symbolic link; `None` where there is none.
-    pub(super) fn look_at(&self, base: &OsStr) -> Result<Option<Stat>, Errno> {
+    pub(crate) fn look_at(&self, base: &OsStr) -> Result<Option<Stat>, Errno> {
         match statat(&self.directory, base, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -106,7 +106,7 @@ impl Place {
     }
 
     /// Unlinks `base` if it is still the file that was seen. The lock must be held.
-    pub(super) fn unlink(&self, base: &OsStr, seen: FileIdentity) -> Result<(), Errno> {
+    pub(crate) fn unlink(&self, base: &OsStr, seen: FileIdentity) -> Result<(), Errno> {
         match self.look_at(base)? {
             Some(stat) if FileIdentity::of(&stat) == seen => {
                 unlinkat(&self.directory, base, AtFlags::empty())
@@ -116,23 +116,23 @@ impl Place {
     }
 
     /// A path to `base` that leads through the directory's fd.
-    pub(super) fn through_descriptor(&self, base: &OsStr) -> PathBuf {
+    pub(crate) fn through_descriptor(&self, base: &OsStr) -> PathBuf {
         socket::path_of(&self.directory).join(base)
     }
 
     /// The permission bits and the owner of the directory.
-    pub(super) fn directory_mode(&self) -> Result<(u32, Option<u32>), Errno> {
+    pub(crate) fn directory_mode(&self) -> Result<(u32, Option<u32>), Errno> {
         let stat = rustix::fs::fstat(&self.directory)?;
         Ok((stat.st_mode & 0o7777, ids::uid(stat.st_uid)))
     }
 
-    pub(super) fn is_removed(&self) -> bool {
+    pub(crate) fn is_removed(&self) -> bool {
         rustix::fs::fstat(&self.directory).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
     /// Whether the path still leads to the directory that was opened; `true` where that is unknown.
     #[cfg(feature = "tokio")]
-    pub(super) fn is_at_path(&self) -> bool {
+    pub(crate) fn is_at_path(&self) -> bool {
         match (
             rustix::fs::stat(&self.parent),
             rustix::fs::fstat(&self.directory),
@@ -145,14 +145,14 @@ impl Place {
 
     /// Where the directory is now, if anywhere.
     #[cfg(feature = "tokio")]
-    pub(super) fn path_of_directory(&self) -> Option<PathBuf> {
+    pub(crate) fn path_of_directory(&self) -> Option<PathBuf> {
         let path = std::fs::read_link(socket::path_of(&self.directory)).ok();
         path.filter(|_| !self.is_removed())
     }
 
     /// Whether this error of bind(2) means that the file system has no sockets. Permissions of the
     /// directory, or a sandbox, would refuse other calls too.
-    pub(super) fn is_without_sockets(&self, errno: Errno) -> bool {
+    pub(crate) fn is_without_sockets(&self, errno: Errno) -> bool {
         let may_mean_it = matches!(
             errno,
             Errno::PERM
@@ -192,7 +192,7 @@ impl Place {
 
     /// Removes the empty file that some file systems without sockets make before bind(2) fails. It
     /// was made just now: bind fails in another way where a file is there before.
-    pub(super) fn remove_failed(&self, base: &OsStr) {
+    pub(crate) fn remove_failed(&self, base: &OsStr) {
         if let Ok(Some(stat)) = self.look_at(base)
             && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
             && stat.st_size == 0
@@ -212,7 +212,7 @@ impl Place {
     }
 
     /// The error for a bind(2) that failed.
-    pub(super) fn cannot_bind(&self, address: &Address, errno: Errno) -> ClaimError {
+    pub(crate) fn cannot_bind(&self, address: &Address, errno: Errno) -> ClaimError {
         if self.is_without_sockets(errno) {
             let kind = ClaimErrorKind::NoSockets {
                 directory: address.directory(),
@@ -231,7 +231,7 @@ impl Place {
     }
 
     /// The error for a directory that does not let us make or remove a file.
-    pub(super) fn denies(&self, address: &Address, errno: Errno) -> ClaimError {
+    pub(crate) fn denies(&self, address: &Address, errno: Errno) -> ClaimError {
         let kind = match errno {
             Errno::NOENT if self.is_removed() => ClaimErrorKind::ParentRemoved(address.directory()),
             // Though the mode permits it, to root at least.
@@ -274,7 +274,7 @@ fn parent_error(address: &Address, parent: &Path, errno: Errno) -> ClaimError {
 
 /// # Errors
 /// `NameTooLong` where there is no room for a file beside it whose name has so many bytes more.
-pub(super) fn name_fits(address: &Address, base: &OsStr, added: usize) -> Result<(), ClaimError> {
+pub(crate) fn name_fits(address: &Address, base: &OsStr, added: usize) -> Result<(), ClaimError> {
     let (length, most) = (base.len(), NAME_MAX - added);
     if length <= most {
         Ok(())
@@ -298,7 +298,7 @@ fn bindable(path: &Path, parent: &Path, base: &OsStr) -> Option<PathBuf> {
 
 /// A name in the same directory that nobody else uses: only for a moment, while a path that is too
 /// long for a socket address is bound.
-pub(super) fn temporary_base(attempt: u32) -> OsString {
+pub(crate) fn temporary_base(attempt: u32) -> OsString {
     let pid = rustix::process::getpid().as_raw_pid();
     OsStr::from_bytes(format!(".sockeye-{pid}-{attempt}").as_bytes()).to_owned()
 }
