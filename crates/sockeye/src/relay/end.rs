@@ -181,7 +181,7 @@ impl EndIo {
     ) -> Poll<Result<usize, SendError>> {
         match self {
             Self::Socket(socket) => {
-                let fds: Vec<BorrowedFd<'_>> = piece.fds().iter().map(AsFd::as_fd).collect();
+                let fds: Vec<BorrowedFd<'_>> = piece.fds.iter().map(AsFd::as_fd).collect();
                 socket.poll_send(cx, &piece.bytes, &fds, piece.credentials.as_ref())
             }
             Self::Other(io) => poll_write_other(io, cx, &piece.bytes),

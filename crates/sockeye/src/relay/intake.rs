@@ -10,8 +10,7 @@ impl RelayDirection {
     /// A piece that was just received, with what came with it.
     pub(super) fn push(&mut self, piece: RelayPiece, credentials: Option<Peer>) {
         if let Some(observed) = &mut self.observed {
-            let fds = piece.fds.as_ref();
-            observed.piece(&piece.bytes, piece.is_record, fds, credentials);
+            observed.piece(&piece.bytes, piece.is_record, &piece.fds, credentials);
         }
         self.pending.push_back(piece.with_credentials(credentials));
     }
@@ -31,7 +30,7 @@ impl RelayDirection {
 
     pub(super) fn observe(&mut self, bytes: &[u8], is_record: bool) {
         if let Some(observed) = &mut self.observed {
-            observed.piece(bytes, is_record, None, None);
+            observed.piece(bytes, is_record, &[], None);
         }
     }
 

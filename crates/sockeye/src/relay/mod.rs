@@ -83,8 +83,8 @@ pub use error::RelayError;
 pub use fd_policy::FdPolicy;
 pub use listen::{NetListenError, NetListenErrorKind};
 pub use observer::{
-    MissedTotal, ObservedBegin, ObservedDirection, ObservedEnd, ObservedFds, ObservedGap,
-    ObservedPiece, Observer, ObserverHandle, ObserverLimits, ObserverThread,
+    MissedTotal, ObservedBegin, ObservedDirection, ObservedEnd, ObservedFd, ObservedFdKind,
+    ObservedGap, ObservedPiece, Observer, ObserverHandle, ObserverLimits, ObserverThread,
 };
 pub use path::RelayPath;
 pub use report::{DirectionEnd, DirectionReport, RelayFailure, RelayReport};
@@ -99,6 +99,7 @@ use relay_pair::RelayPair;
 use relay_socket::SocketKind;
 use settings::Settings;
 
+use crate::address::Kind;
 use crate::peer::Peer;
 
 /// Joins two connections: streams of any kind with streams, or two seqpacket connections.
@@ -237,9 +238,13 @@ impl Relay {
         }
         if let Some(observer) = &self.settings.observer {
             let client = ends[0].io.as_socket();
-            let client = client.and_then(|socket| Peer::of(socket.as_fd()).ok());
-            let observed = ObservedSide::begin(observer, client);
-            for (direction, observed) in directions.iter_mut().zip(observed) {
+            let peer = client.and_then(|socket| Peer::of(socket.as_fd()).ok());
+            let kind = match ends[0].io.kind() {
+                Some(SocketKind::SeqPacket) => Kind::SeqPacket,
+                Some(SocketKind::UnixStream | SocketKind::Network) | None => Kind::Stream,
+            };
+            let observed = ObservedSide::begin(observer, kind, peer);
+            for (direction, observed) in directions.iter_mut().zip(observed.into_iter().flatten()) {
                 direction.observed = Some(Box::new(observed));
             }
         }

@@ -34,25 +34,30 @@
 
 mod handle;
 mod observed;
+mod observed_fd;
 
-use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
 pub use handle::{MissedTotal, ObserverHandle, ObserverLimits, ObserverThread};
 pub(super) use observed::ObservedSide;
+pub use observed_fd::{ObservedFd, ObservedFdKind};
 
 use super::DirectionEnd;
+use crate::address::Kind;
 use crate::peer::Peer;
 
 /// Sees what a relay passes on, before it is sent.
 ///
-/// All calls come from one thread ([`ObserverHandle::start`]), for each direction in order. An observer
-/// that is slow stalls nothing: pieces that find the queue full are left out, and
-/// [`missed`](Self::missed) says how many. One that panics is not called again.
+/// All calls come from one thread, for each direction in order. An observer that was started with
+/// [`ObserverHandle::start`] stalls nothing, however slow it is: pieces that find the queue full are left
+/// out, and [`missed`](Self::missed) says how many. One that was started with
+/// [`ObserverHandle::start_complete`] sees everything, and the relay waits for it. One that panics is not
+/// called again, and nothing waits for it any more.
+///
+/// An [`ObserverHandle`] is an observer itself: one that has seen enough hands over to the next, which has
+/// a thread of its own.
 pub trait Observer: Send + 'static {
     /// Two sides are joined.
     fn begin(&mut self, begin: ObservedBegin) {
@@ -68,9 +73,13 @@ pub trait Observer: Send + 'static {
     }
 
     /// Pieces are missing here, between the one before and the one after of this direction.
-    fn missed(&mut self, missed: ObservedGap) {
-        let _ = missed;
+    fn missed(&mut self, gap: ObservedGap) {
+        let _ = gap;
     }
+
+    /// What had queued up was handed over. What is held back, such as a buffer of a file, should go out
+    /// now. Called at most about once a millisecond.
+    fn flush(&mut self) {}
 }
 
 /// One of the two directions of a relay.
@@ -88,8 +97,13 @@ pub enum ObservedDirection {
 pub struct ObservedBegin {
     /// The number of the connection; the first one of an [`ObserverHandle`] is 1.
     pub connection: u64,
+    /// Of the client's socket; one that is no UNIX socket is a stream.
+    pub kind: Kind,
     /// The peer credentials of the client, if it is a UNIX socket.
     pub client: Option<Peer>,
+    /// The command name of the client's process at this time ([`Peer::command`]). The process chose it
+    /// itself, and it may hold any bytes.
+    pub command: Option<Vec<u8>>,
     /// When, by the clock of the system.
     pub time: SystemTime,
     /// When, by the monotonic clock.
@@ -108,8 +122,8 @@ pub struct ObservedPiece {
     pub bytes: Bytes,
     /// Whether it is a record.
     pub is_record: bool,
-    /// The fds that are passed on with the first byte, or with the record.
-    pub fds: ObservedFds,
+    /// The fds that are passed on with the first byte, or with the record, in their order.
+    pub fds: Vec<ObservedFd>,
     /// The credentials that are passed on with it (`SCM_CREDENTIALS`).
     pub credentials: Option<Peer>,
     /// When it was received, by the clock of the system.
@@ -150,34 +164,62 @@ pub struct ObservedGap {
     pub fds: u64,
 }
 
-/// File descriptors (fds) that a relay passes on, shared with it: not duplicates, so they have one
-/// number for both. They stay open while this is held, and so whoever waits for the last close of one
-/// (EOF of a pipe) waits for the observer.
-#[derive(Clone, Default)]
-pub struct ObservedFds(Option<Arc<Vec<OwnedFd>>>);
-
-impl ObservedFds {
-    /// The fds, in the order in which they came.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = BorrowedFd<'_>> {
-        let fds = self.0.as_deref().map_or(&[][..], Vec::as_slice);
-        fds.iter().map(AsFd::as_fd)
-    }
-
-    /// How many.
+impl ObservedBegin {
+    /// A connection of a client that is not known, now: for the tests of an observer.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.iter().len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn new(connection: u64, kind: Kind) -> Self {
+        Self {
+            connection,
+            kind,
+            client: None,
+            command: None,
+            time: SystemTime::now(),
+            instant: Instant::now(),
+        }
     }
 }
 
-impl fmt::Debug for ObservedFds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+impl ObservedPiece {
+    /// Bytes of a stream, now: for the tests of an observer.
+    #[must_use]
+    pub fn new(connection: u64, direction: ObservedDirection, bytes: Bytes) -> Self {
+        Self {
+            connection,
+            direction,
+            bytes,
+            is_record: false,
+            fds: Vec::new(),
+            credentials: None,
+            time: SystemTime::now(),
+            instant: Instant::now(),
+        }
+    }
+}
+
+impl ObservedEnd {
+    /// An end, now: for the tests of an observer.
+    #[must_use]
+    pub fn new(connection: u64, direction: ObservedDirection, end: DirectionEnd) -> Self {
+        Self {
+            connection,
+            direction,
+            end,
+            time: SystemTime::now(),
+            instant: Instant::now(),
+        }
+    }
+}
+
+impl ObservedGap {
+    /// A gap of nothing: for the tests of an observer.
+    #[must_use]
+    pub fn new(connection: u64, direction: ObservedDirection) -> Self {
+        Self {
+            connection,
+            direction,
+            pieces: 0,
+            bytes: 0,
+            fds: 0,
+        }
     }
 }

@@ -247,8 +247,8 @@ impl RelayDirection {
                 Ok(count) => {
                     self.pause = None;
                     self.report.bytes += count as u64;
-                    self.report.fds += piece.fds().len() as u64;
-                    self.in_flight += piece.fds().len();
+                    self.report.fds += piece.fds.len() as u64;
+                    self.in_flight += piece.fds.len();
                     piece.close_fds();
                     piece.bytes.advance(count);
                     self.report.records += u64::from(piece.is_record);
@@ -260,7 +260,7 @@ impl RelayDirection {
                     if retries(&mut self.pause, target, &error) {
                         continue;
                     }
-                    let count = piece.fds().len();
+                    let count = piece.fds.len();
                     self.count_lost();
                     self.send_failed(target, error);
                     if count > 0 && matches!(self.state, DirectionState::Failed(None)) {
@@ -298,7 +298,7 @@ impl RelayDirection {
         for piece in self.pending.drain(..) {
             self.report.lost_bytes += piece.bytes.len() as u64;
             self.report.lost_records += u64::from(piece.is_record);
-            self.report.lost_fds += piece.fds().len() as u64;
+            self.report.lost_fds += piece.fds.len() as u64;
         }
         if let Some(pipe) = self.pipe.take() {
             self.report.lost_bytes += pipe.filled() as u64;

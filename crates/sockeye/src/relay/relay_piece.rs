@@ -1,7 +1,6 @@
 //! [`RelayPiece`]: bytes, or a record, with the fds that came with it.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustix::net::UCred;
@@ -13,8 +12,7 @@ use crate::peer::Peer;
 #[derive(Default)]
 pub(super) struct RelayPiece {
     pub(super) bytes: BytesMut,
-    /// Shared with an observer.
-    pub(super) fds: Option<Arc<Vec<OwnedFd>>>,
+    pub(super) fds: Vec<OwnedFd>,
     pub(super) credentials: Option<UCred>,
     /// An empty record is sent, too.
     pub(super) is_record: bool,
@@ -39,18 +37,14 @@ impl RelayPiece {
     }
 
     pub(super) fn with_fds(mut self, fds: Vec<OwnedFd>) -> Self {
-        self.fds = (!fds.is_empty()).then(|| Arc::new(fds));
+        self.fds = fds;
         self
-    }
-
-    pub(super) fn fds(&self) -> &[OwnedFd] {
-        self.fds.as_ref().map_or(&[], |fds| fds.as_slice())
     }
 
     /// Takes the fds away, which are closed on another thread: close(2) can block.
     pub(super) fn close_fds(&mut self) {
-        if let Some(fds) = self.fds.take().and_then(Arc::into_inner) {
-            close_in_background(fds);
+        if !self.fds.is_empty() {
+            close_in_background(std::mem::take(&mut self.fds));
         }
     }
 }

@@ -19,9 +19,6 @@ pub struct ObserverLimits {
     pub pieces: usize,
     /// Bytes of all pieces: 16 MiB by default. A larger piece is always missed.
     pub bytes: usize,
-    /// File descriptors (fds) of all pieces: 506 by default, those of two full messages. They count for
-    /// the limit of open files of the process.
-    pub fds: usize,
 }
 
 impl Default for ObserverLimits {
@@ -29,7 +26,6 @@ impl Default for ObserverLimits {
         Self {
             pieces: 4096,
             bytes: 16 << 20,
-            fds: 2 * crate::ancillary::MAX_DESCRIPTORS,
         }
     }
 }
@@ -51,7 +47,12 @@ pub struct MissedTotal {
 /// Hands over to an [`Observer`] what the relays pass on that have this handle
 /// ([`Relay::observe`](super::super::Relay::observe)). Cheap to clone.
 #[derive(Clone)]
-pub struct ObserverHandle(Arc<ObserverQueue>);
+pub struct ObserverHandle {
+    queue: Arc<ObserverQueue>,
+    filter: Option<Arc<ConnectionFilter>>,
+}
+
+type ConnectionFilter = dyn Fn(&ObservedBegin) -> bool + Send + Sync;
 
 /// The thread of an [`Observer`]. It ends once each [`ObserverHandle`], and each relay and connection
 /// with one, is dropped, and all that was queued before is delivered; or where the observer panics.
@@ -63,6 +64,7 @@ struct ObserverQueue {
     sender: Sender<Event>,
     waiting: Arc<QueueRoom>,
     limits: ObserverLimits,
+    is_complete: bool,
     connections: AtomicU64,
     missed: [AtomicU64; 4],
 }
@@ -73,7 +75,6 @@ struct QueueRoom {
     /// Pieces, and all else.
     places: AtomicUsize,
     bytes: AtomicUsize,
-    fds: AtomicUsize,
 }
 
 pub(super) enum Event {
@@ -84,7 +85,8 @@ pub(super) enum Event {
 }
 
 impl ObserverHandle {
-    /// Starts the thread of an observer, with the default limits of its queue.
+    /// Starts the thread of an observer, with the default limits of its queue. What finds the queue full
+    /// is missed.
     ///
     /// # Errors
     /// Where no thread can be started.
@@ -100,6 +102,29 @@ impl ObserverHandle {
         observer: O,
         limits: ObserverLimits,
     ) -> io::Result<(Self, ObserverThread<O>)> {
+        Self::start_thread(observer, limits, false)
+    }
+
+    /// Starts the thread of an observer that misses nothing: while its queue is full, the relay reads
+    /// nothing. Each direction may then be over the limits by what it has read just before.
+    ///
+    /// An observer that never returns stops the traffic. One that panics does not: from then on
+    /// everything is missed.
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn start_complete<O: Observer>(
+        observer: O,
+        limits: ObserverLimits,
+    ) -> io::Result<(Self, ObserverThread<O>)> {
+        Self::start_thread(observer, limits, true)
+    }
+
+    fn start_thread<O: Observer>(
+        observer: O,
+        limits: ObserverLimits,
+        is_complete: bool,
+    ) -> io::Result<(Self, ObserverThread<O>)> {
         let (sender, receiver) = channel();
         let waiting = Arc::new(QueueRoom::default());
         let at_thread = Arc::clone(&waiting);
@@ -109,17 +134,34 @@ impl ObserverHandle {
             sender,
             waiting,
             limits,
+            is_complete,
             connections: AtomicU64::new(0),
             missed: Default::default(),
         };
-        Ok((Self(Arc::new(queue)), ObserverThread(thread)))
+        let handle = Self {
+            queue: Arc::new(queue),
+            filter: None,
+        };
+        Ok((handle, ObserverThread(thread)))
+    }
+
+    /// Observes those connections only for which `filter` returns `true`. It is asked once a connection,
+    /// on the thread of the relay, and of the handle that this one is made of, only. A connection that
+    /// is left out has a number nevertheless.
+    #[must_use]
+    pub fn only(mut self, filter: impl Fn(&ObservedBegin) -> bool + Send + Sync + 'static) -> Self {
+        let before = self.filter.take();
+        self.filter = Some(Arc::new(move |begin: &ObservedBegin| {
+            before.as_ref().is_none_or(|before| before(begin)) && filter(begin)
+        }));
+        self
     }
 
     /// How much was missed so far.
     #[must_use]
     pub fn missed(&self) -> MissedTotal {
         let [pieces, bytes, fds, events] = self
-            .0
+            .queue
             .missed
             .each_ref()
             .map(|count| count.load(Ordering::Relaxed));
@@ -133,19 +175,23 @@ impl ObserverHandle {
 
     /// The number of a new connection.
     pub(super) fn number(&self) -> u64 {
-        self.0.connections.fetch_add(1, Ordering::Relaxed) + 1
+        self.queue.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether a connection passes the filter.
+    pub(super) fn observes(&self, begin: &ObservedBegin) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter(begin))
     }
 
     /// Makes room for a piece. Without any it counts as missed, and `false` is returned.
     pub(super) fn reserve(&self, bytes: usize, fds: usize) -> bool {
-        let (waiting, limits) = (&*self.0.waiting, &self.0.limits);
+        let (waiting, limits) = (&*self.queue.waiting, &self.queue.limits);
         let wanted = [
             (&waiting.places, 1, limits.pieces),
             (&waiting.bytes, bytes, limits.bytes),
-            (&waiting.fds, fds, limits.fds),
         ];
         let taken = wanted.map(|(count, more, most)| take(count, more, most));
-        let has_room = taken == [true; 3];
+        let has_room = taken == [true; 2] || self.queue.is_complete;
         if !has_room {
             for ((count, more, _), is_taken) in wanted.into_iter().zip(taken) {
                 give_back(count, if is_taken { more } else { 0 });
@@ -158,7 +204,7 @@ impl ObserverHandle {
     /// Hands over a piece, for which there is room, or what says where pieces are missing.
     pub(super) fn send(&self, event: Event) {
         // The thread has panicked.
-        if let Err(refused) = self.0.sender.send(event)
+        if let Err(refused) = self.queue.sender.send(event)
             && let Event::Piece(piece) = refused.0
         {
             let (bytes, fds) = (piece.bytes.len() as u64, piece.fds.len() as u64);
@@ -168,8 +214,8 @@ impl ObserverHandle {
 
     /// Hands over a begin or an end, unless far too many wait.
     pub(super) fn send_unless_full(&self, event: Event) {
-        let most = self.0.limits.pieces.saturating_mul(PLACES_FOR_EVENTS);
-        if take(&self.0.waiting.places, 1, most.max(PLACES_FOR_EVENTS)) {
+        let most = self.queue.limits.pieces.saturating_mul(PLACES_FOR_EVENTS);
+        if take(&self.queue.waiting.places, 1, most.max(PLACES_FOR_EVENTS)) {
             self.send(event);
         } else {
             self.count_missed(&[0, 0, 0, 1]);
@@ -177,9 +223,30 @@ impl ObserverHandle {
     }
 
     fn count_missed(&self, counts: &[u64; 4]) {
-        for (total, count) in self.0.missed.iter().zip(counts) {
+        for (total, count) in self.queue.missed.iter().zip(counts) {
             total.fetch_add(*count, Ordering::Relaxed);
         }
+    }
+}
+
+/// Hands over to the observer of this handle what another one has seen, under the same numbers.
+impl Observer for ObserverHandle {
+    fn begin(&mut self, begin: ObservedBegin) {
+        self.send_unless_full(Event::Begin(begin));
+    }
+
+    fn piece(&mut self, piece: ObservedPiece) {
+        if self.reserve(piece.bytes.len(), piece.fds.len()) {
+            self.send(Event::Piece(piece));
+        }
+    }
+
+    fn end(&mut self, end: ObservedEnd) {
+        self.send_unless_full(Event::End(end));
+    }
+
+    fn missed(&mut self, gap: ObservedGap) {
+        self.send(Event::Missed(gap));
     }
 }
 
@@ -207,11 +274,11 @@ impl<O> ObserverThread<O> {
 
 fn deliver<O: Observer>(mut observer: O, queue: &Receiver<Event>, waiting: &QueueRoom) -> O {
     for event in queue {
-        let (mut places, mut bytes, mut fds) = (1, 0, 0);
+        let (mut places, mut bytes) = (1, 0);
         match event {
             Event::Begin(begin) => observer.begin(begin),
             Event::Piece(piece) => {
-                (bytes, fds) = (piece.bytes.len(), piece.fds.len());
+                bytes = piece.bytes.len();
                 observer.piece(piece);
             }
             Event::End(end) => observer.end(end),
@@ -222,7 +289,7 @@ fn deliver<O: Observer>(mut observer: O, queue: &Receiver<Event>, waiting: &Queu
         }
         give_back(&waiting.places, places);
         give_back(&waiting.bytes, bytes);
-        give_back(&waiting.fds, fds);
+        observer.flush();
     }
     observer
 }
@@ -236,42 +303,4 @@ fn take(count: &AtomicUsize, more: usize, most: usize) -> bool {
 
 fn give_back(count: &AtomicUsize, less: usize) {
     count.fetch_sub(less, Ordering::AcqRel);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Looks at each piece when it is told to.
-    struct OnDemand(Receiver<()>);
-
-    impl Observer for OnDemand {
-        fn piece(&mut self, _: ObservedPiece) {
-            let _ = self.0.recv();
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_takes_no_room() {
-        let limits = ObserverLimits {
-            pieces: 2,
-            bytes: 10,
-            fds: 3,
-        };
-        let (_go_on, wait) = channel();
-        let started = ObserverHandle::start_with(OnDemand(wait), limits);
-        let (handle, _thread) = started.expect("a thread");
-        for _ in 0..5 {
-            assert!(!handle.reserve(1, 4) && !handle.reserve(11, 1));
-        }
-        assert!(handle.reserve(4, 2) && !handle.reserve(1, 2));
-        assert!(handle.reserve(6, 1) && !handle.reserve(0, 0));
-        let missed = MissedTotal {
-            pieces: 12,
-            bytes: 61,
-            fds: 27,
-            events: 0,
-        };
-        assert_eq!(handle.missed(), missed);
-    }
 }

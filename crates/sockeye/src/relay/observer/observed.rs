@@ -1,16 +1,16 @@
 //! [`ObservedSide`]: one direction of one connection, as it hands over to an observer.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
 use super::handle::Event;
 use super::{
-    ObservedBegin, ObservedDirection, ObservedEnd, ObservedFds, ObservedGap, ObservedPiece,
+    ObservedBegin, ObservedDirection, ObservedEnd, ObservedFd, ObservedGap, ObservedPiece,
     ObserverHandle,
 };
+use crate::address::Kind;
 use crate::peer::Peer;
 use crate::relay::DirectionEnd;
 
@@ -22,16 +22,28 @@ pub(in crate::relay) struct ObservedSide {
 }
 
 impl ObservedSide {
-    /// Both directions of a new connection: to the target, and to the client.
-    pub(in crate::relay) fn begin(handle: &ObserverHandle, client: Option<Peer>) -> [Self; 2] {
+    /// Both directions of a new connection, to the target and to the client; `None` where the filter
+    /// leaves it out.
+    pub(in crate::relay) fn begin(
+        handle: &ObserverHandle,
+        kind: Kind,
+        client: Option<Peer>,
+    ) -> Option<[Self; 2]> {
         let connection = handle.number();
-        handle.send_unless_full(Event::Begin(ObservedBegin {
+        let begin = ObservedBegin {
             connection,
+            kind,
             client,
+            command: client.and_then(|client| client.command()),
             time: SystemTime::now(),
             instant: Instant::now(),
-        }));
-        [ObservedDirection::ToTarget, ObservedDirection::ToClient].map(|direction| Self {
+        };
+        if !handle.observes(&begin) {
+            return None;
+        }
+        handle.send_unless_full(Event::Begin(begin));
+        let sides = [ObservedDirection::ToTarget, ObservedDirection::ToClient];
+        Some(sides.map(|direction| Self {
             handle: handle.clone(),
             gap: ObservedGap {
                 connection,
@@ -41,7 +53,7 @@ impl ObservedSide {
                 fds: 0,
             },
             has_ended: false,
-        })
+        }))
     }
 
     /// Hands over a piece that is about to be sent. Never blocks: where the queue is full, the piece is
@@ -50,10 +62,9 @@ impl ObservedSide {
         &mut self,
         bytes: &[u8],
         is_record: bool,
-        fds: Option<&Arc<Vec<OwnedFd>>>,
+        fds: &[OwnedFd],
         credentials: Option<Peer>,
     ) {
-        let fds = ObservedFds(fds.cloned());
         if !self.handle.reserve(bytes.len(), fds.len()) {
             self.gap.pieces += 1;
             self.gap.bytes += bytes.len() as u64;
@@ -66,7 +77,7 @@ impl ObservedSide {
             direction: self.gap.direction,
             bytes: Bytes::copy_from_slice(bytes),
             is_record,
-            fds,
+            fds: fds.iter().map(|fd| ObservedFd::of(fd.as_fd())).collect(),
             credentials,
             time: SystemTime::now(),
             instant: Instant::now(),
