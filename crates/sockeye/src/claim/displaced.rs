@@ -5,8 +5,12 @@
 //! file under one of these two names.
 
 use std::ffi::{OsStr, OsString};
+#[cfg(feature = "tokio")]
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "tokio")]
+use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
 
 use super::place::{FileIdentity, Place};
@@ -53,29 +57,40 @@ fn with_added(base: &OsStr, suffix: &str) -> OsString {
 }
 
 impl Place {
-    /// The name of this file: that of the path, or the displaced one.
+    /// Opens this file of a server, under whichever of its names.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn open_bound(&self, file: FileIdentity) -> Result<Option<OwnedFd>, Errno> {
+        let found = self.find_bound(|_, stat| FileIdentity::of(stat) == file)?;
+        Ok(found.map(|(file, _)| file))
+    }
+
+    /// The file of a server for which `is_it` holds, under whichever of its names.
+    #[cfg(feature = "tokio")]
+    pub(super) fn find_bound(
+        &self,
+        is_it: impl Fn(&OwnedFd, &Stat) -> bool,
+    ) -> Result<Option<(OwnedFd, Stat)>, Errno> {
+        self.in_turn(|base| {
+            let file = self.open_file(base)?;
+            let stat = fstat(&file)?;
+            Ok(is_it(&file, &stat).then_some((file, stat)))
+        })
+    }
+
+    /// The name of this file of a server: that of the path, or the displaced one.
     pub(crate) fn name_of(&self, file: FileIdentity) -> Result<Option<OsString>, Errno> {
-        let displaced = displaced_base(&self.base);
-        let is_at = |base: &OsStr| match self.look_at(base) {
-            Ok(found) => Ok(found.is_some_and(|found| FileIdentity::of(&found) == file)),
-            // So long a path has no room for a tap.
-            Err(Errno::NAMETOOLONG) if base != self.base => Ok(false),
-            Err(errno) => Err(errno),
-        };
-        // The path once more: a tap may have restored it between the two looks.
-        for base in [&self.base, &displaced, &self.base, &displaced] {
-            if is_at(base)? {
-                return Ok(Some(base.clone()));
-            }
-        }
-        Ok(None)
+        self.in_turn(|base| {
+            let found = self.look_at(base)?;
+            let is_it = found.is_some_and(|found| FileIdentity::of(&found) == file);
+            Ok(is_it.then(|| base.to_owned()))
+        })
     }
 
     /// Unlinks this file of a server of ours, under whichever of its names. The lock of the path must be
     /// held, and the socket be open.
     ///
-    /// A tap that exchanges the files between our look and unlink(2) has its own removed, which a tap
-    /// expects; then the server's has its other name.
+    /// If a tap exchanges the files between our look and unlink(2), the one that it has made is removed,
+    /// which a tap expects, and then the server's, which has its other name.
     pub(super) fn unlink_bound(&self, file: FileIdentity) -> Result<(), Errno> {
         for _ in 0..ATTEMPTS {
             match self.name_of(file)? {
@@ -84,6 +99,24 @@ impl Place {
             }
         }
         Ok(())
+    }
+
+    /// The first result of `look` at both names. The path is looked at once more: a tap may have
+    /// restored it between the first two looks.
+    fn in_turn<T>(
+        &self,
+        look: impl Fn(&OsStr) -> Result<Option<T>, Errno>,
+    ) -> Result<Option<T>, Errno> {
+        let displaced = displaced_base(&self.base);
+        for base in [&self.base, &displaced, &self.base, &displaced] {
+            match look(base) {
+                Ok(None) | Err(Errno::NOENT) => {}
+                // So long a path has no room for a tap.
+                Err(Errno::NAMETOOLONG) if base != &self.base => {}
+                found => return found,
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -4,16 +4,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::fs::{
-    FileType, Gid, MemfdFlags, Mode, OFlags, Uid, fchown, fstat, memfd_create, openat,
-};
+use rustix::fs::{FileType, Gid, MemfdFlags, Stat, Uid, fchown, fstat, memfd_create};
 use rustix::io::Errno;
 use rustix::net::listen;
 
 use super::lock::Lock;
 use super::ownership::{Control, Ownership};
 use super::place::{FileIdentity, Place};
-use super::{CONTROL_BACKLOG, ClaimError, ClaimErrorKind, ClaimOptions, access, control_address};
+use super::{
+    CONTROL_BACKLOG, ClaimError, ClaimErrorKind, ClaimOptions, FileAccess, control_address,
+};
 use crate::address::{Address, Kind};
 use crate::adopt::{self, AdoptError};
 use crate::ids;
@@ -39,14 +39,6 @@ pub enum Mismatch {
     Lock,
     /// The socket at which a successor asks.
     Control,
-}
-
-/// The mode and the owner of a socket file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileAccess {
-    mode: u32,
-    uid: Option<u32>,
-    gid: Option<u32>,
 }
 
 impl Ownership {
@@ -122,9 +114,12 @@ impl Ownership {
 
     /// Whether the files are still those that were bound and locked.
     pub(crate) fn is_intact(&self) -> bool {
-        let now = self.place.look_at(&self.place.base);
-        let is_there = now.is_ok_and(|now| now.map(|now| FileIdentity::of(&now)) == self.file);
-        is_there && self.lock.is_current(&self.place) == Ok(true)
+        let is_there = |file| {
+            self.place
+                .open_bound(file)
+                .is_ok_and(|found| found.is_some())
+        };
+        self.file.is_some_and(is_there) && self.lock.is_current(&self.place) == Ok(true)
     }
 
     /// The owner and the group that a claim would give the file.
@@ -160,13 +155,17 @@ impl Ownership {
     /// Gives the files the mode and the owner that a claim would have given them.
     pub(crate) fn apply_mode_and_owner(&self) -> Result<(), ClaimError> {
         let (uid, gid) = self.owner_to_be();
-        self.settle_with(&self.options.clone().owner(uid, gid))?;
+        self.restore(&FileAccess {
+            uid,
+            gid,
+            ..FileAccess::asked(&self.options)
+        })?;
         let control = self.control.as_ref().zip(control_address(&self.address));
         if let Some((control, address)) = control
             && let Some(file) = control.file
         {
-            let (options, place) = (ClaimOptions::default(), &control.place);
-            access::apply_mode_and_owner(&address, &options, place, &place.base, file)?;
+            let (access, place) = (FileAccess::asked(&ClaimOptions::default()), &control.place);
+            access.apply_at(&address, place, &place.base, file)?;
         }
         self.lock.settle();
         Ok(())
@@ -179,31 +178,38 @@ impl Ownership {
             && let (Some(file), Some(address)) = (*file, control_address(&self.address))
         {
             let options = ClaimOptions::default().owner(ids::own_uid(), place.group_of_new_files());
-            let _ = access::apply_mode_and_owner(&address, &options, place, &place.base, file);
+            let access = FileAccess::asked(&options);
+            let _ = access.apply_at(&address, place, &place.base, file);
         }
         self.lock.settle_owner(self.place.group_of_new_files());
     }
 
-    fn settle_with(&self, options: &ClaimOptions) -> Result<(), ClaimError> {
-        let Some(file) = self.file else { return Ok(()) };
-        let base = &self.place.base;
-        access::apply_mode_and_owner(&self.address, options, &self.place, base, file)
-    }
-
     /// The mode and the owner that the file has now.
     pub(crate) fn access(&self) -> Option<FileAccess> {
-        let found = self.place.look_at(&self.place.base).ok()??;
-        (Some(FileIdentity::of(&found)) == self.file).then(|| FileAccess {
+        let file = self.place.open_bound(self.file?).ok()??;
+        let found = fstat(&file).ok()?;
+        Some(FileAccess {
             mode: found.st_mode & 0o777,
             uid: ids::uid(found.st_uid),
             gid: ids::gid(found.st_gid),
+            list: None,
         })
     }
 
     /// Gives the file back the mode and the owner that it had before a successor changed them.
-    pub(crate) fn restore(&self, access: FileAccess) -> Result<(), ClaimError> {
-        let options = self.options.clone().mode(access.mode);
-        self.settle_with(&options.owner(access.uid, access.gid))
+    pub(crate) fn restore(&self, access: &FileAccess) -> Result<(), ClaimError> {
+        let Some(bound) = self.file else {
+            return Ok(());
+        };
+        match self.place.open_bound(bound) {
+            Ok(Some(file)) => access.apply(&self.address, &file),
+            // The path is not ours any more.
+            Ok(None) => {
+                let kind = ClaimErrorKind::InUse { pid: None };
+                Err(ClaimError::new(&self.address, kind))
+            }
+            Err(errno) => Err(ClaimError::io(&self.address, errno)),
+        }
     }
 
     /// Calls listen(2) again: the backlog is that of the options, and `SO_PEERCRED` of clients shows us
@@ -228,20 +234,14 @@ fn bound_file(
     place: &Place,
     table: &[DiagEntry],
 ) -> Result<Option<FileIdentity>, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match openat(&place.directory, &place.base, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(errno),
-    };
-    let stat = fstat(&file)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
-        return Ok(None);
-    }
     // sock_diag(7) has 32 bits of it.
     let inode = fstat(socket)?.st_ino as u32;
-    let is_it =
-        |entry: &DiagEntry| entry.inode == inode && is_bound_to(entry, &file, &stat, &place.base);
-    let is_bound = table.iter().any(is_it) || namespace::elsewhere().any(|entry| is_it(&entry));
-    Ok(is_bound.then(|| FileIdentity::of(&stat)))
+    let is_ours = |file: &OwnedFd, stat: &Stat| {
+        let is_it =
+            |entry: &DiagEntry| entry.inode == inode && is_bound_to(entry, file, stat, &place.base);
+        FileType::from_raw_mode(stat.st_mode) == FileType::Socket
+            && (table.iter().any(is_it) || namespace::elsewhere().any(|entry| is_it(&entry)))
+    };
+    let found = place.find_bound(is_ours)?;
+    Ok(found.map(|(_, stat)| FileIdentity::of(&stat)))
 }

@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod access;
+pub(crate) mod access;
 mod blocking;
 mod bound;
 mod control;
@@ -33,7 +33,7 @@ mod ownership;
 pub(crate) mod place;
 mod probe;
 mod process_link;
-mod publish;
+pub(crate) mod publish;
 #[cfg(feature = "tokio")]
 mod renew;
 mod times;
@@ -51,19 +51,24 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::net::sockopt::set_socket_passcred;
 
+#[doc(hidden)]
+pub use access::FileAccess;
 pub use blocking::{BlockingIncoming, BlockingListener, StopHandle};
 pub(crate) use control::control_address;
 pub use displaced::{displaced_path, tap_lock_path};
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 #[cfg(feature = "tokio")]
-pub use inherit::Mismatch;
+pub(crate) use inherit::Inheritance;
 #[cfg(feature = "tokio")]
-pub(crate) use inherit::{FileAccess, Inheritance};
+pub use inherit::Mismatch;
 pub use look::{probe, probe_all, probe_all_within};
 pub use options::{ClaimOptions, IfExists};
 pub(crate) use ownership::Ownership;
 pub use probe::Probe;
 pub use process_link::ProcessLink;
+// For the tap.
+#[doc(hidden)]
+pub use publish::beside;
 #[cfg(feature = "tokio")]
 pub(crate) use renew::Renewed;
 pub use unclear::UnclearReason;

@@ -23,7 +23,7 @@ const NAME_MAX: usize = 255;
 /// Where a socket file lives. All that is done to the file goes through the directory's
 /// fd, so that a directory renamed or replaced meanwhile cannot lead us elsewhere.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     pub(crate) directory: OwnedFd,
     /// The directory as it was written.
     pub(crate) parent: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) struct Place {
 
 /// Device and inode, which identify a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileIdentity {
+pub struct FileIdentity {
     device: u64,
     inode: u64,
 }
@@ -105,6 +105,12 @@ impl Place {
         }
     }
 
+    /// Opens the file at `base` as `O_PATH`, without following a symbolic link.
+    pub(crate) fn open_file(&self, base: &OsStr) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.directory, base, flags, Mode::empty())
+    }
+
     /// Unlinks `base` if it is still the file that was seen. The lock must be held.
     pub(crate) fn unlink(&self, base: &OsStr, seen: FileIdentity) -> Result<(), Errno> {
         match self.look_at(base)? {
@@ -113,6 +119,12 @@ impl Place {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The name to bind for `base` in that directory, if one fits into a socket address.
+    pub(crate) fn bindable_as(&self, base: &OsStr) -> Option<PathBuf> {
+        let name = self.bindable.as_ref()?.with_file_name(base);
+        (name.as_os_str().len() <= MAX_NAME).then_some(name)
     }
 
     /// A path to `base` that leads through the directory's fd.

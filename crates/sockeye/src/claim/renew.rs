@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::error::{ClaimError, ClaimErrorKind};
@@ -48,8 +49,10 @@ impl Ownership {
             }
             renewed.control = true;
         }
+        if self.has_file().map_err(io)? {
+            return Ok(());
+        }
         match self.place.look_at(&self.place.base).map_err(io)? {
-            Some(now) if Some(FileIdentity::of(&now)) == self.file => {}
             Some(_) => {
                 let kind = ClaimErrorKind::InUse { pid: None };
                 return Err(ClaimError::new(&address, kind));
@@ -57,6 +60,27 @@ impl Ownership {
             None => renewed.listener = Some(self.publish()?),
         }
         Ok(())
+    }
+
+    /// Whether our file is at the path, or where a tap has put it. A tap that was killed may have left
+    /// it there, and the path be empty: then it is put back.
+    fn has_file(&self) -> Result<bool, Errno> {
+        let Some(file) = self.file else {
+            return Ok(false);
+        };
+        match self.place.name_of(file)? {
+            None => Ok(false),
+            Some(base) if base == self.place.base => Ok(true),
+            Some(displaced) => {
+                let (directory, base) = (&self.place.directory, &self.place.base);
+                let flags = RenameFlags::NOREPLACE;
+                match renameat_with(directory, &displaced, directory, base, flags) {
+                    // That of the tap is there, or the tap has restored the path.
+                    Ok(()) | Err(Errno::EXIST | Errno::NOENT) => Ok(true),
+                    Err(errno) => Err(errno),
+                }
+            }
+        }
     }
 
     /// Whether the control socket has lost its file. A file that somebody else has put there prevents a

@@ -291,8 +291,8 @@ impl<S: ConnectedSocket> AcceptLoop<S> {
         let (Some(ownership), Some(access)) = (ownership, self.access.take()) else {
             return;
         };
-        if ownership.access() != Some(access)
-            && let Err(error) = ownership.restore(access)
+        if ownership.access().as_ref() != Some(&access)
+            && let Err(error) = ownership.restore(&access)
         {
             log::not_restored(&error);
         }

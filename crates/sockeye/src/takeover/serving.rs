@@ -51,7 +51,7 @@ impl<S: ConnectedSocket> SocketListener<S> {
             return Ok(false);
         }
         // A predecessor of another user cannot: the file may not be its own any more.
-        if let (Some(ownership), Some(before)) = (self.ownership(), before) {
+        if let (Some(ownership), Some(before)) = (self.ownership(), &before) {
             let _ = ownership.restore(before);
         }
         applied.map_or_else(|error| Err(TakeoverError::claim(error)), |()| Ok(false))
