@@ -1,5 +1,26 @@
 //! Recordings of connections, as pcap-ng: for Wireshark, and to be played again.
 //!
+//! [`Recorder`] writes one, as the observer of a relay:
+//!
+//! ```
+//! use sockeye::capture::{Recorder, RecorderOptions};
+//! use sockeye::relay::{ObserverHandle, ObserverLimits, Relay};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let file = directory.path().join("app.pcapng");
+//! let recorder = Recorder::create(file, &RecorderOptions::new("/run/app.sock"))?;
+//! let status = recorder.status();
+//! let (handle, thread) = ObserverHandle::start_complete(recorder, ObserverLimits::default())?;
+//! let relay = Relay::new().observe(handle);
+//! // relay.join(client, target)
+//! drop(relay);
+//! thread.join().expect("it does not panic").finish();
+//! assert!(status.error().is_none());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! [`Recording`] reads one:
 //!
 //! ```no_run
@@ -17,10 +38,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod block_buffer;
+mod comment;
+mod direction;
+mod encoder;
+mod endpoints;
 mod error;
+mod pcapng;
+mod pdu;
+mod record_frames;
 mod recorded;
+mod recorder;
+mod recorder_file;
+mod recorder_options;
+mod recorder_status;
 mod recording;
+mod recording_file;
+mod segment;
+mod stream_frames;
 
 pub use error::{RecordingError, RecordingErrorKind};
 pub use recorded::{RecordedConnection, RecordedEvent, RecordedLocation, RecordedPart};
+pub use recorder::Recorder;
+pub use recorder_options::RecorderOptions;
+pub use recorder_status::{RecordedBlocks, RecorderStatus};
 pub use recording::Recording;
+pub use recording_file::{RecorderError, RecorderErrorKind};
