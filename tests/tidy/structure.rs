@@ -38,7 +38,7 @@ const LIBRARY_LAYERS: &[&[&str]] = &[
     &["takeover"],
     &["server"],
     &["relay"],
-    &["capture"],
+    &["capture", "tap"],
     &["fuzzing"],
 ];
 

@@ -11,6 +11,7 @@ use sockeye::relay::{
     TargetError, TargetErrorKind, TargetsError,
 };
 use sockeye::takeover::TakeoverErrorKind;
+use sockeye::tap::{TapError, TapErrorKind};
 use sockeye::{AddressError, ClaimError, ConnectError, TakeoverError};
 
 /// How a command ended.
@@ -95,6 +96,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
         of_net_listen(error)
     } else if let Some(error) = error.downcast_ref::<DatagramRelayError>() {
         of_datagram_relay(error)
+    } else if let Some(error) = error.downcast_ref::<TapError>() {
+        of_tap(error)
     } else if error.is::<AddressError>() || error.is::<RelayError>() {
         Exit::Usage
     } else {
@@ -214,6 +217,27 @@ fn of_datagram_relay(error: &DatagramRelayError) -> Exit {
         | DatagramRelayError::NotATarget(_)
         | DatagramRelayError::Itself(_) => Exit::Usage,
         DatagramRelayError::Credentials(_) => Exit::NotPermitted,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_tap(error: &TapError) -> Exit {
+    match error.kind() {
+        TapErrorKind::NotAPath => Exit::Usage,
+        TapErrorKind::Absent
+        | TapErrorKind::NotASocket(_)
+        | TapErrorKind::NoServer
+        | TapErrorKind::NotListening
+        | TapErrorKind::WrongKind(_)
+        | TapErrorKind::NothingToRestore => Exit::NothingThere,
+        TapErrorKind::Tapped { .. }
+        | TapErrorKind::ForeignStateFile
+        | TapErrorKind::ForeignDisplacedFile => Exit::InUse,
+        TapErrorKind::DirectoryDenies => Exit::NotPermitted,
+        TapErrorKind::Claim(error) => of_claim(error),
+        TapErrorKind::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Exit::NotPermitted
+        }
         _ => Exit::Failed,
     }
 }

@@ -189,6 +189,8 @@ mod sys;
 #[cfg(feature = "tokio")]
 #[doc(alias("listener handover", "handover", "zero downtime restart"))]
 pub mod takeover;
+#[cfg(feature = "tokio")]
+pub mod tap;
 
 pub use activation::ActivationError;
 pub use address::{Address, AddressError, Kind, Name};

@@ -15,6 +15,8 @@ mod relay;
 mod relay_address;
 mod send;
 mod serve;
+mod tap;
+mod tap_filter;
 mod unresolved;
 pub(crate) mod values;
 mod why;
@@ -35,6 +37,7 @@ pub(crate) use relay::{CredentialsName, RelayArgs};
 pub(crate) use relay_address::TypedRelayAddress;
 pub(crate) use send::{ConnectTarget, Send};
 pub(crate) use serve::{ReplyMode, Serve};
+pub(crate) use tap::{ColorWhen, DisplayMode, RecordTarget, TapArgs, TapCredentials};
 pub(crate) use unresolved::Unresolved;
 pub(crate) use values::{FramingName, VariableNames};
 pub(crate) use why::Why;
@@ -75,6 +78,7 @@ Examples:
   sockeye send /tmp/app.sock Hello UNIX socket!
   sockeye connect /tmp/app.sock
   sockeye relay /tmp/front.sock /tmp/app.sock
+  sockeye tap /tmp/app.sock
   sockeye ls /tmp/app.sock
   sockeye why /tmp/app.sock
   sockeye bench
@@ -94,6 +98,7 @@ pub(crate) enum Command {
     Send(Send),
     Connect(Connect),
     Relay(RelayArgs),
+    Tap(TapArgs),
     Ls(Ls),
     Why(Why),
     Bench(Bench),
@@ -118,6 +123,7 @@ impl Command {
             Self::Send(args) => args.target.unresolved(),
             Self::Connect(args) => args.target.unresolved(),
             Self::Relay(args) => args.unresolved(),
+            Self::Tap(args) => args.unresolved(),
             Self::Ls(args) => args.unresolved(),
             Self::Why(args) => args.unresolved(),
             Self::Bench(args) => args.unresolved(),

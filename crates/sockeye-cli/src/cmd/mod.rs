@@ -17,6 +17,7 @@ mod send;
 mod send_buffer;
 mod serve;
 mod supervisor;
+mod tap;
 mod tcp_echo;
 mod visibility;
 mod waiting;
@@ -36,6 +37,7 @@ pub(crate) fn run(mut command: Command) -> anyhow::Result<Exit> {
         Command::Send(args) => send::run(&args),
         Command::Connect(args) => connect::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -66,6 +66,7 @@ mod slow_receivers;
 mod storm;
 mod systemd;
 mod takeover;
+mod tap;
 mod terminals;
 mod topology;
 mod unanswered;

@@ -24,7 +24,7 @@ const MOST_OF_LIST: usize = 65_536;
 
 /// Who may connect to a socket file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileAccess {
+pub(crate) struct FileAccess {
     /// The permission bits.
     pub(crate) mode: u32,
     /// The owner; `None` leaves it as it is.
@@ -48,7 +48,8 @@ impl FileAccess {
 
     /// What an open file has (`O_PATH` is enough). An owner or a group without a mapping in our user
     /// namespace is `None`.
-    pub fn of(file: &OwnedFd) -> Result<Self, Errno> {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn of(file: &OwnedFd) -> Result<Self, Errno> {
         let stat = fstat(file)?;
         let mode = stat.st_mode & 0o7777;
         Ok(Self {

@@ -51,10 +51,12 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::net::sockopt::set_socket_passcred;
 
-#[doc(hidden)]
-pub use access::FileAccess;
+#[cfg(feature = "tokio")]
+pub(crate) use access::FileAccess;
 pub use blocking::{BlockingIncoming, BlockingListener, StopHandle};
 pub(crate) use control::control_address;
+#[cfg(feature = "tokio")]
+pub(crate) use displaced::{displaced_base, tap_lock_base};
 pub use displaced::{displaced_path, tap_lock_path};
 pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 #[cfg(feature = "tokio")]
@@ -64,11 +66,11 @@ pub use inherit::Mismatch;
 pub use look::{probe, probe_all, probe_all_within};
 pub use options::{ClaimOptions, IfExists};
 pub(crate) use ownership::Ownership;
+pub(crate) use place::{FileIdentity, Place};
 pub use probe::Probe;
 pub use process_link::ProcessLink;
-// For the tap.
-#[doc(hidden)]
-pub use publish::beside;
+#[cfg(feature = "tokio")]
+pub(crate) use publish::beside;
 #[cfg(feature = "tokio")]
 pub(crate) use renew::Renewed;
 pub use unclear::UnclearReason;
@@ -77,7 +79,6 @@ pub use unreachable_parent::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 
 use crate::address::{Address, Kind, Name};
 use crate::{socket, sys};
-use place::{FileIdentity, Place};
 
 /// The suffix of the lock file beside a socket: `PATH.lock`.
 pub const LOCK_SUFFIX: &str = ".lock";

@@ -1,6 +1,7 @@
 //! [`Place`]: a path's directory, held open, and the name in it.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -23,7 +24,7 @@ const NAME_MAX: usize = 255;
 /// Where a socket file lives. All that is done to the file goes through the directory's
 /// fd, so that a directory renamed or replaced meanwhile cannot lead us elsewhere.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     pub(crate) directory: OwnedFd,
     /// The directory as it was written.
     pub(crate) parent: PathBuf,
@@ -35,17 +36,29 @@ pub struct Place {
 
 /// Device and inode, which identify a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileIdentity {
+pub(crate) struct FileIdentity {
     device: u64,
     inode: u64,
 }
 
 impl FileIdentity {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn new(device: u64, inode: u64) -> Self {
+        Self { device, inode }
+    }
+
     pub(crate) fn of(stat: &Stat) -> Self {
         Self {
             device: stat.st_dev,
             inode: stat.st_ino,
         }
+    }
+}
+
+/// The two numbers.
+impl fmt::Display for FileIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.device, self.inode)
     }
 }
 

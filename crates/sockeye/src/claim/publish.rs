@@ -41,7 +41,8 @@ pub(super) fn path(
 /// Binds `socket` to `base` in the directory of a path, where no file is, and gives its file the mode,
 /// the owner and the access list of another one. It does not listen yet; a datagram socket receives.
 /// After an error there is no file.
-pub fn beside(
+#[cfg(feature = "tokio")]
+pub(crate) fn beside(
     address: &Address,
     place: &Place,
     base: &OsStr,

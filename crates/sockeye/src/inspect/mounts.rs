@@ -273,7 +273,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<Mount> {
 }
 
 /// `\040` is a space there.
-fn unescaped(field: &[u8]) -> PathBuf {
+pub(crate) fn unescaped(field: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, after)) = rest.split_first() {

@@ -64,6 +64,8 @@ pub(crate) fn process_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<Pid>> {
 pub(crate) struct Identity {
     /// Real, effective, saved and file system id.
     pub(crate) uids: Vec<u32>,
+    /// Real, effective, saved and file system id.
+    pub(crate) gids: Vec<u32>,
     pub(crate) groups: Vec<u32>,
 }
 
@@ -86,8 +88,9 @@ impl Identity {
             numbers.map(|number| number.parse().ok()).collect()
         };
         let uids = numbers(b"Uid:").filter(|uids| uids.len() == 4)?;
+        let gids = numbers(b"Gid:").filter(|gids| gids.len() == 4)?;
         let groups = numbers(b"Groups:")?;
-        Some(Self { uids, groups })
+        Some(Self { uids, gids, groups })
     }
 }
 
@@ -154,7 +157,7 @@ pub(crate) fn locked_by(locks: &str, id: &str) -> Option<Pid> {
 }
 
 /// The ids of all processes.
-pub(super) fn pids() -> Vec<i32> {
+pub(crate) fn pids() -> Vec<i32> {
     let mut pids = Vec::new();
     if let Ok(proc) = openat(CWD, "/proc", DIRECTORY, Mode::empty()) {
         let mut buffer = Vec::with_capacity(ENTRIES);
@@ -359,6 +362,7 @@ mod tests {
         let status = b"Name:\ta Groups: 7\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\nGroups:\t6 70 \n";
         let expected = Identity {
             uids: vec![1, 2, 3, 4],
+            gids: vec![5, 5, 5, 5],
             groups: vec![6, 70],
         };
         assert_eq!(Identity::parse(status), Some(expected));

@@ -26,6 +26,17 @@ impl<S: ConnectedSocket> SocketListener<S> {
         Ok(listener)
     }
 
+    /// Listens with a socket of ours whose file a tap has, and that accepts fds.
+    #[track_caller]
+    pub(crate) fn in_front(socket: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let mut listener = Self::new(socket, None)?;
+        listener.set_fd_passing(true, false)?;
+        listener.is_ours = true;
+        listener.keep_accepting_fds();
+        Ok(listener)
+    }
+
     pub(crate) fn is_intact(&self) -> bool {
         self.ownership.as_ref().is_some_and(Ownership::is_intact)
     }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
+use rustix::process::{Gid, Pid, Uid, getegid, geteuid, getgroups};
 use rustix::thread::{
     CapabilitySet, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid,
     set_thread_res_uid,
@@ -15,6 +15,7 @@ use rustix::thread::{
 
 pub use error::CredentialsError;
 
+use crate::inspect::procfs;
 use crate::peer::Peer;
 use crate::{ids, sys};
 
@@ -50,6 +51,17 @@ impl ClientCredentials {
         })
     }
 
+    /// Those that a process has now; `None` where it has ended, or one of the ids is not known.
+    pub(crate) fn of_process(pid: Pid) -> Option<Self> {
+        let identity = procfs::Identity::of(pid).ok()?;
+        let known = |&group: &u32| ids::gid(group).map(Gid::from_raw);
+        Some(Self {
+            uid: Uid::from_raw(ids::uid(*identity.uids.get(1)?)?),
+            gid: known(identity.gids.get(1)?)?,
+            groups: identity.groups.iter().map(known).collect::<Option<_>>()?,
+        })
+    }
+
     /// The effective user id.
     #[must_use]
     pub fn uid(&self) -> u32 {
@@ -75,7 +87,7 @@ impl ClientCredentials {
     ///
     /// # Errors
     /// [`CredentialsError::NotTaken`]
-    pub(super) fn take(&self) -> Result<(), CredentialsError> {
+    pub(crate) fn take(&self) -> Result<(), CredentialsError> {
         let failed = |call| {
             move |errno: Errno| CredentialsError::NotTaken {
                 uid: self.uid(),
@@ -99,7 +111,7 @@ impl ClientCredentials {
         }
     }
 
-    pub(super) fn are_taken(&self) -> Result<bool, Errno> {
+    pub(crate) fn are_taken(&self) -> Result<bool, Errno> {
         Ok(geteuid() == self.uid && getegid() == self.gid && *getgroups()? == *self.groups)
     }
 }

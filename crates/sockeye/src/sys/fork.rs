@@ -1,6 +1,8 @@
 //! A copy of this process (fork(2)), for a system call that may never return.
 
 use std::io::{self, PipeReader, PipeWriter, pipe};
+#[cfg(feature = "tokio")]
+use std::os::fd::BorrowedFd;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::process::{
@@ -28,16 +30,53 @@ pub(crate) fn fork(work: impl FnOnce(PipeWriter)) -> io::Result<(PipeReader, Own
         0 => run_child(writer, work),
         pid => {
             drop(writer);
-            let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork(2) gave no pid"))?;
-            match pidfd_open(pid, PidfdFlags::empty()) {
-                Ok(pidfd) => Ok((reader, pidfd)),
-                Err(error) => {
-                    // Nobody else knows of it, and its pid is its own until it is reaped.
-                    let _ = kill_process(pid, Signal::KILL);
-                    let _ = waitpid(Some(pid), WaitOptions::empty());
-                    Err(error.into())
-                }
-            }
+            let (_, pidfd) = child_of(pid)?;
+            Ok((reader, pidfd))
+        }
+    }
+}
+
+/// Runs `work` in a copy of this process that is to outlive it, with these file descriptors and no
+/// other. Returns its pid and its pidfd.
+///
+/// As in [`fork`], a lock that another thread held stays locked there: `work` should take neither locks
+/// nor memory.
+///
+/// # Errors
+/// As fork(2) and pidfd_open(2).
+#[cfg(feature = "tokio")]
+pub(crate) fn fork_survivor(
+    kept: &[BorrowedFd<'_>],
+    work: impl FnOnce(),
+) -> io::Result<(Pid, OwnedFd)> {
+    let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    // SAFETY: the child runs this branch alone, which never returns to the callers of this frame.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            signal_mask::block_all();
+            close_all_but(&kept);
+            let work = std::panic::AssertUnwindSafe(work);
+            let code = i32::from(std::panic::catch_unwind(work).is_err());
+            // SAFETY: as in `run_child`.
+            unsafe { libc::_exit(code) }
+        }
+        pid => child_of(pid),
+    }
+}
+
+/// The pid and a pidfd of a new child.
+fn child_of(pid: i32) -> io::Result<(Pid, OwnedFd)> {
+    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork(2) gave no pid"))?;
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok((pid, pidfd)),
+        Err(error) => {
+            // Nobody else knows of it, and its pid is its own until it is reaped.
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+            Err(error.into())
         }
     }
 }
@@ -47,16 +86,15 @@ fn run_child(writer: PipeWriter, work: impl FnOnce(PipeWriter)) -> ! {
     // outlive it, nor keep its pipes and locks open.
     signal_mask::block_all();
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    close_all_but(writer.as_raw_fd());
+    close_all_but(&[writer.as_raw_fd()]);
     let work = std::panic::AssertUnwindSafe(move || work(writer));
     let code = i32::from(std::panic::catch_unwind(work).is_err());
     // SAFETY: _exit(2) ends this copy without the parent's destructors and exit handlers.
     unsafe { libc::_exit(code) }
 }
 
-/// Closes every file descriptor but one, the standard ones too.
-fn close_all_but(kept: RawFd) {
-    let kept = kept.cast_unsigned();
+/// Closes every file descriptor but these, which are sorted; the standard ones too.
+fn close_all_but(kept: &[RawFd]) {
     let close = |first: u32, last: u32| {
         if first <= last {
             // SAFETY: this copy uses none of them any more, whoever owns them in its memory.
@@ -68,8 +106,13 @@ fn close_all_but(kept: RawFd) {
             }
         }
     };
-    if let Some(below) = kept.checked_sub(1) {
-        close(0, below);
+    let mut first = 0;
+    for fd in kept {
+        let fd = fd.cast_unsigned();
+        if let Some(below) = fd.checked_sub(1) {
+            close(first, below);
+        }
+        first = fd + 1;
     }
-    close(kept + 1, u32::MAX);
+    close(first, u32::MAX);
 }

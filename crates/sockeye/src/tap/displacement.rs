@@ -1,0 +1,142 @@
+//! [`Displacement`]: what a tap does to the directory of a socket.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+
+use super::error::{TapError, TapErrorKind};
+use super::guardian::Guardian;
+use super::names::TapNames;
+use super::restore::{Restored, TapFile, TapFiles};
+use super::server::{TappedServer, is_dead};
+use super::state_file::StateFile;
+use crate::address::Address;
+use crate::claim::{FileAccess, FileIdentity, Place, beside, displaced_base};
+
+/// What was done to the directory.
+pub(super) struct Displacement {
+    // Dropped in this order: the guardian before the lock is free.
+    guardian: Option<Guardian>,
+    state: StateFile,
+    pub(super) names: TapNames,
+    files: Option<TapFiles>,
+}
+
+impl Displacement {
+    /// Takes the lock, and restores what a killed tap has left.
+    pub(super) fn begin(address: &Address, names: TapNames) -> Result<Self, TapError> {
+        let (state, left) = StateFile::take(address, &names)?;
+        let this = Self {
+            guardian: None,
+            state,
+            names,
+            files: None,
+        };
+        let cleared = match left {
+            Some(files) => files.restore(&this.names).map(|_| ()),
+            None => remove_unused(&this.names),
+        };
+        cleared.map_err(|errno| TapError::io(address, errno))?;
+        Ok(this)
+    }
+
+    /// The two files, while the path is displaced or about to be.
+    pub(super) fn files(&self) -> Option<TapFiles> {
+        self.files
+    }
+
+    /// Binds the tap's socket to the displaced name, where it is as open as the server's. Returns its
+    /// file.
+    pub(super) fn bind(
+        &mut self,
+        address: &Address,
+        place: &Place,
+        socket: &OwnedFd,
+        server: &TappedServer,
+    ) -> Result<OwnedFd, TapError> {
+        let io = |errno: Errno| TapError::io(address, errno);
+        let names = &self.names;
+        if names.look_at(&names.displaced).map_err(io)?.is_some() {
+            return Err(TapError::new(address, TapErrorKind::ForeignDisplacedFile));
+        }
+        let access = FileAccess::of(&server.file).map_err(io)?;
+        let base = displaced_base(&place.base);
+        let bound = beside(address, place, &base, socket, &access).map_err(TapError::claim)?;
+        let opened = open_file(names, bound).inspect_err(|_| {
+            let _ = names.unlink(&names.displaced);
+        });
+        let (file, tap) = opened.map_err(io)?;
+        let original = FileIdentity::of(&server.stat);
+        // From now on it is removed where something fails.
+        self.files = Some(TapFiles { original, tap });
+        Ok(file)
+    }
+
+    /// Exchanges the two names, once the guardian watches.
+    pub(super) fn step_in(&mut self, address: &Address) -> Result<(), TapError> {
+        let io = |errno: Errno| TapError::io(address, errno);
+        let Some(files) = self.files else {
+            return Ok(());
+        };
+        self.state.note(files).map_err(io)?;
+        let guardian = Guardian::start(&self.names, files, &self.state);
+        self.guardian = Some(guardian.map_err(|error| TapError::io(address, error))?);
+        let kind = match files.displace(&self.names) {
+            Ok(true) => return Ok(()),
+            Ok(false) => TapErrorKind::Replaced,
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => TapErrorKind::NoExchange,
+            Err(errno) => TapErrorKind::Io(errno.into()),
+        };
+        Err(TapError::new(address, kind))
+    }
+
+    pub(super) fn restore(&mut self) -> Result<Restored, Errno> {
+        let Some(files) = self.files else {
+            return Ok(Restored::Unchanged);
+        };
+        let restored = files.restore(&self.names)?;
+        self.files = None;
+        // Before the lock: another tap would be restored by it.
+        self.guardian = None;
+        self.state.remove(&self.names);
+        Ok(restored)
+    }
+}
+
+impl Drop for Displacement {
+    fn drop(&mut self) {
+        if self.files.is_none() {
+            self.state.remove(&self.names);
+        }
+        // A failure cannot be reported here; `Tap::restore_path` can be called later.
+        let _ = self.restore();
+    }
+}
+
+/// Removes the socket of a tap that was killed before it had noted it. A live socket, or another file,
+/// is left.
+fn remove_unused(names: &TapNames) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match openat(&names.directory, &names.displaced, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        file => file?,
+    };
+    let is_socket = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::Socket;
+    if is_socket && is_dead(&file) {
+        names.unlink(&names.displaced)?;
+    }
+    Ok(())
+}
+
+/// The tap's own socket file, before it is at the path.
+fn open_file(names: &TapNames, bound: FileIdentity) -> Result<(OwnedFd, TapFile), Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&names.directory, &names.displaced, flags, Mode::empty())?;
+    let stat = fstat(&file)?;
+    if FileIdentity::of(&stat) == bound {
+        Ok((file, TapFile::of(&stat)))
+    } else {
+        Err(Errno::STALE)
+    }
+}

@@ -1,0 +1,163 @@
+//! [`TapError`]: why a tap could not step in front of a socket, or restore it.
+
+use std::fmt;
+use std::io;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use crate::address::{Address, Kind};
+use crate::claim::ClaimError;
+use crate::hint::{file_type_name, hint_for};
+
+/// Why a tap could not step in front of a socket, or restore it: what was tried, what was found, what
+/// to do. Nothing was changed then.
+pub struct TapError {
+    address: Address,
+    kind: TapErrorKind,
+}
+
+crate::error_debug::debug_as_display!(TapError);
+
+/// What prevents a tap.
+#[non_exhaustive]
+pub enum TapErrorKind {
+    /// The address is no path.
+    NotAPath,
+    /// There is no file at the path.
+    Absent,
+    /// The file at the path is not a socket.
+    NotASocket(FileType),
+    /// Nobody listens on the socket file.
+    NoServer,
+    /// A process has bound the socket, and does not listen.
+    NotListening,
+    /// The server's socket is of this other kind.
+    WrongKind(Kind),
+    /// Another tap stands in front of it.
+    Tapped {
+        /// Its process, or its guardian, where that can be known.
+        pid: Option<Pid>,
+    },
+    /// The directory may not be written.
+    DirectoryDenies,
+    /// A file with the name of the state file belongs to somebody else.
+    ForeignStateFile,
+    /// A file is at the displaced name that no tap has put there.
+    ForeignDisplacedFile,
+    /// The server has replaced its socket at the same time.
+    Replaced,
+    /// The file system cannot exchange two names (renameat2(2)).
+    NoExchange,
+    /// There is nothing to restore.
+    NothingToRestore,
+    /// The tap's own socket could not be made in that directory.
+    Claim(Box<ClaimError>),
+    /// A system call failed.
+    Io(io::Error),
+}
+
+crate::error_debug::debug_as_display!(TapErrorKind);
+
+impl TapError {
+    pub(super) fn new(address: &Address, kind: TapErrorKind) -> Self {
+        Self {
+            address: address.clone(),
+            kind,
+        }
+    }
+
+    pub(super) fn io(address: &Address, error: impl Into<io::Error>) -> Self {
+        Self::new(address, TapErrorKind::Io(error.into()))
+    }
+
+    pub(super) fn claim(error: ClaimError) -> Self {
+        Self::new(
+            &error.address().clone(),
+            TapErrorKind::Claim(Box::new(error)),
+        )
+    }
+
+    /// What stands in the way.
+    #[must_use]
+    pub fn kind(&self) -> &TapErrorKind {
+        &self.kind
+    }
+
+    /// The address that was to be tapped.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+impl fmt::Display for TapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tried = match &self.kind {
+            TapErrorKind::Claim(error) => return error.fmt(f),
+            TapErrorKind::NothingToRestore => "restore",
+            _ => "tap",
+        };
+        write!(f, "cannot {tried} {}: {}", self.address.quoted(), self.kind)
+    }
+}
+
+impl fmt::Display for TapErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAPath => f.write_str(
+                "only a socket file can be displaced; have the tap listen at another address (--listen), and clients connect there",
+            ),
+            Self::Absent => f.write_str("there is no file; start the server first, or check the path"),
+            Self::NotASocket(file) => {
+                write!(f, "it is {}, not a socket; check the path", file_type_name(*file))
+            }
+            Self::NoServer => f.write_str("nobody listens on the socket file; start the server first"),
+            Self::NotListening => {
+                f.write_str("a process has bound the socket file but does not listen; wait until it does")
+            }
+            Self::WrongKind(kind) => {
+                let name = match kind {
+                    Kind::Stream => "a stream socket; give the path without a prefix",
+                    Kind::SeqPacket => "a seqpacket socket; put seqpacket: in front of the path",
+                    Kind::Datagram => "a datagram socket; put dgram: in front of the path",
+                };
+                write!(f, "it is {name}")
+            }
+            Self::Tapped { pid } => {
+                f.write_str("another tap stands in front of it")?;
+                if let Some(pid) = pid {
+                    write!(f, " (pid {})", pid.as_raw_pid())?;
+                }
+                f.write_str("; end that one first")
+            }
+            Self::DirectoryDenies => f.write_str(
+                "a tap puts a socket of its own into the directory, which may not be written; run it as root or as the user of the server",
+            ),
+            Self::ForeignStateFile => f.write_str(
+                "the file beside it that would be the tap's lock (.tap.lock) is not one of ours; remove it",
+            ),
+            Self::ForeignDisplacedFile => f.write_str(
+                "the file beside it that would be the tap's socket (.tap) was not put there by a tap; remove it",
+            ),
+            Self::Replaced => f.write_str("the server has replaced its socket at the same time; try again"),
+            Self::NoExchange => f.write_str(
+                "its file system cannot exchange two names (renameat2(2) with RENAME_EXCHANGE); have the tap listen at another address (--listen)",
+            ),
+            Self::NothingToRestore => f.write_str("no tap was killed in front of it; nothing was changed"),
+            Self::Claim(error) => error.fmt(f),
+            Self::Io(error) => write!(f, "{error}; {}", hint_for(Errno::from_io_error(error))),
+        }
+    }
+}
+
+impl std::error::Error for TapError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            TapErrorKind::Claim(error) => Some(&**error),
+            TapErrorKind::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
