@@ -108,6 +108,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
 fn of_claim(error: &ClaimError) -> Exit {
     match error.kind() {
         ClaimErrorKind::InUse { .. }
+        | ClaimErrorKind::Displaced { .. }
         | ClaimErrorKind::Locked { .. }
         | ClaimErrorKind::NotASocket(_)
         | ClaimErrorKind::Stale
@@ -156,6 +157,7 @@ fn of_connect(error: &ConnectError) -> Exit {
         | ConnectErrorKind::WorkingDirectoryRemoved
         | ConnectErrorKind::ParentNotADirectory(_)
         | ConnectErrorKind::Stale
+        | ConnectErrorKind::Displaced { .. }
         | ConnectErrorKind::Unclear(_)
         | ConnectErrorKind::NobodyListens
         | ConnectErrorKind::NotListening { .. }

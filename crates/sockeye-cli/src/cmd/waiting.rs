@@ -49,6 +49,7 @@ fn may_pass(error: &anyhow::Error) -> bool {
                 | ConnectErrorKind::DanglingLink(_)
                 | ConnectErrorKind::ParentMissing(_)
                 | ConnectErrorKind::Stale
+                | ConnectErrorKind::Displaced { .. }
                 | ConnectErrorKind::Unclear(_)
                 | ConnectErrorKind::NobodyListens
                 | ConnectErrorKind::NotListening { .. }

@@ -33,6 +33,14 @@ pub enum ClaimErrorKind {
         /// Its process, where that can be known.
         pid: Option<Pid>,
     },
+    /// A running server's socket file has the name that a tap has given it ([`displaced_path`]), and
+    /// the tap was killed before it could put it back.
+    ///
+    /// [`displaced_path`]: super::displaced_path
+    Displaced {
+        /// The server's process, where that can be known.
+        pid: Option<Pid>,
+    },
     /// Another process holds the lock file, and no server can be seen: it is starting or stopping,
     /// or its socket file was removed.
     Locked {

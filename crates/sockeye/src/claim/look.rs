@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::error::ClaimErrorKind;
 use super::place::Place;
@@ -36,6 +37,12 @@ pub fn probe_all_within<'a>(
     let lookup = Lookup::within(patience);
     let addresses = addresses.into_iter();
     addresses.map(|address| look(address, &lookup)).collect()
+}
+
+/// The process of a running server whose socket file is still where a tap has put it, if there is one.
+pub(crate) fn displaced_server(address: &Address, patience: Duration) -> Option<Option<Pid>> {
+    let place = Place::open(address, address.path()?).ok()?;
+    probe::displaced(&place, &Lookup::within(patience))
 }
 
 fn look(address: &Address, lookup: &Lookup) -> Probe {

@@ -36,6 +36,7 @@ mod process_link;
 pub(crate) mod publish;
 #[cfg(feature = "tokio")]
 mod renew;
+mod server_file;
 mod times;
 mod unclear;
 mod unreachable_parent;
@@ -63,6 +64,7 @@ pub use error::{ClaimError, ClaimErrorKind, StrayFile};
 pub(crate) use inherit::Inheritance;
 #[cfg(feature = "tokio")]
 pub use inherit::Mismatch;
+pub(crate) use look::displaced_server;
 pub use look::{probe, probe_all, probe_all_within};
 pub use options::{ClaimOptions, IfExists};
 pub(crate) use ownership::Ownership;
@@ -78,6 +80,7 @@ pub(crate) use unreachable_parent::{UnreachableParent, unreachable_parent};
 pub use unreachable_parent::{WORKING_DIRECTORY_REMOVED, begins_in_removed};
 
 use crate::address::{Address, Kind, Name};
+use crate::inspect::lookup::Lookup;
 use crate::{socket, sys};
 
 /// The suffix of the lock file beside a socket: `PATH.lock`.
@@ -173,7 +176,13 @@ impl ClaimOptions {
     /// Removes a stale socket file from the path. The lock is held.
     fn make_room(&self, address: &Address, place: &Place) -> Result<(), ClaimError> {
         let fail = |kind| Err(ClaimError::new(address, kind));
-        match probe::path_of_owner(place) {
+        let (found, file) = probe::path_of_owner(place);
+        if let Probe::Absent | Probe::Stale | Probe::Unclear(_) = found
+            && let Some(pid) = probe::displaced(place, &Lookup::default())
+        {
+            return fail(ClaimErrorKind::Displaced { pid });
+        }
+        match (found, file) {
             (Probe::Absent, _) => Ok(()),
             // The fd is held until the file is gone: a file system could give its inode
             // number to the next one.
@@ -213,7 +222,10 @@ fn by_whom(address: &Address, place: &Place, error: ClaimError) -> ClaimError {
         (ClaimErrorKind::ParentDenies { .. }, Probe::NotASocket(file)) => {
             ClaimErrorKind::NotASocket(file)
         }
-        (ClaimErrorKind::Locked { .. }, _) => lock::held(place),
+        (ClaimErrorKind::Locked { .. }, _) => match probe::displaced(place, &Lookup::default()) {
+            Some(pid) => ClaimErrorKind::Displaced { pid },
+            None => lock::held(place),
+        },
         _ => return error,
     };
     ClaimError::new(address, better)

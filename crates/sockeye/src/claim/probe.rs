@@ -1,14 +1,16 @@
 //! [`Probe`]: whether the socket at a path is alive, stale or absent.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, openat};
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use rustix::process::Pid;
 
 use super::access::OwnerAccess;
+use super::displaced::displaced_base;
 use super::place::{FileIdentity, Place};
 use super::unclear::{ProbedFile, UnclearReason};
 use crate::address::Kind;
@@ -49,7 +51,7 @@ pub enum Probe {
     reason = "the method itself is of one lifetime only"
 )]
 pub(super) fn path(place: &Place, lookup: &Lookup) -> (Probe, Option<OwnedFd>) {
-    find(place, lookup, |found| found.unclear_reason())
+    find(place, &place.base, lookup, |found| found.unclear_reason())
 }
 
 /// As [`path`], under the lock. A file of our own whose mode keeps even us from asking (0400) lets
@@ -68,16 +70,30 @@ pub(super) fn path_of_owner(place: &Place) -> (Probe, Option<OwnedFd>) {
 /// As [`path`], where only a visible server matters: a refused connect counts as proof that the file
 /// is stale, which saves a look at all sockets.
 pub(super) fn at_a_glance(place: &Place) -> Probe {
-    find(place, &Lookup::default(), |_| None).0
+    find(place, &place.base, &Lookup::default(), |_| None).0
+}
+
+/// The process of a running server whose socket file is at its displaced name, if there is one. Under
+/// the lock, and where the file at the path is stale or absent, the tap that has put it there was
+/// killed.
+pub(super) fn displaced(place: &Place, lookup: &Lookup) -> Option<Option<Pid>> {
+    let base = displaced_base(&place.base);
+    // Mostly there is none.
+    let stat = place.look_at(&base).ok()??;
+    let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+    match is_socket.then(|| find(place, &base, lookup, |_| None).0)? {
+        Probe::Live { pid } => Some(pid),
+        _ => None,
+    }
 }
 
 fn find(
     place: &Place,
+    base: &OsStr,
     lookup: &Lookup,
     reason: impl Fn(&ProbedFile<'_>) -> Option<UnclearReason>,
 ) -> (Probe, Option<OwnedFd>) {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let found = match openat(&place.directory, &place.base, flags, Mode::empty()) {
+    let found = match place.open_file(base) {
         Ok(file) => rustix::fs::fstat(&file).map(|stat| (file, stat)),
         Err(Errno::NOENT) => return (Probe::Absent, None),
         Err(errno) => Err(errno),
@@ -85,11 +101,13 @@ fn find(
     match found {
         Ok((file, stat)) => match FileType::from_raw_mode(stat.st_mode) {
             FileType::Socket => {
+                let name = place.bindable_as(base);
                 let found = ProbedFile {
                     file: &file,
                     stat: &stat,
+                    // What the server has bound.
                     base: &place.base,
-                    name: place.bindable.as_deref(),
+                    name: name.as_deref(),
                     lookup,
                 };
                 (socket_file(&found, reason), Some(file))

@@ -42,6 +42,14 @@ pub enum ConnectErrorKind {
     ParentNotADirectory(PathBuf),
     /// A socket file that nobody listens on.
     Stale,
+    /// The socket file of a tap that was killed; that of the running server behind it is still where the
+    /// tap has put it ([`displaced_path`](crate::claim::displaced_path)).
+    Displaced {
+        /// The server's process, where that can be known.
+        pid: Option<Pid>,
+        /// The path of the socket, without symbolic links.
+        path: PathBuf,
+    },
     /// A socket file at which connect(2) is refused, though an open socket may be bound to it.
     Unclear(UnclearReason),
     /// No socket has this abstract name.

@@ -13,7 +13,8 @@ use rustix::io::Errno;
 use super::error::{ConnectError, ConnectErrorKind};
 use crate::address::{Address, Kind, Name};
 use crate::claim::{
-    Probe, ProcessLink, UnreachableParent, probe, probe_all_within, unreachable_parent,
+    Probe, ProcessLink, UnreachableParent, displaced_server, probe, probe_all_within,
+    unreachable_parent,
 };
 use crate::ids;
 use crate::inspect::{diag, is_bound_to};
@@ -70,9 +71,17 @@ fn refused(address: &Address, path: &Path, patience: Duration) -> ConnectErrorKi
     let target = std::fs::canonicalize(path)
         .ok()
         .and_then(|real| Address::from_path(real).ok());
-    match probe_all_within(patience, [target.as_ref().unwrap_or(address)]).pop() {
-        Some(Probe::Live { pid }) => ConnectErrorKind::NotListening { pid },
-        Some(Probe::Unclear(reason)) => ConnectErrorKind::Unclear(reason),
+    let target = target.as_ref().unwrap_or(address);
+    let found = probe_all_within(patience, [target]).pop();
+    if let Some(Probe::Live { pid }) = found {
+        return ConnectErrorKind::NotListening { pid };
+    }
+    match (displaced_server(target, patience), found) {
+        (Some(pid), _) => ConnectErrorKind::Displaced {
+            pid,
+            path: target.path().unwrap_or(path).to_owned(),
+        },
+        (None, Some(Probe::Unclear(reason))) => ConnectErrorKind::Unclear(reason),
         _ => ConnectErrorKind::Stale,
     }
 }

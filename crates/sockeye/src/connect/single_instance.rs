@@ -101,7 +101,9 @@ impl ClaimOptions {
                 let kind = owned.kind();
                 let is_taken = matches!(
                     kind,
-                    ClaimErrorKind::InUse { .. } | ClaimErrorKind::Locked { .. }
+                    ClaimErrorKind::InUse { .. }
+                        | ClaimErrorKind::Locked { .. }
+                        | ClaimErrorKind::Displaced { .. }
                 );
                 let may_pass = matches!(refused, Errno::NOENT | Errno::CONNREFUSED);
                 if is_taken && !may_pass {

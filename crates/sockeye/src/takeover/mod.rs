@@ -69,7 +69,7 @@ pub(crate) use control_listener::{ControlListener, Request};
 
 use crate::address::{Address, Kind};
 use crate::backoff::Backoff;
-use crate::claim::{ClaimErrorKind, ClaimOptions, control_address, wrong_kind};
+use crate::claim::{ClaimError, ClaimErrorKind, ClaimOptions, control_address, wrong_kind};
 pub use crate::handover::{TakeoverError, TakeoverErrorKind};
 use crate::ids;
 use crate::listener::{ConnectedSocket, SocketListener};
@@ -179,9 +179,9 @@ impl Takeover {
                 Err(error) => error,
             };
             let is_live = matches!(in_use.kind(), ClaimErrorKind::InUse { .. });
-            let is_locked = matches!(in_use.kind(), ClaimErrorKind::Locked { .. });
             // It may also be at its control socket alone: a server that has lost its other files.
-            let Some(control) = control_address(address).filter(|_| is_live || is_locked) else {
+            let may_offer = is_live || may_offer_without_file(&in_use);
+            let Some(control) = control_address(address).filter(|_| may_offer) else {
                 return Err(TakeoverError::claim(in_use));
             };
             let now = Instant::now();
@@ -232,6 +232,14 @@ impl Takeover {
         let owner = self.claim.owner_uid().filter(|_| own == Some(0));
         uid == 0 || [own, owner].contains(&Some(uid)) || self.trusted.contains(&uid)
     }
+}
+
+/// Whether the server that keeps us from the path may be at its control socket all the same.
+fn may_offer_without_file(in_use: &ClaimError) -> bool {
+    matches!(
+        in_use.kind(),
+        ClaimErrorKind::Locked { .. } | ClaimErrorKind::Displaced { .. }
+    )
 }
 
 /// Which file the socket's is: inode numbers alone are given out again.

@@ -3,6 +3,7 @@
 mod accepting;
 mod asker;
 mod crowded;
+mod displaced;
 mod predecessors;
 mod renewals;
 mod stopped;

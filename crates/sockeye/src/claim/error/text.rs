@@ -11,7 +11,7 @@ use super::{ClaimError, ClaimErrorKind};
 use crate::address::quoted;
 use crate::claim::unclear::UnclearReason;
 use crate::claim::unreachable_parent::WORKING_DIRECTORY_REMOVED;
-use crate::claim::{CONTROL_SUFFIX, LOCK_SUFFIX};
+use crate::claim::{CONTROL_SUFFIX, LOCK_SUFFIX, displaced_path};
 use crate::hint::{file_type_name, hint_for};
 use crate::ids::Shown;
 
@@ -26,6 +26,7 @@ impl fmt::Display for ClaimError {
         write!(f, "cannot listen on {}: ", self.address.quoted())?;
         match &self.kind {
             ClaimErrorKind::InUse { pid } => in_use(f, *pid),
+            ClaimErrorKind::Displaced { pid } => self.displaced(f, *pid),
             ClaimErrorKind::Locked { pid } => self.locked(f, *pid),
             ClaimErrorKind::NotASocket(FileType::Symlink) => f.write_str(SYMLINK),
             ClaimErrorKind::NotASocket(file) => not_a_socket(f, *file),
@@ -133,6 +134,18 @@ fn not_a_mode(f: &mut fmt::Formatter<'_>, mode: u32) -> fmt::Result {
 }
 
 impl ClaimError {
+    fn displaced(&self, f: &mut fmt::Formatter<'_>, pid: Option<Pid>) -> fmt::Result {
+        let path = self.address.path().unwrap_or("".as_ref());
+        f.write_str("a running server owns it")?;
+        fmt_pid(f, pid)?;
+        write!(
+            f,
+            ", whose socket file is {} since a tap was killed; put it back with sockeye tap --restore {}",
+            quoted(&displaced_path(path)),
+            self.address.shell_quoted()
+        )
+    }
+
     fn locked(&self, f: &mut fmt::Formatter<'_>, pid: Option<Pid>) -> fmt::Result {
         f.write_str("another process")?;
         fmt_pid(f, pid)?;

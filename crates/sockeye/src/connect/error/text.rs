@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::{ConnectError, ConnectErrorKind};
-use crate::address::{Address, Kind, quoted};
-use crate::claim::{ProcessLink, UnclearReason, WORKING_DIRECTORY_REMOVED};
+use crate::address::{Address, Kind, quoted, shell_quoted};
+use crate::claim::{ProcessLink, UnclearReason, WORKING_DIRECTORY_REMOVED, displaced_path};
 use crate::hint::{file_type_name, hint_for};
 use crate::ids::Shown;
 
@@ -38,6 +38,7 @@ impl fmt::Display for ConnectError {
                 f,
                 "the socket file is there but nobody listens on it{waited} (left behind by a server that was killed); start the server, it will replace the file"
             ),
+            ConnectErrorKind::Displaced { pid, path } => displaced(f, *pid, path),
             ConnectErrorKind::Unclear(reason) => unclear(f, reason, waited),
             ConnectErrorKind::NobodyListens => {
                 write!(
@@ -111,6 +112,21 @@ fn parent_missing(f: &mut fmt::Formatter<'_>, directory: &Path, waited: Waited) 
     write!(
         f,
         "the directory {directory} does not exist{waited}; {advice}"
+    )
+}
+
+fn displaced(f: &mut fmt::Formatter<'_>, pid: Option<Pid>, path: &Path) -> fmt::Result {
+    f.write_str(
+        "nobody listens on the socket file, which is that of a tap that was killed; the server",
+    )?;
+    if let Some(pid) = pid {
+        write!(f, " (pid {})", pid.as_raw_pid())?;
+    }
+    write!(
+        f,
+        " has {}; put it back with sockeye tap --restore {}",
+        quoted(&displaced_path(path)),
+        shell_quoted(path)
     )
 }
 

@@ -2,6 +2,7 @@
 
 mod access_list;
 mod blocking;
+mod displaced;
 mod exclusive;
 mod found;
 mod lock;

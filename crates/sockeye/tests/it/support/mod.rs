@@ -1,6 +1,7 @@
 //! What the tests share: private directories, foreign sockets, threads that are somebody else.
 
 mod access_list;
+mod displaced;
 mod mounts;
 mod place;
 mod raw;
@@ -13,6 +14,7 @@ use std::time::Duration;
 #[cfg(feature = "tokio")]
 pub(crate) use access_list::{ACCESS, list_nobody};
 pub(crate) use access_list::{assert_no_list, listed_place};
+pub(crate) use displaced::{HandTap, displaced};
 pub(crate) use mounts::{Overlay, in_own_mounts, mount_tmpfs};
 pub(crate) use place::{Place, identity, mode_of, set_mode};
 #[cfg(feature = "tokio")]
