@@ -88,6 +88,12 @@ pub struct Tap {
     twins: TwinFiles,
 }
 
+/// How a tap steps in front of a server.
+#[derive(Debug, Clone, Default)]
+pub struct TapOptions {
+    pass_credentials: bool,
+}
+
 /// Why a tap is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -100,16 +106,26 @@ pub enum TapEnd {
     PathGivenUp,
 }
 
-impl Tap {
+impl TapOptions {
+    /// Has the kernel add the credentials of the sender to each message of a client (`SO_PASSCRED`), from
+    /// the first one on: for [`Relay::forward_credentials`](crate::relay::Relay::forward_credentials) and
+    /// its like of datagrams. Off by default.
+    #[must_use]
+    pub fn pass_credentials(mut self, pass: bool) -> Self {
+        self.pass_credentials = pass;
+        self
+    }
+
     /// Steps in front of the server that listens at `address`, a path. A symbolic link is followed, and
     /// the file that it leads to is displaced. What a killed tap has left there is restored first.
     ///
-    /// The process is forked for the guardian. It blocks for some milliseconds, and as long as the file
-    /// system of the path does.
+    /// As root it calls listen(2) with the ids of the server's process, so that clients see those
+    /// (`SO_PEERCRED`). The process is forked for the guardian. It blocks for some milliseconds, and as
+    /// long as the file system of the path does.
     ///
     /// # Errors
     /// [`TapError`]; nothing was changed then.
-    pub fn begin(address: &Address) -> Result<Self, TapError> {
+    pub fn begin(&self, address: &Address) -> Result<Tap, TapError> {
         let (address, place, names) = open(address)?;
         let io = |errno: Errno| TapError::io(&address, errno);
         // Before the lock file is made, where nothing is left to be restored.
@@ -122,21 +138,20 @@ impl Tap {
             Some(server) => server,
             None => TappedServer::find(&address, &place, &displacement.names)?,
         };
-        let is_root = geteuid().is_root();
         let socket = socket::new(address.kind(), SocketFlags::NONBLOCK).map_err(io)?;
-        if is_root {
+        if self.pass_credentials {
             set_socket_passcred(&socket, true).map_err(io)?;
         }
         let tap_file = displacement.bind(&address, &place, &socket, &server)?;
         if address.kind() != Kind::Datagram {
-            let server = server.pid.filter(|_| is_root);
-            listening::listen_as(&socket, server).map_err(io)?;
+            listening::listen_as(&socket, server.pid.filter(|_| geteuid().is_root()))
+                .map_err(io)?;
         }
         displacement.step_in(&address)?;
         let server_address = server.address(address.kind());
         let server_address = server_address.ok_or_else(|| io(Errno::INVAL))?;
         let twins = TwinFiles::new(tap_file, &server.file).map_err(io)?;
-        Ok(Self {
+        Ok(Tap {
             address,
             server_address,
             displacement,
@@ -144,6 +159,22 @@ impl Tap {
             server,
             twins,
         })
+    }
+}
+
+impl Tap {
+    /// The default options.
+    #[must_use]
+    pub fn options() -> TapOptions {
+        TapOptions::default()
+    }
+
+    /// As [`TapOptions::begin`], with the default options.
+    ///
+    /// # Errors
+    /// [`TapError`]; nothing was changed then.
+    pub fn begin(address: &Address) -> Result<Self, TapError> {
+        Self::options().begin(address)
     }
 
     /// Restores a path whose tap and its guardian were killed.

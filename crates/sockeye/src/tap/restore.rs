@@ -138,3 +138,6 @@ impl TapFiles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

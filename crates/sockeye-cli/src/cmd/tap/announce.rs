@@ -1,9 +1,12 @@
 //! What a tap says at its start: what it does, and what it cannot see.
 
-use sockeye::Kind;
+use std::os::unix::fs::PermissionsExt;
+
+use sockeye::{Address, Kind};
 use tracing::{info, warn};
 
 use super::front::Front;
+use super::joining::allowed;
 use crate::args::TapArgs;
 
 pub(super) fn announce(args: &TapArgs, front: &Front) {
@@ -18,6 +21,11 @@ pub(super) fn announce(args: &TapArgs, front: &Front) {
         None => String::new(),
     };
     info!("tapping {address}{server}; Ctrl-C ends it and restores the path");
+    if allowed(args).is_some() && lets_others_in(tap.address()) {
+        warn!(
+            "clients of other users are refused: the server would take them for this tap; as root they are let in as themselves, with --as-me as this tap"
+        );
+    }
     let Some(unseen) = front.unseen() else { return };
     if unseen.connections > 0 {
         let (one, many) = match args.address.kind() {
@@ -35,4 +43,10 @@ pub(super) fn announce(args: &TapArgs, front: &Front) {
             "{count} {noun} of the socket file itself (containers): who connects there is not seen"
         );
     }
+}
+
+/// Whether the mode of the socket file lets others than its owner connect.
+fn lets_others_in(address: &Address) -> bool {
+    let found = std::fs::metadata(address.path().unwrap_or("".as_ref()));
+    found.is_ok_and(|found| found.permissions().mode() & 0o022 != 0)
 }

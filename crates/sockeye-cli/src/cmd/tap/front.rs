@@ -9,6 +9,7 @@ use sockeye::{Address, Claim, Datagram};
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::joining::has_client_credentials;
 use crate::args::TapArgs;
 
 /// How often a server that is to come is looked for.
@@ -24,10 +25,11 @@ pub(super) enum Front {
 impl Front {
     pub(super) fn step_in(args: &TapArgs) -> anyhow::Result<Self> {
         match &args.listen {
-            None => Ok(Self::Tap(Box::new(Tap::begin(&args.address)?))),
+            None => Ok(Self::Tap(Box::new(tap(args)?))),
             Some(listen) => {
                 let options = Claim::options().allow_fd_passing(true);
-                let claim = options.pass_credentials(true).claim(listen)?;
+                let claim = options.pass_credentials(has_client_credentials(args));
+                let claim = claim.claim(listen)?;
                 Ok(Self::Listen(Some(Box::new(claim)), (*args.address).clone()))
             }
         }
@@ -88,6 +90,12 @@ impl Front {
     }
 }
 
+fn tap(args: &TapArgs) -> Result<Tap, TapError> {
+    Tap::options()
+        .pass_credentials(has_client_credentials(args))
+        .begin(&args.address)
+}
+
 /// Steps in front of the next server, once there is one.
 pub(super) async fn next(args: &TapArgs) -> Front {
     let mut last = None;
@@ -98,7 +106,7 @@ pub(super) async fn next(args: &TapArgs) -> Front {
         if found.is_err() {
             continue;
         }
-        match Tap::begin(&args.address) {
+        match tap(args) {
             Ok(tap) => return Front::Tap(Box::new(tap)),
             Err(error) if is_soon(&error) => {}
             Err(error) => {

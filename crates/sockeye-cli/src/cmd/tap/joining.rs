@@ -11,10 +11,9 @@ use sockeye::relay::{
     RelayAddress, RelayEnd, TargetSocket,
 };
 use sockeye::server::Connection;
-use sockeye::{Connector, Peer};
+use sockeye::{Address, Connector, Peer};
 use tracing::{debug, warn};
 
-use super::front::Front;
 use crate::args::{TapArgs, TapCredentials};
 use crate::output::message::MessageSender;
 use crate::stdio::log::LineQuota;
@@ -51,7 +50,7 @@ pub(super) fn allowed(args: &TapArgs) -> Option<AllowedPeers> {
 impl TapJoiner {
     pub(super) fn new(
         args: &TapArgs,
-        front: &Front,
+        server: &Address,
         observer: &ObserverHandle,
     ) -> anyhow::Result<Self> {
         let mut relay = Relay::new().fds(FdPolicy::Pass).max_record(MAX_RECORD);
@@ -67,7 +66,7 @@ impl TapJoiner {
             relay,
             connector,
             as_client,
-            server: RelayAddress::Unix(front.server().clone()),
+            server: RelayAddress::Unix(server.clone()),
             name: args.address.quoted(),
             quota: LineQuota::new(),
             failed: AtomicU64::new(0),

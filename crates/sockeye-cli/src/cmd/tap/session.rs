@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         Connection<S>: AsFd + Into<RelayEnd>,
     {
         let listener: SocketListener<S> = front.listen()?;
-        let joiner = TapJoiner::new(self.args, front, self.observers.handle())?;
+        let joiner = TapJoiner::new(self.args, front.server(), self.observers.handle())?;
         let joiner = Arc::new(joiner);
         let mut server = Server::new()
             .drain_timeout(self.args.drain)
