@@ -34,7 +34,7 @@ impl Displacement {
             files: None,
         };
         let cleared = match left {
-            Some(files) => files.restore(&this.names).map(|_| ()),
+            Some(files) => restore_left(files, &this.names).map(|_| ()),
             None => remove_unused(&this.names),
         };
         cleared.map_err(|errno| TapError::io(address, errno))?;
@@ -112,6 +112,25 @@ impl Drop for Displacement {
         // A failure cannot be reported here; `Tap::restore_path` can be called later.
         let _ = self.restore();
     }
+}
+
+/// Undoes what a killed tap has left. Where nothing is at the path, somebody has removed the tap's dead
+/// file, and a server that still runs is put back there: otherwise its socket would be lost.
+pub(super) fn restore_left(files: TapFiles, names: &TapNames) -> Result<Restored, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if names.look_at(&names.path)?.is_none()
+        && let Ok(file) = openat(&names.directory, &names.displaced, flags, Mode::empty())
+        && files.is_original(Some(&fstat(&file)?))
+        && !is_dead(&file)
+    {
+        match names.put_back() {
+            Ok(()) => return Ok(Restored::Original),
+            // Another file is at the path by now.
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    files.restore(names)
 }
 
 /// Removes the socket of a tap that was killed before it had noted it. A live socket, or another file,

@@ -66,7 +66,7 @@ use crate::claim::{Place, displaced_path};
 use crate::listener::{ConnectedSocket, SocketListener};
 use crate::packet::Datagram;
 use crate::socket;
-use displacement::Displacement;
+use displacement::{Displacement, restore_left};
 use names::TapNames;
 use server::TappedServer;
 use state_file::StateFile;
@@ -194,9 +194,9 @@ impl Tap {
         }
         let (state, left) = StateFile::take(&address, &names)?;
         let restored = match left {
-            Some(files) => files
-                .restore(&names)
-                .map_err(|errno| TapError::io(&address, errno))?,
+            Some(files) => {
+                restore_left(files, &names).map_err(|errno| TapError::io(&address, errno))?
+            }
             None => Restored::Unchanged,
         };
         state.remove(&names);

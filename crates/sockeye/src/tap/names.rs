@@ -52,6 +52,12 @@ impl TapNames {
         renameat_with(directory, &self.path, directory, &self.displaced, flags)
     }
 
+    /// Gives the file of the displaced name that of the path, where no file is.
+    pub(super) fn put_back(&self) -> Result<(), Errno> {
+        let (directory, flags) = (&self.directory, RenameFlags::NOREPLACE);
+        renameat_with(directory, &self.displaced, directory, &self.path, flags)
+    }
+
     pub(super) fn unlink(&self, name: &CString) -> Result<(), Errno> {
         match unlinkat(&self.directory, name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),

@@ -120,3 +120,27 @@ fn a_server_that_has_come_after_a_killed_tap_is_left() {
     assert_eq!(echo.place.names(), ["app.sock"]);
     assert_eq!(ask(&path, b"x").unwrap(), b"x");
 }
+
+#[test]
+fn a_running_server_is_put_back_though_the_file_of_its_killed_tap_was_removed() {
+    let echo = Echo::start();
+    let path = echo.place.socket();
+    for by_another_tap in [false, true] {
+        let mut killed = started(&[], &path);
+        kill_process(guardian(&killed), Signal::KILL).unwrap();
+        killed.signal(Signal::KILL);
+        killed.wait();
+        std::fs::remove_file(&path).unwrap();
+        if by_another_tap {
+            let mut tap = started(&[], &path);
+            tap.signal(Signal::TERM);
+            assert_eq!(tap.finish().code, Some(0));
+        } else {
+            let restored = run(&mut tap(&["--restore"], &path));
+            assert_eq!(restored.code, Some(0), "{restored:?}");
+            assert!(restored.stderr.contains("restored"), "{restored:?}");
+        }
+        assert!(echo.is_restored());
+        assert_eq!(ask(&path, b"x").unwrap(), b"x");
+    }
+}
