@@ -8,7 +8,6 @@ const MOST_BYTES: usize = 16 << 10;
 const CLIENT: &str = "client: ";
 const FDS: &str = "fds ";
 
-#[cfg(test)]
 /// What a recorder has written as a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comment<'a> {
@@ -18,7 +17,6 @@ pub(super) enum Comment<'a> {
     Fds(u64),
 }
 
-#[cfg(test)]
 impl<'a> Comment<'a> {
     /// `None` for one that no recorder of ours has written.
     pub(super) fn parse(text: &'a str) -> Option<Self> {

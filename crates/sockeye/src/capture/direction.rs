@@ -41,3 +41,11 @@ pub(super) fn flags(direction: ObservedDirection) -> u32 {
         ObservedDirection::ToClient => FLAGS_OUTBOUND,
     }
 }
+
+pub(super) fn from_flags(flags: u32) -> Option<ObservedDirection> {
+    match flags & 3 {
+        FLAGS_INBOUND => Some(ObservedDirection::ToTarget),
+        FLAGS_OUTBOUND => Some(ObservedDirection::ToClient),
+        _ => None,
+    }
+}

@@ -17,7 +17,6 @@ pub(super) fn client(connection: u64) -> SocketAddrV4 {
     SocketAddrV4::new(address, (FIRST_PORT + port) as u16)
 }
 
-#[cfg(test)]
 /// Whether a recorder of ours chose both addresses.
 pub(super) fn are_ours(one: Ipv4Addr, other: Ipv4Addr) -> bool {
     (one == SERVER) != (other == SERVER) && one.is_loopback() && other.is_loopback()

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::address::quoted;
+
 /// Why a file cannot be read as a recording: at which byte, and what was found there.
 #[derive(thiserror::Error)]
 pub struct RecordingError {
@@ -20,6 +22,9 @@ pub struct RecordingError {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordingErrorKind {
+    /// It is no regular file.
+    #[error("no regular file; save it to one first")]
+    NotAFile,
     /// The file begins as no pcap-ng file does.
     #[error("it begins with {0:02x?}, and a pcap-ng file with 0a 0d 0d 0a")]
     NotPcapng([u8; 4]),
@@ -52,7 +57,7 @@ pub enum RecordingErrorKind {
 impl fmt::Display for RecordingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, offset, kind } = self;
-        write!(f, "cannot read {path:?} at byte {offset}: {kind}")
+        write!(f, "cannot read {} at byte {offset}: {kind}", quoted(path))
     }
 }
 

@@ -38,14 +38,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod assembly;
 mod block_buffer;
+mod block_reader;
+mod byte_order;
 mod comment;
+mod connection_assembly;
 mod direction;
 mod encoder;
 mod endpoints;
 mod error;
+mod interface;
+mod packet_reader;
 mod pcapng;
 mod pdu;
+mod reassembly;
 mod record_frames;
 mod recorded;
 mod recorder;
@@ -54,8 +61,10 @@ mod recorder_options;
 mod recorder_status;
 mod recording;
 mod recording_file;
+mod recording_parser;
 mod segment;
 mod stream_frames;
+mod tcp_packet;
 
 pub use error::{RecordingError, RecordingErrorKind};
 pub use recorded::{RecordedConnection, RecordedEvent, RecordedLocation, RecordedPart};

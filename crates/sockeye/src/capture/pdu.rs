@@ -1,8 +1,6 @@
 //! Tags in front of a record, for link type 252 (exported PDU): which connection, which dissector.
 
-#[cfg(test)]
-use std::net::Ipv4Addr;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 const END: u16 = 0;
 const DISSECTOR: u16 = 12;
@@ -76,7 +74,6 @@ impl PduTags {
         put(out, END, &[]);
     }
 
-    #[cfg(test)]
     /// The tags at the beginning of a frame, and how many bytes they are; `None` where they do not end.
     /// Those that are not there are 0.
     pub(super) fn parse(frame: &[u8]) -> Option<(Self, usize)> {
@@ -107,7 +104,6 @@ impl PduTags {
     }
 }
 
-#[cfg(test)]
 fn kind_of(text: &[u8]) -> Option<PduKind> {
     let kinds = [PduKind::Begin, PduKind::End, PduKind::Reset];
     let end = text.iter().position(|&byte| byte == 0);

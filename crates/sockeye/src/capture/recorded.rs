@@ -13,7 +13,8 @@ pub struct RecordedConnection {
     pub(super) fds: u64,
     pub(super) has_begin: bool,
     pub(super) has_end: bool,
-    pub(super) missing: bool,
+    pub(super) time: Duration,
+    pub(super) has_hole: bool,
     pub(super) events: Vec<RecordedEvent>,
 }
 
@@ -43,6 +44,12 @@ impl RecordedConnection {
         self.fds
     }
 
+    /// When its first packet was, since the first packet of the recording.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+
     /// Whether its beginning is in the file: the SYN of a stream.
     #[must_use]
     pub fn has_begin(&self) -> bool {
@@ -58,13 +65,13 @@ impl RecordedConnection {
     /// Whether something in the middle of it is missing ([`RecordedPart::Missing`]).
     #[must_use]
     pub fn has_hole(&self) -> bool {
-        self.missing
+        self.has_hole
     }
 
     /// Whether it is in the file from its beginning to its end, without a hole.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.has_begin && self.has_end && !self.missing
+        self.has_begin && self.has_end && !self.has_hole
     }
 }
 
@@ -87,7 +94,7 @@ pub enum RecordedPart {
     Bytes(RecordedLocation),
     /// A record or a datagram, which may be empty.
     Record(RecordedLocation),
-    /// Bytes of a stream that the file has not.
+    /// So many bytes of a stream, or records, that the file has not.
     Missing(u64),
     /// The direction has ended: EOF.
     End,

@@ -5,5 +5,6 @@
     reason = "a helper of a test fails the test by panicking"
 )]
 
+mod reading;
 mod streams;
 mod support;

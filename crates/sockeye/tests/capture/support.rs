@@ -64,6 +64,18 @@ impl Session {
         self.recorder.piece(piece);
     }
 
+    pub(crate) fn record(
+        &mut self,
+        connection: u64,
+        direction: ObservedDirection,
+        bytes: impl Into<Bytes>,
+    ) {
+        let mut piece = ObservedPiece::new(connection, direction, bytes.into());
+        piece.is_record = true;
+        (piece.time, piece.instant) = self.now();
+        self.recorder.piece(piece);
+    }
+
     pub(crate) fn end(&mut self, connection: u64, direction: ObservedDirection, how: DirectionEnd) {
         let mut end = ObservedEnd::new(connection, direction, how);
         (end.time, end.instant) = self.now();
