@@ -167,7 +167,7 @@ pub(super) fn abstract_name(
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tokio"))]
 mod tests {
     use std::path::PathBuf;
 

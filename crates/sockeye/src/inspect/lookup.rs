@@ -1,6 +1,8 @@
 //! [`Lookup`]: what a probe looks up, each part at most once, on demand.
 
 use std::cell::{Cell, OnceCell};
+#[cfg(feature = "tokio")]
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -95,6 +97,14 @@ impl Lookup {
         found
             .filter(move |open| open.inode == socket)
             .map(|open| open.process.pid)
+    }
+
+    /// A duplicate of the socket with this inode number, where a process has it open whose fds we may
+    /// take.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn duplicate(&self, socket: u32) -> Option<OwnedFd> {
+        let mut opens = self.walk().found.iter().filter(|open| open.inode == socket);
+        opens.find_map(|open| procfs::duplicate(open.process.pid, open.fd, socket).ok())
     }
 
     /// The one that runs for the longest time, which is not a child that is about to execute.

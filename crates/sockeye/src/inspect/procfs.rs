@@ -64,8 +64,6 @@ pub(crate) fn process_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<Pid>> {
 pub(crate) struct Identity {
     /// Real, effective, saved and file system id.
     pub(crate) uids: Vec<u32>,
-    /// Real, effective, saved and file system id.
-    pub(crate) gids: Vec<u32>,
     pub(crate) groups: Vec<u32>,
 }
 
@@ -88,9 +86,8 @@ impl Identity {
             numbers.map(|number| number.parse().ok()).collect()
         };
         let uids = numbers(b"Uid:").filter(|uids| uids.len() == 4)?;
-        let gids = numbers(b"Gid:").filter(|gids| gids.len() == 4)?;
         let groups = numbers(b"Groups:")?;
-        Some(Self { uids, gids, groups })
+        Some(Self { uids, groups })
     }
 }
 
@@ -362,7 +359,6 @@ mod tests {
         let status = b"Name:\ta Groups: 7\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t5\nGroups:\t6 70 \n";
         let expected = Identity {
             uids: vec![1, 2, 3, 4],
-            gids: vec![5, 5, 5, 5],
             groups: vec![6, 70],
         };
         assert_eq!(Identity::parse(status), Some(expected));

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::process::{Gid, Pid, Uid, getegid, geteuid, getgroups};
+use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
 use rustix::thread::{
     CapabilitySet, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid,
     set_thread_res_uid,
@@ -15,7 +15,6 @@ use rustix::thread::{
 
 pub use error::CredentialsError;
 
-use crate::inspect::procfs;
 use crate::peer::Peer;
 use crate::{ids, sys};
 
@@ -48,17 +47,6 @@ impl ClientCredentials {
             uid: Uid::from_raw(peer.uid().ok_or(unknown("user"))?),
             gid: Gid::from_raw(peer.gid().ok_or(unknown("group"))?),
             groups: groups.ok_or(unknown("supplementary group"))?,
-        })
-    }
-
-    /// Those that a process has now; `None` where it has ended, or one of the ids is not known.
-    pub(crate) fn of_process(pid: Pid) -> Option<Self> {
-        let identity = procfs::Identity::of(pid).ok()?;
-        let known = |&group: &u32| ids::gid(group).map(Gid::from_raw);
-        Some(Self {
-            uid: Uid::from_raw(ids::uid(*identity.uids.get(1)?)?),
-            gid: known(identity.gids.get(1)?)?,
-            groups: identity.groups.iter().map(known).collect::<Option<_>>()?,
         })
     }
 

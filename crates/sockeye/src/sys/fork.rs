@@ -1,8 +1,6 @@
 //! A copy of this process (fork(2)), for a system call that may never return.
 
 use std::io::{self, PipeReader, PipeWriter, pipe};
-#[cfg(feature = "tokio")]
-use std::os::fd::BorrowedFd;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::process::{
@@ -45,26 +43,27 @@ pub(crate) fn fork(work: impl FnOnce(PipeWriter)) -> io::Result<(PipeReader, Own
 /// # Errors
 /// As fork(2) and pidfd_open(2).
 #[cfg(feature = "tokio")]
-pub(crate) fn fork_survivor(
-    kept: &[BorrowedFd<'_>],
+pub(crate) fn fork_survivor<const N: usize>(
+    mut kept: [RawFd; N],
     work: impl FnOnce(),
 ) -> io::Result<(Pid, OwnedFd)> {
-    let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
     kept.sort_unstable();
-    // SAFETY: the child runs this branch alone, which never returns to the callers of this frame.
-    let pid = unsafe { libc::fork() };
-    match pid {
-        -1 => Err(io::Error::last_os_error()),
+    // A signal for this process is not to end the copy.
+    // SAFETY: the child runs one branch alone, which never returns to the callers of this frame.
+    let pid = signal_mask::while_blocked(|| match unsafe { libc::fork() } {
         0 => {
-            signal_mask::block_all();
             close_all_but(&kept);
             let work = std::panic::AssertUnwindSafe(work);
             let code = i32::from(std::panic::catch_unwind(work).is_err());
             // SAFETY: as in `run_child`.
             unsafe { libc::_exit(code) }
         }
-        pid => child_of(pid),
+        pid => pid,
+    });
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
     }
+    child_of(pid)
 }
 
 /// The pid and a pidfd of a new child.

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, lstat, openat, renameat};
 use rustix::io::Errno;
 
 use super::error::{TapError, TapErrorKind};
@@ -13,6 +13,7 @@ use super::server::{TappedServer, is_dead};
 use super::state_file::StateFile;
 use crate::address::Address;
 use crate::claim::{FileAccess, FileIdentity, Place, beside, displaced_base};
+use crate::socket;
 
 /// What was done to the directory.
 pub(super) struct Displacement {
@@ -21,6 +22,8 @@ pub(super) struct Displacement {
     state: StateFile,
     pub(super) names: TapNames,
     files: Option<TapFiles>,
+    /// The tap's socket file (`O_PATH`), whatever its name is.
+    tap_file: Option<OwnedFd>,
 }
 
 impl Displacement {
@@ -32,6 +35,7 @@ impl Displacement {
             state,
             names,
             files: None,
+            tap_file: None,
         };
         let cleared = match left {
             Some(files) => restore_left(files, &this.names).map(|_| ()),
@@ -46,15 +50,19 @@ impl Displacement {
         self.files
     }
 
-    /// Binds the tap's socket to the displaced name, where it is as open as the server's. Returns its
-    /// file.
+    /// The tap's socket file.
+    pub(super) fn tap_file(&self) -> Option<&OwnedFd> {
+        self.tap_file.as_ref()
+    }
+
+    /// Binds the tap's socket to the displaced name, where it is as open as the server's.
     pub(super) fn bind(
         &mut self,
         address: &Address,
         place: &Place,
         socket: &OwnedFd,
         server: &TappedServer,
-    ) -> Result<OwnedFd, TapError> {
+    ) -> Result<(), TapError> {
         let io = |errno: Errno| TapError::io(address, errno);
         let names = &self.names;
         if names.look_at(&names.displaced).map_err(io)?.is_some() {
@@ -70,7 +78,8 @@ impl Displacement {
         let original = FileIdentity::of(&server.stat);
         // From now on it is removed where something fails.
         self.files = Some(TapFiles { original, tap });
-        Ok(file)
+        self.tap_file = Some(file);
+        Ok(())
     }
 
     /// Exchanges the two names, once the guardian watches.
@@ -95,12 +104,33 @@ impl Displacement {
         let Some(files) = self.files else {
             return Ok(Restored::Unchanged);
         };
-        let restored = files.restore(&self.names)?;
+        let restored = if self.follow_rename(files) {
+            Restored::Renamed
+        } else {
+            files.restore(&self.names)?
+        };
         self.files = None;
         // Before the lock: another tap would be restored by it.
         self.guardian = None;
         self.state.remove(&self.names);
         Ok(restored)
+    }
+
+    /// Gives the server's file the name that somebody has given to the tap's, as `mv` would have.
+    fn follow_rename(&self, files: TapFiles) -> bool {
+        let is_elsewhere = self
+            .names
+            .look_at(&self.names.path)
+            .is_ok_and(|found| !files.is_tap(found.as_ref()));
+        let now = self.tap_file.as_ref().filter(|_| is_elsewhere);
+        // Of a file without a name the link leads nowhere.
+        let now = now.and_then(|file| std::fs::read_link(socket::path_of(file)).ok());
+        let Some(now) = now else { return false };
+        let is_there = lstat(&now).is_ok_and(|found| files.is_tap(Some(&found)));
+        let beside = self.names.look_at(&self.names.displaced);
+        let is_ours = is_there && beside.is_ok_and(|found| files.is_original(found.as_ref()));
+        let (directory, displaced) = (&self.names.directory, &self.names.displaced);
+        is_ours && renameat(directory, displaced, CWD, &now).is_ok()
     }
 }
 

@@ -5,7 +5,6 @@ use std::thread;
 
 use rustix::io::Errno;
 use rustix::net::listen;
-use rustix::process::Pid;
 
 use crate::relay::ClientCredentials;
 use crate::sys::signal_mask;
@@ -13,10 +12,9 @@ use crate::sys::signal_mask;
 /// As a server; the kernel allows net.core.somaxconn at most.
 const BACKLOG: i32 = 4096;
 
-/// Calls listen(2) with the effective ids of `server`, which takes `CAP_SETUID` and `CAP_SETGID`;
-/// otherwise, or where the process has ended, with our own.
-pub(super) fn listen_as(socket: &OwnedFd, server: Option<Pid>) -> Result<(), Errno> {
-    let server = server.and_then(ClientCredentials::of_process);
+/// Calls listen(2) with the ids of `server`, which takes `CAP_SETUID` and `CAP_SETGID`; otherwise with
+/// our own.
+pub(super) fn listen_as(socket: &OwnedFd, server: Option<&ClientCredentials>) -> Result<(), Errno> {
     let Some(server) = server.filter(|server| server.are_taken() != Ok(true)) else {
         return listen(socket, BACKLOG);
     };

@@ -54,7 +54,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::net::sockopt::set_socket_passcred;
-use rustix::process::{Pid, geteuid};
+use rustix::process::Pid;
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use error::{TapError, TapErrorKind};
@@ -119,7 +119,7 @@ impl TapOptions {
     /// Steps in front of the server that listens at `address`, a path. A symbolic link is followed, and
     /// the file that it leads to is displaced. What a killed tap has left there is restored first.
     ///
-    /// As root it calls listen(2) with the ids of the server's process, so that clients see those
+    /// As root it calls listen(2) with the ids with which the server has, so that clients see those
     /// (`SO_PEERCRED`). The process is forked for the guardian. It blocks for some milliseconds, and as
     /// long as the file system of the path does.
     ///
@@ -142,14 +142,14 @@ impl TapOptions {
         if self.pass_credentials {
             set_socket_passcred(&socket, true).map_err(io)?;
         }
-        let tap_file = displacement.bind(&address, &place, &socket, &server)?;
+        displacement.bind(&address, &place, &socket, &server)?;
         if address.kind() != Kind::Datagram {
-            listening::listen_as(&socket, server.pid.filter(|_| geteuid().is_root()))
-                .map_err(io)?;
+            listening::listen_as(&socket, server.listened_as.as_ref()).map_err(io)?;
         }
         displacement.step_in(&address)?;
         let server_address = server.address(address.kind());
         let server_address = server_address.ok_or_else(|| io(Errno::INVAL))?;
+        let tap_file = displacement.tap_file().ok_or_else(|| io(Errno::BADF))?;
         let twins = TwinFiles::new(tap_file, &server.file).map_err(io)?;
         Ok(Tap {
             address,
@@ -306,7 +306,10 @@ impl Tap {
         if !self.server.is_alive() {
             return Some(TapEnd::ServerEnded);
         }
-        self.twins.keep_equal(&self.address, &self.server.file);
+        if let Some(tap_file) = self.displacement.tap_file() {
+            self.twins
+                .keep_equal(&self.address, tap_file, &self.server.file);
+        }
         None
     }
 

@@ -20,6 +20,8 @@ pub enum Restored {
     /// The server had replaced the path, or removed the file there; that was left, and the displaced
     /// file was removed.
     Replaced,
+    /// Somebody had renamed the path; the server's socket has that name now.
+    Renamed,
     /// The server had removed its own file; the tap's was removed, too.
     Removed,
     /// The tap was not in front of it.
@@ -64,7 +66,6 @@ impl TapFiles {
     /// Puts the original back, whatever has been done so far, and by whomever: called again it changes
     /// nothing. Only files with these identities are moved or removed. Neither memory nor a lock is
     /// needed.
-    ///
     pub(super) fn restore(self, names: &TapNames) -> Result<Restored, Errno> {
         for _ in 0..ATTEMPTS {
             let found = names.look_at(&names.path)?;

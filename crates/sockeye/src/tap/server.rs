@@ -15,6 +15,7 @@ use crate::claim::{Place, Probe, probe};
 use crate::inspect::diag::{DiagEntry, DiagState};
 use crate::inspect::is_bound_to;
 use crate::inspect::lookup::Lookup;
+use crate::relay::ClientCredentials;
 use crate::socket;
 
 /// The listening socket that a tap stands in front of.
@@ -24,6 +25,8 @@ pub(super) struct TappedServer {
     pub(super) stat: Stat,
     /// The process that listens, where that can be known.
     pub(super) pid: Option<Pid>,
+    /// The ids with which listen(2) was called, where they can be known.
+    pub(super) listened_as: Option<ClientCredentials>,
     pub(super) unseen: Unseen,
 }
 
@@ -70,6 +73,7 @@ impl TappedServer {
             return match probe(address) {
                 Probe::Live { pid } => Ok(Self {
                     unseen: Unseen::default(),
+                    listened_as: None,
                     file,
                     stat,
                     pid,
@@ -94,6 +98,10 @@ impl TappedServer {
         };
         Ok(Self {
             pid: lookup.holder(entry.inode),
+            // Closed at once: it must not keep the socket open.
+            listened_as: lookup
+                .duplicate(entry.inode)
+                .and_then(|listener| ClientCredentials::of(listener).ok()),
             unseen,
             file,
             stat,

@@ -8,10 +8,9 @@ use rustix::io::Errno;
 use crate::address::Address;
 use crate::claim::{ClaimError, FileAccess};
 
-/// The tap's socket file, and when either file was changed last. What is done to the path while the tap
+/// When each of the two files was changed last: the tap's and the server's. What is done to the path while the tap
 /// stands there (chmod, chown, setfacl) is meant for the server's file, and the other way round.
 pub(super) struct TwinFiles {
-    tap: OwnedFd,
     seen: [ChangeTime; 2],
 }
 
@@ -19,27 +18,27 @@ type ChangeTime = (i64, i64);
 
 impl TwinFiles {
     /// To be called once both files have their names.
-    pub(super) fn new(tap: OwnedFd, original: &OwnedFd) -> Result<Self, Errno> {
-        let seen = [changed(&tap)?, changed(original)?];
-        Ok(Self { tap, seen })
+    pub(super) fn new(tap: &OwnedFd, original: &OwnedFd) -> Result<Self, Errno> {
+        let seen = [changed(tap)?, changed(original)?];
+        Ok(Self { seen })
     }
 
     /// Gives one file what has been changed at the other one. Where that fails it is attempted again at
     /// the next change.
-    pub(super) fn keep_equal(&mut self, address: &Address, original: &OwnedFd) {
-        let (Ok(tap), Ok(server)) = (changed(&self.tap), changed(original)) else {
+    pub(super) fn keep_equal(&mut self, address: &Address, tap: &OwnedFd, original: &OwnedFd) {
+        let (Ok(tap_now), Ok(server_now)) = (changed(tap), changed(original)) else {
             return;
         };
         let [tap_before, server_before] = self.seen;
-        if server != server_before {
-            let _ = copy_access(address, original, &self.tap);
-        } else if tap != tap_before {
-            let _ = copy_access(address, &self.tap, original);
+        if server_now != server_before {
+            let _ = copy_access(address, original, tap);
+        } else if tap_now != tap_before {
+            let _ = copy_access(address, tap, original);
         } else {
             return;
         }
-        if let (Ok(tap), Ok(server)) = (changed(&self.tap), changed(original)) {
-            self.seen = [tap, server];
+        if let (Ok(tap_now), Ok(server_now)) = (changed(tap), changed(original)) {
+            self.seen = [tap_now, server_now];
         }
     }
 }

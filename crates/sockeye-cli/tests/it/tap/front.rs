@@ -173,3 +173,17 @@ fn a_tap_that_follows_steps_in_front_of_the_next_server() {
     assert_eq!(tap.finish().code, Some(0));
     assert_eq!(echo.place.names(), ["app.sock"]);
 }
+
+#[test]
+fn a_path_that_is_renamed_is_the_servers_by_its_new_name() {
+    let echo = Echo::start();
+    let path = echo.place.socket();
+    let mut tap = started(&[], &path);
+    let new = echo.place.at("other.sock");
+    std::fs::rename(&path, &new).unwrap();
+    let finished = tap.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(std::fs::metadata(&new).unwrap().ino(), echo.inode);
+    assert_eq!(echo.place.names(), ["other.sock"]);
+    assert_eq!(ask(&new, b"x").unwrap(), b"x");
+}
