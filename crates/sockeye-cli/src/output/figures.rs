@@ -283,7 +283,8 @@ pub(crate) fn rate(value: f64) -> String {
     scaled(value, &[("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9)])
 }
 
-fn bytes(value: f64) -> String {
+/// `1.26MB`
+pub(crate) fn bytes(value: f64) -> String {
     scaled(value, &[("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)])
 }
 

@@ -62,19 +62,23 @@ impl MessageSender {
         Some(self.peer?.pid()?.as_raw_pid())
     }
 
-    /// `pid 4242 (nc) uid 1000`. A name that could be read as more than that is in quotes.
     pub(crate) fn describe(&self) -> String {
-        let unknown = || "?".to_owned();
-        let pid = self.pid().map_or_else(unknown, |pid| pid.to_string());
         let uid = self.peer.and_then(|peer| peer.uid());
-        let uid = uid.map_or_else(unknown, |uid| uid.to_string());
-        let command: &dyn Display = match self.command.as_deref() {
-            Some(name) if names_a_field(name) => &escape::quoted(name),
-            Some(name) => &escape::name(name),
-            None => &"?",
-        };
-        format!("pid {pid} ({command}) uid {uid}")
+        describe(self.pid(), self.command.as_deref(), uid)
     }
+}
+
+/// `pid 4242 (nc) uid 1000`. A name that could be read as more than that is in quotes.
+pub(crate) fn describe(pid: Option<i32>, command: Option<&[u8]>, uid: Option<u32>) -> String {
+    let unknown = || "?".to_owned();
+    let pid = pid.map_or_else(unknown, |pid| pid.to_string());
+    let uid = uid.map_or_else(unknown, |uid| uid.to_string());
+    let command: &dyn Display = match command {
+        Some(name) if names_a_field(name) => &escape::quoted(name),
+        Some(name) => &escape::name(name),
+        None => &"?",
+    };
+    format!("pid {pid} ({command}) uid {uid}")
 }
 
 /// Whether this name could be mistaken for a field of the line, as in `squid 0`: that has no uid.

@@ -4,6 +4,7 @@ pub(crate) mod column;
 pub(crate) mod elide;
 pub(crate) mod figures;
 mod fit;
+mod http;
 pub(crate) mod json;
 pub(crate) mod layout;
 pub(crate) mod message;
@@ -12,6 +13,7 @@ pub(crate) mod record;
 pub(crate) mod rfc3339;
 pub(crate) mod socket;
 pub(crate) mod table;
+pub(crate) mod tap;
 pub(crate) mod wrap;
 
 use std::time::Duration;

@@ -13,6 +13,15 @@ pub(crate) fn rfc3339(time: SystemTime) -> Option<String> {
     ))
 }
 
+/// `2026-02-03T04:05:06.000000007Z`
+pub(crate) fn rfc3339_nanos(time: SystemTime) -> Option<String> {
+    let nanos = time.duration_since(UNIX_EPOCH).ok()?.subsec_nanos();
+    let mut text = rfc3339(time)?;
+    text.pop();
+    text.push_str(&format!(".{nanos:09}Z"));
+    Some(text)
+}
+
 /// The Gregorian date of a day after 1970-01-01. Years begin in March here, so that the leap day
 /// is the last one.
 fn date(days: u64) -> (u64, u64, u64) {
@@ -44,5 +53,10 @@ mod tests {
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(at(1_709_251_200), "2024-03-01T00:00:00Z");
         assert_eq!(at(1_798_761_599), "2026-12-31T23:59:59Z");
+        let time = UNIX_EPOCH + Duration::new(1, 20);
+        assert_eq!(
+            rfc3339_nanos(time).unwrap(),
+            "1970-01-01T00:00:01.000000020Z"
+        );
     }
 }

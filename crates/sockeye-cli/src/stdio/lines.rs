@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex, Notify};
 
+use super::reader::reader_gone;
 use super::writer::TerminalWriter;
 
 /// What a pipe takes without blocking when poll(2) says that it is writable: one page.
@@ -93,18 +94,8 @@ impl StdoutLines {
         let Some(fd) = fd else {
             return std::future::pending().await;
         };
-        // A registration of its own, without readiness for writing. EPOLLERR and EPOLLHUP are reported
-        // all the same.
-        let fd = watched(fd)?;
         self.begun.notified().await;
-        loop {
-            let mut ready = fd.ready(Interest::PRIORITY | Interest::ERROR).await?;
-            let mut state = [PollFd::new(fd.get_ref(), PollFlags::empty())];
-            if retry_on_intr(|| poll(&mut state, Some(&Timespec::default())))? > 0 {
-                return Ok(());
-            }
-            ready.clear_ready();
-        }
+        reader_gone(fd).await
     }
 
     /// Writes a line that ends in its newline; `false`, and it is not written, where too many bytes
@@ -151,12 +142,6 @@ impl StdoutLines {
         };
         (before + bytes <= self.limit).then_some(waiting)
     }
-}
-
-// As for the constructor in `stdout`.
-#[allow(deprecated)]
-fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::PRIORITY)
 }
 
 /// Waits until a write of [`PIPE_CHUNK`] does not block, or fails. The runtime forgets readiness only

@@ -2,6 +2,7 @@
 
 pub(crate) mod lines;
 pub(crate) mod log;
+pub(crate) mod reader;
 pub(crate) mod terminal;
 mod writer;
 
@@ -12,6 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::fstat;
 use rustix::io::retry_on_intr;
 use rustix::process::Signal;
+
+pub(crate) use writer::write_all;
 
 use crate::escape;
 use crate::exit::{Exit, by_signal, failure};

@@ -74,7 +74,8 @@ impl TerminalWriter {
     }
 }
 
-fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+/// Writes all; blocks where a pipe or a terminal is full.
+pub(crate) fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(to, bytes) {
             Ok(count) => bytes = &bytes[count..],

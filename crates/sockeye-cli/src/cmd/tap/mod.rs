@@ -1,6 +1,7 @@
 //! `sockeye tap`: shows and records the traffic of a server that runs.
 
 mod announce;
+mod display;
 mod front;
 mod joining;
 mod observers;

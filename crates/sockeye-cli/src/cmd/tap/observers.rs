@@ -1,66 +1,60 @@
 //! [`Observers`]: what looks at the traffic.
 
-use std::io::Write;
+use rustix::process::Pid;
+use sockeye::relay::{ObservedBegin, ObserverHandle};
+use tracing::debug;
 
-use sockeye::relay::{
-    ObservedBegin, ObservedDirection, ObservedPiece, Observer, ObserverHandle, ObserverThread,
-};
-use tokio_util::sync::CancellationToken;
-
+use super::display::DisplayThread;
 use crate::args::TapArgs;
-use crate::output::message::MessageSender;
+use crate::stdio;
 
 pub(super) struct Observers {
     handle: ObserverHandle,
-    thread: ObserverThread<Sizes>,
-    unread: CancellationToken,
-}
-
-/// A line for each message.
-struct Sizes;
-
-impl Observer for Sizes {
-    fn begin(&mut self, begin: ObservedBegin) {
-        let client = MessageSender::new(begin.client).describe();
-        let _ = writeln!(
-            std::io::stdout(),
-            "#{} {client}: connected",
-            begin.connection
-        );
-    }
-
-    fn piece(&mut self, piece: ObservedPiece) {
-        let way = match piece.direction {
-            ObservedDirection::ToTarget => '>',
-            ObservedDirection::ToClient => '<',
-        };
-        let text = piece.bytes.escape_ascii();
-        let (number, size) = (piece.connection, piece.bytes.len());
-        let _ = writeln!(std::io::stdout(), "#{number} {way} {size} bytes: {text}");
-    }
+    display: DisplayThread,
+    /// Then the tap goes on when nobody reads the display.
+    is_recorded: bool,
 }
 
 impl Observers {
-    pub(super) fn start(_args: &TapArgs) -> anyhow::Result<Self> {
-        let (handle, thread) = ObserverHandle::start(Sizes)?;
+    pub(super) fn start(args: &TapArgs) -> anyhow::Result<Self> {
+        let display = DisplayThread::start(args)?;
+        let filter = args.filter();
+        let handle = display.handle().only(move |begin: &ObservedBegin| {
+            let pid = begin.client.and_then(|client| client.pid());
+            let uid = begin.client.and_then(|client| client.uid());
+            let command = begin.command.as_deref();
+            filter.matches(pid.map(Pid::as_raw_pid), uid, command)
+        });
         Ok(Self {
             handle,
-            thread,
-            unread: CancellationToken::new(),
+            display,
+            is_recorded: args.record.is_some(),
         })
     }
 
+    /// What relays hand over to.
     pub(super) fn handle(&self) -> &ObserverHandle {
         &self.handle
     }
 
+    /// Completes when nobody reads the display, unless the traffic is recorded. Cancel safe.
     pub(super) async fn unread(&self) {
-        self.unread.cancelled().await;
+        if self.is_recorded {
+            return std::future::pending().await;
+        }
+        self.display.broken().await;
     }
 
+    /// Whether the recording is complete.
     pub(super) fn finish(self) -> anyhow::Result<bool> {
         drop(self.handle);
-        let _ = self.thread.join();
-        Ok(true)
+        match self.display.finish() {
+            Ok(()) => Ok(true),
+            Err(error) if self.is_recorded => {
+                debug!("cannot write to the display: {error}");
+                Ok(true)
+            }
+            Err(error) => Err(stdio::unprinted(&error)),
+        }
     }
 }
