@@ -9,6 +9,7 @@ use sockeye::Address;
 use sockeye::address::shell_quoted;
 use sockeye::inspect::{BoundName, FileState, Socket};
 
+use super::displaced_server::DisplacedServer;
 use super::listener::{Listener, Who};
 use super::near_miss::NearMiss;
 use super::other_namespace::OtherNamespace;
@@ -82,6 +83,11 @@ pub(super) fn missing(
         _ => format!("the {thing} {} does not exist", shown(path)),
     };
     report.step(Check::File, Status::No, &text);
+    if let Some(displaced) = DisplacedServer::find(address, path, &[], visible)
+        && displaced.is_left_alone(&text, report)
+    {
+        return;
+    }
     // A server that lost its file, or has it in another namespace, is the better explanation.
     servers_of(
         address,

@@ -2,6 +2,7 @@
 
 mod access;
 mod attributes;
+mod displaced_server;
 mod forked_walk;
 mod leftover_connections;
 mod link;

@@ -5,6 +5,7 @@ use std::path::Path;
 use sockeye::inspect::{BoundName, Snapshot, Socket};
 use sockeye::{Address, Kind};
 
+use super::displaced_server::DisplacedServer;
 use super::leftover_connections::LeftoverConnections;
 use super::listener::{Listener, Standing, Who, queue, standing};
 use super::missing_server::replaced;
@@ -32,7 +33,12 @@ pub(super) fn at_file(
         .into_iter()
         .partition(|socket| is_at(socket, file));
     let other = OtherNamespace::find(address, path, Some(file), visible, &here);
+    let displaced = DisplacedServer::find(address, path, &here, visible);
     match standing(address.kind(), &here) {
+        Standing::Nobody
+            if displaced
+                .as_ref()
+                .is_some_and(|server| server.is_left(report)) => {}
         Standing::Nobody => {
             let found = UnownedFile {
                 address,
@@ -46,11 +52,16 @@ pub(super) fn at_file(
         found => {
             meets(address, &found, report);
             across(&found, visible, report);
+            if let Some(behind) = displaced.as_ref().and_then(|server| server.behind(report)) {
+                meets(address, &behind, report);
+            }
             if let Some(other) = other {
                 other.note(report);
             }
         }
     }
+    let is_displaced = |socket: &&Socket| displaced.as_ref().is_some_and(|all| all.has(socket));
+    let old: Vec<&Socket> = old.into_iter().filter(|old| !is_displaced(old)).collect();
     replaced(path, &old, report);
 }
 

@@ -9,7 +9,7 @@ use super::{Echo, ask, started, tap};
 use crate::support::{Process, eventually, run};
 
 /// The guardian of a tap: its only child.
-fn guardian(tap: &Process) -> Pid {
+pub(super) fn guardian(tap: &Process) -> Pid {
     let id = tap.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
     let pid = children.split_whitespace().next().expect("a guardian");

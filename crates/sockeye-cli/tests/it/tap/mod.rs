@@ -1,6 +1,7 @@
 //! `sockeye tap`, in front of servers and clients that know nothing of it.
 
 mod credentials;
+mod explained;
 mod front;
 mod killed;
 mod usage;
