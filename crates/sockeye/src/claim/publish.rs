@@ -167,7 +167,8 @@ pub(super) fn abstract_name(
     Ok(())
 }
 
-#[cfg(all(test, feature = "tokio"))]
+#[cfg(test)]
+#[cfg(feature = "tokio")]
 mod tests {
     use std::path::PathBuf;
 
