@@ -25,6 +25,8 @@ impl RecorderOptions {
     }
 
     /// The port of the server, by which Wireshark chooses a dissector for streams. The default is 80, HTTP.
+    /// With it Wireshark looks for the end of a header in whatever is no HTTP, which takes minutes for
+    /// 100 MB in one direction: give other protocols another port, such as 9.
     #[must_use]
     pub fn port(self, port: u16) -> Self {
         Self { port, ..self }

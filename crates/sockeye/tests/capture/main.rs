@@ -6,5 +6,7 @@
 )]
 
 mod reading;
+mod records;
+mod rewriting;
 mod streams;
 mod support;

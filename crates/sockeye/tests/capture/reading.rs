@@ -1,27 +1,10 @@
 //! What was recorded is read again: as it was, and as others have rewritten it.
 
 use sockeye::Kind;
-use sockeye::capture::{RecordedConnection, RecordedPart, Recording};
-use sockeye::relay::{DirectionEnd, ObservedDirection};
+use sockeye::capture::{RecordedPart, Recording};
+use sockeye::relay::DirectionEnd;
 
-use crate::support::{Session, TO_CLIENT, TO_TARGET};
-
-/// All bytes of a direction.
-fn bytes(
-    recording: &Recording,
-    connection: &RecordedConnection,
-    direction: ObservedDirection,
-) -> Vec<u8> {
-    let events = connection.events().iter();
-    let events = events.filter(|event| event.direction == direction);
-    let parts = events.filter_map(|event| match &event.what {
-        RecordedPart::Bytes(location) | RecordedPart::Record(location) => {
-            Some(recording.read(location).unwrap())
-        }
-        _ => None,
-    });
-    parts.flatten().collect()
-}
+use crate::support::{Session, TO_CLIENT, TO_TARGET, bytes};
 
 #[test]
 fn streams_are_read_as_they_were_written() {

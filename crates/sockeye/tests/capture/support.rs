@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use sockeye::Kind;
-use sockeye::capture::{Recorder, RecorderOptions};
+use sockeye::capture::{RecordedConnection, RecordedPart, Recorder, RecorderOptions, Recording};
 use sockeye::relay::{
     DirectionEnd, ObservedBegin, ObservedDirection, ObservedEnd, ObservedPiece, Observer,
 };
@@ -93,12 +93,34 @@ impl Session {
         }
     }
 
+    /// Writes what waits, and returns the file with its directory, which is removed when it is dropped.
+    pub(crate) fn file_and_directory(mut self) -> (PathBuf, TempDir) {
+        (self.file(), self.directory)
+    }
+
     /// Writes what waits, and returns the file.
     pub(crate) fn file(&mut self) -> PathBuf {
         self.recorder.flush();
         assert!(self.recorder.status().error().is_none());
         self.directory.path().join("a.pcapng")
     }
+}
+
+/// All bytes of a direction.
+pub(crate) fn bytes(
+    recording: &Recording,
+    connection: &RecordedConnection,
+    direction: ObservedDirection,
+) -> Vec<u8> {
+    let events = connection.events().iter();
+    let events = events.filter(|event| event.direction == direction);
+    let parts = events.filter_map(|event| match &event.what {
+        RecordedPart::Bytes(location) | RecordedPart::Record(location) => {
+            Some(recording.read(location).unwrap())
+        }
+        _ => None,
+    });
+    parts.flatten().collect()
 }
 
 /// What a program writes to standard output; `None` where it is not installed.
