@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+use sockeye::capture::{RecorderError, RecorderErrorKind};
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
 use sockeye::relay::{
@@ -96,6 +97,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
         of_net_listen(error)
     } else if let Some(error) = error.downcast_ref::<DatagramRelayError>() {
         of_datagram_relay(error)
+    } else if let Some(error) = error.downcast_ref::<RecorderError>() {
+        of_recorder(error)
     } else if let Some(error) = error.downcast_ref::<TapError>() {
         of_tap(error)
     } else if error.is::<AddressError>() || error.is::<RelayError>() {
@@ -219,6 +222,17 @@ fn of_datagram_relay(error: &DatagramRelayError) -> Exit {
         | DatagramRelayError::NotATarget(_)
         | DatagramRelayError::Itself(_) => Exit::Usage,
         DatagramRelayError::Credentials(_) => Exit::NotPermitted,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_recorder(error: &RecorderError) -> Exit {
+    match &error.kind {
+        RecorderErrorKind::NotARecording | RecorderErrorKind::InUse => Exit::InUse,
+        RecorderErrorKind::OtherOwner(_) => Exit::NotPermitted,
+        RecorderErrorKind::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Exit::NotPermitted
+        }
         _ => Exit::Failed,
     }
 }

@@ -38,6 +38,7 @@ pub(crate) use relay_address::TypedRelayAddress;
 pub(crate) use send::{ConnectTarget, Send};
 pub(crate) use serve::{ReplyMode, Serve};
 pub(crate) use tap::{ColorWhen, DisplayMode, RecordTarget, TapArgs, TapCredentials};
+pub(crate) use tap_filter::TapFilter;
 pub(crate) use unresolved::Unresolved;
 pub(crate) use values::{FramingName, VariableNames};
 pub(crate) use why::Why;

@@ -5,6 +5,7 @@ mod display;
 mod front;
 mod joining;
 mod observers;
+mod recording;
 mod restore;
 mod session;
 mod signals;
@@ -59,7 +60,7 @@ async fn tap(args: &TapArgs, mut ready: Ready) -> anyhow::Result<Exit> {
         };
     }
     let lost: u64 = drains.join_all().await.into_iter().sum();
-    let is_complete = observers.finish()?;
+    let is_complete = observers.finish(args, &signals.abort).await?;
     Ok(if lost > 0 || !is_complete {
         Exit::Incomplete
     } else {

@@ -173,8 +173,8 @@ impl<'a> Session<'a> {
                 info!("stopping: the path is given back, draining for at most {drain}; a second signal aborts");
                 SessionEnd::Told
             }
-            () = self.observers.unread() => {
-                info!("stopping: nobody reads the display");
+            () = self.observers.unread(self.args) => {
+                info!("stopping: nobody reads standard output");
                 SessionEnd::Told
             }
             end = front.ended() => {
