@@ -43,14 +43,20 @@ Examples:
   sockeye tap --restore /run/app.sock
 
 What is shown, by default one line a message:
-  #3 pid 4242 (curl) uid 1000 (user): connected
-  10:15:03.204718 #3 > +0.000104 78 bytes: GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n
-A message is what one read returned: bytes of a stream, a record or a datagram.
-> goes to the server, < to the client; + is the time since the message before it
-of this connection, in seconds. File descriptors that came with it (SCM_RIGHTS)
-are on a line of their own. If the terminal or the reader is slow, messages are
-left out, which a line says and counts: the tap never makes the traffic wait
-for the display. A recording is complete: if the disk is slow, the traffic waits.
+  10:15:03.204614 #3 connected: pid 4242 (curl) uid 1000 (user)
+  10:15:03.204718 #3 > 27 bytes +104us: GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n
+#3 is the connection, > goes to the server, < to the client, and + is the time
+since the message before it of this connection. A message is what one read
+returned: bytes of a stream, a record or a datagram. File descriptors that came
+with it (SCM_RIGHTS) are on a line of their own. If the terminal or the reader is
+slow, messages are left out, which a line says and counts: the tap never makes
+the traffic wait for the display. A recording is complete: if the disk is slow,
+the traffic waits.
+
+JSON: event (begin, message, end, missed), connection, time, direction
+(to-server, to-client), size, fds, text (or data: base64, if it is not UTF-8), and
+pid, comm and uid of the client. An end has end (eof, reset, aborted,
+reader-closed, reader-gone), total_bytes and total_messages of its direction.
 
 The tap takes the name of the server's socket, which is DIR/.NAME.tap meanwhile,
 and gives it back at the end, also if the tap is killed. Connections that were

@@ -1,6 +1,8 @@
 //! `sockeye tap`, in front of servers and clients that know nothing of it.
 
 mod credentials;
+mod display;
+mod display_reader;
 mod explained;
 mod front;
 mod killed;
