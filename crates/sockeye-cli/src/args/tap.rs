@@ -79,7 +79,7 @@ Exit status:
   3  no server at the address; with --restore: nothing to restore
   4  another tap is there
   5  the directory may not be written
-  7  the recording is incomplete, or a connection was aborted";
+  7  the recording is incomplete, or the tap had to drop something, which it said";
 
 /// Show and record the traffic of a running server
 ///

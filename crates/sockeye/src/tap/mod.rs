@@ -177,6 +177,20 @@ impl Tap {
         Self::options().begin(address)
     }
 
+    /// Whether a server listens at `address` that a tap could step in front of. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`TapError`], as [`TapOptions::begin`], but for the directory, which may deny it still.
+    pub fn check(address: &Address) -> Result<(), TapError> {
+        let (address, place, names) = open(address)?;
+        let found = names.look_at(&names.displaced);
+        match found.map_err(|errno| TapError::io(&address, errno))? {
+            // Another tap is there, or has left it.
+            Some(_) => Ok(()),
+            None => TappedServer::find(&address, &place, &names).map(drop),
+        }
+    }
+
     /// Restores a path whose tap and its guardian were killed.
     ///
     /// # Errors

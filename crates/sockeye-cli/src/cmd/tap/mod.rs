@@ -11,6 +11,7 @@ mod session;
 mod signals;
 
 use sockeye::Kind;
+use sockeye::tap::Tap;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -43,9 +44,12 @@ pub(crate) fn run(args: &TapArgs) -> anyhow::Result<Exit> {
 
 async fn tap(args: &TapArgs, mut ready: Ready) -> anyhow::Result<Exit> {
     let signals = TapSignals::install()?;
-    let mut front = Front::step_in(args)?;
-    // Not before: a wrong address leaves no file behind.
+    if args.listen.is_none() {
+        // Before a recording is made, or emptied; and that before a client comes.
+        Tap::check(&args.address)?;
+    }
     let observers = Observers::start(args)?;
+    let mut front = Front::step_in(args)?;
     let mut drains = JoinSet::new();
     loop {
         let session = Session::new(args, &signals, &observers);
@@ -59,6 +63,7 @@ async fn tap(args: &TapArgs, mut ready: Ready) -> anyhow::Result<Exit> {
             _ => break,
         };
     }
+    // A connection that goes on at the end of the drain is told, and no error.
     let lost: u64 = drains.join_all().await.into_iter().sum();
     let is_complete = observers.finish(args, &signals.abort).await?;
     Ok(if lost > 0 || !is_complete {

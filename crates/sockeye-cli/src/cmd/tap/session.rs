@@ -39,8 +39,8 @@ pub(super) enum SessionEnd {
     ServerEnded,
 }
 
-/// The rest of a session: completes with the number of connections that were aborted, or ended with an
-/// error of the tap.
+/// The rest of a session: completes with the number of connections that the tap has ended with an error,
+/// and of datagrams that it has dropped. A connection that goes on when the drain is over is none.
 pub(super) type Drain = Pin<Box<dyn Future<Output = u64> + Send>>;
 
 /// The fd of `--ready-fd`, which is written to once.
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
             };
             joiner.tell_rest();
             info!("stopped: {report}");
-            report.aborted + joiner.failed()
+            joiner.failed()
         }))
     }
 
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
                 }
             };
             info!("stopped: {report}");
-            report.aborted + report.failed + report.dropped_replies
+            report.failed + report.dropped_replies
         }))
     }
 
