@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::activation::{self, ActivationError};
 use crate::inspect::{mounts, procfs};
-use crate::{SeqPacket, ancillary, handover, ids, program};
+use crate::{SeqPacket, ancillary, capture, handover, ids, program};
 
 /// What the first line of a script names.
 #[must_use]
@@ -24,6 +24,11 @@ pub fn announced(
     pid: u32,
 ) -> Result<Option<(usize, Vec<String>)>, ActivationError> {
     activation::announced(variable, pid, || None).map(|found| Some(found?.into_parts()))
+}
+
+/// Reads bytes as a recording: what it returns lies inside of them.
+pub fn recording(bytes: &[u8]) {
+    capture::check_recording(bytes);
 }
 
 /// Sends records with fds to a side of a takeover, and has it read them all.

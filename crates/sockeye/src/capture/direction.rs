@@ -10,6 +10,15 @@ pub(super) struct Stamp {
     /// In nanoseconds since 1970.
     pub(super) time: u64,
     pub(super) to: ObservedDirection,
+    pub(super) batch: Batch,
+}
+
+/// Which blocks are written together, or dropped together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Batch {
+    pub(super) number: u64,
+    /// How many before it were written, at least in part.
+    pub(super) written: u64,
 }
 
 impl Stamp {

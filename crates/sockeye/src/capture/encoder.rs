@@ -11,7 +11,7 @@ use rustix::process::Pid;
 
 use super::block_buffer::BlockBuffer;
 use super::comment;
-use super::direction::Stamp;
+use super::direction::{Batch, Stamp};
 use super::endpoints;
 use super::pcapng::{LINK_EXPORTED_PDU, LINK_IPV4};
 use super::record_frames::RecordFrames;
@@ -29,6 +29,7 @@ pub(super) struct Encoder {
     interfaces: Interfaces,
     connections: HashMap<u64, ConnectionFrames>,
     clock: Clock,
+    batch: Batch,
 }
 
 #[derive(Debug)]
@@ -62,6 +63,7 @@ impl Encoder {
             interfaces: Interfaces::default(),
             connections: HashMap::new(),
             clock: Clock::default(),
+            batch: Batch::default(),
         }
     }
 
@@ -131,6 +133,8 @@ impl Encoder {
         interfaces.links.truncate(described);
         interfaces.pending.clear();
         self.blocks.clear();
+        self.batch.number += 1;
+        self.batch.written += u64::from(written > 0);
     }
 
     /// How many packets are not in the file, as Wireshark shows it.
@@ -159,6 +163,7 @@ impl Encoder {
             interface,
             time,
             to,
+            batch: self.batch,
         }
     }
 }

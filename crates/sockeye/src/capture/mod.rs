@@ -65,6 +65,11 @@ mod recording_parser;
 mod segment;
 mod stream_frames;
 mod tcp_packet;
+#[cfg(test)]
+mod tests;
+
+#[cfg(fuzzing)]
+pub(crate) use recording_parser::check_recording;
 
 pub use error::{RecordingError, RecordingErrorKind};
 pub use recorded::{RecordedConnection, RecordedEvent, RecordedLocation, RecordedPart};

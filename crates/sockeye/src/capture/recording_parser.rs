@@ -9,6 +9,8 @@ use super::error::RecordingErrorKind;
 use super::packet_reader::{HeldPacket, RecordedItem, RecordedPacket, read_packets};
 use super::pcapng::LINK_EXPORTED_PDU;
 use super::pdu::PduTags;
+#[cfg(fuzzing)]
+use super::recorded::RecordedPart;
 
 /// Where the parts of a record are that is in several blocks.
 pub(super) type RecordParts = Vec<(u64, u32)>;
@@ -43,6 +45,31 @@ pub(super) fn parse(input: impl Read + Seek, size: u64) -> Result<ParsedRecordin
         long_records: parser.long_records,
         end,
     })
+}
+
+/// Reads bytes as a file, and checks that what it finds lies inside of them.
+#[cfg(fuzzing)]
+pub(crate) fn check_recording(bytes: &[u8]) {
+    let Ok(parsed) = parse(std::io::Cursor::new(bytes), bytes.len() as u64) else {
+        return;
+    };
+    assert!(parsed.end <= bytes.len() as u64);
+    for connection in &parsed.assembled.connections {
+        assert!(connection.events().is_sorted_by_key(|event| event.time));
+        for event in connection.events() {
+            let (RecordedPart::Bytes(location) | RecordedPart::Record(location)) = &event.what
+            else {
+                continue;
+            };
+            let whole = vec![(location.offset, location.length)];
+            let parts = parsed.long_records.get(&location.offset).unwrap_or(&whole);
+            let size: u64 = parts.iter().map(|&(_, size)| u64::from(size)).sum();
+            assert_eq!(size, u64::from(location.length));
+            for (offset, size) in parts {
+                assert!(offset + u64::from(*size) <= bytes.len() as u64);
+            }
+        }
+    }
 }
 
 impl RecordingParser {

@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use bytes::Bytes;
 
 use super::block_buffer::{BlockBuffer, Packet};
-use super::direction::{self, Stamp};
+use super::direction::{self, Batch, Stamp};
 use super::segment::{ACK, FIN, MOST_PAYLOAD, PSH, RST, SYN, Segment};
 use crate::relay::{DirectionEnd, ObservedDirection};
 
@@ -15,6 +15,9 @@ const INITIAL_SEQUENCE: u32 = 1000;
 /// After so many segments or bytes in one direction the other one acknowledges them. The window has
 /// 1 GiB, and Wireshark keeps a list of what is not acknowledged.
 const MOST_UNACKNOWLEDGED: (u32, u32) = (64, 16 << 20);
+
+/// Sequence numbers show a hole of at most this size. One over 2 GiB would look like bytes that come again.
+const MOST_HOLE: u64 = 1 << 30;
 
 /// What one side of a connection has sent.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +30,10 @@ struct SentBytes {
     segments: u32,
     /// Whether it has sent FIN.
     is_finished: bool,
+    /// The batch of its last bytes.
+    batch: Batch,
+    /// The bytes that may be missing in the file in front of the next ones.
+    unwritten: u64,
 }
 
 /// The state of a TCP connection that stands for a stream.
@@ -47,6 +54,8 @@ impl StreamFrames {
             acknowledged: INITIAL_SEQUENCE + 1,
             segments: 0,
             is_finished: false,
+            batch: Batch::default(),
+            unwritten: 0,
         };
         Self {
             sides: [client, server],
@@ -77,13 +86,14 @@ impl StreamFrames {
         bytes: &Bytes,
         mut comment: Option<&str>,
     ) {
+        self.sent[direction::index(stamp.to)].enter(stamp.batch);
         let mut rest = bytes.clone();
         while !rest.is_empty() {
             let payload = rest.split_to(rest.len().min(MOST_PAYLOAD));
             let push = if rest.is_empty() { PSH } else { 0 };
             self.frame(out, stamp, ACK | push, &payload, comment.take());
             let sent = &mut self.sent[direction::index(stamp.to)];
-            sent.next = sent.next.wrapping_add(payload.len() as u32);
+            sent.advance(payload.len() as u64);
             sent.segments += 1;
             let unacknowledged = sent.next.wrapping_sub(sent.acknowledged);
             let (segments, size) = MOST_UNACKNOWLEDGED;
@@ -96,7 +106,7 @@ impl StreamFrames {
     /// Bytes that are not recorded: the sequence numbers show the hole.
     pub(super) fn missed(&mut self, to: ObservedDirection, bytes: u64) {
         let sent = &mut self.sent[direction::index(to)];
-        sent.next = sent.next.wrapping_add(bytes as u32);
+        sent.advance(bytes.min(MOST_HOLE.saturating_sub(sent.unwritten)));
     }
 
     /// A direction has ended. Returns whether the connection has.
@@ -116,6 +126,7 @@ impl StreamFrames {
         if self.is_reset || sent.is_finished {
             return;
         }
+        self.sent[direction::index(stamp.to)].enter(stamp.batch);
         self.control(out, stamp, FIN | ACK);
         let sent = &mut self.sent[direction::index(stamp.to)];
         sent.next = sent.next.wrapping_add(1);
@@ -163,5 +174,24 @@ impl StreamFrames {
             comment,
         };
         out.packet(&packet, segment.headers(payload.len()).as_bytes(), payload);
+    }
+}
+
+impl SentBytes {
+    /// What follows is written with this batch.
+    fn enter(&mut self, batch: Batch) {
+        if self.batch.written != batch.written {
+            self.unwritten = 0;
+        } else if self.batch.number != batch.number {
+            let excess = self.unwritten.saturating_sub(MOST_HOLE);
+            self.next = self.next.wrapping_sub(excess as u32);
+            self.unwritten -= excess;
+        }
+        self.batch = batch;
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.next = self.next.wrapping_add(bytes as u32);
+        self.unwritten = self.unwritten.saturating_add(bytes);
     }
 }

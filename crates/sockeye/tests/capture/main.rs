@@ -10,3 +10,4 @@ mod records;
 mod rewriting;
 mod streams;
 mod support;
+mod writing;

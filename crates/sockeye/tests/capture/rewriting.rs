@@ -169,7 +169,7 @@ fn tshark_and_the_reader_see_the_same_whole_blocks_of_a_cut_file() {
     let mut cuts = Vec::new();
     for n in 0..200 {
         // The last record would be hit most of the time.
-        let most = if random.next_u32() % 8 == 0 {
+        let most = if random.next_u32().is_multiple_of(8) {
             whole.len()
         } else {
             70_000
