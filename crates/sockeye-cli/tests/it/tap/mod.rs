@@ -6,6 +6,7 @@ mod display_reader;
 mod explained;
 mod front;
 mod killed;
+mod recording;
 mod usage;
 
 use std::io::{Read, Write};
