@@ -70,6 +70,11 @@ impl TypedAddress {
         })
     }
 
+    /// It was parsed as one to connect to, and another option says that it is to be bound.
+    pub(super) fn is_to_be_bound(&mut self) {
+        self.used_to = AddressUse::Bind;
+    }
+
     /// Chooses the first reading whose path exists: literal, then with its escapes decoded. With neither
     /// it is the literal one, but for an address that is only looked for.
     pub(crate) fn choose_reading(&mut self, exists: impl Fn(&Path) -> bool) {

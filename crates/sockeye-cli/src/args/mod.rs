@@ -13,6 +13,7 @@ mod listen;
 mod ls;
 mod relay;
 mod relay_address;
+mod replay;
 mod send;
 mod serve;
 mod tap;
@@ -35,6 +36,7 @@ pub(crate) use listen::ListenOptions;
 pub(crate) use ls::{ListedAddress, Ls, Netns};
 pub(crate) use relay::{CredentialsName, RelayArgs};
 pub(crate) use relay_address::TypedRelayAddress;
+pub(crate) use replay::{ReplayArgs, Speed};
 pub(crate) use send::{ConnectTarget, Send};
 pub(crate) use serve::{ReplyMode, Serve};
 pub(crate) use tap::{ColorWhen, DisplayMode, RecordTarget, TapArgs, TapCredentials};
@@ -80,6 +82,7 @@ Examples:
   sockeye connect /tmp/app.sock
   sockeye relay /tmp/front.sock /tmp/app.sock
   sockeye tap /tmp/app.sock
+  sockeye replay --check app.pcapng /tmp/app.sock
   sockeye ls /tmp/app.sock
   sockeye why /tmp/app.sock
   sockeye bench
@@ -100,6 +103,7 @@ pub(crate) enum Command {
     Connect(Connect),
     Relay(RelayArgs),
     Tap(TapArgs),
+    Replay(ReplayArgs),
     Ls(Ls),
     Why(Why),
     Bench(Bench),
@@ -125,6 +129,7 @@ impl Command {
             Self::Connect(args) => args.target.unresolved(),
             Self::Relay(args) => args.unresolved(),
             Self::Tap(args) => args.unresolved(),
+            Self::Replay(args) => args.unresolved(),
             Self::Ls(args) => args.unresolved(),
             Self::Why(args) => args.unresolved(),
             Self::Bench(args) => args.unresolved(),

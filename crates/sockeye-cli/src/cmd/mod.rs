@@ -12,6 +12,7 @@ mod ls;
 mod parent;
 mod passed_files;
 mod relay;
+mod replay;
 mod save_directory;
 mod send;
 mod send_buffer;
@@ -38,6 +39,7 @@ pub(crate) fn run(mut command: Command) -> anyhow::Result<Exit> {
         Command::Connect(args) => connect::run(&args),
         Command::Relay(args) => relay::run(&args),
         Command::Tap(args) => tap::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -10,6 +10,7 @@ pub(crate) mod layout;
 pub(crate) mod message;
 pub(crate) mod page;
 pub(crate) mod record;
+pub(crate) mod replay;
 pub(crate) mod rfc3339;
 pub(crate) mod socket;
 pub(crate) mod table;

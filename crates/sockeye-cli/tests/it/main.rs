@@ -57,6 +57,7 @@ mod program;
 mod records;
 mod relay;
 mod removed_directory;
+mod replay;
 mod reset;
 mod save_fd;
 mod second_views;

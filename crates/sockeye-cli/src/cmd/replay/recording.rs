@@ -1,0 +1,152 @@
+//! Which connections of a recording are played, and which are left out.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sockeye::address::quoted;
+use sockeye::capture::{RecordedConnection, RecordedPart, Recording};
+use sockeye::relay::ObservedDirection;
+use sockeye::{Address, Kind};
+use tracing::warn;
+
+use crate::args::ReplayArgs;
+use crate::exit::{Exit, failure};
+
+/// The connections to play, by their numbers.
+pub(super) struct Selection {
+    pub(super) recording: Arc<Recording>,
+    /// In the order in which they began.
+    pub(super) numbers: Vec<usize>,
+    pub(super) left_out: LeftOut,
+}
+
+/// How many connections were left out, and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    with_fds: u64,
+    with_holes: u64,
+    without_beginning: u64,
+    of_another_kind: u64,
+}
+
+impl LeftOut {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons = [
+            (self.with_fds, "passed file descriptors"),
+            (self.with_holes, "incomplete in the recording"),
+            (self.without_beginning, "without the beginning"),
+            (self.of_another_kind, "of another kind"),
+        ];
+        let mut given = reasons.iter().filter(|(count, _)| *count > 0);
+        if let Some((count, why)) = given.next() {
+            write!(f, "left out: {count} ({why})")?;
+        }
+        given.try_for_each(|(count, why)| write!(f, ", {count} ({why})"))
+    }
+}
+
+/// Opens the recording and selects what can be played at the address of this kind.
+pub(super) fn select(args: &ReplayArgs, kind: Kind) -> anyhow::Result<Selection> {
+    let file = &args.file;
+    let recording = Arc::new(Recording::open(file)?);
+    if let Some(end) = recording.cut() {
+        let file = quoted(file);
+        warn!("{file} was cut behind byte {end}: what follows is part of a block, and is left out");
+    }
+    let connections = recording.connections();
+    let asked = numbers(args, connections.len())?;
+    let mut left_out = LeftOut::default();
+    let mut numbers = Vec::new();
+    for number in asked {
+        let connection = &connections[number];
+        let count = if connection.is_record() != (kind != Kind::Stream) {
+            &mut left_out.of_another_kind
+        } else if connection.fds() > 0 {
+            &mut left_out.with_fds
+        } else if connection.has_hole() {
+            &mut left_out.with_holes
+        } else if !connection.has_begin() {
+            &mut left_out.without_beginning
+        } else {
+            numbers.push(number);
+            continue;
+        };
+        *count += 1;
+    }
+    if numbers.is_empty() && left_out.of_another_kind > 0 {
+        return Err(wrong_kind(file, &args.address, kind));
+    }
+    numbers.sort_by_key(|&number| began(&connections[number]));
+    Ok(Selection {
+        recording,
+        numbers,
+        left_out,
+    })
+}
+
+/// The numbers of `--connection`, or all.
+fn numbers(args: &ReplayArgs, count: usize) -> anyhow::Result<Vec<usize>> {
+    let file = quoted(&args.file);
+    if count == 0 {
+        let text = format!("cannot replay {file}: it has no connections; record some");
+        return Err(failure(Exit::Failed, text));
+    }
+    if let Some(number) = args.connections.iter().find(|&&number| number >= count) {
+        let last = count - 1;
+        let text = format!(
+            "cannot replay connection {number} of {file}: its connections have the numbers 0 to {last}; give one of these"
+        );
+        return Err(failure(Exit::Usage, text));
+    }
+    let mut asked = args.connections.clone();
+    asked.sort_unstable();
+    asked.dedup();
+    Ok(if asked.is_empty() {
+        (0..count).collect()
+    } else {
+        asked
+    })
+}
+
+fn wrong_kind(file: &Path, address: &Address, kind: Kind) -> anyhow::Error {
+    let (file, address) = (quoted(file), address.quoted());
+    let why = match kind {
+        Kind::Stream => {
+            "it has records, and the address is that of a stream; write seqpacket: or dgram: in front of the address"
+        }
+        _ => {
+            "it has streams, and the address is for records; write the address without seqpacket: or dgram:"
+        }
+    };
+    let text = format!("cannot replay {file} at {address}: {why}");
+    failure(Exit::Usage, text)
+}
+
+/// When a connection begins in the recording.
+pub(super) fn began(connection: &RecordedConnection) -> Duration {
+    let first = connection.events().first();
+    first.map_or(Duration::ZERO, |event| event.time)
+}
+
+/// When it ends there, if it does.
+pub(super) fn ended(connection: &RecordedConnection) -> Option<Duration> {
+    let last = connection.events().last();
+    last.filter(|_| connection.has_end())
+        .map(|event| event.time)
+}
+
+/// Whether the answer has an end in the recording.
+pub(super) fn has_answer_end(connection: &RecordedConnection) -> bool {
+    connection.events().iter().any(|event| {
+        event.direction == ObservedDirection::ToClient
+            && matches!(event.what, RecordedPart::End | RecordedPart::Reset)
+    })
+}
