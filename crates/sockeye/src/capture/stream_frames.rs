@@ -114,11 +114,20 @@ impl StreamFrames {
         match end {
             // The reader takes no more, and so the writer cannot send more: it is as if it had ended.
             DirectionEnd::Eof | DirectionEnd::ReaderClosed => self.finish(out, stamp),
+            // A reader that has sent EOF before it was closed has gone in good order, and the relay closes
+            // the writer, too.
+            DirectionEnd::ReaderGone if self.has_finished(direction::opposite(stamp.to)) => {
+                self.finish(out, stamp);
+            }
             DirectionEnd::ReaderGone => self.reset(out, stamp.reversed()),
             DirectionEnd::Reset | DirectionEnd::Aborted => self.reset(out, stamp),
         }
         let is_new = !std::mem::replace(&mut self.has_ended[direction::index(stamp.to)], true);
         is_new && self.has_ended == [true; 2]
+    }
+
+    fn has_finished(&self, to: ObservedDirection) -> bool {
+        self.sent[direction::index(to)].is_finished
     }
 
     fn finish(&mut self, out: &mut BlockBuffer, stamp: Stamp) {

@@ -60,14 +60,19 @@ fn tshark_finds_nothing_wrong_with_a_stream_in_one_direction() {
         session.piece(1, TO_CLIENT, &b"short"[..]);
     }
     session.end(1, TO_CLIENT, DirectionEnd::Eof);
+    // It was closed in good order, and the other one was not.
     session.end(1, TO_TARGET, DirectionEnd::ReaderGone);
+    session.begin(2, Kind::Stream);
+    session.piece(2, TO_TARGET, &b"short"[..]);
+    session.end(2, TO_TARGET, DirectionEnd::ReaderGone);
+    session.end(2, TO_CLIENT, DirectionEnd::Reset);
     let file = session.file();
     let Some(wrong) = fields(&file, "tcp.analysis.flags", &["frame.number"]) else {
         return;
     };
     assert_eq!(wrong, Vec::<String>::new());
-    let resets = fields(&file, "tcp.flags.reset == 1", &["ip.src"]);
-    assert_eq!(resets, Some(vec!["127.0.0.1".to_owned()]));
+    let resets = fields(&file, "tcp.flags.reset == 1", &["tcp.stream", "ip.src"]);
+    assert_eq!(resets, Some(vec!["1\t127.0.0.1".to_owned()]));
 }
 
 #[test]
