@@ -4,7 +4,7 @@ use crate::ls::terminal::on_terminal;
 use crate::support::{Place, Server, run, sockeye};
 
 /// The options that scripts rely on.
-const OPTIONS: [(&str, &[&str]); 4] = [
+const OPTIONS: [(&str, &[&str]); 5] = [
     (
         "serve",
         &[
@@ -35,6 +35,30 @@ const OPTIONS: [(&str, &[&str]); 4] = [
             "--wait",
             "--no-shutdown",
             "--framing",
+        ],
+    ),
+    (
+        "tap",
+        &[
+            "--listen",
+            "--restore",
+            "--follow",
+            "--as-me",
+            "--credentials",
+            "--text",
+            "--hex",
+            "--json",
+            "--http",
+            "--summary",
+            "-q, --quiet",
+            "-s, --max-shown",
+            "--filter",
+            "--color",
+            "--record",
+            "--port",
+            "--dissector",
+            "--drain",
+            "--ready-fd",
         ],
     ),
     (
@@ -119,6 +143,14 @@ const WRONG: &[&[&str]] = &[
     &["send", "-w", "?", "PATH", "x"],
     &["send", "--wait", "", "PATH", "x"],
     &["send", "--framing", "morse", "PATH", "x"],
+    &["tap"],
+    &["tap", "PATH", "PATH"],
+    &["tap", "--hex", "--json", "PATH"],
+    &["tap", "--quiet", "PATH"],
+    &["tap", "-s", "all", "PATH"],
+    &["tap", "--port", "0", "--record", "x", "PATH"],
+    &["tap", "--filter", "port=80", "PATH"],
+    &["tap", "--restore", "--json", "PATH"],
     &["ls", "--pid", "0"],
     &["ls", "--user", "no-such-user-here"],
     &["ls", "--kind", "raw"],
@@ -160,7 +192,7 @@ const WRONG: &[&[&str]] = &[
 #[test]
 fn each_subcommand_explains_itself_on_standard_output() {
     for subcommand in [
-        "serve", "send", "connect", "relay", "ls", "why", "bench", "demo",
+        "serve", "send", "connect", "relay", "tap", "ls", "why", "bench", "demo",
     ] {
         let help = run(sockeye().args([subcommand, "--help"]));
         help.succeeds();
@@ -177,7 +209,7 @@ fn the_command_names_its_subcommands() {
     let help = run(sockeye().arg("--help"));
     help.succeeds();
     for subcommand in [
-        "serve", "send", "connect", "relay", "ls", "why", "bench", "demo",
+        "serve", "send", "connect", "relay", "tap", "ls", "why", "bench", "demo",
     ] {
         assert!(
             help.text().contains(subcommand),
@@ -270,7 +302,7 @@ fn a_kind_has_one_word_and_the_others_are_understood() {
 #[test]
 fn help_fits_narrow_terminals() {
     let subcommands = [
-        "serve", "send", "connect", "relay", "ls", "why", "bench", "demo", "help",
+        "serve", "send", "connect", "relay", "tap", "ls", "why", "bench", "demo", "help",
     ];
     for (subcommand, width) in subcommands
         .into_iter()

@@ -67,6 +67,9 @@ enum TapRecord<'a> {
         missed_messages: u64,
         missed_bytes: u64,
         missed_fds: u64,
+        /// Begins and ends, in the sum.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        missed_events: Option<u64>,
         #[serde(flatten)]
         client: Option<ClientRecord<'a>>,
     },
@@ -174,13 +177,14 @@ impl TapView for JsonView {
             missed_messages: gap.pieces,
             missed_bytes: gap.bytes,
             missed_fds: gap.fds,
+            missed_events: None,
             client: Some(client(connection)),
         };
         json::line(out, &record)
     }
 
     fn finish(&mut self, out: &mut Vec<u8>, missed: &TapMissed) -> io::Result<()> {
-        if missed.messages == 0 {
+        if missed.is_nothing() {
             return Ok(());
         }
         let record = TapRecord::Missed {
@@ -189,6 +193,7 @@ impl TapView for JsonView {
             missed_messages: missed.messages,
             missed_bytes: missed.bytes,
             missed_fds: missed.fds,
+            missed_events: Some(missed.events),
             client: None,
         };
         json::line(out, &record)

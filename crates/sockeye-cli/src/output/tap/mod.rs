@@ -43,6 +43,8 @@ pub(crate) struct TapMissed {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) fds: u64,
+    /// Begins and ends of connections.
+    pub(crate) events: u64,
 }
 
 /// A way to show events. Each method appends lines; writing to a `Vec` cannot fail.
@@ -165,6 +167,7 @@ impl TapDisplay {
             messages: self.missed.messages.max(missed.messages),
             bytes: self.missed.bytes.max(missed.bytes),
             fds: self.missed.fds.max(missed.fds),
+            events: missed.events,
         };
         // Writing to a Vec cannot fail.
         let _ = self.view.finish(&mut self.lines, &missed);
@@ -220,12 +223,20 @@ impl TapMissed {
         format!("{messages} ({}{fds})", bytes(self.bytes))
     }
 
+    fn is_nothing(&self) -> bool {
+        self.messages == 0 && self.events == 0
+    }
+
     /// The last line of a display, if anything was missed.
     fn tell(&self, out: &mut Vec<u8>, style: &TapStyle) -> io::Result<()> {
-        if self.messages == 0 {
+        if self.is_nothing() {
             return Ok(());
         }
-        let text = format!("not shown: {}, the display was too slow", self.describe());
+        let mut text = format!("not shown: {}", self.describe());
+        if self.events > 0 {
+            text.push_str(&format!(", {} begins and ends", self.events));
+        }
+        text.push_str("; the display was too slow");
         writeln!(out, "{}", style.warning(&text))
     }
 }
@@ -236,6 +247,7 @@ impl From<&ObservedGap> for TapMissed {
             messages: gap.pieces,
             bytes: gap.bytes,
             fds: gap.fds,
+            events: 0,
         }
     }
 }

@@ -222,7 +222,7 @@ fn json_has_an_object_for_each_event() {
         format!("{{\"event\":\"missed\",\"connection\":3,\"direction\":\"to-client\",\"missed_messages\":12,\"missed_bytes\":34567,\"missed_fds\":2,{peer}"),
         format!("{{\"event\":\"end\",\"connection\":3,{time},\"direction\":\"to-client\",\"end\":\"reader-gone\",\"total_bytes\":34568,\"total_messages\":13,{peer}"),
         format!("{{\"event\":\"begin\",\"connection\":4,{time},\"kind\":\"datagram\",\"pid\":null,\"comm\":\"n\u{fffd}c\",\"uid\":null}}"),
-        "{\"event\":\"missed\",\"connection\":null,\"direction\":null,\"missed_messages\":12,\"missed_bytes\":34567,\"missed_fds\":2}".to_owned(),
+        "{\"event\":\"missed\",\"connection\":null,\"direction\":null,\"missed_messages\":12,\"missed_bytes\":34567,\"missed_fds\":2,\"missed_events\":0}".to_owned(),
     ];
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
 }
@@ -299,7 +299,7 @@ fn http_says_what_it_cannot_show() {
 00:00:00.003019 #4 < reset
 00:00:00.003019 #5 > GET /a
 00:00:00.006019 #5 < no response in 3.00ms, the connection has ended: GET /a
-not shown: 12 messages (34567 bytes, 2 fds), the display was too slow
+not shown: 12 messages (34567 bytes, 2 fds); the display was too slow
 ");
 }
 
@@ -333,10 +333,23 @@ first answer         1  1.25ms  1.25ms  1.25ms
 duration             2  1.36ms   2.00s   2.00s
 bytes to server      2      27  34.6kB  34.6kB
 bytes to client      2       5      40      40
-not shown: 12 messages (34567 bytes, 2 fds), the display was too slow
+not shown: 12 messages (34567 bytes, 2 fds); the display was too slow
 "
     );
     assert_narrow(&text);
+}
+
+#[test]
+fn begins_and_ends_that_were_missed_are_counted() {
+    let mut stage = Stage::new(TapDisplay::text(PLAIN, 256));
+    stage.display.finish(TapMissed {
+        events: 3,
+        ..TapMissed::default()
+    });
+    assert_eq!(
+        stage.text(),
+        "not shown: 0 messages (0 bytes), 3 begins and ends; the display was too slow\n"
+    );
 }
 
 #[test]

@@ -313,3 +313,35 @@ fn http_pairs_responses_with_requests() {
     );
     assert!(lines[4].ends_with("GET /b?c=d"), "{text}");
 }
+
+#[test]
+fn a_recording_on_standard_output_leaves_standard_error_to_the_display() {
+    let echo = Echo::start();
+    let path = echo.place.socket();
+    let mut both = started(&["--record", "-"], &path);
+    ask(&path, b"hello").unwrap();
+    both.stderr
+        .line("the end", |line| line.contains("closed after"));
+    both.signal(Signal::TERM);
+    let finished = both.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("#1 > 5 bytes"), "{finished:?}");
+    // The type of a section header block (pcap-ng).
+    assert_eq!(finished.stdout[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+}
+
+#[test]
+fn a_quiet_tap_only_records() {
+    let echo = Echo::start();
+    let path = echo.place.socket();
+    let directory = Place::new();
+    let file = directory.at("a.pcapng");
+    let mut quiet = started(&["--quiet", "--record", &file.to_string_lossy()], &path);
+    ask(&path, b"hello").unwrap();
+    quiet.signal(Signal::TERM);
+    let finished = quiet.finish();
+    assert_eq!((finished.code, finished.text().as_str()), (Some(0), ""));
+    assert!(!finished.stderr.contains("#1"), "{finished:?}");
+    let recorded = std::fs::read(&file).unwrap();
+    assert!(recorded.windows(5).any(|bytes| bytes == b"hello"));
+}

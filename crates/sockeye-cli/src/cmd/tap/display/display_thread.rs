@@ -83,6 +83,7 @@ impl DisplayThread {
             messages: missed.pieces,
             bytes: missed.bytes,
             fds: missed.fds,
+            events: missed.events,
         };
         let (done, is_done) = channel();
         let last = Builder::new().name("display".to_owned());
