@@ -55,7 +55,12 @@ impl Place {
 
     /// The names in it, sorted.
     pub(crate) fn names(&self) -> Vec<OsString> {
-        self.snapshot().0.into_keys().collect()
+        let entries = fs::read_dir(self.dir()).expect("a directory");
+        // Not what they are: a process may be removing them.
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<OsString> = names.collect();
+        names.sort();
+        names
     }
 }
 

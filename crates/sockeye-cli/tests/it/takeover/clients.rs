@@ -11,14 +11,14 @@ use std::thread::{self, JoinHandle};
 use crate::support::{PATIENCE, REPLY};
 
 /// Threads that connect, ask and read in a loop, each request on a connection of its own.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Result<(), String>>>,
 }
 
 impl Clients {
-    pub(super) fn start(count: usize, path: &Path) -> Self {
+    pub(crate) fn start(count: usize, path: &Path) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answered = Arc::new(AtomicU64::new(0));
         let threads = (0..count)
@@ -41,13 +41,13 @@ impl Clients {
         }
     }
 
-    pub(super) fn answered(&self) -> u64 {
+    pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
     /// Stops them; every request of every client was answered.
     #[track_caller]
-    pub(super) fn finish(self) -> u64 {
+    pub(crate) fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             let result = thread.join().expect("a client does not panic");

@@ -1,6 +1,6 @@
 //! Restart without a gap.
 
-mod clients;
+pub(crate) mod clients;
 mod hand_over;
 mod hanging;
 mod killed;

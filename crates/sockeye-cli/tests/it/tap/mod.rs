@@ -7,6 +7,7 @@ mod explained;
 mod front;
 mod killed;
 mod recording;
+mod servers;
 mod usage;
 
 use std::io::{Read, Write};
