@@ -65,6 +65,8 @@ impl RecordFrames {
         let n = direction::index(stamp.to);
         let (stamp, kind) = match end {
             DirectionEnd::Eof | DirectionEnd::ReaderClosed => (stamp, PduKind::End),
+            // As for streams: the reader has ended its own direction before it has gone.
+            DirectionEnd::ReaderGone if self.has_ended[1 - n] => (stamp, PduKind::End),
             DirectionEnd::ReaderGone => (stamp.reversed(), PduKind::Reset),
             DirectionEnd::Reset | DirectionEnd::Aborted => (stamp, PduKind::Reset),
         };

@@ -14,7 +14,7 @@ use super::recording_file::{self, RecorderError};
 use crate::relay::{ObservedBegin, ObservedEnd, ObservedGap, ObservedPiece, Observer};
 
 /// With so many bytes, or parts of a writev(2), blocks are written without waiting for more.
-const MOST_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 256 << 10;
 const MOST_PARTS: usize = 512;
 
 /// After an error blocks are dropped for this long before the next attempt.

@@ -8,9 +8,14 @@ use proptest::prelude::*;
 
 use super::encoder::Encoder;
 use super::error::RecordingErrorKind;
+use super::pcapng::{
+    BYTE_ORDER_MAGIC, ENHANCED_PACKET, INTERFACE_DESCRIPTION, OBSOLETE_PACKET, SECTION_HEADER,
+    SIMPLE_PACKET,
+};
 use super::recorded::{RecordedConnection, RecordedLocation, RecordedPart};
 use super::recorder_options::RecorderOptions;
 use super::recording_parser::{ParsedRecording, parse};
+use super::segment::{ACK, Segment};
 use crate::address::Kind;
 use crate::relay::{
     DirectionEnd, ObservedBegin, ObservedDirection, ObservedEnd, ObservedGap, ObservedPiece,
@@ -174,6 +179,77 @@ fn a_file_that_is_no_recording_is_named() {
         error.to_string(),
         "a malformed block: a length that no block has"
     );
+}
+
+/// A block with numbers in network byte order.
+fn big_endian_block(kind: u32, parts: &[&[u8]]) -> Vec<u8> {
+    let mut body = parts.concat();
+    body.resize(body.len().next_multiple_of(4), 0);
+    let length = (body.len() as u32 + 12).to_be_bytes();
+    [&kind.to_be_bytes()[..], &length, &body, &length].concat()
+}
+
+/// The client's segment with the byte at this place, from 1 on.
+fn segment(place: u32) -> Vec<u8> {
+    let segment = Segment {
+        from: "10.0.0.1:40000".parse().unwrap(),
+        to: "10.0.0.2:443".parse().unwrap(),
+        sequence: place,
+        acknowledged: 7,
+        flags: ACK,
+    };
+    [segment.headers(1).as_bytes(), &[place as u8]].concat()
+}
+
+#[test]
+fn other_byte_orders_links_and_blocks_are_read() {
+    let number = u32::to_be_bytes;
+    let size = number(41);
+    let section = [&number(BYTE_ORDER_MAGIC)[..], &[0, 1, 0, 0], &[0xff; 8]];
+    // Microseconds, as there is no option; seconds for the second interface.
+    let raw = [&[0, 101, 0, 0][..], &number(0)];
+    let seconds = [&[0, 101, 0, 0][..], &number(0), &[0, 9, 0, 1, 0, 0, 0, 0]];
+    let ethernet = [&[0, 1, 0, 0][..], &number(0)];
+    let time = [number(0), number(1_000_000)].concat();
+    let later = [number(0), number(3)].concat();
+    let file = [
+        big_endian_block(SECTION_HEADER, &section),
+        big_endian_block(INTERFACE_DESCRIPTION, &raw),
+        big_endian_block(INTERFACE_DESCRIPTION, &seconds),
+        big_endian_block(INTERFACE_DESCRIPTION, &ethernet),
+        big_endian_block(
+            ENHANCED_PACKET,
+            &[&number(0), &time, &size, &size, &segment(1)],
+        ),
+        big_endian_block(SIMPLE_PACKET, &[&size, &segment(2)]),
+        // Names of addresses, and packets without IP.
+        big_endian_block(4, &[&[0; 4]]),
+        big_endian_block(
+            ENHANCED_PACKET,
+            &[&number(2), &time, &size, &size, &segment(3)],
+        ),
+        big_endian_block(
+            OBSOLETE_PACKET,
+            &[&[0, 1, 0, 0], &later, &size, &size, &segment(3)],
+        ),
+    ]
+    .concat();
+    let parsed = parse(Cursor::new(&file), file.len() as u64).unwrap();
+    assert_eq!((parsed.assembled.packets, parsed.assembled.ignored), (4, 1));
+    let [connection] = &parsed.assembled.connections[..] else {
+        panic!("{:?}", parsed.assembled.connections);
+    };
+    let events = connection.events.iter().map(|event| {
+        let RecordedPart::Bytes(location) = event.what else {
+            panic!("{event:?}");
+        };
+        let byte = file[location.offset as usize];
+        (event.direction, event.time.as_secs(), byte)
+    });
+    let direction = ObservedDirection::ToTarget;
+    let expected = [(direction, 0, 1), (direction, 0, 2), (direction, 2, 3)];
+    assert_eq!(events.collect::<Vec<_>>(), expected);
+    assert!(!connection.has_begin() && !connection.has_hole());
 }
 
 /// What is done to one of three connections.

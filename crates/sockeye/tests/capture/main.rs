@@ -7,6 +7,7 @@
 
 mod reading;
 mod records;
+mod relaying;
 mod rewriting;
 mod streams;
 mod support;
