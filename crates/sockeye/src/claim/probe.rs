@@ -17,7 +17,7 @@ use crate::address::Kind;
 use crate::inspect::diag::{self, DiagEntry};
 use crate::inspect::lookup::Lookup;
 use crate::inspect::{is_bound_to, procfs};
-use crate::socket;
+use crate::{ids, socket};
 
 /// What was found at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,13 @@ pub(super) fn displaced(place: &Place, lookup: &Lookup) -> Option<Option<Pid>> {
     // Mostly there is none.
     let stat = place.look_at(&base).ok()??;
     let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
-    match is_socket.then(|| find(place, &base, lookup, |_| None).0)? {
+    // Anybody may bind this name in /tmp, and must not keep others from theirs. The file that a tap leaves
+    // at the path has the owner of the server's.
+    let at_path = place.look_at(&place.base).ok()?;
+    let at_path = at_path.map(|found| ids::uid(found.st_uid));
+    let trusted = [Some(Some(0)), Some(ids::own_uid()), at_path];
+    let is_of_server = is_socket && trusted.contains(&Some(ids::uid(stat.st_uid)));
+    match is_of_server.then(|| find(place, &base, lookup, |_| None).0)? {
         Probe::Live { pid } => Some(pid),
         _ => None,
     }

@@ -1,13 +1,13 @@
 //! A tap has put a server's socket file aside.
 
 use std::fs;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use sockeye::claim::ClaimErrorKind;
 use sockeye::{Address, BlockingListener, Claim, Connector};
 
 use super::denied;
-use crate::support::{HandTap, Place, displaced, identity, leave_stale};
+use crate::support::{HandTap, Place, as_nobody, displaced, identity, leave_stale, set_mode};
 
 fn serving(place: &Place) -> BlockingListener {
     let claim = Claim::options().claim(&place.address()).unwrap();
@@ -117,6 +117,38 @@ fn a_dead_file_at_the_displaced_name_prevents_nothing() {
     leave_stale(&place.socket());
     drop(serving(&place));
     assert_eq!(place.names(), [".app.sock.tap"]);
+}
+
+#[test]
+fn a_strangers_socket_at_the_displaced_name_prevents_nothing() {
+    let place = Place::new();
+    set_mode(place.dir(), 0o1777);
+    let bind = || UnixListener::bind(displaced(&place)).unwrap();
+    let Some(_stranger) = as_nobody(bind) else {
+        return;
+    };
+    drop(serving(&place));
+    leave_stale(&place.socket());
+    drop(serving(&place));
+    assert_eq!(place.names(), [".app.sock.tap"]);
+}
+
+#[test]
+fn another_users_server_behind_a_killed_tap_keeps_root_from_its_path() {
+    let place = Place::new();
+    set_mode(place.dir(), 0o1777);
+    // A tap gives its file the owner of the server's.
+    let serve = || {
+        let server = serving(&place);
+        HandTap::before(&place).kill();
+        server
+    };
+    let Some(server) = as_nobody(serve) else {
+        return;
+    };
+    let pid = Some(rustix::process::getpid());
+    assert_eq!(denied(&place.address()), ClaimErrorKind::Displaced { pid });
+    drop(server);
 }
 
 #[test]
