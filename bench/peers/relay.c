@@ -1,7 +1,8 @@
 /* The floor of a relay between two UNIX sockets: one thread, one level-triggered epoll.
    splice: splice(2) through a pipe for each direction; the senders cannot pass fds.
    copy:   recv(2) and send(2), the same.
-   fds:    recvmsg(2) and sendmsg(2); fds are passed on with the byte that they came with. */
+   fds:    recvmsg(2) and sendmsg(2); fds are passed on with the byte that they came with.
+   record=FILE: as copy, and each piece is written to FILE with its time and its size. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SO_PASSRIGHTS
@@ -53,6 +55,7 @@ static bool splices, passes_fds;
 static int epoll;
 static char bytes[LARGE];
 static struct pair *closed;
+static FILE *recording;
 
 static void fail(const char *what) {
     perror(what);
@@ -117,6 +120,16 @@ static bool put(struct direction *d, struct piece *piece) {
     return true;
 }
 
+static void record(const char *bytes, size_t size) {
+    struct {
+        struct timespec time;
+        size_t size;
+    } head = {.size = size};
+    clock_gettime(CLOCK_REALTIME, &head.time);
+    if (fwrite(&head, sizeof head, 1, recording) != 1 || fwrite(bytes, size, 1, recording) != 1)
+        fail("fwrite");
+}
+
 /* Each of the next two moves what there is, once; false once the direction cannot go on. */
 static bool copy(struct direction *d) {
     if (d->held) {
@@ -136,6 +149,8 @@ static bool copy(struct direction *d) {
     }
     piece.bytes = bytes;
     piece.size = count;
+    if (recording)
+        record(bytes, count);
     if (!put(d, &piece))
         return false;
     if (d->queued) {
@@ -245,10 +260,13 @@ static void join(int client, const struct sockaddr_un *address) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4 || (strcmp(argv[1], "splice") && strcmp(argv[1], "copy") && strcmp(argv[1], "fds"))) {
-        fprintf(stderr, "usage: relay splice|copy|fds PATH TARGET\n");
+    const char *file = argc == 4 && !strncmp(argv[1], "record=", 7) ? argv[1] + 7 : NULL;
+    if (argc != 4 || (!file && strcmp(argv[1], "splice") && strcmp(argv[1], "copy") && strcmp(argv[1], "fds"))) {
+        fprintf(stderr, "usage: relay splice|copy|fds|record=FILE PATH TARGET\n");
         return 2;
     }
+    if (file && (!(recording = fopen(file, "w")) || setvbuf(recording, NULL, _IOFBF, 1 << 20)))
+        fail(file);
     splices = !strcmp(argv[1], "splice");
     passes_fds = !strcmp(argv[1], "fds");
     signal(SIGPIPE, SIG_IGN); /* splice(2) has no MSG_NOSIGNAL */

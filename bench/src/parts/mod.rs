@@ -12,6 +12,7 @@ mod polling;
 mod programs;
 mod relay;
 mod start;
+mod tap;
 
 use crate::results_page::ResultsPage;
 use crate::rounds::Harness;
@@ -26,7 +27,7 @@ pub(crate) struct BenchPart {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [BenchPart; 12] = [
+pub(crate) static PARTS: [BenchPart; 13] = [
     BenchPart {
         name: "echo",
         run: echo::run,
@@ -71,6 +72,11 @@ pub(crate) static PARTS: [BenchPart; 12] = [
         name: "relay",
         run: relay::run,
         has_many_descriptors: true,
+    },
+    BenchPart {
+        name: "tap",
+        run: tap::run,
+        has_many_descriptors: false,
     },
     BenchPart {
         name: "start",

@@ -8,7 +8,7 @@ use crate::goal::{Bound, Goal};
 use crate::idlers::Idlers;
 use crate::interrupt::Interrupt;
 use crate::load::EchoLoad;
-use crate::meter::WARM_UP;
+use crate::meter::{RateSample, WARM_UP};
 use crate::peers::built;
 use crate::percentiles::Percentiles;
 use crate::procfs;
@@ -28,11 +28,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A relay that passes fds.
-const PASSING: &str = "sockeye relay";
+pub(super) const PASSING: &str = "sockeye relay";
 /// A relay whose clients cannot send fds.
 const REFUSING: &str = "sockeye --fds refuse";
 const SPLICE_IN_C: &str = "splice(2) in C";
-const COPY_IN_C: &str = "recv(2) in C";
+pub(super) const COPY_IN_C: &str = "recv(2) in C";
 const PASSING_IN_C: &str = "recvmsg(2) in C";
 const SOCAT: &str = "socat";
 const SOCAT_LARGE: &str = "socat -b 65536";
@@ -61,13 +61,13 @@ pub(crate) fn run(
 }
 
 /// What takes part. The socket of each relay stands between its arguments and its target.
-struct Relays<'a> {
-    tools: &'a Tools,
-    target: &'a Path,
+pub(super) struct Relays<'a> {
+    pub(super) tools: &'a Tools,
+    pub(super) target: &'a Path,
 }
 
 impl Relays<'_> {
-    fn sockeye(&self) -> Result<Contestant, Missing> {
+    pub(super) fn sockeye(&self) -> Result<Contestant, Missing> {
         let relay = Contestant::new(PASSING, &self.tools.sockeye, AnswerKind::Echo);
         Ok(relay.arguments(&["relay"]).handler(&[self.target]))
     }
@@ -78,7 +78,7 @@ impl Relays<'_> {
         Ok(relay.handler(&[self.target]))
     }
 
-    fn in_c(&self, name: &'static str, mode: &str) -> Result<Contestant, Missing> {
+    pub(super) fn in_c(&self, name: &'static str, mode: &str) -> Result<Contestant, Missing> {
         let relay = built(name, &self.tools.relay, AnswerKind::Echo)?;
         Ok(relay.arguments(&[mode]).handler(&[self.target]))
     }
@@ -91,7 +91,9 @@ impl Relays<'_> {
 }
 
 /// Starts nothing: who fails in a round is missing.
-fn entered(candidates: impl IntoIterator<Item = Result<Contestant, Missing>>) -> Contestants {
+pub(super) fn entered(
+    candidates: impl IntoIterator<Item = Result<Contestant, Missing>>,
+) -> Contestants {
     let (mut present, mut missing) = (Vec::new(), Vec::new());
     for candidate in candidates {
         match candidate {
@@ -102,7 +104,7 @@ fn entered(candidates: impl IntoIterator<Item = Result<Contestant, Missing>>) ->
     Contestants { present, missing }
 }
 
-fn interleave<S: SlicedRun>(
+pub(super) fn interleave<S: SlicedRun>(
     harness: &Harness<'_>,
     title: &str,
     contestants: Contestants,
@@ -137,13 +139,7 @@ fn stream(harness: &Harness<'_>, tools: &Tools, report: &mut ResultsPage) -> any
     ];
     let mut compare = |title: &str, relays: [_; 3], goals: &[(&str, f64)]| {
         let results = interleave(harness, title, entered(relays), |relay| {
-            let RelayedPair {
-                client,
-                target,
-                relay,
-            } = target.join(relay, harness)?;
-            let mut load = StreamLoad::new(client, target, harness.interrupt)?;
-            SlicedLoad::begin(relay, move |_, time| load.run_for(time))
+            join_stream(&target, relay, harness)
         })?;
         let ours = results.entries.first().map_or("", |entry| entry.name);
         let mut table = ResultsTable::of_rates(title, &results)
@@ -166,6 +162,21 @@ fn stream(harness: &Harness<'_>, tools: &Tools, report: &mut ResultsPage) -> any
         passing,
         &[(SOCAT_LARGE, 1.5)],
     )
+}
+
+/// A load of one stream through a relay.
+pub(super) fn join_stream<'a>(
+    target: &RelayTarget,
+    relay: &Contestant,
+    harness: &Harness<'a>,
+) -> anyhow::Result<impl SlicedRun<Result = RateSample> + use<'a>> {
+    let RelayedPair {
+        client,
+        target,
+        relay,
+    } = target.join(relay, harness)?;
+    let mut load = StreamLoad::new(client, target, harness.interrupt)?;
+    SlicedLoad::begin(relay, move |_, time| load.run_for(time))
 }
 
 /// One message at a time, all processes on one core.
@@ -265,7 +276,7 @@ fn echo(stream: &OwnedFd) -> anyhow::Result<()> {
 }
 
 /// The server that all connections of the relays lead to, and its path.
-fn echo_server(harness: &Harness<'_>, tools: &Tools) -> anyhow::Result<RunningServer> {
+pub(super) fn echo_server(harness: &Harness<'_>, tools: &Tools) -> anyhow::Result<RunningServer> {
     let server = tools.epoll_loop().unwrap_or_else(|_| tools.tokio());
     RunningServer::start(&server, harness.directory, harness.interrupt)
 }
