@@ -84,7 +84,7 @@ impl Observers {
             Some(recording) => recording.finish(args.drain, abort).await,
             None => true,
         };
-        match self.display.finish() {
+        match self.display.finish(abort).await {
             Ok(()) => Ok(is_complete),
             Err(error) if is_recorded => {
                 debug!("cannot write to the display: {error}");

@@ -10,13 +10,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{Echo, ask, tap};
+use crate::support::eventually;
 
 /// A tap whose display the test reads, or not.
 struct ReadByHand {
     tap: Child,
     stdout: Option<ChildStdout>,
-    /// What follows `tapping`.
-    stderr: BufReader<ChildStderr>,
+    /// Open, so that the tap can go on writing to it.
+    _stderr: BufReader<ChildStderr>,
 }
 
 impl ReadByHand {
@@ -41,17 +42,24 @@ impl ReadByHand {
         Self {
             tap,
             stdout,
-            stderr,
+            _stderr: stderr,
         }
     }
 
     /// The signal or the exit status of its end, which comes by itself.
+    #[track_caller]
     fn end(mut self) -> (Option<i32>, Option<i32>) {
         drop(self.stdout.take());
-        let mut rest = String::new();
-        let _ = self.stderr.read_to_string(&mut rest);
-        let status = self.tap.wait().expect("our own child");
+        let ended = || self.tap.try_wait().expect("our own child");
+        let status = eventually("the tap ends", ended);
         (status.signal(), status.code())
+    }
+}
+
+impl Drop for ReadByHand {
+    fn drop(&mut self) {
+        let _ = self.tap.kill();
+        let _ = self.tap.wait();
     }
 }
 

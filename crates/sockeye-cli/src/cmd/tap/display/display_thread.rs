@@ -3,12 +3,14 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use sockeye::relay::{ObserverHandle, ObserverThread};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::Display;
 use super::display_progress::DisplayProgress;
@@ -66,27 +68,21 @@ impl DisplayThread {
     }
 
     /// Shows what is queued and the last lines. Every other handle and relay must have been dropped.
-    /// Blocks, but gives up where the reader reads nothing for a second.
+    /// Gives up where the reader reads nothing for a second, and a second after `abort` is cancelled.
     ///
     /// # Errors
     /// The first error of a write.
-    pub(in crate::cmd::tap) fn finish(self) -> io::Result<()> {
-        let Self {
-            handle,
-            thread,
-            progress,
-            ..
-        } = self;
-        let missed = handle.missed();
-        drop(handle);
+    pub(in crate::cmd::tap) async fn finish(self, abort: &CancellationToken) -> io::Result<()> {
+        let missed = self.handle.missed();
+        drop(self.handle);
         let missed = TapMissed {
             messages: missed.pieces,
             bytes: missed.bytes,
             fds: missed.fds,
             events: missed.events,
         };
-        let (done, is_done) = channel();
-        let last = Builder::new().name("display".to_owned());
+        let (done, mut is_done) = oneshot::channel();
+        let (last, thread) = (Builder::new().name("display".to_owned()), self.thread);
         last.spawn(move || {
             if let Ok(mut display) = thread.join() {
                 display.finish(missed);
@@ -94,14 +90,28 @@ impl DisplayThread {
             // Whoever waits may have given up.
             let _ = done.send(());
         })?;
-        let mut before = progress.written();
-        while is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            let now = progress.written();
-            if now == before {
-                break;
-            }
-            before = now;
+        let aborted = async {
+            abort.cancelled().await;
+            sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            _ = &mut is_done => {}
+            () = stopped(&self.progress) => {}
+            () = aborted => {}
         }
-        progress.take_error().map_or(Ok(()), Err)
+        self.progress.take_error().map_or(Ok(()), Err)
+    }
+}
+
+/// Completes when nothing is written for a second.
+async fn stopped(progress: &DisplayProgress) {
+    let mut before = progress.written();
+    loop {
+        sleep(PATIENCE).await;
+        let now = progress.written();
+        if now == before {
+            return;
+        }
+        before = now;
     }
 }

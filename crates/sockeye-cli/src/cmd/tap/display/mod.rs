@@ -26,6 +26,8 @@ use crate::stdio;
 
 /// So much is written at once, if no flush comes before.
 const BUFFER: usize = 64 << 10;
+/// So much is one write: a reader that is slow is seen to read.
+const PART: usize = 16 << 10;
 /// Names of users that are remembered.
 const MOST_USERS: usize = 1024;
 
@@ -83,8 +85,7 @@ impl Display {
 
     fn write(&mut self) {
         let Some(lines) = &mut self.lines else { return };
-        // In parts, so that a slow reader is seen to read.
-        for part in lines.lines().chunks(BUFFER) {
+        for part in lines.lines().chunks(PART) {
             if let Err(error) = stdio::write_all(&self.to, part) {
                 self.progress.fail(error);
                 break;
