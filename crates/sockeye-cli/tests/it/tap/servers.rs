@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{ask, started};
-use crate::support::{Place, Process, REPLY, Server, eventually, python, run};
+use crate::support::{Place, Process, REPLY, Records, Server, eventually, python, run, sockeye};
 use crate::takeover::clients::Clients;
 
 /// Answers each client with its name; at SIGHUP it makes its socket anew, as most servers do at a restart.
@@ -153,6 +153,39 @@ fn a_server_is_drained_behind_a_tap() {
         drained(&mut server);
         has_ended(tap, &place, &[]);
     }
+}
+
+#[test]
+fn servers_of_records_and_datagrams_are_drained_behind_a_tap() {
+    for kind in ["seqpacket:", "dgram:"] {
+        let place = Place::new();
+        let address = format!("{kind}{}", place.socket().display());
+        let address = Path::new(&address);
+        let mut server = Server::start(address, &[]);
+        let tap = started(&[], address);
+        let sent = run(sockeye().arg("send").arg(address).arg("hello"));
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+        drained(&mut server);
+        has_ended(tap, &place, &[]);
+    }
+}
+
+#[test]
+fn a_seqpacket_server_is_taken_over_behind_a_tap() {
+    let place = Place::new();
+    let address = format!("seqpacket:{}", place.socket().display());
+    let address = Path::new(&address);
+    let mut server = Server::start(address, &["--takeover"]);
+    let tap = started(&[], address);
+    for _ in 0..5 {
+        let next = Server::start(address, &["--takeover"]);
+        assert_eq!(server.process.wait().code(), Some(0));
+        server = next;
+        let client = Records::connect(place.socket());
+        client.converse("hello");
+    }
+    drained(&mut server);
+    has_ended(tap, &place, &[]);
 }
 
 #[test]
