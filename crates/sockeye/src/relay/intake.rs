@@ -1,6 +1,9 @@
 //! What a direction has received: whose it is, and who observes it.
 
+use std::task::{Context, Poll, ready};
+
 use super::direction_state::DirectionState;
+use super::observer::PieceBytes;
 use super::relay_direction::RelayDirection;
 use super::relay_piece::RelayPiece;
 use super::report::RelayFailure;
@@ -10,7 +13,8 @@ impl RelayDirection {
     /// A piece that was just received, with what came with it.
     pub(super) fn push(&mut self, piece: RelayPiece, credentials: Option<Peer>) {
         if let Some(observed) = &mut self.observed {
-            observed.piece(&piece.bytes, piece.is_record, &piece.fds, credentials);
+            let bytes = PieceBytes::Borrowed(&piece.bytes);
+            observed.piece(bytes, piece.is_record, &piece.fds, credentials);
         }
         self.pending.push_back(piece.with_credentials(credentials));
     }
@@ -30,8 +34,18 @@ impl RelayDirection {
 
     pub(super) fn observe(&mut self, bytes: &[u8], is_record: bool) {
         if let Some(observed) = &mut self.observed {
-            observed.piece(bytes, is_record, &[], None);
+            observed.piece(PieceBytes::Borrowed(bytes), is_record, &[], None);
         }
+    }
+
+    /// Waits for an observer that is to see everything, before more is received.
+    pub(super) fn poll_observer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(observed) = &self.observed {
+            self.waits_for_observer = true;
+            ready!(observed.poll_room(cx));
+            self.waits_for_observer = false;
+        }
+        Poll::Ready(())
     }
 
     /// Tells an observer of the end, once there is one.

@@ -32,17 +32,25 @@
 //! # }
 //! ```
 
+mod batch;
+mod delivery;
+mod forwarding;
+mod gaps;
 mod handle;
+mod limits;
 mod observed;
 mod observed_fd;
+mod queue;
 
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
-pub use handle::{MissedTotal, ObserverHandle, ObserverLimits, ObserverThread};
+pub use handle::{ObserverHandle, ObserverThread};
+pub use limits::{MissedTotal, ObserverLimits};
 pub(super) use observed::ObservedSide;
 pub use observed_fd::{ObservedFd, ObservedFdKind};
+pub(super) use queue::PieceBytes;
 
 use super::DirectionEnd;
 use crate::address::Kind;
@@ -118,7 +126,8 @@ pub struct ObservedPiece {
     pub connection: u64,
     /// Where it goes.
     pub direction: ObservedDirection,
-    /// The bytes. A record may have none.
+    /// The bytes. A record may have none. They share memory with the pieces that were handed over at about
+    /// the same time: copy what is to be kept for long.
     pub bytes: Bytes,
     /// Whether it is a record.
     pub is_record: bool,

@@ -42,6 +42,8 @@ pub(super) struct RelayDirection {
     pipe: Option<PooledPipe>,
     pub(super) pause: Option<Box<Pause>>,
     pub(super) observed: Option<Box<ObservedSide>>,
+    /// Nothing is received until the observer has room.
+    pub(super) waits_for_observer: bool,
     /// Who has connected, if messages carry the credentials of their sender.
     pub(super) client: Option<Peer>,
 }
@@ -61,6 +63,7 @@ impl RelayDirection {
             pipe: None,
             pause: None,
             observed: None,
+            waits_for_observer: false,
             client: None,
         }
     }
@@ -75,6 +78,11 @@ impl RelayDirection {
     /// Whether it waits for the reader.
     pub(super) fn is_sending(&self) -> bool {
         !self.pending.is_empty() || self.pipe.is_some() || self.waits_for_reader
+    }
+
+    /// Whether it does not read until an observer has room.
+    pub(super) fn is_held(&self) -> bool {
+        self.waits_for_observer && matches!(self.state, DirectionState::Open)
     }
 
     /// Whether nothing more is passed on.
@@ -133,6 +141,7 @@ impl RelayDirection {
         target: &mut EndIo,
         settings: &Settings,
     ) -> Poll<Arrival> {
+        ready!(self.poll_observer(cx));
         if source.as_socket().is_some_and(RelaySocket::is_urgent) {
             return Poll::Ready(Arrival::Failure(RelayFailure::OutOfBand));
         }

@@ -131,6 +131,10 @@ impl RelayPair {
             return Poll::Pending;
         };
         let [to_target, to_client] = &mut self.directions;
+        if to_target.is_held() || to_client.is_held() {
+            // Nothing can move; what has come meanwhile is read before the timer is asked again.
+            return Poll::Pending;
+        }
         let is_half_closed = to_target.has_ended() || to_client.has_ended();
         let moved = [to_target.moved(), to_client.moved()];
         let why = ready!(timer.poll(cx, moved, is_half_closed));

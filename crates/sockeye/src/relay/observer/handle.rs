@@ -1,54 +1,23 @@
-//! [`ObserverHandle`]: the queue in front of an observer, which has a bound and never blocks.
+//! [`ObserverHandle`]: hands over to an observer what relays pass on.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle, Result as ThreadResult};
 
-use super::{ObservedBegin, ObservedEnd, ObservedGap, ObservedPiece, Observer};
-
-/// Most of a queue is pieces; what says where they belong may take as many places again.
-const PLACES_FOR_EVENTS: usize = 2;
-
-/// How much may wait for an [`Observer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ObserverLimits {
-    /// Pieces: 4096 by default.
-    pub pieces: usize,
-    /// Bytes of all pieces: 16 MiB by default. A larger piece is always missed.
-    pub bytes: usize,
-}
-
-impl Default for ObserverLimits {
-    fn default() -> Self {
-        Self {
-            pieces: 4096,
-            bytes: 16 << 20,
-        }
-    }
-}
-
-/// How much an observer has missed, of all connections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MissedTotal {
-    /// Pieces.
-    pub pieces: u64,
-    /// Bytes of pieces.
-    pub bytes: u64,
-    /// Fds of pieces.
-    pub fds: u64,
-    /// Begins and ends. These are missed only where twice as many of all wait as pieces may.
-    pub events: u64,
-}
+use super::delivery::deliver;
+use super::gaps::ForwardedGaps;
+use super::limits::{MissedTotal, ObserverLimits};
+use super::queue::ObserverQueue;
+use super::{ObservedBegin, Observer};
 
 /// Hands over to an [`Observer`] what the relays pass on that have this handle
-/// ([`Relay::observe`](super::super::Relay::observe)). Cheap to clone.
+/// ([`Relay::observe`](super::super::Relay::observe),
+/// [`DatagramRelay::observe`](super::super::DatagramRelay::observe)). Cheap to clone.
 #[derive(Clone)]
 pub struct ObserverHandle {
-    queue: Arc<ObserverQueue>,
+    pub(super) shared: Arc<HandleShared>,
     filter: Option<Arc<ConnectionFilter>>,
 }
 
@@ -60,28 +29,11 @@ type ConnectionFilter = dyn Fn(&ObservedBegin) -> bool + Send + Sync;
 #[must_use = "join it, so that nothing is lost when the process ends"]
 pub struct ObserverThread<O>(JoinHandle<O>);
 
-struct ObserverQueue {
-    sender: Sender<Event>,
-    waiting: Arc<QueueRoom>,
-    limits: ObserverLimits,
-    is_complete: bool,
+/// What the clones of a handle share. The drop of the last one ends the thread.
+pub(super) struct HandleShared {
+    pub(super) queue: Arc<ObserverQueue>,
+    pub(super) gaps: ForwardedGaps,
     connections: AtomicU64,
-    missed: [AtomicU64; 4],
-}
-
-/// What is queued, or with the observer just now.
-#[derive(Default)]
-struct QueueRoom {
-    /// Pieces, and all else.
-    places: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-pub(super) enum Event {
-    Begin(ObservedBegin),
-    Piece(ObservedPiece),
-    End(ObservedEnd),
-    Missed(ObservedGap),
 }
 
 impl ObserverHandle {
@@ -102,11 +54,12 @@ impl ObserverHandle {
         observer: O,
         limits: ObserverLimits,
     ) -> io::Result<(Self, ObserverThread<O>)> {
-        Self::start_thread(observer, limits, false)
+        Self::start_thread(observer, ObserverQueue::new(limits, false))
     }
 
-    /// Starts the thread of an observer that misses nothing: while its queue is full, the relay reads
-    /// nothing. Each direction may then be over the limits by what it has read just before.
+    /// Starts the thread of an observer that misses nothing: while its queue is full, the relay does not
+    /// read, and its timeouts do not run. Each direction may then exceed the limits by what it has read
+    /// just before.
     ///
     /// An observer that never returns stops the traffic. One that panics does not: from then on
     /// everything is missed.
@@ -117,37 +70,32 @@ impl ObserverHandle {
         observer: O,
         limits: ObserverLimits,
     ) -> io::Result<(Self, ObserverThread<O>)> {
-        Self::start_thread(observer, limits, true)
+        Self::start_thread(observer, ObserverQueue::new(limits, true))
     }
 
     fn start_thread<O: Observer>(
         observer: O,
-        limits: ObserverLimits,
-        is_complete: bool,
+        queue: ObserverQueue,
     ) -> io::Result<(Self, ObserverThread<O>)> {
-        let (sender, receiver) = channel();
-        let waiting = Arc::new(QueueRoom::default());
-        let at_thread = Arc::clone(&waiting);
+        let queue = Arc::new(queue);
+        let at_thread = Arc::clone(&queue);
         let thread = Builder::new().name("observer".to_owned());
-        let thread = thread.spawn(move || deliver(observer, &receiver, &at_thread))?;
-        let queue = ObserverQueue {
-            sender,
-            waiting,
-            limits,
-            is_complete,
+        let thread = thread.spawn(move || deliver(observer, &at_thread))?;
+        let shared = HandleShared {
+            queue,
+            gaps: ForwardedGaps::default(),
             connections: AtomicU64::new(0),
-            missed: Default::default(),
         };
         let handle = Self {
-            queue: Arc::new(queue),
+            shared: Arc::new(shared),
             filter: None,
         };
         Ok((handle, ObserverThread(thread)))
     }
 
-    /// Observes those connections only for which `filter` returns `true`. It is asked once a connection,
-    /// on the thread of the relay, and of the handle that this one is made of, only. A connection that
-    /// is left out has a number nevertheless.
+    /// Observes only the connections for which `filter` returns `true`. The relay asks once a connection,
+    /// on its own thread. A connection that is left out has a number all the same. With several filters
+    /// all must return `true`.
     #[must_use]
     pub fn only(mut self, filter: impl Fn(&ObservedBegin) -> bool + Send + Sync + 'static) -> Self {
         let before = self.filter.take();
@@ -160,99 +108,29 @@ impl ObserverHandle {
     /// How much was missed so far.
     #[must_use]
     pub fn missed(&self) -> MissedTotal {
-        let [pieces, bytes, fds, events] = self
-            .queue
-            .missed
-            .each_ref()
-            .map(|count| count.load(Ordering::Relaxed));
-        MissedTotal {
-            pieces,
-            bytes,
-            fds,
-            events,
-        }
+        self.shared.queue.missed()
     }
 
     /// The number of a new connection.
     pub(super) fn number(&self) -> u64 {
-        self.queue.connections.fetch_add(1, Ordering::Relaxed) + 1
+        self.shared.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Whether a connection passes the filter.
     pub(super) fn observes(&self, begin: &ObservedBegin) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter(begin))
     }
-
-    /// Makes room for a piece. Without any it counts as missed, and `false` is returned.
-    pub(super) fn reserve(&self, bytes: usize, fds: usize) -> bool {
-        let (waiting, limits) = (&*self.queue.waiting, &self.queue.limits);
-        let wanted = [
-            (&waiting.places, 1, limits.pieces),
-            (&waiting.bytes, bytes, limits.bytes),
-        ];
-        let taken = wanted.map(|(count, more, most)| take(count, more, most));
-        let has_room = taken == [true; 2] || self.queue.is_complete;
-        if !has_room {
-            for ((count, more, _), is_taken) in wanted.into_iter().zip(taken) {
-                give_back(count, if is_taken { more } else { 0 });
-            }
-            self.count_missed(&[1, bytes as u64, fds as u64, 0]);
-        }
-        has_room
-    }
-
-    /// Hands over a piece, for which there is room, or what says where pieces are missing.
-    pub(super) fn send(&self, event: Event) {
-        // The thread has panicked.
-        if let Err(refused) = self.queue.sender.send(event)
-            && let Event::Piece(piece) = refused.0
-        {
-            let (bytes, fds) = (piece.bytes.len() as u64, piece.fds.len() as u64);
-            self.count_missed(&[1, bytes, fds, 0]);
-        }
-    }
-
-    /// Hands over a begin or an end, unless far too many wait.
-    pub(super) fn send_unless_full(&self, event: Event) {
-        let most = self.queue.limits.pieces.saturating_mul(PLACES_FOR_EVENTS);
-        if take(&self.queue.waiting.places, 1, most.max(PLACES_FOR_EVENTS)) {
-            self.send(event);
-        } else {
-            self.count_missed(&[0, 0, 0, 1]);
-        }
-    }
-
-    fn count_missed(&self, counts: &[u64; 4]) {
-        for (total, count) in self.queue.missed.iter().zip(counts) {
-            total.fetch_add(*count, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Hands over to the observer of this handle what another one has seen, under the same numbers.
-impl Observer for ObserverHandle {
-    fn begin(&mut self, begin: ObservedBegin) {
-        self.send_unless_full(Event::Begin(begin));
-    }
-
-    fn piece(&mut self, piece: ObservedPiece) {
-        if self.reserve(piece.bytes.len(), piece.fds.len()) {
-            self.send(Event::Piece(piece));
-        }
-    }
-
-    fn end(&mut self, end: ObservedEnd) {
-        self.send_unless_full(Event::End(end));
-    }
-
-    fn missed(&mut self, gap: ObservedGap) {
-        self.send(Event::Missed(gap));
-    }
 }
 
 impl fmt::Debug for ObserverHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ObserverHandle").finish_non_exhaustive()
+    }
+}
+
+impl Drop for HandleShared {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
@@ -270,37 +148,4 @@ impl<O> ObserverThread<O> {
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()
     }
-}
-
-fn deliver<O: Observer>(mut observer: O, queue: &Receiver<Event>, waiting: &QueueRoom) -> O {
-    for event in queue {
-        let (mut places, mut bytes) = (1, 0);
-        match event {
-            Event::Begin(begin) => observer.begin(begin),
-            Event::Piece(piece) => {
-                bytes = piece.bytes.len();
-                observer.piece(piece);
-            }
-            Event::End(end) => observer.end(end),
-            Event::Missed(gap) => {
-                places = 0;
-                observer.missed(gap);
-            }
-        }
-        give_back(&waiting.places, places);
-        give_back(&waiting.bytes, bytes);
-        observer.flush();
-    }
-    observer
-}
-
-/// Adds to a count, unless that becomes larger than `most`.
-fn take(count: &AtomicUsize, more: usize, most: usize) -> bool {
-    let sum = |count: usize| count.checked_add(more).filter(|&sum| sum <= most);
-    let taken = count.fetch_update(Ordering::AcqRel, Ordering::Relaxed, sum);
-    taken.is_ok()
-}
-
-fn give_back(count: &AtomicUsize, less: usize) {
-    count.fetch_sub(less, Ordering::AcqRel);
 }

@@ -1,11 +1,13 @@
 //! [`ObservedSide`]: one direction of one connection, as it hands over to an observer.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::handle::Event;
+use super::batch::ObserverEvent;
+use super::queue::PieceBytes;
 use super::{
     ObservedBegin, ObservedDirection, ObservedEnd, ObservedFd, ObservedGap, ObservedPiece,
     ObserverHandle,
@@ -17,6 +19,7 @@ use crate::relay::DirectionEnd;
 /// Dropped before its end, it hands over that it was aborted.
 pub(in crate::relay) struct ObservedSide {
     handle: ObserverHandle,
+    /// What was missed since the last piece.
     gap: ObservedGap,
     has_ended: bool,
 }
@@ -31,57 +34,59 @@ impl ObservedSide {
     ) -> Option<[Self; 2]> {
         let connection = handle.number();
         let begin = ObservedBegin {
-            connection,
-            kind,
             client,
             command: client.and_then(|client| client.command()),
-            time: SystemTime::now(),
-            instant: Instant::now(),
+            ..ObservedBegin::new(connection, kind)
         };
         if !handle.observes(&begin) {
             return None;
         }
-        handle.send_unless_full(Event::Begin(begin));
+        let queue = &handle.shared.queue;
+        queue.push_event(ObserverEvent::Begin(begin), true);
         let sides = [ObservedDirection::ToTarget, ObservedDirection::ToClient];
         Some(sides.map(|direction| Self {
             handle: handle.clone(),
-            gap: ObservedGap {
-                connection,
-                direction,
-                pieces: 0,
-                bytes: 0,
-                fds: 0,
-            },
+            gap: ObservedGap::new(connection, direction),
             has_ended: false,
         }))
     }
 
-    /// Hands over a piece that is about to be sent. Never blocks: where the queue is full, the piece is
-    /// missed.
+    /// Waits until the observer has room for what is read next, if it is to see everything.
+    pub(in crate::relay) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let key = (self.gap.connection, self.gap.direction);
+        self.handle.shared.queue.poll_room(cx, key)
+    }
+
+    /// Hands over a piece that is about to be sent. Never blocks: where the queue is full and the observer
+    /// is not to see everything, the piece is missed.
     pub(in crate::relay) fn piece(
         &mut self,
-        bytes: &[u8],
+        bytes: PieceBytes<'_>,
         is_record: bool,
         fds: &[OwnedFd],
         credentials: Option<Peer>,
     ) {
-        if !self.handle.reserve(bytes.len(), fds.len()) {
-            self.gap.pieces += 1;
-            self.gap.bytes += bytes.len() as u64;
-            self.gap.fds += fds.len() as u64;
-            return;
-        }
-        self.report_gap();
-        self.handle.send(Event::Piece(ObservedPiece {
+        let piece = ObservedPiece {
             connection: self.gap.connection,
             direction: self.gap.direction,
-            bytes: Bytes::copy_from_slice(bytes),
+            bytes: Bytes::new(),
             is_record,
             fds: fds.iter().map(|fd| ObservedFd::of(fd.as_fd())).collect(),
             credentials,
-            time: SystemTime::now(),
+            // Set by the thread.
+            time: SystemTime::UNIX_EPOCH,
             instant: Instant::now(),
-        }));
+        };
+        let size = bytes.len() as u64;
+        let before = (self.gap.pieces > 0).then_some(ObserverEvent::Missed(self.gap));
+        let queue = &self.handle.shared.queue;
+        if queue.push_piece(piece, bytes, before, true) {
+            self.gap = ObservedGap::new(self.gap.connection, self.gap.direction);
+        } else {
+            self.gap.pieces += 1;
+            self.gap.bytes += size;
+            self.gap.fds += fds.len() as u64;
+        }
     }
 
     /// Hands over the end; only the first one counts.
@@ -90,21 +95,14 @@ impl ObservedSide {
             return;
         }
         self.has_ended = true;
-        self.report_gap();
-        self.handle.send_unless_full(Event::End(ObservedEnd {
-            connection: self.gap.connection,
-            direction: self.gap.direction,
-            end,
-            time: SystemTime::now(),
-            instant: Instant::now(),
-        }));
-    }
-
-    fn report_gap(&mut self) {
+        let (connection, direction) = (self.gap.connection, self.gap.direction);
+        let queue = &self.handle.shared.queue;
+        queue.forget((connection, direction));
         if self.gap.pieces > 0 {
-            self.handle.send(Event::Missed(self.gap));
-            (self.gap.pieces, self.gap.bytes, self.gap.fds) = (0, 0, 0);
+            queue.push_gap(self.gap);
         }
+        let end = ObservedEnd::new(connection, direction, end);
+        queue.push_event(ObserverEvent::End(end), true);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Joins two connections.
 
+mod complete_observer;
 mod ending;
 mod fds;
+mod keeper;
 mod network;
 mod observer;
 mod records;

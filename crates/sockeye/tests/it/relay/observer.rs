@@ -5,72 +5,15 @@ use std::os::fd::AsFd;
 use std::sync::mpsc;
 
 use sockeye::relay::{
-    DirectionEnd, FdPolicy, ObservedBegin, ObservedDirection, ObservedEnd, ObservedFdKind,
-    ObservedGap, ObservedPiece, Observer, ObserverHandle, ObserverLimits,
+    DirectionEnd, FdPolicy, ObservedBegin, ObservedFdKind, ObservedPiece, Observer, ObserverHandle,
+    ObserverLimits,
 };
-use sockeye::{Peer, SeqPacket, send_msg};
+use sockeye::{Kind, Peer, SeqPacket, send_msg};
 use tokio::task::spawn_blocking;
 
+use super::keeper::{Keeper, Seen, Slow, ToClient, ToTarget};
 use super::*;
 use crate::support::PATIENCE;
-
-#[derive(Debug)]
-enum Seen {
-    Begin(ObservedBegin),
-    Piece(ObservedPiece),
-    End(ObservedEnd),
-    Gap(ObservedGap),
-}
-
-/// Keeps all that it sees, and lets go of the fds when it ends.
-#[derive(Default)]
-struct Keeper(Vec<Seen>);
-
-impl Observer for Keeper {
-    fn begin(&mut self, begin: ObservedBegin) {
-        self.0.push(Seen::Begin(begin));
-    }
-
-    fn piece(&mut self, piece: ObservedPiece) {
-        self.0.push(Seen::Piece(piece));
-    }
-
-    fn end(&mut self, end: ObservedEnd) {
-        self.0.push(Seen::End(end));
-    }
-
-    fn missed(&mut self, missed: ObservedGap) {
-        self.0.push(Seen::Gap(missed));
-    }
-}
-
-impl Keeper {
-    fn pieces(&self, direction: ObservedDirection) -> Vec<&ObservedPiece> {
-        let pieces = self.0.iter().filter_map(|seen| match seen {
-            Seen::Piece(piece) if piece.direction == direction => Some(piece),
-            _ => None,
-        });
-        pieces.collect()
-    }
-
-    fn bytes(&self, direction: ObservedDirection) -> Vec<u8> {
-        let pieces = self.pieces(direction);
-        pieces
-            .iter()
-            .flat_map(|piece| piece.bytes.to_vec())
-            .collect()
-    }
-
-    fn ends(&self) -> Vec<(ObservedDirection, DirectionEnd)> {
-        let ends = self.0.iter().filter_map(|seen| match seen {
-            Seen::End(end) => Some((end.direction, end.end)),
-            _ => None,
-        });
-        ends.collect()
-    }
-}
-
-use ObservedDirection::{ToClient, ToTarget};
 
 #[tokio::test]
 async fn an_observer_sees_each_direction_in_order() {
@@ -225,27 +168,6 @@ async fn an_observer_sees_large_transfers_without_fds() {
     assert_eq!(keeper.bytes(ToTarget).len(), SIZE);
 }
 
-/// It waits until it is told to go on.
-struct Slow {
-    go_on: mpsc::Receiver<()>,
-    keeper: Keeper,
-}
-
-impl Observer for Slow {
-    fn piece(&mut self, piece: ObservedPiece) {
-        let _ = self.go_on.recv();
-        self.keeper.piece(piece);
-    }
-
-    fn end(&mut self, end: ObservedEnd) {
-        self.keeper.end(end);
-    }
-
-    fn missed(&mut self, missed: ObservedGap) {
-        self.keeper.missed(missed);
-    }
-}
-
 #[tokio::test]
 async fn a_slow_observer_misses_pieces_and_stalls_nothing() {
     const SIZE: usize = 4 << 20;
@@ -297,11 +219,7 @@ async fn a_slow_observer_misses_pieces_and_stalls_nothing() {
     joined.await.unwrap();
     let slow = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
     let seen = slow.keeper.bytes(ToTarget).len() as u64;
-    let gaps = slow.keeper.0.iter().filter_map(|seen| match seen {
-        Seen::Gap(gap) => Some(*gap),
-        _ => None,
-    });
-    let gaps: Vec<_> = gaps.collect();
+    let gaps = slow.keeper.gaps();
     let bytes: u64 = gaps.iter().map(|gap| gap.bytes).sum();
     assert!(
         gaps.iter()
@@ -362,9 +280,65 @@ async fn a_relay_that_is_dropped_ends_for_the_observer_too() {
         .filter(|(_, end)| *end == DirectionEnd::Aborted)
         .count();
     assert_eq!(aborted, 4);
-    let numbers = keeper.0.iter().filter_map(|seen| match seen {
-        Seen::Begin(begin) => Some(begin.connection),
-        _ => None,
-    });
+    let numbers = keeper.begins().into_iter().map(|begin| begin.connection);
     assert_eq!(numbers.collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test]
+async fn connections_that_the_filter_leaves_out_are_not_observed() {
+    let (handle, thread) = ObserverHandle::start(Keeper::default()).unwrap();
+    let own_command = Peer::own_process().command();
+    assert!(own_command.is_some());
+    let is_own = move |begin: &ObservedBegin| begin.command == own_command;
+    let handle = handle.only(is_own).only(|begin| begin.connection != 2);
+    let relay = Relay::new().observe(handle);
+    for number in 1..=3_u8 {
+        let (mut client, mut target, joined) = joined(&relay);
+        spawn_blocking(move || {
+            client.write_all(&[number]).unwrap();
+            target.read_exact(&mut [0]).unwrap();
+        })
+        .await
+        .unwrap();
+        joined.await.unwrap();
+    }
+    drop(relay);
+    let keeper = spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    assert_eq!(keeper.bytes(ToTarget), [1, 3]);
+    let begins = keeper.begins();
+    let numbers: Vec<_> = begins.iter().map(|begin| begin.connection).collect();
+    assert_eq!(numbers, [1, 3]);
+    assert!(begins.iter().all(|begin| begin.kind == Kind::Stream));
+    assert_eq!(keeper.ends().len(), 4);
+}
+
+/// Tells how many pieces it has seen, when it is to write out what it holds back.
+struct Flushed(mpsc::Sender<usize>, usize);
+
+impl Observer for Flushed {
+    fn piece(&mut self, _: ObservedPiece) {
+        self.1 += 1;
+    }
+
+    fn flush(&mut self) {
+        let _ = self.0.send(self.1);
+    }
+}
+
+#[tokio::test]
+async fn an_observer_is_told_when_nothing_more_waits() {
+    let (flushed, pieces) = mpsc::channel();
+    let (handle, _thread) = ObserverHandle::start(Flushed(flushed, 0)).unwrap();
+    let relay = Relay::new().observe(handle);
+    let (mut client, mut target, joined) = joined(&relay);
+    spawn_blocking(move || {
+        for count in 1..=3 {
+            client.write_all(b"hello").unwrap();
+            target.read_exact(&mut [0; 5]).unwrap();
+            while pieces.recv_timeout(PATIENCE).unwrap() < count {}
+        }
+    })
+    .await
+    .unwrap();
+    joined.await.unwrap();
 }
