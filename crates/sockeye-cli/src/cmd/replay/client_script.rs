@@ -96,11 +96,6 @@ impl ClientScript {
         }
     }
 
-    /// How many events are over.
-    pub(super) fn progress(&self) -> usize {
-        self.next
-    }
-
     /// What the client does now.
     pub(super) fn step(&mut self) -> io::Result<ClientStep> {
         loop {

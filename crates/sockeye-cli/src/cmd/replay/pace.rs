@@ -31,6 +31,12 @@ impl Pace {
         self.began.checked_add(after)
     }
 
+    /// How long it has taken, and how long it takes until `last`, a time of the recording; `None` without times.
+    pub(super) fn progress(&self, last: Duration) -> Option<(Duration, Duration)> {
+        let total = self.speed.shorten(last.saturating_sub(self.first))?;
+        Some((self.began.elapsed(), total))
+    }
+
     /// When it is due, if that is in the future.
     pub(super) fn not_yet(&self, time: Duration) -> Option<Instant> {
         self.due(time).filter(|due| *due > Instant::now())

@@ -64,6 +64,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
 
 struct Playback {
     player: Arc<Player>,
+    progress: ReplayProgress,
     most_open: usize,
     playing: JoinSet<Result<Outcome, PlayError>>,
     /// Which connections are being played, and when they end in the recording.
@@ -93,22 +94,20 @@ impl Playback {
         let connections = selection.recording.connections();
         let numbers = &selection.numbers;
         let first = numbers.first().map(|&number| began(&connections[number]));
-        let events = numbers
-            .iter()
-            .map(|&number| connections[number].events().len());
         let speed = args.speed.unwrap_or(Speed::RECORDED);
+        let player = Arc::new(Player {
+            recording: Arc::clone(&selection.recording),
+            address,
+            connector: args.connector(),
+            pace: Pace::new(speed, first.unwrap_or_default()),
+            timeout: args.timeout,
+            masks: masks.map(Arc::new),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        });
         Self {
-            player: Arc::new(Player {
-                recording: Arc::clone(&selection.recording),
-                address,
-                connector: args.connector(),
-                pace: Pace::new(speed, first.unwrap_or_default()),
-                timeout: args.timeout,
-                masks: masks.map(Arc::new),
-                progress: ReplayProgress::new(events.sum()),
-                sent: AtomicU64::new(0),
-                received: AtomicU64::new(0),
-            }),
+            progress: ReplayProgress::new(&player, numbers),
+            player,
             most_open: args.listen.max_connections.unwrap_or(MOST_OPEN),
             playing: JoinSet::new(),
             open: HashMap::new(),
@@ -124,12 +123,12 @@ impl Playback {
         selection: Selection,
         mut signals: ShutdownSignal,
     ) -> anyhow::Result<Exit> {
-        let progress = self.player.progress.clone();
+        let progress = self.progress.clone();
         let ended_by = tokio::select! {
             biased;
             signal = signals.next() => Some(signal),
             () = self.play_all(&selection.numbers) => None,
-            () = async { progress.show().await; std::future::pending().await } => None,
+            () = progress.show() => None,
         };
         self.playing.shutdown().await;
         progress.finish();
@@ -243,10 +242,7 @@ impl Playback {
             "connection {number} differs at {place}\n{}",
             difference.draw()
         );
-        let printed = self
-            .player
-            .progress
-            .suspend(|| stdio::print(text.as_bytes()));
+        let printed = self.progress.suspend(|| stdio::print(text.as_bytes()));
         if printed.is_err() && self.output.is_ok() {
             self.output = printed;
         }
@@ -255,7 +251,7 @@ impl Playback {
     fn complain(&self, number: usize, text: &str) {
         if self.log.pass() {
             let warn = || warn!("connection {number}: {text}");
-            self.player.progress.suspend(warn);
+            self.progress.suspend(warn);
         }
     }
 

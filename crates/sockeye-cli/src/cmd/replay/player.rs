@@ -16,7 +16,6 @@ use tokio::time::sleep_until;
 use super::client_script::{ClientScript, ClientStep, Outcome};
 use super::mask::Masks;
 use super::pace::Pace;
-use super::progress::ReplayProgress;
 use super::record_socket::RecordSocket;
 
 /// How much of a stream is read at once.
@@ -34,7 +33,6 @@ pub(super) struct Player {
     pub(super) timeout: Duration,
     /// Where answers are compared.
     pub(super) masks: Option<Arc<Masks>>,
-    pub(super) progress: ReplayProgress,
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
 }
@@ -91,9 +89,9 @@ impl Player {
             if sent == sending.len() {
                 if !sending.is_empty() {
                     (sending, sent) = (Vec::new(), 0);
-                    self.step_done(&mut script);
+                    script.sent();
                 }
-                match self.step(&mut script)? {
+                match script.step().map_err(PlayError::Recording)? {
                     ClientStep::Send(location) => {
                         let bytes = self.recording.read(&location);
                         sending = bytes.map_err(PlayError::Recording)?;
@@ -101,7 +99,7 @@ impl Player {
                     }
                     ClientStep::HalfClose => {
                         half_close(&write);
-                        self.step_done(&mut script);
+                        script.sent();
                         continue;
                     }
                     ClientStep::Wait(time) => until = time,
@@ -203,7 +201,7 @@ impl Player {
         loop {
             let mut until = script.deadline();
             if sending.is_none() {
-                match self.step(&mut script)? {
+                match script.step().map_err(PlayError::Recording)? {
                     ClientStep::Send(location) => {
                         let record = self.recording.read(&location);
                         sending = Some(record.map_err(PlayError::Recording)?);
@@ -211,7 +209,7 @@ impl Player {
                     }
                     ClientStep::HalfClose => {
                         socket.half_close();
-                        self.step_done(&mut script);
+                        script.sent();
                         continue;
                     }
                     ClientStep::Wait(time) => until = time,
@@ -284,7 +282,7 @@ impl Player {
         match sent {
             Ok(()) => {
                 self.sent.fetch_add(count as u64, Ordering::Relaxed);
-                self.step_done(script);
+                script.sent();
             }
             Err(SendError::Io(error)) => match error.kind() {
                 io::ErrorKind::BrokenPipe => script.closed(),
@@ -296,19 +294,6 @@ impl Player {
             Err(error) => return Err(PlayError::Socket(io::Error::other(error.to_string()))),
         }
         Ok(())
-    }
-
-    /// The next step, and how far that is.
-    fn step(&self, script: &mut ClientScript) -> Result<ClientStep, PlayError> {
-        let before = script.progress();
-        let step = script.step().map_err(PlayError::Recording);
-        self.progress.advance(script.progress() - before);
-        step
-    }
-
-    fn step_done(&self, script: &mut ClientScript) {
-        script.sent();
-        self.progress.advance(1);
     }
 
     /// Of the client's records, and of the answer's.

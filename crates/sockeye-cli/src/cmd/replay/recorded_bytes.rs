@@ -120,8 +120,12 @@ pub(super) fn framed_len(location: &RecordedLocation) -> u64 {
 
 /// How many bytes at the beginning are equal.
 pub(super) fn common_prefix(one: &[u8], other: &[u8]) -> usize {
-    let differs = |(one, other): (&u8, &u8)| one != other;
     let shorter = one.len().min(other.len());
+    let (one, other) = (&one[..shorter], &other[..shorter]);
+    if one == other {
+        return shorter;
+    }
+    let differs = |(one, other): (&u8, &u8)| one != other;
     let found = one.iter().zip(other).position(differs);
     found.unwrap_or(shorter)
 }
