@@ -36,6 +36,8 @@ pub(super) struct ClientScript {
     required: u64,
     /// Whether the answer has an end before it.
     requires_end: bool,
+    /// Whether an answer can have one: datagrams cannot.
+    has_eof: bool,
     /// `required` and what had come when the client has last done something.
     at_last_request: (u64, u64),
     /// Whether the answer has ended.
@@ -76,6 +78,7 @@ impl ClientScript {
         pace: Pace,
         timeout: Duration,
         masks: Option<&Arc<Masks>>,
+        has_eof: bool,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -87,6 +90,7 @@ impl ClientScript {
             next: 0,
             required: 0,
             requires_end: false,
+            has_eof,
             at_last_request: (0, 0),
             has_ended: false,
             was_reset: false,
@@ -110,7 +114,7 @@ impl ClientScript {
                 match event.what {
                     RecordedPart::Bytes(location) => self.required += location.len() as u64,
                     RecordedPart::Record(_) => self.required += 1,
-                    RecordedPart::End | RecordedPart::Reset => self.requires_end = true,
+                    RecordedPart::End | RecordedPart::Reset => self.requires_end = self.has_eof,
                     _ => {}
                 }
                 self.next += 1;

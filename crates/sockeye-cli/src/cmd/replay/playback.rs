@@ -17,7 +17,7 @@ use super::mask::Masks;
 use super::pace::Pace;
 use super::player::{PlayError, Player};
 use super::progress::ReplayProgress;
-use super::recording::{LeftOut, Selection, began, ended, select};
+use super::recording::{LeftOut, Selection, ended, select};
 use crate::args::{ReplayArgs, Speed};
 use crate::cmd::descriptor_limit;
 use crate::cmd::hung;
@@ -93,7 +93,7 @@ impl Playback {
     ) -> Self {
         let connections = selection.recording.connections();
         let numbers = &selection.numbers;
-        let first = numbers.first().map(|&number| began(&connections[number]));
+        let first = numbers.first().map(|&number| connections[number].time());
         let speed = args.speed.unwrap_or(Speed::RECORDED);
         let player = Arc::new(Player {
             recording: Arc::clone(&selection.recording),
@@ -153,7 +153,7 @@ impl Playback {
     async fn play_all(&mut self, numbers: &[usize]) {
         for &number in numbers {
             let connection = &self.player.recording.connections()[number];
-            let (begins, ends) = (began(connection), ended(connection));
+            let (begins, ends) = (connection.time(), ended(connection));
             while self.playing.len() >= self.most_open || self.is_open_before(begins) {
                 self.wait_for_one().await;
             }

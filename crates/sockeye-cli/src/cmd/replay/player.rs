@@ -74,7 +74,14 @@ impl Player {
 
     fn script(&self, number: usize) -> ClientScript {
         let masks = self.masks.as_ref();
-        ClientScript::new(&self.recording, number, self.pace, self.timeout, masks)
+        ClientScript::new(
+            &self.recording,
+            number,
+            self.pace,
+            self.timeout,
+            masks,
+            self.address.kind() != Kind::Datagram,
+        )
     }
 
     async fn play_stream(&self, number: usize, stream: &mut Stream) -> Result<Outcome, PlayError> {

@@ -84,7 +84,7 @@ pub(super) fn select(args: &ReplayArgs, kind: Kind) -> anyhow::Result<Selection>
     if numbers.is_empty() && left_out.of_another_kind > 0 {
         return Err(wrong_kind(file, &args.address, kind));
     }
-    numbers.sort_by_key(|&number| began(&connections[number]));
+    numbers.sort_by_key(|&number| connections[number].time());
     Ok(Selection {
         recording,
         numbers,
@@ -128,12 +128,6 @@ fn wrong_kind(file: &Path, address: &Address, kind: Kind) -> anyhow::Error {
     };
     let text = format!("cannot replay {file} at {address}: {why}");
     failure(Exit::Usage, text)
-}
-
-/// When a connection begins in the recording.
-pub(super) fn began(connection: &RecordedConnection) -> Duration {
-    let first = connection.events().first();
-    first.map_or(Duration::ZERO, |event| event.time)
 }
 
 /// When it ends there, if it does.

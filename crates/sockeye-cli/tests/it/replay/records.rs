@@ -7,7 +7,7 @@ use sockeye::Kind;
 
 use super::recorder::RecordingRelay;
 use super::{last_line, replay};
-use crate::support::{Place, Records, Server, records_of_all_sizes};
+use crate::support::{Place, Records, Server, bound, receive, records_of_all_sizes, sockeye};
 
 /// Records of all sizes through a server that echoes; and the records.
 fn recorded(place: &Place) -> (std::path::PathBuf, Vec<Vec<u8>>) {
@@ -60,7 +60,7 @@ fn a_stand_in_answers_records() {
     let place = Place::new();
     let (file, records) = recorded(&place);
     let path = place.at("stand-in.sock");
-    let mut command = crate::support::sockeye();
+    let mut command = sockeye();
     command.args(["replay", "--serve"]).arg(&file);
     command.arg(format!("seqpacket:{}", path.display()));
     let mut server = Server::started_by(&mut command, &path);
@@ -98,4 +98,35 @@ fn a_stand_in_of_a_stream_is_none_of_records() {
     let (file, _) = recorded(&place);
     let played = replay(&["--serve"], &file, place.at("stand-in.sock"));
     played.fails(2, &["it has records", "write seqpacket:"]);
+}
+
+#[test]
+fn datagrams_are_played_and_answered_as_records_are() {
+    let place = Place::new();
+    let (file, records) = recorded(&place);
+    // A recording does not say which of both kinds its records are.
+    let path = place.at("datagrams.sock");
+    let address = format!("dgram:{}", path.display());
+    let mut server = Server::started_by(Server::command(&["--echo"]).arg(&address), &path);
+    let played = replay(&["--check", "--speed", "max"], &file, &address);
+    assert_eq!(played.code, Some(0), "{played:#?}");
+    server.stop();
+    let mut command = sockeye();
+    command.args(["replay", "--serve"]).arg(&file).arg(&address);
+    let mut server = Server::started_by(&mut command, &path);
+    // Twice from one sender: it begins again where the recording ends.
+    let client = bound(place.at("client.sock"));
+    client.connect(&path).unwrap();
+    for record in records.iter().chain(&records) {
+        client.send(record).unwrap();
+        assert!(receive(&client) == *record);
+    }
+    client.send(b"something else").unwrap();
+    let line = server
+        .process
+        .stderr
+        .line("the difference", |line| line.contains("closest"));
+    assert!(line.contains("at byte 0 of record 0"), "{line}");
+    let ending = server.stop();
+    assert_eq!(ending.code, Some(7), "{ending:#?}");
 }

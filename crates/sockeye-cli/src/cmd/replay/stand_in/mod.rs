@@ -34,7 +34,7 @@ const LEAST_ROOM: usize = 64 << 10;
 pub(super) struct StandIn {
     candidates: Arc<Candidates>,
     speed: Speed,
-    is_record: bool,
+    kind: Kind,
     /// How long the records of the recorded clients are at most.
     longest_request: usize,
     /// How long those of the server are.
@@ -148,7 +148,7 @@ impl StandIn {
         };
         Self {
             speed: args.speed.unwrap_or(Speed::Max),
-            is_record: kind != Kind::Stream,
+            kind,
             longest_request: longest(ObservedDirection::ToTarget),
             longest_answer: longest(ObservedDirection::ToClient),
             candidates: Arc::new(candidates),
@@ -158,7 +158,7 @@ impl StandIn {
     }
 
     fn script(&self) -> ServerScript {
-        ServerScript::new(&self.candidates, self.speed, self.is_record)
+        ServerScript::new(&self.candidates, self.speed, self.kind)
     }
 
     /// Room for a record of a client.

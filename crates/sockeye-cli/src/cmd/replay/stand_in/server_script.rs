@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sockeye::Kind;
 use sockeye::capture::{RecordedLocation, RecordedPart};
 use sockeye::relay::ObservedDirection;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ const QUIET: Duration = Duration::from_millis(50);
 pub(super) struct ServerScript {
     candidates: Arc<Candidates>,
     speed: Speed,
-    is_record: bool,
+    kind: Kind,
     choice: Option<Choice>,
     /// How much the client has sent, as [`RecordedBytes`](crate::cmd::replay::recorded_bytes::RecordedBytes)
     /// counts.
@@ -59,11 +60,11 @@ pub(super) struct Unmatched {
 }
 
 impl ServerScript {
-    pub(super) fn new(candidates: &Arc<Candidates>, speed: Speed, is_record: bool) -> Self {
+    pub(super) fn new(candidates: &Arc<Candidates>, speed: Speed, kind: Kind) -> Self {
         Self {
             candidates: Arc::clone(candidates),
             speed,
-            is_record,
+            kind,
             choice: None,
             matched: 0,
             records: 0,
@@ -94,8 +95,9 @@ impl ServerScript {
                     event.direction == ObservedDirection::ToClient
                         && matches!(event.what, RecordedPart::End | RecordedPart::Reset)
                 });
-                let is_over = has_end && !choice.requires_end && self.matched >= choice.required;
-                if self.has_ended || is_over {
+                // Of datagrams nothing tells that no more come; what does begins again.
+                let ends = self.kind == Kind::Datagram || has_end && !choice.requires_end;
+                if self.has_ended || ends && self.matched >= choice.required {
                     self.use_choice();
                     return Ok(Ok(ServerStep::End));
                 }
@@ -103,8 +105,9 @@ impl ServerScript {
             };
             if event.direction == ObservedDirection::ToTarget {
                 choice.required += client_len(&event);
-                choice.requires_end |=
-                    matches!(event.what, RecordedPart::End | RecordedPart::Reset);
+                // Senders of datagrams have no EOF.
+                choice.requires_end |= self.kind != Kind::Datagram
+                    && matches!(event.what, RecordedPart::End | RecordedPart::Reset);
                 choice.next += 1;
                 continue;
             }
@@ -264,7 +267,8 @@ impl ServerScript {
     /// The difference to the closest connection.
     fn unmatched(&self, bytes: &[u8]) -> io::Result<Unmatched> {
         let sent = self.sent_bytes(bytes);
-        let Some((candidate, equal)) = self.candidates.closest(&sent, self.is_record)? else {
+        let Some((candidate, equal)) = self.candidates.closest(&sent, self.kind != Kind::Stream)?
+        else {
             return Ok(Unmatched { closest: None });
         };
         let mut client = self.candidates.client(candidate);
@@ -272,7 +276,7 @@ impl ServerScript {
             [] => DifferingSide::End,
             _ => DifferingSide::Bytes(bytes[..bytes.len().min(SHOWN)].to_vec()),
         };
-        let difference = if self.is_record {
+        let difference = if self.kind != Kind::Stream {
             client.skip(self.matched)?;
             let expected = record_of(client.piece()?).to_vec();
             let found = record_of(bytes);
