@@ -40,6 +40,7 @@ mod handle;
 mod limits;
 mod observed;
 mod observed_fd;
+mod piece_buffers;
 mod queue;
 
 use std::time::{Instant, SystemTime};

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::batch::{ObserverBatch, ObserverEvent};
 use super::limits::{MissedTotal, ObserverLimits};
+use super::piece_buffers::PieceBuffers;
 use super::{ObservedDirection, ObservedGap, ObservedPiece};
 
 /// How long the thread lets more queue up, so that it is not woken for each piece.
@@ -34,6 +35,8 @@ pub(super) struct ObserverQueue {
     /// Whether relays wait for room.
     is_complete: bool,
     missed: [AtomicU64; 4],
+    /// Of pieces that are not small.
+    buffers: PieceBuffers,
 }
 
 struct QueueState {
@@ -89,6 +92,7 @@ impl ObserverQueue {
             limits,
             is_complete,
             missed: Default::default(),
+            buffers: PieceBuffers::default(),
         }
     }
 
@@ -156,7 +160,7 @@ impl ObserverQueue {
             PieceBytes::Borrowed(bytes) => {
                 // Others need not wait for the copy.
                 drop(state);
-                piece.bytes = Bytes::copy_from_slice(bytes);
+                piece.bytes = self.buffers.copy(bytes);
                 state = self.lock();
                 if state.thread == ThreadState::Ended {
                     drop(state);
