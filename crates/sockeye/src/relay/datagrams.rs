@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::DatagramRelayError;
 pub use report::{DatagramCounts, DatagramRelayReport};
 
-use super::FdPolicy;
+use super::{FdPolicy, ObserverHandle};
 use crate::address::{Address, Kind, Name};
 use crate::ancillary::{self, MAX_DESCRIPTORS, may_send_credentials};
 use crate::claim::ClaimOptions;
@@ -108,6 +108,7 @@ pub struct DatagramRelay {
     targets: Vec<Address>,
     fds: FdPolicy,
     forwards_credentials: bool,
+    observer: Option<ObserverHandle>,
     allowed: Option<AllowedPeers>,
     max_record: usize,
     max_senders: usize,
@@ -126,6 +127,7 @@ impl DatagramRelay {
             targets: targets.into_iter().collect(),
             fds: FdPolicy::Pass,
             forwards_credentials: false,
+            observer: None,
             allowed: None,
             max_record: LARGEST,
             max_senders: 1024,
@@ -162,6 +164,17 @@ impl DatagramRelay {
     #[must_use]
     pub fn forward_credentials(mut self) -> Self {
         self.forwards_credentials = true;
+        self
+    }
+
+    /// Hands over to an [`Observer`](super::Observer) what is passed on, before it is sent. Each outgoing
+    /// socket is a connection: it begins with the first datagram, with the credentials of its sender
+    /// where they are reported ([`forward_credentials`](Self::forward_credentials),
+    /// [`allow`](Self::allow)), and ends when it is closed. A datagram that is dropped later was observed
+    /// nevertheless.
+    #[must_use]
+    pub fn observe(mut self, observer: ObserverHandle) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -356,6 +369,7 @@ impl DatagramRelay {
         DatagramRelayOptions {
             fds: self.fds,
             forwards_credentials: self.forwards_credentials,
+            observer: self.observer.clone(),
             allowed: self.allowed.clone(),
             max_record: self.max_record,
             max_senders: self.max_senders.min(senders).max(1),

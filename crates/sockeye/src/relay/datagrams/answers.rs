@@ -83,7 +83,10 @@ impl Answers {
             let reads = !self.is_paused();
             let came = tokio::select! {
                 biased;
-                came = sender.socket.recv_ready(|| self.pass_queued()), if reads => Some(came),
+                came = async {
+                    sender.room_for_answer().await;
+                    sender.socket.recv_ready(|| self.pass_queued()).await
+                }, if reads => Some(came),
                 () = sender.changed.notified() => None,
                 () = &mut retry, if waits => {
                     self.send_waiting();
@@ -150,6 +153,7 @@ impl Answers {
                 self.send_waiting();
                 continue;
             }
+            Arc::clone(&self.sender).room_for_answer().await;
             has_more = match self.pass_queued() {
                 Ok(None) => false,
                 came => self.go_on(came.map(|_| ())).await,
@@ -159,6 +163,7 @@ impl Answers {
             tokio::time::sleep(self.backoff.next_pause()).await;
             self.send_waiting();
         }
+        self.sender.end_observed();
         self.state.note_ended(self.sender);
     }
 
@@ -168,7 +173,7 @@ impl Answers {
         let waits_none = self.waiting.is_empty();
         with_buffer(self.state.options.max_record, |buffer| {
             for _ in 0..BATCH {
-                if self.is_paused() {
+                if self.is_paused() || !self.sender.has_room_for_answer() {
                     break;
                 }
                 let Some(received) = self.sender.socket.try_recv_with_fds(buffer)? else {
@@ -195,6 +200,7 @@ impl Answers {
             }
             self.state.to_client.counters.lost_fds(count);
         }
+        self.sender.observe_answer(bytes, &fds);
         let sent = if self.waiting.is_empty() {
             self.send(bytes, &fds)
         } else {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::peer::AllowedPeers;
-use crate::relay::FdPolicy;
+use crate::relay::{FdPolicy, ObserverHandle};
 
 #[derive(Debug, Clone)]
 pub(super) struct DatagramRelayOptions {
     pub(super) fds: FdPolicy,
     pub(super) forwards_credentials: bool,
+    pub(super) observer: Option<ObserverHandle>,
     pub(super) allowed: Option<AllowedPeers>,
     pub(super) max_record: usize,
     pub(super) max_senders: usize,

@@ -40,6 +40,7 @@ pub(super) struct DatagramReceiver {
 struct Taken {
     received: Received,
     credentials: Option<UCred>,
+    is_observed: bool,
     state: Arc<DatagramRelayState>,
     is_settled: bool,
 }
@@ -76,7 +77,10 @@ impl DatagramReceiver {
                 biased;
                 () = &mut stopped => break,
                 () = state.has_ended.notified() => self.senders.forget_ended(),
-                came = state.listening.recv_ready(|| self.pass_queued()) => {
+                came = async {
+                    state.room_of_observer().await;
+                    state.listening.recv_ready(|| self.pass_queued()).await
+                } => {
                     if !self.go_on(came).await? {
                         break;
                     }
@@ -90,6 +94,7 @@ impl DatagramReceiver {
             if !self.go_on(came).await? {
                 break;
             }
+            state.room_of_observer().await;
         }
         let timeout = state.options.drain_timeout;
         // Those who are not quiet by then are aborted.
@@ -124,6 +129,9 @@ impl DatagramReceiver {
     /// a task may run. `None` if the queue is empty.
     fn pass_queued(&mut self) -> Result<Option<Option<WaitingDatagram>>, RecvError> {
         for _ in 0..BATCH {
+            if !self.state.observer_has_room() {
+                break;
+            }
             let listening = &self.state.listening;
             let Some(received) = listening.try_recv_with_fds(&mut self.buffer)? else {
                 return Ok(None);
@@ -165,6 +173,7 @@ impl DatagramReceiver {
         let mut taken = Taken {
             received,
             credentials: None,
+            is_observed: false,
             state: Arc::clone(state),
             is_settled: false,
         };
@@ -202,7 +211,8 @@ impl DatagramReceiver {
         // A target that has just gone may be there again at once, once.
         for _ in 0..=self.targets.len() {
             let address = &taken.received.sender;
-            let sender = match self.senders.get(address, &mut self.targets) {
+            let peer = taken.received.credentials;
+            let sender = match self.senders.get(address, peer, &mut self.targets) {
                 Ok(sender) => sender,
                 Err(NoSender::Shortage) => return Some((taken, None)),
                 Err(NoSender::NoTarget(why)) => {
@@ -214,6 +224,11 @@ impl DatagramReceiver {
                     return None;
                 }
             };
+            if !taken.is_observed {
+                taken.is_observed = true;
+                let bytes = &self.buffer[..taken.received.bytes];
+                sender.observe(bytes, &taken.received.descriptors, peer);
+            }
             match self.send(&sender, &taken) {
                 Err(DatagramFailure::Gone) => self.gone(&sender),
                 Err(DatagramFailure::Full) if !self.targets.is_full(sender.target) => {

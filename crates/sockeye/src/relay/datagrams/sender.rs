@@ -1,8 +1,11 @@
 //! [`RelaySender`]: the outgoing socket of one sender.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
@@ -12,6 +15,9 @@ use super::room::MOST_IN_FLIGHT;
 use crate::address::Address;
 use crate::connect::connect_once;
 use crate::packet::Datagram;
+use crate::peer::Peer;
+use crate::relay::DirectionEnd;
+use crate::relay::observer::{ObservedSide, PieceBytes};
 use crate::{socket, sys};
 
 /// In place of the time of the last datagram.
@@ -30,6 +36,7 @@ pub(super) struct RelaySender {
     used: AtomicU64,
     /// Fds that were sent since the target had nothing left to read of this socket.
     in_flight: AtomicUsize,
+    observed: Option<Box<ObservedSender>>,
     /// Notified when the relay drains, or closes this socket.
     pub(super) changed: Notify,
 }
@@ -42,6 +49,31 @@ pub(super) enum OpenSenderError {
     Shortage,
 }
 
+const TO_TARGET: usize = 0;
+const TO_CLIENT: usize = 1;
+
+/// Both directions, which two tasks pass on.
+struct ObservedSender([Mutex<ObservedSide>; 2]);
+
+impl ObservedSender {
+    fn datagram(&self, direction: usize, bytes: &[u8], fds: &[OwnedFd], credentials: Option<Peer>) {
+        let bytes = PieceBytes::Borrowed(bytes);
+        self.side(direction).piece(bytes, true, fds, credentials);
+    }
+
+    fn side(&self, direction: usize) -> MutexGuard<'_, ObservedSide> {
+        // Nothing under the lock panics half-way.
+        let side = self.0[direction].lock();
+        side.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for ObservedSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObservedSender").finish_non_exhaustive()
+    }
+}
+
 impl RelaySender {
     /// Opens the socket and connects it. It is bound only then, so that nobody else can have sent to
     /// it. Without an address of the sender it stays unbound: the target sees that it cannot be
@@ -51,6 +83,7 @@ impl RelaySender {
         (target, target_address): (usize, &Address),
         accepts_fds: bool,
         now: u64,
+        observer: impl FnOnce() -> Option<[ObservedSide; 2]>,
     ) -> Result<Self, OpenSenderError> {
         let socket = connect_once(target_address).map_err(|errno| match errno {
             Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS => OpenSenderError::Shortage,
@@ -65,14 +98,52 @@ impl RelaySender {
             }
             Ok::<_, io::Error>(socket)
         };
+        let socket = open().map_err(|_| OpenSenderError::Shortage)?;
         Ok(Self {
-            socket: open().map_err(|_| OpenSenderError::Shortage)?,
+            socket,
             address,
             target,
             used: AtomicU64::new(now),
             in_flight: AtomicUsize::new(0),
+            observed: observer().map(|sides| Box::new(ObservedSender(sides.map(Mutex::new)))),
             changed: Notify::new(),
         })
+    }
+
+    /// Hands over a datagram of its sender.
+    pub(super) fn observe(&self, bytes: &[u8], fds: &[OwnedFd], credentials: Option<Peer>) {
+        if let Some(observed) = &self.observed {
+            observed.datagram(TO_TARGET, bytes, fds, credentials);
+        }
+    }
+
+    /// Hands over an answer of the target.
+    pub(super) fn observe_answer(&self, bytes: &[u8], fds: &[OwnedFd]) {
+        if let Some(observed) = &self.observed {
+            observed.datagram(TO_CLIENT, bytes, fds, None);
+        }
+    }
+
+    /// Waits until an observer has room for another answer, if it is to see everything.
+    pub(super) async fn room_for_answer(&self) {
+        if let Some(observed) = &self.observed {
+            poll_fn(|cx| observed.side(TO_CLIENT).poll_room(cx)).await;
+        }
+    }
+
+    /// Whether [`Self::room_for_answer`] completes at once.
+    pub(super) fn has_room_for_answer(&self) -> bool {
+        let observed = self.observed.as_ref();
+        observed.is_none_or(|observed| observed.side(TO_CLIENT).has_room())
+    }
+
+    /// Tells an observer that nothing more passes.
+    pub(super) fn end_observed(&self) {
+        if let Some(observed) = &self.observed {
+            for direction in [TO_TARGET, TO_CLIENT] {
+                observed.side(direction).end(DirectionEnd::Eof);
+            }
+        }
     }
 
     /// Whether the target has read enough that so many more fds may be sent to it.

@@ -13,7 +13,10 @@ use super::report::add;
 use super::sender::{OpenSenderError, RelaySender};
 use super::state::DatagramRelayState;
 use super::targets::{ChooseError, DatagramTargets};
+use crate::address::Kind;
+use crate::peer::Peer;
 use crate::relay::FdPolicy;
+use crate::relay::observer::ObservedSide;
 
 pub(super) struct SenderTable {
     state: Arc<DatagramRelayState>,
@@ -46,6 +49,7 @@ impl SenderTable {
     pub(super) fn get(
         &mut self,
         address: &Option<SocketAddrUnix>,
+        peer: Option<Peer>,
         targets: &mut DatagramTargets,
     ) -> Result<Arc<RelaySender>, NoSender> {
         let now = self.state.touch();
@@ -61,7 +65,12 @@ impl SenderTable {
         let accepts_fds = self.state.options.fds != FdPolicy::Refuse;
         let mut last = None;
         let opened = targets.choose(|index, target| {
-            let opened = RelaySender::open(address.clone(), (index, target), accepts_fds, now);
+            let observe = || {
+                let observer = self.state.options.observer.as_ref()?;
+                ObservedSide::begin(observer, Kind::Datagram, peer)
+            };
+            let opened =
+                RelaySender::open(address.clone(), (index, target), accepts_fds, now, observe);
             opened.map_err(|error| match error {
                 OpenSenderError::Target(errno) => {
                     last = Some((index, errno));

@@ -15,6 +15,7 @@ use super::report::{DatagramCounters, DatagramRelayReport};
 use super::room::AnswerRoom;
 use super::sender::RelaySender;
 use crate::packet::Datagram;
+use crate::relay::ObserverHandle;
 
 thread_local! {
     /// One buffer for each thread, borrowed while an answer is received and sent on.
@@ -83,6 +84,19 @@ impl DatagramRelayState {
             began: Instant::now(),
             last: AtomicU64::new(0),
         })
+    }
+
+    /// Waits until an observer that is to see everything has room for another datagram.
+    pub(super) async fn room_of_observer(&self) {
+        if let Some(observer) = &self.options.observer {
+            observer.room().await;
+        }
+    }
+
+    /// Whether [`Self::room_of_observer`] completes at once.
+    pub(super) fn observer_has_room(&self) -> bool {
+        let observer = self.options.observer.as_ref();
+        observer.is_none_or(ObserverHandle::has_room)
     }
 
     /// Milliseconds since the relay began.

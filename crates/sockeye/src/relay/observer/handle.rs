@@ -10,7 +10,7 @@ use super::delivery::deliver;
 use super::gaps::ForwardedGaps;
 use super::limits::{MissedTotal, ObserverLimits};
 use super::queue::ObserverQueue;
-use super::{ObservedBegin, Observer};
+use super::{ObservedBegin, ObservedDirection, Observer};
 
 /// Hands over to an [`Observer`] what the relays pass on that have this handle
 /// ([`Relay::observe`](super::super::Relay::observe),
@@ -109,6 +109,18 @@ impl ObserverHandle {
     #[must_use]
     pub fn missed(&self) -> MissedTotal {
         self.shared.queue.missed()
+    }
+
+    /// Waits until the observer has room for what a relay reads next, if it is to see everything, where
+    /// it is not known yet to which connection that belongs.
+    pub(in crate::relay) async fn room(&self) {
+        let key = (0, ObservedDirection::ToTarget);
+        std::future::poll_fn(|cx| self.shared.queue.poll_room(cx, key)).await;
+    }
+
+    /// Whether [`Self::room`] completes at once.
+    pub(in crate::relay) fn has_room(&self) -> bool {
+        self.shared.queue.has_room()
     }
 
     /// The number of a new connection.

@@ -57,6 +57,11 @@ impl ObservedSide {
         self.handle.shared.queue.poll_room(cx, key)
     }
 
+    /// Whether [`Self::poll_room`] completes at once.
+    pub(in crate::relay) fn has_room(&self) -> bool {
+        self.handle.shared.queue.has_room()
+    }
+
     /// Hands over a piece that is about to be sent. Never blocks: where the queue is full and the observer
     /// is not to see everything, the piece is missed.
     pub(in crate::relay) fn piece(

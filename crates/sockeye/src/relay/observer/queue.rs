@@ -120,6 +120,11 @@ impl ObserverQueue {
         Poll::Pending
     }
 
+    /// Whether it need not be waited for.
+    pub(super) fn has_room(&self) -> bool {
+        !self.waits()
+    }
+
     /// As [`Self::poll_room`]; blocks the thread.
     pub(super) fn wait_for_room(&self) {
         if self.waits() {

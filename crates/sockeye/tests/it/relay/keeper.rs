@@ -7,10 +7,10 @@ use sockeye::relay::{
     Observer,
 };
 
-pub(super) use ObservedDirection::{ToClient, ToTarget};
+pub(crate) use ObservedDirection::{ToClient, ToTarget};
 
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     Begin(ObservedBegin),
     Piece(ObservedPiece),
     End(ObservedEnd),
@@ -19,7 +19,7 @@ pub(super) enum Seen {
 
 /// Keeps all that it sees, and lets go of the fds when it ends.
 #[derive(Default)]
-pub(super) struct Keeper(pub(super) Vec<Seen>);
+pub(crate) struct Keeper(pub(crate) Vec<Seen>);
 
 impl Observer for Keeper {
     fn begin(&mut self, begin: ObservedBegin) {
@@ -40,7 +40,7 @@ impl Observer for Keeper {
 }
 
 impl Keeper {
-    pub(super) fn pieces(&self, direction: ObservedDirection) -> Vec<&ObservedPiece> {
+    pub(crate) fn pieces(&self, direction: ObservedDirection) -> Vec<&ObservedPiece> {
         let pieces = self.0.iter().filter_map(|seen| match seen {
             Seen::Piece(piece) if piece.direction == direction => Some(piece),
             _ => None,
@@ -48,7 +48,7 @@ impl Keeper {
         pieces.collect()
     }
 
-    pub(super) fn bytes(&self, direction: ObservedDirection) -> Vec<u8> {
+    pub(crate) fn bytes(&self, direction: ObservedDirection) -> Vec<u8> {
         let pieces = self.pieces(direction);
         pieces
             .iter()
@@ -56,7 +56,7 @@ impl Keeper {
             .collect()
     }
 
-    pub(super) fn ends(&self) -> Vec<(ObservedDirection, DirectionEnd)> {
+    pub(crate) fn ends(&self) -> Vec<(ObservedDirection, DirectionEnd)> {
         let ends = self.0.iter().filter_map(|seen| match seen {
             Seen::End(end) => Some((end.direction, end.end)),
             _ => None,
@@ -64,7 +64,7 @@ impl Keeper {
         ends.collect()
     }
 
-    pub(super) fn gaps(&self) -> Vec<ObservedGap> {
+    pub(crate) fn gaps(&self) -> Vec<ObservedGap> {
         let gaps = self.0.iter().filter_map(|seen| match seen {
             Seen::Gap(gap) => Some(*gap),
             _ => None,
@@ -72,7 +72,7 @@ impl Keeper {
         gaps.collect()
     }
 
-    pub(super) fn begins(&self) -> Vec<&ObservedBegin> {
+    pub(crate) fn begins(&self) -> Vec<&ObservedBegin> {
         let begins = self.0.iter().filter_map(|seen| match seen {
             Seen::Begin(begin) => Some(begin),
             _ => None,
@@ -82,9 +82,9 @@ impl Keeper {
 }
 
 /// It waits until it is told to go on.
-pub(super) struct Slow {
-    pub(super) go_on: mpsc::Receiver<()>,
-    pub(super) keeper: Keeper,
+pub(crate) struct Slow {
+    pub(crate) go_on: mpsc::Receiver<()>,
+    pub(crate) keeper: Keeper,
 }
 
 impl Observer for Slow {

@@ -3,7 +3,7 @@
 mod complete_observer;
 mod ending;
 mod fds;
-mod keeper;
+pub(crate) mod keeper;
 mod network;
 mod observer;
 mod records;

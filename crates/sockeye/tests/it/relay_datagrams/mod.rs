@@ -4,6 +4,7 @@ mod answers;
 mod bounds;
 mod credentials;
 mod descriptors;
+mod observed;
 mod records;
 mod shutdown;
 mod targets;
