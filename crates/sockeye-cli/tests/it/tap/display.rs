@@ -9,7 +9,7 @@ use rustix::process::{Signal, getuid};
 use serde_json::Value;
 
 use super::{Echo, ask, started, tap};
-use crate::support::{Place, Process, optional_peer, run, sockeye, terminal};
+use crate::support::{Place, Process, bound, nameless, optional_peer, run, sockeye, terminal};
 
 /// Ends the tap, and returns what it has shown.
 #[track_caller]
@@ -344,4 +344,32 @@ fn a_quiet_tap_only_records() {
     assert!(!finished.stderr.contains("#1"), "{finished:?}");
     let recorded = std::fs::read(&file).unwrap();
     assert!(recorded.windows(5).any(|bytes| bytes == b"hello"));
+}
+
+#[test]
+fn datagrams_are_shown_by_sender() {
+    let place = Place::new();
+    let server = bound(place.socket());
+    let address = format!("dgram:{}", place.socket().display());
+    let tap = started(&[], address.as_ref());
+    let sender = nameless();
+    for message in [&b"one"[..], b"", b"two"] {
+        sender.send_to(message, place.socket()).unwrap();
+        let mut buffer = [0; 16];
+        let count = server.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..count], message);
+    }
+    tap.stdout.line("the last one", |line| line.contains("two"));
+    let text = shown(tap);
+    let lines = without_times(&text);
+    let own = format!("#1 new sender: pid {}", std::process::id());
+    assert!(lines[0].starts_with(&own), "{text}");
+    assert_eq!(
+        lines[1..4],
+        [
+            "#1 > 3 bytes TIME one",
+            "#1 > 0 bytes TIME",
+            "#1 > 3 bytes TIME two"
+        ]
+    );
 }

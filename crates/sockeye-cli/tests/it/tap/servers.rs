@@ -147,7 +147,11 @@ fn a_server_is_drained_behind_a_tap() {
         assert_eq!(open.line(), REPLY);
         // What is sent now may be with the tap when the server stops reading.
         server.terminate();
-        assert_eq!(open.rest(), b"", "the end of the server's side is passed on");
+        assert_eq!(
+            open.rest(),
+            b"",
+            "the end of the server's side is passed on"
+        );
         drop(open);
         drained(&mut server);
         has_ended(tap, &place, &[]);
