@@ -94,7 +94,9 @@ impl Assembly {
             offset: packet.offset + segment.payload as u64,
             length: segment.captured,
         };
-        let is_new = connection.take_segment(&segment, location, time);
+        let mut comments = packet.comments().filter_map(Comment::parse);
+        let is_gone = comments.any(|comment| comment == Comment::ReaderGone);
+        let is_new = connection.take_segment(&segment, location, time, is_gone);
         take_comments(connection, packet, is_new);
         Ok(true)
     }

@@ -7,6 +7,8 @@ const MOST_BYTES: usize = 16 << 10;
 
 const CLIENT: &str = "client: ";
 const FDS: &str = "fds ";
+/// Of the FIN of a direction whose writer has not ended it.
+pub(super) const READER_GONE: &str = "closed: the reader has gone";
 
 /// What a recorder has written as a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub(super) enum Comment<'a> {
     Client(&'a str),
     /// How many fds came with a block.
     Fds(u64),
+    /// The reader has closed its socket, and so the direction has ended.
+    ReaderGone,
 }
 
 impl<'a> Comment<'a> {
@@ -22,6 +26,9 @@ impl<'a> Comment<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         if let Some(client) = text.strip_prefix(CLIENT) {
             return Some(Self::Client(client));
+        }
+        if text == READER_GONE {
+            return Some(Self::ReaderGone);
         }
         let (count, _) = text.strip_prefix(FDS)?.split_once(':')?;
         Some(Self::Fds(count.parse().ok()?))
@@ -69,6 +76,7 @@ mod tests {
         let text = fds(["/a, b", "pipe:[1]"].iter());
         assert_eq!(text, "fds 2: /a, b, pipe:[1]");
         assert_eq!(Comment::parse(&text), Some(Comment::Fds(2)));
+        assert_eq!(Comment::parse(READER_GONE), Some(Comment::ReaderGone));
         assert_eq!(Comment::parse("fds"), None);
         assert_eq!(Comment::parse("somebody else's"), None);
     }

@@ -62,12 +62,14 @@ impl ConnectionAssembly {
         self.fds = self.fds.saturating_add(count);
     }
 
-    /// Returns whether it has bytes that are new.
+    /// Returns whether it has bytes that are new. With `is_gone` its FIN is there since the reader has
+    /// gone: that is how the connection has ended, and not the writer's EOF.
     pub(super) fn take_segment(
         &mut self,
         segment: &TcpPacket,
         location: RecordedLocation,
         time: Duration,
+        is_gone: bool,
     ) -> bool {
         let to = self.direction_from(segment.from);
         if segment.is_reset() {
@@ -88,7 +90,9 @@ impl ConnectionAssembly {
             }
         }
         let is_new = own.take(sequence, segment.length, location, time, events);
-        if segment.is_fin() {
+        if segment.is_fin() && is_gone {
+            self.reset.get_or_insert((direction::opposite(to), time));
+        } else if segment.is_fin() {
             own.end(sequence.wrapping_add(segment.length), time, events);
         }
         is_new

@@ -11,7 +11,7 @@ use crate::relay::{DirectionEnd, ObservedDirection};
 
 /// The most bytes of a record in its packet block, and in each block behind it. Wireshark takes blocks
 /// of at most 256 KiB, with comments and tags.
-pub(super) const MOST_IN_BLOCK: usize = 192 << 10;
+pub(super) const MOST_IN_BLOCK: usize = (256 << 10) - 1024;
 
 /// The state of a connection that has records.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::net::SocketAddrV4;
 use bytes::Bytes;
 
 use super::block_buffer::{BlockBuffer, Packet};
+use super::comment::READER_GONE;
 use super::direction::{self, Batch, Stamp};
 use super::segment::{ACK, FIN, MOST_PAYLOAD, PSH, RST, SYN, Segment};
 use crate::relay::{DirectionEnd, ObservedDirection};
@@ -91,6 +92,15 @@ impl StreamFrames {
         while !rest.is_empty() {
             let payload = rest.split_to(rest.len().min(MOST_PAYLOAD));
             let push = if rest.is_empty() { PSH } else { 0 };
+            let sent = &self.sent[direction::index(stamp.to)];
+            let filled = sent.next.wrapping_sub(INITIAL_SEQUENCE + 1) as usize + payload.len();
+            // The client has shown its own with the third frame.
+            let is_first = stamp.to == ObservedDirection::ToTarget
+                && sent.acknowledged == INITIAL_SEQUENCE + 1;
+            if is_first && filled >= usize::from(u16::MAX) {
+                // The window of the server's SYN is not scaled, and would be full; this shows the whole one.
+                self.control(out, stamp.reversed(), ACK);
+            }
             self.frame(out, stamp, ACK | push, &payload, comment.take());
             let sent = &mut self.sent[direction::index(stamp.to)];
             sent.advance(payload.len() as u64);
@@ -113,11 +123,11 @@ impl StreamFrames {
     pub(super) fn end(&mut self, out: &mut BlockBuffer, stamp: Stamp, end: DirectionEnd) -> bool {
         match end {
             // The reader takes no more, and so the writer cannot send more: it is as if it had ended.
-            DirectionEnd::Eof | DirectionEnd::ReaderClosed => self.finish(out, stamp),
+            DirectionEnd::Eof | DirectionEnd::ReaderClosed => self.finish(out, stamp, None),
             // A reader that has sent EOF before it was closed has gone in good order, and the relay closes
             // the writer, too.
             DirectionEnd::ReaderGone if self.has_finished(direction::opposite(stamp.to)) => {
-                self.finish(out, stamp);
+                self.finish(out, stamp, Some(READER_GONE));
             }
             DirectionEnd::ReaderGone => self.reset(out, stamp.reversed()),
             DirectionEnd::Reset | DirectionEnd::Aborted => self.reset(out, stamp),
@@ -130,13 +140,13 @@ impl StreamFrames {
         self.sent[direction::index(to)].is_finished
     }
 
-    fn finish(&mut self, out: &mut BlockBuffer, stamp: Stamp) {
+    fn finish(&mut self, out: &mut BlockBuffer, stamp: Stamp, comment: Option<&str>) {
         let sent = &self.sent[direction::index(stamp.to)];
         if self.is_reset || sent.is_finished {
             return;
         }
         self.sent[direction::index(stamp.to)].enter(stamp.batch);
-        self.control(out, stamp, FIN | ACK);
+        self.frame(out, stamp, FIN | ACK, &Bytes::new(), comment);
         let sent = &mut self.sent[direction::index(stamp.to)];
         sent.next = sent.next.wrapping_add(1);
         sent.is_finished = true;

@@ -26,8 +26,8 @@ fn a_record_of_any_size_is_one_frame() {
     let Some(found) = fields(&file, "exported_pdu.orig_fno", &names) else {
         return;
     };
-    // More than 192 KiB of one record are in blocks that tshark skips.
-    let sizes = ["", "1", "100000", "196608", "196608"];
+    // More than 255 KiB of one record are in blocks that tshark skips.
+    let sizes = ["", "1", "100000", "261120", "261120"];
     let expected = sizes.iter().enumerate();
     let expected =
         expected.flat_map(|(n, size)| [1, 2].map(|way| format!("{way}\t{size}\t{}", n + 1)));

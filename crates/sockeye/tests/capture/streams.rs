@@ -108,3 +108,27 @@ fn the_first_block_tells_who_has_connected() {
     let names = fields(&file, "frame.number == 1", &["frame.interface_name"]);
     assert_eq!(names, Some(vec!["/run/app.sock".to_owned()]));
 }
+
+#[test]
+fn tshark_sees_no_full_window_before_the_first_answer() {
+    for sizes in [
+        &[65_535][..],
+        &[65_534, 1],
+        &[1, 65_534],
+        &[32_767, 32_768, 65_535],
+    ] {
+        let mut session = Session::with(&RecorderOptions::new("/run/app.sock").port(9));
+        session.begin(1, Kind::Stream);
+        for &size in sizes {
+            session.piece(1, TO_TARGET, vec![b'x'; size]);
+        }
+        session.piece(1, TO_CLIENT, &b"short"[..]);
+        session.end(1, TO_TARGET, DirectionEnd::Eof);
+        session.end(1, TO_CLIENT, DirectionEnd::Eof);
+        let file = session.file();
+        let Some(wrong) = fields(&file, "tcp.analysis.flags", &["frame.number"]) else {
+            return;
+        };
+        assert_eq!(wrong, Vec::<String>::new(), "{sizes:?}");
+    }
+}
