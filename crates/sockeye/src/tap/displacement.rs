@@ -39,7 +39,7 @@ impl Displacement {
         };
         let cleared = match left {
             Some(files) => restore_left(files, &this.names).map(|_| ()),
-            None => remove_unused(&this.names),
+            None => remove_unused(&this.names).map(|_| ()),
         };
         cleared.map_err(|errno| TapError::io(address, errno))?;
         Ok(this)
@@ -165,17 +165,18 @@ pub(super) fn restore_left(files: TapFiles, names: &TapNames) -> Result<Restored
 
 /// Removes the socket of a tap that was killed before it had noted it. A live socket, or another file,
 /// is left.
-fn remove_unused(names: &TapNames) -> Result<(), Errno> {
+pub(super) fn remove_unused(names: &TapNames) -> Result<Restored, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = match openat(&names.directory, &names.displaced, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOENT) => return Ok(Restored::Unchanged),
         file => file?,
     };
     let is_socket = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::Socket;
     if is_socket && is_dead(&file) {
         names.unlink(&names.displaced)?;
+        return Ok(Restored::Unused);
     }
-    Ok(())
+    Ok(Restored::Unchanged)
 }
 
 /// The tap's own socket file, before it is at the path.

@@ -66,7 +66,7 @@ use crate::claim::{Place, displaced_path};
 use crate::listener::{ConnectedSocket, SocketListener};
 use crate::packet::Datagram;
 use crate::socket;
-use displacement::{Displacement, restore_left};
+use displacement::{Displacement, remove_unused, restore_left};
 use names::TapNames;
 use server::TappedServer;
 use state_file::StateFile;
@@ -211,7 +211,7 @@ impl Tap {
             Some(files) => {
                 restore_left(files, &names).map_err(|errno| TapError::io(&address, errno))?
             }
-            None => Restored::Unchanged,
+            None => remove_unused(&names).map_err(|errno| TapError::io(&address, errno))?,
         };
         state.remove(&names);
         match restored {
@@ -320,11 +320,15 @@ impl Tap {
         if !self.server.is_alive() {
             return Some(TapEnd::ServerEnded);
         }
+        self.keep_equal();
+        None
+    }
+
+    fn keep_equal(&mut self) {
         if let Some(tap_file) = self.displacement.tap_file() {
             self.twins
                 .keep_equal(&self.address, tap_file, &self.server.file);
         }
-        None
     }
 
     /// Gives the path back. Clients that have looked up the path before may still connect to the tap, so
@@ -333,6 +337,8 @@ impl Tap {
     /// # Errors
     /// As renameat2(2) and unlinkat(2): the directory may not be written any more.
     pub fn restore(&mut self) -> Result<Restored, TapError> {
+        // What was changed since the last look.
+        self.keep_equal();
         let restored = self.displacement.restore();
         restored.map_err(|errno| TapError::io(&self.address, errno))
     }

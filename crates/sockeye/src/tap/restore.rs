@@ -24,7 +24,9 @@ pub enum Restored {
     Renamed,
     /// The server had removed its own file; the tap's was removed, too.
     Removed,
-    /// The tap was not in front of it.
+    /// The tap was not in front of it yet, or not any more; its socket was removed.
+    Unused,
+    /// Nothing of a tap was there.
     Unchanged,
 }
 
@@ -73,7 +75,7 @@ impl TapFiles {
             if self.is_tap(beside.as_ref()) {
                 // Before the exchange, or after it was undone.
                 names.unlink(&names.displaced)?;
-                return Ok(Restored::Unchanged);
+                return Ok(Restored::Unused);
             }
             let is_ours = self.is_tap(found.as_ref());
             if self.is_original(beside.as_ref()) {

@@ -15,11 +15,11 @@ mod sides;
 mod stdio;
 mod target;
 
-use rustix::process::{Resource, getrlimit};
 use sockeye::relay::FdPolicy;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::args::RelayArgs;
+use crate::cmd::descriptor_limit;
 use crate::cmd::listening::lifecycle::Lifecycle;
 use crate::cmd::listening::startup::{self, Startup};
 use crate::cmd::parent::end_with;
@@ -27,9 +27,6 @@ use crate::exit::Exit;
 use crate::stdio::log;
 use pairs::Pairs;
 use sides::{ClientSide, ListenSource, Sides};
-
-/// Room for the most fds of one message, and a reserve.
-const FEWEST_FREE: u64 = 285;
 
 /// Threads that look up names of hosts, or why a target cannot be reached.
 const BLOCKING_THREADS: usize = 4;
@@ -60,10 +57,8 @@ pub(crate) fn run(args: &RelayArgs) -> anyhow::Result<Exit> {
         let pairs = Pairs::new(args, fds, target)?;
         if fds == FdPolicy::Refuse {
             info!("file descriptors are refused: whoever passes one gets EPERM");
-        } else if let Some(limit) = too_low_for_fds() {
-            warn!(
-                "the limit of open files is {limit}: a message with file descriptors waits until {FEWEST_FREE} more may be opened; raise it (ulimit -n)"
-            );
+        } else {
+            descriptor_limit::warn_if_too_low_for_fds();
         }
         match client {
             ClientSide::One(one) => one_client::join(args, one, pairs, startup, lifecycle).await,
@@ -72,10 +67,4 @@ pub(crate) fn run(args: &RelayArgs) -> anyhow::Result<Exit> {
             }
         }
     })
-}
-
-/// The limit of open files, where messages with fds might wait for ever.
-fn too_low_for_fds() -> Option<u64> {
-    let limit = getrlimit(Resource::Nofile).current;
-    limit.filter(|&limit| limit < FEWEST_FREE + 100)
 }

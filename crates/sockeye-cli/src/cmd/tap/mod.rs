@@ -37,6 +37,7 @@ pub(crate) fn run(args: &TapArgs) -> anyhow::Result<Exit> {
     check(args)?;
     let inherited = InheritedFds::take(&[], args.ready_fd)?;
     descriptor_limit::raise(None);
+    descriptor_limit::warn_if_too_low_for_fds();
     let name = args.address.quoted();
     startup::can_start(&name, true)?;
     startup::runtime(&name, BLOCKING_THREADS)?.block_on(tap(args, Ready::new(inherited.ready)))

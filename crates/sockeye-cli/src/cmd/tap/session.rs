@@ -21,6 +21,7 @@ use super::joining::{self, TapJoiner};
 use super::observers::Observers;
 use super::signals::TapSignals;
 use crate::args::TapArgs;
+use crate::cmd::descriptor_limit;
 use crate::output;
 
 /// Clients that have looked up the path before it was given back connect within this time.
@@ -116,6 +117,10 @@ impl<'a> Session<'a> {
             .drain_timeout(self.args.drain)
             .abort_on(self.signals.abort.clone())
             .task_per_handler();
+        // Others wait in the backlog, instead of losing their connection for want of an fd.
+        if let Some(most) = descriptor_limit::most_pairs() {
+            server = server.max_connections(most);
+        }
         if let Some(allowed) = joining::allowed(self.args) {
             server = server.allow_peers(allowed);
         }
