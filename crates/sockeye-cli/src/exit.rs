@@ -233,6 +233,7 @@ fn of_recorder(error: &RecorderError) -> Exit {
         RecorderErrorKind::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
             Exit::NotPermitted
         }
+        RecorderErrorKind::Io(error) if error.kind() == ErrorKind::NotFound => Exit::NothingThere,
         _ => Exit::Failed,
     }
 }

@@ -55,7 +55,7 @@ the traffic waits.
 
 JSON: event (begin, message, end, missed), connection, time, direction
 (to-server, to-client), size, fds, text (or data: base64, if it is not UTF-8), and
-pid, comm and uid of the client. An end has end (eof, reset, aborted,
+pid, comm and uid of the client. A begin has its kind. An end has end (eof, reset, aborted,
 reader-closed, reader-gone), total_bytes and total_messages of its direction.
 
 The tap takes the name of the server's socket, which is DIR/.NAME.tap meanwhile,
@@ -75,6 +75,7 @@ the name back first; connections go on for at most the time of --drain.
 
 Exit status:
   0  ended by a signal, or the server has ended
+  1  failed on the way
   2  wrong usage, also a bad filter
   3  no server at the address; with --restore: nothing to restore
   4  another tap is there
@@ -176,7 +177,7 @@ pub(crate) struct TapArgs {
     pub(crate) record: Option<RecordTarget>,
 
     /// The TCP port of the server in the recording of a stream: Wireshark chooses the
-    /// protocol by it
+    /// protocol by it. With 80, and a large stream that is not HTTP, it is slow
     #[arg(
         long,
         value_name = "N",

@@ -15,6 +15,7 @@ use rustix::process::geteuid;
 
 use super::pcapng::SECTION_HEADER;
 use crate::address::quoted;
+use crate::hint::hint_for;
 use crate::socket::path_of;
 
 /// Why no recording can be written to a file.
@@ -59,7 +60,13 @@ impl RecorderError {
 
 impl fmt::Display for RecorderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot record to {}: {}", quoted(&self.path), self.kind)
+        write!(f, "cannot record to {}: {}", quoted(&self.path), self.kind)?;
+        match &self.kind {
+            RecorderErrorKind::Io(error) => {
+                write!(f, "; {}", hint_for(Errno::from_io_error(error)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

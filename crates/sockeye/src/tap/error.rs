@@ -95,7 +95,7 @@ impl TapError {
 impl fmt::Display for TapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tried = match &self.kind {
-            TapErrorKind::Claim(error) => return error.fmt(f),
+            TapErrorKind::Claim(error) => return claim_text(f, error),
             TapErrorKind::NothingToRestore => "restore",
             _ => "tap",
         };
@@ -149,6 +149,15 @@ impl fmt::Display for TapErrorKind {
             Self::Claim(error) => error.fmt(f),
             Self::Io(error) => write!(f, "{error}; {}", hint_for(Errno::from_io_error(error))),
         }
+    }
+}
+
+/// The sentence of a claim, which nobody has asked for: the tap's own socket is to be made.
+fn claim_text(f: &mut fmt::Formatter<'_>, error: &ClaimError) -> fmt::Result {
+    let text = error.to_string();
+    match text.strip_prefix("cannot listen on ") {
+        Some(rest) => write!(f, "cannot tap {rest}"),
+        None => f.write_str(&text),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use sockeye::claim::{Probe, probe};
 use sockeye::listener::{ConnectedSocket, SocketListener};
 use sockeye::tap::{Tap, TapEnd, TapError, TapErrorKind, Unseen};
 use sockeye::{Address, Claim, Datagram};
@@ -11,6 +12,7 @@ use tracing::warn;
 
 use super::joining::has_client_credentials;
 use crate::args::TapArgs;
+use crate::exit::{Exit, failure};
 
 /// How often a server that is to come is looked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -27,6 +29,13 @@ impl Front {
         match &args.listen {
             None => Ok(Self::Tap(Box::new(tap(args)?))),
             Some(listen) => {
+                if let Probe::Absent | Probe::Stale = probe(&args.address) {
+                    let address = args.address.quoted();
+                    let text = format!(
+                        "cannot tap {address}: nobody listens there; start the server first"
+                    );
+                    return Err(failure(Exit::NothingThere, text));
+                }
                 let options = Claim::options().allow_fd_passing(true);
                 let claim = options.pass_credentials(has_client_credentials(args));
                 let claim = claim.claim(listen)?;

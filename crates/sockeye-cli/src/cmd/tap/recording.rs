@@ -2,8 +2,10 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::absolute;
 use std::time::Duration;
 
+use sockeye::Address;
 use sockeye::address::quoted;
 use sockeye::capture::{Recorder, RecorderOptions, RecorderStatus};
 use sockeye::relay::{ObserverHandle, ObserverLimits, ObserverThread};
@@ -35,7 +37,7 @@ impl TapRecording {
         let Some(target) = &args.record else {
             return Ok(None);
         };
-        let mut options = RecorderOptions::new(args.address.quoted()).port(args.port);
+        let mut options = RecorderOptions::new(interface(&args.address)).port(args.port);
         if let Some(dissector) = &args.dissector {
             options = options.dissector(dissector);
         }
@@ -122,6 +124,12 @@ impl TapRecording {
         }
         dropped.blocks == 0
     }
+}
+
+/// The name of the interface: the path.
+fn interface(address: &Address) -> String {
+    let path = address.path().and_then(|path| absolute(path).ok());
+    path.map_or_else(|| address.quoted(), |path| quoted(&path).to_string())
 }
 
 fn reason(status: &RecorderStatus) -> String {

@@ -177,7 +177,11 @@ impl<'a> Session<'a> {
         let drain = output::duration(self.args.drain);
         tokio::select! {
             () = self.signals.stop.cancelled() => {
-                info!("stopping: the path is given back, draining for at most {drain}; a second signal aborts");
+                let first = match self.args.listen {
+                    None => "the path is given back",
+                    Some(_) => "no new clients",
+                };
+                info!("stopping: {first}, draining for at most {drain}; a second signal aborts");
                 SessionEnd::Told
             }
             () = self.observers.unread(self.args) => {
