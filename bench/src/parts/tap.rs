@@ -24,6 +24,9 @@ use anyhow::Context;
 
 const TO_FILE: &str = "sockeye tap --record";
 const TO_NULL: &str = "the same, /dev/null";
+/// As a relay does it: the server sees the tap. As root it sees the clients otherwise, and each message
+/// carries the credentials of its sender.
+const AS_TAP: &str = "--credentials tap";
 const DIRECT: &str = "without any";
 const RECORDING_IN_C: &str = "recording in C";
 const TRACED: &str = "strace -e network";
@@ -40,11 +43,17 @@ pub(crate) fn run(
     stream(harness, tools, &file, report)
 }
 
-fn tap(relays: &Relays<'_>, name: &'static str, recording: &Path) -> Result<Contestant, Missing> {
+fn tap(
+    relays: &Relays<'_>,
+    name: &'static str,
+    options: &[&str],
+    recording: &Path,
+) -> Result<Contestant, Missing> {
     let tap = Contestant::new(name, &relays.tools.sockeye, AnswerKind::Echo);
     let recording = recording.to_string_lossy();
-    let arguments = ["tap", "--quiet", "--record", &recording, "--listen"];
-    Ok(tap.arguments(&arguments).handler(&[relays.target]))
+    let tap = tap.arguments(&["tap", "--quiet"]).arguments(options);
+    let tap = tap.arguments(&["--record", &recording, "--listen"]);
+    Ok(tap.handler(&[relays.target]))
 }
 
 fn recording_in_c(relays: &Relays<'_>, recording: &Path) -> Result<Contestant, Missing> {
@@ -76,8 +85,9 @@ fn round_trip(
             target: target.path(),
         };
         let contestants = entered([
-            tap(&relays, TO_FILE, file),
-            tap(&relays, TO_NULL, Path::new("/dev/null")),
+            tap(&relays, TO_FILE, &[], file),
+            tap(&relays, AS_TAP, &["--credentials", "tap"], file),
+            tap(&relays, TO_NULL, &[], Path::new("/dev/null")),
             relays.sockeye(),
             tools.epoll_loop().map(|server| server.named(DIRECT)),
             relays.in_c(COPY_IN_C, "copy"),
@@ -97,10 +107,12 @@ fn round_trip(
     let median = |times: &Percentiles| times.p50;
     let mut table = ResultsTable::new(title, "p50/us", 2, &results, median, &columns)
         .note("to one echo server in C; strace traces that server, with no relay in front");
-    for (other, most) in [(PASSING, 1.2), (DIRECT, 3.0), (TRACED, 0.45)] {
-        let found = results.ratios(TO_FILE, other, median);
-        let what = format!("p50 to {other}");
-        table = table.goal(Goal::new(what, found, Bound::AtMost(most)));
+    for ours in [TO_FILE, AS_TAP] {
+        for (other, most) in [(PASSING, 1.2), (DIRECT, 3.0), (TRACED, 0.45)] {
+            let found = results.ratios(ours, other, median);
+            let what = format!("p50 of {ours} to {other}");
+            table = table.goal(Goal::new(what, found, Bound::AtMost(most)));
+        }
     }
     report.add(table);
     Ok(())
@@ -158,8 +170,8 @@ fn stream(
         target: target.path(),
     };
     let contestants = entered([
-        tap(&relays, TO_FILE, file),
-        tap(&relays, TO_NULL, Path::new("/dev/null")),
+        tap(&relays, TO_FILE, &[], file),
+        tap(&relays, TO_NULL, &[], Path::new("/dev/null")),
         relays.sockeye(),
         relays.in_c(COPY_IN_C, "copy"),
         recording_in_c(&relays, file),
