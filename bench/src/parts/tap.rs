@@ -78,6 +78,8 @@ fn round_trip(
     report: &mut ResultsPage,
 ) -> anyhow::Result<()> {
     let title = "tap, round trip, 64 bytes, one core";
+    // They run side by side.
+    let other_file = file.with_extension("tap");
     let results = cores::on_one(|| {
         let target = echo_server(harness, tools)?;
         let relays = Relays {
@@ -86,7 +88,7 @@ fn round_trip(
         };
         let contestants = entered([
             tap(&relays, TO_FILE, &[], file),
-            tap(&relays, AS_TAP, &["--credentials", "tap"], file),
+            tap(&relays, AS_TAP, &["--credentials", "tap"], &other_file),
             tap(&relays, TO_NULL, &[], Path::new("/dev/null")),
             relays.sockeye(),
             tools.epoll_loop().map(|server| server.named(DIRECT)),
