@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rustix::net::UCred;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -166,9 +167,10 @@ impl EndIo {
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
+        credentials: Option<&UCred>,
     ) -> Poll<Result<usize, SendError>> {
         match self {
-            Self::Socket(socket) => socket.poll_send(cx, bytes, &[], None),
+            Self::Socket(socket) => socket.poll_send(cx, bytes, &[], credentials),
             Self::Other(io) => poll_write_other(io, cx, bytes),
         }
     }

@@ -32,9 +32,9 @@ impl RelayDirection {
         }
     }
 
-    pub(super) fn observe(&mut self, bytes: &[u8], is_record: bool) {
+    pub(super) fn observe(&mut self, bytes: &[u8], is_record: bool, credentials: Option<Peer>) {
         if let Some(observed) = &mut self.observed {
-            observed.piece(PieceBytes::Borrowed(bytes), is_record, &[], None);
+            observed.piece(PieceBytes::Borrowed(bytes), is_record, &[], credentials);
         }
     }
 

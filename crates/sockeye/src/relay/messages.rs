@@ -61,8 +61,7 @@ impl RelayDirection {
         credentials: Option<Peer>,
     ) -> Arrival {
         match self.sender(credentials) {
-            Ok(None) => self.send_now(cx, target, bytes),
-            Ok(sender) => self.push(RelayPiece::of_bytes(bytes), sender),
+            Ok(sender) => self.send_now(cx, target, bytes, sender),
             Err(failure) => return Arrival::Failure(failure),
         }
         Arrival::Some

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::end::EndIo;
+use crate::ancillary::SendError;
 use crate::backoff::Backoff;
 
 const FIRST: Duration = Duration::from_millis(1);
@@ -43,5 +45,21 @@ impl Pause {
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.sleep.as_mut().poll(cx));
         Poll::Ready(())
+    }
+}
+
+/// Whether a piece is sent again.
+pub(super) fn retries(pause: &mut Option<Box<Pause>>, target: &EndIo, error: &SendError) -> bool {
+    match error {
+        SendError::TooLong { size, .. } => {
+            let socket = target.as_socket();
+            socket.is_some_and(|socket| socket.grow_send_buffer(*size))
+        }
+        SendError::Io(error) if error.raw_os_error() == Some(libc::ETOOMANYREFS) => {
+            let pause = pause.get_or_insert_with(|| Box::new(Pause::new()));
+            pause.begin();
+            !pause.is_too_long()
+        }
+        _ => false,
     }
 }

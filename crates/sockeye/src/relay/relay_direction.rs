@@ -11,7 +11,7 @@ use super::end::{EndIo, SendFailure};
 use super::fd_search::FdSearch;
 use super::observer::ObservedSide;
 use super::path::RelayPath;
-use super::pause::Pause;
+use super::pause::{Pause, retries};
 use super::pipes::PooledPipe;
 use super::relay_piece::RelayPiece;
 use super::relay_socket::RelaySocket;
@@ -169,7 +169,7 @@ impl RelayDirection {
         let read = source.poll_read(cx, &mut buffer);
         if let Poll::Ready(Ok(1..)) = read {
             self.is_bulk = buffer.len() >= scratch::SIZE;
-            self.send_now(cx, target, &buffer);
+            self.send_now(cx, target, &buffer, None);
         }
         scratch::put_back(buffer);
         read.map(arrival_of)
@@ -198,12 +198,20 @@ impl RelayDirection {
         filled.map(arrival_of)
     }
 
-    /// Sends bytes that were just received; what there is no room for is pending then.
-    pub(super) fn send_now(&mut self, cx: &mut Context<'_>, target: &mut EndIo, bytes: &[u8]) {
-        self.observe(bytes, false);
+    /// Sends bytes that were just received, with the credentials of `sender` if there is one; what there
+    /// is no room for is pending then.
+    pub(super) fn send_now(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &mut EndIo,
+        bytes: &[u8],
+        sender: Option<Peer>,
+    ) {
+        self.observe(bytes, false, sender);
+        let credentials = sender.and_then(Peer::to_credentials);
         let mut rest = bytes;
         while !rest.is_empty() {
-            match target.poll_write(cx, rest) {
+            match target.poll_write(cx, rest, credentials.as_ref()) {
                 Poll::Ready(Ok(count)) => {
                     self.report.bytes += count as u64;
                     rest = &rest[count..];
@@ -214,7 +222,8 @@ impl RelayDirection {
                     return;
                 }
                 Poll::Pending => {
-                    self.pending.push_back(RelayPiece::of_bytes(rest));
+                    let piece = RelayPiece::of_bytes(rest).with_credentials(sender);
+                    self.pending.push_back(piece);
                     return;
                 }
             }
@@ -228,8 +237,8 @@ impl RelayDirection {
         target: &mut EndIo,
         record: &[u8],
     ) {
-        self.observe(record, true);
-        match target.poll_write(cx, record) {
+        self.observe(record, true, None);
+        match target.poll_write(cx, record, None) {
             Poll::Ready(Ok(count)) => {
                 self.report.bytes += count as u64;
                 self.report.records += 1;
@@ -377,21 +386,5 @@ impl RelayDirection {
             self.state = DirectionState::Ended(end);
         }
         Poll::Ready(())
-    }
-}
-
-/// Whether a piece is sent again.
-fn retries(pause: &mut Option<Box<Pause>>, target: &EndIo, error: &SendError) -> bool {
-    match error {
-        SendError::TooLong { size, .. } => {
-            let socket = target.as_socket();
-            socket.is_some_and(|socket| socket.grow_send_buffer(*size))
-        }
-        SendError::Io(error) if error.raw_os_error() == Some(libc::ETOOMANYREFS) => {
-            let pause = pause.get_or_insert_with(|| Box::new(Pause::new()));
-            pause.begin();
-            !pause.is_too_long()
-        }
-        _ => false,
     }
 }
