@@ -248,6 +248,7 @@ fn of_tap(error: &TapError) -> Exit {
         | TapErrorKind::WrongKind(_)
         | TapErrorKind::NothingToRestore => Exit::NothingThere,
         TapErrorKind::Tapped { .. }
+        | TapErrorKind::Displaced
         | TapErrorKind::ForeignStateFile
         | TapErrorKind::ForeignDisplacedFile => Exit::InUse,
         TapErrorKind::DirectoryDenies => Exit::NotPermitted,

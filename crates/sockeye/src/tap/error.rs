@@ -40,6 +40,8 @@ pub enum TapErrorKind {
         /// Its process, or its guardian, where that can be known.
         pid: Option<Pid>,
     },
+    /// It is the name that a tap has given to the server's socket.
+    Displaced,
     /// The directory may not be written.
     DirectoryDenies,
     /// A file with the name of the state file belongs to somebody else.
@@ -132,6 +134,9 @@ impl fmt::Display for TapErrorKind {
                 }
                 f.write_str("; end that one first")
             }
+            Self::Displaced => f.write_str(
+                "it is the socket of a server behind a tap; give the path of that server (or --restore it, where the tap was killed)",
+            ),
             Self::DirectoryDenies => f.write_str(
                 "a tap puts a socket of its own into the directory, which may not be written; run it as root or as the user of the server",
             ),

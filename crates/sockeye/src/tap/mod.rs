@@ -45,9 +45,11 @@ mod server;
 mod state_file;
 mod twin;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,7 +64,7 @@ pub use restore::Restored;
 pub use server::Unseen;
 
 use crate::address::{Address, Kind, Name};
-use crate::claim::{Place, displaced_path};
+use crate::claim::{Place, displaced_path, tap_lock_base};
 use crate::listener::{ConnectedSocket, SocketListener};
 use crate::packet::Datagram;
 use crate::socket;
@@ -361,8 +363,22 @@ fn open(address: &Address) -> Result<(Address, Place, TapNames), TapError> {
     let address = followed(address, path);
     let path = address.path().unwrap_or(path);
     let place = Place::open(&address, path).map_err(TapError::claim)?;
+    if is_displaced(&place) {
+        let kind = TapErrorKind::Displaced;
+        return Err(TapError::new(&address, kind));
+    }
     let names = TapNames::of(&place).map_err(|errno| TapError::io(&address, errno))?;
     Ok((address, place, names))
+}
+
+/// Whether it is the name that a tap gives to the socket of a server behind it.
+fn is_displaced(place: &Place) -> bool {
+    let name = place.base.as_bytes();
+    let tapped = name
+        .strip_prefix(b".")
+        .and_then(|name| name.strip_suffix(b".tap"));
+    let lock = tapped.map(|name| tap_lock_base(OsStr::from_bytes(name)));
+    lock.is_some_and(|lock| matches!(place.look_at(&lock), Ok(Some(_))))
 }
 
 /// Where a symbolic link leads.

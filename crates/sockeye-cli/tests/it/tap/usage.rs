@@ -16,6 +16,8 @@ fn a_second_tap_is_refused() {
     let mut first = started(&[], &path);
     run(&mut tap(&[], &path)).fails(4, &["another tap", &format!("pid {}", first.id())]);
     run(&mut tap(&["--restore"], &path)).fails(4, &["another tap"]);
+    let displaced = echo.place.at(".app.sock.tap");
+    run(&mut tap(&[], &displaced)).fails(4, &["behind a tap"]);
     assert_eq!(ask(&path, b"x").unwrap(), b"x");
     first.signal(Signal::TERM);
     assert_eq!(first.finish().code, Some(0));
