@@ -37,7 +37,7 @@ const LIBRARY_LAYERS: &[&[&str]] = &[
     &["listener"],
     &["takeover"],
     &["server"],
-    &["relay"],
+    &["http", "relay"],
     &["capture", "tap"],
     &["fuzzing"],
 ];

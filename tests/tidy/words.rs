@@ -82,10 +82,18 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
+/// Types that are written with their module, as `http::Connector`: the names that hyper, axum and tonic
+/// have for the same things.
+const NAMED_WITH_MODULE: &[&str] = &[
+    "crates/sockeye/src/http/connector.rs",
+    "crates/sockeye/src/http/incoming.rs",
+];
+
 #[test]
 fn a_name_of_a_type_is_used_once() {
     let mut types: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
-    for file in FILES.iter().filter(|file| file.is_source) {
+    let sources = FILES.iter().filter(|file| file.is_source);
+    for file in sources.filter(|file| !NAMED_WITH_MODULE.contains(&file.path.as_str())) {
         let mut names = Names(Vec::new());
         names.visit_file(&file.syntax());
         for name in names.0 {

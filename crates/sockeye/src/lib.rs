@@ -146,6 +146,9 @@ pub mod fuzzing;
 #[cfg(feature = "tokio")]
 mod handover;
 mod hint;
+#[cfg(feature = "http")]
+#[doc(alias("hyper", "axum", "tonic", "tower", "gRPC"))]
+pub mod http;
 pub mod ids;
 #[doc(alias("sock_diag", "ss", "lsof"))]
 pub mod inspect;
