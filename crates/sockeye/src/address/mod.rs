@@ -55,6 +55,7 @@ pub enum Name {
 /// | `systemd:web` | a socket passed by systemd |
 /// | `seqpacket:/run/app.sock`, `dgram:@name` | the same names with another kind |
 /// | `stream:/run/app.sock`, `unix:/run/app.sock` | the default kind, spelled out |
+/// | `unix:///run/app.sock`, `unix-abstract:name` | a path and an abstract name, as gRPC writes them |
 ///
 /// In paths and abstract names `\\` is a backslash and `\xNN` the byte NN, so that `caf\xe9` (a byte
 /// that is not UTF-8) and `caf\\xe9` (a name with a backslash) differ. [`Address::from_path`] takes

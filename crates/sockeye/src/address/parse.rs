@@ -16,6 +16,9 @@ const KINDS: [(&str, Kind); 5] = [
     ("datagram:", Kind::Datagram),
 ];
 
+/// Abstract names as gRPC writes them (grpc/doc/naming.md); its paths have the prefix `unix:`.
+const GRPC_ABSTRACT: &[u8] = b"unix-abstract:";
+
 /// Splits a leading `kind:` off; without one the kind is a stream.
 pub(super) fn split_kind(text: &[u8]) -> (Kind, &[u8]) {
     KINDS
@@ -28,7 +31,7 @@ pub(super) fn split_kind(text: &[u8]) -> (Kind, &[u8]) {
 type NameProblem = (String, &'static str);
 
 pub(super) fn parse_name(text: &[u8]) -> Result<Name, NameProblem> {
-    if let Some(rest) = text.strip_prefix(b"@") {
+    if let Some(rest) = text.strip_prefix(b"@").or(text.strip_prefix(GRPC_ABSTRACT)) {
         return parse_abstract(rest);
     }
     if let Some(rest) = text.strip_prefix(b"fd:") {

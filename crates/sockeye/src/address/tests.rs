@@ -7,7 +7,7 @@ fn problem(text: &str) -> String {
 
 #[test]
 fn kinds_and_names() {
-    let cases: [(&str, Kind, Name); 13] = [
+    let cases: [(&str, Kind, Name); 15] = [
         (
             "/run/a.sock",
             Kind::Stream,
@@ -33,6 +33,12 @@ fn kinds_and_names() {
         ("fd:3", Kind::Stream, Name::Fd(3)),
         ("systemd:", Kind::Stream, Name::Systemd(String::new())),
         ("a:b", Kind::Stream, Name::Path("a:b".into())),
+        ("unix:///run/a", Kind::Stream, Name::Path("///run/a".into())),
+        (
+            "unix-abstract:a\\x00",
+            Kind::Stream,
+            Name::Abstract(b"a\0".to_vec()),
+        ),
     ];
     for (text, kind, name) in cases {
         let address = Address::parse(text).unwrap();
@@ -46,6 +52,7 @@ fn errors_name_the_part() {
     assert!(problem("").contains("empty"));
     assert!(problem("unix:").contains("empty"));
     assert!(problem("@").contains("abstract name is empty"));
+    assert!(problem("unix-abstract:").contains("abstract name is empty"));
     assert!(problem("@a\\q").contains("\\\\q"));
     assert!(problem("@a\\x1").contains("not an escape"));
     let backslash = problem("/run/a\\b.sock");
@@ -84,6 +91,7 @@ fn paths_that_look_like_something_else_are_made_clear() {
         "@x",
         "fd:1",
         "unix:a",
+        "unix-abstract:a",
         "stream:a",
         "tcp:1",
         "http://x",
