@@ -2,6 +2,8 @@
 //! the authorization, the drain and the takeover of every other server.
 
 mod caller;
+mod connector;
+mod uri;
 
 use std::future::Future;
 
@@ -14,6 +16,8 @@ use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
 pub use caller::Caller;
+pub use connector::Connector;
+pub use uri::{UriError, uri};
 
 use crate::listener::Listener;
 use crate::server::{Connection, Report, Server, ServerError};
