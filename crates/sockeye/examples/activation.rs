@@ -3,7 +3,7 @@
 //!
 //! ```console
 //! $ cargo build -p sockeye --features signal --example activation
-//! $ systemd-socket-activate -l /tmp/app.sock target/debug/examples/activation
+//! $ systemd-socket-activate -l /tmp/app.sock target/debug/examples/activation systemd:
 //! $ echo hello | nc -NU /tmp/app.sock
 //! ```
 //!
@@ -12,27 +12,27 @@
 //! [Socket]                [Service]
 //! ListenStream=/run/app.sock
 //! SocketMode=0660         Type=notify
-//!                         ExecStart=/usr/local/bin/activation
+//!                         ExecStart=/usr/local/bin/activation systemd:
 //! ```
 //!
-//! With a path as its argument it makes the socket itself, and runs without a service manager, too.
-#![expect(clippy::print_stdout, reason = "it is a program")]
+//! `systemd:` is the only socket that was passed, `systemd:NAME` that of `FileDescriptorName=NAME`. With a
+//! path it makes the socket itself, and runs without a service manager, too.
+
+mod common;
 
 use std::env;
-use std::error::Error;
 
-use sockeye::{
-    Address, BlockingDatagram, Claim, Connection, Connector, Listener, Server, server,
-    shutdown_signal,
-};
+use sockeye::{Address, BlockingDatagram, Claim, Connection, Connector, Listener, Server, server};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    // The only socket that was passed; `systemd:NAME` is the one of FileDescriptorName=NAME.
-    let address = env::args().nth(1).unwrap_or("systemd:".to_owned());
+async fn main() -> common::Ending {
+    let usage = "usage: activation [ADDRESS] [--drain D]";
+    let args = common::Arguments::parse_or(Some("systemd:"), usage)?;
+    args.end()?;
     // First of all, before anything has the number of an fd that was announced and not passed.
-    let listener = Listener::open(&address.parse()?, &Claim::options().mode(0o660))?;
-    let signals = shutdown_signal()?;
+    let listener = Listener::open(&args.address, &Claim::options().mode(0o660))?;
+    let (signals, abort) = common::signals()?;
+    common::listening(&args.address);
     notify("READY=1")?;
     let shutdown = async {
         signals.await;
@@ -40,9 +40,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let _ = notify("STOPPING=1");
     };
     // An activated socket is the manager's: it stays, and its next clients start the daemon again.
-    let report = Server::new().run(listener, echo, shutdown).await?;
-    println!("{report}");
-    Ok(())
+    let server = Server::new().drain_timeout(args.drain).abort_on(abort);
+    common::finish(&server.run(listener, echo, shutdown).await?)
 }
 
 async fn echo(mut connection: Connection) -> std::io::Result<()> {
@@ -50,7 +49,7 @@ async fn echo(mut connection: Connection) -> std::io::Result<()> {
 }
 
 /// Tells the service manager; nobody where there is none.
-fn notify(state: &str) -> Result<(), Box<dyn Error>> {
+fn notify(state: &str) -> Result<(), common::BoxError> {
     let Ok(name) = env::var("NOTIFY_SOCKET") else {
         return Ok(());
     };

@@ -10,15 +10,14 @@
 //! stop the room, and skipping lines would go unnoticed. Back-pressure comes from a client's own lines:
 //! the next one is read when the last one has been written to it, so whoever sends faster than it reads
 //! waits for itself, and nobody else does.
-#![expect(clippy::print_stdout, reason = "it is a program")]
 
-use std::error::Error;
+mod common;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sockeye::{
-    Address, Bytes, Claim, Connection, Framing, Listener, Messages, Server, shutdown_signal,
-};
+use common::BoxError;
+use sockeye::{Bytes, Claim, Connection, Framing, Listener, Messages, Server};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, broadcast::Sender};
 
@@ -28,16 +27,16 @@ const QUEUE: usize = 16 * CLIENTS;
 
 /// The number of the client that has sent it, and a line; an empty one where the client has ended.
 type Line = (usize, Bytes);
-type ChatError = Box<dyn Error + Send + Sync>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let (usage, mut arguments) = ("usage: chat ADDRESS [IDLE-SECONDS]", std::env::args());
-    let address: Address = arguments.nth(1).ok_or(usage)?.parse()?;
-    let idle = arguments.next().map_or(Ok(3600), |time| time.parse())?;
-    let shutdown = shutdown_signal()?;
-    let listener = Listener::open(&address, &Claim::options().mode(0o660))?;
-    println!("listening on {address}");
+async fn main() -> common::Ending {
+    let usage = "usage: chat ADDRESS [--drain D] [--idle SECONDS]";
+    let mut args = common::Arguments::parse(usage)?;
+    let idle = args.value("--idle")?.unwrap_or(3600);
+    args.end()?;
+    let (shutdown, abort) = common::signals()?;
+    let listener = Listener::open(&args.address, &Claim::options().mode(0o660))?;
+    common::listening(&args.address);
     let (room, numbers) = (Sender::new(QUEUE), AtomicUsize::new(1));
     let enter = |client| {
         chat(
@@ -50,13 +49,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .max_connections(CLIENTS)
         // Ends a client that reads nothing for this long, or says nothing in a silent room.
         .idle_timeout(Duration::from_secs(idle))
+        .drain_timeout(args.drain)
+        .abort_on(abort)
         .run(listener, enter, shutdown)
         .await?;
-    println!("{report}");
-    Ok(())
+    common::finish(&report)
 }
 
-async fn chat(client: Connection, room: Sender<Line>, number: usize) -> Result<(), ChatError> {
+async fn chat(client: Connection, room: Sender<Line>, number: usize) -> Result<(), BoxError> {
     let (mut queue, is_written) = (room.subscribe(), Notify::new());
     let (reader, mut writer) = client.into_split();
     writer
@@ -74,7 +74,7 @@ async fn chat(client: Connection, room: Sender<Line>, number: usize) -> Result<(
             is_written.notified().await;
         }
         room.send((number, Bytes::new()))?;
-        Ok::<_, ChatError>(())
+        Ok::<_, BoxError>(())
     };
     let write = async {
         let mut has_ended = false;

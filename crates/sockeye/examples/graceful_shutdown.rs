@@ -8,23 +8,25 @@
 //!
 //! SIGTERM or Ctrl-C: new clients are refused, the path is free for a successor, requests that have begun
 //! are answered, then it ends. A second signal, or the drain timeout, aborts what is left.
-#![expect(clippy::print_stdout, reason = "it is a program")]
+#![expect(clippy::print_stderr, reason = "it is a program")]
 
-use std::error::Error;
+mod common;
+
 use std::time::Duration;
 
+use common::BoxError;
 use sockeye::{
     CancellationToken, Claim, Connection, Framing, Listener, Messages, Server, shutdown_signal,
 };
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let usage = "usage: graceful_shutdown ADDRESS";
-    let address = std::env::args().nth(1).ok_or(usage)?.parse()?;
+async fn main() -> common::Ending {
+    let args = common::Arguments::parse("usage: graceful_shutdown ADDRESS [--drain D]")?;
+    args.end()?;
     let mut signals = shutdown_signal()?;
     // The group may connect, too; without a mode only our own user.
-    let listener = Listener::open(&address, &Claim::options().mode(0o660))?;
-    println!("listening on {address}");
+    let listener = Listener::open(&args.address, &Claim::options().mode(0o660))?;
+    common::listening(&args.address);
 
     let abort = CancellationToken::new();
     let server = Server::new()
@@ -35,22 +37,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .idle_timeout(Duration::from_secs(60))
         // For a client that sends a byte now and then.
         .message_timeout(Duration::from_secs(10))
-        // Within the 90 seconds that systemd waits (TimeoutStopSec=).
-        .drain_timeout(Duration::from_secs(80))
+        // Less than the 90 seconds that systemd waits (TimeoutStopSec=).
+        .drain_timeout(args.drain)
         .abort_on(abort.clone());
     let shutdown = async move {
-        println!("{:?}: draining", signals.next().await);
+        eprintln!("{:?}: draining", signals.next().await);
         tokio::spawn(async move {
-            println!("{:?}: aborting", signals.next().await);
+            eprintln!("{:?}: aborting", signals.next().await);
             abort.cancel();
         });
     };
     let report = server.run(listener, answer_later, shutdown).await?;
-    println!("{report}");
-    Ok(())
+    common::finish(&report)
 }
 
-async fn answer_later(connection: Connection) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn answer_later(connection: Connection) -> Result<(), BoxError> {
     let mut requests = Messages::new(connection, Framing::Line, 100);
     // In a drain this is `None` once the requests that were sent until then are answered.
     while let Some(request) = requests.next().await? {

@@ -7,20 +7,20 @@
 //!
 //! `ask.rs` is its client, `graceful_shutdown.rs` the same with limits and timeouts.
 
-use std::error::Error;
+mod common;
 
-use sockeye::{
-    Claim, Connection, Framing, FramingError, Listener, Messages, Server, shutdown_signal,
-};
+use sockeye::{Claim, Connection, Framing, FramingError, Listener, Messages, Server};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: lines ADDRESS")?;
+async fn main() -> common::Ending {
+    let args = common::Arguments::parse("usage: lines ADDRESS [--drain D]")?;
+    args.end()?;
     // Before the listener, so that no signal leaves the socket file behind.
-    let shutdown = shutdown_signal()?;
-    let listener = Listener::open(&address.parse()?, &Claim::options())?;
-    Server::new().run(listener, echo_lines, shutdown).await?;
-    Ok(())
+    let (shutdown, abort) = common::signals()?;
+    let listener = Listener::open(&args.address, &Claim::options())?;
+    common::listening(&args.address);
+    let server = Server::new().drain_timeout(args.drain).abort_on(abort);
+    common::finish(&server.run(listener, echo_lines, shutdown).await?)
 }
 
 async fn echo_lines(connection: Connection) -> Result<(), FramingError> {

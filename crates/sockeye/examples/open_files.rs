@@ -8,9 +8,9 @@
 //! s = socket.socket(socket.AF_UNIX); s.connect("/tmp/open.sock"); s.send(b"dpkg.log\n")
 //! answer, fds, _, _ = socket.recv_fds(s, 100, 1); print(answer, [os.read(fd, 60) for fd in fds])'
 //! ```
-#![expect(clippy::print_stdout, reason = "it is a program")]
 
-use std::error::Error;
+mod common;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,26 +18,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
-use sockeye::{
-    Address, Claim, Connection, Framing, FramingError, Listener, Messages, Server, shutdown_signal,
-};
+use sockeye::{Claim, Connection, Framing, FramingError, Listener, Messages, Server};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [address, directory, users @ ..] = &arguments[..] else {
-        return Err("usage: open_files ADDRESS DIRECTORY [UID]...".into());
-    };
-    let address: Address = address.parse()?;
+async fn main() -> common::Ending {
+    let usage = "usage: open_files ADDRESS DIRECTORY [UID]... [--drain D]";
+    let mut args = common::Arguments::parse(usage)?;
+    let words = args.rest()?;
+    let (directory, users) = words.split_first().ok_or_else(|| args.usage_error())?;
     let users: Vec<u32> = users
         .iter()
-        .map(|id| id.parse())
+        .map(|id| id.to_string_lossy().parse())
         .collect::<Result<_, _>>()?;
-    let shutdown = shutdown_signal()?;
+    let (shutdown, abort) = common::signals()?;
     // Fds go one way only: the kernel refuses those that a client passes, since `allow_fd_passing` is off.
-    let listener = Listener::open(&address, &Claim::options().mode(0o666))?;
+    let listener = Listener::open(&args.address, &Claim::options().mode(0o666))?;
     let directory = Arc::new(File::open(directory)?);
-    println!("listening on {address}");
+    common::listening(&args.address);
     let report = Server::new()
         // The mode lets anybody connect; these users alone are served (SO_PEERCRED).
         .same_user()
@@ -48,14 +45,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .message_timeout(Duration::from_secs(5))
         // Frees the fds of a client that asks and never receives, too.
         .idle_timeout(Duration::from_secs(5))
+        .drain_timeout(args.drain)
+        .abort_on(abort)
         .run(
             listener,
             |client| serve(client, directory.clone()),
             shutdown,
         )
         .await?;
-    println!("{report}");
-    Ok(())
+    common::finish(&report)
 }
 
 async fn serve(connection: Connection, directory: Arc<File>) -> Result<(), FramingError> {

@@ -7,30 +7,27 @@
 //! s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect("/tmp/records.sock")
 //! for record in b"one", b"", b"three": s.send(record); print(s.recv(100))'
 //! ```
-#![expect(clippy::print_stdout, reason = "it is a program")]
 
-use std::error::Error;
+mod common;
 
-use sockeye::{
-    Address, Claim, Connection, Records, RecvError, SeqPacket, SeqPacketListener, Server,
-    shutdown_signal,
-};
+use common::BoxError;
+use sockeye::{Claim, Connection, Records, RecvError, SeqPacket, SeqPacketListener, Server};
 
 /// The longest record that is received.
 const LIMIT: usize = 64 << 10;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let usage = "usage: records seqpacket:PATH";
-    let address: Address = std::env::args().nth(1).ok_or(usage)?.parse()?;
-    let shutdown = shutdown_signal()?;
-    let listener = SeqPacketListener::open(&address, &Claim::options())?;
-    println!("listening on {address}");
-    Server::new().run(listener, count_bytes, shutdown).await?;
-    Ok(())
+async fn main() -> common::Ending {
+    let args = common::Arguments::parse("usage: records seqpacket:PATH [--drain D]")?;
+    args.end()?;
+    let (shutdown, abort) = common::signals()?;
+    let listener = SeqPacketListener::open(&args.address, &Claim::options())?;
+    common::listening(&args.address);
+    let server = Server::new().drain_timeout(args.drain).abort_on(abort);
+    common::finish(&server.run(listener, count_bytes, shutdown).await?)
 }
 
-async fn count_bytes(connection: Connection<SeqPacket>) -> Result<(), RecordsError> {
+async fn count_bytes(connection: Connection<SeqPacket>) -> Result<(), BoxError> {
     let mut records = Records::new(connection, LIMIT);
     let mut number = 0;
     loop {
@@ -45,5 +42,3 @@ async fn count_bytes(connection: Connection<SeqPacket>) -> Result<(), RecordsErr
         number += 1;
     }
 }
-
-type RecordsError = Box<dyn Error + Send + Sync>;

@@ -8,41 +8,46 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
-use std::error::Error;
+mod common;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::BoxError;
 use sockeye::relay::{Relay, RelayAddress, Targets};
-use sockeye::{Address, Claim, Connection, Connector, Listener, Server, shutdown_signal};
+use sockeye::{Claim, Connection, Connector, Listener, Server};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
-    let usage = "usage: relay PATH TARGET...";
-    let address: Address = args.next().ok_or(usage)?.parse()?;
-    let targets: Vec<RelayAddress> = args
-        .map(|target| target.parse())
+async fn main() -> common::Ending {
+    let usage = "usage: relay ADDRESS TARGET... [--drain D]";
+    let mut args = common::Arguments::parse(usage)?;
+    let targets: Vec<_> = args
+        .rest()?
+        .iter()
+        .map(RelayAddress::parse)
         .collect::<Result<_, _>>()?;
-    let targets = Arc::new(Targets::new(targets).ok_or(usage)?);
+    let targets = Arc::new(Targets::new(targets).ok_or_else(|| args.usage_error())?);
 
-    let shutdown = shutdown_signal()?;
+    let (shutdown, abort) = common::signals()?;
     // Fds pass on to the target, so the listener must accept them, whatever else is being closed.
-    let mut listener = Listener::open(&address, &Claim::options().allow_fd_passing(true))?;
+    let options = Claim::options().allow_fd_passing(true);
+    let mut listener = Listener::open(&args.address, &options)?;
     listener.keep_accepting_fds();
-    println!("listening on {address}");
+    common::listening(&args.address);
 
     let relay = Relay::new().half_close_timeout(Duration::from_secs(3600));
     let handler = move |client| join(relay.clone(), Arc::clone(&targets), client);
     let report = Server::new()
         .max_connections(1000)
+        .drain_timeout(args.drain)
+        .abort_on(abort)
         .task_per_handler()
         .run(listener, handler, shutdown)
         .await?;
-    println!("{report}");
-    Ok(())
+    common::finish(&report)
 }
 
-async fn join(relay: Relay, targets: Arc<Targets>, client: Connection) -> Result<(), JoinError> {
+async fn join(relay: Relay, targets: Arc<Targets>, client: Connection) -> Result<(), BoxError> {
     let (address, target) = targets.connect(&Connector::new()).await?;
     let report = relay.join(client, target).await?;
     let (to, from) = (report.to_target, report.to_client);
@@ -52,5 +57,3 @@ async fn join(relay: Relay, targets: Arc<Targets>, client: Connection) -> Result
     }
     Ok(())
 }
-
-type JoinError = Box<dyn Error + Send + Sync>;

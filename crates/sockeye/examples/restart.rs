@@ -6,34 +6,33 @@
 //! $ cargo run -p sockeye --features signal --example restart -- /tmp/restart.sock &    # the first one ends
 //! $ nc -U /tmp/restart.sock < /dev/null                              # the second one answers
 //! ```
-#![expect(clippy::print_stdout, reason = "it is a program")]
+#![expect(clippy::print_stderr, reason = "it is a program")]
 
-use std::error::Error;
+mod common;
+
 use std::io;
-use std::time::Duration;
 
-use sockeye::{Address, Claim, Connection, Listener, Server, Takeover, shutdown_signal};
+use sockeye::{Claim, Connection, Listener, Server, Takeover};
 use tokio::io::AsyncWriteExt;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: restart ADDRESS")?;
-    let address: Address = address.parse()?;
-    let shutdown = shutdown_signal()?;
-    let pid = std::process::id();
+async fn main() -> common::Ending {
+    let args = common::Arguments::parse("usage: restart ADDRESS [--drain D]")?;
+    args.end()?;
+    let (shutdown, abort) = common::signals()?;
 
     // Whatever can fail at start (configuration, a database) comes before this: the predecessor serves
     // until `run` begins, and goes on if we never get there.
     let claim = Claim::options().mode(0o660);
-    let listener: Listener = Takeover::new(claim).listen(&address).await?;
-    println!("{pid}: listening on {address}");
+    let listener: Listener = Takeover::new(claim).listen(&args.address).await?;
+    common::listening(&args.address);
     let report = Server::new()
-        .drain_timeout(Duration::from_secs(30))
-        .on_handover(move |successor| println!("{pid}: handed over to {successor}"))
+        .drain_timeout(args.drain)
+        .abort_on(abort)
+        .on_handover(|successor| eprintln!("handed over to {successor}"))
         .run(listener, greet, shutdown)
         .await?;
-    println!("{pid}: {report}");
-    Ok(())
+    common::finish(&report)
 }
 
 async fn greet(mut connection: Connection) -> io::Result<()> {

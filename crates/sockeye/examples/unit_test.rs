@@ -7,18 +7,22 @@
 //! $ printf '1\n2\n3\n' | nc -NU /tmp/sum.sock
 //! ```
 
-use std::error::Error;
+mod common;
+
 use std::time::Duration;
 
-use sockeye::{Claim, Connection, Framing, Listener, Messages, Server, shutdown_signal};
+use common::BoxError;
+use sockeye::{Claim, Connection, Framing, Listener, Messages, Server};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: unit_test ADDRESS")?;
-    let shutdown = shutdown_signal()?;
-    let listener = Listener::open(&address.parse()?, &Claim::options())?;
-    server().run(listener, sum, shutdown).await?;
-    Ok(())
+async fn main() -> common::Ending {
+    let args = common::Arguments::parse("usage: unit_test ADDRESS [--drain D]")?;
+    args.end()?;
+    let (shutdown, abort) = common::signals()?;
+    let listener = Listener::open(&args.address, &Claim::options())?;
+    common::listening(&args.address);
+    let server = server().drain_timeout(args.drain).abort_on(abort);
+    common::finish(&server.run(listener, sum, shutdown).await?)
 }
 
 /// In a function, so that the tests have the same timeouts.
@@ -27,7 +31,7 @@ fn server() -> Server {
 }
 
 /// Answers each number with the sum until then.
-async fn sum(connection: Connection) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn sum(connection: Connection) -> Result<(), BoxError> {
     let mut numbers = Messages::new(connection, Framing::Line, 20);
     let mut sum = 0_i64;
     while let Some(number) = numbers.next().await? {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Place, Running, netcat, peer, program, wait_for};
+use crate::support::{Place, Running, netcat, peer, program};
 
 /// The service manager, as far as it hears of the daemon.
 const MANAGER: &str = r#"
@@ -30,14 +30,14 @@ fn an_activated_daemon_says_when_it_is_ready_and_when_it_stops() {
             .args(["-l", &socket, "-E", &notify])
             .arg(program("activation")),
     );
+    // systemd-socket-activate
+    daemon.expect_log(&format!("Listening on {socket} as 3."));
     // The first connection starts it.
-    wait_for(&socket);
-    manager.expect("READY=1");
     if let Some(answers) = netcat(&socket, b"hello\n") {
         assert_eq!(answers, ["hello"]);
     }
-    let said = daemon.stop();
-    assert!(said[0].starts_with("served "), "{said:?}");
+    manager.expect("READY=1");
+    daemon.stop();
     assert_eq!(manager.rest(), ["STOPPING=1"]);
 }
 
@@ -49,8 +49,10 @@ fn with_a_path_it_makes_the_socket_itself() {
     let Some(manager) = manager(&notify) else {
         return;
     };
+    let socket = place.socket();
     let mut command = Command::new(program("activation"));
-    let daemon = Running::start(command.arg(place.socket()).env("NOTIFY_SOCKET", notify));
+    let daemon = Running::start(command.arg(&socket).env("NOTIFY_SOCKET", notify));
+    daemon.expect_log(&format!("listening on {socket}"));
     manager.expect("READY=1");
     if let Some(answers) = netcat(&place.socket(), b"hello\n") {
         assert_eq!(answers, ["hello"]);

@@ -41,7 +41,7 @@ fn assert_delivered(idle: &str, clients: usize, lines: usize, end: &str) {
         "the one that did not read was disconnected".to_owned(),
     ];
     assert_eq!(said, expected);
-    let report = daemon.stop().concat();
+    let report = daemon.stop();
     assert!(report.ends_with(", failed 1"), "{report}");
 }
 
@@ -54,12 +54,10 @@ fn a_shutdown_ends_the_room() {
     client.expect("you are 1");
     daemon.signal(Signal::TERM);
     assert_eq!(client.rest(), [""; 0]);
-    let report = daemon.rest().concat();
+    let report = daemon.ended().0.concat();
     assert!(report.contains("drained 1, aborted 0"), "{report}");
 }
 
 fn started(place: &Place, idle: &str) -> Running {
-    let daemon = Running::example("chat", [&place.socket(), idle]);
-    daemon.expect(&format!("listening on {}", place.socket()));
-    daemon
+    Running::server("chat", &[&place.socket(), "--idle", idle])
 }

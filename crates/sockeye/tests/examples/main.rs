@@ -10,6 +10,7 @@
 
 mod activation;
 mod chat;
+mod conventions;
 mod datagrams;
 mod messages;
 mod open_files;

@@ -2,7 +2,7 @@
 
 use rustix::process::{Signal, getuid};
 
-use crate::support::{Place, Running, netcat, peer, wait_for};
+use crate::support::{Place, Running, netcat, peer};
 
 /// Sends a line, says so, and prints the answer.
 const ASK: &str = r#"
@@ -20,8 +20,7 @@ except ConnectionResetError:
 #[test]
 fn lines_answers_netcat() {
     let place = Place::new();
-    let daemon = Running::example("lines", [place.socket()]);
-    wait_for(&place.socket());
+    let daemon = Running::server("lines", &[&place.socket()]);
     if let Some(answers) = netcat(&place.socket(), b"one\n\nthree") {
         assert_eq!(answers, ["one", "", "three"]);
     }
@@ -44,41 +43,40 @@ fn ask_prints_the_answer_of_netcat() {
 #[test]
 fn graceful_shutdown_answers_what_has_begun() {
     let place = Place::new();
-    let daemon = Running::example("graceful_shutdown", [place.socket()]);
-    daemon.expect(&format!("listening on {}", place.socket()));
+    let daemon = Running::server("graceful_shutdown", &[&place.socket()]);
     let Some(client) = ask(&place, "300") else {
         return;
     };
     daemon.signal(Signal::TERM);
     assert_eq!(client.rest(), ["received b'300\\n'"]);
-    let said = daemon.rest();
-    assert_eq!(said[0], format!("{:?}: draining", Signal::TERM));
-    assert!(said[1].contains("drained 1, aborted 0"), "{said:?}");
+    let (log, code) = daemon.ended();
+    assert_eq!(log[0], format!("{:?}: draining", Signal::TERM));
+    assert!(log[1].contains("drained 1, aborted 0"), "{log:?}");
+    assert_eq!(code, Some(0));
     place.assert_empty();
 }
 
 #[test]
 fn a_second_signal_aborts_what_has_begun() {
     let place = Place::new();
-    let daemon = Running::example("graceful_shutdown", [place.socket()]);
-    daemon.expect(&format!("listening on {}", place.socket()));
+    let daemon = Running::server("graceful_shutdown", &[&place.socket()]);
     let Some(client) = ask(&place, "100000000") else {
         return;
     };
     daemon.signal(Signal::TERM);
-    daemon.expect(&format!("{:?}: draining", Signal::TERM));
+    daemon.expect_log(&format!("{:?}: draining", Signal::TERM));
     daemon.signal(Signal::INT);
-    let said = daemon.rest();
-    assert_eq!(said[0], format!("{:?}: aborting", Signal::INT));
-    assert!(said[1].contains("drained 0, aborted 1"), "{said:?}");
+    let (log, code) = daemon.ended();
+    assert_eq!(log[0], format!("{:?}: aborting", Signal::INT));
+    assert!(log[1].contains("drained 0, aborted 1"), "{log:?}");
+    assert_eq!(code, Some(7));
     assert_ne!(client.rest(), ["received b'100000000\\n'"]);
 }
 
 #[test]
 fn unit_test_adds_the_numbers_of_netcat() {
     let place = Place::new();
-    let daemon = Running::example("unit_test", [place.socket()]);
-    wait_for(&place.socket());
+    let daemon = Running::server("unit_test", &[&place.socket()]);
     if let Some(sums) = netcat(&place.socket(), b"1\n2\n3\n") {
         assert_eq!(sums, ["1", "3", "6"]);
     }

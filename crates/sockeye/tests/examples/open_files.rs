@@ -53,8 +53,7 @@ fn a_client_gets_the_files_of_the_directory() {
     symlink(place.at("secret"), at("link")).unwrap();
     mknodat(CWD, at("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
 
-    let daemon = Running::example("open_files", [&socket, &directory]);
-    daemon.expect(&format!("listening on {socket}"));
+    let daemon = Running::server("open_files", &[&socket, &directory]);
     let names = [
         "notes",
         "sub/more",
@@ -99,8 +98,7 @@ fn only_the_named_users_are_served() {
     let script = format!("{BECOME_NOBODY}{CLIENT}");
     for (users, expected) in [(&["65534"][..], "ok some notes"), (&[], "closed")] {
         let arguments = [&[&socket[..], &directory], users].concat();
-        let daemon = Running::example("open_files", arguments);
-        daemon.expect(&format!("listening on {socket}"));
+        let daemon = Running::server("open_files", &arguments);
         if let Some(answers) = python(&script, &[&socket, "notes"]) {
             assert_eq!(answers, [expected]);
         }

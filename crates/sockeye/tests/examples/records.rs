@@ -16,8 +16,7 @@ for _ in range(5):
 fn each_record_has_an_answer() {
     let place = Place::new();
     let address = format!("seqpacket:{}", place.socket());
-    let daemon = Running::example("records", [&address]);
-    daemon.expect(&format!("listening on {address}"));
+    let daemon = Running::server("records", &[&address]);
     if let Some(answers) = python(CLIENT, &[&place.socket()]) {
         let expected = [
             "record 0: 3 bytes",

@@ -28,8 +28,7 @@ os.unlink(back)
 fn a_client_is_joined_to_the_server() {
     let place = Place::new();
     let (front, back) = (place.at("front.sock"), place.at("back.sock"));
-    let daemon = Running::example("relay", [&front, &back]);
-    daemon.expect(&format!("listening on {front}"));
+    let daemon = Running::server("relay", &[&front, &back]);
     if let Some(answers) = python(SERVER_AND_CLIENT, &[&front, &back]) {
         let expected = ["here", "through the pipe", "an answer after the half-close"];
         assert_eq!(answers, expected);

@@ -7,14 +7,13 @@ fn the_next_process_takes_over() {
     let place = Place::new();
     let mut predecessor: Option<Running> = None;
     for _ in 0..3 {
-        let daemon = Running::example("restart", [place.socket()]);
+        let daemon = Running::server("restart", &[&place.socket()]);
         let pid = daemon.pid();
-        daemon.expect(&format!("{pid}: listening on {}", place.socket()));
         if let Some(predecessor) = predecessor.replace(daemon) {
-            let (before, said) = (predecessor.pid(), predecessor.rest());
-            let expected = format!("{before}: handed over to pid {pid} ");
-            assert!(said[0].starts_with(&expected), "{said:?}");
-            assert!(said[1].contains("aborted 0"), "{said:?}");
+            let (log, code) = predecessor.ended();
+            let expected = format!("handed over to pid {pid} ");
+            assert!(log[0].starts_with(&expected), "{log:?}");
+            assert!(log[1].contains("aborted 0") && code == Some(0), "{log:?}");
         }
         if let Some(answers) = netcat(&place.socket(), b"") {
             assert_eq!(answers, [format!("process {pid} answers")]);

@@ -2,15 +2,14 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use sockeye::Connector;
 use tempfile::TempDir;
 
 /// How long anything may take that ought to happen soon. Only a failing test waits this long.
@@ -68,6 +67,8 @@ pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
+    /// What it writes to standard error.
+    log: Receiver<String>,
 }
 
 impl Running {
@@ -79,14 +80,22 @@ impl Running {
         Self::start(Command::new(program(name)).args(arguments))
     }
 
+    /// Starts an example that is a server, and waits until clients can connect.
+    #[track_caller]
+    pub(crate) fn server(name: &str, arguments: &[&str]) -> Self {
+        let server = Self::example(name, arguments);
+        server.expect_log(&format!("listening on {}", arguments[0]));
+        server
+    }
+
     pub(crate) fn start(command: &mut Command) -> Self {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let lines = read_lines(child.stdout.take().unwrap());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         Self {
             stdin: child.stdin.take(),
+            lines: read_lines(child.stdout.take().unwrap()),
+            log: read_lines(child.stderr.take().unwrap()),
             child,
-            lines,
         }
     }
 
@@ -97,11 +106,13 @@ impl Running {
     /// The next line that it prints; `None` once its output has ended.
     #[track_caller]
     pub(crate) fn next(&self) -> Option<String> {
-        match self.lines.recv_timeout(PATIENCE) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("it has printed nothing for {PATIENCE:?}"),
-        }
+        next_of(&self.lines)
+    }
+
+    /// Waits for this line on standard error.
+    #[track_caller]
+    pub(crate) fn expect_log(&self, line: &str) {
+        assert_eq!(next_of(&self.log).as_deref(), Some(line));
     }
 
     /// Waits for this line.
@@ -123,20 +134,29 @@ impl Running {
     #[track_caller]
     pub(crate) fn rest(mut self) -> Vec<String> {
         drop(self.stdin.take());
-        let mut rest = Vec::new();
-        while let Some(line) = self.next() {
-            rest.push(line);
-        }
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {rest:?}");
+        let rest = rest_of(&self.lines);
+        let (status, log) = (self.child.wait().unwrap(), rest_of(&self.log));
+        assert!(status.success(), "{status}: {rest:?} {log:?}");
         rest
     }
 
-    /// SIGTERM; otherwise as [`Self::rest`].
+    /// What a server has still written to standard error when it has ended, the report last, and its exit
+    /// code.
     #[track_caller]
-    pub(crate) fn stop(self) -> Vec<String> {
+    pub(crate) fn ended(mut self) -> (Vec<String>, Option<i32>) {
+        let log = rest_of(&self.log);
+        (log, self.child.wait().unwrap().code())
+    }
+
+    /// SIGTERM to a server, and its report; it ends with exit code 0.
+    #[track_caller]
+    pub(crate) fn stop(self) -> String {
         self.signal(Signal::TERM);
-        self.rest()
+        let (mut log, code) = self.ended();
+        assert_eq!(code, Some(0), "{log:?}");
+        let report = log.pop().unwrap_or_default();
+        assert!(report.starts_with("served "), "{report}");
+        report
     }
 }
 
@@ -148,7 +168,21 @@ impl Drop for Running {
     }
 }
 
-fn read_lines(output: ChildStdout) -> Receiver<String> {
+#[track_caller]
+fn next_of(lines: &Receiver<String>) -> Option<String> {
+    match lines.recv_timeout(PATIENCE) {
+        Ok(line) => Some(line),
+        Err(RecvTimeoutError::Disconnected) => None,
+        Err(RecvTimeoutError::Timeout) => panic!("it has printed nothing for {PATIENCE:?}"),
+    }
+}
+
+#[track_caller]
+fn rest_of(lines: &Receiver<String>) -> Vec<String> {
+    std::iter::from_fn(|| next_of(lines)).collect()
+}
+
+fn read_lines(output: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(output).lines() {
@@ -193,14 +227,4 @@ pub(crate) fn netcat(socket: &str, bytes: &[u8]) -> Option<Vec<String>> {
     let mut running = Running::start(peer("nc")?.args(["-NU", socket]));
     running.write(bytes);
     Some(running.rest())
-}
-
-/// Waits until a client can connect; for examples that print nothing when they listen.
-pub(crate) fn wait_for(socket: &str) {
-    let connector = Connector::new().wait_for(PATIENCE);
-    drop(
-        connector
-            .connect_blocking(&socket.parse().unwrap())
-            .unwrap(),
-    );
 }
