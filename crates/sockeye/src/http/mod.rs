@@ -1,6 +1,7 @@
 //! HTTP on a [`Server`]: any tower service (axum's `Router`, tonic's `Routes`), with the claim, the limits,
 //! the authorization, the drain and the takeover of every other server.
 
+mod allow;
 mod caller;
 mod connector;
 mod uri;
@@ -15,6 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
+pub use allow::{Allow, AllowService};
 pub use caller::Caller;
 pub use connector::Connector;
 pub use uri::{UriError, uri};

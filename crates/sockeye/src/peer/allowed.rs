@@ -1,5 +1,6 @@
 //! [`AllowedPeers`]: who may connect, by user and group.
 
+use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -69,8 +70,17 @@ impl AllowedPeers {
     /// Whether the peer of a connection is allowed. A peer whose groups cannot be read is a member of none.
     #[must_use]
     pub fn admits(&self, peer: &Peer, socket: impl AsFd) -> bool {
-        self.admits_by_ids(peer)
-            || self.has_groups() && self.admits_one(&groups(socket).unwrap_or_default())
+        let admits = |groups: &[u32]| self.admits_ids(peer.uid(), peer.gid(), groups);
+        admits(&[]) || self.has_groups() && admits(&groups(socket).unwrap_or_default())
+    }
+
+    /// Whether one with these ids is allowed: its user, its primary group and its supplementary groups.
+    /// An unknown id matches none.
+    #[must_use]
+    pub fn admits_ids(&self, uid: Option<u32>, gid: Option<u32>, groups: &[u32]) -> bool {
+        uid.is_some_and(|uid| self.uids.contains(&uid))
+            || gid.is_some_and(|gid| self.gids.contains(&gid))
+            || groups.iter().any(|gid| self.gids.contains(gid))
     }
 
     /// Whether the sender of a datagram is allowed. Its credentials have the primary group only; the
@@ -79,20 +89,45 @@ impl AllowedPeers {
     /// # Errors
     /// As [`groups_of_process`], where the groups matter; `ESRCH` also without a pidfd.
     pub fn admits_sender(&self, sender: &Peer, process: Option<impl AsFd>) -> io::Result<bool> {
-        if self.admits_by_ids(sender) || !self.has_groups() {
-            return Ok(self.admits_by_ids(sender));
+        let admits = |groups: &[u32]| self.admits_ids(sender.uid(), sender.gid(), groups);
+        if admits(&[]) || !self.has_groups() {
+            return Ok(admits(&[]));
         }
         let process = process.ok_or(Errno::SRCH)?;
-        Ok(self.admits_one(&groups_of_process(process, sender)?))
+        Ok(admits(&groups_of_process(process, sender)?))
     }
+}
 
-    /// An unknown user or group matches none.
-    fn admits_by_ids(&self, peer: &Peer) -> bool {
-        peer.uid().is_some_and(|uid| self.uids.contains(&uid))
-            || peer.gid().is_some_and(|gid| self.gids.contains(&gid))
+impl fmt::Display for AllowedPeers {
+    /// `uid 0 or 1000, or group 100`, or `nobody`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "";
+        for (what, ids) in [("uid", &self.uids), ("group", &self.gids)] {
+            for (index, id) in ids.iter().enumerate() {
+                match index {
+                    0 => write!(f, "{before}{what} {id}")?,
+                    _ => write!(f, " or {id}")?,
+                }
+                before = ", or ";
+            }
+        }
+        if before.is_empty() {
+            f.write_str("nobody")?;
+        }
+        Ok(())
     }
+}
 
-    fn admits_one(&self, groups: &[u32]) -> bool {
-        groups.iter().any(|gid| self.gids.contains(gid))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_says_who_is_allowed() {
+        let allowed = AllowedPeers::new();
+        assert_eq!(allowed.to_string(), "nobody");
+        assert_eq!(allowed.clone().groups([4]).to_string(), "group 4");
+        let both = allowed.users([0, 1000]).groups([4, 100]);
+        assert_eq!(both.to_string(), "uid 0 or 1000, or group 4 or 100");
     }
 }

@@ -1,8 +1,10 @@
 //! HTTP over UNIX sockets: servers and clients, with axum, tonic and hyper-util at the other end.
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a helper of a test fails the test by panicking"
+    reason = "a helper of a test fails the test by panicking, and says why it is skipped"
 )]
 
+mod allow;
 mod clients;
 mod support;

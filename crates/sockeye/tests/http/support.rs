@@ -41,6 +41,11 @@ impl Running {
     }
 }
 
+/// Says why a test looked at nothing.
+pub(crate) fn skipped(why: &str) {
+    println!("skipped: {why}");
+}
+
 pub(crate) fn client(connector: http::Connector) -> HttpClient {
     Client::builder(TokioExecutor::new()).build(connector)
 }
