@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use sockeye::capture::{RecorderError, RecorderErrorKind};
+use sockeye::capture::{
+    OpenFailure, RecorderError, RecorderErrorKind, RecordingError, RecordingErrorKind,
+};
 use sockeye::claim::ClaimErrorKind;
 use sockeye::connect::ConnectErrorKind;
 use sockeye::relay::{
@@ -99,6 +101,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
         of_datagram_relay(error)
     } else if let Some(error) = error.downcast_ref::<RecorderError>() {
         of_recorder(error)
+    } else if let Some(error) = error.downcast_ref::<RecordingError>() {
+        of_recording(error)
     } else if let Some(error) = error.downcast_ref::<TapError>() {
         of_tap(error)
     } else if error.is::<AddressError>() || error.is::<RelayError>() {
@@ -228,13 +232,30 @@ fn of_datagram_relay(error: &DatagramRelayError) -> Exit {
 
 fn of_recorder(error: &RecorderError) -> Exit {
     match &error.kind {
-        RecorderErrorKind::NotARecording | RecorderErrorKind::InUse => Exit::InUse,
+        RecorderErrorKind::NotARecording
+        | RecorderErrorKind::InUse
+        | RecorderErrorKind::WrongType(_) => Exit::InUse,
         RecorderErrorKind::OtherOwner(_) => Exit::NotPermitted,
-        RecorderErrorKind::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Exit::NotPermitted
-        }
-        RecorderErrorKind::Io(error) if error.kind() == ErrorKind::NotFound => Exit::NothingThere,
+        RecorderErrorKind::NoReader => Exit::NothingThere,
+        RecorderErrorKind::Open(failure) => of_open(failure),
         _ => Exit::Failed,
+    }
+}
+
+fn of_recording(error: &RecordingError) -> Exit {
+    match &error.kind {
+        RecordingErrorKind::Open(failure) => of_open(failure),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_open(failure: &OpenFailure) -> Exit {
+    if failure.is_denial() {
+        Exit::NotPermitted
+    } else if failure.is_absence() {
+        Exit::NothingThere
+    } else {
+        Exit::Failed
     }
 }
 

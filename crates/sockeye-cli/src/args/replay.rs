@@ -22,7 +22,8 @@ FILE is a pcap-ng file: one that sockeye tap --record has written, or what
 Wireshark or editcap has made of it. Streams are played at a path or @name,
 records at one with seqpacket: or dgram: in front. Left out and counted (exit 7)
 are connections that passed file descriptors, that lack their beginning, or of
-which something in the middle is missing.
+which something in the middle is missing. A file that was cut is played as far
+as it goes (exit 7).
 
 Order: what a client sends waits for the recorded amount of the answer before
 it, at every speed. A connection that began after another one had ended in the
@@ -51,10 +52,13 @@ on differently begins anew. SIGINT, SIGTERM and SIGHUP begin a drain.
 
 Exit status:
   0  all was played, and with --check all answers were the same
-  1  an answer differs, or the server closed a connection too early
+  1  an answer differs, the server closed a connection too early, or FILE is no
+     recording
+  3  there is no FILE
+  5  FILE may not be read
   6  an answer did not come in time, and no other one differs
-  7  connections were left out; with --serve also: a client sent what no
-     connection has, or was aborted
+  7  connections were left out, or FILE was cut; with --serve also: a client sent
+     what no connection has, or was aborted
 If the server cannot be reached, the replay ends with the exit status of sockeye
 send.";
 

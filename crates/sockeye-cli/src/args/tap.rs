@@ -77,9 +77,10 @@ Exit status:
   0  ended by a signal, or the server has ended
   1  failed on the way
   2  wrong usage, also a bad filter
-  3  no server at the address; with --restore: nothing to restore
-  4  another tap is there
-  5  the directory may not be written
+  3  no server at the address; with --restore: nothing to restore; --record: no
+     such directory, or a FIFO that nobody reads
+  4  another tap is there, or FILE of --record is no recording or in use
+  5  the directory, or FILE of --record, may not be written
   7  the recording is incomplete, or the tap had to drop something, which it said";
 
 /// Show and record the traffic of a running server

@@ -168,17 +168,18 @@ impl<R: Read + Seek> BlockReader<R> {
         let known = &mut start[..left.min(4) as usize];
         self.input.read_exact(known)?;
         self.input.seek_relative(-(known.len() as i64))?;
+        let known = &*known;
         let expected = SECTION_HEADER.to_be_bytes();
         if expected.starts_with(known) {
             return Ok(());
         }
-        if PCAP_MAGICS.contains(&start) {
+        if PCAP_MAGICS.iter().any(|magic| magic == known) {
             return Err(RecordingErrorKind::OldPcap);
         }
-        if COMPRESSED.iter().any(|magic| start.starts_with(magic)) {
+        if COMPRESSED.iter().any(|magic| known.starts_with(magic)) {
             return Err(RecordingErrorKind::Compressed);
         }
-        Err(RecordingErrorKind::NotPcapng(start))
+        Err(RecordingErrorKind::NotPcapng(known.to_vec()))
     }
 }
 

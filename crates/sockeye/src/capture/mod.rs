@@ -49,6 +49,7 @@ mod encoder;
 mod endpoints;
 mod error;
 mod interface;
+mod open_failure;
 mod packet_reader;
 mod pcapng;
 mod pdu;
@@ -72,6 +73,7 @@ mod tests;
 pub(crate) use recording_parser::check_recording;
 
 pub use error::{RecordingError, RecordingErrorKind};
+pub use open_failure::{DenyingFile, OpenFailure};
 pub use recorded::{RecordedConnection, RecordedEvent, RecordedLocation, RecordedPart};
 pub use recorder::Recorder;
 pub use recorder_options::RecorderOptions;

@@ -6,7 +6,10 @@ use std::io::{self, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::fs::{FileType, stat};
+
 use super::error::{RecordingError, RecordingErrorKind};
+use super::open_failure::OpenFailure;
 use super::recorded::{RecordedConnection, RecordedLocation};
 use super::recording_parser::{ParsedRecording, RecordParts, parse};
 
@@ -28,8 +31,8 @@ impl Recording {
     /// PDUs (link type 252).
     ///
     /// # Errors
-    /// Where it cannot be read, or is no pcap-ng file. One that was cut anywhere is one
-    /// ([`cut`](Self::cut)).
+    /// Where it cannot be read, or is no pcap-ng file. One that was cut anywhere behind its first byte is
+    /// one ([`cut`](Self::cut)).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, RecordingError> {
         let path = path.as_ref();
         let opened = Self::open_file(path);
@@ -41,13 +44,19 @@ impl Recording {
     }
 
     fn open_file(path: &Path) -> Result<Self, (u64, RecordingErrorKind)> {
-        let failed = |error| (0, RecordingErrorKind::Io(error));
+        let failed = |failure| (0, RecordingErrorKind::Open(failure));
+        let unopened = |error| failed(OpenFailure::explain(path, error, false));
         // A FIFO would wait for its writer.
-        if !path.metadata().map_err(failed)?.is_file() {
-            return Err((0, RecordingErrorKind::NotAFile));
+        let found = stat(path).map_err(|error| unopened(error.into()))?;
+        let found = FileType::from_raw_mode(found.st_mode);
+        if found != FileType::RegularFile {
+            return Err(failed(OpenFailure::WrongType(found)));
         }
-        let file = File::open(path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
+        let file = File::open(path).map_err(unopened)?;
+        let size = file.metadata().map_err(unopened)?.len();
+        if size == 0 {
+            return Err((0, RecordingErrorKind::Empty));
+        }
         let ParsedRecording {
             assembled,
             long_records,

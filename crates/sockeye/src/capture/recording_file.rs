@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, ftruncate,
-    open as open_file,
+    open as open_file, stat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::open_failure::OpenFailure;
 use super::pcapng::SECTION_HEADER;
 use crate::address::quoted;
-use crate::hint::hint_for;
+use crate::hint::{file_type_name, hint_for};
 use crate::socket::path_of;
 
 /// Why no recording can be written to a file.
@@ -45,8 +46,14 @@ pub enum RecorderErrorKind {
     /// It is a FIFO that nobody reads.
     #[error("nobody reads this FIFO; start its reader first")]
     NoReader,
+    /// A file that no recording can be written to.
+    #[error("it is {}; name another file", file_type_name(*.0))]
+    WrongType(FileType),
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(OpenFailure),
     /// A system call failed.
-    #[error("{0}")]
+    #[error("{0}; {hint}", hint = hint_for(Errno::from_io_error(.0)))]
     Io(io::Error),
 }
 
@@ -60,13 +67,7 @@ impl RecorderError {
 
 impl fmt::Display for RecorderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot record to {}: {}", quoted(&self.path), self.kind)?;
-        match &self.kind {
-            RecorderErrorKind::Io(error) => {
-                write!(f, "; {}", hint_for(Errno::from_io_error(error)))
-            }
-            _ => Ok(()),
-        }
+        write!(f, "cannot record to {}: {}", quoted(&self.path), self.kind)
     }
 }
 
@@ -90,15 +91,31 @@ pub(super) fn open(path: &Path) -> Result<OwnedFd, RecorderError> {
 fn open_for_writing(path: &Path) -> Result<OwnedFd, RecorderErrorKind> {
     // Without O_NONBLOCK a FIFO waits for its reader.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = match open_file(path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
-        Err(Errno::NXIO) => return Err(RecorderErrorKind::NoReader),
-        opened => opened?,
-    };
+    let opened = open_file(path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+    let fd = opened.map_err(|error| unopened(path, error))?;
     let stat = fstat(&fd)?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
         take_over(fd.as_fd(), &stat)?;
     }
     Ok(fd)
+}
+
+/// Why it cannot be opened.
+fn unopened(path: &Path, error: Errno) -> RecorderErrorKind {
+    let found = stat(path).ok();
+    let found = found.map(|found| (FileType::from_raw_mode(found.st_mode), found.st_uid));
+    match (error, found) {
+        (Errno::NXIO, Some((FileType::Fifo, _))) => RecorderErrorKind::NoReader,
+        (Errno::NXIO, Some((file @ FileType::Socket, _))) => RecorderErrorKind::WrongType(file),
+        // Also where its mode would allow it (fs.protected_regular, proc_sys_fs(5)).
+        (Errno::ACCESS, Some((FileType::RegularFile, owner))) if owner != geteuid().as_raw() => {
+            RecorderErrorKind::OtherOwner(owner)
+        }
+        _ => match OpenFailure::explain(path, error.into(), true) {
+            OpenFailure::WrongType(file) => RecorderErrorKind::WrongType(file),
+            failure => RecorderErrorKind::Open(failure),
+        },
+    }
 }
 
 /// Empties a regular file, if it is ours and nobody else's.

@@ -133,7 +133,10 @@ impl Playback {
         self.playing.shutdown().await;
         progress.finish();
         self.log.tell_rest();
-        self.report(&selection.left_out, ended_by);
+        // Where nothing could be played, the error says all.
+        if self.counted.connections > 0 || self.connect_error.is_none() {
+            self.report(&selection.left_out, ended_by);
+        }
         self.output?;
         if let Some(signal) = ended_by {
             return Err(by_signal(signal));
@@ -144,7 +147,7 @@ impl Playback {
         Ok(match &self.counted {
             counted if counted.different + counted.failed > 0 => Exit::Failed,
             counted if counted.timed_out > 0 => Exit::TimedOut,
-            _ if !selection.left_out.is_none() => Exit::Incomplete,
+            _ if !selection.is_complete() => Exit::Incomplete,
             _ => Exit::Done,
         })
     }

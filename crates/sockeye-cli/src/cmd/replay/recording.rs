@@ -22,6 +22,13 @@ pub(super) struct Selection {
     pub(super) left_out: LeftOut,
 }
 
+impl Selection {
+    /// Whether all of the file is played: it was not cut, and no connection was left out.
+    pub(super) fn is_complete(&self) -> bool {
+        self.left_out.is_none() && self.recording.cut().is_none()
+    }
+}
+
 /// How many connections were left out, and why.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
@@ -57,12 +64,13 @@ impl fmt::Display for LeftOut {
 pub(super) fn select(args: &ReplayArgs, kind: Kind) -> anyhow::Result<Selection> {
     let file = &args.file;
     let recording = Arc::new(Recording::open(file)?);
-    if let Some(end) = recording.cut() {
+    let cut = recording.cut();
+    let connections = recording.connections();
+    let asked = numbers(args, connections.len(), cut)?;
+    if let Some(end) = cut {
         let file = quoted(file);
         warn!("{file} was cut behind byte {end}: what follows is part of a block, and is left out");
     }
-    let connections = recording.connections();
-    let asked = numbers(args, connections.len())?;
     let mut left_out = LeftOut::default();
     let mut numbers = Vec::new();
     for number in asked {
@@ -93,10 +101,13 @@ pub(super) fn select(args: &ReplayArgs, kind: Kind) -> anyhow::Result<Selection>
 }
 
 /// The numbers of `--connection`, or all.
-fn numbers(args: &ReplayArgs, count: usize) -> anyhow::Result<Vec<usize>> {
+fn numbers(args: &ReplayArgs, count: usize, cut: Option<u64>) -> anyhow::Result<Vec<usize>> {
     let file = quoted(&args.file);
     if count == 0 {
-        let text = format!("cannot replay {file}: it has no connections; record some");
+        let cut = cut.map_or_else(String::new, |end| {
+            format!(" (it was cut behind byte {end})")
+        });
+        let text = format!("cannot replay {file}: it has no connections{cut}; record some");
         return Err(failure(Exit::Failed, text));
     }
     if let Some(number) = args.connections.iter().find(|&&number| number >= count) {

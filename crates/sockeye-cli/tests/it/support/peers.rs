@@ -167,10 +167,17 @@ impl OtherUser {
         Some(Self { place, copy })
     }
 
+    /// `sockeye SUBCOMMAND` as that user.
+    pub(crate) fn sockeye(&self, subcommand: &str) -> Command {
+        let mut command = as_other_user(self.copy.as_os_str()).expect("as before");
+        command.arg(subcommand);
+        command
+    }
+
     /// `sockeye serve OPTIONS PATH` as that user.
     pub(crate) fn serve(&self, options: &[&str]) -> Command {
-        let mut command = as_other_user(self.copy.as_os_str()).expect("as before");
-        command.arg("serve").args(options).arg(self.place.socket());
+        let mut command = self.sockeye("serve");
+        command.args(options).arg(self.place.socket());
         command
     }
 }

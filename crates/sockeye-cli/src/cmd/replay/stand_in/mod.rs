@@ -61,8 +61,13 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
             format!("cannot serve {file}: none of its connections can be played; {left_out}");
         return Err(failure(Exit::Failed, text));
     }
-    let candidates = Candidates::new(&selection)
-        .map_err(|error| anyhow::anyhow!("cannot read {:?}: {error}", args.file))?;
+    let candidates = Candidates::new(&selection).map_err(|error| {
+        let file = sockeye::address::quoted(&args.file);
+        failure(
+            Exit::Failed,
+            format!("cannot read {file}: {error}; look whether another process writes to it"),
+        )
+    })?;
     let stand_in = Arc::new(StandIn::new(args, kind, candidates));
     let name = args.address.quoted().to_string();
     startup::can_start(&name, false)?;
@@ -81,7 +86,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     }
     info!("{text}");
     let lost = report.aborted + report.failed + report.dropped_replies + unmatched;
-    Ok(if lost > 0 || !selection.left_out.is_none() {
+    Ok(if lost > 0 || !selection.is_complete() {
         Exit::Incomplete
     } else {
         Exit::Done
