@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgGroup, Args};
@@ -20,6 +21,7 @@ Examples:
   systemd-socket-activate -l /tmp/app.sock sockeye serve systemd:
   sockeye serve --max-connections 40 /tmp/sort.sock -- sort -r
   sockeye serve --inetd-listener /tmp/app.sock -- sockeye serve systemd:
+  sockeye serve --http /usr/share/doc /tmp/doc.sock
 
 A PROGRAM has the connection as its standard input and output, inherits standard
 error, and gets no other file descriptor. With dgram: its standard input is the
@@ -90,6 +92,22 @@ pub(crate) struct Serve {
     /// Send no answers
     #[arg(long, group = "answer")]
     discard: bool,
+
+    /// Serve the files of DIR over HTTP, read-only
+    ///
+    /// GET and HEAD, HTTP/1.1 and HTTP/2, ranges, ETag and Last-Modified. A directory
+    /// shows its index.html; there are no listings. Symbolic links are followed if
+    /// they are relative and stay inside DIR: nothing outside of it can be reached.
+    /// DIR is opened once: if another directory is moved to its name, that is served
+    /// after a restart. The line of a request says who has sent it, then the request,
+    /// the status and the bytes of the body.
+    #[arg(
+        long,
+        value_name = "DIR",
+        group = "answer",
+        conflicts_with_all = ["framing", "max_message", "max_buffered", "message_timeout", "fds", "inetd_listener"],
+    )]
+    pub(crate) http: Option<PathBuf>,
 
     /// Print a JSON object for each message, instead of a line
     #[arg(long, conflicts_with = "echo")]
@@ -163,7 +181,7 @@ pub(crate) struct Serve {
     /// answering messages
     #[arg(last = true, value_name = "PROGRAM", conflicts_with_all = [
         "reply", "echo", "discard", "framing", "max_message", "max_buffered", "message_timeout",
-        "idle_timeout", "json", "busy_poll",
+        "idle_timeout", "json", "busy_poll", "http",
     ])]
     pub(crate) program: Vec<OsString>,
 }
@@ -216,6 +234,7 @@ impl Serve {
     /// An option that does not apply to this kind of socket is wrong usage.
     pub(crate) fn check_kind(&self, kind: Kind) -> anyhow::Result<()> {
         let unused = [
+            ("--http", self.http.is_some() && kind != Kind::Stream),
             ("--framing", self.framing.is_some() && kind != Kind::Stream),
             ("--takeover", self.listen.takeover && kind == Kind::Datagram),
             (
@@ -249,6 +268,7 @@ impl Serve {
             None => Ok(()),
             Some((option, _)) => {
                 let why = match kind {
+                    _ if *option == "--http" => "HTTP needs a stream",
                     Kind::Stream => "--echo has no messages",
                     Kind::Datagram => "datagrams come without a connection",
                     _ => "a record is a message",

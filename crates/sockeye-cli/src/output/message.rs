@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use sockeye::Peer;
+use sockeye::http::Caller;
+use sockeye::{Peer, Pid};
 
 use crate::escape;
 use crate::lookup::descriptor::Descriptor;
@@ -15,7 +16,8 @@ use crate::lookup::names::Names;
 
 /// The peer credentials of a message, looked up once for each connection.
 pub(crate) struct MessageSender {
-    peer: Option<Peer>,
+    pid: Option<i32>,
+    uid: Option<u32>,
     command: Option<Vec<u8>>,
 }
 
@@ -44,27 +46,48 @@ pub(crate) struct ShownMessage<'a> {
 
 impl MessageSender {
     pub(crate) fn new(peer: Option<Peer>) -> Self {
-        let command = peer.and_then(|peer| peer.command());
-        Self { peer, command }
+        Self {
+            pid: peer.and_then(|peer| Some(peer.pid()?.as_raw_pid())),
+            uid: peer.and_then(|peer| peer.uid()),
+            command: peer.and_then(|peer| peer.command()),
+        }
     }
 
     /// As [`Self::new`], for one of many.
     pub(crate) fn known_by(names: &Names, peer: Option<Peer>) -> Self {
-        let command = peer.and_then(|peer| names.of(peer.pid()?));
-        Self { peer, command }
+        Self {
+            pid: peer.and_then(|peer| Some(peer.pid()?.as_raw_pid())),
+            uid: peer.and_then(|peer| peer.uid()),
+            command: peer.and_then(|peer| names.of(peer.pid()?)),
+        }
     }
 
-    pub(crate) fn peer(&self) -> Option<Peer> {
-        self.peer
+    /// As [`Self::known_by`], of an HTTP request.
+    pub(crate) fn of_caller(names: &Names, caller: Option<&Caller>) -> Self {
+        let pid = caller.and_then(Caller::pid);
+        Self {
+            pid: pid.map(Pid::as_raw_pid),
+            uid: caller.and_then(Caller::uid),
+            command: pid.and_then(|pid| names.of(pid)),
+        }
     }
 
-    fn pid(&self) -> Option<i32> {
-        Some(self.peer?.pid()?.as_raw_pid())
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.pid
+    }
+
+    pub(super) fn uid(&self) -> Option<u32> {
+        self.uid
+    }
+
+    /// The name of its command, as far as it is text.
+    pub(super) fn command(&self) -> Option<String> {
+        let command = self.command.as_deref();
+        command.map(|command| String::from_utf8_lossy(command).into_owned())
     }
 
     pub(crate) fn describe(&self) -> String {
-        let uid = self.peer.and_then(|peer| peer.uid());
-        describe(self.pid(), self.command.as_deref(), uid)
+        describe(self.pid, self.command.as_deref(), self.uid)
     }
 }
 
@@ -123,13 +146,12 @@ pub(crate) fn as_json(
     sender: &MessageSender,
 ) -> serde_json::Result<Vec<u8>> {
     let text = str::from_utf8(message.payload).ok();
-    let comm = sender.command.as_deref();
     let event = MessageEvent {
         event: "message",
         bytes: message.size,
-        pid: sender.pid(),
-        comm: comm.map(|comm| String::from_utf8_lossy(comm).into_owned()),
-        uid: sender.peer.and_then(|peer| peer.uid()),
+        pid: sender.pid,
+        comm: sender.command(),
+        uid: sender.uid,
         text,
         data: text.is_none().then(|| STANDARD.encode(message.payload)),
         descriptors: message.descriptors.iter().map(Descriptor::of).collect(),
@@ -153,7 +175,8 @@ mod tests {
 
     fn nobody(command: &[u8]) -> MessageSender {
         MessageSender {
-            peer: None,
+            pid: None,
+            uid: None,
             command: Some(command.to_vec()),
         }
     }
@@ -174,10 +197,7 @@ mod tests {
         assert_eq!(described(b"squid"), "pid ? (\"squid\") uid ?");
         assert_eq!(described(b"x) uid 0: y"), "pid ? (\"x) uid 0: y\") uid ?");
         assert_eq!(described(b"?"), "pid ? (\"?\") uid ?");
-        let unknown = MessageSender {
-            peer: None,
-            command: None,
-        };
+        let unknown = MessageSender::new(None);
         assert_eq!(unknown.describe(), "pid ? (?) uid ?");
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod elide;
 pub(crate) mod figures;
 mod fit;
 mod http;
+pub(crate) mod http_request;
 pub(crate) mod json;
 pub(crate) mod layout;
 pub(crate) mod message;

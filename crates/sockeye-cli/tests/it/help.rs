@@ -9,6 +9,7 @@ const OPTIONS: [(&str, &[&str]); 5] = [
         "serve",
         &[
             "--reply",
+            "--http",
             "--echo",
             "--discard",
             "--framing",

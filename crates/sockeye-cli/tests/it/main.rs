@@ -36,6 +36,7 @@ mod forged;
 mod framing;
 mod help;
 mod hostile;
+mod http;
 mod hung;
 mod inherited;
 mod interop;

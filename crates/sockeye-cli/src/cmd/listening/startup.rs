@@ -149,6 +149,15 @@ impl Startup {
     }
 }
 
+/// Checks that the file system of something beside the socket answers.
+///
+/// # Errors
+/// Exit 6 if it does not.
+pub(crate) fn must_answer(address: &Address, path: &Path) -> anyhow::Result<()> {
+    let waiting = |what: &str| warn!("waiting for {what}");
+    hung::must_answer("listen on", address, &[path], FILE_SYSTEM_TIMEOUT, waiting)
+}
+
 /// Tells the log that a signal has ended the server before it listened.
 pub(crate) fn stopped_early(signal: &str) {
     info!("stopping on {signal} before anybody was served");

@@ -26,6 +26,13 @@ impl ClientLog {
         }
     }
 
+    /// As [`Self::complain`], of a line that names the client already.
+    pub(super) fn complain_of(&self, line: &str) {
+        if self.0.pass() {
+            warn!("{line}");
+        }
+    }
+
     /// Says how many lines [`Self::complain`] has withheld.
     pub(super) fn tell_rest(&self) {
         self.0.tell_rest();

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sockeye::Peer;
+use sockeye::http::Caller;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -13,6 +14,7 @@ use crate::args::{ReplyMode, Serve};
 use crate::cmd::listening::failures::cannot_start;
 use crate::lookup::names::Names;
 use crate::output;
+use crate::output::http_request::ShownRequest;
 use crate::output::message::{self, MessageSender, ShownMessage};
 use crate::stdio;
 use crate::stdio::lines::StdoutLines;
@@ -71,6 +73,11 @@ impl MessageOutput {
         MessageSender::known_by(&self.names, peer)
     }
 
+    /// As [`Self::sender`], of an HTTP request.
+    pub(super) fn caller(&self, caller: Option<&Caller>) -> MessageSender {
+        MessageSender::of_caller(&self.names, caller)
+    }
+
     /// Prints what came, as [`Self::print`] does.
     pub(super) async fn show(&self, received: &ShownMessage<'_>, sender: &MessageSender) -> bool {
         let line = self.line(received, sender);
@@ -89,6 +96,18 @@ impl MessageOutput {
         }
     }
 
+    pub(super) fn request_line(
+        &self,
+        request: &ShownRequest<'_>,
+        sender: &MessageSender,
+    ) -> io::Result<Vec<u8>> {
+        if self.json {
+            Ok(request.as_json(sender)?)
+        } else {
+            Ok(request.as_text(sender))
+        }
+    }
+
     /// Prints a line; if that fails for good, the server stops: its work could not be seen. `false`
     /// where the message is not to be answered: the line cannot be written, or too many bytes wait
     /// for a reader of standard output already.
@@ -103,11 +122,11 @@ impl MessageOutput {
         match written {
             Ok(true) => true,
             Ok(false) => {
-                let text = format!(
-                    "sent a message that is lost: standard output is not read, and {} bytes wait for it (--max-buffered); its connection is closed",
+                self.log.complain_of(&format!(
+                    "{} sent a message that is lost: standard output is not read, and {} bytes wait for it (--max-buffered); its connection is closed",
+                    sender.describe(),
                     self.max_buffered
-                );
-                self.log.complain(|| sender.peer(), &text);
+                ));
                 false
             }
             Err(error) => {

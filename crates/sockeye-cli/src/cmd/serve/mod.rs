@@ -6,6 +6,7 @@ mod datagram_programs;
 mod datagram_replies;
 mod datagrams;
 mod environment;
+mod files;
 mod handler;
 mod inetd_listener;
 mod message_output;
@@ -32,6 +33,7 @@ use crate::cmd::parent::end_with;
 use crate::exit::Exit;
 use crate::stdio::log;
 use datagrams::DatagramServer;
+use files::FileRoot;
 use handler::Handler;
 use programs::Programs;
 
@@ -49,23 +51,40 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<Exit> {
     };
     let startup = Startup::prepare(&side)?;
     let program = programs::find(args, &startup.limit)?;
-    startup::can_start(&args.address.quoted(), program.is_some())?;
-    let runtime = startup::runtime(&args.address.quoted(), programs::STARTERS)?;
-    runtime.block_on(serve(args, &side, startup, program))
+    let files = match &args.http {
+        Some(path) => {
+            startup::must_answer(&args.address, path)?;
+            Some(Arc::new(FileRoot::open(path, &args.address)?))
+        }
+        None => None,
+    };
+    let needs_thread = program.is_some() || files.is_some();
+    startup::can_start(&args.address.quoted(), needs_thread)?;
+    let threads = match files {
+        Some(_) => files::FILE_THREADS,
+        None => programs::STARTERS,
+    };
+    let runtime = startup::runtime(&args.address.quoted(), threads)?;
+    let result = runtime.block_on(serve(args, &side, startup, (program, files)));
+    if args.http.is_some() {
+        // A file system may hang; the socket is closed already.
+        runtime.shutdown_background();
+    }
+    result
 }
 
 async fn serve(
     args: &Serve,
     side: &ListeningSide<'_>,
     mut startup: Startup,
-    program: Option<Program>,
+    (program, files): (Option<Program>, Option<Arc<FileRoot>>),
 ) -> anyhow::Result<Exit> {
     let mut lifecycle = Lifecycle::new(&args.listen, &args.address.quoted())?;
     let handler = Arc::new(Handler::new(args, &lifecycle.stop)?);
     let kind = startup.kind(&args.address)?;
     args.check_kind(kind)?;
     // All that can fail comes before a predecessor ends.
-    if program.is_some() {
+    if program.is_some() || files.is_some() {
         programs::prepare().await?;
     }
     let Some(socket) = startup.open(side, kind, &mut lifecycle).await? else {
@@ -82,7 +101,13 @@ async fn serve(
 
     lifecycle.watch(&args.listen, &args.address.to_string(), &startup.limit);
     lifecycle.spawn(Arc::clone(&handler).watch_output());
-    let result = serve_clients(args, socket, &handler, programs.as_ref(), &lifecycle).await;
+    let result = match (socket, files) {
+        (ServedSocket::Stream(listener), Some(files)) => {
+            let server = (server(args, &lifecycle), listener);
+            files::serve(files, &handler, server, lifecycle.stop.cancelled()).await
+        }
+        (socket, _) => serve_clients(args, socket, &handler, programs.as_ref(), &lifecycle).await,
+    };
     let mut report = match &result {
         Ok(report) => *report,
         Err(error) => error.report(),

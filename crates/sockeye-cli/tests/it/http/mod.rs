@@ -1,0 +1,9 @@
+//! HTTP: `serve --http` with curl and python3, `send --http`, `bench --http`.
+
+mod confinement;
+mod files;
+mod requests;
+mod site;
+mod versions;
+
+use site::Site;
