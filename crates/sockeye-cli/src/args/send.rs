@@ -7,6 +7,7 @@ use clap::Args;
 use sockeye::{Address, Connector, Kind, Name};
 
 use super::address::{TypedAddress, bound, connectable};
+use super::http_call::{HttpCall, HttpField, http_call, http_field};
 use super::unresolved::Unresolved;
 use super::values::{FramingName, duration, file_size, size, timeout};
 use crate::exit::{Exit, failure};
@@ -14,7 +15,7 @@ use crate::exit::{Exit, failure};
 const EXAMPLES: &str = "\
 Exit status:
   0  the whole message was sent, and the server closed the connection; a missing answer is reported
-  1  the server closed the connection before it had read the whole message (a reset), even if it had answered
+  1  the server closed the connection before it had read the whole message (a reset), even if it had answered; with --http: the status of the answer is 400 or above
   6  timed out
   7  file descriptors came and were closed (without --save-fd, all that come)
 The other codes are those of sockeye --help.
@@ -28,7 +29,11 @@ Examples:
   sockeye send --fd /etc/hosts /tmp/files.sock here is a file
   sockeye send --save-fd . /run/helper.sock open /etc/shadow
   sockeye serve dgram:/tmp/notify.sock
-  sockeye send dgram:/tmp/notify.sock --no-answer READY=1";
+  sockeye send dgram:/tmp/notify.sock --no-answer READY=1
+  sockeye serve --http /usr/share/doc /tmp/doc.sock
+  sockeye send --http 'GET /bash/copyright' /tmp/doc.sock
+  sockeye send --http /containers/json /var/run/docker.sock
+  sockeye send --http 'POST /v1/jobs' -H 'Content-Type: application/json' -d @job.json /run/app.sock";
 
 /// Send a message and print the answer
 ///
@@ -93,6 +98,48 @@ pub(crate) struct Send {
     #[arg(long, value_name = "PID", hide = true)]
     pub(crate) end_with_parent: Option<i32>,
 
+    /// Send an HTTP/1.1 request, as in 'GET /path', and print the body of the answer.
+    /// A status of 400 and above is an error (exit 1). Without a method: GET, or POST
+    /// with --data
+    #[arg(
+        long,
+        value_name = "REQUEST",
+        value_parser = http_call,
+        help_heading = "HTTP",
+        conflicts_with_all = [
+            "words", "no_shutdown", "framing", "files", "save_fd", "no_answer", "max_message", "bind", "busy_poll",
+        ],
+    )]
+    pub(crate) http: Option<HttpCall>,
+
+    /// Add a field to the request, as in 'Accept: text/html'; may be repeated. It
+    /// replaces one that would be sent unasked, or omits it: 'Accept:'
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "FIELD",
+        value_parser = http_field,
+        requires = "http",
+        help_heading = "HTTP",
+    )]
+    pub(crate) fields: Vec<HttpField>,
+
+    /// Send DATA as the body; with @FILE the bytes of a file, with @- standard input
+    /// (64MiB at most). Its type is that of a form, unless -H says otherwise
+    #[arg(
+        short,
+        long,
+        value_name = "DATA",
+        allow_hyphen_values = true,
+        requires = "http",
+        help_heading = "HTTP"
+    )]
+    pub(crate) data: Option<OsString>,
+
+    /// Print the status and the fields of the answer, too. HEAD does so anyway
+    #[arg(short, long, requires = "http", help_heading = "HTTP")]
+    pub(crate) include: bool,
+
     /// Do not wait for an answer to a datagram
     #[arg(long)]
     pub(crate) no_answer: bool,
@@ -110,7 +157,9 @@ impl Send {
     /// Options that do not fit the kind of the socket are wrong usage.
     pub(crate) fn check_kind(&self) -> anyhow::Result<()> {
         let kind = self.target.address.kind();
-        let (option, why) = if self.no_answer && kind != Kind::Datagram {
+        let (option, why) = if self.http.is_some() && kind != Kind::Stream {
+            ("--http", "HTTP needs a stream")
+        } else if self.no_answer && kind != Kind::Datagram {
             ("--no-answer", "a connection ends when the server closes it")
         } else if self.framing == Some(FramingName::Length) && kind != Kind::Stream {
             ("--framing length", "a record needs no length")

@@ -36,6 +36,9 @@ const OPTIONS: [(&str, &[&str]); 5] = [
             "--wait",
             "--no-shutdown",
             "--framing",
+            "--http",
+            "-H, --header",
+            "-d, --data",
         ],
     ),
     (
@@ -123,6 +126,11 @@ const WRONG: &[&[&str]] = &[
     &["serve", "--idle-timeout", "0s", "PATH"],
     &["serve", "--message-timeout", "0ms", "PATH"],
     &["send", "--timeout", "0", "PATH", "x"],
+    &["send", "--http", "GET path", "PATH"],
+    &["send", "--http", "/", "PATH", "words"],
+    &["send", "-H", "A: b", "PATH"],
+    &["send", "--http", "/", "-H", "nonsense", "PATH"],
+    &["send", "--http", "/", "seqpacket:PATH"],
     &[
         "bench",
         "--request-file",

@@ -3,6 +3,7 @@
 mod confinement;
 mod files;
 mod requests;
+mod sending;
 mod site;
 mod versions;
 

@@ -1,5 +1,7 @@
 //! `sockeye send`: one message, and its answer.
 
+mod http;
+
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
@@ -20,6 +22,9 @@ const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) fn run(args: &Send) -> anyhow::Result<Exit> {
     args.check_kind()?;
     args.target.bind()?;
+    if let Some(call) = &args.http {
+        return http::run(args, call);
+    }
     match (&args.save_fd, args.supervisor) {
         (_, Some(fd)) => {
             let supervisor = Supervisor::inherited(fd, args.end_with_parent)?;
