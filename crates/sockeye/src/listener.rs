@@ -21,6 +21,7 @@
 mod connected_socket;
 mod descriptors;
 mod incoming;
+mod lent;
 mod names;
 mod net;
 mod older;
@@ -47,6 +48,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 pub use connected_socket::ConnectedSocket;
 pub use incoming::Incoming;
+pub use lent::LentClaim;
 pub use net::NetListener;
 use older::OlderSockets;
 pub use open::ListenError;

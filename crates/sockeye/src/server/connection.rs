@@ -36,6 +36,36 @@ use core::ConnectionCore;
 /// connection limits until it is dropped, and whose reads and writes fail with
 /// [`io::ErrorKind::TimedOut`] when one of the server's timeouts has passed, and with
 /// [`LimitError::Aborted`](super::LimitError::Aborted) once a drain is over.
+///
+/// [`Messages`](super::Messages) reads it message by message, and drains between two. Any codec of
+/// tokio-util works too, and drains where its handler says:
+///
+/// ```
+/// use futures_util::{SinkExt, StreamExt};
+/// use sockeye::{Connection, Framed};
+/// use tokio_util::codec::{LinesCodec, LinesCodecError};
+///
+/// async fn echo(connection: Connection) -> Result<(), LinesCodecError> {
+///     let shutdown = connection.shutdown_token();
+///     let mut lines = Framed::new(connection, LinesCodec::new_with_max_length(1000));
+///     while let Some(Some(line)) = shutdown.run_until_cancelled(lines.next()).await {
+///         lines.send(line?).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (connection, client, handle) = Connection::pair()?;
+/// let handler = tokio::spawn(echo(connection));
+/// let mut client = Framed::new(client, LinesCodec::new());
+/// client.send("hello").await?;
+/// assert_eq!(client.next().await.expect("no EOF")?, "hello");
+/// handle.drain();
+/// handler.await??;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Connection<S: AsFd = Stream> {
     core: ConnectionCore<S>,

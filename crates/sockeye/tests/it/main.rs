@@ -43,6 +43,8 @@ mod handler_turns;
 mod handlers;
 mod inspect;
 #[cfg(feature = "tokio")]
+mod lent;
+#[cfg(feature = "tokio")]
 mod message_ends;
 #[cfg(feature = "tokio")]
 mod messages;
