@@ -328,6 +328,24 @@ impl LazyAsyncFd {
         }
     }
 
+    /// As [`Self::poll_hang_up`], where it is registered for reading alone. After a half-close of the peer
+    /// it waits for ever. Not beside a wait to read.
+    #[cfg(feature = "http")]
+    pub(crate) fn poll_peer_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let registration = self.registration()?;
+        loop {
+            let mut ready = ready!(registration.poll_read_ready(cx))?;
+            if crate::socket::is_hung_up(self.fd.as_fd())? {
+                return Poll::Ready(Ok(()));
+            }
+            if ready.ready().is_read_closed() {
+                return Poll::Pending;
+            }
+            self.look_again();
+            ready.clear_ready();
+        }
+    }
+
     /// Makes one attempt. After `EAGAIN` the next one is made once there is readiness again.
     pub(crate) fn try_io<T>(
         &self,

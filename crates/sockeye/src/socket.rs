@@ -9,6 +9,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "tokio")]
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with, socketpair,
@@ -108,9 +110,19 @@ pub(crate) async fn readable(socket: &tokio::io::unix::AsyncFd<OwnedFd>) -> std:
 /// Whether the socket is readable: poll(2).
 #[cfg(feature = "tokio")]
 pub(crate) fn is_readable(socket: BorrowedFd<'_>) -> std::io::Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut state = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+    Ok(!poll(socket, PollFlags::IN)?.is_empty())
+}
+
+/// Whether both directions are closed, by the peer's end or by both sides.
+#[cfg(feature = "http")]
+pub(crate) fn is_hung_up(socket: BorrowedFd<'_>) -> std::io::Result<bool> {
+    Ok(poll(socket, PollFlags::empty())?.contains(PollFlags::HUP))
+}
+
+#[cfg(feature = "tokio")]
+fn poll(socket: BorrowedFd<'_>, events: PollFlags) -> std::io::Result<PollFlags> {
+    let mut state = [PollFd::from_borrowed_fd(socket, events)];
     // A signal interrupts even a poll(2) that does not wait.
-    let ready = rustix::io::retry_on_intr(|| poll(&mut state, Some(&Timespec::default())))?;
-    Ok(ready > 0)
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut state, Some(&Timespec::default())))?;
+    Ok(state[0].revents())
 }

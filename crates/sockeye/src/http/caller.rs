@@ -6,52 +6,81 @@ use std::sync::Arc;
 
 use rustix::process::Pid;
 
+use super::exchanges::Exchanges;
 use crate::peer::{self, Peer};
 
-/// Who has sent a request: the peer credentials of its connection, read once, when it was accepted. An
-/// extension of each request.
+/// Who has sent a request: the peer credentials of its connection (`SO_PEERCRED`, `SO_PEERGROUPS`), read
+/// once, when it was accepted. An extension of each request.
+///
+/// ```
+/// use http::Request;
+/// use sockeye::http::Caller;
+///
+/// fn greeting<B>(request: &Request<B>) -> String {
+///     match request.extensions().get::<Caller>().and_then(Caller::uid) {
+///         Some(uid) => format!("hello, user {uid}"),
+///         None => "hello, whoever you are".into(),
+///     }
+/// }
+///
+/// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+/// let mut request = Request::new(());
+/// request.extensions_mut().insert(Caller::of(&ours)?);
+/// assert!(greeting(&request).starts_with("hello, user "));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias = "SO_PEERCRED")]
+#[doc(alias = "SO_PEERGROUPS")]
 #[derive(Debug, Clone)]
-pub struct Caller(Arc<Credentials>);
+pub struct Caller(Arc<CallerConnection>);
 
+/// One connection: its caller, and what is under way.
 #[derive(Debug)]
-struct Credentials {
+struct CallerConnection {
     peer: Peer,
-    groups: Vec<u32>,
+    groups: Box<[u32]>,
+    exchanges: Exchanges,
 }
 
 impl Caller {
-    /// That of a connected socket.
+    /// The caller of a connected socket, for tests of services.
     ///
     /// # Errors
     /// As [`Peer::of`] and [`peer::groups`].
     pub fn of(socket: impl AsFd) -> io::Result<Self> {
-        Ok(Self(Arc::new(Credentials {
+        Ok(Self(Arc::new(CallerConnection {
             peer: Peer::of(&socket)?,
-            groups: peer::groups(&socket)?,
+            groups: peer::groups(&socket)?.into(),
+            exchanges: Exchanges::new(),
         })))
     }
 
-    /// Its user; `None` where that has no mapping in our user namespace.
+    /// The effective user id; `None` where it has no mapping in our user namespace.
     #[must_use]
     pub fn uid(&self) -> Option<u32> {
         self.0.peer.uid()
     }
 
-    /// Its primary group; `None` where that has no mapping in our user namespace.
+    /// The effective group id; `None` where it has no mapping in our user namespace.
     #[must_use]
     pub fn gid(&self) -> Option<u32> {
         self.0.peer.gid()
     }
 
-    /// Its process when it connected; `None` where that is out of sight in our pid namespace.
+    /// The process that has connected; `None` where it lies outside of our pid namespace. The pid can be
+    /// another process's by now, and the connection can have been passed on.
     #[must_use]
     pub fn pid(&self) -> Option<Pid> {
         self.0.peer.pid()
     }
 
-    /// Its supplementary groups (`SO_PEERGROUPS`).
+    /// The supplementary groups when it connected.
     #[must_use]
     pub fn groups(&self) -> &[u32] {
         &self.0.groups
+    }
+
+    pub(super) fn exchanges(&self) -> &Exchanges {
+        &self.0.exchanges
     }
 }

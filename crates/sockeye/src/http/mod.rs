@@ -3,29 +3,38 @@
 
 mod allow;
 mod caller;
+mod connection_io;
 mod connector;
+mod driver;
+mod exchanges;
+mod in_flight;
+mod request_scan;
 mod uri;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming as RequestBody;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
 pub use allow::{Allow, AllowService};
 pub use caller::Caller;
 pub use connector::Connector;
+pub use in_flight::{InFlight, InFlightBody, InFlightFuture, InFlightService};
 pub use uri::{UriError, uri};
 
 use crate::listener::Listener;
 use crate::server::{Connection, Report, Server, ServerError};
+use driver::{HttpDriver, HttpOptions};
 
 /// An error of any kind.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long the head of a request may take, unless [`Server::first_byte_timeout`] is set.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves HTTP/1, HTTP/2 and upgrades with `service` until `shutdown` completes, then drains.
 ///
@@ -48,13 +57,9 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let handler = |connection: Connection| {
-        let service = TowerToHyperService::new(service.clone());
-        async move {
-            let builder = Builder::new(TokioExecutor::new());
-            let io = TokioIo::new(connection);
-            builder.serve_connection_with_upgrades(io, service).await
-        }
-    };
+    let head_timeout = server.first_byte().unwrap_or(HEAD_TIMEOUT);
+    let options = Arc::new(HttpOptions::new(head_timeout));
+    let handler =
+        |connection: Connection| HttpDriver::new(connection, service.clone(), Arc::clone(&options));
     server.run(listener, handler, shutdown).await
 }

@@ -3,6 +3,8 @@
 mod attempts;
 mod core;
 mod halves;
+#[cfg(feature = "http")]
+mod http;
 mod pair;
 mod seqpacket;
 mod stream;

@@ -18,7 +18,7 @@ use crate::socket;
 /// How long a connection that has not sent anything yet may still do so in a drain.
 const SILENT: Duration = Duration::from_secs(1);
 
-pub(super) struct ConnectionDrain {
+pub(crate) struct ConnectionDrain {
     progress: ReadProgress,
     /// `None` for a client's stream.
     drain: Option<LatchWaiter>,
@@ -40,7 +40,7 @@ pub(super) enum ReadProgress {
 }
 
 impl ConnectionDrain {
-    pub(super) fn new(drain: Option<LatchWaiter>) -> Self {
+    pub(crate) fn new(drain: Option<LatchWaiter>) -> Self {
         Self {
             progress: ReadProgress::Silent,
             drain,
@@ -54,27 +54,26 @@ impl ConnectionDrain {
     }
 
     /// There was input.
-    pub(super) fn came(&mut self) {
+    pub(crate) fn came(&mut self) {
         self.has_looked_again = false;
         if self.progress == ReadProgress::Silent {
             self.progress = ReadProgress::Open;
         }
     }
 
-    pub(super) fn ended(&mut self) {
+    pub(crate) fn ended(&mut self) {
         self.progress = ReadProgress::Ended;
     }
 
     /// While nothing can be read and nothing is under way: `Ready` once a drain calls for another
     /// read: the kernel has input that the runtime has not seen, or reading was shut down and what
     /// came until then is left to read.
-    pub(super) fn poll_read_again(
+    pub(crate) fn poll_read_again(
         &mut self,
         cx: &mut Context<'_>,
         socket: &LazyAsyncFd,
     ) -> Poll<io::Result<()>> {
-        let mut drains = || self.drain.as_mut().is_some_and(|drain| drain.poll_open(cx));
-        if self.progress == ReadProgress::Closing || !drains() {
+        if self.progress == ReadProgress::Closing || !self.poll_drains(cx) {
             return Poll::Pending;
         }
         if socket::is_readable(socket.as_fd())? {
@@ -94,9 +93,14 @@ impl ConnectionDrain {
         Poll::Ready(self.close_to_peer(socket.as_fd()))
     }
 
+    /// Whether a drain has begun; if not, the task is woken then.
+    pub(crate) fn poll_drains(&mut self, cx: &mut Context<'_>) -> bool {
+        self.drain.as_mut().is_some_and(|drain| drain.poll_open(cx))
+    }
+
     /// Shuts down reading, so that what the peer sends from now on fails there with `EPIPE` instead
     /// of being lost here. What it has sent until now can still be read.
-    fn close_to_peer(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+    pub(super) fn close_to_peer(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.progress = ReadProgress::Closing;
         match rustix::net::shutdown(socket, Shutdown::Read) {
             // The peer has closed.

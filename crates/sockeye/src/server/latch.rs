@@ -51,7 +51,7 @@ impl Latch {
 /// connections share, at each poll. A task's waker hardly ever changes, so it is registered once and
 /// compared afterwards.
 #[derive(Debug)]
-pub(super) struct LatchWaiter {
+pub(crate) struct LatchWaiter {
     latch: Arc<Latch>,
     /// The waker and its index.
     registered: Option<(Waker, u32)>,
@@ -70,7 +70,7 @@ impl LatchWaiter {
     }
 
     /// Whether the latch is open; if not, the task is woken when it opens.
-    pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> bool {
         let waker = cx.waker();
         let is_known = self
             .registered

@@ -43,6 +43,13 @@ pub enum LimitError {
         /// The timeout.
         limit: Duration,
     },
+    /// The head of a request of HTTP, or the preface of HTTP/2, took too long:
+    /// [`Server::first_byte_timeout`], else 30 s.
+    #[error("the header of a request was not complete after {limit:?} (header timeout)")]
+    HeaderTimeout {
+        /// The timeout.
+        limit: Duration,
+    },
     /// [`Server::idle_timeout`], of a read.
     #[error("nothing was received or sent for {limit:?} (idle timeout)")]
     IdleTimeout {
@@ -184,6 +191,7 @@ impl From<LimitError> for io::Error {
         let kind = match error {
             LimitError::MessageTimeout { .. }
             | LimitError::FirstByteTimeout { .. }
+            | LimitError::HeaderTimeout { .. }
             | LimitError::IdleTimeout { .. }
             | LimitError::WriteTimeout { .. } => io::ErrorKind::TimedOut,
             LimitError::Aborted => io::ErrorKind::ConnectionAborted,

@@ -38,10 +38,14 @@ pub use connection::{
     Connection, ConnectionPermit, ConnectionReadHalf, ConnectionWriteHalf, DrainHandle,
     OwnedConnectionReadHalf, OwnedConnectionWriteHalf,
 };
+#[cfg(feature = "http")]
+pub(crate) use connection_drain::ConnectionDrain;
 pub use counters::Report;
 pub use echo::echo;
 pub use error::ServerError;
 pub use handler_output::HandlerOutput;
+#[cfg(feature = "http")]
+pub(crate) use latch::LatchWaiter;
 pub use limits::LimitError;
 pub use messages::{MessageReader, MessageWriter, Messages};
 pub use records::{Record, Records};

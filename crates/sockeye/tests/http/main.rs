@@ -7,4 +7,7 @@
 
 mod allow;
 mod clients;
+mod draining;
+mod raw;
+mod requests;
 mod support;

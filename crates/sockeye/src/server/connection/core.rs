@@ -141,7 +141,8 @@ impl<S: AsFd> ConnectionCore<S> {
         }
     }
 
-    fn or_aborted<T>(
+    /// Has a wait end at an abort.
+    pub(super) fn or_aborted<T>(
         &self,
         waiting: &mut Option<Box<Waiting>>,
         cx: &mut Context<'_>,

@@ -1,0 +1,167 @@
+//! [`InFlight`]: counts the requests of each connection, so that a drain knows which one is idle.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::caller::Caller;
+use super::exchanges::RequestBodyLength;
+
+/// A tower layer that counts requests, by the [`Caller`] in their extensions: a connection is busy from
+/// the head of a request until the end of its response's body. [`serve()`](super::serve()) counts by
+/// itself; for a server with an accept loop of its own this layer lets a drain end idle connections at
+/// once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InFlight;
+
+/// What [`InFlight`] makes of a service.
+#[derive(Debug, Clone)]
+pub struct InFlightService<S>(S);
+
+impl<S> Layer<S> for InFlight {
+    type Service = InFlightService<S>;
+
+    fn layer(&self, service: S) -> InFlightService<S> {
+        InFlightService(service)
+    }
+}
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for InFlightService<S>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    ReqB: Body,
+    ResB: Body,
+{
+    type Response = Response<InFlightBody<ResB>>;
+    type Error = S::Error;
+    type Future = InFlightFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let exchange = caller.map(|caller| RequestInFlight::begin(caller, &request));
+        InFlightFuture::new(exchange, self.0.call(request))
+    }
+}
+
+/// A request whose response is not done before this is dropped.
+#[derive(Debug)]
+pub(super) struct RequestInFlight {
+    caller: Caller,
+    is_connect: bool,
+    version: Version,
+}
+
+impl RequestInFlight {
+    pub(super) fn begin<B: Body>(caller: Caller, request: &Request<B>) -> Self {
+        caller
+            .exchanges()
+            .begin(RequestBodyLength::of(request.body()));
+        Self {
+            caller,
+            is_connect: request.method() == Method::CONNECT,
+            version: request.version(),
+        }
+    }
+
+    /// The head of the response is there.
+    fn answer<B>(self, response: &mut Response<B>) -> Option<Self> {
+        let exchanges = self.caller.exchanges();
+        let status = response.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect && status.is_success() {
+            exchanges.set_upgraded();
+            // It stays in flight: such a connection is never idle.
+            std::mem::forget(self);
+            return None;
+        }
+        if exchanges.is_last() && self.version <= Version::HTTP_11 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        Some(self)
+    }
+}
+
+impl Drop for RequestInFlight {
+    fn drop(&mut self) {
+        self.caller.exchanges().end();
+    }
+}
+
+pin_project! {
+    /// The response of an [`InFlightService`].
+    #[derive(Debug)]
+    pub struct InFlightFuture<F> {
+        exchange: Option<RequestInFlight>,
+        #[pin]
+        response: F,
+    }
+}
+
+impl<F> InFlightFuture<F> {
+    pub(super) fn new(exchange: Option<RequestInFlight>, response: F) -> Self {
+        Self { exchange, response }
+    }
+}
+
+impl<F, B, E> Future for InFlightFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = Result<Response<InFlightBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.response.poll(cx))?;
+        let exchange = this.exchange.take();
+        let exchange = exchange.and_then(|exchange| exchange.answer(&mut response));
+        Poll::Ready(Ok(response.map(|body| InFlightBody { exchange, body })))
+    }
+}
+
+pin_project! {
+    /// The body of a response whose request is in flight until its end.
+    #[derive(Debug)]
+    pub struct InFlightBody<B> {
+        exchange: Option<RequestInFlight>,
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B: Body> Body for InFlightBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.body.as_mut().poll_frame(cx));
+        // HTTP/2 drops the body some time after its end.
+        if !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
+            *this.exchange = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

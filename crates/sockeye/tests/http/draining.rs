@@ -1,0 +1,201 @@
+//! A drain: what has begun is finished, what has been sent is answered, and what does not end is aborted.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use futures_util::{StreamExt, stream};
+use sockeye::server::Server;
+use tokio::sync::watch;
+
+use crate::raw::{BOTH, RawClient, Serving};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// Longer than any test runs.
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(300);
+
+/// The routes, and a sender that lets the requests of `/wait` go on.
+fn router() -> (Router, watch::Sender<bool>) {
+    let (go, wait) = watch::channel(false);
+    let router = Router::new()
+        .route("/", get(async || "hello"))
+        .route("/post", post(async |body: String| body))
+        .route("/events", get(events))
+        .route("/echo", get(upgrade))
+        .route("/wait", get(waiting))
+        .with_state(wait);
+    (router, go)
+}
+
+async fn waiting(State(mut go): State<watch::Receiver<bool>>) -> &'static str {
+    go.wait_for(|go| *go).await.unwrap();
+    "waited"
+}
+
+/// One event at once, and no other.
+async fn events() -> Response {
+    let first = stream::iter([Ok::<_, Infallible>(Bytes::from("data: first\n\n"))]);
+    Response::new(Body::from_stream(first.chain(stream::pending())))
+}
+
+async fn upgrade(mut request: Request) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+        let (mut reader, mut writer) = tokio::io::split(&mut io);
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+    });
+    let switch = Response::builder().status(101).header("upgrade", "tcp");
+    switch.body(Body::empty()).unwrap()
+}
+
+fn upgraded(serving: &Serving) -> RawClient {
+    let mut client = serving.connect();
+    client.send("GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\nearly\n");
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(client.line(), "early\n");
+    client
+}
+
+#[test]
+fn what_does_not_end_is_aborted_at_the_drain_timeout_and_nothing_else() {
+    for threads in BOTH {
+        let (router, _go) = router();
+        let server = Server::new().drain_timeout(SHORT);
+        let serving = Serving::start(threads, server, router);
+        let mut idle = serving.connect();
+        assert_eq!(idle.get("/").status(), "200");
+        let mut events = serving.connect();
+        events.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        events.head();
+        assert_eq!(
+            (events.line(), events.line()),
+            ("D\r\n".into(), "data: first\n".into())
+        );
+        let mut upgraded = upgraded(&serving);
+        let mut half = serving.connect();
+        half.send("GET / HTTP/1.1\r\nHost: loc");
+        let mut preface = serving.connect();
+        preface.send("PRI * HTTP/2.0\r\n");
+        let begun = Instant::now();
+        let draining = serving.drain();
+        assert_eq!(idle.rest(), b"");
+        assert!(!draining.has_ended());
+        upgraded.send("late\n");
+        assert_eq!(upgraded.line(), "late\n");
+        let report = draining.report();
+        assert!(begun.elapsed() >= SHORT);
+        assert_eq!((report.drained, report.aborted), (1, 4), "{report}");
+        for mut client in [events, upgraded, half, preface] {
+            client.rest();
+        }
+    }
+}
+
+#[test]
+fn requests_on_their_way_are_answered() {
+    const CLIENTS: usize = 200;
+    for round in 0..10 {
+        for threads in BOTH {
+            let (router, _go) = router();
+            let server = Server::new().drain_timeout(LONG);
+            let serving = Serving::start(threads, server, router);
+            // Half of them are new, the others between two requests.
+            let mut clients: Vec<_> = (0..CLIENTS).map(|_| serving.connect()).collect();
+            for client in clients.iter_mut().step_by(2) {
+                assert_eq!(client.get("/").body, "hello");
+            }
+            let sender = std::thread::spawn(move || {
+                let mut sent = Vec::new();
+                for mut client in clients {
+                    if client.try_send(GET).is_ok() {
+                        sent.push(client);
+                    }
+                }
+                sent
+            });
+            let draining = serving.drain();
+            let sent = sender.join().unwrap();
+            for mut client in sent {
+                assert_eq!(client.response().body, "hello", "round {round}");
+                assert_eq!(client.rest(), b"");
+            }
+            let report = draining.report();
+            assert_eq!((report.aborted, report.failed), (0, 0), "{report}");
+        }
+    }
+}
+
+#[test]
+fn a_request_in_flight_is_answered_and_told_that_it_is_the_last() {
+    for threads in BOTH {
+        let (router, go) = router();
+        let serving = Serving::start(threads, Server::new().drain_timeout(LONG), router);
+        let mut client = serving.connect();
+        assert_eq!(client.get("/").header("connection"), None);
+        client.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let mut pipelining = serving.connect();
+        pipelining.send(["GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n", GET, GET].concat());
+        let draining = serving.drain();
+        // From now on the client can send nothing that would not be answered.
+        client.wait_until_nothing_can_be_sent();
+        go.send(true).unwrap();
+        let response = client.response();
+        assert_eq!(response.body, "waited");
+        client.rest();
+        let bodies = [(); 3].map(|()| pipelining.response().body);
+        assert_eq!(bodies, ["waited", "hello", "hello"]);
+        let report = draining.report();
+        assert_eq!((report.drained, report.aborted), (2, 0), "{report}");
+    }
+}
+
+#[test]
+fn an_upload_is_received_to_its_end() {
+    for threads in BOTH {
+        let (router, _go) = router();
+        let serving = Serving::start(threads, Server::new().drain_timeout(LONG), router);
+        let mut sized = serving.connect();
+        sized.send("POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234");
+        let mut chunked = serving.connect();
+        chunked.send("POST /post HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n");
+        let mut expecting = serving.connect();
+        expecting.send("POST /post HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+        assert!(expecting.head().starts_with("HTTP/1.1 100 "));
+        let mut idle = serving.connect();
+        assert_eq!(idle.get("/").status(), "200");
+        let draining = serving.drain();
+        assert_eq!(idle.rest(), b"");
+        sized.send("56789");
+        chunked.send("5\r\n56789\r\n0\r\n\r\n");
+        expecting.send("01234");
+        assert_eq!(sized.response().body, "0123456789");
+        assert_eq!(chunked.response().body, "0123456789");
+        assert_eq!(expecting.response().body, "01234");
+        let report = draining.report();
+        assert_eq!((report.drained, report.aborted), (4, 0), "{report}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_request() {
+    for threads in BOTH {
+        let (router, _go) = router();
+        let serving = Serving::start(threads, Server::new().drain_timeout(LONG), router);
+        for path in ["/wait", "/events"] {
+            let mut client = serving.connect();
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            if path == "/events" {
+                client.head();
+            }
+        }
+        // It would wait for a minute otherwise.
+        let report = serving.stop();
+        assert_eq!((report.aborted, report.failed), (0, 0), "{report}");
+    }
+}
