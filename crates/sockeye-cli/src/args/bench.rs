@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
 use super::endpoint::{Endpoint, endpoint};
+use super::http_call::{HttpCall, http_call};
 use super::unresolved::Unresolved;
 use super::values::{FramingName, duration, size};
 use crate::exit::{Exit, failure};
@@ -39,7 +40,9 @@ Examples:
   sockeye serve --reply ok /tmp/status.sock
   sockeye bench --request status --expect ok /tmp/status.sock
   sockeye serve --framing length --reply ok @frames
-  sockeye bench --request-file /etc/hosts --framing length --expect-any @frames";
+  sockeye bench --request-file /etc/hosts --framing length --expect-any @frames
+  sockeye serve --http /usr/share/doc /tmp/doc.sock > /dev/null
+  sockeye bench --http 'GET /bash/copyright' /tmp/doc.sock";
 
 /// Measure round trips: requests a second, and how long each took
 ///
@@ -149,6 +152,17 @@ pub(crate) struct Bench {
     #[arg(long, group = "answer", requires = "asked")]
     pub(crate) expect_any: bool,
 
+    /// Send an HTTP/1.1 request, as in 'GET /path', again and again on connections
+    /// that are kept open. Answers with a status other than 2xx are counted as errors,
+    /// which are not in the other figures
+    #[arg(
+        long,
+        value_name = "REQUEST",
+        value_parser = http_call,
+        conflicts_with_all = ["kinds", "sizes", "echo", "asked", "answer", "framing"],
+    )]
+    pub(crate) http: Option<HttpCall>,
+
     /// How messages on a stream are told apart: by newlines (line), one for each
     /// read (raw), or by a length in front of each (length: u32, big-endian)
     /// [default: line]
@@ -235,6 +249,7 @@ impl Bench {
             ("--request", self.request.is_some()),
             ("--request-file", self.request_file.is_some()),
             ("--framing", self.framing.is_some()),
+            ("--http", self.http.is_some()),
         ];
         if let Some((option, _)) = asks.iter().find(|(_, is_given)| *is_given)
             && servers().next().is_none()
@@ -247,6 +262,10 @@ impl Bench {
             ));
         }
         match servers().find(|server| server.transport().has_records()) {
+            Some(server) if self.http.is_some() => Err(failure(
+                Exit::Usage,
+                format!("cannot measure {server} with --http: HTTP needs a stream; omit --http"),
+            )),
             Some(server) if self.framing.is_some() => Err(failure(
                 Exit::Usage,
                 format!(

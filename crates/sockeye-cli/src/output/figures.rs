@@ -1,6 +1,7 @@
 //! The results of a benchmark, as JSON and as a table.
 
 use std::io::{self, Write};
+use std::iter;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -30,6 +31,10 @@ pub(crate) struct RoundTrips {
     pub(crate) requests_per_second: f64,
     bytes_per_second: f64,
     latency_us: Latency,
+    /// Requests that failed, which count nowhere else; `None` where an answer that is not the one
+    /// expected ends the measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<u64>,
     /// See [`curve`].
     #[serde(skip)]
     pub(crate) curve: Vec<(f64, f64)>,
@@ -86,11 +91,16 @@ impl RoundTrips {
                 p99_9: at(0.999),
                 max: at(1.0),
             },
+            errors: None,
             curve: curve(latency),
         }
     }
 
-    fn cells(&self) -> [String; 10] {
+    pub(crate) fn with_errors(self, errors: Option<u64>) -> Self {
+        Self { errors, ..self }
+    }
+
+    fn cells(&self) -> Vec<String> {
         let Latency {
             p50,
             p90,
@@ -98,7 +108,7 @@ impl RoundTrips {
             p99_9,
             max,
         } = self.latency_us;
-        [
+        let cells = [
             escape::line(&self.label).to_string(),
             size(self.size),
             self.connections.to_string(),
@@ -109,7 +119,9 @@ impl RoundTrips {
             time(p99),
             time(p99_9),
             time(max),
-        ]
+        ];
+        let errors = self.errors.map(|count| count.to_string());
+        cells.into_iter().chain(errors).collect()
     }
 }
 
@@ -200,13 +212,13 @@ impl Figures {
     }
 
     fn round_trips_table(&self) -> TextTable {
-        let numbers = Self::TITLES.map(|title| column(title, true));
+        let numbers = self.titles().map(|title| column(title, true));
         let first = Layout {
             least: Some(9),
             is_address: true,
             ..column(self.first_title(), false)
         };
-        let mut table = TextTable::new([vec![first], numbers.to_vec()].concat(), true);
+        let mut table = TextTable::new(iter::once(first).chain(numbers).collect(), true);
         for found in &self.round_trips {
             for text in found.cells() {
                 table.cell(|cell| cell.push_str(&text));
@@ -219,6 +231,13 @@ impl Figures {
         "SIZE", "CONN", "REQ/S", "B/S", "P50", "P90", "P99", "P99.9", "MAX",
     ];
 
+    fn titles(&self) -> impl Iterator<Item = &'static str> {
+        let has_errors = self.round_trips.iter().any(|found| found.errors.is_some());
+        Self::TITLES
+            .into_iter()
+            .chain(has_errors.then_some("ERRORS"))
+    }
+
     fn first_title(&self) -> &'static str {
         match self.ratio {
             Some(_) => "SERVER",
@@ -228,7 +247,7 @@ impl Figures {
 
     /// The titles, then the cells of each row.
     pub(crate) fn each_row(&self, mut write: impl FnMut(&[String])) {
-        let titles = [self.first_title()].into_iter().chain(Self::TITLES);
+        let titles = [self.first_title()].into_iter().chain(self.titles());
         write(&titles.map(str::to_owned).collect::<Vec<_>>());
         for found in &self.round_trips {
             write(&found.cells());

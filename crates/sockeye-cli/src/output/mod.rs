@@ -4,7 +4,7 @@ pub(crate) mod column;
 pub(crate) mod elide;
 pub(crate) mod figures;
 mod fit;
-mod http;
+pub(crate) mod http;
 pub(crate) mod http_request;
 pub(crate) mod json;
 pub(crate) mod layout;

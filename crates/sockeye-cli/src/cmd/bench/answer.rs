@@ -2,6 +2,7 @@
 
 use crate::args::FramingName;
 use crate::escape;
+use crate::output::http::{HttpProblem, HttpResponseReader};
 
 /// Bytes of a wrong answer that are shown, and how many of these are its last.
 pub(super) const SHOWN: usize = 40;
@@ -19,16 +20,45 @@ pub(super) enum AnswerEnd {
 }
 
 /// How much of an answer has come.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(super) struct AnswerProgress {
     pub(super) count: usize,
     /// The length prefix, as far as it has come.
     length: u32,
+    response: HttpResponseReader,
+    /// The status of an answer that is complete, where it is not 2xx.
+    pub(super) error: Option<u16>,
 }
 
 impl AnswerProgress {
-    pub(super) fn is_nothing(self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         self.count == 0
+    }
+
+    /// Reads a response of HTTP.
+    pub(super) fn take_response(
+        &mut self,
+        mut bytes: &[u8],
+        is_head: bool,
+    ) -> Result<bool, WrongAnswer> {
+        self.count += bytes.len();
+        let status = self.response.take(&mut bytes, is_head);
+        let status = status.map_err(WrongAnswer::NotHttp)?;
+        if status.is_some() && !bytes.is_empty() {
+            return Err(WrongAnswer::Longer);
+        }
+        Ok(self.completes(status))
+    }
+
+    /// Whether EOF completes a response of HTTP.
+    pub(super) fn end_response(&mut self) -> bool {
+        let status = self.response.end();
+        self.completes(status)
+    }
+
+    fn completes(&mut self, status: Option<u16>) -> bool {
+        self.error = status.filter(|status| !(200..300).contains(status));
+        status.is_some()
     }
 }
 
@@ -41,6 +71,7 @@ pub(super) enum WrongAnswer {
     },
     /// It goes on after its end.
     Longer,
+    NotHttp(HttpProblem),
 }
 
 impl AnswerEnd {

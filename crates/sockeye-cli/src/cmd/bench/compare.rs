@@ -37,12 +37,16 @@ pub(super) fn run(
     let targets = servers.map(|server| BenchTarget::new(server.clone()));
     let [a, b] = targets;
     let targets = [a?, b?];
-    let custom = request::of(args)?;
-    let exchange = |target: &BenchTarget| match &custom {
-        None => BenchExchange::echo(size, args.framing()),
-        Some(custom) => BenchExchange::custom(custom, target.endpoint.transport(), args.framing()),
+    let exchange = |target: &BenchTarget| {
+        let custom = request::of(args, &target.endpoint)?;
+        anyhow::Ok(match &custom {
+            None => BenchExchange::echo(size, args.framing()),
+            Some(custom) => {
+                BenchExchange::custom(custom, target.endpoint.transport(), args.framing())
+            }
+        })
     };
-    let side = |target| Side::new(target, exchange(target), options, stop);
+    let side = |target| Side::new(target, exchange(target)?, options, stop);
     let mut sides = [side(&targets[0])?, side(&targets[1])?];
     report.expect(PAIRS);
     let mut ratios = Vec::with_capacity(PAIRS);
@@ -92,17 +96,20 @@ fn report_sides(
     for Side {
         target,
         size,
+        counts_errors,
         total,
         ..
     } in sides
     {
         report.remark(target, total);
-        report.side(RoundTrips::new(
+        let errors = counts_errors.then(|| total.errors.values().sum());
+        let found = RoundTrips::new(
             &target.endpoint.to_string(),
             (target.endpoint.transport(), *size, connections),
             total.rate(),
             &total.latency,
-        ));
+        );
+        report.side(found.with_errors(errors));
     }
     let [a, b] = sides;
     report.ratio(Ratio::new(ratios, a.total.rate() / b.total.rate()))
@@ -111,6 +118,7 @@ fn report_sides(
 struct Side<'a> {
     target: &'a BenchTarget,
     size: usize,
+    counts_errors: bool,
     load: Load<'a>,
     total: Sample,
 }
@@ -125,6 +133,7 @@ impl<'a> Side<'a> {
         Ok(Self {
             target,
             size: exchange.size(),
+            counts_errors: exchange.counts_errors(),
             load: Load::new(target, exchange, options, stop)?,
             total: Sample::new()?,
         })

@@ -30,6 +30,8 @@ enum AnswerCheck {
     Exactly(Vec<u8>),
     /// Something that begins with this.
     Prefix(Vec<u8>),
+    /// A response of HTTP.
+    Response { is_head: bool },
 }
 
 impl BenchExchange {
@@ -68,6 +70,7 @@ impl BenchExchange {
             }
             Expected::Prefix(text) => AnswerCheck::Prefix(text.clone().into_bytes()),
             Expected::Any => AnswerCheck::Prefix(Vec::new()),
+            Expected::Response { is_head } => AnswerCheck::Response { is_head: *is_head },
         };
         let mut request = custom.request.clone();
         if custom.is_line && matches!(end, AnswerEnd::Newline | AnswerEnd::Read) {
@@ -82,6 +85,11 @@ impl BenchExchange {
 
     pub(super) fn is_echo(&self) -> bool {
         matches!(self.answer, AnswerCheck::Echo)
+    }
+
+    /// Whether an answer may be an error, which is counted.
+    pub(super) fn counts_errors(&self) -> bool {
+        matches!(self.answer, AnswerCheck::Response { .. })
     }
 
     /// Bytes of a request, without the length prefix.
@@ -100,6 +108,7 @@ impl BenchExchange {
             AnswerCheck::Echo => self.request.len() + SHOWN,
             AnswerCheck::Exactly(text) => text.len() + SHOWN,
             AnswerCheck::Prefix(text) => text.len() + ROOM,
+            AnswerCheck::Response { .. } => ROOM,
         }
     }
 
@@ -129,15 +138,17 @@ impl BenchExchange {
             }
             AnswerCheck::Exactly(text) => equals(text, Some(self.end), came, bytes),
             AnswerCheck::Prefix(prefix) => begins(prefix, self.end, came, bytes),
+            AnswerCheck::Response { is_head } => came.take_response(bytes, *is_head),
         }
     }
 
     /// Whether EOF completes the answer.
-    pub(super) fn ends_with_input(&self, came: AnswerProgress) -> bool {
+    pub(super) fn ends_with_input(&self, came: &mut AnswerProgress) -> bool {
         match &self.answer {
             AnswerCheck::Prefix(prefix) => {
                 self.end == AnswerEnd::Newline && came.count >= prefix.len().max(1)
             }
+            AnswerCheck::Response { .. } => came.end_response(),
             _ => false,
         }
     }

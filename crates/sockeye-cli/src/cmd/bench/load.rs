@@ -151,6 +151,7 @@ impl<'a> Load<'a> {
             }
         }
         self.sample.elapsed = start.elapsed();
+        self.must_have_answers()?;
         Ok(std::mem::replace(&mut self.sample, Sample::new()?))
     }
 
@@ -231,20 +232,22 @@ impl<'a> Load<'a> {
                 Err(errno) => return Err(self.broken(&io::Error::from(errno).to_string())),
             };
             let bytes = &self.buffer[..count];
-            let mut came = connection.came;
-            match self.exchange.check(connection.name, &mut came, bytes) {
+            let came = &mut connection.came;
+            match self.exchange.check(connection.name, came, bytes) {
                 Ok(true) => return self.answered(index),
                 Ok(false) if transport.has_records() => {
                     return Err(self.broken("an answer was incomplete"));
                 }
-                Ok(false) => {
-                    connection.came = came;
-                    self.heard = Instant::now();
-                }
+                Ok(false) => self.heard = Instant::now(),
                 Err(WrongAnswer::Longer) => {
                     return Err(self.broken(
                         "an answer of more than one message came (with --framing raw it is what one read gives)",
                     ));
+                }
+                Err(WrongAnswer::NotHttp(problem)) => {
+                    return Err(
+                        self.broken(&format!("an answer came that is not HTTP/1 ({problem:?})"))
+                    );
                 }
                 Err(WrongAnswer::Differs { expected, found }) => {
                     return Err(self.broken(&format!(
@@ -260,8 +263,10 @@ impl<'a> Load<'a> {
         self.heard = now;
         let connection = &mut self.connections[index];
         connection.was_answered = true;
-        if let Some(due) = connection.due.take() {
-            self.sample.answered_after(now - due);
+        match (connection.due.take(), connection.came.error.take()) {
+            (_, Some(status)) => self.sample.failed(status),
+            (Some(due), None) => self.sample.answered_after(now - due),
+            (None, None) => {}
         }
         if self.options.reconnect {
             self.reopen(index)?;
@@ -271,12 +276,13 @@ impl<'a> Load<'a> {
 
     /// Sends the request again on a new connection, if the server closed the old one after an answer.
     fn was_closed(&mut self, index: usize) -> anyhow::Result<()> {
-        let connection = &self.connections[index];
-        if self.exchange.ends_with_input(connection.came) {
+        let connection = &mut self.connections[index];
+        if self.exchange.ends_with_input(&mut connection.came) {
             self.sample.closed += 1;
             self.reopen(index)?;
             return self.answered(index);
         }
+        let connection = &self.connections[index];
         let found = match (connection.came.is_nothing(), connection.was_answered) {
             (false, _) => Some("it closed a connection in the middle of an answer"),
             (true, false) => Some("it closed a connection without an answer"),

@@ -25,7 +25,10 @@ const FOREIGN_BUDGET: Duration = Duration::from_secs(18);
 const CONVERSATIONS: u32 = 16;
 
 pub(super) fn run(args: &Bench, stop: &StopSignal, report: &mut BenchReport) -> anyhow::Result<()> {
-    let custom = request::of(args)?;
+    let custom = match &args.address {
+        Some(server) => request::of(args, server)?,
+        None => None,
+    };
     let sizes = match &custom {
         None => args.sizes(),
         // One, whatever its size.
@@ -72,7 +75,7 @@ fn measure(
             for target in targets {
                 let transport = target.endpoint.transport();
                 let exchange = exchange(target, size);
-                let size = exchange.size();
+                let (size, counts_errors) = (exchange.size(), exchange.counts_errors());
                 report.begin(&format!(
                     "{} {} x {connections}",
                     transport.name(),
@@ -82,12 +85,14 @@ fn measure(
                 load.run(times.warm_up)?;
                 let sample = load.run(times.time)?;
                 report.remark(target, &sample);
-                report.round_trips(RoundTrips::new(
+                let found = RoundTrips::new(
                     transport.name(),
                     (transport, size, connections),
                     sample.rate(),
                     &sample.latency,
-                ))?;
+                );
+                let errors = counts_errors.then(|| sample.errors.values().sum());
+                report.round_trips(found.with_errors(errors))?;
             }
         }
     }

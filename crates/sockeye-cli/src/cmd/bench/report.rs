@@ -85,6 +85,7 @@ impl BenchReport {
             answers,
             unsent,
             closed,
+            errors,
             ..
         } = sample;
         let asked = answers + unsent;
@@ -92,6 +93,15 @@ impl BenchReport {
         if unsent * 100 > asked {
             self.remarks.push(format!(
                 "{name} took only {answers} of {asked} requests; the others count with the time that they had waited, take a lower --rate"
+            ));
+        }
+        if !errors.is_empty() {
+            let told = errors
+                .iter()
+                .map(|(status, count)| format!("{count} times {status}"));
+            let told = told.collect::<Vec<_>>().join(", ");
+            self.remarks.push(format!(
+                "{name} answered with a status other than 2xx, which is not in the figures: {told}"
             ));
         }
         if *closed > 0 {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use http::Method;
 use sockeye::address::quoted;
 
-use crate::args::Bench;
+use crate::args::{Bench, Endpoint, HttpCall};
 use crate::exit::{Exit, failure};
 
 /// The longest request that is taken from a file, which may have no end.
@@ -29,10 +30,17 @@ pub(super) enum Expected {
     Text(String),
     Prefix(String),
     Any,
+    /// A response of HTTP, to HEAD or to another method.
+    Response {
+        is_head: bool,
+    },
 }
 
-/// `None` if the server echoes.
-pub(super) fn of(args: &Bench) -> anyhow::Result<Option<CustomRequest>> {
+/// The request to `server`; `None` if it echoes.
+pub(super) fn of(args: &Bench, server: &Endpoint) -> anyhow::Result<Option<CustomRequest>> {
+    if let Some(call) = &args.http {
+        return Ok(Some(http_request(call, server)));
+    }
     let answer = match (&args.expect, &args.expect_prefix, args.expect_any) {
         (Some(text), ..) => Expected::Text(text.clone()),
         (_, Some(text), _) => Expected::Prefix(text.clone()),
@@ -49,6 +57,30 @@ pub(super) fn of(args: &Bench) -> anyhow::Result<Option<CustomRequest>> {
         is_line: args.request.is_some(),
         answer,
     }))
+}
+
+fn http_request(call: &HttpCall, server: &Endpoint) -> CustomRequest {
+    let method = call.method.clone().unwrap_or(Method::GET);
+    let host = match server {
+        Endpoint::Unix(_) => "localhost",
+        Endpoint::Tcp(host) => host,
+    };
+    // A server may wait for the length of such a body.
+    let length = match method {
+        Method::POST | Method::PUT | Method::PATCH => "Content-Length: 0\r\n",
+        _ => "",
+    };
+    let (target, version) = (&call.target, env!("CARGO_PKG_VERSION"));
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sockeye/{version}\r\nAccept: */*\r\n{length}\r\n"
+    );
+    CustomRequest {
+        request: request.into_bytes(),
+        is_line: false,
+        answer: Expected::Response {
+            is_head: method == Method::HEAD,
+        },
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {

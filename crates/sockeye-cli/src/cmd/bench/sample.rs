@@ -1,5 +1,6 @@
 //! [`Sample`]: the results of one run of a load.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -18,6 +19,8 @@ pub(super) struct Sample {
     pub(super) unsent: u64,
     /// Connections that the server closed after an answer.
     pub(super) closed: u64,
+    /// How many answers had each status of HTTP that is not 2xx; they count nowhere else.
+    pub(super) errors: BTreeMap<u16, u64>,
 }
 
 impl Sample {
@@ -28,12 +31,17 @@ impl Sample {
             elapsed: Duration::ZERO,
             unsent: 0,
             closed: 0,
+            errors: BTreeMap::new(),
         })
     }
 
     pub(super) fn answered_after(&mut self, time: Duration) {
         self.answers += 1;
         self.count(time);
+    }
+
+    pub(super) fn failed(&mut self, status: u16) {
+        *self.errors.entry(status).or_default() += 1;
     }
 
     pub(super) fn never_sent(&mut self, waited: Duration) {
@@ -47,6 +55,9 @@ impl Sample {
         self.elapsed += other.elapsed;
         self.unsent += other.unsent;
         self.closed += other.closed;
+        for (status, count) in &other.errors {
+            *self.errors.entry(*status).or_default() += count;
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 mod body;
 mod connection;
 mod head;
+mod response_reader;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use sockeye::relay::ObservedDirection;
 
 pub(crate) use connection::HttpConnection;
+pub(crate) use response_reader::HttpResponseReader;
 
 /// What was found on a connection.
 #[derive(Debug)]

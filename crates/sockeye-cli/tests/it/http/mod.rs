@@ -2,6 +2,7 @@
 
 mod confinement;
 mod files;
+mod measuring;
 mod requests;
 mod sending;
 mod site;

@@ -11,6 +11,35 @@ use crate::support::{Place, Server, lock_path, python, run, sockeye};
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[test]
+fn each_request_is_a_line_that_says_who_has_sent_it() {
+    let mut site = Site::new(&[], |_| ());
+    let Some(curl) = site.curl(&[], "a?b=%22c") else {
+        return;
+    };
+    assert_eq!(curl.text(), "404 Not Found: nothing is there\n");
+    let line = site.server.process.stdout.first_lines(1).remove(0);
+    let uid = rustix::process::getuid();
+    assert!(
+        line.starts_with("pid ") && line.contains(" (curl) "),
+        "{line}"
+    );
+    let end = format!("uid {uid} \"GET /a?b=%22c HTTP/1.1\" 404 32");
+    assert!(line.ends_with(&end), "{line}");
+    site.server.stop().is_clean();
+
+    let site = Site::new(&["--json"], |_| ());
+    site.curl(&["--head"], "").expect("curl");
+    let line = site.server.process.stdout.first_lines(1).remove(0);
+    let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(value["event"], "request");
+    assert_eq!(value["method"], "HEAD");
+    assert_eq!(value["target"], "/");
+    assert_eq!(value["status"], 200);
+    assert_eq!(value["bytes"], 0);
+    assert_eq!(value["comm"], "curl");
+}
+
+#[test]
 fn head_has_no_body_and_other_methods_are_405() {
     let site = Site::new(&[], |_| ());
     let Some(head) = site.curl(&["--head"], "") else {
@@ -103,6 +132,23 @@ fn a_file_that_is_truncated_ends_the_connection() {
         line.contains("\"GET /large HTTP/1.1\": the file was truncated while it was sent"),
         "{line}"
     );
+}
+
+#[test]
+fn a_request_in_flight_is_finished_in_a_drain() {
+    let mut site = Site::new(&[], |root| {
+        fs::write(root.join("large"), vec![b'x'; 8 << 20]).expect("fresh");
+    });
+    let mut stream = UnixStream::connect(&site.server.path).expect("a server");
+    stream
+        .write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .expect("a server");
+    stream.read_exact(&mut [0; 1000]).expect("the beginning");
+    site.server.begin_drain();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).expect("the rest");
+    assert!(rest.len() > (8 << 20) - 1000, "{} bytes", rest.len());
+    assert_eq!(site.server.ending().is_clean().drained, 1);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn curl_gets_parts_and_resumes() {
         assert!(got.stdout == bytes[part], "{range}");
     }
     // Several ranges at once may be answered with the whole file (RFC 9110, 14.2).
-    let many: Vec<String> = (0..2000).map(|at| format!("{at}-{at}")).collect();
+    let many: Vec<String> = (0..500).map(|at| format!("{at}-{at}")).collect();
     for range in ["0-1,5-9", "9-5", &many.join(",")] {
         let got = site.curl(&["--range", range], "a").expect("curl");
         assert!(got.stdout == bytes, "{} bytes", got.stdout.len());

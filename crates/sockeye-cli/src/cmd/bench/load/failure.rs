@@ -23,6 +23,19 @@ impl Load<'_> {
         )
     }
 
+    /// The times of nothing but errors would say nothing about the server.
+    pub(super) fn must_have_answers(&self) -> anyhow::Result<()> {
+        match self.sample.errors.keys().next() {
+            Some(status) if self.sample.answers == 0 => Err(complaint(
+                Exit::Failed,
+                &self.target.endpoint,
+                &format!("no answer had the status 2xx; one had {status}"),
+                "look at the path, with sockeye send --http",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn cannot_send(&self, errno: Errno) -> anyhow::Error {
         match errno {
             Errno::MSGSIZE => complaint(
