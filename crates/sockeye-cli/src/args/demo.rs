@@ -1,6 +1,6 @@
 use clap::Args;
 
-/// Show the main job in six steps, in about a second
+/// Show the main job in seven steps, in about a second
 ///
 /// Starts servers and clients in a private directory (under TMPDIR, else /tmp),
 /// explains what they do, and leaves nothing behind.

@@ -18,6 +18,8 @@ use crate::exit::{Exit, by_signal, failure};
 use crate::stdio;
 
 const SOCKET: &str = "app.sock";
+/// The directory of files that are served over HTTP.
+const FILES: &str = "files";
 
 pub(crate) fn run() -> anyhow::Result<Exit> {
     let directory = tempfile::Builder::new()
@@ -55,11 +57,11 @@ async fn story(directory: &TempDir) -> anyhow::Result<()> {
         sockeye: std::env::current_exe()?,
         directory: directory.path().to_owned(),
     };
-    say("UNIX sockets in six steps, in a private directory:")?;
+    say("UNIX sockets in seven steps, in a private directory:")?;
     say(&format!("  {}", quoted(&demo.directory)))?;
 
     say("\n1. A server claims a path. Only its owner may connect: mode 0600.")?;
-    let mut server = demo.start_server().await?;
+    let mut server = demo.start_server(&[]).await?;
     let file = std::fs::metadata(demo.socket())?;
     let mode = file.permissions().mode() & 0o777;
     say(&format!(
@@ -89,21 +91,17 @@ async fn story(directory: &TempDir) -> anyhow::Result<()> {
     server.child.wait().await?;
     demo.send("Is anybody there?", 3).await?;
     say("   The next server proves that nobody uses the file, and replaces it.")?;
-    let mut server = demo.start_server().await?;
+    let server = demo.start_server(&[]).await?;
     demo.send("Hello again!", 0).await?;
 
     say("\n6. On SIGTERM a server finishes what it has begun and cleans up.")?;
-    server.signal(Signal::TERM)?;
-    let mut report = String::new();
-    while let Some(line) = server.stderr.next_line().await? {
-        report = line;
-    }
-    let status = server.child.wait().await?;
-    say(&format!("   {report}"))?;
-    expect(status, 0)?;
+    server.stop().await?;
     let left = std::fs::read_dir(&demo.directory)?.count();
     say(&format!("   Files left in the directory: {left}."))?;
     anyhow::ensure!(left == 0, "the server has left files behind");
+
+    say("\n7. Most UNIX sockets speak HTTP. This server shows the files of a directory.")?;
+    demo.http().await?;
     say("\nNow try it yourself: sockeye serve /tmp/app.sock")
 }
 
@@ -134,10 +132,11 @@ impl DemoDirectory {
         command
     }
 
-    async fn start_server(&self) -> anyhow::Result<DemoServer> {
-        say(&format!("   $ sockeye serve {SOCKET}"))?;
+    async fn start_server(&self, options: &[&str]) -> anyhow::Result<DemoServer> {
+        let args = [&["serve"], options, &[SOCKET]].concat();
+        say(&format!("   $ sockeye {}", args.join(" ")))?;
         let mut child = self
-            .command(&["serve", SOCKET])
+            .command(&args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -151,6 +150,33 @@ impl DemoDirectory {
         say(&format!("   {line}"))?;
         anyhow::ensure!(line.starts_with("listening"), "the server did not start");
         Ok(server)
+    }
+
+    /// A server of files, and a request of curl, or of our own client where there is none.
+    async fn http(&self) -> anyhow::Result<()> {
+        let files = self.directory.join(FILES);
+        std::fs::create_dir(&files)?;
+        std::fs::write(files.join("hello.txt"), "Hello, HTTP!\n")?;
+        let mut server = self.start_server(&["--http", FILES]).await?;
+        if has_curl().await {
+            let args = ["--unix-socket", SOCKET, "http://localhost/hello.txt"];
+            say(&format!("   $ curl {}", args.join(" ")))?;
+            let mut curl = Command::new("curl");
+            // Nothing but this: no ~/.curlrc, no progress, no proxy.
+            curl.args(["--disable", "--silent", "--show-error", "--noproxy", "*"])
+                .args(args)
+                .current_dir(&self.directory)
+                .stdin(Stdio::null())
+                .kill_on_drop(true);
+            show(curl, 0).await?;
+        } else {
+            self.run(&["send", "--http", "GET /hello.txt", SOCKET], 0)
+                .await?;
+        }
+        if let Some(line) = server.stdout.next_line().await? {
+            say(&format!("   The server says: {line}"))?;
+        }
+        server.stop().await
     }
 
     async fn send(&self, message: &str, status: i32) -> anyhow::Result<()> {
@@ -168,17 +194,27 @@ impl DemoDirectory {
             }
         }));
         say(&format!("   $ {}", shown.join(" ")))?;
-        let output = self.command(args).output().await?;
-        for line in [output.stdout, output.stderr]
-            .concat()
-            .split(|&b| b == b'\n')
-        {
-            if !line.is_empty() {
-                say(&format!("   {}", String::from_utf8_lossy(line)))?;
-            }
-        }
-        expect(output.status, status)
+        show(self.command(args), status).await
     }
+}
+
+async fn has_curl() -> bool {
+    let version = Command::new("curl").arg("--version").output().await;
+    version.is_ok_and(|output| output.status.success())
+}
+
+/// Runs a command to its end and prints what it has printed.
+async fn show(mut command: Command, status: i32) -> anyhow::Result<()> {
+    let output = command.output().await?;
+    for line in [output.stdout, output.stderr]
+        .concat()
+        .split(|&b| b == b'\n')
+    {
+        if !line.is_empty() {
+            say(&format!("   {}", String::from_utf8_lossy(line)))?;
+        }
+    }
+    expect(output.status, status)
 }
 
 impl DemoServer {
@@ -188,6 +224,18 @@ impl DemoServer {
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(kill_process(pid.context("the server has gone")?, signal)?)
+    }
+
+    /// Ends it with SIGTERM, and prints its report.
+    async fn stop(mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)?;
+        let mut report = String::new();
+        while let Some(line) = self.stderr.next_line().await? {
+            report = line;
+        }
+        let status = self.child.wait().await?;
+        say(&format!("   {report}"))?;
+        expect(status, 0)
     }
 }
 

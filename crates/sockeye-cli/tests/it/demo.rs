@@ -24,12 +24,25 @@ fn it_tells_the_story_and_leaves_nothing() {
         ("why", &["in use", "owns it", "already"]),
         ("a stale file replaced", &["stale", "left behind"]),
         ("a clean shutdown", &["served"]),
+        ("HTTP", &["hello, http!"]),
+        ("its client", &["curl --unix-socket", "send --http"]),
     ] {
         assert!(
             words.iter().any(|word| told.contains(word)),
             "{what} ({words:?}) is missing in: {told}"
         );
     }
+}
+
+#[test]
+fn it_needs_no_curl() {
+    let place = Place::new();
+    let mut demo = sockeye();
+    demo.arg("demo").env("TMPDIR", place.dir());
+    let demo = run(demo.env("PATH", place.dir()));
+    assert_eq!(demo.code, Some(0), "{demo:#?}");
+    assert!(demo.text().contains("send --http 'GET /hello.txt'"));
+    assert!(demo.text().contains("\n   Hello, HTTP!\n"));
 }
 
 #[test]
