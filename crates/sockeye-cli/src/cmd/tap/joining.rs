@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sockeye::listener::ConnectedSocket;
 use sockeye::peer::AllowedPeers;
@@ -55,7 +56,10 @@ impl TapJoiner {
     ) -> anyhow::Result<Self> {
         let mut relay = Relay::new().fds(FdPolicy::Pass).max_record(MAX_RECORD);
         relay = relay.observe(observer.clone());
-        let connector = Connector::new().allow_fd_passing(true);
+        // A client waits for a server with a full backlog as long as without a tap.
+        let connector = Connector::new()
+            .allow_fd_passing(true)
+            .connect_timeout(Duration::MAX);
         let as_client = has_client_credentials(args)
             .then(|| ClientConnector::new(connector.clone()))
             .transpose()?;

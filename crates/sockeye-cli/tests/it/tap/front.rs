@@ -1,13 +1,17 @@
 //! A tap steps in front of a running server, and gives the path back.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use rustix::net::listen;
 use rustix::process::Signal;
 
 use super::{Echo, ask, echo_at, started};
-use crate::support::{Client, Process, eventually, set_mode};
+use crate::support::{Client, Place, Process, eventually, set_mode};
 
 #[test]
 fn the_path_is_the_same_file_after_a_tap_as_before() {
@@ -188,4 +192,30 @@ fn a_path_that_is_renamed_is_the_servers_by_its_new_name() {
     assert_eq!(std::fs::metadata(&new).unwrap().ino(), echo.inode);
     assert_eq!(echo.place.names(), ["other.sock"]);
     assert_eq!(ask(&new, b"x").unwrap(), b"x");
+}
+
+#[test]
+fn a_client_waits_for_a_busy_server_as_long_as_without_a_tap() {
+    let place = Place::new();
+    let path = place.socket();
+    let server = UnixListener::bind(&path).unwrap();
+    // A backlog of one connection.
+    listen(&server, 0).unwrap();
+    let mut tap = started(&[], &path);
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| ask(&path, b"x"))).collect();
+        // Longer than a relay waits.
+        thread::sleep(Duration::from_millis(10_500));
+        for _ in &clients {
+            let (mut client, _) = server.accept().unwrap();
+            let mut request = Vec::new();
+            client.read_to_end(&mut request).unwrap();
+            client.write_all(&request).unwrap();
+        }
+        for client in clients {
+            assert_eq!(client.join().unwrap().unwrap(), b"x");
+        }
+    });
+    tap.signal(Signal::TERM);
+    assert_eq!(tap.finish().code, Some(0));
 }
