@@ -151,8 +151,7 @@ impl<'a> Session<'a> {
             .max_record(joining::MAX_RECORD)
             .drain_timeout(self.args.drain)
             .observe(self.observers.handle().clone())
-            .abort_on(self.signals.abort.clone())
-            .observe(self.observers.handle().clone());
+            .abort_on(self.signals.abort.clone());
         if joining::has_client_credentials(self.args) {
             relay = relay.forward_credentials();
         } else if let Some(allowed) = joining::allowed(self.args) {
