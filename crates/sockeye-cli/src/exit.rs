@@ -272,7 +272,7 @@ fn of_tap(error: &TapError) -> Exit {
         | TapErrorKind::Displaced
         | TapErrorKind::ForeignStateFile
         | TapErrorKind::ForeignDisplacedFile => Exit::InUse,
-        TapErrorKind::DirectoryDenies => Exit::NotPermitted,
+        TapErrorKind::DirectoryDenies | TapErrorKind::StateFileDenies => Exit::NotPermitted,
         TapErrorKind::Claim(error) => of_claim(error),
         TapErrorKind::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
             Exit::NotPermitted

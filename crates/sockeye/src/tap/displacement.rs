@@ -95,6 +95,7 @@ impl Displacement {
             Ok(true) => return Ok(()),
             Ok(false) => TapErrorKind::Replaced,
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => TapErrorKind::NoExchange,
+            Err(Errno::BUSY) => TapErrorKind::MountPoint,
             Err(errno) => TapErrorKind::Io(errno.into()),
         };
         Err(TapError::new(address, kind))

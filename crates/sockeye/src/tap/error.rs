@@ -16,6 +16,7 @@ use crate::hint::{file_type_name, hint_for};
 pub struct TapError {
     address: Address,
     kind: TapErrorKind,
+    is_restore: bool,
 }
 
 crate::error_debug::debug_as_display!(TapError);
@@ -44,6 +45,8 @@ pub enum TapErrorKind {
     Displaced,
     /// The directory may not be written.
     DirectoryDenies,
+    /// The state file of another user's tap, which was killed, may not be opened.
+    StateFileDenies,
     /// A file with the name of the state file belongs to somebody else.
     ForeignStateFile,
     /// A file is at the displaced name that no tap has put there.
@@ -52,6 +55,8 @@ pub enum TapErrorKind {
     Replaced,
     /// The file system cannot exchange two names (renameat2(2)).
     NoExchange,
+    /// The path is a mount of a socket file (bind mount), which cannot be exchanged.
+    MountPoint,
     /// There is nothing to restore.
     NothingToRestore,
     /// The tap's own socket could not be made in that directory.
@@ -67,7 +72,14 @@ impl TapError {
         Self {
             address: address.clone(),
             kind,
+            is_restore: false,
         }
+    }
+
+    /// Of a path that was to be restored.
+    pub(super) fn of_restore(mut self) -> Self {
+        self.is_restore = true;
+        self
     }
 
     pub(super) fn io(address: &Address, error: impl Into<io::Error>) -> Self {
@@ -96,11 +108,10 @@ impl TapError {
 
 impl fmt::Display for TapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tried = match &self.kind {
-            TapErrorKind::Claim(error) => return claim_text(f, error),
-            TapErrorKind::NothingToRestore => "restore",
-            _ => "tap",
-        };
+        let tried = if self.is_restore { "restore" } else { "tap" };
+        if let TapErrorKind::Claim(error) = &self.kind {
+            return claim_text(f, tried, error);
+        }
         write!(f, "cannot {tried} {}: {}", self.address.quoted(), self.kind)
     }
 }
@@ -138,7 +149,10 @@ impl fmt::Display for TapErrorKind {
                 "it is the socket of a server behind a tap; give the path of that server (or --restore it, where the tap was killed)",
             ),
             Self::DirectoryDenies => f.write_str(
-                "a tap puts a socket of its own into the directory, which may not be written; run it as root or as the user of the server",
+                "the directory may not be written, and a tap has a socket of its own there; run it as root or as the user of the server",
+            ),
+            Self::StateFileDenies => f.write_str(
+                "the lock beside it (.tap.lock) is that of another user's tap, which was killed; run it as that user or as root",
             ),
             Self::ForeignStateFile => f.write_str(
                 "the file beside it that would be the tap's lock (.tap.lock) is not one of ours; remove it",
@@ -150,6 +164,9 @@ impl fmt::Display for TapErrorKind {
             Self::NoExchange => f.write_str(
                 "its file system cannot exchange two names (renameat2(2) with RENAME_EXCHANGE); have the tap listen at another address (--listen)",
             ),
+            Self::MountPoint => f.write_str(
+                "another socket file is mounted there, and a mount cannot be exchanged; tap the mounted file by its own path, or have the tap listen at another address (--listen)",
+            ),
             Self::NothingToRestore => f.write_str("no tap was killed in front of it; nothing was changed"),
             Self::Claim(error) => error.fmt(f),
             Self::Io(error) => write!(f, "{error}; {}", hint_for(Errno::from_io_error(error))),
@@ -158,10 +175,10 @@ impl fmt::Display for TapErrorKind {
 }
 
 /// The sentence of a claim, which nobody has asked for: the tap's own socket is to be made.
-fn claim_text(f: &mut fmt::Formatter<'_>, error: &ClaimError) -> fmt::Result {
+fn claim_text(f: &mut fmt::Formatter<'_>, tried: &str, error: &ClaimError) -> fmt::Result {
     let text = error.to_string();
     match text.strip_prefix("cannot listen on ") {
-        Some(rest) => write!(f, "cannot tap {rest}"),
+        Some(rest) => write!(f, "cannot {tried} {rest}"),
         None => f.write_str(&text),
     }
 }

@@ -199,29 +199,8 @@ impl Tap {
     /// [`TapErrorKind::NothingToRestore`] where that is not so, and [`TapErrorKind::Tapped`] where a tap
     /// stands in front of it; nothing was changed then.
     pub fn restore_path(address: &Address) -> Result<Restored, TapError> {
-        let (address, _, names) = open(address)?;
-        let nothing = || TapError::new(&address, TapErrorKind::NothingToRestore);
-        let found = names.look_at(&names.lock);
-        if found
-            .map_err(|errno| TapError::io(&address, errno))?
-            .is_none()
-        {
-            return Err(nothing());
-        }
-        let (state, left) = StateFile::take(&address, &names)?;
-        let restored = match left {
-            Some(files) => {
-                restore_left(files, &names).map_err(|errno| TapError::io(&address, errno))?
-            }
-            None => remove_unused(&names).map_err(|errno| TapError::io(&address, errno))?,
-        };
-        state.remove(&names);
-        match restored {
-            Restored::Unchanged => Err(nothing()),
-            restored => Ok(restored),
-        }
+        restore_path(address).map_err(TapError::of_restore)
     }
-
     /// The displaced path: that of the file itself where a symbolic link was given.
     #[must_use]
     pub fn address(&self) -> &Address {
@@ -352,6 +331,30 @@ impl fmt::Debug for Tap {
             .field("address", &self.address)
             .field("server", &self.server_address)
             .finish_non_exhaustive()
+    }
+}
+
+fn restore_path(address: &Address) -> Result<Restored, TapError> {
+    let (address, _, names) = open(address)?;
+    let nothing = || TapError::new(&address, TapErrorKind::NothingToRestore);
+    let found = names.look_at(&names.lock);
+    if found
+        .map_err(|errno| TapError::io(&address, errno))?
+        .is_none()
+    {
+        return Err(nothing());
+    }
+    let (state, left) = StateFile::take(&address, &names)?;
+    let restored = match left {
+        Some(files) => {
+            restore_left(files, &names).map_err(|errno| TapError::io(&address, errno))?
+        }
+        None => remove_unused(&names).map_err(|errno| TapError::io(&address, errno))?,
+    };
+    state.remove(&names);
+    match restored {
+        Restored::Unchanged => Err(nothing()),
+        restored => Ok(restored),
     }
 }
 

@@ -5,7 +5,10 @@ use std::str::SplitWhitespace;
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, ftruncate, openat};
+use rustix::fs::{
+    Access, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, accessat, flock, fstat,
+    ftruncate, openat,
+};
 use rustix::io::{Errno, pread, pwrite};
 
 use super::error::{TapError, TapErrorKind};
@@ -51,7 +54,9 @@ impl StateFile {
             let file = match opened {
                 Err(Errno::EXIST) => continue,
                 Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
-                    return Err(TapError::new(address, TapErrorKind::DirectoryDenies));
+                    holder = Some(denied(names).map_err(|kind| TapError::new(address, kind))?);
+                    thread::sleep(PAUSE);
+                    continue;
                 }
                 opened => opened.map_err(io)?,
             };
@@ -111,6 +116,19 @@ pub(super) fn remove(names: &TapNames, identity: FileIdentity) {
     if names.identity(&names.lock) == Ok(Some(identity)) {
         // If that fails, the next tap uses it.
         let _ = names.unlink(&names.lock);
+    }
+}
+
+/// The file that could be neither opened nor made, where it is the lock of another user's tap.
+fn denied(names: &TapNames) -> Result<Stat, TapErrorKind> {
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    if accessat(&names.directory, ".", wanted, AtFlags::EACCESS).is_err() {
+        return Err(TapErrorKind::DirectoryDenies);
+    }
+    match names.look_at(&names.lock) {
+        Ok(Some(found)) if procfs::lock_holder(&found).is_some() => Ok(found),
+        Ok(Some(_)) => Err(TapErrorKind::StateFileDenies),
+        _ => Err(TapErrorKind::DirectoryDenies),
     }
 }
 

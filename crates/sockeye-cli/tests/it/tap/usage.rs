@@ -2,11 +2,13 @@
 
 use std::process::Command;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
+use super::killed::guardian;
 use super::{Echo, ask, started, tap};
 use crate::support::{
-    Place, as_other_user, copy_of_sockeye, is_root, run, skipped, sockeye, stale_socket,
+    OtherUser, Place, Server, as_other_user, bind_file, copy_of_sockeye, in_own_mounts, is_root,
+    run, skipped, sockeye, stale_socket,
 };
 
 #[test]
@@ -15,7 +17,7 @@ fn a_second_tap_is_refused() {
     let path = echo.place.socket();
     let mut first = started(&[], &path);
     run(&mut tap(&[], &path)).fails(4, &["another tap", &format!("pid {}", first.id())]);
-    run(&mut tap(&["--restore"], &path)).fails(4, &["another tap"]);
+    run(&mut tap(&["--restore"], &path)).fails(4, &["cannot restore", "another tap"]);
     let displaced = echo.place.at(".app.sock.tap");
     run(&mut tap(&[], &displaced)).fails(4, &["behind a tap"]);
     assert_eq!(ask(&path, b"x").unwrap(), b"x");
@@ -69,4 +71,42 @@ fn a_directory_that_may_not_be_written_is_named() {
     };
     run(command.arg("tap").arg(echo.place.socket())).fails(5, &["directory"]);
     assert_eq!(echo.place.snapshot(), before);
+}
+
+#[test]
+fn the_tap_of_another_user_is_refused_and_restored_by_that_one_only() {
+    let Some(user) = OtherUser::new() else { return };
+    let path = user.place.socket();
+    let server = Server::started_by(&mut user.serve(&[]), &path);
+    let as_user = |options: &[&str]| {
+        let mut command = as_other_user(user.place.at("sockeye").as_os_str()).unwrap();
+        run(command.arg("tap").args(options).arg(&path))
+    };
+    let mut first = started(&[], &path);
+    let pid = format!("pid {}", first.id());
+    as_user(&[]).fails(4, &["another tap", &pid]);
+    as_user(&["--restore"]).fails(4, &["another tap", &pid]);
+    kill_process(guardian(&first), Signal::KILL).unwrap();
+    first.signal(Signal::KILL);
+    first.wait();
+    let before = user.place.snapshot();
+    as_user(&[]).fails(5, &["another user", "as root"]);
+    as_user(&["--restore"]).fails(5, &["cannot restore", "another user", "as root"]);
+    assert_eq!(user.place.snapshot(), before);
+    let restored = run(&mut tap(&["--restore"], &path));
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    drop(server);
+}
+
+#[test]
+fn a_path_that_is_a_mount_is_named() {
+    in_own_mounts(|| {
+        let echo = Echo::start();
+        let shown = echo.place.at("mounted.sock");
+        bind_file(&echo.place.socket(), &shown);
+        let before = echo.place.snapshot();
+        run(&mut tap(&[], &shown)).fails(1, &["mount", "--listen"]);
+        assert_eq!(echo.place.snapshot(), before);
+        assert_eq!(ask(&shown, b"x").unwrap(), b"x");
+    });
 }
