@@ -7,6 +7,7 @@ use crate::source::{FILES, SourceFile};
 
 const FUNCTION_LINES: usize = 70;
 const FILE_LINES: usize = 400;
+const EXAMPLE_LINES: usize = 99;
 
 #[test]
 fn no_file_is_longer_than_a_second_look() {
@@ -19,6 +20,25 @@ fn no_file_is_longer_than_a_second_look() {
     assert_none(
         &long,
         "Split files of more than 400 lines by noun, one subject a file:",
+    );
+}
+
+#[test]
+fn no_example_is_longer_than_its_reader_is_patient() {
+    let is_example = |path: &str| {
+        let path = path.strip_prefix("crates/sockeye/").unwrap_or(path);
+        let name = path.strip_prefix("examples/");
+        name.is_some_and(|name| !name.contains('/'))
+    };
+    let long = FILES
+        .iter()
+        .filter(|file| is_example(&file.path) && file.text.lines().count() > EXAMPLE_LINES);
+    let long: Vec<_> = long
+        .map(|file| format!("{}: {} lines", file.path, file.text.lines().count()))
+        .collect();
+    assert_none(
+        &long,
+        "Leave out of examples of 100 lines or more what is not their subject:",
     );
 }
 

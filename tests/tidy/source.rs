@@ -32,7 +32,7 @@ pub(crate) static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
 
 /// Every Rust file of the workspace.
 pub(crate) static FILES: LazyLock<Vec<SourceFile>> = LazyLock::new(|| {
-    let paths = find(&["crates", "bench", "fuzz", "tests"], "rs");
+    let paths = find(&["crates", "bench", "examples", "fuzz", "tests"], "rs");
     paths.into_iter().map(|path| source_file(&path)).collect()
 });
 

@@ -73,6 +73,9 @@
 //! | `chat` | broadcast: split halves, a bounded queue, back-pressure |
 //! | `unit_test` | a handler under unit test, with a paused clock |
 //!
+//! In [`examples/`](https://github.com/sockeye-rs/sockeye/tree/main/examples) of the repository are those with
+//! other crates: `axum`, `grpc` (tonic), `http_client`, `jsonrpc` (jsonrpsee), `mcp` (rmcp).
+//!
 //! # Modules
 //!
 //! | for | look at |
