@@ -140,7 +140,10 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        if let Some(text) = self.allow.refusal(request.extensions().get()) {
+        if let Some(text) = self
+            .allow
+            .refusal(Caller::in_extensions(request.extensions()))
+        {
             return Either::Left(ready(Ok(forbidden(text))));
         }
         let admitted: fn(Response<B>) -> _ = |response| response.map(EitherBody::Right);

@@ -80,6 +80,17 @@ impl Caller {
         &self.0.groups
     }
 
+    /// The caller of a request.
+    pub(super) fn in_extensions(extensions: &http::Extensions) -> Option<&Self> {
+        let caller = extensions.get::<Self>();
+        #[cfg(feature = "axum08")]
+        let caller = caller.or_else(|| {
+            let info: &axum::extract::ConnectInfo<Self> = extensions.get()?;
+            Some(&info.0)
+        });
+        caller
+    }
+
     pub(super) fn exchanges(&self) -> &Exchanges {
         &self.0.exchanges
     }

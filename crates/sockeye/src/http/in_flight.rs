@@ -1,4 +1,4 @@
-//! [`InFlight`]: counts the requests of each connection, so that a drain knows which one is idle.
+//! [`RequestInFlight`]: counts the requests of each connection, so that a drain knows which one is idle.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,51 +8,9 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tower_layer::Layer;
-use tower_service::Service;
 
 use super::caller::Caller;
 use super::exchanges::RequestBodyLength;
-
-/// A tower layer that counts requests, by the [`Caller`] in their extensions: a connection is busy from
-/// the head of a request until the end of its response's body. [`serve()`](super::serve()) counts by
-/// itself; for a server with an accept loop of its own this layer lets a drain end idle connections at
-/// once.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct InFlight;
-
-/// What [`InFlight`] makes of a service.
-#[derive(Debug, Clone)]
-pub struct InFlightService<S>(S);
-
-impl<S> Layer<S> for InFlight {
-    type Service = InFlightService<S>;
-
-    fn layer(&self, service: S) -> InFlightService<S> {
-        InFlightService(service)
-    }
-}
-
-impl<S, ReqB, ResB> Service<Request<ReqB>> for InFlightService<S>
-where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
-    ReqB: Body,
-    ResB: Body,
-{
-    type Response = Response<InFlightBody<ResB>>;
-    type Error = S::Error;
-    type Future = InFlightFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let caller = request.extensions().get::<Caller>().cloned();
-        let exchange = caller.map(|caller| RequestInFlight::begin(caller, &request));
-        InFlightFuture::new(exchange, self.0.call(request))
-    }
-}
 
 /// A request whose response is not done before this is dropped.
 #[derive(Debug)]
@@ -99,9 +57,9 @@ impl Drop for RequestInFlight {
 }
 
 pin_project! {
-    /// The response of an [`InFlightService`].
+    /// A response that is counted.
     #[derive(Debug)]
-    pub struct InFlightFuture<F> {
+    pub(super) struct InFlightFuture<F> {
         exchange: Option<RequestInFlight>,
         #[pin]
         response: F,
@@ -133,7 +91,7 @@ where
 pin_project! {
     /// The body of a response whose request is in flight until its end.
     #[derive(Debug)]
-    pub struct InFlightBody<B> {
+    pub(super) struct InFlightBody<B> {
         exchange: Option<RequestInFlight>,
         #[pin]
         body: B,

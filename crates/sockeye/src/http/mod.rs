@@ -2,14 +2,21 @@
 //! the authorization, the drain and the takeover of every other server.
 
 mod allow;
+#[cfg(feature = "axum08")]
+mod axum08;
 mod caller;
 mod connection_io;
 mod connector;
 mod driver;
 mod exchanges;
 mod in_flight;
+mod incoming;
+mod incoming_connection;
 mod request_scan;
+#[cfg(feature = "tonic014")]
+mod tonic014;
 mod uri;
+mod wire;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +30,8 @@ use tower_service::Service;
 pub use allow::{Allow, AllowService};
 pub use caller::Caller;
 pub use connector::Connector;
-pub use in_flight::{InFlight, InFlightBody, InFlightFuture, InFlightService};
+pub use incoming::Incoming;
+pub use incoming_connection::IncomingConnection;
 pub use uri::{UriError, uri};
 
 use crate::listener::Listener;

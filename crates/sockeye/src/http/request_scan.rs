@@ -137,7 +137,7 @@ pub(super) enum ChunkScan {
 
 impl ChunkScan {
     /// Returns how many of `bytes` belong to the body, if it ends in them.
-    fn feed(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while at < bytes.len() {
             match self {

@@ -53,6 +53,12 @@ impl ConnectionDrain {
         self.progress
     }
 
+    /// Whether reading was shut down here, so that EOF is of our own making.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.progress == ReadProgress::Closing
+    }
+
     /// There was input.
     pub(crate) fn came(&mut self) {
         self.has_looked_again = false;

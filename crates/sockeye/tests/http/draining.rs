@@ -1,73 +1,18 @@
 //! A drain: what has begun is finished, what has been sent is answered, and what does not end is aborted.
 
-use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::response::Response;
-use axum::routing::{get, post};
-use futures_util::{StreamExt, stream};
 use sockeye::server::Server;
-use tokio::sync::watch;
 
-use crate::raw::{BOTH, RawClient, Serving};
-
-const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-/// Longer than any test runs.
-const LONG: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(300);
-
-/// The routes, and a sender that lets the requests of `/wait` go on.
-fn router() -> (Router, watch::Sender<bool>) {
-    let (go, wait) = watch::channel(false);
-    let router = Router::new()
-        .route("/", get(async || "hello"))
-        .route("/post", post(async |body: String| body))
-        .route("/events", get(events))
-        .route("/echo", get(upgrade))
-        .route("/wait", get(waiting))
-        .with_state(wait);
-    (router, go)
-}
-
-async fn waiting(State(mut go): State<watch::Receiver<bool>>) -> &'static str {
-    go.wait_for(|go| *go).await.unwrap();
-    "waited"
-}
-
-/// One event at once, and no other.
-async fn events() -> Response {
-    let first = stream::iter([Ok::<_, Infallible>(Bytes::from("data: first\n\n"))]);
-    Response::new(Body::from_stream(first.chain(stream::pending())))
-}
-
-async fn upgrade(mut request: Request) -> Response {
-    let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
-        let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
-        let (mut reader, mut writer) = tokio::io::split(&mut io);
-        let _ = tokio::io::copy(&mut reader, &mut writer).await;
-    });
-    let switch = Response::builder().status(101).header("upgrade", "tcp");
-    switch.body(Body::empty()).unwrap()
-}
-
-fn upgraded(serving: &Serving) -> RawClient {
-    let mut client = serving.connect();
-    client.send("GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\nearly\n");
-    assert!(client.head().starts_with("HTTP/1.1 101 "));
-    assert_eq!(client.line(), "early\n");
-    client
-}
+use crate::raw::{Serving, everywhere};
+use crate::routes::{GET, LONG, SHORT, router, upgraded};
 
 #[test]
 fn what_does_not_end_is_aborted_at_the_drain_timeout_and_nothing_else() {
-    for threads in BOTH {
+    for (by, threads) in everywhere() {
         let (router, _go) = router();
         let server = Server::new().drain_timeout(SHORT);
-        let serving = Serving::start(threads, server, router);
+        let serving = Serving::start_by(by, threads, server, router);
         let mut idle = serving.connect();
         assert_eq!(idle.get("/").status(), "200");
         let mut events = serving.connect();
@@ -101,10 +46,10 @@ fn what_does_not_end_is_aborted_at_the_drain_timeout_and_nothing_else() {
 fn requests_on_their_way_are_answered() {
     const CLIENTS: usize = 200;
     for round in 0..10 {
-        for threads in BOTH {
+        for (by, threads) in everywhere() {
             let (router, _go) = router();
             let server = Server::new().drain_timeout(LONG);
-            let serving = Serving::start(threads, server, router);
+            let serving = Serving::start_by(by, threads, server, router);
             // Half of them are new, the others between two requests.
             let mut clients: Vec<_> = (0..CLIENTS).map(|_| serving.connect()).collect();
             for client in clients.iter_mut().step_by(2) {
@@ -133,9 +78,9 @@ fn requests_on_their_way_are_answered() {
 
 #[test]
 fn a_request_in_flight_is_answered_and_told_that_it_is_the_last() {
-    for threads in BOTH {
+    for (by, threads) in everywhere() {
         let (router, go) = router();
-        let serving = Serving::start(threads, Server::new().drain_timeout(LONG), router);
+        let serving = Serving::start_by(by, threads, Server::new().drain_timeout(LONG), router);
         let mut client = serving.connect();
         assert_eq!(client.get("/").header("connection"), None);
         client.send("GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -157,9 +102,9 @@ fn a_request_in_flight_is_answered_and_told_that_it_is_the_last() {
 
 #[test]
 fn an_upload_is_received_to_its_end() {
-    for threads in BOTH {
+    for (by, threads) in everywhere() {
         let (router, _go) = router();
-        let serving = Serving::start(threads, Server::new().drain_timeout(LONG), router);
+        let serving = Serving::start_by(by, threads, Server::new().drain_timeout(LONG), router);
         let mut sized = serving.connect();
         sized.send("POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n01234");
         let mut chunked = serving.connect();
@@ -184,9 +129,9 @@ fn an_upload_is_received_to_its_end() {
 
 #[test]
 fn a_client_that_leaves_ends_its_request() {
-    for threads in BOTH {
+    for (by, threads) in everywhere() {
         let (router, _go) = router();
-        let serving = Serving::start(threads, Server::new().drain_timeout(LONG), router);
+        let serving = Serving::start_by(by, threads, Server::new().drain_timeout(LONG), router);
         for path in ["/wait", "/events"] {
             let mut client = serving.connect();
             client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));

@@ -8,6 +8,8 @@
 mod allow;
 mod clients;
 mod draining;
+mod incoming;
 mod raw;
 mod requests;
+mod routes;
 mod support;

@@ -37,6 +37,30 @@ impl Threads {
     }
 }
 
+/// Who accepts the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// `http::serve`
+    Serve,
+    /// `axum::serve`, from `http::Incoming`.
+    Axum,
+}
+
+/// Each server on each runtime.
+pub(crate) fn everywhere() -> impl Iterator<Item = (By, Threads)> {
+    let each = |by| BOTH.map(|threads| (by, threads));
+    [By::Serve, By::Axum].into_iter().flat_map(each)
+}
+
+/// Tells a server to stop.
+pub(crate) struct Stop(oneshot::Receiver<()>);
+
+impl Stop {
+    pub(crate) async fn told(self) {
+        drop(self.0.await);
+    }
+}
+
 /// A server that runs until it is told to stop.
 pub(crate) struct Serving {
     dir: TempDir,
@@ -46,6 +70,32 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(threads: Threads, server: Server, router: Router) -> Self {
+        Self::start_with(threads, async move |listener, stop| {
+            http::serve(server, listener, router, stop.told())
+                .await
+                .unwrap()
+        })
+    }
+
+    pub(crate) fn start_by(by: By, threads: Threads, server: Server, router: Router) -> Self {
+        if by == By::Serve {
+            return Self::start(threads, server, router);
+        }
+        Self::start_with(threads, async move |listener, stop| {
+            let incoming = http::Incoming::new(server, listener, stop.told());
+            let (ended, report) = (incoming.ended(), incoming.report());
+            let router = router.into_make_service_with_connect_info::<http::Caller>();
+            let served = axum::serve(incoming, router).with_graceful_shutdown(ended);
+            served.await.unwrap();
+            report.await.unwrap()
+        })
+    }
+
+    /// A server of another kind.
+    pub(crate) fn start_with(
+        threads: Threads,
+        serve: impl AsyncFnOnce(Listener, Stop) -> Report + Send + 'static,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let address = Address::from_path(dir.path().join("http.sock")).unwrap();
         let (shutdown, stop) = oneshot::channel();
@@ -54,8 +104,7 @@ impl Serving {
             threads.runtime().block_on(async {
                 let listener = Listener::open(&address, &Claim::options()).unwrap();
                 listens.send(()).unwrap();
-                let stop = async { drop(stop.await) };
-                http::serve(server, listener, router, stop).await.unwrap()
+                serve(listener, Stop(stop)).await
             })
         });
         is_listening.recv().unwrap();
@@ -76,12 +125,19 @@ impl Serving {
 
     /// Begins a drain. It has begun once the socket file is gone.
     pub(crate) fn drain(self) -> Draining {
-        let path = self.path();
-        self.shutdown.send(()).unwrap();
-        while path.exists() {
+        let draining = self.tell();
+        while draining.path.exists() {
             std::thread::yield_now();
         }
+        draining
+    }
+
+    /// Tells it to drain, and does not wait until it does.
+    pub(crate) fn tell(self) -> Draining {
+        let path = self.path();
+        self.shutdown.send(()).unwrap();
         Draining {
+            path,
             _dir: self.dir,
             server: self.server,
         }
@@ -94,13 +150,16 @@ impl Serving {
 
 /// A server that drains.
 pub(crate) struct Draining {
+    path: PathBuf,
     _dir: TempDir,
     server: JoinHandle<Report>,
 }
 
 impl Draining {
     pub(crate) fn report(self) -> Report {
-        self.server.join().unwrap()
+        let report = self.server.join().unwrap();
+        assert!(!self.path.exists());
+        report
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -48,6 +48,13 @@ impl Connection {
         self.core.io().poll_peer_gone(cx)
     }
 
+    /// While nobody reads: waits for the abort at the drain timeout.
+    pub(crate) fn poll_aborted(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.core.check_abort()?;
+        let waiting = &mut self.waiting[Direction::Read as usize];
+        self.core.or_aborted(waiting, cx, Poll::Pending)
+    }
+
     /// As [`ConnectionDrain::poll_read_again`].
     pub(crate) fn poll_read_again(
         &self,

@@ -1,0 +1,208 @@
+//! [`IncomingConnection`]: a connection that a foreign server reads and writes, and that drains by itself.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::caller::Caller;
+use super::wire::Wire;
+use crate::server::{Connection, ConnectionDrain, LimitError};
+
+/// A connection of [`Incoming`](super::Incoming), with its permit, its timeouts and its [`Caller`]. It follows
+/// the requests and responses that pass, of HTTP/1 and HTTP/2, and so knows in a drain when it is idle:
+/// then the client can send no more, and the server reads EOF.
+pub struct IncomingConnection {
+    connection: Connection,
+    caller: Caller,
+    drain: ConnectionDrain,
+    wire: Wire,
+    /// Whether EOF, which is our own doing, is kept from the server until the responses are over.
+    withholds_eof: bool,
+    head_timeout: Duration,
+    /// Runs while a head, or the preface of HTTP/2, is incomplete.
+    head_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl IncomingConnection {
+    pub(super) fn new(connection: Connection, head_timeout: Duration) -> io::Result<Self> {
+        Ok(Self {
+            caller: Caller::of(&connection)?,
+            drain: ConnectionDrain::new(Some(connection.on_drain())),
+            connection,
+            wire: Wire::new(),
+            withholds_eof: false,
+            head_timeout,
+            head_timer: None,
+        })
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// As [`Stream::peer_addr`](crate::Stream::peer_addr): most clients have no name.
+    ///
+    /// # Errors
+    /// As dup(2) and getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.connection.socket().peer_addr()
+    }
+
+    /// Marks it as aborted by us.
+    pub(super) fn mark_aborted(&mut self) {
+        self.connection.mark_aborted();
+    }
+
+    /// While nothing can be read: `Ready` once a drain calls for another read.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.note_between(self.wire.is_idle());
+        if self.wire.is_in_head() {
+            self.enforce_head_timeout(cx)?;
+        } else {
+            self.head_timer = None;
+        }
+        if self.drain.poll_drains(cx) {
+            self.say_goaway();
+            if self.wire.is_between() {
+                return self.connection.poll_read_again(cx, &mut self.drain);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn enforce_head_timeout(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let limit = self.head_timeout;
+        let timer = self
+            .head_timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        match timer.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(LimitError::HeaderTimeout { limit }.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// In a drain, asks a client of HTTP/2 for no more requests, between two frames of the server.
+    fn say_goaway(&mut self) {
+        if let Some(frame) = self.wire.take_goaway() {
+            // Without room it is not said: the client reads slowly, and learns it from the end.
+            let _ = self.connection.try_write(&frame);
+        }
+    }
+
+    /// At EOF of our own making with a response under way: `Ready` once the client has gone, or the drain
+    /// is over.
+    fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.withholds_eof = true;
+        if self.connection.poll_peer_gone(cx)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        self.connection.poll_aborted(cx)
+    }
+
+    fn note_sent(&mut self, cx: &Context<'_>, bytes: &[u8]) {
+        self.wire.send(bytes);
+        if self.withholds_eof && self.wire.is_idle() {
+            self.withholds_eof = false;
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl AsyncRead for IncomingConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let start = buffer.filled().len();
+            // The time that the server takes to answer is not the client's.
+            let has_timeouts =
+                this.wire.is_idle() || !this.wire.is_between() && !this.wire.is_http2();
+            match this.connection.poll_recv_bytes(cx, buffer, has_timeouts) {
+                Poll::Ready(Ok(0)) if this.drain.is_closing() && !this.wire.is_idle() => {
+                    return this.poll_withheld(cx);
+                }
+                Poll::Ready(Ok(0)) => {
+                    this.drain.ended();
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Ok(_)) => {
+                    this.drain.came();
+                    this.connection.note_between(false);
+                    this.wire.receive(&buffer.filled()[start..]);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => ready!(this.poll_wait(cx))?,
+            }
+        }
+    }
+}
+
+impl AsyncWrite for IncomingConnection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
+        self.note_sent(cx, &bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, slices))?;
+        let mut left = count;
+        for slice in slices {
+            let length = slice.len().min(left);
+            self.note_sent(cx, &slice[..length]);
+            left -= length;
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.connection.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_shutdown(cx)
+    }
+}
+
+impl AsFd for IncomingConnection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}
+
+impl fmt::Debug for IncomingConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IncomingConnection")
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
+}
