@@ -149,6 +149,8 @@ impl<'a> Session<'a> {
         let mut relay = DatagramRelay::new([front.server().clone()])
             .fds(FdPolicy::Pass)
             .max_record(joining::MAX_RECORD)
+            // Senders wait for a server that does not read as long as without a tap.
+            .send_timeout(Duration::MAX)
             .drain_timeout(self.args.drain)
             .observe(self.observers.handle().clone())
             .abort_on(self.signals.abort.clone());

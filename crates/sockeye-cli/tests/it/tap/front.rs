@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -215,6 +215,34 @@ fn a_client_waits_for_a_busy_server_as_long_as_without_a_tap() {
         for client in clients {
             assert_eq!(client.join().unwrap().unwrap(), b"x");
         }
+    });
+    tap.signal(Signal::TERM);
+    assert_eq!(tap.finish().code, Some(0));
+}
+
+#[test]
+fn no_datagram_is_lost_while_the_server_does_not_read() {
+    const COUNT: u32 = 1000;
+    let place = Place::new();
+    let server = UnixDatagram::bind(place.socket()).unwrap();
+    let address = format!("dgram:{}", place.socket().display());
+    let mut tap = started(&[], address.as_ref());
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let client = UnixDatagram::unbound().unwrap();
+            client.connect(place.socket()).unwrap();
+            for number in 0..COUNT {
+                client.send(&number.to_ne_bytes()).unwrap();
+            }
+        });
+        // Longer than a relay waits.
+        thread::sleep(Duration::from_millis(10_500));
+        for number in 0..COUNT {
+            let mut received = [0; 4];
+            server.recv(&mut received).unwrap();
+            assert_eq!(u32::from_ne_bytes(received), number);
+        }
+        sender.join().unwrap();
     });
     tap.signal(Signal::TERM);
     assert_eq!(tap.finish().code, Some(0));
