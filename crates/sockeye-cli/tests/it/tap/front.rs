@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::net::listen;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Signal;
 
 use super::{Echo, ask, echo_at, started};
@@ -199,6 +200,7 @@ fn a_client_waits_for_a_busy_server_as_long_as_without_a_tap() {
     let place = Place::new();
     let path = place.socket();
     let server = UnixListener::bind(&path).unwrap();
+    set_socket_timeout(&server, Timeout::Recv, Some(Duration::from_secs(20))).unwrap();
     // A backlog of one connection.
     listen(&server, 0).unwrap();
     let mut tap = started(&[], &path);
@@ -225,6 +227,9 @@ fn no_datagram_is_lost_while_the_server_does_not_read() {
     const COUNT: u32 = 1000;
     let place = Place::new();
     let server = UnixDatagram::bind(place.socket()).unwrap();
+    server
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
     let address = format!("dgram:{}", place.socket().display());
     let mut tap = started(&[], address.as_ref());
     thread::scope(|scope| {
