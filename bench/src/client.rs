@@ -22,7 +22,26 @@ pub(crate) enum AnswerKind {
     Echo,
     /// Sends [`REPLY`].
     Reply,
+    /// Answers [`HTTP_REQUEST`].
+    Http,
 }
+
+impl AnswerKind {
+    /// The answer, or the end of one of HTTP.
+    pub(crate) fn to_message(self, message: &[u8; MESSAGE_SIZE]) -> &[u8] {
+        match self {
+            Self::Echo => message,
+            Self::Reply => REPLY,
+            Self::Http => &HTTP_BODY,
+        }
+    }
+}
+
+/// What HTTP servers are asked.
+pub(crate) const HTTP_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// The body of their answer: a line of dots.
+pub(crate) const HTTP_BODY: [u8; MESSAGE_SIZE] = [b'.'; MESSAGE_SIZE];
 
 /// A line that names its connection, so that an answer for another connection is noticed.
 pub(crate) fn message(connection: usize) -> [u8; MESSAGE_SIZE] {
@@ -48,9 +67,52 @@ pub(crate) fn connect(address: &SocketAddrAny) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Sends one short message into an empty socket buffer, which takes all of it.
-pub(crate) fn send(stream: &OwnedFd, message: &[u8; MESSAGE_SIZE]) -> anyhow::Result<()> {
+pub(crate) fn send(stream: &OwnedFd, message: &[u8]) -> anyhow::Result<()> {
     let sent = rustix::net::send(stream, message, SendFlags::empty()).context("cannot send")?;
-    ensure!(sent == MESSAGE_SIZE, "only {sent} bytes were taken");
+    ensure!(sent == message.len(), "only {sent} bytes were taken");
+    Ok(())
+}
+
+/// Has one answer on a connection, and returns its length.
+pub(crate) fn exchange(
+    stream: &OwnedFd,
+    answer: AnswerKind,
+    connection: usize,
+) -> anyhow::Result<usize> {
+    let message = message(connection);
+    match answer {
+        AnswerKind::Http => {
+            send(stream, HTTP_REQUEST)?;
+            read_http_answer(stream)
+        }
+        AnswerKind::Echo | AnswerKind::Reply => {
+            send(stream, &message)?;
+            read_answer(stream, answer, &message)?;
+            Ok(MESSAGE_SIZE)
+        }
+    }
+}
+
+/// Reads an answer that ends in [`HTTP_BODY`], and returns its length.
+fn read_http_answer(stream: &OwnedFd) -> anyhow::Result<usize> {
+    let mut buffer = [0; 1024];
+    let mut filled = 0;
+    while !buffer[..filled].ends_with(&HTTP_BODY) {
+        match receive(stream, &mut buffer[filled..])? {
+            0 => bail!("no HTTP: {:?}", String::from_utf8_lossy(&buffer[..filled])),
+            n => filled += n,
+        }
+    }
+    check_http_answer(&buffer[..filled])?;
+    Ok(filled)
+}
+
+pub(crate) fn check_http_answer(answer: &[u8]) -> anyhow::Result<()> {
+    ensure!(
+        answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(&HTTP_BODY),
+        "wrong answer: {:?}",
+        String::from_utf8_lossy(answer)
+    );
     Ok(())
 }
 
@@ -69,10 +131,7 @@ pub(crate) fn read_answer(
     answer: AnswerKind,
     message: &[u8; MESSAGE_SIZE],
 ) -> anyhow::Result<()> {
-    let expected: &[u8] = match answer {
-        AnswerKind::Echo => message,
-        AnswerKind::Reply => REPLY,
-    };
+    let expected = answer.to_message(message);
     // A newline after the reply may come in the same read: there is room for it, and it is not missed if it does not.
     let mut buffer = [0; MESSAGE_SIZE + 1];
     let mut filled = 0;

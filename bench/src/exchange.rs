@@ -1,6 +1,6 @@
 //! Short connections in sequence: connect, send a line, half-close, read to EOF, close.
 
-use crate::client::{self, AnswerKind, MESSAGE_SIZE, REPLY};
+use crate::client::{self, AnswerKind, MESSAGE_SIZE};
 use crate::interrupt::Interrupt;
 #[cfg(doc)]
 use crate::rounds::Harness;
@@ -56,10 +56,7 @@ fn run(
 /// One exchange.
 pub(crate) fn converse(server: &RunningServer, answer: AnswerKind) -> anyhow::Result<()> {
     let message = client::message(0);
-    let expected: &[u8] = match answer {
-        AnswerKind::Echo => &message,
-        AnswerKind::Reply => REPLY,
-    };
+    let expected = answer.to_message(&message);
     let stream = client::connect(server.address()).context("cannot connect")?;
     client::send(&stream, &message)?;
     rustix::net::shutdown(&stream, Shutdown::Write).context("cannot half-close")?;

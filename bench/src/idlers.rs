@@ -33,6 +33,20 @@ pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
 pub(crate) struct Idlers(Vec<OwnedFd>);
 
 impl Idlers {
+    /// Opens `count` connections, and says nothing on them.
+    pub(crate) fn open_silent(
+        server: &RunningServer,
+        count: usize,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Self> {
+        let connect = |index| {
+            interrupt.check()?;
+            let stream = client::connect(server.address());
+            stream.with_context(|| format!("cannot open connection {index}"))
+        };
+        Ok(Self((0..count).map(connect).collect::<Result<_, _>>()?))
+    }
+
     /// Opens `count` connections, and has one answer on each.
     pub(crate) fn open(
         server: &RunningServer,
@@ -40,18 +54,30 @@ impl Idlers {
         answer: AnswerKind,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
-        let mut streams = Vec::with_capacity(count);
+        let mut idlers = Self(Vec::with_capacity(count));
         for index in 0..count {
             interrupt.check()?;
             let stream = client::connect(server.address())
                 .with_context(|| format!("cannot open connection {index}"))?;
-            let message = client::message(index);
-            client::send(&stream, &message)?;
-            client::read_answer(&stream, answer, &message)
+            client::exchange(&stream, answer, index)
                 .with_context(|| format!("on connection {index}"))?;
-            streams.push(stream);
+            idlers.0.push(stream);
         }
-        Ok(Self(streams))
+        Ok(idlers)
+    }
+
+    /// Has one answer on each, one after the other.
+    pub(crate) fn exchange_each(
+        &self,
+        answer: AnswerKind,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<()> {
+        for (index, stream) in self.0.iter().enumerate() {
+            interrupt.check()?;
+            client::exchange(stream, answer, index)
+                .with_context(|| format!("on connection {index}"))?;
+        }
+        Ok(())
     }
 
     /// Has another answer on each, of `size` bytes; all of them are under way at once.

@@ -3,7 +3,7 @@
 //! Time spent in here is taken from the server, which shares the cores. So the loop is minimal: edge-triggered epoll (a
 //! level-triggered set is scanned twice), one read and one write for each message.
 
-use crate::client::{self, MESSAGE_SIZE, PATIENCE};
+use crate::client::{self, AnswerKind, MESSAGE_SIZE, PATIENCE};
 use crate::interrupt::Interrupt;
 #[cfg(doc)]
 use crate::rounds::Harness;
@@ -25,6 +25,20 @@ pub(crate) fn on<'a>(
     Ok(move |_: &RunningServer, time| load.run_for(time))
 }
 
+/// The same with requests of HTTP.
+pub(crate) fn of_http<'a>(
+    server: &RunningServer,
+    connections: usize,
+    interrupt: &'a Interrupt,
+) -> anyhow::Result<impl FnMut(&RunningServer, Duration) -> anyhow::Result<u64> + use<'a>> {
+    let mut load = EchoLoad::connect(server.address(), connections, interrupt)?;
+    for connection in &mut load.connections {
+        let length = client::exchange(&connection.stream, AnswerKind::Http, 0)?;
+        connection.expected = LoadAnswer::Http(length);
+    }
+    Ok(move |_: &RunningServer, time| load.run_for(time))
+}
+
 /// No message is in flight before and after a run.
 pub(crate) struct EchoLoad<'a> {
     epoll: OwnedFd,
@@ -35,9 +49,16 @@ pub(crate) struct EchoLoad<'a> {
 
 struct LoadConnection {
     stream: OwnedFd,
-    message: [u8; MESSAGE_SIZE],
+    expected: LoadAnswer,
     /// How much of the answer has come.
     received: usize,
+}
+
+/// What is sent, and what comes back.
+enum LoadAnswer {
+    Echo([u8; MESSAGE_SIZE]),
+    /// An answer of this length.
+    Http(usize),
 }
 
 impl<'a> EchoLoad<'a> {
@@ -62,7 +83,7 @@ impl<'a> EchoLoad<'a> {
             )?;
             load.connections.push(LoadConnection {
                 stream,
-                message: client::message(index),
+                expected: LoadAnswer::Echo(client::message(index)),
                 received: 0,
             });
         }
@@ -119,21 +140,37 @@ impl<'a> EchoLoad<'a> {
 impl LoadConnection {
     fn send(&mut self) -> anyhow::Result<()> {
         self.received = 0;
-        client::send(&self.stream, &self.message)
+        match &self.expected {
+            LoadAnswer::Echo(message) => client::send(&self.stream, message),
+            LoadAnswer::Http(_) => client::send(&self.stream, client::HTTP_REQUEST),
+        }
     }
 
     /// Reads what is there; true once the answer is complete. What comes later has an edge of its own, so there is no
     /// need to read until nothing is left.
     fn answered(&mut self) -> anyhow::Result<bool> {
-        let mut buffer = [0; MESSAGE_SIZE];
-        let expected = &self.message[self.received..];
-        let room = &mut buffer[..expected.len()];
+        let mut buffer = [0; 512];
+        let length = match &self.expected {
+            LoadAnswer::Echo(message) => message.len(),
+            LoadAnswer::Http(length) => *length,
+        };
+        let room = &mut buffer[..length - self.received];
         match rustix::net::recv(&self.stream, room, RecvFlags::DONTWAIT) {
             Ok((0, _)) => bail!("the server closed a connection"),
             Ok((n, _)) => {
-                client::check_answer(&buffer[..n], &expected[..n])?;
+                match &self.expected {
+                    LoadAnswer::Echo(message) => {
+                        let expected = &message[self.received..self.received + n];
+                        client::check_answer(&buffer[..n], expected)?;
+                    }
+                    LoadAnswer::Http(length) if n == *length => {
+                        client::check_http_answer(&buffer[..n])?;
+                    }
+                    // In pieces, as none of the servers sends it.
+                    LoadAnswer::Http(_) => {}
+                }
                 self.received += n;
-                Ok(self.received == MESSAGE_SIZE)
+                Ok(self.received == length)
             }
             Err(Errno::AGAIN) => Ok(false),
             Err(error) => Err(error).context("cannot read an answer"),

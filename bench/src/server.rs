@@ -98,9 +98,7 @@ impl RunningServer {
     /// One answer on a connection of its own.
     pub(crate) fn answer_once(&self, peer: &Contestant) -> anyhow::Result<()> {
         let stream = client::connect(&self.address)?;
-        let message = client::message(0);
-        client::send(&stream, &message)?;
-        client::read_answer(&stream, peer.answer, &message)
+        client::exchange(&stream, peer.answer, 0).map(drop)
     }
 
     pub(crate) fn pid(&self) -> u32 {

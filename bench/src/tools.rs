@@ -14,6 +14,7 @@ pub(crate) struct Tools {
     pub(crate) tokio_chat: PathBuf,
     pub(crate) library_echo: PathBuf,
     pub(crate) library_chat: PathBuf,
+    pub(crate) http_server: PathBuf,
     // From `bench/peers`; an error says why it is missing.
     pub(crate) go_echo: Result<PathBuf, String>,
     pub(crate) go_once: Result<PathBuf, String>,
@@ -59,6 +60,7 @@ impl Tools {
             tokio_chat: profile.join("tokio_chat"),
             library_echo: profile.join("library_echo"),
             library_chat: profile.join("library_chat"),
+            http_server: profile.join("http_server"),
             go_echo: go("go_echo"),
             go_once: go("go_once"),
             go_thirty_lines: go("thirty_line_server"),

@@ -4,6 +4,7 @@ mod connect;
 mod counts;
 mod crowd;
 mod echo;
+mod http;
 mod idle;
 mod inspect;
 mod latency;
@@ -27,7 +28,7 @@ pub(crate) struct BenchPart {
 }
 
 /// In the order in which they run.
-pub(crate) static PARTS: [BenchPart; 13] = [
+pub(crate) static PARTS: [BenchPart; 14] = [
     BenchPart {
         name: "echo",
         run: echo::run,
@@ -46,6 +47,11 @@ pub(crate) static PARTS: [BenchPart; 13] = [
     BenchPart {
         name: "library",
         run: library::run,
+        has_many_descriptors: true,
+    },
+    BenchPart {
+        name: "http",
+        run: http::run,
         has_many_descriptors: true,
     },
     BenchPart {

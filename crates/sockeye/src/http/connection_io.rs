@@ -14,10 +14,9 @@ use tokio::time::Sleep;
 use super::caller::Caller;
 use super::exchanges::Exchanges;
 use super::request_scan::RequestScan;
+use super::wire::PREFACE;
 use crate::scratch;
 use crate::server::{Connection, ConnectionDrain, LatchWaiter, LimitError};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The most bytes of the first read: hyper takes as many at once.
 const FIRST_READ: usize = 8 << 10;

@@ -18,6 +18,7 @@ use super::BoxError;
 use super::caller::Caller;
 use super::connection_io::{ConnectionIo, Protocol};
 use super::in_flight::{InFlightBody, InFlightFuture, RequestInFlight};
+use super::warm::{WarmConnections, WarmSince};
 use crate::server::{Connection, LatchWaiter};
 
 /// The most bytes of the head of a request, and of a response that waits to be sent, beside one frame of
@@ -29,6 +30,7 @@ pub(super) struct HttpOptions {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     head_timeout: Duration,
+    pub(super) warm: WarmConnections,
 }
 
 impl HttpOptions {
@@ -48,6 +50,7 @@ impl HttpOptions {
             http1,
             http2,
             head_timeout,
+            warm: WarmConnections::default(),
         }
     }
 }
@@ -96,6 +99,8 @@ enum HttpStage<S: HttpService> {
 struct Http1Connection<S: HttpService> {
     hyper: http1::UpgradeableConnection<TokioIo<Box<ConnectionIo>>, CountedService<S>>,
     caller: Caller,
+    /// Since it was last looked at whether it is in use.
+    warm: Option<WarmSince>,
 }
 
 struct Http2Connection<S: HttpService> {
@@ -148,6 +153,7 @@ impl<S: HttpService> HttpDriver<S> {
                 HttpStage::Http1(Box::new(Http1Connection {
                     hyper: hyper.with_upgrades(),
                     caller,
+                    warm: None,
                 }))
             }
             Protocol::Http2 => HttpStage::Http2(Box::new(Http2Connection {
@@ -155,6 +161,24 @@ impl<S: HttpService> HttpDriver<S> {
                 drain: Some(drain),
             })),
         }
+    }
+}
+
+impl<S: HttpService> Http1Connection<S> {
+    /// Whether hyper stays: a request is under way, or the next one may come soon.
+    fn stays(&mut self, cx: &mut Context<'_>, warm: &WarmConnections) -> bool {
+        let exchanges = self.caller.exchanges();
+        if !exchanges.is_parkable() {
+            return true;
+        }
+        match self.warm {
+            Some(since) if !warm.is_swept(since) => return true,
+            Some(_) if !exchanges.take_used() => return false,
+            _ => {}
+        }
+        exchanges.take_used();
+        self.warm = warm.enter(cx.waker());
+        self.warm.is_some()
     }
 }
 
@@ -192,9 +216,10 @@ impl<S: HttpService> Unpin for HttpDriver<S> {}
 impl<S: HttpService> Future for HttpDriver<S> {
     type Output = Result<(), BoxError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
         loop {
-            let protocol = match &mut self.stage {
+            let protocol = match &mut this.stage {
                 HttpStage::Waiting(io) => match ready!(io.poll_begin(cx)) {
                     Ok(Some(protocol)) => protocol,
                     // The client has gone, or a timeout has passed, with nothing under way.
@@ -202,19 +227,19 @@ impl<S: HttpService> Future for HttpDriver<S> {
                 },
                 HttpStage::Http1(http1) => {
                     let ended = Pin::new(&mut http1.hyper).poll(cx);
-                    if ended.is_pending() && http1.caller.exchanges().is_parkable() {
-                        self.park();
+                    if ended.is_pending() && !http1.stays(cx, &this.options.warm) {
+                        this.park();
                     }
                     return ended.map(failure_of_service);
                 }
                 HttpStage::Http2(http2) => return http2.poll(cx).map(failure_of_service),
                 HttpStage::Failed(_) | HttpStage::Ended => break,
             };
-            if let HttpStage::Waiting(io) = self.take_stage() {
-                self.stage = self.begin(io, protocol);
+            if let HttpStage::Waiting(io) = this.take_stage() {
+                this.stage = this.begin(io, protocol);
             }
         }
-        match self.take_stage() {
+        match this.take_stage() {
             HttpStage::Failed(error) => Poll::Ready(Err(error.into())),
             _ => Poll::Ready(Ok(())),
         }

@@ -14,8 +14,8 @@ const CHUNKED: u64 = u64::MAX - 1;
 pub(super) struct Exchanges {
     /// Requests whose response, with its body, is not done.
     in_flight: AtomicUsize,
-    /// Whether any request has been counted.
-    is_counted: AtomicBool,
+    /// Whether there was a request since the last look.
+    is_used: AtomicBool,
     /// The length of the body of the last request.
     begun: AtomicU64,
     /// Whether a response has ended that is not flushed yet.
@@ -48,7 +48,7 @@ impl Exchanges {
     pub(super) fn new() -> Self {
         Self {
             in_flight: AtomicUsize::new(0),
-            is_counted: AtomicBool::new(false),
+            is_used: AtomicBool::new(false),
             begun: AtomicU64::new(NONE),
             is_unflushed: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
@@ -63,7 +63,7 @@ impl Exchanges {
             RequestBodyLength::Known(length) => length.min(CHUNKED - 1),
             RequestBodyLength::Chunked => CHUNKED,
         };
-        self.is_counted.store(true, Ordering::Relaxed);
+        self.is_used.store(true, Ordering::Relaxed);
         self.begun.store(begun, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::AcqRel);
     }
@@ -78,10 +78,11 @@ impl Exchanges {
         self.in_flight.load(Ordering::Acquire) == 0
     }
 
-    /// Whether requests are counted at all: without the layer `InFlight`, those of `Incoming` are not.
-    #[allow(dead_code, reason = "for Incoming")]
-    pub(super) fn is_counted(&self) -> bool {
-        self.is_counted.load(Ordering::Relaxed)
+    /// Whether a request has begun since the last call.
+    pub(super) fn take_used(&self) -> bool {
+        let is_used = self.is_used.load(Ordering::Relaxed);
+        self.is_used.store(false, Ordering::Relaxed);
+        is_used
     }
 
     /// What follows the head of the request that has begun since the last call.

@@ -11,7 +11,7 @@ use http1::Http1Wire;
 use http2::Http2Wire;
 
 /// What a client of HTTP/2 sends first.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The protocol of a connection, and how far it is.
 #[derive(Debug)]
