@@ -17,8 +17,8 @@ use crate::ids;
 use crate::peer::AllowedPeers;
 
 /// A tower layer that admits requests of these users and groups only; at first of nobody. Others get
-/// `403 Forbidden`, with a line of text that says who is allowed and who has asked. gRPC clients see that
-/// as `PERMISSION_DENIED`.
+/// `403 Forbidden`, with a line of text that says who is allowed and who has asked; gRPC clients get the
+/// status `PERMISSION_DENIED` with that line.
 ///
 /// It looks at the [`Caller`] in the extensions of the request, where [`serve`](super::serve) puts it. A
 /// request without one is refused, and the text says so. A group is the primary one of the caller or a
@@ -144,7 +144,11 @@ where
             .allow
             .refusal(Caller::in_extensions(request.extensions()))
         {
-            return Either::Left(ready(Ok(forbidden(text))));
+            let refused = match request.headers().get(CONTENT_TYPE) {
+                Some(kind) if kind.as_bytes().starts_with(b"application/grpc") => denied(&text),
+                _ => forbidden(text),
+            };
+            return Either::Left(ready(Ok(refused)));
         }
         let admitted: fn(Response<B>) -> _ = |response| response.map(EitherBody::Right);
         Either::Right(self.inner.call(request).map_ok(admitted))
@@ -156,5 +160,18 @@ fn forbidden<B>(text: String) -> Response<AllowBody<B>> {
     *response.status_mut() = StatusCode::FORBIDDEN;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}
+
+/// A response of gRPC without a message (its PROTOCOL-HTTP2.md, Trailers-Only): clients take the text of
+/// another response for a message that is broken.
+fn denied<B>(text: &str) -> Response<AllowBody<B>> {
+    let mut response = Response::new(EitherBody::Left(Full::default()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from_static("7"));
+    if let Ok(text) = HeaderValue::from_str(text.trim_end()) {
+        headers.insert("grpc-message", text);
+    }
     response
 }

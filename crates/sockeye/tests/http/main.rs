@@ -8,6 +8,7 @@
 mod allow;
 mod clients;
 mod draining;
+mod grpc;
 mod incoming;
 mod raw;
 mod requests;

@@ -24,10 +24,10 @@ pub(in crate::http) struct Http2Wire {
 }
 
 impl Http2Wire {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(sent: FrameScan) -> Self {
         Self {
             received: FrameScan::default(),
-            sent: FrameScan::default(),
+            sent,
             open: Vec::new(),
             last: 0,
             has_said_goaway: false,
@@ -74,7 +74,7 @@ impl Http2Wire {
 
 /// Where frames begin, in the bytes of one direction.
 #[derive(Debug, Default)]
-struct FrameScan {
+pub(in crate::http) struct FrameScan {
     header: [u8; 9],
     filled: usize,
     /// How much of the payload is left.
@@ -82,7 +82,7 @@ struct FrameScan {
     has_begun: bool,
 }
 
-struct FrameHeader {
+pub(super) struct FrameHeader {
     kind: u8,
     flags: u8,
     stream: u32,
@@ -94,7 +94,7 @@ impl FrameScan {
     }
 
     /// Calls `note` for each frame once all of it has passed.
-    fn feed(&mut self, mut bytes: &[u8], mut note: impl FnMut(FrameHeader)) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut note: impl FnMut(FrameHeader)) {
         while !bytes.is_empty() {
             if self.filled < self.header.len() {
                 let length = bytes.len().min(self.header.len() - self.filled);

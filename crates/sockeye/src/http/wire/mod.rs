@@ -8,7 +8,7 @@ mod http2;
 mod message;
 
 use http1::Http1Wire;
-use http2::Http2Wire;
+use http2::{FrameScan, Http2Wire};
 
 /// What a client of HTTP/2 sends first.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,8 +16,9 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The protocol of a connection, and how far it is.
 #[derive(Debug)]
 pub(super) enum Wire {
-    /// So many bytes have come, all of them like the preface of HTTP/2.
-    Beginning(usize),
+    /// So many bytes have come, all of them like the preface of HTTP/2; a server that takes nothing else
+    /// does not wait for it.
+    Beginning(usize, FrameScan),
     Http1(Box<Http1Wire>),
     Http2(Box<Http2Wire>),
     /// Another protocol, of which nothing is known.
@@ -26,13 +27,13 @@ pub(super) enum Wire {
 
 impl Wire {
     pub(super) fn new() -> Self {
-        Self::Beginning(0)
+        Self::Beginning(0, FrameScan::default())
     }
 
     /// The client has sent this.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         match self {
-            Self::Beginning(count) => {
+            Self::Beginning(count, sent) => {
                 let rest = &PREFACE[*count..];
                 let length = bytes.len().min(rest.len());
                 if bytes[..length] != rest[..length] {
@@ -43,7 +44,7 @@ impl Wire {
                 } else if length < rest.len() {
                     *count += length;
                 } else {
-                    let mut http2 = Http2Wire::new();
+                    let mut http2 = Http2Wire::new(std::mem::take(sent));
                     http2.receive(&bytes[length..]);
                     *self = Self::Http2(Box::new(http2));
                 }
@@ -63,14 +64,15 @@ impl Wire {
                 }
             }
             Self::Http2(http2) => http2.send(bytes),
-            Self::Beginning(_) | Self::Upgraded => {}
+            Self::Beginning(_, sent) => sent.feed(bytes, |_| {}),
+            Self::Upgraded => {}
         }
     }
 
     /// Whether no request is under way, nor a part of one.
     pub(super) fn is_idle(&self) -> bool {
         match self {
-            Self::Beginning(count) => *count == 0,
+            Self::Beginning(count, _) => *count == 0,
             Self::Http1(http1) => http1.is_between() && http1.is_answered(),
             Self::Http2(http2) => http2.is_idle(),
             Self::Upgraded => false,
@@ -88,7 +90,7 @@ impl Wire {
     /// Whether a part of a head has come, or of the preface.
     pub(super) fn is_in_head(&self) -> bool {
         match self {
-            Self::Beginning(count) => *count > 0,
+            Self::Beginning(count, _) => *count > 0,
             Self::Http1(http1) => http1.is_in_head(),
             Self::Http2(_) | Self::Upgraded => false,
         }

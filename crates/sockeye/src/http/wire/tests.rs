@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn streams_of_http2_are_open_until_their_response_ends(size in 1..40usize) {
+    fn streams_of_http2_are_open_until_their_response_ends(size in 1..40usize, early in 0..24usize) {
         let mut wire = Wire::new();
         let mut pieces = |bytes: &[u8], is_received: bool| {
             for piece in bytes.chunks(size) {
@@ -109,9 +109,10 @@ proptest! {
             (wire.is_idle(), wire.take_goaway().is_some())
         };
         let settings = frame(4, 0, 0, 0);
-        // The server has to begin with its settings.
-        prop_assert_eq!(pieces(&[PREFACE, &settings].concat(), true), (true, false));
-        prop_assert_eq!(pieces(&settings[..4], false), (false, false));
+        // The server has to begin with its settings, and need not wait for the preface.
+        prop_assert_eq!(pieces(&[PREFACE, &settings].concat()[..early], true).1, false);
+        prop_assert_eq!(pieces(&settings[..4], false), (early == 0, false));
+        prop_assert_eq!(pieces(&[PREFACE, &settings].concat()[early..], true), (false, false));
         prop_assert_eq!(pieces(&settings[4..], false), (true, true));
         // Two requests; trailers of the first.
         let requests = [frame(1, 4, 1, 20), frame(1, 5, 3, 20), frame(0, 0, 1, 100), frame(1, 5, 1, 9)];
