@@ -16,8 +16,7 @@ use crate::support::eventually;
 struct ReadByHand {
     tap: Child,
     stdout: Option<ChildStdout>,
-    /// Open, so that the tap can go on writing to it.
-    _stderr: BufReader<ChildStderr>,
+    stderr: BufReader<ChildStderr>,
 }
 
 impl ReadByHand {
@@ -42,7 +41,7 @@ impl ReadByHand {
         Self {
             tap,
             stdout,
-            _stderr: stderr,
+            stderr,
         }
     }
 
@@ -162,6 +161,9 @@ fn a_reader_that_has_stopped_does_not_keep_the_tap_from_ending() {
     let unread = tap.stdout.take();
     flood(&path);
     kill_process(Pid::from_child(&tap.tap), Signal::TERM).unwrap();
+    let mut told = String::new();
+    tap.stderr.read_to_string(&mut told).expect("text");
+    assert!(told.contains("the display is incomplete"), "{told}");
     assert_eq!(tap.end(), (None, Some(0)));
     assert!(echo.is_restored());
     drop(unread);

@@ -11,10 +11,12 @@ use sockeye::relay::{ObserverHandle, ObserverThread};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::Display;
 use super::display_progress::DisplayProgress;
 use crate::args::TapArgs;
+use crate::output;
 use crate::output::tap::TapMissed;
 use crate::stdio::reader::reader_gone;
 
@@ -68,7 +70,8 @@ impl DisplayThread {
     }
 
     /// Shows what is queued and the last lines. Every other handle and relay must have been dropped.
-    /// Gives up where the reader reads nothing for a second, and a second after `abort` is cancelled.
+    /// Gives up, and says so, where the reader reads nothing for a second, and a second after `abort` is
+    /// cancelled.
     ///
     /// # Errors
     /// The first error of a write.
@@ -81,6 +84,7 @@ impl DisplayThread {
             fds: missed.fds,
             events: missed.events,
         };
+        let messages = missed.messages;
         let (done, mut is_done) = oneshot::channel();
         let (last, thread) = (Builder::new().name("display".to_owned()), self.thread);
         last.spawn(move || {
@@ -94,10 +98,16 @@ impl DisplayThread {
             abort.cancelled().await;
             sleep(PATIENCE).await;
         };
-        tokio::select! {
-            _ = &mut is_done => {}
-            () = stopped(&self.progress) => {}
-            () = aborted => {}
+        let is_shown = tokio::select! {
+            _ = &mut is_done => true,
+            () = stopped(&self.progress) => false,
+            () = aborted => false,
+        };
+        if !is_shown {
+            let written = output::bytes(self.progress.written() as usize);
+            warn!(
+                "the display is incomplete: its reader does not read; what came behind the first {written} is left out, with {messages} messages that found no room before"
+            );
         }
         self.progress.take_error().map_or(Ok(()), Err)
     }
