@@ -31,8 +31,9 @@ recording begins after that has ended in the replay. EOF is sent where the
 client had half-closed or closed, and a reset closes the connection.
 
 Comparing (--check): the whole answer of each connection, byte for byte; of
-records, each one. The first difference of each connection is printed, for the
-first 10 connections, and the connection is closed there.
+records, each one. More than was recorded differs too, unless the client had
+closed before it had read everything. The first difference of each connection is
+printed, for the first 10 connections, and the connection is closed there.
 
 Masks: REGEX has the syntax of Rust's regex (docs.rs/regex), over bytes; ^ and $
 match at each line, and . matches no line end. What it matches in the recording

@@ -9,7 +9,7 @@ use sockeye::relay::ObservedDirection;
 use super::mask::Masks;
 use super::record_comparison::RecordComparison;
 use super::recorded_bytes::RecordedBytes;
-use super::recording::has_answer_end;
+use super::recording::{close_of_client, has_answer_end};
 use super::stream_comparison::{AnswerState, StreamComparison};
 use crate::output::replay::Difference;
 
@@ -35,7 +35,7 @@ impl Answer {
     ) -> Self {
         let connection = &recording.connections()[number];
         let recorded = RecordedBytes::new(recording, number, ObservedDirection::ToClient);
-        let has_end = has_answer_end(connection);
+        let has_end = has_answer_end(connection) || close_of_client(connection).is_some();
         let comparison = match masks {
             None => AnswerComparison::None,
             Some(masks) if connection.is_record() => {
@@ -53,6 +53,10 @@ impl Answer {
 
     pub(super) fn received(&self) -> u64 {
         self.received
+    }
+
+    pub(super) fn is_compared(&self) -> bool {
+        !matches!(self.comparison, AnswerComparison::None)
     }
 
     /// Takes bytes of a stream, or one record.

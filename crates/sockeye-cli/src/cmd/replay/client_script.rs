@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::answer::Answer;
 use super::mask::Masks;
 use super::pace::Pace;
-use super::recording::has_answer_end;
+use super::recording::{close_of_client, has_answer_end};
 use super::stream_comparison::AnswerState;
 use crate::output;
 use crate::output::replay::{Difference, DifferingSide};
@@ -24,12 +24,17 @@ const QUIET: Duration = Duration::from_millis(100);
 /// they may be a part of what a mask matches.
 const QUIET_DIFFERENCE: Duration = Duration::from_millis(500);
 
+/// How long more than was recorded is looked for, before a client closes that has not waited for EOF.
+const QUIET_END: Duration = Duration::from_millis(10);
+
 pub(super) struct ClientScript {
     recording: Arc<Recording>,
     number: usize,
     pace: Pace,
     timeout: Duration,
     answer: Answer,
+    /// The event at which the client closes, without an end of the answer.
+    closes_at: Option<usize>,
     /// The next event of the recording.
     next: usize,
     /// How much of the answer comes before it: bytes of a stream, or records.
@@ -87,6 +92,7 @@ impl ClientScript {
             pace,
             timeout,
             answer: Answer::new(recording, number, masks),
+            closes_at: close_of_client(&recording.connections()[number]),
             next: 0,
             required: 0,
             requires_end: false,
@@ -136,6 +142,13 @@ impl ClientScript {
                 RecordedPart::Bytes(location) if location.is_empty() => self.next += 1,
                 RecordedPart::Bytes(location) | RecordedPart::Record(location) => {
                     return Ok(ClientStep::Send(location));
+                }
+                RecordedPart::End if self.closes_at == Some(self.next) => {
+                    let until = self.last_input + QUIET_END;
+                    if self.answer.is_compared() && !self.has_ended && until > Instant::now() {
+                        return Ok(ClientStep::Wait(until));
+                    }
+                    return Ok(ClientStep::End(self.finish()?));
                 }
                 RecordedPart::End => return Ok(ClientStep::HalfClose),
                 RecordedPart::Reset => return Ok(ClientStep::End(Outcome::Played)),

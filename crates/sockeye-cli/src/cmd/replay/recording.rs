@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye::address::quoted;
-use sockeye::capture::{RecordedConnection, RecordedPart, Recording};
+use sockeye::capture::{RecordedConnection, RecordedEvent, RecordedPart, Recording};
 use sockeye::relay::ObservedDirection;
 use sockeye::{Address, Kind};
 use tracing::warn;
 
 use crate::args::ReplayArgs;
 use crate::exit::{Exit, failure};
+
+/// EOF and the end of the connection are this close where the client has closed it.
+const ONE_CLOSE: Duration = Duration::from_millis(100);
 
 /// The connections to play, by their numbers.
 pub(super) struct Selection {
@@ -154,4 +157,20 @@ pub(super) fn has_answer_end(connection: &RecordedConnection) -> bool {
         event.direction == ObservedDirection::ToClient
             && matches!(event.what, RecordedPart::End | RecordedPart::Reset)
     })
+}
+
+/// The event at which the client has closed, after it had read everything (else a close is a reset), and
+/// before the server has ended the answer: that is whole then too. A client that has half-closed, and
+/// gone later, may have missed the rest.
+pub(super) fn close_of_client(connection: &RecordedConnection) -> Option<usize> {
+    let events = connection.events();
+    let from_client = |event: &RecordedEvent| event.direction == ObservedDirection::ToTarget;
+    let is_end = |event: &RecordedEvent| from_client(event) && event.what == RecordedPart::End;
+    let at = events.iter().position(is_end)?;
+    let (end, rest) = (events[at], &events[at + 1..]);
+    let is_close = |event: &RecordedEvent| {
+        event.what == RecordedPart::Reset && event.time.saturating_sub(end.time) < ONE_CLOSE
+    };
+    let closes = rest.iter().all(from_client) && rest.iter().any(is_close);
+    (closes && !has_answer_end(connection)).then_some(at)
 }

@@ -1,8 +1,12 @@
 //! `--check` and `--mask`.
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sockeye::Kind;
+
+use super::recorder::RecordingRelay;
 use super::{answer_lines, last_line, record_lines, replay, serve_each};
 use crate::support::Place;
 
@@ -69,7 +73,7 @@ fn what_a_mask_matches_may_differ_in_length() {
 fn an_answer_that_ends_in_what_a_mask_matches_is_awaited() {
     let place = Place::new();
     let serve = |id: &'static [u8]| {
-        move |mut stream: std::os::unix::net::UnixStream| {
+        move |mut stream: UnixStream| {
             let mut request = [0; 100];
             while let Ok(1..) = stream.read(&mut request) {
                 // In pieces: any number of digits is a match.
@@ -128,6 +132,55 @@ fn an_answer_that_is_shorter_longer_or_missing_differs() {
         closed.text().contains("found    \"\" and then EOF\n"),
         "{closed:#?}"
     );
+}
+
+#[test]
+fn more_than_a_client_had_read_before_it_closed_differs() {
+    let place = Place::new();
+    answer_lines(&place.socket(), str::to_owned);
+    let relay = RecordingRelay::start(&place, "tap", Kind::Stream, &place.socket());
+    let mut client = UnixStream::connect(&relay.front).unwrap();
+    client.write_all(b"ping\n").unwrap();
+    client.read_exact(&mut [0; 4]).unwrap();
+    // At once, without a half-close.
+    drop(client);
+    let file = relay.finish();
+    let check = ["--check", "--speed", "max", "--quiet"];
+    replay(&check, &file, place.socket()).succeeds();
+    // What a server says to a client that has gone is no part of the answer.
+    serve_each(&place.socket(), |mut stream| {
+        let mut request = [0; 100];
+        while let Ok(count @ 1..) = stream.read(&mut request) {
+            stream.write_all(request[..count].trim_ascii_end()).unwrap();
+        }
+        let _ = stream.write_all(b"bye");
+    });
+    replay(&check, &file, place.socket()).succeeds();
+    answer_lines(&place.socket(), |line| format!("{line} and more"));
+    let played = replay(&check, &file, place.socket());
+    assert_eq!(played.code, Some(1), "{played:#?}");
+    assert!(
+        played.text().contains(r#"found    "ping and more""#),
+        "{played:#?}"
+    );
+}
+
+#[test]
+fn more_than_a_client_had_waited_for_is_no_difference() {
+    let place = Place::new();
+    serve_each(&place.socket(), |mut stream| {
+        let _ = stream.read(&mut [0; 100]);
+        while stream.write_all(&[b'x'; 10_000]).is_ok() {}
+    });
+    let relay = RecordingRelay::start(&place, "tap", Kind::Stream, &place.socket());
+    let mut client = UnixStream::connect(&relay.front).unwrap();
+    client.write_all(b"all\n").unwrap();
+    client.read_exact(&mut [0; 50_000]).unwrap();
+    // With unread bytes: it is reset.
+    drop(client);
+    let file = relay.finish();
+    let check = ["--check", "--speed", "max", "--quiet"];
+    replay(&check, &file, place.socket()).succeeds();
 }
 
 #[test]
