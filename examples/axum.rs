@@ -6,7 +6,7 @@
 //! $ curl --unix-socket /tmp/app.sock http://localhost/admin     # 403 unless of our user or that group
 //! ```
 //!
-//! With `--takeover` a restart refuses no client.
+//! With `--takeover` a restart refuses no client. With `--incoming` axum runs the accept loop.
 
 #[path = "../crates/sockeye/examples/common/mod.rs"]
 mod common;
@@ -18,19 +18,19 @@ use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use futures_util::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use sockeye::http::{self, Allow, Caller};
+use sockeye::http::{self, Allow, Caller, Incoming};
 use sockeye::{Claim, Listener, Pid, Server, Takeover};
 
 #[tokio::main]
 async fn main() -> common::Ending {
-    let usage = "usage: axum ADDRESS [--drain D] [--takeover] [--admin-group GID] \
+    let usage = "usage: axum ADDRESS [--drain D] [--incoming] [--takeover] [--admin-group GID] \
                  [--max-connections N] [--max-per-uid N]";
     let mut args = common::Arguments::parse(usage)?;
-    let is_takeover = args.flag("--takeover");
+    let (is_incoming, is_takeover) = (args.flag("--incoming"), args.flag("--takeover"));
     let group: Option<u32> = args.value("--admin-group")?;
     let connections = args.value("--max-connections")?.unwrap_or(usize::MAX);
     let per_uid = args.value("--max-per-uid")?.unwrap_or(usize::MAX);
@@ -47,7 +47,16 @@ async fn main() -> common::Ending {
     let server = Server::new().drain_timeout(args.drain).abort_on(abort);
     let server = server.max_connections(connections).max_per_uid(per_uid);
     let app = app(Allow::new().same_user().groups(group));
-    let report = http::serve(server, listener, app, shutdown).await?;
+    let report = if is_incoming {
+        let incoming = Incoming::new(server, listener, shutdown);
+        let (ended, report) = (incoming.ended(), incoming.report());
+        let app = app.into_make_service_with_connect_info::<Caller>();
+        let server = axum::serve(incoming, app);
+        server.with_graceful_shutdown(ended).await?;
+        report.await?
+    } else {
+        http::serve(server, listener, app, shutdown).await?
+    };
     common::finish(&report)
 }
 
@@ -62,7 +71,7 @@ fn app(admins: Allow) -> Router {
 }
 
 /// `null` is an id without a mapping in our namespaces.
-async fn whoami(Extension(caller): Extension<Caller>) -> Json<Value> {
+async fn whoami(caller: Caller) -> Json<Value> {
     let (uid, gid, groups) = (caller.uid(), caller.gid(), caller.groups());
     let pid = caller.pid().map(Pid::as_raw_nonzero);
     Json(json!({ "uid": uid, "gid": gid, "pid": pid, "groups": groups }))

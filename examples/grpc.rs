@@ -6,7 +6,7 @@
 //!     -d '{"name": "world"}' /tmp/greeter.sock helloworld.Greeter/SayHello
 //! ```
 //!
-//! A client is `Endpoint::from_static("unix:/tmp/greeter.sock")`,
+//! With `--incoming` the accept loop is tonic's. A client is `Endpoint::from_static("unix:/tmp/greeter.sock")`,
 //! or `connect_with_connector(sockeye::http::Connector)`.
 
 #[path = "../crates/sockeye/examples/common/mod.rs"]
@@ -15,21 +15,32 @@ mod helloworld;
 
 use helloworld::greeter_server::{Greeter, GreeterServer};
 use helloworld::{HelloReply, HelloRequest};
-use sockeye::http;
+use sockeye::http::{self, Incoming};
 use sockeye::{Claim, Listener, Server};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 #[tokio::main]
 async fn main() -> common::Ending {
-    let args = common::Arguments::parse("usage: grpc ADDRESS [--drain D]")?;
+    let mut args = common::Arguments::parse("usage: grpc ADDRESS [--drain D] [--incoming]")?;
+    let is_incoming = args.flag("--incoming");
     args.end()?;
     let (shutdown, abort) = common::signals()?;
     let listener = Listener::open(&args.address, &Claim::options().mode(0o660))?;
     common::listening(&args.address);
     let server = Server::new().drain_timeout(args.drain).abort_on(abort);
     let greeter = GreeterServer::new(Hello);
-    let report = http::serve(server, listener, Routes::new(greeter), shutdown).await?;
+    let report = if is_incoming {
+        let incoming = Incoming::new(server, listener, shutdown);
+        let (ended, report) = (incoming.ended(), incoming.report());
+        tonic::transport::Server::builder()
+            .add_service(greeter)
+            .serve_with_incoming_shutdown(incoming, ended)
+            .await?;
+        report.await?
+    } else {
+        http::serve(server, listener, Routes::new(greeter), shutdown).await?
+    };
     common::finish(&report)
 }
 

@@ -7,7 +7,7 @@ use crate::helloworld::greeter_client::GreeterClient;
 use crate::support::{Place, Running, peer, python};
 
 /// With both accept loops.
-const LOOPS: [&[&str]; 1] = [&[]];
+const LOOPS: [&[&str]; 2] = [&[], &["--incoming"]];
 
 /// With an accept loop, and more options.
 #[track_caller]

@@ -33,8 +33,13 @@ fn a_thousand_requests_are_one_accept() {
         .map(|(_, address)| format!("{address}: requests 1000, connections 1"));
     assert_eq!(client.rest(), expected.collect::<Vec<_>>());
     for (server, _) in servers {
+        // Its end may be noticed before the signal, or after.
         let report = server.stop();
-        assert!(report.starts_with("served 1, "), "{report}");
+        let one = [
+            "served 1, refused 0, drained 0, ",
+            "served 0, refused 0, drained 1, ",
+        ];
+        assert!(one.iter().any(|one| report.starts_with(one)), "{report}");
     }
     place.assert_empty();
 }
