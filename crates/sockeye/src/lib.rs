@@ -87,8 +87,12 @@
 //! | TCP and vsock connections and listeners | [`net_stream`], [`listener`] |
 //! | accept loop, back-off, limits, timeouts, graceful shutdown | [`server`] |
 //! | listener handover: restart without a gap | [`takeover`] |
+#![cfg_attr(
+    feature = "http",
+    doc = "| HTTP and gRPC: any tower service on a server, authorization by route, clients | [`http`](mod@http) |"
+)]
 //! | joining two connections: splice, fds, half-close; targets, datagrams | [`relay`] |
-//! | recordings of connections as pcap-ng | [`capture`] |
+//! | standing in front of a running server, and recordings as pcap-ng | [`tap`], [`capture`] |
 //! | message boundaries on a stream | [`framing`] |
 //! | connecting, with a timeout and a reason for each failure; single-instance tools | [`connect`] |
 //! | pauses between attempts: exponential back-off | [`Backoff`] |
@@ -102,7 +106,8 @@
 //!
 //! `tokio` (default): listeners, streams, the server; without it there are addresses, claims, peer
 //! credentials, blocking connections and inspection. `signal`: `server::shutdown_signal`. `serde`: serializable types of [`inspect`].
-//! `tracing`: a server logs accept errors, refused peers and panics.
+//! `tracing`: a server logs accept errors, refused peers and panics. `http`: any tower service on a server,
+//! and a connector for HTTP clients; `axum08` and `tonic014`: what that has for axum 0.8 and tonic 0.14.
 //!
 //! # Platform
 //!

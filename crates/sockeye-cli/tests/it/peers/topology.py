@@ -66,7 +66,7 @@ def fork_sharers():
 
 
 def output(*words):
-    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, errors="surrogateescape").stdout
 
 
 def by_sockeye(mine):
