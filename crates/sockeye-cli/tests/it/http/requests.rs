@@ -178,6 +178,38 @@ fn limits_and_authorization_hold() {
     second.read_exact(&mut [0; 15]).expect("an answer");
 }
 
+/// Resident memory that is not that of files, in KiB.
+fn memory(site: &Site) -> u64 {
+    site.server.process.memory_kib("RssAnon")
+}
+
+#[test]
+fn clients_that_read_nothing_or_send_half_a_head_cost_little() {
+    const CLIENTS: u64 = 400;
+    for (request, most) in [
+        ("GET /large HTTP/1.1\r\nHost: x\r\n\r\n", 64),
+        ("GET /large HTTP/1.1\r\nHost: x\r\nX: half", 32),
+    ] {
+        let site = Site::new(&[], |root| {
+            let large = fs::File::create(root.join("large")).expect("fresh");
+            large.set_len(20 << 20).expect("ours");
+        });
+        let connect = || {
+            let mut stream = UnixStream::connect(&site.server.path).expect("a server");
+            stream.write_all(request.as_bytes()).expect("room");
+            stream
+        };
+        let first = connect();
+        let before = memory(&site);
+        let clients: Vec<UnixStream> = (0..CLIENTS).map(|_| connect()).collect();
+        // This one is answered after all others were heard.
+        drop((first, site.raw("GET / HTTP/1.0\r\n\r\n")));
+        let each = (memory(&site) - before) / CLIENTS;
+        assert!(each <= most, "{each} KiB for {request:?}");
+        drop(clients);
+    }
+}
+
 #[test]
 fn once_is_one_connection() {
     let mut site = Site::new(&["--once"], |_| ());

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
@@ -11,12 +11,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::super::client_log::ClientLog;
 
-/// Bytes of one read: hyper holds such a piece while a client does not read, and one more is on its way.
+/// Bytes of the first read: a client of HTTP/2 may ask for 200 files at once, and read none of them.
+const FIRST_PIECE: u64 = 4 << 10;
+/// Bytes of a further read: hyper holds such a piece while a client does not read, and one more is on its
+/// way.
 const PIECE: u64 = 16 << 10;
 
 /// Part of a file, or a text.
@@ -36,24 +40,35 @@ enum BodyState {
 }
 
 /// The rest of a file that is being sent.
-pub(super) struct PieceReader {
+struct PieceReader {
     file: File,
     rest: Range<u64>,
 }
 
 impl PieceReader {
-    pub(super) fn new(file: File, part: Range<u64>) -> Self {
-        Self { file, rest: part }
-    }
-
     /// The next piece, and what reads the one after it. Blocks as long as the file system takes.
-    pub(super) fn next(mut self) -> io::Result<(Bytes, Option<Self>)> {
-        let length = PIECE.min(self.rest.end - self.rest.start);
-        let mut piece = vec![0; usize::try_from(length).unwrap_or_default()];
+    fn next(mut self, most: u64) -> io::Result<(Bytes, Option<Self>)> {
+        let mut piece = self.room(most);
         self.file.read_exact_at(&mut piece, self.rest.start)?;
-        self.rest.start += length;
+        self.rest.start += piece.len() as u64;
         let rest = (!self.rest.is_empty()).then_some(self);
         Ok((piece.into(), rest))
+    }
+
+    /// The next piece, as far as it is in memory; `None` where that may block, or fails.
+    fn next_in_memory(&mut self) -> Option<Bytes> {
+        let mut piece = self.room(PIECE);
+        let into = &mut [IoSliceMut::new(&mut piece)];
+        let read = preadv2(&self.file, into, self.rest.start, ReadWriteFlags::NOWAIT);
+        let count = read.ok().filter(|&count| count > 0)?;
+        piece.truncate(count);
+        self.rest.start += count as u64;
+        Some(piece.into())
+    }
+
+    fn room(&self, most: u64) -> Vec<u8> {
+        let length = most.min(self.rest.end - self.rest.start);
+        vec![0; usize::try_from(length).unwrap_or_default()]
     }
 }
 
@@ -71,13 +86,15 @@ impl FileBody {
         }
     }
 
-    /// `first` and then what `rest` reads, `size` bytes together.
-    pub(super) fn of_file(first: Bytes, rest: Option<PieceReader>, size: u64) -> Self {
-        Self {
+    /// Part of a file. Blocks as long as the file system takes.
+    pub(super) fn of_file(file: File, part: Range<u64>) -> io::Result<Self> {
+        let left = part.end - part.start;
+        let (first, rest) = PieceReader { file, rest: part }.next(FIRST_PIECE)?;
+        Ok(Self {
             state: BodyState::Ready(first, rest),
-            left: size,
+            left,
             log: None,
-        }
+        })
     }
 
     /// How many bytes are still to come.
@@ -126,11 +143,16 @@ impl Body for FileBody {
                         return Poll::Ready(Some(Ok(Frame::data(piece))));
                     }
                 }
-                BodyState::Idle(rest) => match rest.take() {
-                    // read(2) may block.
-                    Some(rest) => this.state = BodyState::Reading(spawn_blocking(|| rest.next())),
-                    None => return Poll::Ready(None),
-                },
+                BodyState::Idle(rest) => {
+                    let Some(mut reader) = rest.take() else {
+                        return Poll::Ready(None);
+                    };
+                    this.state = match reader.next_in_memory() {
+                        // The last one goes on to a thread, which closes the file.
+                        Some(piece) => BodyState::Ready(piece, Some(reader)),
+                        None => BodyState::Reading(spawn_blocking(|| reader.next(PIECE))),
+                    };
+                }
                 BodyState::Reading(reading) => {
                     let read = ready!(Pin::new(reading).poll(cx));
                     match read.map_err(io::Error::from).flatten() {

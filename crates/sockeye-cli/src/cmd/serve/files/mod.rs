@@ -31,7 +31,7 @@ use tower_service::Service;
 
 use super::handler::Handler;
 use crate::output::http_request::ShownRequest;
-use file_body::{FileBody, PieceReader};
+use file_body::FileBody;
 pub(super) use file_root::FileRoot;
 use file_root::{FileRefusal, FoundFile};
 use preconditions::{FileVersion, Selected};
@@ -195,12 +195,7 @@ fn send_file(
         .status(status)
         .header(CONTENT_TYPE, content_type(path))
         .header(CONTENT_LENGTH, length);
-    let body = if part.is_empty() {
-        FileBody::empty()
-    } else {
-        let (first, rest) = PieceReader::new(file, part).next().map_err(unreadable)?;
-        FileBody::of_file(first, rest, length)
-    };
+    let body = FileBody::of_file(file, part).map_err(unreadable)?;
     Ok(built(response, body))
 }
 
