@@ -74,7 +74,8 @@
 //! | `unit_test` | a handler under unit test, with a paused clock |
 //!
 //! In [`examples/`](https://github.com/sockeye-rs/sockeye/tree/main/examples) of the repository are those with
-//! other crates: `axum`, `grpc` (tonic), `http_client`, `jsonrpc` (jsonrpsee), `mcp` (rmcp).
+//! other crates: `axum`, `grpc` (tonic), `http_client`, `jsonrpc` (jsonrpsee), `mcp` (rmcp), `varlink` (zlink),
+//! `service` (systemd).
 //!
 //! # Modules
 //!

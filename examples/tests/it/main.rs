@@ -19,6 +19,8 @@ mod http_client;
 mod jsonrpc;
 mod mcp;
 mod proxies;
+mod service;
 #[allow(dead_code, reason = "the library's examples need all of it")]
 #[path = "../../../crates/sockeye/tests/examples/support.rs"]
 mod support;
+mod varlink;
