@@ -21,6 +21,9 @@ use crate::server::{Connection, ConnectionDrain, LatchWaiter, LimitError};
 /// The most bytes of the first read: hyper takes as many at once.
 const FIRST_READ: usize = 8 << 10;
 
+/// How long a client of HTTP/2 with nothing under way may take to answer a ping in a drain.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A connection, as hyper reads and writes it.
 ///
 /// HTTP/1 is delivered request by request: what comes behind a request stays here, or in the kernel, until
@@ -34,7 +37,7 @@ pub(super) struct ConnectionIo {
     protocol: Option<Protocol>,
     scan: RequestScan,
     head_timeout: Duration,
-    /// Runs while a head, or the preface of HTTP/2, is incomplete.
+    /// Runs while a head, or the preface of HTTP/2, is incomplete; then, for HTTP/2, in a drain.
     head_timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -67,6 +70,9 @@ impl ConnectionIo {
         loop {
             if let Some(protocol) = self.begun() {
                 self.protocol = Some(protocol);
+                if protocol == Protocol::Http2 {
+                    self.head_timer = None;
+                }
                 return Poll::Ready(Ok(Some(protocol)));
             }
             let mut buffer = scratch::take(FIRST_READ);
@@ -182,11 +188,23 @@ impl ConnectionIo {
             None => self.enforce_head_timeout(cx)?,
             _ => {}
         }
-        if is_between && self.protocol != Some(Protocol::Http2) {
-            self.connection.poll_read_again(cx, &mut self.drain)
-        } else {
-            Poll::Pending
+        if !is_between {
+            return Poll::Pending;
         }
+        if self.protocol == Some(Protocol::Http2) {
+            ready!(self.poll_goaway_over(cx));
+        }
+        self.connection.poll_read_again(cx, &mut self.drain)
+    }
+
+    /// In a drain hyper ends an HTTP/2 connection, once the client has answered its ping: not every client
+    /// does.
+    fn poll_goaway_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.drain.poll_drains(cx) {
+            return Poll::Pending;
+        }
+        let new = || Box::pin(tokio::time::sleep(PING_TIMEOUT));
+        self.head_timer.get_or_insert_with(new).as_mut().poll(cx)
     }
 
     fn enforce_head_timeout(&mut self, cx: &mut Context<'_>) -> io::Result<()> {

@@ -144,3 +144,29 @@ fn a_client_that_leaves_ends_its_request() {
         assert_eq!((report.aborted, report.failed), (0, 0), "{report}");
     }
 }
+
+#[test]
+fn half_a_request_behind_another_is_aborted() {
+    for (by, threads) in everywhere() {
+        let (router, _go) = router();
+        let serving = Serving::start_by(by, threads, Server::new().drain_timeout(SHORT), router);
+        let mut client = serving.connect();
+        client.send(
+            [
+                GET,
+                GET,
+                "POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Le",
+            ]
+            .concat(),
+        );
+        assert_eq!([(); 2].map(|()| client.response().body), ["hello", "hello"]);
+        let mut goes_on = serving.connect();
+        goes_on.send([GET, "POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Le"].concat());
+        assert_eq!(goes_on.response().body, "hello");
+        let draining = serving.drain();
+        goes_on.send("ngth: 2\r\n\r\nab");
+        assert_eq!(goes_on.response().body, "ab");
+        let report = draining.report();
+        assert_eq!((report.drained, report.aborted), (1, 1), "{report}");
+    }
+}

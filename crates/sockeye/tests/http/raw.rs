@@ -254,6 +254,22 @@ impl RawClient {
         line
     }
 
+    /// Whether something is received within `time`.
+    pub(crate) fn is_answered_within(&mut self, time: Duration) -> bool {
+        self.0.get_ref().set_read_timeout(Some(time)).unwrap();
+        self.0.fill_buf().is_ok_and(|bytes| !bytes.is_empty())
+    }
+
+    /// Reads so many bytes; `None` at EOF.
+    pub(crate) fn exact(&mut self, length: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        match self.0.read_exact(&mut bytes) {
+            Ok(()) => Some(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Reads to EOF; a reset is one, too.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use crate::raw::{RawClient, Serving};
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+pub(crate) const UPGRADE: &str =
+    "GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n";
 /// Longer than any test runs.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
@@ -55,7 +57,7 @@ async fn upgrade(mut request: Request) -> Response {
 
 pub(crate) fn upgraded(serving: &Serving) -> RawClient {
     let mut client = serving.connect();
-    client.send("GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\nearly\n");
+    client.send([UPGRADE, "early\n"].concat());
     assert!(client.head().starts_with("HTTP/1.1 101 "));
     assert_eq!(client.line(), "early\n");
     client
