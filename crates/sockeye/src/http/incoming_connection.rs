@@ -10,11 +10,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep};
 
 use super::caller::Caller;
 use super::wire::Wire;
 use crate::server::{Connection, ConnectionDrain, LimitError};
+
+/// How long an idle client of HTTP/2 that was asked for no more requests may take to close. What it has
+/// sent before it heard that is answered.
+const GOAWAY_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A connection of [`Incoming`](super::Incoming), with its permit, its timeouts and its [`Caller`]. It follows
 /// the requests and responses that pass, of HTTP/1 and HTTP/2, and so knows in a drain when it is idle:
@@ -24,11 +28,13 @@ pub struct IncomingConnection {
     caller: Caller,
     drain: ConnectionDrain,
     wire: Wire,
-    /// Whether EOF, which is our own doing, is kept from the server until the responses are over.
-    withholds_eof: bool,
+    /// Whether a read waits that has to be tried again once the responses are over: for the idle timeout, or
+    /// for EOF of our own making.
+    awaits_idle: bool,
     head_timeout: Duration,
     /// Runs while a head, or the preface of HTTP/2, is incomplete.
     head_timer: Option<Pin<Box<Sleep>>>,
+    goaway_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl IncomingConnection {
@@ -38,9 +44,10 @@ impl IncomingConnection {
             drain: ConnectionDrain::new(Some(connection.on_drain())),
             connection,
             wire: Wire::new(),
-            withholds_eof: false,
+            awaits_idle: false,
             head_timeout,
             head_timer: None,
+            goaway_timer: None,
         })
     }
 
@@ -74,6 +81,13 @@ impl IncomingConnection {
         if self.drain.poll_drains(cx) {
             self.say_goaway();
             if self.wire.is_between() {
+                if self.wire.is_http2() {
+                    let limit = GOAWAY_TIMEOUT;
+                    let timer = self
+                        .goaway_timer
+                        .get_or_insert_with(|| Box::pin(sleep(limit)));
+                    ready!(timer.as_mut().poll(cx));
+                }
                 return self.connection.poll_read_again(cx, &mut self.drain);
             }
         }
@@ -84,7 +98,7 @@ impl IncomingConnection {
         let limit = self.head_timeout;
         let timer = self
             .head_timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+            .get_or_insert_with(|| Box::pin(sleep(limit)));
         match timer.as_mut().poll(cx) {
             Poll::Ready(()) => Err(LimitError::HeaderTimeout { limit }.into()),
             Poll::Pending => Ok(()),
@@ -102,7 +116,7 @@ impl IncomingConnection {
     /// At EOF of our own making with a response under way: `Ready` once the client has gone, or the drain
     /// is over.
     fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.withholds_eof = true;
+        self.awaits_idle = true;
         if self.connection.poll_peer_gone(cx)?.is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -111,8 +125,8 @@ impl IncomingConnection {
 
     fn note_sent(&mut self, cx: &Context<'_>, bytes: &[u8]) {
         self.wire.send(bytes);
-        if self.withholds_eof && self.wire.is_idle() {
-            self.withholds_eof = false;
+        if self.awaits_idle && self.wire.is_idle() {
+            self.awaits_idle = false;
             cx.waker().wake_by_ref();
         }
     }
@@ -148,7 +162,10 @@ impl AsyncRead for IncomingConnection {
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => ready!(this.poll_wait(cx))?,
+                Poll::Pending => {
+                    this.awaits_idle = !has_timeouts;
+                    ready!(this.poll_wait(cx))?;
+                }
             }
         }
     }

@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -60,9 +62,20 @@ impl Decoder for Plain {
     }
 }
 
-/// Answers `wait` once it is told to, and anything else with the uid of the caller.
+/// Answers with the uid of the caller: `wait` once it is told to, and anything else at once.
 #[derive(Clone)]
-struct WhoAmI(watch::Receiver<bool>);
+struct WhoAmI {
+    go: watch::Receiver<bool>,
+    begun: Arc<AtomicUsize>,
+}
+
+impl WhoAmI {
+    fn new() -> (Self, watch::Sender<bool>) {
+        let (tell, go) = watch::channel(false);
+        let begun = Arc::default();
+        (Self { go, begun }, tell)
+    }
+}
 
 impl tonic::server::NamedService for WhoAmI {
     const NAME: &'static str = "test.WhoAmI";
@@ -73,7 +86,8 @@ impl tonic::server::UnaryService<Vec<u8>> for WhoAmI {
     type Future = BoxFuture<'static, Result<Response<Vec<u8>>, Status>>;
 
     fn call(&mut self, request: Request<Vec<u8>>) -> Self::Future {
-        let mut go = self.0.clone();
+        let mut go = self.go.clone();
+        self.begun.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             if request.get_ref() == b"wait" {
                 go.wait_for(|go| *go).await.unwrap();
@@ -114,13 +128,13 @@ async fn serve(server: Server, listener: Listener, stop: Stop, service: WhoAmI) 
     report.await.unwrap()
 }
 
-fn start(threads: Threads, drain_timeout: Duration) -> (Serving, watch::Sender<bool>) {
-    let (go, wait) = watch::channel(false);
-    let server = Server::new().drain_timeout(drain_timeout);
+fn start(threads: Threads, drain_timeout: Duration) -> (Serving, WhoAmI, watch::Sender<bool>) {
+    let (service, go) = WhoAmI::new();
+    let (server, served) = (Server::new().drain_timeout(drain_timeout), service.clone());
     let serving = Serving::start_with(threads, async move |listener, stop| {
-        serve(server, listener, stop, WhoAmI(wait)).await
+        serve(server, listener, stop, served).await
     });
-    (serving, go)
+    (serving, service, go)
 }
 
 async fn connect(serving: &Serving) -> Channel {
@@ -132,7 +146,8 @@ async fn connect(serving: &Serving) -> Channel {
 
 async fn call(channel: Channel, message: &str) -> Result<String, Status> {
     let mut client = tonic::client::Grpc::new(channel);
-    within(client.ready()).await.unwrap();
+    let ready = within(client.ready()).await;
+    ready.map_err(|error| Status::unavailable(error.to_string()))?;
     let path = PathAndQuery::from_static("/test.WhoAmI/Call");
     let request = Request::new(message.as_bytes().to_vec());
     let response = within(client.unary(request, path, Plain)).await?;
@@ -157,7 +172,7 @@ fn raw(serving: &Serving, length: usize) -> UnixStream {
 #[test]
 fn an_idle_connection_ends_at_once_and_half_a_preface_at_the_drain_timeout() {
     for threads in BOTH {
-        let (serving, _go) = start(threads, SHORT);
+        let (serving, _, _go) = start(threads, SHORT);
         let mut half = raw(&serving, 20);
         let mut idle = raw(&serving, 33);
         // The settings of the server.
@@ -181,7 +196,7 @@ fn an_idle_connection_ends_at_once_and_half_a_preface_at_the_drain_timeout() {
 #[test]
 fn a_call_in_flight_is_answered_and_no_call_is_lost_beside_it() {
     for threads in BOTH {
-        let (serving, go) = start(threads, LONG);
+        let (serving, _, go) = start(threads, LONG);
         // It would hold back the graceful shutdown of tonic for a minute.
         let mut half = raw(&serving, 20);
         Threads::Two.runtime().block_on(async {
@@ -206,19 +221,64 @@ fn a_call_in_flight_is_answered_and_no_call_is_lost_beside_it() {
 }
 
 #[test]
+fn every_call_that_has_begun_is_answered_while_clients_call_without_a_pause() {
+    for threads in BOTH {
+        for _ in 0..5 {
+            let (serving, service, _go) = start(threads, LONG);
+            // It would hold back the graceful shutdown of tonic for a minute.
+            let mut half = raw(&serving, 20);
+            let answered = Threads::Two.runtime().block_on(async {
+                let mut clients = Vec::new();
+                for _ in 0..16 {
+                    let channel = connect(&serving).await;
+                    // Two at a time keep the connection busy.
+                    clients.push(tokio::spawn(call_until_refused(channel.clone())));
+                    clients.push(tokio::spawn(call_until_refused(channel)));
+                }
+                let path = serving.path();
+                let draining = tokio::task::spawn_blocking(move || serving.drain());
+                let draining = draining.await.unwrap();
+                let mut answered = 0;
+                for client in clients {
+                    answered += within(client).await.unwrap();
+                }
+                assert!(!path.exists());
+                half.write_all(b"\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+                half.read_to_end(&mut Vec::new()).unwrap();
+                let report = draining.report();
+                assert_eq!((report.drained + report.served, report.aborted), (17, 0));
+                answered
+            });
+            assert_eq!(answered, service.begun.load(Ordering::SeqCst));
+        }
+    }
+}
+
+/// How many calls are answered.
+async fn call_until_refused(channel: Channel) -> usize {
+    let mut answered = 0;
+    while call(channel.clone(), "").await.is_ok() {
+        answered += 1;
+    }
+    answered
+}
+
+#[test]
 fn calls_in_the_backlog_are_answered() {
     for threads in BOTH {
         for _ in 0..5 {
-            let (serving, go) = start(threads, LONG);
+            let (serving, _, go) = start(threads, LONG);
             Threads::One.runtime().block_on(async {
                 let mut calls = Vec::new();
                 for _ in 0..100 {
                     let channel = connect(&serving).await;
                     calls.push(tokio::spawn(call(channel, "wait")));
+                }
+                // Until all of them have been sent.
+                for _ in 0..100 {
                     tokio::task::yield_now().await;
                 }
                 let draining = serving.tell();
-                tokio::task::yield_now().await;
                 go.send(true).unwrap();
                 for call in calls {
                     assert_eq!(call.await.unwrap().unwrap(), uid());
@@ -235,10 +295,10 @@ fn a_layer_of_the_server_refuses_callers() {
     let serving = Serving::start_with(Threads::Two, async |listener, stop| {
         let incoming = Incoming::new(Server::new(), listener, stop.told());
         let (ended, report) = (incoming.ended(), incoming.report());
-        let (_go, wait) = watch::channel(true);
+        let (service, _go) = WhoAmI::new();
         let tonic = tonic::transport::Server::builder()
             .layer(Allow::new().groups([4242]))
-            .add_service(WhoAmI(wait));
+            .add_service(service);
         let served = tonic.serve_with_incoming_shutdown(incoming, ended);
         served.await.unwrap();
         report.await.unwrap()

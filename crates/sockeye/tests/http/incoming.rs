@@ -118,6 +118,27 @@ fn half_a_header_ends_at_the_header_timeout_and_an_idle_connection_does_not() {
 }
 
 #[test]
+fn the_idle_timeout_ends_idle_connections_and_no_request_that_takes_longer() {
+    for (by, threads) in everywhere() {
+        let slow = || async {
+            tokio::time::sleep(3 * SHORT).await;
+            "slow"
+        };
+        let router = Router::new().route("/", get(slow));
+        let server = Server::new().idle_timeout(SHORT);
+        let serving = Serving::start_by(by, threads, server, router);
+        let mut client = serving.connect();
+        assert_eq!(client.get("/").body, "slow", "{by:?}");
+        let begun = Instant::now();
+        assert_eq!(client.rest(), b"");
+        assert!(begun.elapsed() >= SHORT / 2, "{by:?}");
+        let report = serving.stop();
+        let ended = report.served + report.drained;
+        assert_eq!((ended, report.aborted), (1, 0), "{report}");
+    }
+}
+
+#[test]
 fn an_upgraded_connection_keeps_its_permit_and_gives_it_back() {
     for (by, threads) in everywhere() {
         let (router, _) = router();
