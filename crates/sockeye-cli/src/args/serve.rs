@@ -296,7 +296,7 @@ fn max_connections_help(option: Arg) -> Arg {
 
 fn first_byte_timeout_help(option: Arg) -> Arg {
     option.help(
-        "Close a connection that has sent nothing D after it was accepted. With a PROGRAM: close one for which the PROGRAM could not be started in that time [default: no limit; 10s with a PROGRAM]",
+        "Close a connection that has sent nothing D after it was accepted. With a PROGRAM: close one for which the PROGRAM could not be started in that time. With --http: also close one that has not sent the whole head of a request in that time [default: no limit; 10s with a PROGRAM; 30s with --http]",
     )
 }
 

@@ -26,6 +26,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use sockeye::Listener;
 use sockeye::http::{BoxError, Caller};
 use sockeye::server::{Report, Server, ServerError};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tower_service::Service;
 
@@ -54,8 +55,11 @@ pub(super) async fn serve(
     (server, listener): (Server, Listener),
     stopped: impl Future<Output = ()>,
 ) -> Result<Report, ServerError> {
-    let handler = Arc::clone(handler);
-    let service = FileService { root, handler };
+    let service = FileService {
+        root,
+        handler: Arc::clone(handler),
+        free_threads: Arc::new(Semaphore::new(FILE_THREADS)),
+    };
     sockeye::http::serve(server, listener, service, stopped).await
 }
 
@@ -64,6 +68,8 @@ pub(super) async fn serve(
 struct FileService {
     root: Arc<FileRoot>,
     handler: Arc<Handler>,
+    /// A request that is given up leaves this queue; it would not leave that of the threads.
+    free_threads: Arc<Semaphore>,
 }
 
 impl FileService {
@@ -74,9 +80,14 @@ impl FileService {
         let (method, uri) = (head.method.clone(), head.uri.clone());
         let is_get = method == Method::GET;
         let mut response = if is_get || method == Method::HEAD {
-            let root = self.root;
+            let (root, thread) = (self.root, self.free_threads.acquire_owned().await?);
             // open(2) may block.
-            spawn_blocking(move || answer(&root, &head.uri, &head.headers)).await?
+            let answer = move || {
+                let answer = answer(&root, &head.uri, &head.headers);
+                drop(thread);
+                answer
+            };
+            spawn_blocking(answer).await?
         } else {
             let refusal = FileRefusal {
                 status: StatusCode::METHOD_NOT_ALLOWED,
