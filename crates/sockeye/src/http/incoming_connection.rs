@@ -123,6 +123,14 @@ impl IncomingConnection {
         self.connection.poll_aborted(cx)
     }
 
+    /// What a client that has gone has left unread is no loss of ours, as it would be between two requests.
+    fn note_written(&mut self, written: io::Result<usize>) -> io::Result<usize> {
+        if written.is_err() {
+            self.connection.note_between(false);
+        }
+        written
+    }
+
     fn note_sent(&mut self, cx: &Context<'_>, bytes: &[u8]) {
         self.wire.send(bytes);
         if self.awaits_idle && self.wire.is_idle() {
@@ -177,7 +185,8 @@ impl AsyncWrite for IncomingConnection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
+        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes));
+        let count = self.note_written(written)?;
         self.note_sent(cx, &bytes[..count]);
         Poll::Ready(Ok(count))
     }
@@ -187,7 +196,8 @@ impl AsyncWrite for IncomingConnection {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, slices))?;
+        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, slices));
+        let count = self.note_written(written)?;
         let mut left = count;
         for slice in slices {
             let length = slice.len().min(left);
@@ -206,6 +216,10 @@ impl AsyncWrite for IncomingConnection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.wire.is_http2() {
+            // hyper has told the client which requests it has not looked at.
+            self.connection.note_between(false);
+        }
         Pin::new(&mut self.connection).poll_shutdown(cx)
     }
 }

@@ -1,12 +1,16 @@
 //! `http::Incoming` under `axum::serve`: what comes with its connections, and what ends it.
 
+use std::convert::Infallible;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::routing::get;
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use futures_util::stream;
 use sockeye::http::{Allow, Caller, Incoming};
 use sockeye::server::Server;
 use sockeye::{Address, Claim, Listener};
@@ -174,5 +178,64 @@ fn dropping_it_begins_a_drain() {
             assert_eq!(client.read(&mut [0]).unwrap(), 0);
             assert!(!dir.path().join("s").exists());
         });
+    }
+}
+
+/// Responses of every kind.
+fn kinds() -> Router {
+    let pieces = || (0..100).map(|at| Ok::<_, Infallible>(Bytes::from(vec![b'x'; 1000 * at])));
+    Router::new()
+        .route("/", get("hello").post(|body: String| async { body }))
+        .route("/ignored", post(""))
+        .route("/last", get("the last one"))
+        .route("/empty", get(StatusCode::NO_CONTENT))
+        .route("/same", get(StatusCode::NOT_MODIFIED))
+        .route("/large", get("y".repeat(3 << 20)))
+        .route(
+            "/pieces",
+            get(move || async move { Body::from_stream(stream::iter(pieces())) }),
+        )
+}
+
+const REQUESTS: &[&str] = &[
+    "GET / HTTP/1.1\r\n\r\n",
+    "HEAD / HTTP/1.1\r\n\r\n",
+    "HEAD /pieces HTTP/1.1\r\n\r\n",
+    "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "GET /none HTTP/1.1\r\n\r\n",
+    "GET /empty HTTP/1.1\r\n\r\n",
+    "GET /same HTTP/1.1\r\n\r\n",
+    "GET /large HTTP/1.1\r\n\r\n",
+    "GET /pieces HTTP/1.1\r\n\r\n",
+    "DELETE / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+    "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+    "POST / HTTP/1.1\r\ncontent-length:   5 \r\n\r\nhello",
+    "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
+    "POST /ignored HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+    "OPTIONS * HTTP/1.1\r\n\r\n",
+    "GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+];
+
+#[test]
+fn a_connection_is_idle_after_an_exchange_of_any_kind() {
+    for (by, threads) in everywhere() {
+        let server = Server::new().drain_timeout(LONG);
+        let serving = Serving::start_by(by, threads, server, kinds());
+        // The first one of a client is of one kind, and the second one shows that the first is over.
+        let mut clients: Vec<_> = REQUESTS.iter().map(|_| serving.connect()).collect();
+        for (client, request) in clients.iter_mut().zip(REQUESTS) {
+            client.send(request.replacen("\r\n", "\r\nHost: localhost\r\n", 1));
+            client.send("GET /last HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            client.until("the last one");
+        }
+        let begun = Instant::now();
+        let draining = serving.drain();
+        for (client, request) in clients.iter_mut().zip(REQUESTS) {
+            assert_eq!(client.rest(), b"", "{by:?}: {request}");
+        }
+        let report = draining.report();
+        assert_eq!((report.aborted, report.failed), (0, 0), "{by:?}: {report}");
+        assert!(begun.elapsed() < LONG / 2);
     }
 }

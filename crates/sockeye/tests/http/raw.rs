@@ -254,6 +254,15 @@ impl RawClient {
         line
     }
 
+    /// Reads up to `end`.
+    pub(crate) fn until(&mut self, end: &str) {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            let last = end.as_bytes()[end.len() - 1];
+            assert!(self.0.read_until(last, &mut read).unwrap() > 0, "EOF");
+        }
+    }
+
     /// Whether something is received within `time`.
     pub(crate) fn is_answered_within(&mut self, time: Duration) -> bool {
         self.0.get_ref().set_read_timeout(Some(time)).unwrap();
