@@ -5,9 +5,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use rustix::process::Pid;
+use tokio_util::sync::CancellationToken;
 
 use super::exchanges::Exchanges;
 use crate::peer::{self, Peer};
+use crate::server::{Connection, LatchWaiter};
 
 /// Who has sent a request: the peer credentials of its connection (`SO_PEERCRED`, `SO_PEERGROUPS`), read
 /// once, when it was accepted. An extension of each request.
@@ -40,6 +42,8 @@ struct CallerConnection {
     peer: Peer,
     groups: Box<[u32]>,
     exchanges: Exchanges,
+    /// `None` without a server.
+    drain: Option<LatchWaiter>,
 }
 
 impl Caller {
@@ -48,10 +52,19 @@ impl Caller {
     /// # Errors
     /// As [`Peer::of`] and [`peer::groups`].
     pub fn of(socket: impl AsFd) -> io::Result<Self> {
+        Self::new(socket, None)
+    }
+
+    pub(super) fn of_connection(connection: &Connection) -> io::Result<Self> {
+        Self::new(connection, Some(connection.on_drain()))
+    }
+
+    fn new(socket: impl AsFd, drain: Option<LatchWaiter>) -> io::Result<Self> {
         Ok(Self(Arc::new(CallerConnection {
             peer: Peer::of(&socket)?,
             groups: peer::groups(&socket)?.into(),
             exchanges: Exchanges::new(),
+            drain,
         })))
     }
 
@@ -78,6 +91,28 @@ impl Caller {
     #[must_use]
     pub fn groups(&self) -> &[u32] {
         &self.0.groups
+    }
+
+    /// Cancelled when the server that it has called begins to drain, because of its shutdown or a takeover: the
+    /// time to end an event stream or an upgraded connection, which otherwise lasts until the drain timeout.
+    ///
+    /// ```
+    /// use futures_util::{Stream, StreamExt};
+    /// use sockeye::http::Caller;
+    ///
+    /// /// An event stream that ends with the server.
+    /// fn until_shutdown<T>(caller: &Caller, events: impl Stream<Item = T>) -> impl Stream<Item = T> {
+    ///     events.take_until(caller.shutdown_token().cancelled_owned())
+    /// }
+    /// # let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// # let _ = until_shutdown(&Caller::of(&ours)?, futures_util::stream::pending::<()>());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "graceful shutdown")]
+    #[must_use]
+    pub fn shutdown_token(&self) -> CancellationToken {
+        let drain = self.0.drain.as_ref();
+        drain.map_or_else(CancellationToken::new, LatchWaiter::token)
     }
 
     /// The caller of a request.

@@ -111,7 +111,7 @@ struct Http2Connection<S: HttpService> {
 
 impl<S: HttpService> HttpDriver<S> {
     pub(super) fn new(connection: Connection, service: S, options: Arc<HttpOptions>) -> Self {
-        let stage = match Caller::of(&connection) {
+        let stage = match Caller::of_connection(&connection) {
             Ok(caller) => {
                 let io = ConnectionIo::new(connection, caller, options.head_timeout);
                 HttpStage::Waiting(Box::new(io))

@@ -40,7 +40,7 @@ pub struct IncomingConnection {
 impl IncomingConnection {
     pub(super) fn new(connection: Connection, head_timeout: Duration) -> io::Result<Self> {
         Ok(Self {
-            caller: Caller::of(&connection)?,
+            caller: Caller::of_connection(&connection)?,
             drain: ConnectionDrain::new(Some(connection.on_drain())),
             connection,
             wire: Wire::new(),

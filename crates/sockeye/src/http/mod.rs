@@ -33,7 +33,7 @@
 //! | waits for a response, or uploads | is answered; over HTTP/1 with `Connection: close`, unless another request has come behind |
 //! | has sent half a head, or half the preface of HTTP/2 | may go on until the drain timeout, then it is aborted |
 //! | speaks HTTP/2 | gets `GOAWAY`, and ends with its last response |
-//! | has an event stream, or is upgraded | is aborted at the drain timeout: its reads and writes fail then, also in tasks of the service's own |
+//! | has an event stream, or is upgraded | is aborted at the drain timeout: its reads and writes fail then, also in tasks of the service's own; [`Caller::shutdown_token`] tells the service to end it before |
 //!
 //! A client that closes its connection ends its request; one that only half-closes it is answered.
 //!

@@ -69,6 +69,12 @@ impl LatchWaiter {
         &self.latch
     }
 
+    /// Cancelled when the latch opens. Cancelling it changes nothing for others.
+    #[cfg(feature = "http")]
+    pub(crate) fn token(&self) -> CancellationToken {
+        self.latch.token.child_token()
+    }
+
     /// Whether the latch is open; if not, the task is woken when it opens.
     pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> bool {
         let waker = cx.waker();

@@ -43,6 +43,22 @@ fn what_does_not_end_is_aborted_at_the_drain_timeout_and_nothing_else() {
 }
 
 #[test]
+fn an_event_stream_that_ends_at_the_shutdown_token_is_drained() {
+    for (by, threads) in everywhere() {
+        let (router, _go) = router();
+        let server = Server::new().drain_timeout(LONG);
+        let serving = Serving::start_by(by, threads, server, router);
+        let mut events = serving.connect();
+        events.send("GET /events-until-shutdown HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        events.head();
+        assert_eq!(events.line(), "D\r\n");
+        let report = serving.drain().report();
+        assert_eq!((report.drained, report.aborted), (1, 0), "{report}");
+        assert_eq!(events.rest(), b"data: first\n\n\r\n0\r\n\r\n");
+    }
+}
+
+#[test]
 fn requests_on_their_way_are_answered() {
     const CLIENTS: usize = 200;
     for round in 0..10 {

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::{StreamExt, stream};
+use sockeye::http::Caller;
 use tokio::sync::watch;
 
 use crate::raw::{RawClient, Serving};
@@ -27,6 +28,7 @@ pub(crate) fn router() -> (Router, watch::Sender<bool>) {
         .route("/", get(async || "hello"))
         .route("/post", post(async |body: String| body))
         .route("/events", get(events))
+        .route("/events-until-shutdown", get(events_until_shutdown))
         .route("/echo", get(upgrade))
         .route("/wait", get(waiting))
         .with_state(wait);
@@ -42,6 +44,14 @@ async fn waiting(State(mut go): State<watch::Receiver<bool>>) -> &'static str {
 async fn events() -> Response {
     let first = stream::iter([Ok::<_, Infallible>(Bytes::from("data: first\n\n"))]);
     Response::new(Body::from_stream(first.chain(stream::pending())))
+}
+
+/// As [`events`], until the server drains.
+async fn events_until_shutdown(caller: Caller) -> Response {
+    let first = stream::iter([Ok::<_, Infallible>(Bytes::from("data: first\n\n"))]);
+    let drain = caller.shutdown_token().cancelled_owned();
+    let events = first.chain(stream::pending()).take_until(drain);
+    Response::new(Body::from_stream(events))
 }
 
 async fn upgrade(mut request: Request) -> Response {
