@@ -146,6 +146,11 @@ impl Serving {
     pub(crate) fn stop(self) -> Report {
         self.drain().report()
     }
+
+    /// The report of one that ends by itself.
+    pub(crate) fn ended(self) -> Report {
+        self.server.join().unwrap()
+    }
 }
 
 /// A server that drains.

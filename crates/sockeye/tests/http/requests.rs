@@ -1,6 +1,7 @@
 //! Requests of HTTP/1 and HTTP/2, as clients send them: whole, in pieces, one behind the other.
 
 use std::process::Command;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -145,5 +146,20 @@ fn curl_speaks_both_versions() {
         }
         let report = serving.stop();
         assert_eq!((report.aborted, report.failed), (0, 0), "{report}");
+    }
+}
+
+#[test]
+fn one_connection_is_served_while_its_socket_is_polled() {
+    for threads in BOTH {
+        let server = Server::new().once().busy_poll(Duration::from_micros(50));
+        let serving = Serving::start(threads, server, router());
+        let mut client = serving.connect();
+        for _ in 0..100 {
+            assert_eq!(client.get("/").body, "hello");
+        }
+        drop(client);
+        let report = serving.ended();
+        assert_eq!(report.served + report.drained, 1, "{report}");
     }
 }
