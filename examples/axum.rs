@@ -22,7 +22,7 @@ use axum::{Json, Router};
 use futures_util::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use sockeye::http::{self, Allow, Caller, Incoming};
+use sockeye::http::{Allow, Caller, Incoming};
 use sockeye::{Claim, Listener, Pid, Server, Takeover};
 
 #[tokio::main]
@@ -55,7 +55,7 @@ async fn main() -> common::Ending {
         server.with_graceful_shutdown(ended).await?;
         report.await?
     } else {
-        http::serve(server, listener, app, shutdown).await?
+        sockeye::http::serve(server, listener, app, shutdown).await?
     };
     common::finish(&report)
 }

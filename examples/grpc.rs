@@ -15,7 +15,7 @@ mod helloworld;
 
 use helloworld::greeter_server::{Greeter, GreeterServer};
 use helloworld::{HelloReply, HelloRequest};
-use sockeye::http::{self, Incoming};
+use sockeye::http::Incoming;
 use sockeye::{Claim, Listener, Server};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -39,7 +39,7 @@ async fn main() -> common::Ending {
             .await?;
         report.await?
     } else {
-        http::serve(server, listener, Routes::new(greeter), shutdown).await?
+        sockeye::http::serve(server, listener, Routes::new(greeter), shutdown).await?
     };
     common::finish(&report)
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use jsonrpsee::server::{ServerConfig, stop_channel};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::{RpcModule, SubscriptionMessage};
-use sockeye::http::{self, Caller};
+use sockeye::http::Caller;
 use sockeye::{Claim, Listener, Server};
 
 #[tokio::main]
@@ -37,7 +37,7 @@ async fn main() -> common::Ending {
     let service = builder.to_service_builder().build(methods()?, stop);
     let server = Server::new().drain_timeout(args.drain).abort_on(abort);
     let server = server.max_connections(1000).max_per_uid(100);
-    common::finish(&http::serve(server, listener, service, shutdown).await?)
+    common::finish(&sockeye::http::serve(server, listener, service, shutdown).await?)
 }
 
 fn methods() -> Result<RpcModule<()>, common::BoxError> {

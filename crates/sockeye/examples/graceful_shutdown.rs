@@ -41,9 +41,11 @@ async fn main() -> common::Ending {
         .drain_timeout(args.drain)
         .abort_on(abort.clone());
     let shutdown = async move {
-        eprintln!("{:?}: draining", signals.next().await);
+        signals.next().await;
+        eprintln!("draining; a second signal aborts");
         tokio::spawn(async move {
-            eprintln!("{:?}: aborting", signals.next().await);
+            signals.next().await;
+            eprintln!("aborting");
             abort.cancel();
         });
     };

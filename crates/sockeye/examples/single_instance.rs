@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: single_instance ADDRESS FILE".into());
     };
     match Claim::options().claim_or_connect(&address.parse()?)? {
+        Claimed::First(_) if file == "quit" => return Err("none is running".into()),
         Claimed::First(claim) => {
             println!("open {file}");
             serve(&claim.into_blocking()?);

@@ -61,7 +61,8 @@ impl Allow {
         self.and(|allowed| allowed.users(uids))
     }
 
-    /// Allows the members of these groups, by their group ids.
+    /// Allows the members of these groups, by their group ids; getgrnam(3) has that of a name (in the crate
+    /// nix, `Group::from_name`).
     #[must_use]
     pub fn groups(self, gids: impl IntoIterator<Item = u32>) -> Self {
         self.and(|allowed| allowed.groups(gids))

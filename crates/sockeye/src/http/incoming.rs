@@ -31,7 +31,8 @@ type Outcome = Result<Report, Arc<ServerError>>;
 /// upgraded connections end at the drain timeout, as half a header does, and count as aborted.
 ///
 /// The foreign server must not shut down by itself while connections are open: axum's and tonic's graceful
-/// shutdown closes those that have not been heard yet. So give it [`ended`](Self::ended) as the signal.
+/// shutdown closes those that have not been heard yet. So give it [`ended`](Self::ended) as the signal:
+/// without that `axum::serve` never returns.
 ///
 #[cfg_attr(feature = "axum08", doc = "```no_run")]
 #[cfg_attr(not(feature = "axum08"), doc = "```ignore")]

@@ -4,7 +4,7 @@
 #![cfg_attr(feature = "axum08", doc = "```no_run")]
 #![cfg_attr(not(feature = "axum08"), doc = "```ignore")]
 //! use axum::{Router, routing::get};
-//! use sockeye::http::{self, Allow, Caller};
+//! use sockeye::http::{Allow, Caller};
 //! use sockeye::{Claim, Listener, Server};
 //!
 //! # async fn example(shutdown: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
@@ -13,14 +13,15 @@
 //!     .route("/admin", get(async || "hello, administrator").layer(Allow::new().same_user().groups([4])))
 //!     .route("/", get(|caller: Caller| async move { format!("hello, user {:?}", caller.uid()) }));
 //! let server = Server::new().max_connections(1000).max_per_uid(100);
-//! let report = http::serve(server, listener, app, shutdown).await?;
+//! let report = sockeye::http::serve(server, listener, app, shutdown).await?;
 //! println!("{report}");
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! [`serve`] speaks HTTP/1, HTTP/2 (with prior knowledge, as gRPC does) and upgrades (WebSocket), by
-//! hyper. For a server that accepts by itself there is [`Incoming`].
+//! hyper. For a server that accepts by itself there is [`Incoming`]. (`use sockeye::http` would hide the
+//! crate `http`.)
 //!
 //! # Drain
 //!
@@ -35,7 +36,9 @@
 //! | speaks HTTP/2 | gets `GOAWAY`, and ends with its last response |
 //! | has an event stream, or is upgraded | is aborted at the drain timeout: its reads and writes fail then, also in tasks of the service's own; [`Caller::shutdown_token`] tells the service to end it before |
 //!
-//! A client that closes its connection ends its request; one that only half-closes it is answered.
+//! A client that closes its connection ends its request; one that only half-closes it is answered. With
+//! [`Incoming`] the same holds, but for `Connection: close`, and axum ends the request of a client that
+//! half-closes.
 //!
 //! # Limits
 //!
@@ -44,6 +47,7 @@
 //!   first byte on, the first one from accept(2) on. Between two requests only [`Server::idle_timeout`]
 //!   counts. It also ends a client that stops reading a response or sending a body; over HTTP/2 not the
 //!   latter while a response is under way.
+//! - With [`Incoming`] the foreign server has limits of its own in place of those below.
 //! - A head has at most 16 KiB. A response waits with as much beside one frame of its body; over HTTP/2
 //!   each of at most 200 streams does. What a service holds is its own affair.
 //! - The time of a request is not limited: `tower_http`'s `TimeoutLayer` does that.

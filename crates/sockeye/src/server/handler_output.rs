@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// What a handler of [`Server::run`](super::Server::run) may return: `()` or nothing at all (a loop
-/// without end), or a `Result<(), E>` whose error can be displayed. An error counts as [`Report::failed`](super::Report::failed) and is logged.
+/// without end), or a `Result<(), E>` whose error can be displayed. An error counts as [`Report::failed`](super::Report::failed), and is logged with the feature `tracing`.
 ///
 /// ```no_run
 /// use sockeye::framing::{Framing, FramingError};

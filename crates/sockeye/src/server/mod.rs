@@ -234,7 +234,7 @@ impl Server {
     /// An adopted listener that another of its owners shuts down (shutdown(2), `SHUT_RD`) begins a
     /// drain, too.
     ///
-    /// A handler returns `()` or a `Result<(), E>` ([`HandlerOutput`]): its error is logged and counts as
+    /// A handler returns `()` or a `Result<(), E>` ([`HandlerOutput`]): its error counts as
     /// [`Report::failed`]. A panic of a handler ends its connection only, which counts as aborted.
     ///
     /// Accept errors of single connections are skipped. Where fds or memory run out, accept(2) backs
