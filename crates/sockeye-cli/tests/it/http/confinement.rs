@@ -120,6 +120,15 @@ fn targets_that_curl_does_not_send_lead_nowhere() {
     }
 }
 
+/// Stops the thread that exchanges names, also where the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A directory and a link to the outside exchange their names all the time.
 #[test]
 fn nothing_leaks_while_directories_are_replaced() {
@@ -137,6 +146,7 @@ fn nothing_leaks_while_directories_are_replaced() {
                 renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).expect("ours");
             }
         });
+        let _stop = Stop(&stop);
         let mut statuses = Vec::new();
         for _ in 0..50 {
             let urls = [
@@ -155,7 +165,6 @@ fn nothing_leaks_while_directories_are_replaced() {
                 statuses.push(status);
             }
         }
-        stop.store(true, Ordering::Relaxed);
         let of = |wanted: &str| statuses.iter().filter(|it| *it == wanted).count();
         assert!(statuses.is_empty() || of("200") > 0, "{statuses:?}");
     });
