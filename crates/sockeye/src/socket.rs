@@ -1,10 +1,14 @@
 //! New sockets, and paths that lead through file descriptors (fds).
 
 #[cfg(feature = "tokio")]
+use std::ffi::OsStr;
+#[cfg(feature = "tokio")]
 use std::os::fd::BorrowedFd;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 #[cfg(feature = "tokio")]
 use std::os::linux::net::SocketAddrExt;
+#[cfg(feature = "tokio")]
+use std::os::unix::ffi::OsStrExt;
 #[cfg(feature = "tokio")]
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -19,6 +23,8 @@ use rustix::net::{
 use crate::address::Kind;
 #[cfg(feature = "tokio")]
 use crate::address::{Address, Name};
+#[cfg(feature = "tokio")]
+use crate::sys;
 
 fn type_of(kind: Kind) -> SocketType {
     match kind {
@@ -65,10 +71,30 @@ pub(crate) fn local_addr(socket: BorrowedFd<'_>) -> std::io::Result<SocketAddr> 
     UnixListener::from(socket.try_clone_to_owned()?).local_addr()
 }
 
-/// The name that a socket's peer is bound to (getpeername(2)).
+/// The name that the peer of a UNIX socket is bound to (getpeername(2)).
 #[cfg(feature = "tokio")]
 pub(crate) fn peer_addr(socket: BorrowedFd<'_>) -> std::io::Result<SocketAddr> {
-    UnixStream::from(socket.try_clone_to_owned()?).peer_addr()
+    match std_addr(&sys::peer::name(socket, true)?) {
+        Some(address) => Ok(address),
+        None => UnixStream::from(socket.try_clone_to_owned()?).peer_addr(),
+    }
+}
+
+/// The name in `sun_path`, without an fd of which there may be none left. `None` for one that std takes
+/// from a socket alone: a path of 108 bytes.
+#[cfg(feature = "tokio")]
+fn std_addr(name: &[u8]) -> Option<SocketAddr> {
+    if let Some(name) = name.strip_prefix(b"\0") {
+        return SocketAddr::from_abstract_name(name).ok();
+    }
+    let path = name.split(|&byte| byte == 0).next()?;
+    SocketAddr::from_pathname(OsStr::from_bytes(path)).ok()
+}
+
+/// The name of a socket that has none.
+#[cfg(feature = "axum08")]
+pub(crate) fn unnamed() -> std::io::Result<SocketAddr> {
+    SocketAddr::from_pathname("")
 }
 
 /// The address of the name that a socket is bound to, if it has one and that has a written form.

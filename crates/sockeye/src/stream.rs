@@ -192,7 +192,7 @@ impl Stream {
     /// are tells [`Stream::peer`].
     ///
     /// # Errors
-    /// As dup(2) and getpeername(2).
+    /// As getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         socket::peer_addr(self.as_fd())
     }

@@ -11,6 +11,7 @@ use http::StatusCode;
 use http::request::Parts;
 
 use super::{Caller, Incoming, IncomingConnection};
+use crate::socket;
 
 impl Listener for Incoming {
     type Io = IncomingConnection;
@@ -19,11 +20,12 @@ impl Listener for Incoming {
     /// Waits for ever when the server has ended.
     async fn accept(&mut self) -> (IncomingConnection, SocketAddr) {
         loop {
-            let Some(connection) = self.next().await else {
+            let Some(mut connection) = self.next().await else {
                 pending().await
             };
-            if let Ok(address) = connection.peer_addr() {
-                return (connection, address);
+            match connection.peer_addr().or_else(|_| socket::unnamed()) {
+                Ok(address) => return (connection, address),
+                Err(_) => connection.mark_aborted(),
             }
         }
     }

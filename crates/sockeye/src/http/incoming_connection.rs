@@ -60,7 +60,7 @@ impl IncomingConnection {
     /// As [`Stream::peer_addr`](crate::Stream::peer_addr): most clients have no name.
     ///
     /// # Errors
-    /// As dup(2) and getpeername(2).
+    /// As getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.connection.socket().peer_addr()
     }

@@ -20,8 +20,9 @@
 //! ```
 //!
 //! [`serve`] speaks HTTP/1, HTTP/2 (with prior knowledge, as gRPC does) and upgrades (WebSocket), by
-//! hyper. For a server that accepts by itself there is [`Incoming`]. (`use sockeye::http` would hide the
-//! crate `http`.)
+//! hyper. For a server that accepts by itself there is [`Incoming`], and for one that takes a listener of
+//! the standard library [`Listener::lend`]. For clients there are [`Connector`] and [`uri()`]. (`use
+//! sockeye::http` would hide the crate `http`.)
 //!
 //! # Drain
 //!

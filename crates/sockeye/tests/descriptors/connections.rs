@@ -11,7 +11,7 @@ use sockeye::{Address, Claim, Connector, Listener, Stream};
 use tokio::sync::mpsc;
 
 use crate::sockets::runtime;
-use crate::{alone, borrowed, files};
+use crate::{alone, borrowed, files, with_room_for};
 
 /// How a handler uses its connection.
 #[derive(Debug, Clone, Copy)]
@@ -217,6 +217,17 @@ fn descriptors_pass_both_ways_with_messages() {
                 .await
                 .unwrap();
             assert_eq!((report.served + report.drained, report.aborted), (1, 0));
+        });
+    });
+}
+
+#[test]
+fn the_name_of_a_peer_takes_no_descriptor() {
+    alone(|| {
+        runtime().block_on(async {
+            let (left, _right) = Stream::pair().unwrap();
+            let name = with_room_for(0, || left.peer_addr());
+            assert!(name.unwrap().is_unnamed());
         });
     });
 }

@@ -1,9 +1,12 @@
 //! Readiness of a [`Stream`], attempts that do not wait, and the names of its ends.
 
 use std::io::{ErrorKind, IoSlice};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::UnixListener;
 
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketType, bind, connect, recv, socket,
+};
 use sockeye::{Connector, Kind, Listener, Stream};
 use tokio::io::Interest;
 use tokio::task::yield_now;
@@ -138,4 +141,30 @@ async fn both_ends_tell_the_names_that_they_are_bound_to() {
     assert_eq!(name(client.local_addr()), None);
     assert_eq!(name(server.local_addr()), Some(place.socket()));
     assert_eq!(name(server.peer_addr()), None);
+    assert!(server.peer_addr().unwrap().is_unnamed());
+}
+
+#[tokio::test]
+async fn the_name_of_a_client_is_told_as_std_tells_it() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.socket()).unwrap();
+    let listener = Listener::from_std(listener).unwrap();
+    let longest = "x".repeat(107 - place.dir().as_os_str().len() - 1);
+    let hidden = [place.dir().as_os_str().as_encoded_bytes(), b"\0\xff"].concat();
+    for bound in [
+        SocketAddrUnix::new(place.at("client")).unwrap(),
+        SocketAddrUnix::new(place.at(longest)).unwrap(),
+        SocketAddrUnix::new_abstract_name(&hidden).unwrap(),
+        SocketAddrUnix::new_unnamed(),
+    ] {
+        let client = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&client, &bound).unwrap();
+        connect(&client, &SocketAddrUnix::new(place.socket()).unwrap()).unwrap();
+        let server = in_time(listener.accept()).await.unwrap();
+        let ours = server.peer_addr().unwrap();
+        let theirs = server.into_std().unwrap().peer_addr().unwrap();
+        assert_eq!(ours.as_pathname(), theirs.as_pathname());
+        assert_eq!(ours.as_abstract_name(), theirs.as_abstract_name());
+        assert_eq!(ours.is_unnamed(), theirs.is_unnamed());
+    }
 }
