@@ -97,7 +97,7 @@ pub(crate) struct Serve {
     ///
     /// GET and HEAD, HTTP/1.1 and HTTP/2, ranges, ETag and Last-Modified. A directory
     /// shows its index.html; there are no listings. Symbolic links are followed if
-    /// they are relative and stay inside DIR: nothing outside of it can be reached.
+    /// they lead to something in DIR: nothing outside of it can be reached.
     /// DIR is opened once: if another directory is moved to its name, that is served
     /// after a restart. The line of a request says who has sent it, then the request,
     /// the status and the bytes of the body.

@@ -36,6 +36,12 @@ fn site() -> Site {
         }
         symlink(&outside, root.join("absolute")).expect("fresh");
         symlink(root.join("dir"), root.join("absolute-inside")).expect("fresh");
+        symlink(root.join("dir/file"), root.join("absolute-file")).expect("fresh");
+        // Beside the directory, with a name that begins with its own.
+        let sibling = format!("{}-sibling", root.display());
+        fs::create_dir(&sibling).expect("fresh");
+        fs::write(format!("{sibling}/file"), SECRET).expect("fresh");
+        symlink(sibling, root.join("sibling")).expect("fresh");
     })
 }
 
@@ -48,6 +54,9 @@ fn links_that_stay_inside_are_followed() {
         "chain",
         "directory/file",
         "dir/../dir/file",
+        "absolute-file",
+        "absolute-inside/file",
+        "absolute-inside/deep/up",
     ] {
         let Some(found) = site.get(path) else { return };
         assert_eq!(found, ("200".to_owned(), b"inside".to_vec()), "{path}");
@@ -83,6 +92,7 @@ fn no_path_and_no_link_leads_out() {
         "dir/deep/parents/secret",
         "directory/../../secret",
         "absolute-inside/../../secret",
+        "sibling/file",
         "loop",
         "loop/secret",
         absolute,

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use http::StatusCode;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2, readlink};
 use rustix::io::Errno;
 use sockeye::Address;
 use sockeye::address::quoted;
@@ -18,8 +18,9 @@ const INDEX: &[u8] = b"index.html";
 /// How often a look-up with `..` is repeated that a rename(2) has disturbed (openat2(2), `EAGAIN`).
 const ATTEMPTS: usize = 16;
 
-/// A directory. Nothing outside of it can be reached, whatever a path or a symbolic link says: the kernel
-/// holds that (openat2(2), `RESOLVE_BENEATH`), also while directories are being moved.
+/// A directory. No file outside of it can be reached, whatever a path or a symbolic link says: the kernel
+/// holds that (openat2(2), `RESOLVE_BENEATH`), also while directories are being moved; of what an absolute
+/// link leads to it says where that is.
 pub(in crate::cmd::serve) struct FileRoot(OwnedFd);
 
 /// What is at a path.
@@ -106,8 +107,21 @@ impl FileRoot {
     /// Opens without effect on what is there (`O_PATH`): a FIFO would wake its writer, and a device may do
     /// anything.
     fn look_at(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        match self.resolve(name, ResolveFlags::BENEATH) {
+            Err(Errno::XDEV) if !name.split(|&byte| byte == b'/').any(|part| part == b"..") => {
+                // A link, which may be absolute and stay inside all the same. Nothing is said of what is outside.
+                let found = self.resolve(name, ResolveFlags::empty());
+                let found = found.map_err(|_| Errno::XDEV)?;
+                let is_inside = self.holds(&found)?;
+                is_inside.then_some(found).ok_or(Errno::XDEV)
+            }
+            looked => looked,
+        }
+    }
+
+    fn resolve(&self, name: &[u8], within: ResolveFlags) -> Result<OwnedFd, Errno> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let resolve = within | ResolveFlags::NO_MAGICLINKS;
         let look = || openat2(&self.0, name, flags, Mode::empty(), resolve);
         let mut found = look();
         for _ in 1..ATTEMPTS {
@@ -118,6 +132,19 @@ impl FileRoot {
         }
         found
     }
+
+    /// Whether a file is below this directory, by the paths of both at this moment (proc_pid_fd(5)).
+    fn holds(&self, file: &OwnedFd) -> Result<bool, Errno> {
+        let (root, file) = (path_of(&self.0)?, path_of(file)?);
+        let rest = file.strip_prefix(root.strip_suffix(b"/").unwrap_or(&root));
+        // The path of what is out of reach begins with a word in parentheses.
+        Ok(root.starts_with(b"/") && rest.is_some_and(|rest| rest.starts_with(b"/")))
+    }
+}
+
+fn path_of(fd: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(readlink(link, Vec::new())?.into_bytes())
 }
 
 /// Opens the file itself, not what is at its path by now. `O_NONBLOCK`, so that a lease of another process
