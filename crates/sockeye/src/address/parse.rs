@@ -24,7 +24,17 @@ pub(super) fn split_kind(text: &[u8]) -> (Kind, &[u8]) {
     KINDS
         .iter()
         .find_map(|(prefix, kind)| Some((*kind, text.strip_prefix(prefix.as_bytes())?)))
+        .map(|(kind, rest)| (kind, without_authority(text, rest)))
         .unwrap_or((Kind::Stream, text))
+}
+
+/// gRPC writes an absolute path as that of a URI, too: `unix:///run/app.sock`.
+fn without_authority<'a>(text: &[u8], rest: &'a [u8]) -> &'a [u8] {
+    if text.starts_with(b"unix:///") {
+        &rest[2..]
+    } else {
+        rest
+    }
 }
 
 /// What is wrong, and what to write instead.

@@ -33,7 +33,7 @@ fn kinds_and_names() {
         ("fd:3", Kind::Stream, Name::Fd(3)),
         ("systemd:", Kind::Stream, Name::Systemd(String::new())),
         ("a:b", Kind::Stream, Name::Path("a:b".into())),
-        ("unix:///run/a", Kind::Stream, Name::Path("///run/a".into())),
+        ("unix:///run/a", Kind::Stream, Name::Path("/run/a".into())),
         (
             "unix-abstract:a\\x00",
             Kind::Stream,

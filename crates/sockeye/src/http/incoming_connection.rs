@@ -131,8 +131,11 @@ impl IncomingConnection {
         written
     }
 
-    fn note_sent(&mut self, cx: &Context<'_>, bytes: &[u8]) {
-        self.wire.send(bytes);
+    /// Does what had to wait for the server.
+    fn after_write(&mut self, cx: &mut Context<'_>) {
+        if self.wire.is_http2() && self.drain.poll_drains(cx) {
+            self.say_goaway();
+        }
         if self.awaits_idle && self.wire.is_idle() {
             self.awaits_idle = false;
             cx.waker().wake_by_ref();
@@ -187,7 +190,8 @@ impl AsyncWrite for IncomingConnection {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes));
         let count = self.note_written(written)?;
-        self.note_sent(cx, &bytes[..count]);
+        self.wire.send(&bytes[..count]);
+        self.after_write(cx);
         Poll::Ready(Ok(count))
     }
 
@@ -201,9 +205,10 @@ impl AsyncWrite for IncomingConnection {
         let mut left = count;
         for slice in slices {
             let length = slice.len().min(left);
-            self.note_sent(cx, &slice[..length]);
+            self.wire.send(&slice[..length]);
             left -= length;
         }
+        self.after_write(cx);
         Poll::Ready(Ok(count))
     }
 

@@ -154,7 +154,8 @@ impl fmt::Display for UriError {
             ),
             Self::BadPath { address, path, why } => write!(
                 f,
-                "no URI for {}: the path {path:?} {why}; write it as in /v1/items?limit=3",
+                "no URI for {}: the path {path:?} {why}; write it as in /v1/items?limit=3, and other characters as \
+                 %20 (percent-encoding)",
                 address.quoted()
             ),
             Self::NoAddress(authority) => write!(

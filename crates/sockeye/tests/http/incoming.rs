@@ -122,6 +122,23 @@ fn half_a_header_ends_at_the_header_timeout_and_an_idle_connection_does_not() {
 }
 
 #[test]
+fn empty_lines_do_not_put_off_the_header_timeout() {
+    for threads in BOTH {
+        let (router, _) = router();
+        let server = Server::new().first_byte_timeout(SHORT);
+        let serving = Serving::start_by(By::Axum, threads, server, router);
+        let mut new = serving.connect();
+        let mut idle = serving.connect();
+        assert_eq!(idle.get("/").body, "hello");
+        for client in [&mut new, &mut idle] {
+            client.send("\r\n");
+            client.rest();
+        }
+        serving.stop();
+    }
+}
+
+#[test]
 fn the_idle_timeout_ends_idle_connections_and_no_request_that_takes_longer() {
     for (by, threads) in everywhere() {
         let slow = || async {

@@ -22,6 +22,8 @@ pub(super) enum MessageScan {
 pub(super) struct MessageHead {
     /// The beginning of the line that is being read.
     line: Vec<u8>,
+    /// Whether anything has come, an empty line perhaps.
+    has_begun: bool,
     /// The beginning of the first line; empty before that has ended.
     pub(super) start: Vec<u8>,
     pub(super) length: Option<u64>,
@@ -45,7 +47,7 @@ impl MessageScan {
     }
 
     pub(super) fn is_in_head(&self) -> bool {
-        matches!(self, Self::Head(head) if !head.is_empty())
+        matches!(self, Self::Head(head) if head.has_begun)
     }
 
     /// What follows a head. Returns whether the message ends with it.
@@ -90,6 +92,7 @@ impl MessageHead {
 
     /// Returns how many of `bytes` belong to the head, if it ends in them.
     fn feed(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.has_begun |= !bytes.is_empty();
         let mut rest = bytes;
         while let Some(end) = memchr(b'\n', rest) {
             self.keep(&rest[..end]);
