@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use clap::Arg;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
@@ -21,15 +22,24 @@ pub(crate) struct HttpField {
     pub(crate) value: HeaderValue,
 }
 
+impl HttpCall {
+    /// Whether a request of this method says how long its body is, even if it has none (RFC 9110, 8.6): a
+    /// server may wait for it, or refuse a request without (411).
+    pub(crate) fn expects_length(method: &Method) -> bool {
+        matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+    }
+}
+
 /// `GET /path`, or the path alone.
 pub(super) fn http_call(text: &str) -> Result<HttpCall, String> {
     let (method, target) = match text.trim().split_once(' ') {
-        Some((method, target)) => {
+        // A path with a blank is no method.
+        Some((method, target)) if !method.starts_with('/') => {
             let method = Method::from_str(method);
             let method = method.map_err(|_| "write a method and a path, as in 'GET /path'")?;
             (Some(method), target.trim())
         }
-        None => (None, text.trim()),
+        _ => (None, text.trim()),
     };
     if !target.starts_with('/') && target != "*" {
         return Err("the path begins with /, without a host, as in 'GET /path'".to_owned());
@@ -38,6 +48,19 @@ pub(super) fn http_call(text: &str) -> Result<HttpCall, String> {
         "the path may have no blanks; write such characters as %20 (percent-encoding)".to_owned()
     })?;
     Ok(HttpCall { method, target })
+}
+
+/// The option that curl has for the method, which is refused with the way to say it here.
+pub(super) fn curl_method() -> Arg {
+    let refuse = |_: &str| -> Result<String, String> {
+        Err("the method goes into --http, as in --http 'POST /path'".to_owned())
+    };
+    Arg::new("curl-method")
+        .short('X')
+        .long("request")
+        .value_name("METHOD")
+        .value_parser(refuse)
+        .hide(true)
 }
 
 /// `Name: value`.
@@ -74,6 +97,9 @@ mod tests {
             "/\u{7}",
         ] {
             assert!(call(wrong).is_err(), "{wrong}");
+        }
+        for blank in ["/a b.txt", "GET /a b.txt"] {
+            assert!(call(blank).unwrap_err().contains("no blanks"), "{blank}");
         }
     }
 

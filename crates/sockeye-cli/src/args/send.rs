@@ -7,7 +7,7 @@ use clap::Args;
 use sockeye::{Address, Connector, Kind, Name};
 
 use super::address::{TypedAddress, bound, connectable};
-use super::http_call::{HttpCall, HttpField, http_call, http_field};
+use super::http_call::{HttpCall, HttpField, curl_method, http_call, http_field};
 use super::unresolved::Unresolved;
 use super::values::{FramingName, duration, file_size, size, timeout};
 use crate::exit::{Exit, failure};
@@ -30,8 +30,8 @@ Examples:
   sockeye send --save-fd . /run/helper.sock open /etc/shadow
   sockeye serve dgram:/tmp/notify.sock
   sockeye send dgram:/tmp/notify.sock --no-answer READY=1
-  sockeye serve --http /usr/share/doc /tmp/doc.sock
-  sockeye send --http 'GET /bash/copyright' /tmp/doc.sock
+  sockeye serve --http /usr/share/doc/base-passwd /tmp/doc.sock
+  sockeye send --http 'GET /users-and-groups.html' /tmp/doc.sock
   sockeye send --http /containers/json /var/run/docker.sock
   sockeye send --http 'POST /v1/jobs' -H 'Content-Type: application/json' -d @job.json /run/app.sock";
 
@@ -44,7 +44,7 @@ Examples:
 /// and each record that comes is printed as a line; with dgram: the command waits
 /// for one answer.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, arg = curl_method())]
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) target: ConnectTarget,
@@ -99,8 +99,8 @@ pub(crate) struct Send {
     pub(crate) end_with_parent: Option<i32>,
 
     /// Send an HTTP/1.1 request, as in 'GET /path', and print the body of the answer.
-    /// A status of 400 and above is an error (exit 1). Without a method: GET, or POST
-    /// with --data
+    /// A status of 400 and above is an error (exit 1); a redirect is reported, not
+    /// followed. Without a method: GET, or POST with --data
     #[arg(
         long,
         value_name = "REQUEST",
@@ -125,7 +125,8 @@ pub(crate) struct Send {
     pub(crate) fields: Vec<HttpField>,
 
     /// Send DATA as the body; with @FILE the bytes of a file, with @- standard input
-    /// (64MiB at most). Its type is that of a form, unless -H says otherwise
+    /// (64MiB at most). Its type is that of a form, unless -H says otherwise. May be
+    /// repeated: the parts are joined with &
     #[arg(
         short,
         long,
@@ -134,7 +135,7 @@ pub(crate) struct Send {
         requires = "http",
         help_heading = "HTTP"
     )]
-    pub(crate) data: Option<OsString>,
+    pub(crate) data: Vec<OsString>,
 
     /// Print the status and the fields of the answer, too. HEAD does so anyway
     #[arg(short, long, requires = "http", help_heading = "HTTP")]

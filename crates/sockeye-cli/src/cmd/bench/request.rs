@@ -65,10 +65,10 @@ fn http_request(call: &HttpCall, server: &Endpoint) -> CustomRequest {
         Endpoint::Unix(_) => "localhost",
         Endpoint::Tcp(host) => host,
     };
-    // A server may wait for the length of such a body.
-    let length = match method {
-        Method::POST | Method::PUT | Method::PATCH => "Content-Length: 0\r\n",
-        _ => "",
+    let length = if HttpCall::expects_length(&method) {
+        "Content-Length: 0\r\n"
+    } else {
+        ""
     };
     let (target, version) = (&call.target, env!("CARGO_PKG_VERSION"));
     let request = format!(

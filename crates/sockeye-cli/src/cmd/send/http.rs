@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ::http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use ::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -31,9 +31,10 @@ const LONGEST_BODY: usize = 64 << 20;
 const BUFFER: usize = 256 << 10;
 
 pub(super) fn run(args: &Send, call: &HttpCall) -> anyhow::Result<Exit> {
-    let file = args.data.as_ref().and_then(|data| file_of(data.as_bytes()));
-    check_file_systems(&args.target, None, file.as_ref(), args.timeout)?;
-    let body = body(args, file.as_deref())?;
+    let parts = args.data.iter().map(|data| file_of(data.as_bytes()));
+    let files: Vec<PathBuf> = parts.flatten().collect();
+    check_file_systems(&args.target, None, &files, args.timeout)?;
+    let body = body(args)?;
     let caller = HttpCaller { args, call };
     let request = caller.request(body);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -58,38 +59,46 @@ fn file_of(data: &[u8]) -> Option<PathBuf> {
     Some(Path::new(std::ffi::OsStr::from_bytes(name)).to_owned())
 }
 
-fn body(args: &Send, file: Option<&Path>) -> anyhow::Result<Bytes> {
-    let (name, read) = match (&args.data, file) {
-        (None, _) => return Ok(Bytes::new()),
-        (Some(_), Some(path)) => (
-            quoted(path).to_string(),
-            File::open(path).and_then(read_bounded),
-        ),
-        (Some(data), None) if data == "@-" || data == "-" => {
-            ("standard input".to_owned(), read_bounded(io::stdin()))
+/// All parts, joined as those of a form are.
+fn body(args: &Send) -> anyhow::Result<Bytes> {
+    let mut body = Vec::new();
+    for (index, data) in args.data.iter().enumerate() {
+        if index > 0 {
+            body.push(b'&');
         }
-        (Some(data), None) => return Ok(Bytes::copy_from_slice(data.as_bytes())),
-    };
-    let cannot = |exit, why: &str| {
-        let address = args.target.address.quoted();
-        failure(exit, format!("cannot send {name} to {address}: {why}"))
-    };
-    match read {
-        Ok(body) if body.len() > LONGEST_BODY => Err(cannot(
-            Exit::Usage,
-            "it has more than 64MiB; send less, or use curl --unix-socket",
-        )),
-        Ok(body) => Ok(body.into()),
-        Err(error) => Err(cannot(Exit::Failed, &format!("{error}; check the name"))),
+        append(&mut body, data.as_bytes())?;
+        if body.len() > LONGEST_BODY {
+            let address = args.target.address.quoted();
+            let text = format!(
+                "cannot send the body of the request to {address}: it has more than 64MiB; send less, or use curl --unix-socket"
+            );
+            return Err(failure(Exit::Usage, text));
+        }
     }
+    Ok(body.into())
 }
 
-fn read_bounded(source: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source
-        .take(LONGEST_BODY as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Appends one part to the body; of a longer one than may be sent, its beginning.
+fn append(body: &mut Vec<u8>, data: &[u8]) -> anyhow::Result<()> {
+    let most = LONGEST_BODY as u64 + 1;
+    let (read, name, advice) = if let Some(path) = file_of(data) {
+        let read = File::open(&path).and_then(|file| file.take(most).read_to_end(body));
+        (read, quoted(&path).to_string(), "the name")
+    } else if data == b"@-" || data == b"-" {
+        let read = io::stdin().take(most).read_to_end(body);
+        (read, "standard input".to_owned(), "what it is")
+    } else {
+        body.extend_from_slice(data);
+        return Ok(());
+    };
+    match read {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let text =
+                format!("cannot read {name}, the body of the request: {error}; check {advice}");
+            Err(failure(Exit::Failed, text))
+        }
+    }
 }
 
 struct HttpCaller<'a> {
@@ -100,28 +109,35 @@ struct HttpCaller<'a> {
 impl HttpCaller<'_> {
     fn method(&self) -> Method {
         let method = self.call.method.clone();
-        method.unwrap_or(match self.args.data {
-            Some(_) => Method::POST,
-            None => Method::GET,
+        method.unwrap_or(if self.args.data.is_empty() {
+            Method::GET
+        } else {
+            Method::POST
         })
     }
 
     fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
+        let fields = self.fields(body.is_empty());
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method();
         *request.uri_mut() = self.call.target.clone().into();
-        *request.headers_mut() = self.fields();
+        *request.headers_mut() = fields;
         request
     }
 
     /// Those of the user, and of ours what they do not mention.
-    fn fields(&self) -> HeaderMap {
+    fn fields(&self, is_empty: bool) -> HeaderMap {
         let agent = concat!("sockeye/", env!("CARGO_PKG_VERSION"));
         let mut fields = HeaderMap::new();
         fields.insert(HOST, HeaderValue::from_static("localhost"));
         fields.insert(USER_AGENT, HeaderValue::from_static(agent));
         fields.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if self.args.data.is_some() {
+        let has_data = !self.args.data.is_empty();
+        // hyper says the length of a body that is not empty.
+        if is_empty && (has_data || HttpCall::expects_length(&self.method())) {
+            fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        if has_data {
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             fields.insert(CONTENT_TYPE, form);
         }
@@ -163,7 +179,7 @@ impl HttpCaller<'_> {
         tokio::spawn(connection);
         let answer = sender.send_request(request).await;
         let mut answer = answer.map_err(|error| self.broken(&error))?;
-        if self.args.include || self.method() == Method::HEAD {
+        if self.shows_head() {
             stdio::print(&head(&answer))?;
         }
         while let Some(frame) = answer.body_mut().frame().await {
@@ -175,10 +191,15 @@ impl HttpCaller<'_> {
         self.judge(&answer)
     }
 
+    fn shows_head(&self) -> bool {
+        self.args.include || self.method() == Method::HEAD
+    }
+
     fn judge(&self, answer: &Response<Incoming>) -> anyhow::Result<Exit> {
         let status = answer.status();
         let code = status.as_u16();
-        let reason = escape::bytes(reason(answer));
+        let status_line = format!("{code} {}", escape::bytes(reason(answer)));
+        let status_line = status_line.trim_end();
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.failed(
                 Exit::Failed,
@@ -188,10 +209,19 @@ impl HttpCaller<'_> {
         if code >= 400 {
             return Err(self.failed(
                 Exit::Failed,
-                &format!(
-                    "the status is {}; the body of the answer may say why",
-                    format!("{code} {reason}").trim_end()
-                ),
+                &format!("the status is {status_line}; the body of the answer may say why"),
+            ));
+        }
+        if status.is_redirection() && !self.shows_head() {
+            let location = answer.headers().get(LOCATION);
+            let location = location.map_or_else(String::new, |location| {
+                let location = escape::name(location.as_bytes());
+                format!("; its location is {location}; ask for that")
+            });
+            let (method, target) = (self.method(), &self.call.target);
+            let address = self.args.target.address.quoted();
+            stdio::complain(&format!(
+                "{method} {target} at {address}: the status is {status_line}{location}"
             ));
         }
         Ok(Exit::Done)

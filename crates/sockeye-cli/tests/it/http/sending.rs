@@ -47,13 +47,43 @@ fn the_body_of_an_answer_is_printed_however_it_ends() {
         (b"HTTP/1.0 200 OK\r\n\r\nuntil EOF", "until EOF"),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", ""),
-        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", ""),
-        (b"HTTP/1.1 301 Moved\r\nLocation: /b\r\nContent-Length: 5\r\n\r\nmoved", "moved"),
     ] {
         let finished = answered(answer);
         finished.succeeds();
         assert_eq!(finished.text(), body);
     }
+}
+
+#[test]
+fn a_redirect_is_reported_and_not_followed() {
+    for (answer, body, found) in [
+        (
+            &b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"[..],
+            "",
+            &["302 found; its location is /x;"] as &[&str],
+        ),
+        (
+            b"HTTP/1.1 301 Moved\r\nLocation: /b\tc\r\nContent-Length: 5\r\n\r\nmoved",
+            "moved",
+            &["301 moved; its location is \"/b\\tc\";"],
+        ),
+        (
+            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+            "",
+            &["GET / at ", "the status is 304 not modified\n"],
+        ),
+    ] {
+        let finished = answered(answer);
+        assert_eq!((finished.code, &*finished.text()), (Some(0), body));
+        finished.explains(found);
+    }
+    let site = Site::new(&[], |root| {
+        std::fs::create_dir(root.join("dir")).expect("fresh");
+    });
+    // The location is printed already.
+    let shown = run(&mut send(&site.place, &["/dir", "--include"]));
+    shown.succeeds();
+    assert!(shown.text().contains("location: /dir/\r\n"), "{shown:?}");
 }
 
 #[test]
@@ -142,6 +172,73 @@ fn a_request_has_what_was_asked_for() {
     }
     assert!(!head.contains("Accept"), "{head}");
     assert_eq!(&body, b"a\nb=c\r\n");
+}
+
+/// The head and the body of a request with these arguments.
+fn asked(place: &Place, arguments: &[&str]) -> (String, String) {
+    let _ = std::fs::remove_file(place.socket());
+    let server = serve_once(&place.socket(), |mut stream| {
+        let head = head(&mut stream);
+        let length = head.split_once("Content-Length: ");
+        let length = length.and_then(|(_, rest)| rest.lines().next()?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        stream.read_exact(&mut body).expect("a body");
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        (head, String::from_utf8(body).expect("text"))
+    });
+    run(&mut send(place, arguments)).succeeds();
+    server.join().expect("no panic")
+}
+
+#[test]
+fn a_request_with_an_empty_body_says_so() {
+    let place = Place::new();
+    std::fs::write(place.at("empty"), "").expect("fresh");
+    let empty = format!("@{}", place.at("empty").display());
+    for (arguments, has_length) in [
+        (&["POST /", "-d", ""] as &[&str], true),
+        (&["/", "-d", &empty], true),
+        (&["DELETE /", "-d", ""], true),
+        (&["POST /"], true),
+        (&["PUT /"], true),
+        (&["PATCH /"], true),
+        (&["POST /", "-H", "Transfer-Encoding: chunked"], true),
+        (&["GET /"], false),
+        (&["DELETE /"], false),
+    ] {
+        let (head, _) = asked(&place, arguments);
+        let lengths = head.matches("\r\nContent-Length: 0\r\n").count();
+        assert_eq!(lengths, usize::from(has_length), "{arguments:?}: {head}");
+        assert!(!head.contains("Transfer-Encoding"), "{head}");
+    }
+}
+
+#[test]
+fn several_parts_of_a_body_are_joined_as_those_of_a_form() {
+    let place = Place::new();
+    std::fs::write(place.at("part"), "c=d").expect("fresh");
+    let part = format!("@{}", place.at("part").display());
+    let (head, body) = asked(&place, &["/", "-d", "a=b", "-d", &part, "-d", "e"]);
+    assert!(head.starts_with("POST / "), "{head}");
+    assert_eq!(body, "a=b&c=d&e");
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_named() {
+    let place = Place::new();
+    let mut typed = sockeye();
+    typed.args(["send", "-X", "POST"]).arg(place.socket());
+    run(&mut typed).fails(2, &["goes into --http, as in --http 'POST /path'"]);
+    run(&mut send(&place, &["/a b.txt"])).fails(2, &["may have no blanks", "%20"]);
+    let words = ["cannot read nofile, the body of the request: no such file"];
+    run(&mut send(&place, &["POST /", "-d", "@nofile"])).fails(1, &words);
+    let words = ["cannot read standard input, the body of the request: is a directory"];
+    let script = r#""$0" send --http 'POST /' -d @- "$1" < /"#;
+    let mut input = Command::new("sh");
+    input.args(["-c", script, env!("CARGO_BIN_EXE_sockeye")]);
+    run(input.arg(place.socket())).fails(1, &words);
+    let words = ["cannot send the body of the request to", "more than 64MiB"];
+    run(&mut send(&place, &["/", "-d", "a", "-d", "@/dev/zero"])).fails(2, &words);
 }
 
 #[test]
