@@ -19,8 +19,8 @@ due, and its time counts from then, even if it has to wait for a connection, so
 that the figures show when a server stalls.
 
 B/S: bytes of requests a second. CONNECTIONS/S: connect, one request, its
-answer, close; at most 16 at a time. With dgram a connection is a client socket
-with an address of its own.
+answer, close; at most 16 at a time. With datagram a connection is a client
+socket with an address of its own.
 
 The answer must be the TEXT of --expect (a newline may follow), or begin with
 the TEXT of --expect-prefix. With --expect-prefix and --expect-any the answer is
@@ -31,7 +31,7 @@ SIGINT, SIGTERM and SIGHUP end the run; what has been measured is written.
 
 Examples:
   sockeye bench
-  sockeye bench --kind unix,tcp --size 64 --html bench.html
+  sockeye bench --kind stream,tcp --size 64 --html bench.html
   sockeye serve --echo @echo
   sockeye bench @echo
   sockeye bench --rate 20000 --connections 16 --size 64 @echo
@@ -41,8 +41,8 @@ Examples:
   sockeye bench --request status --expect ok /tmp/status.sock
   sockeye serve --framing length --reply ok @frames
   sockeye bench --request-file /etc/hosts --framing length --expect-any @frames
-  sockeye serve --http /usr/share/doc /tmp/doc.sock > /dev/null
-  sockeye bench --http 'GET /bash/copyright' /tmp/doc.sock";
+  sockeye serve --http /usr/share/doc/base-passwd /tmp/doc.sock > /dev/null
+  sockeye bench --http 'GET /users-and-groups.html' /tmp/doc.sock";
 
 /// Measure round trips: requests a second, and how long each took
 ///

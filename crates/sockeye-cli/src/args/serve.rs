@@ -21,7 +21,7 @@ Examples:
   systemd-socket-activate -l /tmp/app.sock sockeye serve systemd:
   sockeye serve --max-connections 40 /tmp/sort.sock -- sort -r
   sockeye serve --inetd-listener /tmp/app.sock -- sockeye serve systemd:
-  sockeye serve --http /usr/share/doc /tmp/doc.sock
+  sockeye serve --http /usr/share/doc/base-passwd /tmp/doc.sock
 
 A PROGRAM has the connection as its standard input and output, inherits standard
 error, and gets no other file descriptor. With dgram: its standard input is the
@@ -101,6 +101,10 @@ pub(crate) struct Serve {
     /// DIR is opened once: if another directory is moved to its name, that is served
     /// after a restart. The line of a request says who has sent it, then the request,
     /// the status and the bytes of the body.
+    ///
+    /// The extension of a file says which Content-Type it gets; without one that is
+    /// known it is application/octet-stream. Files whose names begin with a dot are
+    /// served too. The report counts connections, not requests.
     #[arg(
         long,
         value_name = "DIR",

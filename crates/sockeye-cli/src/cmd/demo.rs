@@ -100,7 +100,7 @@ async fn story(directory: &TempDir) -> anyhow::Result<()> {
     say(&format!("   Files left in the directory: {left}."))?;
     anyhow::ensure!(left == 0, "the server has left files behind");
 
-    say("\n7. Most UNIX sockets speak HTTP. This server shows the files of a directory.")?;
+    say("\n7. Many daemons speak HTTP on their sockets. This one serves a directory.")?;
     demo.http().await?;
     say("\nNow try it yourself: sockeye serve /tmp/app.sock")
 }

@@ -14,6 +14,7 @@ fn it_tells_the_story_and_leaves_nothing() {
     assert!(!demo.stderr.contains("panicked"), "{}", demo.stderr);
     let told = demo.text().to_lowercase();
     let dir = place.dir().to_str().expect("plain").to_lowercase();
+    assert!(!told.contains("most unix sockets speak http"), "{told}");
     for (what, words) in [
         ("the path", &[dir.as_str()] as &[&str]),
         ("its mode", &["0600", "rw-------"]),

@@ -93,6 +93,7 @@ fn the_content_type_is_that_of_the_extension() {
         "a.txt",
         "a",
         "a.unknown",
+        ".hidden",
     ];
     let site = Site::new(&[], |root| {
         for name in names {
@@ -103,6 +104,10 @@ fn the_content_type_is_that_of_the_extension() {
         let options = ["--output", "/dev/null", "--write-out", "%{content_type}"];
         site.curl(&options, name).map(|finished| finished.text())
     });
+    // A name that begins with a dot is one like any other, as --help says.
+    if let Some(found) = site.get(".hidden") {
+        assert_eq!(found.0, "200");
+    }
     let types: Vec<String> = types.into_iter().flatten().collect();
     if types.is_empty() {
         return;
@@ -117,8 +122,31 @@ fn the_content_type_is_that_of_the_extension() {
             "text/plain; charset=utf-8",
             "application/octet-stream",
             "application/octet-stream",
+            "application/octet-stream",
         ]
     );
+}
+
+#[test]
+fn help_says_how_http_is_served_and_what_a_kind_is_called() {
+    let flat = |subcommand| {
+        let help = run(crate::support::sockeye().args([subcommand, "--help"])).text();
+        help.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let serve = flat("serve");
+    for said in [
+        "extension",
+        "application/octet-stream",
+        "begin with a dot are served",
+        "report counts connections",
+    ] {
+        assert!(serve.contains(said), "{said}: {serve}");
+    }
+    let send = flat("send");
+    assert!(send.contains("a redirect is reported"), "{send}");
+    let bench = flat("bench");
+    assert!(bench.contains("--kind stream,tcp"), "{bench}");
+    assert!(!bench.contains("With dgram"), "{bench}");
 }
 
 #[test]
