@@ -130,3 +130,24 @@ impl Caller {
         &self.0.exchanges
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response, StatusCode};
+
+    use super::*;
+    use crate::http::in_flight::{InFlightFuture, RequestInFlight};
+
+    #[tokio::test]
+    async fn nothing_of_an_upgraded_connection_is_left() {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let caller = Caller::of(ours).unwrap();
+        let exchange = RequestInFlight::begin(caller.clone(), &Request::new(String::new()));
+        let mut switch = Response::new(String::new());
+        *switch.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let response = std::future::ready(Ok::<_, io::Error>(switch));
+        drop(InFlightFuture::new(Some(exchange), response).await.unwrap());
+        assert!(!caller.exchanges().is_idle());
+        assert_eq!(Arc::strong_count(&caller.0), 1);
+    }
+}

@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use super::caller::Caller;
 use super::exchanges::Exchanges;
 use super::request_scan::RequestScan;
-use super::wire::PREFACE;
+use super::wire::{Http2Wire, PREFACE};
 use crate::scratch;
 use crate::server::{Connection, ConnectionDrain, LatchWaiter, LimitError};
 
@@ -36,6 +36,9 @@ pub(super) struct ConnectionIo {
     held: BytesMut,
     protocol: Option<Protocol>,
     scan: RequestScan,
+    http2: Option<Box<Http2Wire>>,
+    /// Whether a read of HTTP/2 has to be tried again once the responses are sent.
+    awaits_idle: bool,
     head_timeout: Duration,
     /// Runs while a head, or the preface of HTTP/2, is incomplete; then, for HTTP/2, in a drain.
     head_timer: Option<Pin<Box<Sleep>>>,
@@ -56,6 +59,8 @@ impl ConnectionIo {
             held: BytesMut::new(),
             protocol: None,
             scan: RequestScan::new(),
+            http2: None,
+            awaits_idle: false,
             head_timeout,
             head_timer: None,
         }
@@ -72,6 +77,9 @@ impl ConnectionIo {
                 self.protocol = Some(protocol);
                 if protocol == Protocol::Http2 {
                     self.head_timer = None;
+                    let mut http2 = Box::new(Http2Wire::default());
+                    http2.receive(&self.held[PREFACE.len()..]);
+                    self.http2 = Some(http2);
                 }
                 return Poll::Ready(Ok(Some(protocol)));
             }
@@ -128,19 +136,16 @@ impl ConnectionIo {
 
     /// Whether no request is under way, nor a part of one.
     fn is_between(&self) -> bool {
-        let exchanges = self.exchanges();
-        match self.protocol {
-            None => self.held.is_empty(),
-            Some(Protocol::Http1) => {
-                exchanges.is_idle() && self.scan.is_between() && !exchanges.is_upgraded()
-            }
-            Some(Protocol::Http2) => exchanges.is_idle(),
+        match (&self.http2, self.protocol) {
+            (Some(http2), _) => http2.is_idle(),
+            (None, None) => self.held.is_empty(),
+            (None, Some(_)) => self.exchanges().is_idle() && self.scan.is_between(),
         }
     }
 
     /// Whether bytes are delivered as they come.
     fn is_raw(&self) -> bool {
-        self.protocol == Some(Protocol::Http2) || self.exchanges().is_upgraded()
+        self.http2.is_some() || self.exchanges().is_upgraded()
     }
 
     /// Notes the request that hyper has parsed since the last call.
@@ -158,8 +163,15 @@ impl ConnectionIo {
     ) -> Poll<io::Result<usize>> {
         loop {
             // A request that takes its time is not the fault of a client of HTTP/2, whom hyper hears on.
-            let has_timeouts = self.protocol != Some(Protocol::Http2) || self.exchanges().is_idle();
-            match self.connection.poll_recv_bytes(cx, buffer, has_timeouts) {
+            let is_answering = self
+                .http2
+                .as_ref()
+                .is_some_and(|http2| !http2.is_answered());
+            self.awaits_idle = is_answering;
+            match self.connection.poll_recv_bytes(cx, buffer, !is_answering) {
+                Poll::Ready(Ok(0)) if is_answering && self.drain.is_closing() => {
+                    return self.poll_withheld(cx);
+                }
                 Poll::Ready(received) => {
                     match received {
                         Ok(1..) => {
@@ -173,6 +185,15 @@ impl ConnectionIo {
                 Poll::Pending => ready!(self.poll_wait(cx))?,
             }
         }
+    }
+
+    /// At EOF of our own making: hyper would give up the responses that it has not sent yet. `Ready` once
+    /// the client has gone, or the drain is over.
+    fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.connection.poll_peer_gone(cx)?.is_ready() {
+            return Poll::Ready(Ok(0));
+        }
+        self.connection.poll_aborted(cx).map_ok(|()| 0)
     }
 
     /// While nothing can be read: `Ready` once a drain calls for another read.
@@ -191,7 +212,7 @@ impl ConnectionIo {
         if !is_between {
             return Poll::Pending;
         }
-        if self.protocol == Some(Protocol::Http2) {
+        if self.http2.is_some() {
             ready!(self.poll_goaway_over(cx));
         }
         self.connection.poll_read_again(cx, &mut self.drain)
@@ -243,12 +264,36 @@ impl ConnectionIo {
         }
     }
 
-    /// What a client that has gone has left unread is no loss of ours, as it would be between two requests.
-    fn note_written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(written, Poll::Ready(Err(_))) {
-            self.connection.note_between(false);
+    fn note_written(
+        &mut self,
+        cx: &Context<'_>,
+        slices: &[IoSlice<'_>],
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(count)) => self.note_sent(cx, slices, count),
+            // What a client that has gone has left unread is no loss of ours, as it would be between two
+            // requests.
+            Poll::Ready(Err(_)) => self.connection.note_between(false),
+            Poll::Pending => {}
         }
         written
+    }
+
+    fn note_sent(&mut self, cx: &Context<'_>, slices: &[IoSlice<'_>], mut count: usize) {
+        let Some(http2) = &mut self.http2 else {
+            return;
+        };
+        for slice in slices {
+            let length = slice.len().min(count);
+            http2.send(&slice[..length]);
+            count -= length;
+        }
+        if self.awaits_idle && http2.is_answered() {
+            self.awaits_idle = false;
+            // hyper reads before it writes.
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// While a response is under way and the request has been read: fails once the client has gone.
@@ -285,10 +330,14 @@ impl AsyncRead for ConnectionIo {
             self.deliver_held(buffer);
             return Poll::Ready(Ok(()));
         }
-        if self.is_raw() {
-            return self.poll_receive(cx, buffer).map_ok(drop);
-        }
         let start = buffer.filled().len();
+        if self.is_raw() {
+            ready!(self.poll_receive(cx, buffer))?;
+            if let Some(http2) = &mut self.http2 {
+                http2.receive(&buffer.filled()[start..]);
+            }
+            return Poll::Ready(Ok(()));
+        }
         let most = self.scan.most();
         ready!(self.poll_receive(cx, &mut (&mut *buffer).limit(most)))?;
         let received = &buffer.filled()[start..];
@@ -309,7 +358,7 @@ impl AsyncWrite for ConnectionIo {
     ) -> Poll<io::Result<usize>> {
         self.exchanges().set_parkable(false);
         let written = Pin::new(&mut self.connection).poll_write(cx, bytes);
-        self.note_written(written)
+        self.note_written(cx, &[IoSlice::new(bytes)], written)
     }
 
     fn poll_write_vectored(
@@ -319,7 +368,7 @@ impl AsyncWrite for ConnectionIo {
     ) -> Poll<io::Result<usize>> {
         self.exchanges().set_parkable(false);
         let written = Pin::new(&mut self.connection).poll_write_vectored(cx, slices);
-        self.note_written(written)
+        self.note_written(cx, slices, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -334,7 +383,7 @@ impl AsyncWrite for ConnectionIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.protocol == Some(Protocol::Http2) {
+        if self.http2.is_some() {
             // hyper has told the client which requests it has not looked at.
             self.connection.note_between(false);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming as RequestBody;
 use hyper::server::conn::{http1, http2};
@@ -24,6 +24,9 @@ use crate::server::{Connection, LatchWaiter};
 /// The most bytes of the head of a request, and of a response that waits to be sent, beside one frame of
 /// its body.
 const BUFFER: usize = 16 << 10;
+
+/// The most requests of one connection of HTTP/2 at a time: each of them has a buffer.
+const STREAMS: u32 = 64;
 
 /// How hyper serves, for all connections of a server.
 pub(super) struct HttpOptions {
@@ -45,6 +48,7 @@ impl HttpOptions {
             .enable_connect_protocol()
             .initial_stream_window_size(128 << 10)
             .initial_connection_window_size(256 << 10)
+            .max_concurrent_streams(STREAMS)
             .max_send_buf_size(BUFFER);
         Self {
             http1,
@@ -192,7 +196,7 @@ impl<S: HttpService> Http2Connection<S> {
     }
 }
 
-/// What hyper calls: requests are counted, and carry their [`Caller`].
+/// What hyper calls: requests of HTTP/1 are counted, and all carry their [`Caller`].
 struct CountedService<S> {
     service: TowerToHyperService<S>,
     caller: Caller,
@@ -204,9 +208,11 @@ impl<S: HttpService> hyper::service::Service<Request<RequestBody>> for CountedSe
     type Future = InFlightFuture<TowerToHyperServiceFuture<S, Request<RequestBody>>>;
 
     fn call(&self, mut request: Request<RequestBody>) -> Self::Future {
-        let exchange = RequestInFlight::begin(self.caller.clone(), &request);
+        // Of HTTP/2 the I/O sees which streams are open.
+        let is_counted = request.version() <= Version::HTTP_11;
+        let exchange = is_counted.then(|| RequestInFlight::begin(self.caller.clone(), &request));
         request.extensions_mut().insert(self.caller.clone());
-        InFlightFuture::new(Some(exchange), self.service.call(request))
+        InFlightFuture::new(exchange, self.service.call(request))
     }
 }
 

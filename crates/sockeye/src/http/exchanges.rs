@@ -1,4 +1,4 @@
-//! [`Exchanges`]: the requests of one connection whose responses are under way.
+//! [`Exchanges`]: the requests of one connection of HTTP/1 whose responses are under way.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -73,9 +73,9 @@ impl Exchanges {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether no response is under way.
+    /// Whether no response is under way. An upgraded connection is never idle.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) == 0
+        self.in_flight.load(Ordering::Acquire) == 0 && !self.is_upgraded()
     }
 
     /// Whether a request has begun since the last call.

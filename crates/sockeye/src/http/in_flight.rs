@@ -1,11 +1,11 @@
-//! [`RequestInFlight`]: counts the requests of each connection, so that a drain knows which one is idle.
+//! [`RequestInFlight`]: counts the requests of a connection of HTTP/1, so that a drain knows which one is idle.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -17,7 +17,6 @@ use super::exchanges::RequestBodyLength;
 pub(super) struct RequestInFlight {
     caller: Caller,
     is_connect: bool,
-    version: Version,
 }
 
 impl RequestInFlight {
@@ -28,7 +27,6 @@ impl RequestInFlight {
         Self {
             caller,
             is_connect: request.method() == Method::CONNECT,
-            version: request.version(),
         }
     }
 
@@ -38,11 +36,9 @@ impl RequestInFlight {
         let status = response.status();
         if status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect && status.is_success() {
             exchanges.set_upgraded();
-            // It stays in flight: such a connection is never idle.
-            std::mem::forget(self);
             return None;
         }
-        if exchanges.is_last() && self.version <= Version::HTTP_11 {
+        if exchanges.is_last() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
@@ -108,7 +104,7 @@ impl<B: Body> Body for InFlightBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         let frame = ready!(this.body.as_mut().poll_frame(cx));
-        // HTTP/2 drops the body some time after its end.
+        // hyper drops the body some time after its end.
         if !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
             *this.exchange = None;
         }

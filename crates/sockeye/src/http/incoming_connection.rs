@@ -136,7 +136,7 @@ impl IncomingConnection {
         if self.wire.is_http2() && self.drain.poll_drains(cx) {
             self.say_goaway();
         }
-        if self.awaits_idle && self.wire.is_idle() {
+        if self.awaits_idle && self.wire.waits_for_client() {
             self.awaits_idle = false;
             cx.waker().wake_by_ref();
         }
@@ -156,8 +156,7 @@ impl AsyncRead for IncomingConnection {
         loop {
             let start = buffer.filled().len();
             // The time that the server takes to answer is not the client's.
-            let has_timeouts =
-                this.wire.is_idle() || !this.wire.is_between() && !this.wire.is_http2();
+            let has_timeouts = this.wire.waits_for_client();
             match this.connection.poll_recv_bytes(cx, buffer, has_timeouts) {
                 Poll::Ready(Ok(0)) if this.drain.is_closing() && !this.wire.is_idle() => {
                     return this.poll_withheld(cx);

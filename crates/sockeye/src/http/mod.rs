@@ -50,7 +50,7 @@
 //!   latter while a response is under way.
 //! - With [`Incoming`] the foreign server has limits of its own in place of those below.
 //! - A head has at most 16 KiB. A response waits with as much beside one frame of its body; over HTTP/2
-//!   each of at most 200 streams does. What a service holds is its own affair.
+//!   each of at most 64 streams does. What a service holds is its own affair.
 //! - The time of a request is not limited: `tower_http`'s `TimeoutLayer` does that.
 //! - An idle connection takes less than 2 KiB: hyper, with its buffers of 16 KiB, is dropped after 0.1 s
 //!   without a request.

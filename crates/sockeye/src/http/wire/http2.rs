@@ -12,7 +12,7 @@ const NO_MORE: [u8; 17] = [
 ];
 
 /// Both directions of a connection, behind the preface.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::http) struct Http2Wire {
     received: FrameScan,
     sent: FrameScan,
@@ -26,15 +26,12 @@ pub(in crate::http) struct Http2Wire {
 impl Http2Wire {
     pub(super) fn new(sent: FrameScan) -> Self {
         Self {
-            received: FrameScan::default(),
             sent,
-            open: Vec::new(),
-            last: 0,
-            has_said_goaway: false,
+            ..Self::default()
         }
     }
 
-    pub(super) fn receive(&mut self, bytes: &[u8]) {
+    pub(in crate::http) fn receive(&mut self, bytes: &[u8]) {
         let (open, last) = (&mut self.open, &mut self.last);
         self.received.feed(bytes, |frame| match frame.kind {
             // Later ones with the same id are trailers.
@@ -47,7 +44,7 @@ impl Http2Wire {
         });
     }
 
-    pub(super) fn send(&mut self, bytes: &[u8]) {
+    pub(in crate::http) fn send(&mut self, bytes: &[u8]) {
         let open = &mut self.open;
         self.sent.feed(bytes, |frame| {
             let is_last = frame.kind == RST_STREAM
@@ -58,8 +55,13 @@ impl Http2Wire {
         });
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.open.is_empty() && self.received.is_between() && self.sent.is_between()
+    /// Whether all responses were sent.
+    pub(in crate::http) fn is_answered(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(in crate::http) fn is_idle(&self) -> bool {
+        self.is_answered() && self.received.is_between() && self.sent.is_between()
     }
 
     pub(super) fn take_goaway(&mut self) -> Option<[u8; 17]> {

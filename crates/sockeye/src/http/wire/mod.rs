@@ -8,7 +8,8 @@ mod http2;
 mod message;
 
 use http1::Http1Wire;
-use http2::{FrameScan, Http2Wire};
+use http2::FrameScan;
+pub(super) use http2::Http2Wire;
 
 /// What a client of HTTP/2 sends first.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -84,6 +85,14 @@ impl Wire {
         match self {
             Self::Http1(http1) => http1.is_between(),
             _ => self.is_idle(),
+        }
+    }
+
+    /// Whether the next step is the client's, so that its time counts.
+    pub(super) fn waits_for_client(&self) -> bool {
+        match self {
+            Self::Http2(http2) => http2.is_answered(),
+            _ => self.is_idle() || !self.is_between(),
         }
     }
 
