@@ -118,11 +118,11 @@ fn clients_that_come_with_the_signal_count() {
         server.terminate();
         server.process.thaw();
         let ending = server.ending();
-        has_lost(&ending, 2, 0);
-        assert!(
-            ending.stderr.contains("that still waited for the program"),
-            "{ending:#?}"
-        );
+        // The program may have been started: epoll_wait(2) can return with a client alone, and the signal
+        // is seen after that.
+        assert_eq!(ending.code, Some(7), "{kind} {ending:#?}");
+        let lost = "that still waited for the program and are lost: 2\n";
+        assert!(ending.stderr.contains(lost), "{kind} {ending:#?}");
     }
 }
 
