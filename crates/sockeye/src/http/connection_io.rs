@@ -167,7 +167,9 @@ impl ConnectionIo {
                 .http2
                 .as_ref()
                 .is_some_and(|http2| !http2.is_answered());
-            self.awaits_idle = is_answering;
+            // Not without need: it wakes this task once more for each response.
+            self.awaits_idle =
+                is_answering && (self.connection.has_timeouts() || self.drain.poll_drains(cx));
             match self.connection.poll_recv_bytes(cx, buffer, !is_answering) {
                 Poll::Ready(Ok(0)) if is_answering && self.drain.is_closing() => {
                     return self.poll_withheld(cx);
@@ -201,11 +203,11 @@ impl ConnectionIo {
         let is_between = self.is_between();
         self.connection.note_between(is_between);
         match self.protocol {
+            Some(Protocol::Http1) if self.scan.is_in_head() => self.enforce_head_timeout(cx)?,
             Some(Protocol::Http1) if is_between => {
                 let exchanges = self.exchanges();
                 exchanges.set_parkable(!exchanges.is_unflushed());
             }
-            Some(Protocol::Http1) if self.scan.is_in_head() => self.enforce_head_timeout(cx)?,
             None => self.enforce_head_timeout(cx)?,
             _ => {}
         }

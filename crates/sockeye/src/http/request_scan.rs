@@ -23,10 +23,10 @@ impl RequestScan {
 
     /// Whether it is between two requests.
     pub(super) fn is_between(&self) -> bool {
-        matches!(self, Self::Head(HeadScan::Leading))
+        matches!(self, Self::Head(HeadScan::Leading | HeadScan::Empty))
     }
 
-    /// Whether the head of a request has begun, and not ended.
+    /// Whether the head of a request has begun, be it with an empty line, and not ended.
     pub(super) fn is_in_head(&self) -> bool {
         matches!(self, Self::Head(scan) if *scan != HeadScan::Leading)
     }
@@ -85,8 +85,10 @@ impl RequestScan {
 /// The line of a head that is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeadScan {
-    /// Nothing yet, but for empty lines, which are skipped.
+    /// Nothing yet.
     Leading,
+    /// Nothing but empty lines, which are skipped.
+    Empty,
     Blank,
     /// A carriage return, and nothing else.
     Return,
@@ -100,12 +102,11 @@ impl HeadScan {
         for end in memchr_iter(b'\n', bytes) {
             let is_empty = self.line(&bytes[start..end]);
             start = end + 1;
-            if is_empty && *self != Self::Leading {
+            let is_leading = matches!(self, Self::Leading | Self::Empty);
+            if is_empty && !is_leading {
                 return Some(start);
             }
-            if *self != Self::Leading {
-                *self = Self::Blank;
-            }
+            *self = if is_leading { Self::Empty } else { Self::Blank };
         }
         self.line(&bytes[start..]);
         None
@@ -115,7 +116,7 @@ impl HeadScan {
     fn line(&mut self, part: &[u8]) -> bool {
         *self = match (*self, part) {
             (state, []) => state,
-            (Self::Leading, b"\r") => Self::Leading,
+            (Self::Leading | Self::Empty, b"\r") => Self::Empty,
             (Self::Blank, b"\r") => Self::Return,
             _ => Self::Text,
         };

@@ -33,6 +33,11 @@ impl Connection {
         self.core.or_aborted(waiting, cx, received)
     }
 
+    /// Whether a wait for input may end by a timeout.
+    pub(crate) fn has_timeouts(&self) -> bool {
+        self.core.activity().is_some()
+    }
+
     /// Notes whether a request is under way.
     pub(crate) fn note_between(&mut self, is_between: bool) {
         self.note_idle(is_between);
