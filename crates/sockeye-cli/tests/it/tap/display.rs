@@ -266,6 +266,17 @@ fn a_summary_has_a_line_for_each_connection_and_a_table() {
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
 }
 
+/// Reads until what has come ends with one of `ends`.
+#[track_caller]
+fn read_to(stream: &mut UnixStream, ends: &[&[u8]]) {
+    let (mut came, mut buffer) = (Vec::new(), [0; 4096]);
+    while !ends.iter().any(|end| came.ends_with(end)) {
+        let count = stream.read(&mut buffer).expect("more to come");
+        assert_ne!(count, 0, "EOF after {:?}", String::from_utf8_lossy(&came));
+        came.extend_from_slice(&buffer[..count]);
+    }
+}
+
 #[test]
 fn http_pairs_responses_with_requests() {
     let place = Place::new();
@@ -276,9 +287,7 @@ fn http_pairs_responses_with_requests() {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
             "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\n404",
         ] {
-            let mut request = [0; 4096];
-            let count = client.read(&mut request).expect("a request");
-            assert!(request[..count].ends_with(b"\r\n\r\n"));
+            read_to(&mut client, &[b"\r\n\r\n"]);
             client.write_all(response.as_bytes()).expect("it reads");
         }
         listener
@@ -287,12 +296,7 @@ fn http_pairs_responses_with_requests() {
     let mut client = UnixStream::connect(place.socket()).expect("the tap listens");
     for path in ["/a", "/b?c=d"] {
         write!(client, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
-        let mut response = Vec::new();
-        while !response.ends_with(b"\r\n\r\n") && !response.ends_with(b"404") {
-            let mut buffer = [0; 4096];
-            let count = client.read(&mut buffer).expect("a response");
-            response.extend_from_slice(&buffer[..count]);
-        }
+        read_to(&mut client, &[b"0\r\n\r\n", b"404"]);
     }
     drop(client);
     tap.stdout
